@@ -1,0 +1,1 @@
+"""Deep Residual Learning for Image Recognition (He, Zhang, Ren, Sun, 2015), reproduced with its uncertainty."""

@@ -1,0 +1,100 @@
+"""Where the data are: `--data DIR`, else $BENCH_DATA, else a cache folder; downloaded where the network allows.
+
+Looking needs the standard library only, so that plans can ask.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+PYTHON, BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
+PYTHON_FILES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+BINARY_FILES = tuple(f"{name}.bin" for name in PYTHON_FILES)
+RECORD = 1 + 3 * 32 * 32
+ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar.html"
+
+
+class DataError(RuntimeError):
+    """Data that are missing, incomplete or damaged; says what was found, what belongs there, what to do."""
+
+
+def data_folder(given: Path | None) -> Path:
+    """The folder that holds the data sets. Raises DataError where one was named that does not exist."""
+    named = given or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
+    if named is None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cache / "resnet-bench"
+    if not named.is_dir():
+        source = "--data" if given else "BENCH_DATA"
+        raise DataError(f"{source} {named}: no such folder. Name the folder that holds {PYTHON}/ or {BINARY}/")
+    return named.resolve()
+
+
+def cifar10(folder: Path) -> Path | None:
+    """The CIFAR-10 folder in `folder`, None where there is none. Raises DataError where one is incomplete."""
+    for name, files in ((PYTHON, PYTHON_FILES), (BINARY, BINARY_FILES)):
+        found = folder / name
+        if found.is_dir():
+            _check(found, files)
+            return found
+    return None
+
+
+def _check(folder: Path, files: tuple[str, ...]) -> None:
+    """Refuses a folder with a missing or truncated batch before anything is started."""
+    problems = [f"{name} is missing" for name in files if not (folder / name).is_file()]
+    if folder.name == BINARY:
+        sizes = {name: (folder / name).stat().st_size for name in files if (folder / name).is_file()}
+        whole = 10_000 * RECORD
+        problems += [f"{name} has {size:,} bytes, not {whole:,}" for name, size in sizes.items() if size != whole]
+    if problems:
+        raise DataError(f"{folder}: {'; '.join(problems)}. Get CIFAR-10 again from {ADDRESS}")
+
+
+def verify(found: Path) -> None:
+    """Checks the MD5 of every official python batch, as torchvision knows them. Raises DataError.
+
+    The binary layout has no published sums; its sizes and labels are checked, and its digest is in every result.
+    """
+    if found.name != PYTHON:
+        return
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    known = [*CIFAR10.train_list, *CIFAR10.test_list]
+    bad = [name for name, md5 in known if not check_integrity(str(found / name), md5)]
+    if bad:
+        raise DataError(
+            f"{found}: {', '.join(bad)} truncated or changed (MD5). Remove the folder to have it downloaded "
+            f"again, or get CIFAR-10 from {ADDRESS}"
+        )
+
+
+def notice(folder: Path) -> str:
+    """The text of NOTICE.json beside the data: what a reader of the numbers must know of them; "" without one."""
+    try:
+        return str(json.loads((folder / "NOTICE.json").read_text(encoding="utf-8")).get("notice", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def fetch_cifar10(folder: Path) -> Path:
+    """Downloads CIFAR-10 into `folder` through torchvision (MD5-checked). Raises DataError where it cannot be had."""
+    from torchvision.datasets import CIFAR10
+
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)  # a network that swallows packets must not hold a quick look for minutes
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        CIFAR10(str(folder), download=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"CIFAR-10 is not in {folder} and cannot be downloaded ({error}). Get it from {ADDRESS} and lay it out "
+            f"as {folder / PYTHON}/ or {folder / BINARY}/, or name the folder above it with --data or BENCH_DATA"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(before)
+    return folder / PYTHON

@@ -1,0 +1,1 @@
+"""Which runs, where, at what cost; and following them."""

@@ -1,0 +1,109 @@
+"""Where runs run: in this process, or as jobs of submitit's local executor under a queue of our own.
+
+submitit is imported here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.launch.machine import cuda_devices
+from bench.launch.worker import Stop, work, work_until
+from bench.spec import Resources, Run
+from bench.store import RunFolder, make_folder
+
+YEAR_MINUTES = 60 * 24 * 365
+
+
+class Executor(Protocol):
+    """Starts runs and says which have ended; what became of them is in their folders."""
+
+    slots: int
+
+    def submit(self, run: Run, folder: RunFolder) -> None:
+        """Starts the run. Called only while fewer than `slots` are under way."""
+
+    def ended(self) -> list[RunFolder]:
+        """The runs that have ended since the last call."""
+
+    def stop(self) -> None:
+        """Asks all that is under way to write a checkpoint and end."""
+
+
+class Inline:
+    """One run after another in this process."""
+
+    slots = 1
+
+    def __init__(self, data: Path, stop: Stop) -> None:
+        self.data, self.halt = data, stop
+        self._ended: list[RunFolder] = []
+
+    def submit(self, run: Run, folder: RunFolder) -> None:  # noqa: ARG002 - the folder says all
+        """Runs it to its end before it returns."""
+        work_until(folder.path, self.data, self.halt)
+        self._ended.append(folder)
+
+    def ended(self) -> list[RunFolder]:
+        """What the last `submit` ran."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def stop(self) -> None:
+        """Nothing to ask: `submit` has returned."""
+
+
+class Local:
+    """Jobs of submitit's local executor, at most `slots` at once, each on its own CUDA device where there are any.
+
+    submitit's own executor starts everything at once, and everything on device 0.
+    """
+
+    def __init__(self, data: Path, slots: int, deadline: float | None) -> None:
+        self.data, self.slots, self.deadline = data, slots, deadline
+        self._jobs: dict[Path, tuple[RunFolder, Any, tuple[int, ...]]] = {}
+        self._free = list(range(len(cuda_devices())))
+
+    def submit(self, run: Run, folder: RunFolder) -> None:
+        """Starts the run as a process of its own; its output goes to the run's log folder."""
+        import submitit
+
+        # job ids are pids, which come again: a folder of its own keeps an old job's pickle from being read as ours
+        executor = submitit.LocalExecutor(make_folder(folder.log / uuid.uuid4().hex[:8]))
+        devices = self._take_devices(run.resources)
+        executor.update_parameters(
+            timeout_min=YEAR_MINUTES, gpus_per_node=len(devices), visible_gpus=devices, tasks_per_node=1
+        )
+        # a Ctrl-C is for the runner, which then asks each job by SIGTERM: a blocked SIGINT is inherited by the job
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            job = executor.submit(work, folder.path, self.data, self.deadline)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._jobs[folder.path] = (folder, job, devices)
+
+    def _take_devices(self, resources: Resources) -> tuple[int, ...]:
+        taken = tuple(self._free[: resources.gpus]) if self._free else ()
+        self._free = [device for device in self._free if device not in taken]
+        return taken
+
+    def ended(self) -> list[RunFolder]:
+        """The runs whose process is gone."""
+        over = [path for path, (_, job, _) in self._jobs.items() if job.done()]
+        ended = []
+        for path in over:
+            folder, _, devices = self._jobs.pop(path)
+            self._free = sorted((*self._free, *devices))
+            ended.append(folder)
+        return ended
+
+    def stop(self) -> None:
+        """SIGTERM to each job's controller, which passes it on to the run."""
+        for _, job, _ in self._jobs.values():
+            with suppress(ProcessLookupError):
+                os.kill(int(job.job_id), signal.SIGTERM)

@@ -1,0 +1,151 @@
+"""Which runs are to do, and what they cost, before anything starts. Imports no torch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.launch.machine import cores, cuda_devices, memory_gib
+from bench.nets.counts import multiply_adds
+from bench.spec import Net, Resources, Run
+from bench.store import RunFolder, folders
+from bench.tasks.provenance import cpu_name
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One run of a plan with its folder, its state now, and its predicted seconds (None where unknown)."""
+
+    run: Run
+    folder: RunFolder
+    state: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The runs of a sweep in order. `basis` says in words where the predicted seconds come from."""
+
+    items: tuple[Item, ...]
+    basis: str
+    slots: int
+
+    def todo(self, *, retry: bool) -> tuple[Item, ...]:
+        """What is to do: all that is not done, failed runs only where they are to be tried again."""
+        return tuple(i for i in self.items if i.state != "done" and (retry or i.state != "failed"))
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """A measured training speed: images/s of a net on some hardware."""
+
+    net: Net
+    batch: int
+    precision: str
+    images_per_s: float
+    hardware: str
+
+
+def slots(resources: Resources) -> int:
+    """How many runs this machine has room for at once: one a CUDA device, else by cores and memory."""
+    if resources.gpus and cuda_devices():
+        return max(1, len(cuda_devices()) // resources.gpus)
+    return max(1, min(cores() // resources.cpus, int(memory_gib() / resources.memory_gib)))
+
+
+def make_plan(runs: Sequence[Run], sweep_folder: Path, committed: Path) -> Plan:
+    """The plan of `runs` in `sweep_folder`; `committed` is the results folder asked where nothing ran here yet."""
+    speeds, basis = _speeds(sweep_folder, committed)
+    items = []
+    for run in runs:
+        folder = RunFolder(sweep_folder / run.id)
+        items.append(Item(run, folder, folder.state(), predicted_seconds(run, folder, speeds)))
+    room = min((slots(r) for r in {run.resources for run in runs}), default=1)
+    return Plan(tuple(items), basis, room)
+
+
+def _speeds(sweep_folder: Path, committed: Path) -> tuple[list[Speed], str]:
+    """Measured speeds on this hardware, else those of the committed results, with their source in words."""
+    here = cuda_devices()[0] if cuda_devices() else cpu_name()
+    own = [speed for speed in _own_speeds(sweep_folder) if speed.hardware == here]
+    if own:
+        return own, "by the speed measured here"
+    other = list(_committed_speeds(committed))
+    if not other:
+        return [], "not known before the first run here"
+    names = sorted({speed.hardware for speed in other})
+    same = [speed for speed in other if speed.hardware == here]
+    if same:
+        return same, "by the committed results' speed on this hardware"
+    return other, f"by the speed measured on {' and '.join(names)}; this machine has not been measured yet"
+
+
+def _own_speeds(sweep_folder: Path) -> Iterable[Speed]:
+    for folder in folders(sweep_folder.parent, sweep_folder.name).values():
+        result, env = folder.result(), folder.env()
+        if result and env:
+            run = folder.run()
+            yield Speed(run.net, run.recipe.batch, run.recipe.precision, result["images_per_s"], env["hardware"])
+
+
+def _committed_speeds(committed: Path) -> Iterable[Speed]:
+    try:
+        rows = list(csv.DictReader((committed / "runs.csv").read_text(encoding="utf-8").splitlines()))
+    except OSError:
+        return
+    for row in rows:
+        if row["state"] == "done":
+            net = Net(row["family"], int(row["depth"]), row["shortcut"], row["stride_in"])
+            yield Speed(net, int(row["batch"]), row["precision"], float(row["images_per_s"]), row["hardware"])
+
+
+def predicted_seconds(run: Run, folder: RunFolder, speeds: Sequence[Speed]) -> float | None:
+    """Seconds that the run still takes: by its own net's speed, else by multiply-adds from the others'."""
+    left = run.recipe.steps - _steps_done(folder)
+    same = [s.images_per_s for s in speeds if s.net == run.net and s.precision == run.recipe.precision]
+    if same:
+        return left * run.recipe.batch / median(same)
+    work = [s.images_per_s * multiply_adds(s.net) for s in speeds]
+    return left * run.recipe.batch * multiply_adds(run.net) / median(work) if work else None
+
+
+def _steps_done(folder: RunFolder) -> int:
+    beat: dict[str, Any] | None = folder.heartbeat() if folder.checkpoint.exists() else None
+    return int(beat["step"]) if beat else 0
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in words of two digits or so: `42 s`, `7 min`, `3.5 h`, `2.1 days`."""
+    if seconds is None:
+        return "?"
+    for unit, size, upto in (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 100 * 3600)):
+        if seconds < upto:
+            value = seconds / size
+            return f"{value:.0f} {unit}" if value >= 10 or unit == "s" else f"{value:.1f} {unit}"
+    return f"{seconds / 86400:.1f} days"
+
+
+def describe(plan: Plan, *, retry: bool) -> str:
+    """The plan as text: a line a run, then the totals."""
+    width = max((len(i.run.id) for i in plan.items), default=0)
+    lines = [
+        f"  {i.run.id:{width}}  {i.run.recipe.steps:>6,} steps  {i.state:8} {duration(i.seconds):>8}"
+        for i in plan.items
+    ]
+    todo = plan.todo(retry=retry)
+    known = [i.seconds for i in todo if i.seconds is not None]
+    total = sum(known) if len(known) == len(todo) and todo else None
+    counts = f"{len(plan.items)} runs: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"
+    failed = sum(i.state == "failed" for i in plan.items)
+    lines.append(counts + (f", {failed} failed (start with --retry to try them again)" if failed and not retry else ""))
+    if todo and total is None:
+        lines.append(f"cost: {plan.basis}")
+    elif todo:
+        at_once = f"{plan.slots} at once" if plan.slots > 1 else "one at a time"
+        wall = duration((total or 0) / plan.slots)
+        lines.append(f"cost: {(total or 0) / 3600:.3g} run-hours, about {wall} here ({at_once}), {plan.basis}")
+    return "\n".join(lines)

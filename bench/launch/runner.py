@@ -1,0 +1,122 @@
+"""Runs all that a plan has to do through an executor, and waits for what another runner has taken."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bench.launch.executors import Executor
+from bench.launch.follow import Display, outcome
+from bench.launch.plan import Item
+from bench.launch.worker import Stop
+
+POLL_SECONDS = 0.2
+DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before the runner gives it up
+
+
+@dataclass
+class Runner:
+    """The state of one start of a sweep. `failed` and `done` count what this start has seen end."""
+
+    executor: Executor
+    stop: Stop
+    display: Display
+    done: int = 0
+    failed: int = 0
+    waiting: deque[Item] = field(default_factory=deque)
+    running: dict[str, Item] = field(default_factory=dict)
+    elsewhere: dict[str, Item] = field(default_factory=dict)
+    deaths: Counter[str] = field(default_factory=Counter)
+
+    def run(self, todo: Sequence[Item]) -> None:
+        """Runs `todo` to its end, or until `stop`; then all is checkpointed and the next start goes on."""
+        self.waiting.extend(todo)
+        with self._watching():
+            while (self.waiting or self.running or self.elsewhere) and not self.stop():
+                self._start_what_fits()
+                self._reap()
+                self._look_elsewhere()
+                time.sleep(POLL_SECONDS)
+            self._wind_down()
+
+    def _start_what_fits(self) -> None:
+        while self.waiting and len(self.running) < self.executor.slots and not self.stop():
+            item = self.waiting.popleft()
+            self.running[item.run.id] = item
+            self.display.say(f"{item.run.id}: starts ({item.state})")
+            self.executor.submit(item.run, item.folder)
+
+    def _reap(self) -> None:
+        for folder in self.executor.ended():
+            self._ended(self.running.pop(folder.path.name))
+
+    def _ended(self, item: Item) -> None:
+        name, folder = item.run.id, item.folder
+        if folder.result() is not None:
+            self.done += 1
+        elif folder.error() is not None:
+            self.failed += 1
+        elif folder.is_locked():
+            self.elsewhere[name] = item
+            self.display.say(f"{name}: another runner has it; waiting for it")
+            return
+        elif self.stop():
+            self.display.say(f"{name}: stopped; its checkpoint is written")
+            return
+        else:
+            self._died(item)
+            return
+        self.display.say(outcome(folder, name))
+
+    def _died(self, item: Item) -> None:
+        """A process that ended without a word: again from its checkpoint, a few times."""
+        name = item.run.id
+        self.deaths[name] += 1
+        if self.deaths[name] <= DEATHS:
+            self.display.say(f"{name}: its process died (killed or out of memory); it goes on from its checkpoint")
+            self.waiting.append(item)
+            return
+        self.failed += 1
+        self.display.say(
+            f"{name}: failed: its process died {self.deaths[name]} times without a word; see {item.folder.log}"
+        )
+
+    def _look_elsewhere(self) -> None:
+        for name, item in list(self.elsewhere.items()):
+            if item.folder.is_locked():
+                continue
+            del self.elsewhere[name]
+            if item.folder.result() is None:
+                self.waiting.append(item)
+            else:
+                self.done += 1
+                self.display.say(outcome(item.folder, name))
+
+    def _wind_down(self) -> None:
+        if self.running:
+            self.executor.stop()
+        while self.running:
+            self._reap()
+            time.sleep(POLL_SECONDS)
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Refreshes the display from a thread of its own: an inline run keeps this one busy."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.5):
+                self.display.refresh(list(self.running.values()), self.done)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        with self.display:
+            thread.start()
+            try:
+                yield
+            finally:
+                over.set()
+                thread.join()

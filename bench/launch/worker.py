@@ -1,0 +1,108 @@
+"""What runs in a job: one run folder, taken under its lock, to its end or to its next stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from bench.data.find import DataError
+from bench.store import BusyError, RunFolder, StoreError
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"))
+
+
+class Stop:
+    """True once a signal asked to stop or the deadline has passed.
+
+    As a context it takes SIGTERM, SIGINT (Ctrl-C), SIGUSR1 and SIGUSR2, the signals by which Slurm, submitit and a
+    terminal ask, and gives them back at its end. A second Ctrl-C interrupts at once.
+    """
+
+    def __init__(self, deadline: float | None = None) -> None:
+        self.deadline, self.signal = deadline, 0
+        self._before: dict[int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return bool(self.signal) or self.late
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._take) for number in STOPPING}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        if self.signal == signal.SIGINT == number:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+def work(folder: Path, data: Path, deadline: float | None = None) -> str:
+    """Runs the run in `folder` until it is "done", "stopped", "failed", or finds it "busy" elsewhere.
+
+    Nothing but a kill ends it without a word in the folder. `deadline`: seconds since the epoch.
+    """
+    with Stop(deadline) as stop:
+        return work_until(folder, data, stop)
+
+
+def work_until(folder: Path, data: Path, stop: Stop) -> str:
+    """`work` with a Stop of the caller's."""
+    run_folder = RunFolder(folder)
+    try:
+        with run_folder.lock():
+            return _run(run_folder, data, stop)
+    except BusyError:
+        return "busy"
+    except StoreError as error:
+        return _failed(run_folder, error, retry=True)
+
+
+def _run(folder: RunFolder, data: Path, stop: Stop) -> str:
+    from bench.tasks.classify import Job, classify  # torch comes with the first run, not before
+    from bench.train.loop import DivergedError, StoppedError
+
+    tasks = {"classify": classify}
+    try:
+        if folder.result() is not None:
+            return "done"
+        folder.clear_error()
+        run = folder.run()
+        tasks[run.task](run, Job(folder, data, stop))
+    except StoppedError:
+        return "stopped"
+    except DivergedError as error:
+        return _failed(folder, error, retry=False)
+    except (StoreError, DataError, OSError, MemoryError) as error:
+        return _failed(folder, error, retry=True)
+    except Exception as error:  # whatever a run dies of is a failed row, not the end of the sweep
+        return _failed(folder, error, retry=False, trace=traceback.format_exc())
+    return "done"
+
+
+def _failed(folder: RunFolder, error: Exception, *, retry: bool, trace: str = "") -> str:
+    message = str(error) or type(error).__name__
+    if trace:
+        message = f"{type(error).__name__}: {message}"
+    print(f"{folder.path.name}: {message}\n{trace}", file=sys.stderr, flush=True)
+    with suppress(StoreError):  # on a full disk the words above, in the log or on the terminal, are all there is
+        folder.fail(message, retry=retry, trace=trace)
+    return "failed"

@@ -1,0 +1,89 @@
+"""Parameters and multiply-adds of the paper's nets by arithmetic: no torch, so that plans and reports can ask.
+
+Multiply-adds are those of convolutions and the classifier at 32x32 (CIFAR) or 224x224 (ImageNet), as the paper
+counts its "FLOPs" (Table 1). A test holds them against the built nets and the published counts, to the unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench.spec import Net
+
+IMAGENET_BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution without bias, followed by BN: channels, kernel side, side of its output in pixels."""
+
+    c_in: int
+    c_out: int
+    kernel: int
+    side: int
+
+    @property
+    def weights(self) -> int:
+        """Entries of the kernel."""
+        return self.c_in * self.c_out * self.kernel**2
+
+
+def _shortcut(option: str, c_in: int, c_out: int, stride: int, side: int) -> Iterator[Conv]:
+    changes = stride != 1 or c_in != c_out
+    if option == "C" or (option == "B" and changes):
+        yield Conv(c_in, c_out, 1, side)
+
+
+def _basic(net: Net, c_in: int, width: int, stride: int, side: int) -> Iterator[Conv]:
+    yield Conv(c_in, width, 3, side)
+    yield Conv(width, width, 3, side)
+    yield from _shortcut(net.shortcut, c_in, width, stride, side)
+
+
+def _bottleneck(net: Net, c_in: int, width: int, stride: int, side: int) -> Iterator[Conv]:
+    yield Conv(c_in, width, 1, side if net.stride_in == "1x1" else side * stride)
+    yield Conv(width, width, 3, side)
+    yield Conv(width, 4 * width, 1, side)
+    yield from _shortcut(net.shortcut, c_in, 4 * width, stride, side)
+
+
+def _stages(net: Net) -> tuple[Conv, list[tuple[int, int, int]], int]:
+    """The stem, then (blocks, width, side) a stage, and the classes."""
+    if net.family == "cifar":
+        n = (net.depth - 2) // 6
+        return Conv(3, 16, 3, 32), [(n, 16, 32), (n, 32, 16), (n, 64, 8)], 10
+    widths = zip(IMAGENET_BLOCKS[net.depth], (64, 128, 256, 512), (56, 28, 14, 7), strict=True)
+    return Conv(3, 64, 7, 112), list(widths), 1000
+
+
+def convolutions(net: Net) -> tuple[list[Conv], int, int]:
+    """Every convolution of `net`, the features before the classifier, and the classes."""
+    stem, stages, classes = _stages(net)
+    bottleneck = net.family == "imagenet" and net.depth >= 50
+    block, expansion = (_bottleneck, 4) if bottleneck else (_basic, 1)
+    convs, c_in = [stem], stem.c_out
+    for stage, (blocks, width, side) in enumerate(stages):
+        for k in range(blocks):
+            stride = 2 if k == 0 and stage > 0 else 1
+            convs += block(net, c_in, width, stride, side)
+            c_in = expansion * width
+    return convs, c_in, classes
+
+
+def parameters(net: Net) -> int:
+    """All trained parameters: convolutions, BN weights and biases, classifier."""
+    convs, features, classes = convolutions(net)
+    return sum(c.weights + 2 * c.c_out for c in convs) + (features + 1) * classes
+
+
+def multiply_adds(net: Net) -> int:
+    """Multiply-adds of one image forward, convolutions and classifier."""
+    convs, features, classes = convolutions(net)
+    return sum(c.weights * c.side**2 for c in convs) + features * classes

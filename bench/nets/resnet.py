@@ -1,0 +1,182 @@
+"""The paper's nets, plain and residual: CIFAR-10 (Section 4.2) and ImageNet (Table 1, Section 3.3).
+
+Batch norm follows each convolution and comes before the activation (Section 3.4). Convolutions and the
+classifier start from He et al. 2015 [13]: normal with variance 2 / fan-in (the forward case, its Eq. 10, and the
+default of the authors' framework), biases from zero; batch norm from weight 1, bias 0.
+
+Parameter names are torchvision's (`layer1.0.conv1.weight`, `downsample.0.weight`, `fc.weight`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.nets.counts import IMAGENET_BLOCKS
+from bench.spec import Net
+
+
+class ZeroPadShortcut(nn.Module):
+    """Option A: every second pixel, and zeros as the added channels at the end. No parameters."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.added, self.stride = c_out - c_in, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, c_in, H, W) to (N, c_out, H/stride, W/stride)."""
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
+
+
+class ProjectionShortcut(nn.Sequential):
+    """Option B (and C): 1x1, BN."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+
+
+def _shortcut(option: str, c_in: int, c_out: int, stride: int) -> nn.Module | None:
+    """The shortcut of one block by the paper's options; None for a plain net."""
+    changes = stride != 1 or c_in != c_out
+    if option == "none":
+        return None
+    if option == "C" or (option == "B" and changes):
+        return ProjectionShortcut(c_in, c_out, stride)
+    return ZeroPadShortcut(c_in, c_out, stride) if changes else nn.Identity()
+
+
+class BasicBlock(nn.Module):
+    """3x3, BN, ReLU, 3x3, BN; plus the shortcut of x (none in a plain net); ReLU. Fig. 5 left."""
+
+    expansion = 1
+
+    def __init__(self, c_in: int, width: int, stride: int, option: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(option, c_in, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, c_in, H, W) to (N, width, H/stride, W/stride)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return F.relu(y if self.downsample is None else y + self.downsample(x))
+
+
+class Bottleneck(nn.Module):
+    """1x1, BN, ReLU, 3x3, BN, ReLU, 1x1, BN; plus the shortcut of x; ReLU. Fig. 5 right.
+
+    `stride_in` says which convolution has the block's stride: "1x1", as the authors published it and as Table 1
+    counts it, or "3x3", as torchvision has it.
+    """
+
+    expansion = 4
+
+    def __init__(self, c_in: int, width: int, stride: int, option: str, stride_in: str = "1x1") -> None:
+        super().__init__()
+        first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
+        self.conv1 = nn.Conv2d(c_in, width, 1, first, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, second, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.downsample = _shortcut(option, c_in, 4 * width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, c_in, H, W) to (N, 4 width, H/stride, W/stride)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return F.relu(y if self.downsample is None else y + self.downsample(x))
+
+
+Block = Callable[[int, int, int, str], BasicBlock | Bottleneck]
+
+
+def _stage(block: Block, c_in: int, width: int, expansion: int, blocks: int, stride: int, option: str) -> nn.Sequential:
+    """`blocks` blocks of one width; the first has the stride and takes `c_in` channels."""
+    first = block(c_in, width, stride, option)
+    return nn.Sequential(first, *(block(expansion * width, width, 1, option) for _ in range(blocks - 1)))
+
+
+class CifarNet(nn.Module):
+    """3x3 16, then 2n layers each at 32x32x16, 16x16x32, 8x8x64, global average pool, 10-way classifier."""
+
+    def __init__(self, depth: int, shortcut: str, classes: int = 10) -> None:
+        super().__init__()
+        n = (depth - 2) // 6
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = _stage(BasicBlock, 16, 16, 1, n, 1, shortcut)
+        self.layer2 = _stage(BasicBlock, 16, 32, 1, n, 2, shortcut)
+        self.layer3 = _stage(BasicBlock, 32, 64, 1, n, 2, shortcut)
+        self.fc = nn.Linear(64, classes)
+        he_init(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, 32, 32) images, mean subtracted, to (N, classes) logits."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
+class ImageNetNet(nn.Module):
+    """7x7 64 stride 2, 3x3 max pool stride 2, four stages of 64 to 512 (x4 in bottlenecks), pool, classifier."""
+
+    def __init__(self, depth: int, shortcut: str, stride_in: str = "1x1", classes: int = 1000) -> None:
+        super().__init__()
+        block: Block = BasicBlock if depth < 50 else partial(Bottleneck, stride_in=stride_in)
+        k = 1 if depth < 50 else 4
+        n1, n2, n3, n4 = IMAGENET_BLOCKS[depth]
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = _stage(block, 64, 64, k, n1, 1, shortcut)
+        self.layer2 = _stage(block, 64 * k, 128, k, n2, 2, shortcut)
+        self.layer3 = _stage(block, 128 * k, 256, k, n3, 2, shortcut)
+        self.layer4 = _stage(block, 256 * k, 512, k, n4, 2, shortcut)
+        self.fc = nn.Linear(512 * k, classes)
+        he_init(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) images, mean subtracted, to (N, classes) logits; 224x224 in the paper's training."""
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
+def he_init(net: nn.Module) -> None:
+    """He initialisation of every convolution and linear layer, from torch's global generator."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def cifar(depth: int, shortcut: str) -> CifarNet:
+    """The CIFAR-10 net of `depth` = 6n+2 weighted layers (Section 4.2).
+
+    shortcut: "none" (plain), "A", "B" or "C". Takes (N, 3, 32, 32), gives (N, 10).
+    Raises SpecError (a ValueError) naming what is allowed.
+    """
+    net = Net("cifar", depth, shortcut)
+    return CifarNet(net.depth, net.shortcut)
+
+
+def imagenet(depth: int, shortcut: str, stride_in: str = "1x1") -> ImageNetNet:
+    """The ImageNet net of 18, 34, 50, 101 or 152 layers (Table 1), plain or residual.
+
+    shortcut: "none" (plain), "A", "B" or "C". stride_in: "1x1" (the paper) or "3x3" (torchvision), which
+    only the bottleneck nets (50, 101, 152) feel. Takes (N, 3, H, W), gives (N, 1000).
+    Raises SpecError (a ValueError) naming what is allowed.
+    """
+    net = Net("imagenet", depth, shortcut, stride_in)
+    return ImageNetNet(net.depth, net.shortcut, net.stride_in)

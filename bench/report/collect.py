@@ -1,0 +1,183 @@
+"""From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, correct.npz.
+
+Rows of runs that other machines did stay as they are; a run done here replaces the row that stood for it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.nets.counts import multiply_adds, parameters
+from bench.spec import SCALES, Run
+from bench.store import RunFolder, StoreError, atomic, folders, make_folder, write_text
+
+RESULT_COLUMNS = (
+    "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
+    "seconds", "images_per_s", "weights_sha256", "curve_sha256",
+)  # fmt: skip
+ENV_COLUMNS = (
+    "hardware", "threads", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
+    "started", "ended", "notice",
+)  # fmt: skip
+CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
+
+
+def collect(
+    results: Path,
+    runs: Sequence[Path],
+    declared: Iterable[Run],
+    say: Callable[[str], object] = lambda _: None,
+) -> Path:
+    """Merges the run folders below each of `runs` (a sweep's folders) into `results`; returns runs.csv.
+
+    declared: the runs that belong to the sweep; one that is nowhere done is a row that says so.
+    Raises StoreError where two folders hold different results for one run: nothing is written then.
+    """
+    found = _found(runs)
+    known = {row["id"]: row for row in read_rows(results / "runs.csv")}
+    fresh = {name: _row(folder) for name, folder in found.items()}
+    missing = {run.id: {"id": run.id, **_declared(run), "state": "pending"} for run in declared}
+    rows = {**missing, **known, **{n: r for n, r in fresh.items() if _counts(r, known.get(n))}}
+    for name in sorted(set(fresh) & set(known)):
+        old, new = known[name], fresh[name]
+        if old["state"] == new["state"] == "done" and old["weights_sha256"] != new["weights_sha256"]:
+            before, now = float(old["test_error"]), float(new["test_error"])
+            say(f"{name}: test error {now:.2f} % takes the place of {before:.2f} % (measured on {old['hardware']})")
+    make_folder(results)
+    here = {n: f for n, f in found.items() if rows[n] is fresh[n] and fresh[n]["state"] == "done"}
+    _write_curves(results / "curves.parquet", here, rows)
+    _write_correct(results / "correct.npz", here, rows)
+    write_text(results / "runs.csv", _csv(sorted(rows.values(), key=_order)))
+    return results / "runs.csv"
+
+
+def _found(runs: Sequence[Path]) -> dict[str, RunFolder]:
+    """Every run folder, the done one where several hold the same run."""
+    found: dict[str, RunFolder] = {}
+    for sweep_folder in runs:
+        for name, folder in folders(sweep_folder.parent, sweep_folder.name).items():
+            other = found.get(name)
+            result = folder.result()
+            theirs = other.result() if other else None
+            if result and theirs and result["weights_sha256"] != theirs["weights_sha256"]:
+                raise StoreError(
+                    f"{name} has two different results, in {other and other.path} and {folder.path}; "
+                    "name only one of the two with --runs"
+                )
+            if other is None or (result and not theirs):
+                found[name] = folder
+    return found
+
+
+def _counts(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
+    """Whether a row from a run folder stands: always, unless the run is done elsewhere and not here."""
+    return old is None or new["state"] == "done" or old["state"] != "done"
+
+
+def _declared(run: Run) -> dict[str, Any]:
+    """The columns that the Run itself gives."""
+    recipe = asdict(run.recipe) | {"drops": " ".join(map(str, run.recipe.drops))}
+    return {
+        "scale": run.scale,
+        "data": run.data,
+        "net": run.net.name,
+        **asdict(run.net),
+        "seed": run.seed,
+        "params": parameters(run.net),
+        "multiply_adds": multiply_adds(run.net),
+        **recipe,
+    }
+
+
+def _row(folder: RunFolder) -> dict[str, Any]:
+    run, state = folder.run(), folder.state()
+    result, env = folder.result() or {}, folder.env() or {}
+    if result.get("id", run.id) != run.id or folder.path.name != run.id:
+        raise StoreError(f"{folder.path} holds the result of another run than its name says; move it away")
+    error = (folder.error() or {}).get("message", "")
+    row: dict[str, Any] = {
+        "id": run.id,
+        **_declared(run),
+        "state": state,
+        "error_message": " ".join(error.split()),
+    }
+    if state == "done":
+        row |= {name: result[name] for name in RESULT_COLUMNS}
+        row |= {name: env.get(name) for name in ENV_COLUMNS}
+        row |= {name: _date(env[name]) for name in ("started", "ended")}
+    return row
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a runs.csv as text; none where there is no file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Best scale first, then by depth, plain before residual, and seed."""
+    plain_first = (row["shortcut"] != "none", row["shortcut"])
+    return (
+        SCALES.index(row["scale"]),
+        row["data"],
+        int(row["depth"]),
+        plain_first,
+        int(row["seed"]),
+        row["id"],
+    )
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """All rows under the union of their columns; floats in full, so that nothing is lost on the way."""
+    columns = list(dict.fromkeys(name for row in sorted(rows, key=len, reverse=True) for name in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _write_curves(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
+    parts = [pd.DataFrame([{"id": n, **row} for row in f.curve_rows()]) for n, f in here.items()]
+    if path.exists():
+        old = pd.read_parquet(path)
+        parts.append(old[old["id"].isin(set(rows)) & ~old["id"].isin(set(here))])
+    filled = [part.reindex(columns=list(CURVE_COLUMNS)) for part in parts if len(part)]
+    types = dict.fromkeys(CURVE_COLUMNS[2:], "float64") | {"step": "int64", "id": "str"}
+    if not filled:
+        return
+    curves = pd.concat([part.astype(types) for part in filled]).sort_values(["id", "step"], ignore_index=True)
+    with atomic(path) as temporary:
+        curves.to_parquet(temporary, index=False)
+
+
+def _write_correct(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
+    """Per-image correctness, packed eight images a byte, an array a run."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    if path.exists():
+        with np.load(path) as old:
+            arrays = {name: old[name] for name in old.files if name in set(rows)}
+    for name, folder in here.items():
+        result = folder.result()
+        assert result is not None
+        arrays[name] = np.frombuffer(bytes.fromhex(result["correct"]), np.uint8)
+    if not arrays:
+        return
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **dict(sorted(arrays.items())))

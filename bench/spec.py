@@ -1,0 +1,254 @@
+"""The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Sweep. Standard library only.
+
+A Run is a frozen value. Whatever can change its number is in it and hashed into its id, defaults included;
+whatever changes only the bill is in Resources and is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+SCALES = ("paper", "short", "quick")
+SHORTCUTS = ("none", "A", "B", "C")
+IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
+PRECISIONS = ("fp32", "bf16")
+SPLITS = ("50k", "45k/5k")
+DATASETS = ("cifar10", "stand-in")
+TASKS = ("classify",)
+
+
+class SpecError(ValueError):
+    """A declaration that cannot be meant; says every mistake in it at once."""
+
+
+def _require(what: str, *checks: tuple[bool, str]) -> None:
+    mistakes = [message for fine, message in checks if not fine]
+    if mistakes:
+        raise SpecError(f"{what}: " + "; ".join(mistakes))
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """One of the paper's nets.
+
+    family: "cifar" (Section 4.2, depth 6n+2) or "imagenet" (Table 1).
+    shortcut: "none" for the plain net, else option "A", "B" or "C" (Section 3.3 and 4.1).
+    stride_in: which convolution of a bottleneck block has the stride, "1x1" (the paper) or "3x3" (torchvision).
+    """
+
+    family: str
+    depth: int
+    shortcut: str
+    stride_in: str = "1x1"
+
+    def __post_init__(self) -> None:
+        _require(
+            "net",
+            (self.family in ("cifar", "imagenet"), f"family {self.family!r} is not one of: cifar, imagenet"),
+            (self.shortcut in SHORTCUTS, f"shortcut {self.shortcut!r} is not one of: {', '.join(SHORTCUTS)}"),
+            (self.stride_in in ("1x1", "3x3"), f"stride_in {self.stride_in!r} is not one of: 1x1, 3x3"),
+            (self._depth_is_known(), f"depth {self.depth!r} is not one of: {self._known_depths()}"),
+        )
+
+    def _depth_is_known(self) -> bool:
+        if self.family == "imagenet":
+            return self.depth in IMAGENET_DEPTHS
+        return isinstance(self.depth, int) and self.depth >= 8 and self.depth % 6 == 2
+
+    def _known_depths(self) -> str:
+        if self.family == "imagenet":
+            return ", ".join(map(str, IMAGENET_DEPTHS))
+        return "6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202"
+
+    @property
+    def plain(self) -> bool:
+        """Whether the net has no shortcuts."""
+        return self.shortcut == "none"
+
+    @property
+    def name(self) -> str:
+        """The paper's name with the shortcut option: `plain-20`, `resnet-20-A`."""
+        return f"plain-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a net is trained and measured (Section 4.2; the defaults are the paper's for CIFAR-10).
+
+    steps, drops, warmup_steps count iterations of one mini-batch. The rate is `lr`, a tenth of it from each
+    drop on; during the first `warmup_steps` it is `warmup_lr`.
+    bn_group: images per batch-norm group, 64 as on the paper's two GPUs of 64 images each.
+    split: "50k" trains on all 50,000 images; "45k/5k" holds out the last 5,000 of a seeded shuffle.
+    test_images: the number of test images that are used, the first ones of the official order.
+    curve_every, test_every: how often, in steps, the training window and the test error enter the curve.
+    """
+
+    steps: int = 64_000
+    lr: float = 0.1
+    drops: tuple[int, ...] = (32_000, 48_000)
+    warmup_steps: int = 0
+    warmup_lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    batch: int = 128
+    bn_group: int = 64
+    precision: str = "fp32"
+    split: str = "50k"
+    test_images: int = 10_000
+    curve_every: int = 200
+    test_every: int = 1_000
+
+    def __post_init__(self) -> None:
+        marks = (0, *self.drops, self.steps)
+        _require(
+            "recipe",
+            (self.steps > 0, f"steps must be positive, got {self.steps}"),
+            (marks == tuple(sorted(marks)), f"drops {self.drops} must rise between 0 and steps {self.steps}"),
+            (
+                0 <= self.warmup_steps <= self.steps,
+                f"warmup_steps {self.warmup_steps} must lie in 0..{self.steps}",
+            ),
+            (
+                self.lr > 0 and self.warmup_lr > 0,
+                f"rates must be positive, got {self.lr} and {self.warmup_lr}",
+            ),
+            (0 <= self.momentum < 1, f"momentum {self.momentum} must lie in [0, 1)"),
+            (self.weight_decay >= 0, f"weight_decay {self.weight_decay} must not be negative"),
+            (
+                self.batch > 0 and self.bn_group > 0,
+                f"batch {self.batch} and bn_group {self.bn_group} must be positive",
+            ),
+            (
+                self.bn_group > 0 and self.batch % self.bn_group == 0,
+                f"batch {self.batch} must be a multiple of bn_group {self.bn_group}",
+            ),
+            (
+                self.precision in PRECISIONS,
+                f"precision {self.precision!r} is not one of: {', '.join(PRECISIONS)}",
+            ),
+            (self.split in SPLITS, f"split {self.split!r} is not one of: {', '.join(SPLITS)}"),
+            (self.test_images > 0, f"test_images must be positive, got {self.test_images}"),
+            (
+                self.curve_every > 0 and self.test_every > 0 and self.test_every % self.curve_every == 0,
+                f"test_every {self.test_every} must be a multiple of curve_every {self.curve_every}",
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a run costs, never what it says: not part of the id.
+
+    cpus: threads of one run on a CPU. gpus: devices of one run. memory_gib: main memory of one run.
+    checkpoint_seconds: at most this much training is lost to a kill -9.
+    """
+
+    cpus: int = 2
+    gpus: int = 1
+    memory_gib: float = 2.0
+    checkpoint_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training of one net from one seed, and what is measured of it."""
+
+    scale: str
+    net: Net
+    data: str
+    recipe: Recipe
+    seed: int
+    task: str = "classify"
+    resources: Resources = field(default=Resources(), compare=False)
+
+    def __post_init__(self) -> None:
+        _require(
+            "run",
+            (self.scale in SCALES, f"scale {self.scale!r} is not one of: {', '.join(SCALES)}"),
+            (self.data in DATASETS, f"data {self.data!r} is not one of: {', '.join(DATASETS)}"),
+            (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
+            (self.seed >= 0, f"seed must not be negative, got {self.seed}"),
+            (
+                self.data != "stand-in" or self.scale == "quick",
+                "the stand-in is for scale quick alone: give the real data with --data",
+            ),
+        )
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits of the SHA-256 over every field that can change the number."""
+        return digest({k: v for k, v in asdict(self).items() if k != "resources"})[:8]
+
+    @property
+    def id(self) -> str:
+        """A readable label with the digest, also the run's folder: `plain-20-paper-s0-1a2b3c4d`."""
+        return f"{self.net.name}-{self.scale}-s{self.seed}-{self.digest}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The run as plain JSON values; `run_from_json` reads it back."""
+        return asdict(self)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value in its canonical spelling: sorted keys, no spaces."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def run_from_json(value: Mapping[str, Any]) -> Run:
+    """The inverse of `Run.as_json`. Raises SpecError where a field is unknown or missing."""
+    try:
+        recipe = dict(value["recipe"], drops=tuple(value["recipe"]["drops"]))
+        parts = {
+            "net": Net(**value["net"]),
+            "recipe": Recipe(**recipe),
+            "resources": Resources(**value["resources"]),
+        }
+        return Run(**{**value, **parts})
+    except (KeyError, TypeError) as error:
+        raise SpecError(f"not a run of this version of the suite: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The cells of a sweep at one scale: each net with its recipe, and the seeds of each."""
+
+    cells: tuple[tuple[Net, Recipe], ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One claim of the paper as a value: importing a sweep file does nothing but name it.
+
+    title, question, claim: what the report says at its top; the claim is written before the runs.
+    scales: what runs at "paper", "short" and "quick".
+    deviations: where the suite knowingly differs from the paper, a sentence each.
+    """
+
+    title: str
+    question: str
+    claim: str
+    scales: Mapping[str, Scale]
+    deviations: tuple[str, ...] = ()
+    resources: Resources = Resources()
+
+    def runs(self, scale: str, seeds: Iterable[int] | None = None, data: str = "cifar10") -> tuple[Run, ...]:
+        """All runs at `scale`, seed by seed, so that every cell has its first seed before any has its second."""
+        if scale not in self.scales:
+            raise SpecError(f"scale {scale!r} is not one of this sweep's: {', '.join(self.scales)}")
+        cells, own_seeds = self.scales[scale].cells, self.scales[scale].seeds
+        return tuple(
+            Run(scale, net, data, recipe, seed, resources=self.resources)
+            for seed in (own_seeds if seeds is None else tuple(seeds))
+            for net, recipe in cells
+        )
+
+
+def shortened(recipe: Recipe, steps: int, **changes: Any) -> Recipe:
+    """`recipe` with its drops at the same shares of fewer steps; `changes` replace further fields."""
+    drops = tuple(drop * steps // recipe.steps for drop in recipe.drops)
+    return replace(recipe, **{"steps": steps, "drops": drops, **changes})

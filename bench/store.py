@@ -1,0 +1,296 @@
+"""The only file that knows file names: run folders, atomic writes, locks, and a run's state derived from them.
+
+    runs/<sweep>/<run id>/
+        run.json         the Run, written first
+        lock             held (flock) by the one process that trains
+        heartbeat.json   step, loss, speed, about once a second while training
+        curve.jsonl      a row a training window
+        checkpoint.pt    the last resumable state; after the run, the trained net
+        error.json       why the run failed or stopped; gone when it goes on
+        env.json         provenance: commit, versions, hardware, data digest, dates
+        result.json      written last: it is there if and only if the run is done
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.spec import Run, SpecError, run_from_json
+
+STALE_SECONDS = 120.0  # a heartbeat older than this is no sign of life: 60 s of checkpointing and a slow disk
+
+
+class StoreError(RuntimeError):
+    """A file or folder that cannot be used; says which, why, and what to do."""
+
+
+class BusyError(RuntimeError):
+    """Another process holds the run's lock."""
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on success it is synced and renamed over `path`, else removed.
+
+    Raises StoreError where the disk refuses (full, read-only, no permission), leaving `path` as it was.
+    """
+    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _disk_error(path: Path, error: OSError) -> StoreError:
+    reason = error.strerror or str(error)
+    return StoreError(
+        f"cannot write {path}: {reason}; nothing that was there is lost. Make room or give another folder"
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` as UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def make_folder(path: Path) -> Path:
+    """Creates the folder (and its parents) and proves that it can be written. Raises StoreError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+    write_text(path / ".writable", "")
+    (path / ".writable").unlink(missing_ok=True)
+    return path
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`, None where there is no file. Raises StoreError where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); move it away and start again") from None
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def curve_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The content of curve.jsonl for these rows."""
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run. Every method that reads is safe while another process writes."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last resumable state."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def curve(self) -> Path:
+        """One JSON row a training window."""
+        return self.path / "curve.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Where submitit keeps its files and the run's stdout and stderr."""
+        return self.path / "log"
+
+    def create(self, run: Run) -> None:
+        """Makes the folder with its run.json. Raises StoreError where a different run is in it."""
+        make_folder(self.path)
+        known = read_json(self.path / "run.json")
+        if known is None:
+            write_json(self.path / "run.json", run.as_json())
+        elif run_from_json(known) != run:
+            raise StoreError(f"{self.path} holds another run than its name says; move it away and start again")
+
+    def run(self) -> Run:
+        """The Run of this folder. Raises StoreError where run.json is missing or damaged."""
+        value = read_json(self.path / "run.json")
+        if value is None:
+            raise StoreError(f"{self.path} has no run.json: not a run folder")
+        try:
+            return run_from_json(value)
+        except SpecError as error:
+            raise StoreError(f"{self.path / 'run.json'}: {error}") from None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process. Raises BusyError at once where another one holds it.
+
+        The kernel drops the lock with the process, so that a kill -9 leaves nothing to clean up.
+        """
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise _disk_error(self.path / "lock", error) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for leftover in self.path.glob(".*.tmp*"):
+                leftover.unlink(missing_ok=True)
+            yield
+        except BlockingIOError:
+            raise BusyError(f"{self.path.name} is being run by another process") from None
+        finally:
+            os.close(handle)
+
+    def is_locked(self) -> bool:
+        """Whether a process, on this machine or on one that shares its locks, holds the run."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def beat(self, step: int, **values: float) -> None:
+        """Says that the run lives. Not synced and never an error: it is a sign of life, not a record."""
+        text = json.dumps({"step": step, "time": time.time(), "host": platform.node(), **values})
+        temporary = self.path / ".heartbeat.tmp"
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self.path / "heartbeat.json")
+        except OSError:
+            return
+
+    def heartbeat(self) -> dict[str, Any] | None:
+        """The last sign of life, None where there is none that can be read."""
+        try:
+            value = json.loads((self.path / "heartbeat.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def write_curve(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Replaces the curve; returns the SHA-256 of the file."""
+        text = curve_text(rows)
+        write_text(self.curve, text)
+        return sha256(text.encode())
+
+    def finish(self, result: Mapping[str, Any], env: Mapping[str, Any]) -> None:
+        """Writes env.json, then result.json: with that the run is done."""
+        self.clear_error()
+        write_json(self.path / "env.json", env)
+        write_json(self.path / "result.json", result)
+
+    def fail(self, message: str, *, retry: bool, trace: str = "") -> None:
+        """Writes why the run ended. `retry`: the next start goes on by itself (the machine's fault, not the run's)."""
+        value = {"message": message, "retry": retry, "time": time.time(), "trace": trace.splitlines()}
+        write_json(self.path / "error.json", value)
+
+    def clear_error(self) -> None:
+        """Forgets the last error: the run goes on."""
+        (self.path / "error.json").unlink(missing_ok=True)
+
+    def error(self) -> dict[str, Any] | None:
+        """The last error: message, retry, time, trace."""
+        return _dict_or_none(self.path / "error.json")
+
+    def env(self) -> dict[str, Any] | None:
+        """The provenance of a done run."""
+        return _dict_or_none(self.path / "env.json")
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of a done run; None where it is not done or its curve is not the one it ended with."""
+        result = _dict_or_none(self.path / "result.json")
+        if result is None or result.get("curve_sha256") != self._curve_digest():
+            return None
+        return result
+
+    def damage(self) -> str | None:
+        """What is wrong with a run that was done, None where nothing is: the next start mends it."""
+        if not (self.path / "result.json").exists() or self.result() is not None:
+            return None
+        if _dict_or_none(self.path / "result.json") is None:
+            return f"{self.path / 'result.json'} cannot be read"
+        return f"{self.curve} is not the curve that the run ended with (truncated or edited)"
+
+    def _curve_digest(self) -> str | None:
+        try:
+            return sha256(self.curve.read_bytes())
+        except OSError:
+            return None
+
+    def curve_rows(self) -> list[dict[str, Any]]:
+        """The rows of the curve that can be read; a last line cut off in the middle is left out."""
+        rows = []
+        try:
+            lines = self.curve.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        for line in lines:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def state(self, now: float | None = None) -> str:
+        """`done`, `failed`, `running`, `stopped` (some steps are kept) or `pending`."""
+        if self.result() is not None:
+            return "done"
+        error = self.error()
+        if error is not None and not error["retry"]:
+            return "failed"
+        if self._lives(time.time() if now is None else now):
+            return "running"
+        return "stopped" if self.checkpoint.exists() else "pending"
+
+    def _lives(self, now: float) -> bool:
+        """A held lock is proof of life; from another machine, where it may not be seen, a fresh heartbeat has to do."""
+        beat = self.heartbeat()
+        if beat is None or beat.get("host") == platform.node():
+            return self.is_locked()
+        return now - float(beat["time"]) < STALE_SECONDS
+
+
+def _dict_or_none(path: Path) -> dict[str, Any] | None:
+    try:
+        value = read_json(path)
+    except StoreError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def folders(runs: Path, sweep: str) -> dict[str, RunFolder]:
+    """All run folders of a sweep below `runs`, by run id."""
+    found = sorted(p.parent for p in (runs / sweep).glob("*/run.json"))
+    return {path.name: RunFolder(path) for path in found}

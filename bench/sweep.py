@@ -1,0 +1,296 @@
+"""The main job: `python -m bench.sweep NAME` expands a sweep, runs what is missing, collects and reports.
+
+Exit codes: 0 all runs are done; 1 a run failed; 2 the command, the sweep file, the data or a folder is at fault;
+3 stopped (time limit or signal) with everything resumable: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import os
+import re
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from bench.data import find
+from bench.data.find import DataError
+from bench.launch.executors import Executor, Inline, Local
+from bench.launch.follow import display
+from bench.launch.machine import cuda_devices
+from bench.launch.plan import Plan, describe, make_plan
+from bench.launch.runner import Runner
+from bench.launch.worker import Stop
+from bench.spec import SCALES, Run, SpecError, Sweep
+from bench.store import StoreError, make_folder
+
+FAILED, MISTAKE, STOPPED = 1, 2, 3
+UNITS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+class MistakeError(ValueError):
+    """Something in the command or a sweep file that the user has to change."""
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`0-4`, `0,2,7` or a mix of both as seeds."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        if not match:
+            raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds; write 0-4 or 0,2,7")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first >= 10_000:
+            raise argparse.ArgumentTypeError(f"{part!r} is no range of seeds; write the smaller one first, as in 0-4")
+        seeds += range(first, last + 1)
+    return tuple(dict.fromkeys(seeds))
+
+
+def parse_duration(text: str) -> float:
+    """`50m`, `2h`, `90s`, `1d` or plain minutes, in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if not match or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 50m, 2h, 90s or 1d")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the main job."""
+    parser.add_argument("name", metavar="NAME", help="a sweep below sweeps/, or the path of a sweep file of your own")
+    parser.add_argument(
+        "--scale",
+        choices=("auto", *SCALES),
+        default="auto",
+        help="auto: paper where there is a GPU, else quick",
+    )
+    parser.add_argument(
+        "--cluster",
+        choices=("auto", "slurm", "local", "inline"),
+        default="auto",
+        help="local (auto): as many runs at once as this machine has room for; inline: one after another",
+    )
+    parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
+    parser.add_argument("--only", metavar="GLOB", help="only runs whose id or net matches, such as 'plain-*'")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the folder of the data sets (else $BENCH_DATA, else a cache)",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="the folder of the runs (default: runs)",
+    )
+    parser.add_argument("--results", type=Path, metavar="DIR", help="where the numbers go (default: results)")
+    parser.add_argument("--reports", type=Path, metavar="DIR", help="where the report goes (default: reports)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the runs, what is done, and the cost; start nothing"
+    )
+    parser.add_argument("--retry", action="store_true", help="try failed runs again")
+    parser.add_argument(
+        "--time-limit", type=parse_duration, metavar="50m", help="stop cleanly after this time, all resumable"
+    )
+    parser.add_argument("--no-wait", action="store_true", help="go on in the background and return at once")
+
+
+def project_folder() -> Path:
+    """The checkout that holds sweeps/, results/ and reports/: this folder, else the one beside the package."""
+    here = Path.cwd()
+    return here if (here / "sweeps").is_dir() or not (PROJECT / "sweeps").is_dir() else PROJECT
+
+
+def sweep_file(name: str) -> Path:
+    """The file of the sweep `name`. Raises MistakeError naming the sweeps there are."""
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise MistakeError(f"there is no sweep file {name}")
+        return path
+    folder = project_folder() / "sweeps"
+    path = folder / f"{name}.py"
+    if path.is_file():
+        return path
+    known = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    raise MistakeError(f"there is no sweep {name!r} in {folder}; there are: {', '.join(known) or 'none'}")
+
+
+def load_sweep(name: str) -> tuple[str, Sweep]:
+    """The sweep's name and value. Raises MistakeError with the file's line where the file itself fails."""
+    import runpy
+
+    path = sweep_file(name)
+    try:
+        sweep = runpy.run_path(str(path)).get("SWEEP")
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        line = getattr(error, "lineno", None) or (frames[-1].lineno if frames else "?")
+        raise MistakeError(f"{path}, line {line}: {type(error).__name__}: {error}") from None
+    if not isinstance(sweep, Sweep):
+        raise MistakeError(f"{path} defines no SWEEP = Sweep(...) of bench.spec")
+    return path.stem, sweep
+
+
+def choose_scale(asked: str) -> str:
+    """The scale that `auto` means here, said in one line."""
+    if asked != "auto":
+        return asked
+    devices = cuda_devices()
+    scale = "paper" if devices else "quick"
+    why = (
+        f"there is a GPU ({devices[0]})" if devices else "there is no GPU here; --scale paper runs the paper's schedule"
+    )
+    print(f"scale: {scale}, as {why}")
+    return scale
+
+
+def choose_data(args: argparse.Namespace, scale: str) -> tuple[Path, str]:
+    """The data folder and the data set: CIFAR-10, or at scale quick the stand-in where it cannot be had."""
+    folder = find.data_folder(args.data)
+    found = find.cifar10(folder)
+    if found is not None:
+        if not args.dry_run:
+            find.verify(found)
+        return folder, "cifar10"
+    if args.dry_run:
+        otherwise = " or take the stand-in" if scale == "quick" else ""
+        print(f"data: CIFAR-10 is not in {folder}; a start would download it{otherwise}")
+        return folder, "stand-in" if scale == "quick" else "cifar10"
+    print(f"data: CIFAR-10 is not in {folder}; downloading it")
+    try:
+        find.fetch_cifar10(folder)
+    except DataError as error:
+        if scale != "quick":
+            raise
+        print(f"data: a procedural stand-in takes its place, since {error}")
+        return folder, "stand-in"
+    return folder, "cifar10"
+
+
+def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -> tuple[Run, ...]:
+    """The runs that the command asks for. Raises MistakeError where none matches."""
+    runs = sweep.runs(scale, args.seeds, data)
+    if args.only is None:
+        return runs
+    chosen = tuple(r for r in runs if any(fnmatch.fnmatchcase(n, args.only) for n in (r.id, r.net.name)))
+    if not chosen:
+        nets = ", ".join(dict.fromkeys(r.net.name for r in runs))
+        raise MistakeError(f"--only {args.only!r} matches no run; the nets are: {nets}")
+    return chosen
+
+
+def sweep(args: argparse.Namespace) -> int:
+    """Does what the command says; returns the exit code."""
+    if args.cluster == "slurm":
+        raise MistakeError("--cluster slurm is not there yet in this version; use local or inline")
+    if args.no_wait and args.cluster == "inline":
+        raise MistakeError("--no-wait needs processes of their own: use --cluster local")
+    name, declared = load_sweep(args.name)
+    root = project_folder()
+    args.results, args.reports = args.results or root / "results", args.reports or root / "reports"
+    scale = choose_scale(args.scale)
+    data_dir, data = choose_data(args, scale)
+    runs = choose_runs(args, declared, scale, data)
+    sweep_folder = (args.runs / name).absolute()
+    plan = make_plan(runs, sweep_folder, args.results / name)
+    print(f"{name} at scale {scale} on {data}\n{describe(plan, retry=args.retry)}", flush=True)
+    if args.dry_run:
+        return 0
+    make_folder(sweep_folder)
+    if args.no_wait:
+        return _detach(args, sweep_folder)
+    for item in plan.items:
+        item.folder.create(item.run)
+        if damage := item.folder.damage():
+            print(f"{item.run.id}: {damage}; it is mended from its checkpoint")
+    failed = _launch(args, plan, data_dir)
+    _report(args, name, declared, plan.items[0].run)
+    return _verdict(plan, failed)
+
+
+def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path) -> int:
+    """Runs what the plan has to do; returns how many runs failed in this start."""
+    deadline = time.time() + args.time_limit if args.time_limit else None
+    todo = plan.todo(retry=args.retry)
+    if not todo:
+        return 0
+    with Stop(deadline) as stop:
+        inline = args.cluster == "inline"
+        executor: Executor = Inline(data_dir, stop) if inline else Local(data_dir, plan.slots, deadline)
+        runner = Runner(executor, stop, display(len(todo)))
+        runner.run(todo)
+    return runner.failed
+
+
+def _report(args: argparse.Namespace, name: str, declared: Sweep, example: Run) -> None:
+    """Collects and writes the report; a sweep of which no run has ended yet has none."""
+    from bench.report.collect import collect
+    from bench.report.page import write_report
+
+    runs = declared.runs(example.scale, args.seeds, example.data)
+    collect(args.results / name, [args.runs / name], runs, say=print)
+    focus = (example.scale, example.data)
+    page = write_report(name, declared, args.results / name, args.reports / name, focus)
+    print(f"report: {page}" if page else "no report yet: no run has ended")
+
+
+def _verdict(plan: Plan, failed: int) -> int:
+    """The last line and the exit code."""
+    states = [item.folder.state() for item in plan.items]
+    done, total = states.count("done"), len(states)
+    print(f"{done} of {total} runs are done" + ("" if done == total else "; the same command goes on"))
+    if failed or "failed" in states:
+        return FAILED
+    return 0 if done == total else STOPPED
+
+
+def _detach(args: argparse.Namespace, sweep_folder: Path) -> int:
+    """The same command without --no-wait, in a session of its own: the shell may close."""
+    log = sweep_folder / "sweep.log"
+    command = [sys.executable, "-m", "bench.sweep", *(a for a in args.command if a != "--no-wait")]
+    with log.open("a") as file:
+        child = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
+    print(f"goes on in the background as process {child.pid}; it writes to {log}")
+    return 0
+
+
+def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Runs `work(args)`; a mistake of the user's is one line on stderr and exit code 2."""
+    try:
+        return work(args)
+    except (MistakeError, SpecError, DataError, StoreError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return MISTAKE
+    except BrokenPipeError:
+        with suppress(OSError):  # the reader of our output is gone (`| head`): nothing more can be said
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("bench: interrupted; the same command goes on", file=sys.stderr)
+        return STOPPED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m bench.sweep`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    command = list(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(command)
+    args.command = command
+    return guarded(sweep, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

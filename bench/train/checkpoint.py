@@ -1,0 +1,57 @@
+"""Resumable states on disk: written atomically, read as plain tensors and numbers (`weights_only=True`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.store import StoreError, atomic
+
+FORMAT = 1
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Writes `state` (tensors, numbers, strings, lists, dicts) over `path`, atomically. Raises StoreError."""
+    with atomic(path) as temporary:
+        try:
+            torch.save({"format": FORMAT, **state}, temporary)
+        except RuntimeError as error:  # torch's zip writer reports a full disk as a RuntimeError
+            raise OSError(None, f"the checkpoint could not be written ({str(error).splitlines()[0]})") from error
+
+
+def load(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """The state in `path`, None where there is none.
+
+    A file that cannot be read is set aside as `<name>.damaged` and StoreError raised: the next start trains
+    again from step 0, to the same bits.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        if state["format"] != FORMAT:
+            raise ValueError(f"format {state['format']}, this version reads {FORMAT}")
+    except Exception as error:
+        aside = path.with_name(path.name + ".damaged")
+        path.replace(aside)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError(
+            f"{path} is damaged ({reason}); it was set aside as {aside.name}. "
+            "Start again: the run trains from its first step, to the same numbers"
+        ) from None
+    return state
+
+
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes and bytes: equal if and only if every bit of every tensor is."""
+    sha = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        array = value.detach().cpu().contiguous()
+        sha.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        sha.update(array.flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,189 @@
+"""The one training loop: SGD with momentum on a stream of batches, resumable to the bit at any step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.train.metrics import Evaluation, autocast
+
+
+class Batches(Protocol):
+    """An endless stream of training batches whose place in it can be saved."""
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """The next inputs (N, 3, H, W) and labels (N,)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the rest of the stream depends on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+
+
+class DivergedError(RuntimeError):
+    """The loss is no number any more: the run has failed for its own reason."""
+
+
+class StoppedError(RuntimeError):
+    """The run was asked to stop; its checkpoint is written and the next start goes on."""
+
+
+@dataclass
+class Trainer:
+    """A net, its optimiser and its data stream, and the curve so far.
+
+    rate: the learning rate of each update. bn_group: images that share batch-norm statistics: the batch goes
+    forward and backward in groups of that size and the gradients are averaged, which is what the paper's two
+    GPUs did. precision: "fp32" or "bf16". Weight decay acts on every parameter, as in the authors' framework.
+    """
+
+    net: nn.Module
+    batches: Batches
+    rate: Callable[[int], float]
+    momentum: float
+    weight_decay: float
+    bn_group: int
+    precision: str = "fp32"
+    step: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    _pending: list[Tensor] = field(default_factory=list, repr=False)  # (loss, wrong) of each step since the last row
+
+    def __post_init__(self) -> None:
+        self.optimizer = torch.optim.SGD(
+            self.net.parameters(), lr=0.1, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+
+    def update(self) -> None:
+        """One iteration: a batch, its gradient, a step of SGD at the rate of this step."""
+        images, labels = self.batches.draw()
+        self.optimizer.param_groups[0]["lr"] = self.rate(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        groups = [
+            self._backward(x, y, share=len(y) / len(labels))
+            for x, y in zip(images.split(self.bn_group), labels.split(self.bn_group), strict=True)
+        ]
+        self._pending.append(torch.stack(groups).sum(0))
+        self.optimizer.step()
+        self.step += 1
+
+    def _backward(self, x: Tensor, y: Tensor, share: float) -> Tensor:
+        """Adds one group's part of the gradient; returns its part of (mean loss, share wrong), still on the device."""
+        with autocast(x.device, self.precision):
+            logits = self.net(x)
+        loss = F.cross_entropy(logits.float(), y) * share
+        loss.backward()
+        wrong = (logits.detach().argmax(1) != y).double().mean() * share
+        return torch.stack((loss.detach().double(), wrong))
+
+    def window(self) -> dict[str, float]:
+        """Closes the training window: mean loss and error (%) of the batches since the last one.
+
+        The training error is that of the augmented batches in training mode, as the paper's Fig. 6 draws it.
+        Raises DivergedError naming the first step whose loss is not finite. The only place that waits for a GPU.
+        """
+        losses, wrong = torch.stack(self._pending).cpu().unbind(1)
+        bad = (~losses.isfinite()).nonzero()
+        if len(bad):
+            step = self.step - len(losses) + int(bad[0]) + 1
+            raise DivergedError(f"the training loss is {float(losses[bad[0]])} at step {step:,}")
+        self._pending.clear()
+        rate = self.rate(self.step - 1)
+        return {
+            "step": self.step,
+            "rate": rate,
+            "loss": float(losses.mean()),
+            "error": 100 * float(wrong.mean()),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the training depends on, random states included."""
+        return {
+            "step": self.step,
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "batches": self.batches.state_dict(),
+            "curve": self.curve,
+            "seconds": self.seconds,
+            "pending": self._pending,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from `state`; the next updates are the ones that would have come."""
+        self.step, self.curve, self.seconds = state["step"], state["curve"], state["seconds"]
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.batches.load_state_dict(state["batches"])
+        self._pending = list(state["pending"])
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the outside wants of a training.
+
+    save: writes the trainer's state. should_stop: asked after each step. beat: told step, loss, error and speed
+    about once a second. checkpoint_seconds: the time between two saves.
+    """
+
+    save: Callable[[Trainer], None]
+    should_stop: Callable[[], bool]
+    beat: Callable[..., None]
+    checkpoint_seconds: float
+
+
+def train(
+    trainer: Trainer,
+    *,
+    steps: int,
+    curve_every: int,
+    test_every: int,
+    test: Callable[[], Evaluation],
+    hooks: Hooks,
+) -> Evaluation:
+    """Trains up to `steps` updates; a row of the curve every `curve_every`, with the test every `test_every`.
+
+    The last step always closes a row with a test, which is returned: the net as it is after the last step, never
+    the best one on the way. Raises DivergedError, and StoppedError after saving when `hooks.should_stop` says so.
+    """
+    last = None
+    for _ in _timed(trainer, steps, hooks):
+        trainer.update()
+        ended = trainer.step == steps
+        if ended or trainer.step % curve_every == 0:
+            row = trainer.window()
+            if ended or trainer.step % test_every == 0:
+                last = test()
+                row |= {"test_loss": last.loss, "test_error": last.error}
+            trainer.curve.append(row)
+    return last or test()
+
+
+def _timed(trainer: Trainer, steps: int, hooks: Hooks) -> Iterator[None]:
+    """Yields once for each update to make; between them keeps the clock, saves, beats and stops."""
+    before, start = trainer.seconds, time.monotonic()
+    saved = beaten = start
+    first = trainer.step
+    while trainer.step < steps:
+        yield
+        now = time.monotonic()
+        trainer.seconds = before + now - start
+        if now - beaten >= 1 or trainer.step == first + 1:
+            beaten = now
+            latest = trainer.curve[-1] if trainer.curve else {}
+            shown = {name: latest[name] for name in ("loss", "error", "test_error") if name in latest}
+            hooks.beat(trainer.step, steps_per_s=(trainer.step - first) / (now - start), **shown)
+        if trainer.step < steps and hooks.should_stop():
+            hooks.save(trainer)
+            raise StoppedError(f"stopped at step {trainer.step:,} of {steps:,}")
+        if now - saved >= hooks.checkpoint_seconds:
+            hooks.save(trainer)
+            saved = time.monotonic()
+    if trainer.step > first:
+        hooks.save(trainer)

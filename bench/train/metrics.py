@@ -1,0 +1,56 @@
+"""Evaluation: every image once, in order, with the correctness of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a net does on a set: `correct` is a bool tensor (N,) on the CPU, `loss` the mean cross-entropy."""
+
+    correct: Tensor
+    loss: float
+
+    @property
+    def error(self) -> float:
+        """Top-1 error in percent; computed in whole images, so that it is exact."""
+        wrong = int((~self.correct).sum())
+        return 100 * wrong / len(self.correct)
+
+
+@torch.inference_mode()
+def evaluate(
+    net: nn.Module,
+    prepare: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch: int = 500,
+    precision: str = "fp32",
+) -> Evaluation:
+    """Top-1 on all of `images` (N, 3, H, W) uint8 with `labels` (N,), single view, net in evaluation mode.
+
+    `prepare` makes net inputs of a batch of images. `batch` bounds memory only. Leaves the net's mode as it was.
+    """
+    was_training = net.training
+    net.eval()
+    correct, losses = [], []
+    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+        with autocast(x.device, precision):
+            logits = net(prepare(x)).float()
+        correct.append(logits.argmax(1) == y)
+        losses.append(F.cross_entropy(logits, y, reduction="sum").double())
+    net.train(was_training)
+    loss = float(torch.stack(losses).sum()) / len(labels)
+    return Evaluation(torch.cat(correct).cpu(), loss)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bf16 autocast where the recipe says so; weights, BN statistics and updates stay in fp32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
