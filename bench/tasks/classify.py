@@ -81,6 +81,7 @@ def classify(run: Run, job: Job) -> None:
     saved = checkpoint.load(job.folder.checkpoint, device)
     if saved is not None:
         trainer.load_state_dict(saved)
+    print(f"bench: trains {run.id} from step {trainer.step:,} on {device}", flush=True)
     measure = partial(evaluate, net, prepare, precision=recipe.precision)
     test = partial(measure, images.test_x[: recipe.test_images], images.test_y[: recipe.test_images])
     hooks = Hooks(

@@ -1,0 +1,71 @@
+"""Arrows go one way and each heavy import has one home."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+HOMES = {
+    "torch": {"nets", "data", "train", "tasks"},
+    "torchvision": {"nets", "data"},
+    "timm": {"nets"},
+    "submitit": {"launch"},
+    "pandas": {"report"},
+    "seaborn": {"report"},
+    "matplotlib": {"report"},
+}
+ARROWS = {
+    "spec.py": set[str](),
+    "store.py": {"spec"},
+    "nets": {"nets", "spec"},
+    "data": {"data", "spec"},
+    "train": {"train", "store", "spec"},
+    "tasks": {"tasks", "nets", "data", "train", "store", "spec"},
+    "launch": {"launch", "tasks", "nets", "data", "train", "store", "spec"},
+    "report": {"report", "nets", "store", "spec"},
+}
+FILES = sorted(BENCH.rglob("*.py"))
+
+
+def home(path: Path) -> str:
+    """The folder below bench, or the file directly in it."""
+    return path.relative_to(BENCH).parts[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(BENCH)))
+def test_each_heavy_import_has_one_home(path: Path) -> None:
+    for name in imports(path):
+        allowed = HOMES.get(name.split(".")[0])
+        assert allowed is None or home(path) in allowed, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if home(p) in ARROWS], ids=lambda p: str(p.relative_to(BENCH)))
+def test_arrows_go_one_way(path: Path) -> None:
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("bench.")}
+
+    assert ours <= ARROWS[home(path)]
+
+
+@pytest.mark.parametrize("name", ["spec.py", "store.py"])
+def test_spec_and_store_need_the_standard_library_only(name: str) -> None:
+    assert {n.split(".")[0] for n in imports(BENCH / name)} <= {*sys.stdlib_module_names, "bench"}
+
+
+def test_reports_never_import_torch() -> None:
+    import subprocess
+
+    code = "import sys, bench.report.page, bench.cli; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=BENCH.parent)

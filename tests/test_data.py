@@ -1,0 +1,187 @@
+"""CIFAR-10 in memory: reading, mean, crop and flip, and a stream that misses no image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bench.data.cifar import Batches, Images, Prepare, augment, load, make_images
+from bench.data.find import DataError, cifar10, data_folder, verify
+from bench.data.procedural import stand_in
+
+
+def small(n: int = 50) -> Images:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (n, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    return make_images(x, torch.arange(n) % 10, x[:10], torch.arange(10))
+
+
+def write_binary(folder: Path, notice: str = "") -> Path:
+    """The data set's own binary layout with made-up pixels, every file of its official size."""
+    out = folder / "cifar-10-batches-bin"
+    out.mkdir()
+    for k, name in enumerate([*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]):
+        records = np.random.default_rng(k).integers(0, 256, (10_000, 3073), dtype=np.uint8)
+        records[:, 0] %= 10
+        records.tofile(out / name)
+    if notice:
+        (out / "NOTICE.json").write_text(json.dumps({"notice": notice}))
+    return out
+
+
+def test_the_binary_layout_is_read_whole_and_in_order(tmp_path: Path) -> None:
+    out = write_binary(tmp_path, notice="made up")
+    raw = np.fromfile(out / "data_batch_2.bin", np.uint8).reshape(-1, 3073)
+
+    found = cifar10(tmp_path)
+    assert found == out
+    images = load(out)
+
+    assert images.train_x.shape == (50_000, 3, 32, 32)
+    assert images.test_x.shape == (10_000, 3, 32, 32)
+    assert np.array_equal(images.train_x[10_000:20_000].numpy().reshape(-1, 3072), raw[:, 1:])
+    assert np.array_equal(images.train_y[10_000:20_000].numpy(), raw[:, 0])
+    assert images.notice == "made up"
+
+
+def test_a_truncated_batch_is_refused_with_its_name_and_sizes(tmp_path: Path) -> None:
+    out = write_binary(tmp_path)
+    with (out / "data_batch_3.bin").open("r+b") as file:
+        file.truncate(1_000_000)
+
+    with pytest.raises(DataError, match=r"data_batch_3.bin has 1,000,000 bytes, not 30,730,000"):
+        cifar10(tmp_path)
+
+
+def test_a_missing_batch_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+
+    with pytest.raises(DataError, match="data_batch_1 is missing"):
+        cifar10(tmp_path)
+
+
+def test_python_batches_that_are_not_the_official_ones_are_refused_by_md5(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"):
+        (folder / name).write_bytes(b"not CIFAR-10")
+
+    with pytest.raises(DataError, match=r"data_batch_1, .* truncated or changed \(MD5\)"):
+        verify(folder)
+    with pytest.raises(DataError, match="MD5"):
+        load(folder)
+
+
+def test_a_named_folder_that_does_not_exist_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match=r"--data .*: no such folder"):
+        data_folder(tmp_path / "nowhere")
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match=r"BENCH_DATA .*: no such folder"):
+        data_folder(None)
+
+
+def test_the_per_pixel_mean_of_the_training_set_is_subtracted() -> None:
+    images = small()
+    prepare = Prepare.of(images.train_x)
+
+    inputs = prepare(images.train_x)
+
+    reference = images.train_x.double().mean(0) / 255
+    assert torch.allclose(prepare.mean.double(), reference, atol=1e-7)
+    assert torch.allclose(inputs.mean(0), torch.zeros(3, 32, 32), atol=1e-6)
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_augmentation_is_a_crop_of_the_zero_padded_image_or_its_mirror() -> None:
+    """Every output is found among all 2 x 9 x 9 windows cut one by one."""
+    x = torch.randn(40, 3, 32, 32)
+    padded = F.pad(x, (4, 4, 4, 4))
+
+    out = augment(x, torch.Generator().manual_seed(5))
+
+    seen = set()
+    for i in range(len(x)):
+        windows = {
+            (top, left, mirror): w.flip(2) if mirror else w
+            for top in range(9)
+            for left in range(9)
+            for mirror in (False, True)
+            for w in [padded[i, :, top : top + 32, left : left + 32]]
+        }
+        (key,) = [key for key, window in windows.items() if torch.equal(window, out[i])]
+        seen.add(key)
+    assert len(seen) > 30
+    assert {mirror for _, _, mirror in seen} == {False, True}
+
+
+def test_the_generator_suffices_and_matters() -> None:
+    x = torch.randn(16, 3, 32, 32)
+    first, again, other = (augment(x, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_every_image_comes_once_an_epoch_whatever_the_batch() -> None:
+    images = small(50)
+    marked = Images(images.train_x, torch.arange(50), images.test_x, images.test_y, "")
+    batches = Batches(marked, Prepare.of(marked.train_x), 8, torch.Generator().manual_seed(0))
+
+    labels = torch.cat([batches.draw()[1] for _ in range(25)])
+
+    for epoch in labels.split(50):
+        assert sorted(epoch.tolist()) == list(range(50))
+    assert not torch.equal(labels[:50], labels[50:100])
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 6, 7, 13])
+def test_a_stream_goes_on_where_its_state_was_taken(drawn: int) -> None:
+    images = small(50)
+
+    def stream(seed: int) -> Batches:
+        return Batches(images, Prepare.of(images.train_x), 8, torch.Generator().manual_seed(seed))
+
+    one, other = stream(0), stream(99)
+    for _ in range(drawn):
+        one.draw()
+    other.load_state_dict(one.state_dict())
+
+    for _ in range(10):
+        (x, y), (x2, y2) = one.draw(), other.draw()
+        assert torch.equal(x, x2)
+        assert torch.equal(y, y2)
+
+
+def test_held_out_images_are_in_neither_more_nor_less_than_one_part() -> None:
+    images = small(50)
+    marked = Images(images.train_x, torch.arange(50), images.test_x, images.test_y, "")
+
+    kept, _, held = marked.holding_out(10, torch.Generator().manual_seed(0))
+
+    assert sorted([*kept.train_y.tolist(), *held.tolist()]) == list(range(50))
+    assert len(held) == 10
+
+
+def test_the_stand_in_is_made_of_its_seed_and_has_ten_balanced_classes() -> None:
+    one, again, other = stand_in(200, 100, 0), stand_in(200, 100, 0), stand_in(200, 100, 1)
+
+    assert one.digest == again.digest != other.digest
+    assert torch.bincount(torch.cat([one.train_y, one.test_y])).tolist() == [30] * 10
+    assert "Not CIFAR-10" in one.notice
+
+
+@pytest.mark.data
+def test_the_real_cifar10_has_its_known_mean(bench_data: Path) -> None:
+    found = cifar10(bench_data)
+    assert found is not None
+    images = load(found)
+
+    channel = images.train_x.double().mean((0, 2, 3)) / 255
+    assert channel.tolist() == pytest.approx([0.491400, 0.482158, 0.446531], abs=2e-6)
+    assert torch.bincount(images.train_y).tolist() == [5_000] * 10
+    assert torch.bincount(images.test_y).tolist() == [1_000] * 10

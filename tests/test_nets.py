@@ -1,0 +1,213 @@
+"""The nets are the paper's: counts to the unit, shortcuts, initialisation, exchange of weights with others."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from bench.nets.convert import from_pytorch_cifar, load_pytorch_cifar
+from bench.nets.counts import convolutions, multiply_adds, parameters
+from bench.nets.resnet import BasicBlock, ZeroPadShortcut, cifar, imagenet
+from bench.spec import Net
+
+# counted with torch on nets built by hand by others; torchvision and timm agree to the unit
+COUNTS = list(csv.DictReader(Path(__file__).with_name("counts.csv").open()))
+
+
+def of(row: dict[str, str]) -> Net:
+    return Net(row["family"], int(row["depth"]), row["shortcut"], row["stride_in"])
+
+
+def build(net: Net) -> nn.Module:
+    if net.family == "cifar":
+        return cifar(net.depth, net.shortcut)
+    return imagenet(net.depth, net.shortcut, net.stride_in)
+
+
+def test_there_are_counts_of_every_net() -> None:
+    assert len(COUNTS) == 50
+
+
+@pytest.mark.parametrize("row", COUNTS, ids=lambda r: "-".join(list(r.values())[:4]))
+def test_parameters_and_multiply_adds_by_arithmetic_are_the_published_ones(row: dict[str, str]) -> None:
+    net = of(row)
+
+    assert parameters(net) == int(row["params"])
+    assert multiply_adds(net) == int(row["multiply_adds"])
+    assert len(convolutions(net)[0]) == int(row["convolutions"])
+
+
+@pytest.mark.parametrize(
+    "row", [r for r in COUNTS if r["depth"] != "1202"], ids=lambda r: "-".join(list(r.values())[:4])
+)
+def test_the_built_net_has_these_parameters_and_multiply_adds(row: dict[str, str]) -> None:
+    with torch.device("meta"):
+        net = build(of(row))
+
+    assert sum(p.numel() for p in net.parameters()) == int(row["params"])
+    assert counted_multiply_adds(net, 32 if row["family"] == "cifar" else 224) == int(row["multiply_adds"])
+
+
+def counted_multiply_adds(net: nn.Module, side: int) -> int:
+    """Multiply-adds by hooks on the layers of a real forward pass (on the meta device: shapes only)."""
+    total = 0
+
+    def count(layer: nn.Module, _: object, out: Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, nn.Conv2d):
+            total += layer.weight.numel() * out.shape[2] * out.shape[3]
+        if isinstance(layer, nn.Linear):
+            total += layer.weight.numel()
+
+    for layer in net.modules():
+        layer.register_forward_hook(count)
+    net(torch.empty(1, 3, side, side, device="meta"))
+    return total
+
+
+def test_1202_layers_build_and_have_19_4_million_parameters() -> None:
+    with torch.device("meta"):
+        assert sum(p.numel() for p in cifar(1202, "A").parameters()) == 19_421_274
+
+
+def test_option_a_takes_every_second_pixel_and_appends_zero_channels() -> None:
+    x = torch.arange(32.0).view(1, 2, 4, 4)
+
+    y = ZeroPadShortcut(2, 3, 2)(x)
+
+    assert torch.equal(y[0, :2], x[0, :, ::2, ::2])
+    assert torch.equal(y[0, 2], torch.zeros(2, 2))
+    assert not list(ZeroPadShortcut(2, 3, 2).parameters())
+
+
+def test_a_block_whose_branch_is_zero_passes_its_input_and_a_plain_one_passes_nothing() -> None:
+    x = torch.rand(2, 4, 8, 8)
+    residual, plain = BasicBlock(4, 4, 1, "A"), BasicBlock(4, 4, 1, "none")
+    for block in (residual, plain):
+        nn.init.zeros_(block.bn2.weight)
+
+    assert torch.equal(residual(x), x)
+    assert torch.equal(plain(x), torch.zeros_like(x))
+
+
+@pytest.mark.parametrize(("option", "projections"), [("none", 0), ("A", 0), ("B", 3), ("C", 16)])
+def test_option_b_projects_where_dimensions_grow_and_c_everywhere(option: str, projections: int) -> None:
+    with torch.device("meta"):
+        net = imagenet(34, option)
+
+    assert sum("downsample.0.weight" in name for name in net.state_dict()) == projections
+
+
+def test_convolutions_start_from_he_and_batch_norm_from_identity() -> None:
+    torch.manual_seed(0)
+    net = cifar(20, "A")
+
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            fan_in = layer.weight[0].numel()
+            assert layer.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.15)
+        if isinstance(layer, nn.BatchNorm2d):
+            assert torch.equal(layer.weight, torch.ones_like(layer.weight))
+            assert torch.equal(layer.bias, torch.zeros_like(layer.bias))
+    assert torch.equal(net.fc.bias, torch.zeros(10))
+
+
+def test_a_plain_net_and_its_residual_net_start_from_the_same_weights() -> None:
+    states = []
+    for option in ("none", "A"):
+        torch.manual_seed(3)
+        states.append(cifar(20, option).state_dict())
+
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert states[0].keys() == states[1].keys()
+
+
+@pytest.mark.parametrize("call", [lambda: cifar(21, "A"), lambda: imagenet(34, "E"), lambda: imagenet(20, "A")])
+def test_a_bad_depth_or_shortcut_is_refused_naming_the_allowed_ones(call: object) -> None:
+    assert callable(call)
+    with pytest.raises(ValueError, match=r"is not one of: (6n\+2|none, A, B, C|18, 34, 50, 101, 152)"):
+        call()
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_torchvisions_weights_load_into_option_b_with_the_stride_in_the_3x3(depth: int) -> None:
+    torch.manual_seed(0)
+    theirs = getattr(torchvision.models, f"resnet{depth}")().eval()
+    ours = imagenet(depth, "B", "3x3").eval()
+    x = torch.randn(2, 3, 64, 64)
+
+    ours.load_state_dict(theirs.state_dict())
+
+    with torch.no_grad():
+        assert torch.allclose(ours(x), theirs(x), atol=1e-5)
+
+
+class TheirNet(nn.Module):
+    """The common PyTorch layout of a CIFAR ResNet: option A pads a quarter of the channels on each side."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
+        for k, (c_in, width) in enumerate(((16, 16), (16, 32), (32, 64)), 1):
+            blocks = [TheirBlock(c_in if i == 0 else width, width) for i in range(n)]
+            self.add_module(f"layer{k}", nn.Sequential(*blocks))
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        for k in (1, 2, 3):
+            x = self.get_submodule(f"layer{k}")(x)
+        logits: Tensor = self.linear(F.avg_pool2d(x, 8).flatten(1))
+        return logits
+
+
+class TheirBlock(nn.Module):
+    def __init__(self, c_in: int, width: int) -> None:
+        super().__init__()
+        self.stride, self.side = (2, width // 4) if c_in != width else (1, 0)
+        self.conv1, self.bn1 = nn.Conv2d(c_in, width, 3, self.stride, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        s = self.stride
+        return F.relu(y + F.pad(x[:, :, ::s, ::s], (0, 0, 0, 0, self.side, self.side)))
+
+
+def their_net(n: int) -> TheirNet:
+    """With weights and statistics that no permutation leaves alone."""
+    torch.manual_seed(1)
+    net = TheirNet(n)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
+                assert tensor is not None
+                nn.init.uniform_(tensor, 0.5, 1.5)
+    return net.eval()
+
+
+def test_a_published_checkpoint_gives_the_same_outputs_after_conversion(tmp_path: Path) -> None:
+    theirs = their_net(3)
+    state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
+    torch.save({"state_dict": state, "best_prec1": 91.0}, tmp_path / "resnet20.th")
+    x = torch.randn(4, 3, 32, 32)
+
+    ours = load_pytorch_cifar(tmp_path / "resnet20.th", 20).eval()
+
+    with torch.no_grad():
+        assert torch.allclose(ours(x), theirs(x), rtol=1e-4, atol=1e-4)
+        assert ours(x).std() > 0.1
+
+
+def test_a_checkpoint_of_another_depth_is_refused_with_the_entries_that_are_off() -> None:
+    with pytest.raises(ValueError, match=re.escape("not a checkpoint of ResNet-32 with option A")) as error:
+        from_pytorch_cifar(their_net(3).state_dict(), 32)
+
+    assert "missing (layer1.3.bn1.bias, " in str(error.value)

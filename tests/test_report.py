@@ -1,0 +1,218 @@
+"""From run folders to numbers to pages: nothing typed by hand, nothing lost, the same bytes again."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.report import frame, tables
+from bench.report.collect import collect, read_rows
+from bench.report.page import page, write_report
+from bench.spec import Net, Recipe, Run, Scale, Sweep
+from bench.store import RunFolder, StoreError
+from bench.sweep import load_sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
+CELLS = tuple((Net("cifar", depth, s), RECIPE) for depth in (20, 56) for s in ("none", "A"))
+SWEEP = Sweep("Made up on CIFAR-10", "Is it?", "It is.", {"quick": Scale(CELLS, (0, 1)), "paper": Scale(CELLS, (0, 1))})
+
+
+def fake(sweep_folder: Path, run: Run, error: float, *, digest: str = "w") -> RunFolder:
+    """A run folder as the worker leaves it, with made-up numbers."""
+    folder = RunFolder(sweep_folder / run.id)
+    folder.create(run)
+    rows = [{"step": s, "rate": 0.1, "loss": 2.0, "error": 60.0 - s / 10} for s in range(10, 101, 10)]
+    rows[-1] |= {"test_loss": 1.0, "test_error": error}
+    result = {
+        "id": run.id, "step": 100, "test_error": error, "test_loss": 1.0, "test_images": 16, "train_error": 50.0,
+        "train_loss": 1.5 + run.net.depth / 100, "val_error": None, "best_test_error": error - 0.5, "best_step": 50,
+        "correct": "a5f0", "weights_sha256": f"{digest}{run.id}", "curve_sha256": folder.write_curve(rows),
+        "seconds": 10.0, "images_per_s": 1280.0,
+    }  # fmt: skip
+    env = dict.fromkeys(("bench", "torch", "torchvision", "python", "hardware"), "v") | {
+        "commit": "c" * 40, "dirty": False, "threads": 2, "data_sha256": "d" * 64, "notice": "",
+        "started": 0, "ended": 60,
+    }  # fmt: skip
+    folder.finish(result, env)
+    return folder
+
+
+def fake_sweep(tmp_path: Path, scale: str = "quick", name: str = "runs") -> Path:
+    folder = tmp_path / name / "made_up"
+    for i, run in enumerate(SWEEP.runs(scale)):
+        fake(folder, run, error=10.0 + i)
+    return folder
+
+
+def test_a_row_a_run_with_every_number_in_full(tmp_path: Path) -> None:
+    folder = fake_sweep(tmp_path)
+    runs = SWEEP.runs("quick")
+    shutil.rmtree(folder / runs[-1].id)
+    RunFolder(folder / runs[-2].id).path.joinpath("result.json").unlink()
+    RunFolder(folder / runs[-2].id).fail("the training loss is nan at step 7", retry=False)
+
+    rows = {r["id"]: r for r in read_rows(collect(tmp_path / "results", [folder], runs))}
+
+    assert [r["state"] for r in rows.values()].count("done") == 6
+    assert rows[runs[-1].id]["state"] == "pending"
+    assert rows[runs[-2].id]["state"] == "failed"
+    assert rows[runs[-2].id]["error_message"] == "the training loss is nan at step 7"
+    assert rows[runs[-2].id]["test_error"] == ""
+    assert float(rows[runs[0].id]["test_error"]) == 10.0
+    curves = pd.read_parquet(tmp_path / "results" / "curves.parquet")
+    assert curves.groupby("id").size().tolist() == [10] * 6
+    with np.load(tmp_path / "results" / "correct.npz") as correct:
+        assert np.unpackbits(correct[runs[0].id]).tolist() == [1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0]
+
+
+def test_collecting_twice_changes_no_byte(tmp_path: Path) -> None:
+    folder, results = fake_sweep(tmp_path), tmp_path / "results"
+    collect(results, [folder], SWEEP.runs("quick"))
+    before = {p.name: p.read_bytes() for p in results.iterdir()}
+
+    collect(results, [folder], SWEEP.runs("quick"))
+
+    assert {p.name: p.read_bytes() for p in results.iterdir()} == before
+
+
+def test_numbers_of_runs_that_are_on_another_machine_stay(tmp_path: Path) -> None:
+    results, runs = tmp_path / "results", SWEEP.runs("quick")
+    fake(tmp_path / "one", runs[0], 11.0)
+    fake(tmp_path / "two", runs[1], 12.0)
+    collect(results, [tmp_path / "one"], runs)
+    collect(results, [tmp_path / "two"], runs)
+
+    done = {r["id"]: float(r["test_error"]) for r in read_rows(results / "runs.csv") if r["state"] == "done"}
+    assert done == {runs[0].id: 11.0, runs[1].id: 12.0}
+    assert set(pd.read_parquet(results / "curves.parquet")["id"]) == set(done)
+
+
+def test_two_different_results_for_one_run_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    run = SWEEP.runs("quick")[0]
+    fake(tmp_path / "one", run, 11.0)
+    fake(tmp_path / "two", run, 12.0, digest="other")
+
+    with pytest.raises(StoreError, match="has two different results, in .*one.* and .*two"):
+        collect(tmp_path / "results", [tmp_path / "one", tmp_path / "two"], ())
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_number_that_takes_anothers_place_is_said(tmp_path: Path) -> None:
+    run, said = SWEEP.runs("quick")[0], list[str]()
+    fake(tmp_path / "one", run, 11.0)
+    fake(tmp_path / "two", run, 12.0, digest="other")
+    collect(tmp_path / "results", [tmp_path / "one"], ())
+    collect(tmp_path / "results", [tmp_path / "two"], (), say=said.append)
+
+    assert said == [f"{run.id}: test error 12.00 % takes the place of 11.00 % (measured on v)"]
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([8.61, 8.83], "8.72 ± 0.16 (2)"), ([8.61], "8.61 (1)"), ([], "–"), ([7.0, 7.0, 7.0], "7.00 ± 0.00 (3)")],
+)
+def test_every_number_shows_its_n(values: list[float], text: str) -> None:
+    series = pd.Series(values, dtype=float)
+
+    assert tables.mean_std(series.mean() if values else math.nan, series.std(), len(values)) == text
+
+
+def made_up_set(tmp_path: Path, scale: str = "quick") -> frame.Set:
+    collect(tmp_path / "results", [fake_sweep(tmp_path, scale)], SWEEP.runs(scale))
+    (one,) = frame.load(tmp_path / "results")
+    return one
+
+
+def test_the_table_is_in_table_6s_order_with_the_papers_number_and_ours(tmp_path: Path) -> None:
+    rows = tables.table6(made_up_set(tmp_path).runs).splitlines()[2:]
+
+    assert [row.split(" | ")[0] for row in rows] == ["| ResNet-20", "| ResNet-56", "| plain-20", "| plain-56"]
+    assert rows[0].split(" | ")[1:5] == ["20", "0.27M", "8.75", "13.00 ± 2.83 (2)"]
+    assert rows[2].split(" | ")[3] == "–"
+
+
+def test_110_layers_show_both_the_papers_best_of_five_and_its_mean() -> None:
+    assert tables.printed("resnet-110-A") == "6.43 (6.61 ± 0.16, n = 5)"
+
+
+def test_mean_and_spread_agree_with_another_way_of_computing_them(tmp_path: Path) -> None:
+    one = made_up_set(tmp_path)
+
+    ours = frame.by_net(one.runs)
+
+    for net, part in one.runs.groupby("net"):
+        values = part["test_error"].to_numpy()
+        assert ours.loc[str(net), "test_error_mean"] == pytest.approx(sum(values) / len(values), abs=1e-12)
+        assert ours.loc[str(net), "test_error_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+
+
+def test_the_page_says_at_its_top_what_it_is(tmp_path: Path) -> None:
+    quick = page("made_up", SWEEP, made_up_set(tmp_path))
+
+    assert quick.startswith("# Made up on CIFAR-10 (scale quick)\n\n- Scale `quick`: a few minutes' look")
+    assert "8 of 8 runs done" in quick
+    assert "No verdict against the paper" in quick
+    assert "would have flattered by 0.50 points" in quick
+
+
+def test_a_table_that_mixes_commits_says_so(tmp_path: Path) -> None:
+    one = made_up_set(tmp_path)
+    one.runs.loc[0, "commit"] = "e" * 40
+
+    assert "The rows mix commits." in page("made_up", SWEEP, one)
+
+
+def test_the_best_scale_is_the_readme_and_the_others_are_linked(tmp_path: Path) -> None:
+    results, reports = tmp_path / "results", tmp_path / "reports"
+    collect(results, [fake_sweep(tmp_path, "quick", "a")], SWEEP.runs("quick"))
+    collect(results, [fake_sweep(tmp_path, "paper", "b")], SWEEP.runs("paper"))
+
+    written = write_report("made_up", SWEEP, results, reports, ("quick", "cifar10"))
+
+    assert written == reports / "quick.md"
+    assert (reports / "README.md").read_text().startswith("# Made up on CIFAR-10\n")
+    assert "[quick](quick.md)" in (reports / "README.md").read_text()
+    assert "[paper](README.md)" in written.read_text()
+    assert {p.name for p in reports.glob("*.svg")} == {"curves-quick.svg", "curves-paper.svg"}
+
+
+def test_the_same_numbers_give_the_same_files_byte_for_byte(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    collect(results, [fake_sweep(tmp_path)], SWEEP.runs("quick"))
+    contents = []
+    for name in ("one", "two"):
+        write_report("made_up", SWEEP, results, tmp_path / name)
+        contents.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()})
+
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("file", ["runs.csv", "curves.parquet"])
+def test_damaged_results_are_named(tmp_path: Path, file: str) -> None:
+    made_up_set(tmp_path)
+    path = tmp_path / "results" / file
+    path.write_bytes(path.read_bytes().replace(b"10.0", b"1o.0")[:-50] if file == "runs.csv" else b"PAR1")
+
+    with pytest.raises(StoreError, match=file):
+        frame.load(tmp_path / "results")
+
+
+def committed() -> list[str]:
+    return sorted(p.parent.name for p in (ROOT / "results").glob("*/runs.csv"))
+
+
+@pytest.mark.parametrize("name", committed())
+def test_the_committed_reports_follow_from_the_committed_results(name: str, tmp_path: Path) -> None:
+    _, sweep = load_sweep(str(ROOT / "sweeps" / f"{name}.py"))
+
+    write_report(name, sweep, ROOT / "results" / name, tmp_path)
+
+    pages: dict[str, Any] = {p.name: p.read_text() for p in tmp_path.glob("*.md")}
+    assert pages == {p.name: p.read_text() for p in (ROOT / "reports" / name).glob("*.md")}

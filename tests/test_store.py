@@ -1,0 +1,150 @@
+"""Run folders: what is on disk says the state, and nothing that was there is lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.store import BusyError, RunFolder, StoreError, atomic, make_folder, read_json, write_json
+from tests.conftest import tiny_run
+
+
+def folder(tmp_path: Path, name: str | None = None) -> RunFolder:
+    run = tiny_run()
+    made = RunFolder(tmp_path / (name or run.id))
+    made.create(run)
+    return made
+
+
+def finish(made: RunFolder, **changes: Any) -> None:
+    rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
+    made.finish({"id": made.path.name, "curve_sha256": made.write_curve(rows), **changes}, {"commit": None})
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "value.json"
+    write_json(path, {"old": 1})
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="cannot write .*value.json: No space left on device; nothing .* is lost"):
+        write_json(path, {"new": 2})
+
+    assert read_json(path) == {"old": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_a_write_interrupted_by_an_exception_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    write_json(path, 1)
+
+    with pytest.raises(KeyboardInterrupt), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+    assert read_json(path) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreError, match="cannot write .*: Not a directory"):
+        make_folder(tmp_path / "file" / "runs")
+
+
+def test_a_missing_number_is_never_written_as_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "value.json", {"loss": float("nan")})
+
+
+def test_only_one_holds_a_run(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+
+    with made.lock():
+        assert made.is_locked()
+        with pytest.raises(BusyError, match="is being run by another process"), made.lock():
+            pass
+    assert not made.is_locked()
+    with made.lock():
+        pass
+
+
+def test_the_state_follows_from_the_files(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    assert made.state() == "pending"
+    made.checkpoint.write_bytes(b"")
+    assert made.state() == "stopped"
+    with made.lock():
+        assert made.state() == "running"
+    made.fail("nan", retry=False)
+    assert made.state() == "failed"
+    made.fail("disk full", retry=True)
+    assert made.state() == "stopped"
+    finish(made)
+    assert made.state() == "done"
+    assert made.error() is None
+
+
+def test_a_run_on_another_machine_lives_while_its_heartbeat_is_fresh(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    beat = {"step": 1, "time": time.time(), "host": "elsewhere"}
+    (made.path / "heartbeat.json").write_text(json.dumps(beat))
+
+    assert made.state() == "running"
+    assert made.state(now=time.time() + 1_000) == "pending"
+
+
+@pytest.mark.parametrize("damage", ["truncate", "edit", "remove"])
+def test_a_done_run_whose_curve_was_damaged_is_done_no_more_and_says_why(tmp_path: Path, damage: str) -> None:
+    made = folder(tmp_path)
+    finish(made)
+    text = made.curve.read_text()
+    if damage == "remove":
+        made.curve.unlink()
+    else:
+        made.curve.write_text(text[:-5] if damage == "truncate" else text.replace("1.0", "0.9"))
+
+    assert made.result() is None
+    assert "is not the curve that the run ended with" in str(made.damage())
+    finish(made)
+    assert made.damage() is None
+
+
+def test_a_cut_off_last_line_of_a_curve_is_left_out(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    made.curve.write_text('{"step": 1}\n{"step": 2, "lo')
+
+    assert made.curve_rows() == [{"step": 1}]
+
+
+def test_a_folder_that_holds_another_run_is_refused(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+
+    with pytest.raises(StoreError, match="holds another run"):
+        made.create(tiny_run(seed=1))
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"scale": "quick"}'])
+def test_a_damaged_run_json_is_named(tmp_path: Path, text: str) -> None:
+    made = folder(tmp_path)
+    (made.path / "run.json").write_text(text)
+
+    with pytest.raises(StoreError, match=r"run\.json"):
+        made.run()
+
+
+def test_what_a_killed_writer_left_is_swept_by_the_next_holder(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made.path / ".checkpoint.pt.tmp123").write_bytes(b"half")
+
+    with made.lock():
+        assert not list(made.path.glob(".*tmp*"))

@@ -1,0 +1,217 @@
+"""The main job as a person types it: exit codes, messages, and a sweep from nothing to its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.sweep import main, parse_duration, parse_seeds
+from tests.conftest import SWEEP_FILE
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`python -m bench.sweep` in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "bench.sweep", *arguments]
+    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environment, timeout=240)
+
+
+def results_of(project: Path, runs: str = "runs") -> dict[str, dict[str, Any]]:
+    found = {p.parent.name: json.loads(p.read_text()) for p in (project / runs / "tiny").glob("*/result.json")}
+    return {n: {k: v for k, v in r.items() if k not in ("seconds", "images_per_s")} for n, r in found.items()}
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0-4", (0, 1, 2, 3, 4)), ("7", (7,)), ("3,0-1,0", (3, 0, 1))])
+def test_seeds_are_ranges_and_lists(text: str, seeds: tuple[int, ...]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("50m", 3000), ("2h", 7200), ("90s", 90), ("1.5", 90), ("1d", 86400)])
+def test_durations_have_units(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("options", [["--seeds", "a"], ["--seeds", "4-0"], ["--time-limit", "0m"], ["--scale", "long"]])
+def test_a_bad_option_is_refused_by_the_parser(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["plain_vs_residual", *options])
+
+    assert error.value.code == 2
+    assert options[1] in capsys.readouterr().err
+
+
+MISTAKES = {
+    "no such sweep": (["tyni"], "there is no sweep 'tyni' in .*; there are: tiny"),
+    "no such file": (["sweeps/tyni.py"], "there is no sweep file sweeps/tyni.py"),
+    "no run matches": (["tiny", "--only", "vgg*"], "matches no run; the nets are: plain-8, resnet-8-A"),
+    "scale not declared": (["tiny", "--scale", "paper", "--dry-run"], "'paper' is not one of this sweep's: quick"),
+    "data folder missing": (["tiny", "--data", "nowhere"], "--data nowhere: no such folder"),
+    "runs folder impossible": (["tiny", "--runs", "sweeps/tiny.py/x"], "cannot write .*Not a directory"),
+    "slurm": (["tiny", "--cluster", "slurm"], "slurm is not there yet"),
+    "inline in the background": (["tiny", "--cluster", "inline", "--no-wait"], "--no-wait needs processes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+@pytest.mark.usefixtures("tiny_sweep")
+def test_a_mistake_is_one_line_and_exit_code_2(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, words = MISTAKES[case]
+    scale = [] if "--scale" in arguments else ["--scale", "quick"]
+
+    assert main([*arguments, *scale]) == 2
+
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(words, error), error
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1\nraise KeyError('depth')\n", "bad.py, line 2: KeyError: 'depth'"),
+        ("def f(:\n", "bad.py, line 1: SyntaxError"),
+        (
+            "from bench.spec import Net\n\nNet('cifar', 21, 'A')\n",
+            "bad.py, line 3: SpecError: net: depth 21 is not one of",
+        ),
+        ("SWEEP = 3\n", "bad.py defines no SWEEP"),
+    ],
+)
+def test_a_sweep_file_that_fails_is_named_with_its_line(
+    tiny_sweep: Path, text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tiny_sweep.parent / "bad.py").write_text(text)
+
+    assert main(["bad"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_truncated_batch_stops_everything_before_it_starts(
+    tiny_sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny_sweep.parents[1] / "data" / "cifar-10-batches-bin"
+    folder.mkdir()
+    for name in (*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"):
+        (folder / name).write_bytes(b"\0" * 100)
+
+    assert main(["tiny", "--scale", "quick"]) == 2
+    assert "data_batch_1.bin has 100 bytes, not 30,730,000" in capsys.readouterr().err
+    assert not (tiny_sweep.parents[1] / "runs").exists()
+
+
+def test_a_dry_run_says_the_fifty_runs_and_starts_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+
+    assert (
+        main(["plain_vs_residual", "--scale", "paper", "--dry-run", "--runs", str(runs), "--data", str(tmp_path)]) == 0
+    )
+
+    out = capsys.readouterr().out
+    assert "50 runs: 0 done, 50 to do" in out
+    assert "plain-110-paper-s4-" in out
+    assert not runs.exists()
+
+
+def test_help_and_dry_run_import_nothing_heavy() -> None:
+    code = (
+        "import sys; from bench.sweep import main; main(['plain_vs_residual', '--scale', 'paper', '--dry-run']);"
+        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'submitit', 'rich', 'yaml'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("cluster", ["inline", "local"])
+def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(tiny_sweep: Path, cluster: str) -> None:
+    project = tiny_sweep.parents[1]
+    done = command("tiny", "--scale", "quick", "--cluster", cluster, cwd=project)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a procedural stand-in takes its place" in done.stdout
+    page = project / "reports" / "tiny" / "README.md"
+    assert page.read_text().startswith("# Tiny on a procedural stand-in, not CIFAR-10 (scale quick)\n")
+    assert f"report: {page}" in done.stdout
+    assert "2 of 2 runs are done" in done.stdout
+    before = page.read_bytes(), results_of(project)
+    again = command("tiny", "--scale", "quick", "--cluster", cluster, cwd=project)
+    assert again.returncode == 0
+    assert "2 runs: 2 done, 0 to do" in again.stdout
+    assert "starts" not in again.stdout
+    assert (page.read_bytes(), results_of(project)) == before
+
+
+def test_a_failed_run_is_a_row_and_exit_code_1_and_is_tried_again_when_asked(
+    tiny_sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One cell of two diverges: the other has its number, the page says what failed."""
+    tiny_sweep.write_text(SWEEP_FILE.format(steps=12, plain_lr=1e30))
+    project = tiny_sweep.parents[1]
+    arguments = ["tiny", "--scale", "quick", "--cluster", "inline"]
+
+    assert main(arguments) == 1
+    assert "failed: the training loss is" in capsys.readouterr().out
+    page = (project / "reports" / "tiny" / "README.md").read_text()
+    assert "Failed: `plain-8-quick-s0-" in page
+    assert main(arguments) == 1
+    assert "1 failed (start with --retry to try them again)" in capsys.readouterr().out
+    assert main([*arguments, "--retry"]) == 1
+    assert "starts" in capsys.readouterr().out
+
+
+def test_a_time_limit_stops_cleanly_and_the_next_start_ends_in_the_same_bits(tiny_sweep: Path) -> None:
+    project = tiny_sweep.parents[1]
+    tiny_sweep.write_text(SWEEP_FILE.format(steps=60, plain_lr=0.1))
+    limited = ["tiny", "--scale", "quick", "--cluster", "inline", "--runs", "limited", "--time-limit", "1s"]
+    first = main(limited)
+    codes = [first]
+    while codes[-1] == 3:
+        codes.append(main(limited[:-2]))
+
+    assert codes == [3, 0]
+    assert main(["tiny", "--scale", "quick", "--cluster", "inline", "--results", "other", "--reports", "other"]) == 0
+    assert results_of(project, "limited") == results_of(project)
+
+
+def test_two_runners_on_one_sweep_run_no_run_twice(tiny_sweep: Path) -> None:
+    project = tiny_sweep.parents[1]
+    tiny_sweep.write_text(SWEEP_FILE.format(steps=60, plain_lr=0.1))
+    outputs: list[subprocess.CompletedProcess[str]] = []
+
+    def one() -> None:
+        outputs.append(command("tiny", "--scale", "quick", "--cluster", "local", cwd=project))
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [o.returncode for o in outputs] == [0, 0], [o.stdout + o.stderr for o in outputs]
+    trained = [log for log in (project / "runs").rglob("*_log.out") if "bench: trains" in log.read_text()]
+    assert len(trained) == 2
+
+
+def test_without_waiting_the_sweep_goes_on_in_the_background(tiny_sweep: Path) -> None:
+    project = tiny_sweep.parents[1]
+    begun = time.monotonic()
+    done = command("tiny", "--scale", "quick", "--cluster", "local", "--no-wait", cwd=project)
+
+    assert done.returncode == 0, done.stderr
+    assert "goes on in the background" in done.stdout
+    page = project / "reports" / "tiny" / "README.md"
+    while not page.exists():
+        assert time.monotonic() - begun < 120, (project / "runs" / "tiny" / "sweep.log").read_text()
+        time.sleep(0.2)

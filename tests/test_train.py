@@ -1,0 +1,191 @@
+"""The training loop against plain references, and resuming to the bit."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.nets.resnet import cifar
+from bench.store import StoreError
+from bench.train import checkpoint
+from bench.train.checkpoint import weights_digest
+from bench.train.loop import DivergedError, Hooks, StoppedError, Trainer, train
+from bench.train.metrics import evaluate
+
+
+class Fixed:
+    """A stream of made-up batches that depend on the place in it."""
+
+    def __init__(self, spoil_at: int = -1) -> None:
+        self.place, self.spoil_at = 0, spoil_at
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(self.place)
+        x = torch.randn(8, 3, 32, 32, generator=generator)
+        if self.place == self.spoil_at:
+            x[0] = float("nan")
+        self.place += 1
+        return x, torch.randint(0, 10, (8,), generator=generator)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"place": self.place}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.place = state["place"]
+
+
+def trainer(bn_group: int = 8, precision: str = "fp32", spoil_at: int = -1) -> Trainer:
+    torch.manual_seed(0)
+    rate = lambda step: 0.1 if step < 5 else 0.01  # noqa: E731
+    return Trainer(cifar(8, "A"), Fixed(spoil_at), rate, 0.9, 1e-4, bn_group, precision)
+
+
+def hooks(stop_after: int = 10**9, saved: list[dict[str, Any]] | None = None) -> Hooks:
+    count = iter(range(10**9))
+    keep = [] if saved is None else saved
+    return Hooks(
+        save=lambda t: keep.append(copy.deepcopy(t.state_dict())),
+        should_stop=lambda: next(count) + 1 >= stop_after,
+        beat=lambda *_, **__: None,
+        checkpoint_seconds=1e9,
+    )
+
+
+def run(t: Trainer, steps: int = 9, **options: Any) -> None:
+    test: Callable[[], Any] = lambda: evaluate(t.net, lambda x: x.float(), IMAGES, LABELS)  # noqa: E731
+    train(t, steps=steps, curve_every=2, test_every=4, test=test, hooks=hooks(**options))
+
+
+IMAGES = torch.randint(0, 256, (30, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+LABELS = torch.arange(30) % 10
+
+
+def test_a_step_is_torchs_sgd_on_the_mean_cross_entropy() -> None:
+    ours = trainer()
+    net = copy.deepcopy(ours.net)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
+    stream = Fixed()
+    for _ in range(3):
+        x, y = stream.draw()
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+        ours.update()
+
+    assert weights_digest(ours.net.state_dict()) == weights_digest(net.state_dict())
+
+
+def test_batch_norm_groups_are_two_forward_passes_whose_gradients_are_averaged() -> None:
+    """What the paper's two GPUs did with a batch of 128, here with 8."""
+    ours = trainer(bn_group=4)
+    net = copy.deepcopy(ours.net)
+    x, y = Fixed().draw()
+    losses = [F.cross_entropy(net(x[half]), y[half]) for half in (slice(0, 4), slice(4, 8))]
+    gradients = torch.autograd.grad((losses[0] + losses[1]) / 2, list(net.parameters()))
+
+    ours.update()
+
+    for (name, parameter), gradient in zip(ours.net.named_parameters(), gradients, strict=True):
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, gradient, atol=1e-6), name
+    whole = trainer(bn_group=8)
+    whole.update()
+    assert weights_digest(whole.net.state_dict()) != weights_digest(ours.net.state_dict())
+
+
+def test_the_curve_has_the_mean_of_each_window_and_the_test_where_asked() -> None:
+    t = trainer()
+    run(t, steps=9)
+
+    assert [row["step"] for row in t.curve] == [2, 4, 6, 8, 9]
+    assert [row["step"] for row in t.curve if "test_error" in row] == [4, 8, 9]
+    assert [row["rate"] for row in t.curve] == [0.1, 0.1, 0.01, 0.01, 0.01]
+    again = trainer()
+    again.update()
+    first = again.window()
+    again.curve.append(first)
+    again.update()
+    assert t.curve[0]["loss"] == pytest.approx((first["loss"] + again.window()["loss"]) / 2)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 8])
+def test_a_training_stopped_at_any_step_goes_on_to_the_same_bits(stop_after: int, tmp_path: Path) -> None:
+    straight = trainer(bn_group=4)
+    run(straight)
+    stopped = trainer(bn_group=4)
+    saved: list[dict[str, Any]] = []
+    with pytest.raises(StoppedError, match=f"step {stop_after} of 9"):
+        run(stopped, stop_after=stop_after, saved=saved)
+    checkpoint.save(tmp_path / "c.pt", saved[-1])
+
+    resumed = trainer(bn_group=4)
+    torch.manual_seed(123)
+    state = checkpoint.load(tmp_path / "c.pt", torch.device("cpu"))
+    assert state is not None
+    resumed.load_state_dict(state)
+    run(resumed)
+
+    assert weights_digest(resumed.net.state_dict()) == weights_digest(straight.net.state_dict())
+    assert resumed.curve == straight.curve
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_its_step() -> None:
+    with pytest.raises(DivergedError, match="the training loss is nan at step 6"):
+        run(trainer(spoil_at=5))
+
+
+def test_bf16_is_another_recipe_and_keeps_its_weights_in_fp32() -> None:
+    half, full = trainer(precision="bf16"), trainer()
+    for t in (half, full):
+        run(t, steps=4)
+
+    assert weights_digest(half.net.state_dict()) != weights_digest(full.net.state_dict())
+    assert {p.dtype for p in half.net.parameters()} == {torch.float32}
+    assert half.curve[-1]["loss"] == pytest.approx(full.curve[-1]["loss"], rel=0.05)
+
+
+class Says(nn.Module):
+    """Predicts the value of the first pixel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.one_hot(x[:, 0, 0, 0].long(), 10).float() * 50
+
+
+@pytest.mark.parametrize("batch", [1, 7, 30, 500])
+def test_evaluation_counts_every_image_once_in_order_whatever_the_batch(batch: int) -> None:
+    images = torch.zeros(30, 3, 32, 32, dtype=torch.uint8)
+    images[:, 0, 0, 0] = LABELS
+    images[[3, 17], 0, 0, 0] += 1
+    net = Says().train()
+
+    measured = evaluate(net, lambda x: x.float(), images, LABELS, batch=batch)
+
+    assert measured.error == pytest.approx(100 * 2 / 30)
+    assert (~measured.correct).nonzero().flatten().tolist() == [3, 17]
+    assert net.training
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"step": 3})
+    path.write_bytes(path.read_bytes()[:200])
+
+    with pytest.raises(StoreError, match=r"checkpoint.pt is damaged .* set aside as checkpoint.pt.damaged"):
+        checkpoint.load(path, torch.device("cpu"))
+    assert checkpoint.load(path, torch.device("cpu")) is None
+    assert (tmp_path / "checkpoint.pt.damaged").exists()
+
+
+def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path: Path) -> None:
+    torch.save({"format": 1, "evil": time.sleep}, tmp_path / "checkpoint.pt")
+
+    with pytest.raises(StoreError, match="damaged"):
+        checkpoint.load(tmp_path / "checkpoint.pt", torch.device("cpu"))

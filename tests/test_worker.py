@@ -1,0 +1,207 @@
+"""Runs survive what happens to them: killed, signalled, out of luck; and end in the same bits."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.launch.worker import Stop, work
+from bench.spec import Run
+from bench.store import RunFolder
+from tests.conftest import tiny_run
+
+# a clean process in which torch is imported once: each worker is a fork of it, there in milliseconds
+SPAWN = multiprocessing.get_context("forkserver")
+SPAWN.set_forkserver_preload(["bench.tasks.classify", "tests.conftest"])
+
+
+def make(tmp_path: Path, run: Run, name: str = "a") -> RunFolder:
+    folder = RunFolder(tmp_path / name / run.id)
+    folder.create(run)
+    return folder
+
+
+def start(folder: RunFolder) -> Any:
+    process = SPAWN.Process(target=work, args=(folder.path, folder.path))
+    process.start()
+    return process
+
+
+def numbers(folder: RunFolder) -> dict[str, Any]:
+    """The result without the wall clock."""
+    result = folder.result()
+    assert result is not None
+    return {k: v for k, v in result.items() if k not in ("seconds", "images_per_s")}
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < limit, "waited too long"
+        time.sleep(0.005)
+
+
+def trains_or_ended(folder: RunFolder, process: Any, before: object) -> bool:
+    return folder.heartbeat() != before or not process.is_alive()
+
+
+LONG: dict[str, Any] = {
+    "steps": 150,
+    "drops": (60, 120),
+    "curve_every": 10,
+    "test_every": 50,
+    "checkpoint_seconds": 0.0,
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_killed_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(tmp_path: Path, seed: int) -> None:
+    """kill -9 at random moments, in the middle of checkpoints too: with checkpoint_seconds=0 each step writes one."""
+    run = tiny_run(**LONG)
+    straight, killed = make(tmp_path, run, "straight"), make(tmp_path, run, "killed")
+    assert work(straight.path, tmp_path) == "done"
+    draw = random.Random(seed)
+    for _ in range(4):
+        process, before = start(killed), killed.heartbeat()
+        wait_for(partial(trains_or_ended, killed, process, before))
+        process.join(draw.uniform(0.0, 0.4))
+        process.kill()
+        process.join()
+    assert killed.result() is None, "the run must be long enough to be killed"
+    assert work(killed.path, tmp_path) == "done"
+
+    assert numbers(killed) == numbers(straight)
+    assert killed.curve.read_bytes() == straight.curve.read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
+def test_a_signal_stops_a_run_with_its_checkpoint_written(tmp_path: Path, number: int) -> None:
+    run = tiny_run(steps=2_000, drops=(), curve_every=10, test_every=1_000)
+    folder = make(tmp_path, run)
+    process = start(folder)
+    wait_for(folder.heartbeat)
+    assert process.pid is not None
+
+    os.kill(process.pid, number)
+    process.join(30)
+
+    assert process.exitcode == 0
+    assert folder.state() == "stopped"
+    assert folder.checkpoint.exists()
+
+
+def test_a_deadline_stops_a_run_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    run = tiny_run()
+    straight, folder = make(tmp_path, run, "straight"), make(tmp_path, run)
+    work(straight.path, tmp_path)
+
+    assert work(folder.path, tmp_path, deadline=time.time() - 1) == "stopped"
+    assert folder.state() == "stopped"
+    assert work(folder.path, tmp_path) == "done"
+
+    assert numbers(folder) == numbers(straight)
+
+
+def test_the_same_run_gives_the_same_bits_and_another_seed_others(tmp_path: Path) -> None:
+    one, again, other = (make(tmp_path, tiny_run(seed=s), n) for n, s in (("a", 0), ("b", 0), ("c", 1)))
+    for folder in (one, again, other):
+        work(folder.path, tmp_path)
+
+    assert numbers(one) == numbers(again)
+    assert numbers(one)["weights_sha256"] != numbers(other)["weights_sha256"]
+
+
+def test_a_run_that_diverges_is_failed_with_its_step_and_stays_so(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run("none", lr=1e30))
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    assert folder.state() == "failed"
+    error = folder.error()
+    assert error is not None
+    assert "the training loss is" in error["message"]
+    assert "at step" in error["message"]
+
+
+def test_a_damaged_checkpoint_fails_this_start_and_the_next_one_ends_in_the_same_bits(tmp_path: Path) -> None:
+    run = tiny_run()
+    straight, folder = make(tmp_path, run, "straight"), make(tmp_path, run)
+    work(straight.path, tmp_path)
+    work(folder.path, tmp_path, deadline=time.time() - 1)
+    folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:1_000])
+
+    assert work(folder.path, tmp_path) == "failed"
+    error = folder.error()
+    assert error is not None
+    assert "checkpoint.pt is damaged" in error["message"]
+    assert folder.state() == "pending"
+    assert work(folder.path, tmp_path) == "done"
+
+    assert numbers(folder) == numbers(straight)
+
+
+def test_a_truncated_curve_is_mended_from_the_checkpoint_without_training(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run())
+    work(folder.path, tmp_path)
+    before, curve = folder.result(), folder.curve.read_bytes()
+    folder.curve.write_bytes(curve[:30])
+    assert folder.result() is None
+
+    assert work(folder.path, tmp_path) == "done"
+
+    assert folder.curve.read_bytes() == curve
+    assert before is not None
+    assert folder.result() == before  # to the second: nothing was trained again
+
+
+def test_a_run_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run())
+
+    with folder.lock():
+        assert work(folder.path, tmp_path) == "busy"
+    assert folder.state() == "pending"
+
+
+def test_data_that_cannot_be_had_fail_the_run_for_this_start_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    run = Run(**{**tiny_run().as_json(), "data": "cifar10", "net": tiny_run().net, "recipe": tiny_run().recipe})
+    folder = RunFolder(tmp_path / run.id)
+    folder.create(Run(run.scale, run.net, run.data, run.recipe, run.seed, resources=tiny_run().resources))
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    error = json.loads((folder.path / "error.json").read_text())
+    assert "cannot be downloaded" in error["message"]
+    assert "cifar-10-batches-bin" in error["message"]
+    assert error["retry"]
+
+
+def test_the_held_out_split_is_measured(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run(split="45k/5k"))
+    work(folder.path, tmp_path)
+
+    result = folder.result()
+    assert result is not None
+    assert 0 < result["val_error"] <= 100
+
+
+def test_signal_handlers_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    with Stop() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+
+    assert signal.getsignal(signal.SIGTERM) is before
