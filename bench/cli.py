@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import sweep as main_job
+from bench.speed import add_arguments as add_speed_arguments
 from bench.sweep import MistakeError, guarded, load_sweep, project_folder
 
 
@@ -37,6 +38,13 @@ def report(args: argparse.Namespace) -> int:
     return 0 if page else main_job.FAILED
 
 
+def speed(args: argparse.Namespace) -> int:
+    """Measures this machine."""
+    from bench.speed.command import speed as measure
+
+    return measure(args)
+
+
 def _results(args: argparse.Namespace) -> Path:
     given: Path | None = args.results
     return given or project_folder() / "results"
@@ -54,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
     one.add_argument("--results", type=Path, metavar="DIR")
     one.set_defaults(work=collect)
+    one = commands.add_parser("speed", help="measure what everything costs, beside plainly written references")
+    add_speed_arguments(one)
+    one.set_defaults(work=speed)
     one = commands.add_parser("report", help="write a sweep's pages from results/")
     one.add_argument("name", metavar="NAME")
     one.add_argument("--results", type=Path, metavar="DIR")

@@ -11,8 +11,8 @@ import pytest
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 HOMES = {
-    "torch": {"nets", "data", "train", "tasks"},
-    "torchvision": {"nets", "data"},
+    "torch": {"nets", "data", "train", "tasks", "speed"},
+    "torchvision": {"nets", "data", "speed"},
     "timm": {"nets"},
     "submitit": {"launch"},
     "pandas": {"report"},

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from bench import __version__
 from bench.data import cifar as cifar_data
 from bench.data import find, procedural
 from bench.data.cifar import Batches, Images, Prepare
@@ -74,15 +75,12 @@ def classify(run: Run, job: Job) -> None:
     started, recipe, device = time.time(), run.recipe, device_of(run)
     full = load_images(run, job.data).to(device)
     images, held_out = _split(full, recipe, run.seed)
-    prepare = Prepare.of(images.train_x)
-    generator = torch.Generator(device).manual_seed(run.seed)
-    net = build_net(run).to(device).to(memory_format=torch.channels_last)
-    trainer = _trainer(net, Batches(images, prepare, recipe.batch, generator), recipe)
+    trainer = trainer_of(build_net(run), images, recipe, torch.Generator(device).manual_seed(run.seed))
     saved = checkpoint.load(job.folder.checkpoint, device)
     if saved is not None:
         trainer.load_state_dict(saved)
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}", flush=True)
-    measure = partial(evaluate, net, prepare, precision=recipe.precision)
+    measure = partial(evaluate, trainer.net, Prepare.of(images.train_x), precision=recipe.precision)
     test = partial(measure, images.test_x[: recipe.test_images], images.test_y[: recipe.test_images])
     hooks = Hooks(
         save=partial(_save, job.folder),
@@ -117,7 +115,11 @@ def _split(images: Images, recipe: Recipe, seed: int) -> tuple[Images, tuple[tor
     return kept, (x, y)
 
 
-def _trainer(net: torch.nn.Module, batches: Batches, recipe: Recipe) -> Trainer:
+def trainer_of(net: torch.nn.Module, images: Images, recipe: Recipe, generator: torch.Generator) -> Trainer:
+    """A training of `net` on `images`, on their device, channels last; `generator` lives there too."""
+    device = images.train_x.device
+    net = net.to(device).to(memory_format=torch.channels_last)
+    batches = Batches(images, Prepare.of(images.train_x), recipe.batch, generator)
     rate = partial(
         rate_at,
         lr=recipe.lr,
@@ -168,7 +170,7 @@ def _env(run: Run, device: torch.device, images: Images, started: float) -> dict
     on_gpu = device.type == "cuda"
     return {
         **commit(),
-        "bench": version("resnet-bench"),
+        "bench": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": version("torchvision"),

@@ -1,0 +1,29 @@
+"""`python -m bench speed`: what everything costs, each beside a plainly written reference, paired in one run.
+
+This file holds the command's options only, so that asking for help imports no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.launch.machine import cores
+
+GROUPS = ("start", "load", "train", "evaluate", "checkpoint", "limits", "growth")
+DEPTHS = (20, 56, 110)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of: {', '.join(GROUPS)} (default: all)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="real CIFAR-10 (else the stand-in: the same sizes)")
+    parser.add_argument(
+        "--depths", type=int, nargs="+", default=list(DEPTHS), metavar="DEPTH", help="of the nets trained"
+    )
+    parser.add_argument("--precision", nargs="+", default=["fp32"], choices=("fp32", "bf16"))
+    parser.add_argument("--threads", type=int, default=cores(), help="of every case (default: all cores)")
+    parser.add_argument(
+        "--runs", type=int, nargs="+", default=[10, 100, 1_000], metavar="N", help="for the group growth"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures with the hardware")

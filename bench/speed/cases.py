@@ -1,0 +1,156 @@
+"""What is timed. Each case does real work through the suite's own functions."""
+
+from __future__ import annotations
+
+import copy
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from bench.data.cifar import Batches, Images, Prepare
+from bench.nets.counts import convolutions, multiply_adds
+from bench.nets.resnet import cifar
+from bench.spec import Net, Recipe
+from bench.speed import usual
+from bench.speed.paired import Case, rate, spread
+from bench.tasks.classify import trainer_of
+from bench.train import checkpoint
+from bench.train.metrics import evaluate
+
+BATCH = 128
+MOVES = 10  # times that a fused training step has to move each convolution's output: 4 forward, 6 backward
+
+
+def training(net: Net, images: Images, precision: str, steps: int = 2) -> Case:
+    """Whole training steps at the paper's recipe against the usual loop, images/s."""
+    recipe = replace(Recipe(), precision=precision)
+    torch.manual_seed(0)
+    built = cifar(net.depth, net.shortcut)
+    theirs = usual.UsualTraining(copy.deepcopy(built), images, BATCH)
+    ours = trainer_of(built, images, recipe, torch.Generator().manual_seed(0))
+
+    def run(step: Callable[[], object]) -> float:
+        for _ in range(steps):
+            step()
+        return steps * BATCH
+
+    name = f"training step, {net.name}, {precision}"
+    return Case(name, "images", partial(run, ours.update), partial(run, theirs.step), "DataLoader of PIL images, fp32")
+
+
+def loading(images: Images) -> Case:
+    """Batches alone, images/s."""
+    ours = Batches(images, Prepare.of(images.train_x), BATCH, torch.Generator().manual_seed(0))
+    theirs = usual.training_batches(images, BATCH)
+
+    def drain(draw: Callable[[], object], batches: int) -> float:
+        for _ in range(batches):
+            draw()
+        return batches * BATCH
+
+    usually = partial(drain, lambda: next(theirs), 5)
+    return Case("loader", "images", partial(drain, ours.draw, 20), usually, "DataLoader of PIL images")
+
+
+def evaluation(net: Net, images: Images, count: int = 500) -> Case:
+    """The test of a net, images/s."""
+    built = cifar(net.depth, net.shortcut)
+    channels_last = copy.deepcopy(built).to(memory_format=torch.channels_last)
+    prepare = Prepare.of(images.train_x)
+
+    def ours() -> float:
+        evaluate(channels_last, prepare, images.test_x[:count], images.test_y[:count])
+        return count
+
+    def theirs() -> float:
+        usual.evaluate(built, images, count)
+        return count
+
+    return Case(f"evaluation, {net.name}", "images", ours, theirs, "DataLoader of PIL images")
+
+
+def checkpointing(net: Net, images: Images, folder: Path) -> Case:
+    """Checkpoints of a training, synced and renamed, against a bare torch.save."""
+    ours = trainer_of(cifar(net.depth, net.shortcut), images, Recipe(), torch.Generator().manual_seed(0))
+    ours.update()
+
+    def safe() -> float:
+        checkpoint.save(folder / "safe.pt", ours.state_dict())
+        return 1
+
+    def bare() -> float:
+        torch.save({"net": ours.net.state_dict(), "optimizer": ours.optimizer.state_dict()}, folder / "bare.pt")
+        return 1
+
+    return Case(f"checkpoint, {net.name}", "checkpoints", safe, bare, "torch.save, not synced")
+
+
+def starting(name: str, arguments: list[str]) -> Case:
+    """A command in a process of its own against `python -c pass`."""
+
+    def run(*words: str) -> float:
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+        return 1
+
+    ours, bare = partial(run, "-m", "bench.sweep", *arguments), partial(run, "-c", "pass")
+    return Case(name, "starts", ours, bare, "python -c pass", rounds=11)
+
+
+def limits(net: Net) -> dict[str, float]:
+    """This machine's two limits, measured on the spot, and the seconds a training step of `net` takes at each.
+
+    Arithmetic: 3 x 2 x multiply-adds (forward, and two products backward) at the rate of a large fp32 matrix
+    product. Traffic: every convolution's output moved MOVES times at the rate of a large copy.
+    """
+    a, b, big = torch.randn(1024, 1024), torch.randn(1024, 1024), torch.randn(2**26)
+    target = torch.empty_like(big)
+
+    def multiply() -> float:
+        torch.mm(a, b)
+        return 2 * 1024**3
+
+    def move() -> float:
+        target.copy_(big)
+        return 2 * 4 * 2**26
+
+    flops, bandwidth = (spread([rate(work) for _ in range(9)])[0] for work in (multiply, move))
+    outputs = sum(c.c_out * c.side**2 for c in convolutions(net)[0])
+    return {
+        "gflop_per_s": flops / 1e9,
+        "gb_per_s": bandwidth / 1e9,
+        "arithmetic_s": BATCH * 6 * multiply_adds(net) / flops,
+        "traffic_s": BATCH * MOVES * 4 * outputs / bandwidth,
+    }
+
+
+def growing(counts: tuple[int, ...]) -> Iterator[tuple[int, dict[str, float]]]:
+    """Seconds of plan, collect and report over so many finished runs, made up on disk."""
+    import time
+
+    from bench.launch.plan import describe, make_plan
+    from bench.report.collect import collect
+    from bench.report.page import write_report
+    from bench.speed.made_up import SWEEP, finished_runs
+
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name, redirect_stdout(io.StringIO()):
+            root = Path(name)
+            runs = finished_runs(root / "runs" / "made_up", count)
+            times = {}
+            for what, work in (
+                ("plan", lambda: describe(make_plan(runs, root / "runs" / "made_up", root), retry=False)),  # noqa: B023
+                ("collect", lambda: collect(root / "results", [root / "runs" / "made_up"], runs)),  # noqa: B023
+                ("report", lambda: write_report("made_up", SWEEP, root / "results", root / "reports")),  # noqa: B023
+            ):
+                start = time.perf_counter()
+                work()
+                times[what] = time.perf_counter() - start
+        yield count, times

@@ -1,0 +1,113 @@
+"""The command `python -m bench speed`: measure, print a table, keep it as JSON with the hardware."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import __version__
+from bench.data import cifar as cifar_data
+from bench.data import find, procedural
+from bench.data.cifar import Images
+from bench.spec import Net, SpecError
+from bench.speed import GROUPS, cases
+from bench.speed.paired import Case, Timing, measure
+from bench.store import write_json
+from bench.tasks.provenance import commit, cpu_name
+
+
+def speed(args: argparse.Namespace) -> int:
+    """Measures the groups asked for and prints them. Raises SpecError naming an unknown group."""
+    unknown = [group for group in args.groups if group not in GROUPS]
+    if unknown:
+        raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
+    groups = args.groups or list(GROUPS)
+    torch.set_num_threads(args.threads)
+    hardware = f"{cpu_name()}, {args.threads} threads, torch {torch.__version__}"
+    print(f"{hardware}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
+    kept: dict[str, Any] = {"hardware": hardware, "bench": __version__, **commit(), "timings": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for case in chosen(groups, args, Path(folder)):
+            timing = measure(case)
+            print(line(timing), flush=True)
+            kept["timings"].append(timing.as_json())
+    if "limits" in groups:
+        kept["limits"] = _limits(args.depths)
+    if "growth" in groups:
+        kept["growth"] = _growth(tuple(args.runs))
+    kept["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if args.json:
+        write_json(args.json, kept)
+    return 0
+
+
+def _images(data: Path | None) -> Images:
+    found = find.cifar10(find.data_folder(data))
+    return cifar_data.load(found) if found else procedural.stand_in()
+
+
+def chosen(groups: list[str], args: argparse.Namespace, folder: Path) -> Iterator[Case]:
+    """The cases of the groups, each made when its turn comes, so that nets do not pile up in memory."""
+    if "start" in groups:
+        dry = ["plain_vs_residual", "--scale", "paper", "--dry-run"]
+        yield cases.starting("bench.sweep --help", ["--help"])
+        yield cases.starting("bench.sweep --dry-run, 50 runs", dry)
+    images = _images(args.data) if {"load", "train", "evaluate", "checkpoint"} & set(groups) else None
+    if images is None:
+        return
+    if "load" in groups:
+        yield cases.loading(images)
+    nets = [Net("cifar", depth, shortcut) for depth in args.depths for shortcut in ("A", "none")]
+    for net in nets:
+        for precision in args.precision:
+            if "train" in groups:
+                yield cases.training(net, images, precision)
+        if "evaluate" in groups and not net.plain:
+            yield cases.evaluation(net, images)
+        if "checkpoint" in groups and not net.plain:
+            yield cases.checkpointing(net, images, folder)
+
+
+ROW = "{:34}  {:>24}  {:>24}  {:>20}  {}"
+
+
+def line(timing: Timing) -> str:
+    """A row of the table: median (lowest to highest) of the rates, median ratio of the rounds."""
+    ratio = "{:.3g} ({:.3g}–{:.3g})".format(*timing.ratio)
+    return ROW.format(
+        timing.name, rates(timing.ours), rates(timing.reference), ratio, f"{timing.beside}; {timing.unit}/s"
+    )
+
+
+def rates(values: tuple[float, float, float]) -> str:
+    """`202 (195–210)`."""
+    return "{} ({}–{})".format(*(f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values))
+
+
+def _limits(depths: list[int]) -> dict[str, dict[str, float]]:
+    found = {}
+    for depth in depths:
+        net = Net("cifar", depth, "A")
+        values = found[net.name] = cases.limits(net)
+        print(
+            f"limits for {net.name}, batch {cases.BATCH}, fp32: {values['gflop_per_s']:.0f} GFLOP/s in matrix products "
+            f"and {values['gb_per_s']:.1f} GB/s copying allow a step of {1e3 * values['arithmetic_s']:.0f} ms by "
+            f"arithmetic and {1e3 * values['traffic_s']:.0f} ms by memory traffic"
+        )
+    return found
+
+
+def _growth(counts: tuple[int, ...]) -> dict[str, dict[str, float]]:
+    found = {}
+    for count, times in cases.growing(counts):
+        found[str(count)] = times
+        print(
+            f"{count:>6,} runs: " + ", ".join(f"{what} {seconds:.2f} s" for what, seconds in times.items()), flush=True
+        )
+    return found
