@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any
 
 SCALES = ("paper", "short", "quick")
@@ -181,7 +182,7 @@ class Run:
     @property
     def digest(self) -> str:
         """Eight hex digits of the SHA-256 over every field that can change the number."""
-        return digest({k: v for k, v in asdict(self).items() if k != "resources"})[:8]
+        return _run_digest(self)
 
     @property
     def id(self) -> str:
@@ -191,6 +192,11 @@ class Run:
     def as_json(self) -> dict[str, Any]:
         """The run as plain JSON values; `run_from_json` reads it back."""
         return asdict(self)
+
+
+@cache
+def _run_digest(run: Run) -> str:
+    return digest({name: value for name, value in asdict(run).items() if name != "resources"})[:8]
 
 
 def digest(value: Any) -> str:

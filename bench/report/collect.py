@@ -154,7 +154,7 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _write_curves(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
-    parts = [pd.DataFrame([{"id": n, **row} for row in f.curve_rows()]) for n, f in here.items()]
+    parts = [pd.DataFrame([{"id": name, **row} for name, folder in here.items() for row in folder.curve_rows()])]
     if path.exists():
         old = pd.read_parquet(path)
         parts.append(old[old["id"].isin(set(rows)) & ~old["id"].isin(set(here))])
