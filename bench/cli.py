@@ -1,30 +1,43 @@
-"""`python -m bench …`, also installed as `bench`: sweep, collect, report."""
+"""`python -m bench …`, also installed as `bench`: everything around the sweeps of the paper's studies."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bench import sweep as main_job
+from bench.spec import Run
 from bench.speed import add_arguments as add_speed_arguments
-from bench.sweep import MistakeError, guarded, load_sweep, project_folder
+from bench.store import StoreError, folders
+from bench.sweep import MistakeError, declared_runs, guarded, load_sweep, project_folder
 
 
 def collect(args: argparse.Namespace) -> int:
     """Merges run folders into results/."""
     from bench.report.collect import collect as merge
 
-    name, _ = load_sweep(args.name)
-    folders = [folder / name for folder in args.runs]
-    absent = [str(folder) for folder in folders if not folder.is_dir()]
+    name, sweep = load_sweep(args.name)
+    places = [folder / name for folder in args.runs]
+    absent = [str(place) for place in places if not place.is_dir()]
     if absent:
         raise MistakeError(
             f"no runs of {name} in {', '.join(absent)}; --runs names folders given to bench.sweep --runs"
         )
-    print(merge(_results(args) / name, folders, (), say=print))
+    found = [run for place in places for run in runs_in(place)]
+    examples = {(run.scale, run.data): run for run in found if run.scale in sweep.scales}
+    declared = [run for example in examples.values() for run in declared_runs(sweep, example)]
+    print(merge(_results(args) / name, places, declared, say=print))
     return 0
+
+
+def runs_in(place: Path) -> Iterator[Run]:
+    """The runs that can be read in a sweep's folder."""
+    for folder in folders(place.parent, place.name).values():
+        with suppress(StoreError):  # `collect` says which folder it passes over
+            yield folder.run()
 
 
 def report(args: argparse.Namespace) -> int:
@@ -52,20 +65,26 @@ def _results(args: argparse.Namespace) -> Path:
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands."""
-    parser = argparse.ArgumentParser(prog="bench", description="Reproduces Deep Residual Learning (He et al., 2015).")
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
-    one = commands.add_parser("sweep", help="run a sweep to its report (also python -m bench.sweep)")
+    one = commands.add_parser(
+        "sweep", allow_abbrev=False, help="run a sweep to its report (also python -m bench.sweep)"
+    )
     main_job.add_arguments(one)
     one.set_defaults(work=main_job.sweep)
-    one = commands.add_parser("collect", help="merge run folders, of several machines too, into results/")
+    one = commands.add_parser(
+        "collect", allow_abbrev=False, help="merge run folders, of several machines too, into results/"
+    )
     one.add_argument("name", metavar="NAME")
     one.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
     one.add_argument("--results", type=Path, metavar="DIR")
     one.set_defaults(work=collect)
-    one = commands.add_parser("speed", help="measure what everything costs, beside plainly written references")
+    one = commands.add_parser(
+        "speed", allow_abbrev=False, help="measure what everything costs, beside plainly written references"
+    )
     add_speed_arguments(one)
     one.set_defaults(work=speed)
-    one = commands.add_parser("report", help="write a sweep's pages from results/")
+    one = commands.add_parser("report", allow_abbrev=False, help="write a sweep's pages from results/")
     one.add_argument("name", metavar="NAME")
     one.add_argument("--results", type=Path, metavar="DIR")
     one.add_argument("--reports", type=Path, metavar="DIR")

@@ -104,6 +104,13 @@ class Recipe:
     test_every: int = 1_000
 
     def __post_init__(self) -> None:
+        for name in ("lr", "warmup_lr", "momentum", "weight_decay"):  # 1 and 1.0 are one recipe and must be one id
+            object.__setattr__(self, name, float(getattr(self, name)))
+        counts = {
+            n: getattr(self, n) for n in ("steps", "warmup_steps", "batch", "bn_group", "curve_every", "test_every")
+        }
+        whole = [f"{name} must be a whole number, got {n!r}" for name, n in counts.items() if type(n) is not int]
+        _require("recipe", *((False, words) for words in whole))
         marks = (0, *self.drops, self.steps)
         _require(
             "recipe",
@@ -142,7 +149,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a run costs, never what it says: not part of the id.
+    """What a run costs, not part of the id: another hardware or thread count moves a number by rounding only.
 
     cpus: threads of one run on a CPU. gpus: devices of one run. memory_gib: main memory of one run.
     checkpoint_seconds: at most this much training is lost to a kill -9.
@@ -152,6 +159,15 @@ class Resources:
     gpus: int = 1
     memory_gib: float = 2.0
     checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        _require(
+            "resources",
+            (self.cpus >= 1, f"cpus must be at least 1, got {self.cpus}"),
+            (self.gpus >= 0, f"gpus must not be negative, got {self.gpus}"),
+            (self.memory_gib > 0, f"memory_gib must be positive, got {self.memory_gib}"),
+            (self.checkpoint_seconds >= 0, f"checkpoint_seconds must not be negative, got {self.checkpoint_seconds}"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +188,10 @@ class Run:
             (self.scale in SCALES, f"scale {self.scale!r} is not one of: {', '.join(SCALES)}"),
             (self.data in DATASETS, f"data {self.data!r} is not one of: {', '.join(DATASETS)}"),
             (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
-            (self.seed >= 0, f"seed must not be negative, got {self.seed}"),
+            (
+                isinstance(self.seed, int) and self.seed >= 0,
+                f"seed must be 0 or a larger whole number, got {self.seed!r}",
+            ),
             (
                 self.data != "stand-in" or self.scale == "quick",
                 "the stand-in is for scale quick alone: give the real data with --data",
@@ -220,10 +239,23 @@ def run_from_json(value: Mapping[str, Any]) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The cells of a sweep at one scale: each net with its recipe, and the seeds of each."""
+    """The cells of a sweep at one scale: each net with its recipe, and the seeds of each.
+
+    deviations: where this scale differs from the paper beyond the sweep's own deviations.
+    """
 
     cells: tuple[tuple[Net, Recipe], ...]
     seeds: tuple[int, ...]
+    deviations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        pairs = all(isinstance(c, tuple) and [type(x) for x in c] == [Net, Recipe] for c in self.cells)
+        _require(
+            "scale",
+            (bool(self.cells) and pairs, "cells must be pairs (Net, Recipe), at least one"),
+            (len(set(self.cells)) == len(self.cells), "a cell is there twice"),
+            (bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), f"seeds {self.seeds} must be distinct"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +273,12 @@ class Sweep:
     scales: Mapping[str, Scale]
     deviations: tuple[str, ...] = ()
     resources: Resources = Resources()
+
+    def __post_init__(self) -> None:
+        wrong = {n for n, s in self.scales.items() if n not in SCALES or not isinstance(s, Scale)}
+        _require(
+            "sweep", (not wrong and bool(self.scales), f"scales {wrong or '{}'} must map {', '.join(SCALES)} to Scale")
+        )
 
     def runs(self, scale: str, seeds: Iterable[int] | None = None, data: str = "cifar10") -> tuple[Run, ...]:
         """All runs at `scale`, seed by seed, so that every cell has its first seed before any has its second."""

@@ -134,7 +134,7 @@ class RunFolder:
         known = read_json(self.path / "run.json")
         if known is None:
             write_json(self.path / "run.json", run.as_json())
-        elif run_from_json(known) != run:
+        elif self.run() != run:
             raise StoreError(f"{self.path} holds another run than its name says; move it away and start again")
 
     def run(self) -> Run:
@@ -149,37 +149,39 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the run for this process. Raises BusyError at once where another one holds it.
+        """Holds the run for this process. Raises BusyError where another one holds it.
 
-        The kernel drops the lock with the process, so that a kill -9 leaves nothing to clean up.
+        The kernel drops the lock with the process, so that a kill -9 leaves nothing to clean up. Where machines do
+        not see each other's locks, a fresh heartbeat of another machine counts as one.
         """
+        handle = _open_lock(self.path / "lock")
         try:
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise _disk_error(self.path / "lock", error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for leftover in self.path.glob(".*.tmp*"):
-                leftover.unlink(missing_ok=True)
+            if not _flock(handle, patience=0.5) or self._lives_elsewhere(time.time()):
+                raise BusyError(f"{self.path.name} is being run by another process")
+            for name in ("checkpoint.pt", "curve.jsonl", "env.json", "result.json"):  # the holder alone writes these
+                for leftover in self.path.glob(f".{name}.tmp*"):
+                    leftover.unlink(missing_ok=True)
             yield
-        except BlockingIOError:
-            raise BusyError(f"{self.path.name} is being run by another process") from None
+            (self.path / "heartbeat.json").unlink(missing_ok=True)
         finally:
             os.close(handle)
 
-    def is_locked(self) -> bool:
-        """Whether a process, on this machine or on one that shares its locks, holds the run."""
-        try:
-            handle = os.open(self.path / "lock", os.O_RDWR)
-        except OSError:
+    def lives(self, now: float | None = None) -> bool:
+        """Whether a process holds the run: its lock is held, or another machine's heartbeat is fresh."""
+        return self._is_locked() or self._lives_elsewhere(time.time() if now is None else now)
+
+    def _is_locked(self) -> bool:
+        if not (self.path / "lock").exists():
             return False
+        handle = _open_lock(self.path / "lock")
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not _flock(handle, patience=0.05)
         finally:
             os.close(handle)
-        return False
+
+    def _lives_elsewhere(self, now: float) -> bool:
+        beat = self.heartbeat()
+        return beat is not None and beat["host"] != platform.node() and now - beat["time"] < STALE_SECONDS
 
     def beat(self, step: int, **values: float) -> None:
         """Says that the run lives. Not synced and never an error: it is a sign of life, not a record."""
@@ -192,12 +194,8 @@ class RunFolder:
             return
 
     def heartbeat(self) -> dict[str, Any] | None:
-        """The last sign of life, None where there is none that can be read."""
-        try:
-            value = json.loads((self.path / "heartbeat.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return value if isinstance(value, dict) else None
+        """The last sign of life (step, time, host, …), None where there is none that can be read."""
+        return _record(self.path / "heartbeat.json", step=int, time=float, host=str)
 
     def write_curve(self, rows: Iterable[Mapping[str, Any]]) -> str:
         """Replaces the curve; returns the SHA-256 of the file."""
@@ -222,25 +220,31 @@ class RunFolder:
 
     def error(self) -> dict[str, Any] | None:
         """The last error: message, retry, time, trace."""
-        return _dict_or_none(self.path / "error.json")
+        return _record(self.path / "error.json", message=str, retry=bool)
 
     def env(self) -> dict[str, Any] | None:
         """The provenance of a done run."""
-        return _dict_or_none(self.path / "env.json")
+        return _record(self.path / "env.json", hardware=str, started=float, ended=float)
 
     def result(self) -> dict[str, Any] | None:
-        """The result of a done run; None where it is not done or its curve is not the one it ended with."""
-        result = _dict_or_none(self.path / "result.json")
-        if result is None or result.get("curve_sha256") != self._curve_digest():
+        """The result of a done run; None where it is not done, or a file that it ended with is damaged."""
+        result = self._written_result()
+        if result is None or self.env() is None or result["curve_sha256"] != self._curve_digest():
             return None
         return result
+
+    def _written_result(self) -> dict[str, Any] | None:
+        needed = {"test_error": float, "images_per_s": float, "weights_sha256": str, "curve_sha256": str, "id": str}
+        return _record(self.path / "result.json", **needed)
 
     def damage(self) -> str | None:
         """What is wrong with a run that was done, None where nothing is: the next start mends it."""
         if not (self.path / "result.json").exists() or self.result() is not None:
             return None
-        if _dict_or_none(self.path / "result.json") is None:
-            return f"{self.path / 'result.json'} cannot be read"
+        if self._written_result() is None:
+            return f"{self.path / 'result.json'} is damaged"
+        if self.env() is None:
+            return f"{self.path / 'env.json'} is damaged"
         return f"{self.curve} is not the curve that the run ended with (truncated or edited)"
 
     def _curve_digest(self) -> str | None:
@@ -272,24 +276,57 @@ class RunFolder:
         error = self.error()
         if error is not None and not error["retry"]:
             return "failed"
-        if self._lives(time.time() if now is None else now):
+        if self.lives(now):
             return "running"
         return "stopped" if self.checkpoint.exists() else "pending"
 
-    def _lives(self, now: float) -> bool:
-        """A held lock is proof of life; from another machine, where it may not be seen, a fresh heartbeat has to do."""
-        beat = self.heartbeat()
-        if beat is None or beat.get("host") == platform.node():
-            return self.is_locked()
-        return now - float(beat["time"]) < STALE_SECONDS
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _disk_error(path, error) from error
 
 
-def _dict_or_none(path: Path) -> dict[str, Any] | None:
+def _flock(handle: int, *, patience: float) -> bool:
+    """Takes the lock; False where another holds it for longer than `patience` seconds (a look takes microseconds)."""
+    limit = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= limit:
+                return False
+            time.sleep(0.02)
+        except OSError as error:
+            raise StoreError(
+                f"this file system has no working locks ({error.strerror}); use another --runs folder"
+            ) from None
+        else:
+            return True
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Holds `folder` against other processes that ask for it in the same way; waits for its turn."""
+    handle = _open_lock(folder / ".lock")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _record(path: Path, **needed: type) -> dict[str, Any] | None:
+    """The JSON object in `path` if it has the needed values of the needed types (a whole number is a float, too)."""
     try:
         value = read_json(path)
     except StoreError:
         return None
-    return value if isinstance(value, dict) else None
+    fits = isinstance(value, dict) and all(
+        isinstance(value.get(name), (int, float) if kind is float else kind) for name, kind in needed.items()
+    )
+    return value if fits else None
 
 
 def folders(runs: Path, sweep: str) -> dict[str, RunFolder]:

@@ -22,10 +22,10 @@ from bench.data import find
 from bench.data.find import DataError
 from bench.launch.executors import Executor, Inline, Local
 from bench.launch.follow import display
-from bench.launch.machine import cuda_devices
 from bench.launch.plan import Plan, describe, make_plan
 from bench.launch.runner import Runner
 from bench.launch.worker import Stop
+from bench.machine import cuda_devices
 from bench.spec import SCALES, Run, SpecError, Sweep
 from bench.store import StoreError, make_folder
 
@@ -130,7 +130,7 @@ def load_sweep(name: str) -> tuple[str, Sweep]:
     path = sweep_file(name)
     try:
         sweep = runpy.run_path(str(path)).get("SWEEP")
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's file may raise anything, and must not end the command quietly
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         line = getattr(error, "lineno", None) or (frames[-1].lineno if frames else "?")
         raise MistakeError(f"{path}, line {line}: {type(error).__name__}: {error}") from None
@@ -204,7 +204,8 @@ def sweep(args: argparse.Namespace) -> int:
     print(f"{name} at scale {scale} on {data}\n{describe(plan, retry=args.retry)}", flush=True)
     if args.dry_run:
         return 0
-    make_folder(sweep_folder)
+    for folder in (sweep_folder, args.results / name, args.reports / name):
+        make_folder(folder)  # better refused now than when all has been trained
     if args.no_wait:
         return _detach(args, sweep_folder)
     for item in plan.items:
@@ -230,13 +231,18 @@ def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path) -> int:
     return runner.failed
 
 
+def declared_runs(declared: Sweep, example: Run, seeds: Sequence[int] | None = None) -> tuple[Run, ...]:
+    """All that the sweep declares at the scale and on the data of `example`, with the seeds asked for besides."""
+    every = tuple(dict.fromkeys((*declared.scales[example.scale].seeds, *(seeds or ()))))
+    return declared.runs(example.scale, every, example.data)
+
+
 def _report(args: argparse.Namespace, name: str, declared: Sweep, example: Run) -> None:
     """Collects and writes the report; a sweep of which no run has ended yet has none."""
     from bench.report.collect import collect
     from bench.report.page import write_report
 
-    runs = declared.runs(example.scale, args.seeds, example.data)
-    collect(args.results / name, [args.runs / name], runs, say=print)
+    collect(args.results / name, [args.runs / name], declared_runs(declared, example, args.seeds), say=print)
     focus = (example.scale, example.data)
     page = write_report(name, declared, args.results / name, args.reports / name, focus)
     print(f"report: {page}" if page else "no report yet: no run has ended")
@@ -246,7 +252,9 @@ def _verdict(plan: Plan, failed: int) -> int:
     """The last line and the exit code."""
     states = [item.folder.state() for item in plan.items]
     done, total = states.count("done"), len(states)
-    print(f"{done} of {total} runs are done" + ("" if done == total else "; the same command goes on"))
+    failures = "; --retry tries the failed ones again" if "failed" in states else ""
+    rest = "; the same command goes on" if done + states.count("failed") < total else ""
+    print(f"{done} of {total} runs are done{rest}{failures}")
     if failed or "failed" in states:
         return FAILED
     return 0 if done == total else STOPPED
@@ -272,7 +280,10 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
     except BrokenPipeError:
         with suppress(OSError):  # the reader of our output is gone (`| head`): nothing more can be said
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 0 if getattr(args, "dry_run", False) else STOPPED
+    except OSError as error:
+        print(f"bench: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return MISTAKE
     except KeyboardInterrupt:
         print("bench: interrupted; the same command goes on", file=sys.stderr)
         return STOPPED
@@ -284,6 +295,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m bench.sweep",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add_arguments(parser)
     command = list(sys.argv[1:] if argv is None else argv)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from bench.data.cifar import Batches, Images, Prepare, augment, load, make_images
-from bench.data.find import DataError, cifar10, data_folder, verify
+from bench.data.find import DataError, cifar10, data_folder, notice, verify
 from bench.data.procedural import stand_in
 
 
@@ -68,13 +68,21 @@ def test_a_missing_batch_is_refused_with_its_name(tmp_path: Path) -> None:
 def test_python_batches_that_are_not_the_official_ones_are_refused_by_md5(tmp_path: Path) -> None:
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
-    for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"):
+    for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta"):
         (folder / name).write_bytes(b"not CIFAR-10")
 
     with pytest.raises(DataError, match=r"data_batch_1, .* truncated or changed \(MD5\)"):
         verify(folder)
     with pytest.raises(DataError, match="MD5"):
         load(folder)
+
+
+def test_a_notice_that_cannot_be_read_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    (tmp_path / "NOTICE.json").write_text('{"notice": "half')
+
+    with pytest.raises(DataError, match="NOTICE.json cannot be read"):
+        notice(tmp_path)
+    assert notice(tmp_path.parent) == ""
 
 
 def test_a_named_folder_that_does_not_exist_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from bench.report import frame, tables
 from bench.report.collect import collect, read_rows
 from bench.report.page import page, write_report
 from bench.spec import Net, Recipe, Run, Scale, Sweep
+from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
 from bench.sweep import load_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
+RECIPE = Recipe(steps=100, drops=(50, 75), test_images=16, curve_every=10, test_every=50)
 CELLS = tuple((Net("cifar", depth, s), RECIPE) for depth in (20, 56) for s in ("none", "A"))
 SWEEP = Sweep("Made up on CIFAR-10", "Is it?", "It is.", {"quick": Scale(CELLS, (0, 1)), "paper": Scale(CELLS, (0, 1))})
 
@@ -27,20 +29,7 @@ SWEEP = Sweep("Made up on CIFAR-10", "Is it?", "It is.", {"quick": Scale(CELLS, 
 def fake(sweep_folder: Path, run: Run, error: float, *, digest: str = "w") -> RunFolder:
     """A run folder as the worker leaves it, with made-up numbers."""
     folder = RunFolder(sweep_folder / run.id)
-    folder.create(run)
-    rows = [{"step": s, "rate": 0.1, "loss": 2.0, "error": 60.0 - s / 10} for s in range(10, 101, 10)]
-    rows[-1] |= {"test_loss": 1.0, "test_error": error}
-    result = {
-        "id": run.id, "step": 100, "test_error": error, "test_loss": 1.0, "test_images": 16, "train_error": 50.0,
-        "train_loss": 1.5 + run.net.depth / 100, "val_error": None, "best_test_error": error - 0.5, "best_step": 50,
-        "correct": "a5f0", "weights_sha256": f"{digest}{run.id}", "curve_sha256": folder.write_curve(rows),
-        "seconds": 10.0, "images_per_s": 1280.0,
-    }  # fmt: skip
-    env = dict.fromkeys(("bench", "torch", "torchvision", "python", "hardware"), "v") | {
-        "commit": "c" * 40, "dirty": False, "threads": 2, "data_sha256": "d" * 64, "notice": "",
-        "started": 0, "ended": 60,
-    }  # fmt: skip
-    folder.finish(result, env)
+    finish(folder, run, error, digest)
     return folder
 
 
@@ -69,7 +58,7 @@ def test_a_row_a_run_with_every_number_in_full(tmp_path: Path) -> None:
     curves = pd.read_parquet(tmp_path / "results" / "curves.parquet")
     assert curves.groupby("id").size().tolist() == [10] * 6
     with np.load(tmp_path / "results" / "correct.npz") as correct:
-        assert np.unpackbits(correct[runs[0].id]).tolist() == [1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0]
+        assert np.unpackbits(correct[runs[0].id]).tolist() == [1, 0, 1, 0, 0, 1, 0, 1] * 2
 
 
 def test_collecting_twice_changes_no_byte(tmp_path: Path) -> None:
@@ -94,6 +83,48 @@ def test_numbers_of_runs_that_are_on_another_machine_stay(tmp_path: Path) -> Non
     assert set(pd.read_parquet(results / "curves.parquet")["id"]) == set(done)
 
 
+def test_numbers_of_another_recipe_are_not_averaged_in(tmp_path: Path) -> None:
+    """A sweep file was edited between two seeds: the rows of the old recipe stay, and stay out of the mean."""
+    old = replace(RECIPE, lr=0.2)
+    fake(tmp_path / "runs", Run("quick", Net("cifar", 20, "A"), "cifar10", old, 0), 50.0)
+    fake(tmp_path / "runs", SWEEP.runs("quick")[1], 10.0)
+    collect(tmp_path / "results", [tmp_path / "runs"], SWEEP.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", SWEEP)
+
+    assert frame.by_net(one.runs).loc["resnet-20-A", "test_error_mean"] == 10.0
+    assert "1 finished runs of other recipes" in page("made_up", SWEEP, one)
+
+
+def test_a_sweep_of_which_every_run_failed_has_a_page_that_says_so(tmp_path: Path) -> None:
+    for run in SWEEP.runs("quick"):
+        folder = RunFolder(tmp_path / "runs" / run.id)
+        folder.create(run)
+        folder.fail("the training loss is nan at step 3", retry=False)
+    collect(tmp_path / "results", [tmp_path / "runs"], SWEEP.runs("quick"))
+
+    written = write_report("made_up", SWEEP, tmp_path / "results", tmp_path / "reports")
+
+    assert written is not None
+    assert "0 of 8 runs done" in written.read_text()
+    assert written.read_text().count("the training loss is nan at step 3") == 8
+
+
+def test_a_copied_run_folder_is_passed_over_and_said(tmp_path: Path) -> None:
+    folder, said = fake_sweep(tmp_path), list[str]()
+    first = SWEEP.runs("quick")[0].id
+    shutil.copytree(folder / first, folder / f"{first}.bak")
+
+    rows = read_rows(collect(tmp_path / "results", [folder], SWEEP.runs("quick"), say=said.append))
+
+    assert len(rows) == 8
+    assert said == [f"{folder / first}.bak is passed over: it holds {first}"]
+
+
+def test_the_caption_counts_the_images_that_were_tested(tmp_path: Path) -> None:
+    assert "on 16 test images" in page("made_up", SWEEP, made_up_set(tmp_path))
+
+
 def test_two_different_results_for_one_run_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     run = SWEEP.runs("quick")[0]
     fake(tmp_path / "one", run, 11.0)
@@ -101,7 +132,7 @@ def test_two_different_results_for_one_run_are_refused_and_nothing_is_written(tm
 
     with pytest.raises(StoreError, match="has two different results, in .*one.* and .*two"):
         collect(tmp_path / "results", [tmp_path / "one", tmp_path / "two"], ())
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "results" / "runs.csv").exists()
 
 
 def test_a_number_that_takes_anothers_place_is_said(tmp_path: Path) -> None:
@@ -111,7 +142,7 @@ def test_a_number_that_takes_anothers_place_is_said(tmp_path: Path) -> None:
     collect(tmp_path / "results", [tmp_path / "one"], ())
     collect(tmp_path / "results", [tmp_path / "two"], (), say=said.append)
 
-    assert said == [f"{run.id}: test error 12.00 % takes the place of 11.00 % (measured on v)"]
+    assert said == [f"{run.id}: test error 12.00 % takes the place of 11.00 % (measured on made up)"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +157,7 @@ def test_every_number_shows_its_n(values: list[float], text: str) -> None:
 
 def made_up_set(tmp_path: Path, scale: str = "quick") -> frame.Set:
     collect(tmp_path / "results", [fake_sweep(tmp_path, scale)], SWEEP.runs(scale))
-    (one,) = frame.load(tmp_path / "results")
+    (one,) = frame.load(tmp_path / "results", SWEEP)
     return one
 
 
@@ -201,7 +232,7 @@ def test_damaged_results_are_named(tmp_path: Path, file: str) -> None:
     path.write_bytes(path.read_bytes().replace(b"10.0", b"1o.0")[:-50] if file == "runs.csv" else b"PAR1")
 
     with pytest.raises(StoreError, match=file):
-        frame.load(tmp_path / "results")
+        frame.load(tmp_path / "results", SWEEP)
 
 
 def committed() -> list[str]:

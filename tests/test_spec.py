@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
 
-from bench.spec import Net, Recipe, Resources, Run, Scale, SpecError, Sweep, run_from_json, shortened
+from bench.spec import Net, Recipe, Resources, Run, Scale, SpecError, Sweep, digest, run_from_json, shortened
 
 RUN = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 
@@ -46,6 +46,11 @@ def test_every_field_of_the_run_is_in_the_id(other: Run) -> None:
 
 def test_resources_change_the_bill_and_not_the_id() -> None:
     assert replace(RUN, resources=Resources(cpus=64, gpus=8, memory_gib=1, checkpoint_seconds=1)).id == RUN.id
+
+
+def test_equal_recipes_have_one_id_however_they_are_written() -> None:
+    assert replace(RUN, recipe=Recipe(lr=1)).id == replace(RUN, recipe=Recipe(lr=1.0)).id
+    assert digest(asdict(Recipe(lr=1))) == digest(asdict(Recipe(lr=1.0)))
 
 
 def test_a_run_survives_json() -> None:

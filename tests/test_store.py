@@ -24,7 +24,11 @@ def folder(tmp_path: Path, name: str | None = None) -> RunFolder:
 
 def finish(made: RunFolder, **changes: Any) -> None:
     rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
-    made.finish({"id": made.path.name, "curve_sha256": made.write_curve(rows), **changes}, {"commit": None})
+    numbers = {"test_error": 1.0, "images_per_s": 2.0, "weights_sha256": "w"}
+    made.finish(
+        {"id": made.path.name, "curve_sha256": made.write_curve(rows), **numbers, **changes},
+        {"hardware": "h", "started": 0.0, "ended": 1.0},
+    )
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,10 +74,10 @@ def test_only_one_holds_a_run(tmp_path: Path) -> None:
     made = folder(tmp_path)
 
     with made.lock():
-        assert made.is_locked()
+        assert made.lives()
         with pytest.raises(BusyError, match="is being run by another process"), made.lock():
             pass
-    assert not made.is_locked()
+    assert not made.lives()
     with made.lock():
         pass
 

@@ -86,6 +86,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(case: str, capsys: pytest.Capture
             "bad.py, line 3: SpecError: net: depth 21 is not one of",
         ),
         ("SWEEP = 3\n", "bad.py defines no SWEEP"),
+        ("import sys\nsys.exit()\n", "bad.py, line 2: SystemExit"),
+        ("from bench.spec import Scale\nScale((), (0,))\n", "cells must be pairs (Net, Recipe), at least one"),
+        ("from bench.spec import Resources\nResources(cpus=0)\n", "cpus must be at least 1, got 0"),
     ],
 )
 def test_a_sweep_file_that_fails_is_named_with_its_line(
@@ -95,6 +98,22 @@ def test_a_sweep_file_that_fails_is_named_with_its_line(
 
     assert main(["bad"]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--results", "--reports"])
+@pytest.mark.usefixtures("tiny_sweep")
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tiny", "--scale", "quick", option, "sweeps/tiny.py"]) == 2
+    assert "cannot write sweeps/tiny.py/tiny: " in capsys.readouterr().err
+    assert not list(Path("runs").rglob("result.json"))
+
+
+def test_an_abbreviated_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["plain_vs_residual", "--no-w"])
+    assert "unrecognized arguments: --no-w" in capsys.readouterr().err
 
 
 def test_a_truncated_batch_stops_everything_before_it_starts(
@@ -125,7 +144,9 @@ def test_a_dry_run_says_the_fifty_runs_and_starts_nothing(capsys: pytest.Capture
 
 def test_help_and_dry_run_import_nothing_heavy() -> None:
     code = (
-        "import sys; from bench.sweep import main; main(['plain_vs_residual', '--scale', 'paper', '--dry-run']);"
+        "import contextlib, sys; from bench.sweep import main\n"
+        "assert main(['plain_vs_residual', '--scale', 'paper', '--dry-run']) == 0\n"
+        "with contextlib.suppress(SystemExit): main(['--help'])\n"
         "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'submitit', 'rich', 'yaml'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
@@ -142,7 +163,8 @@ def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(tiny_s
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a procedural stand-in takes its place" in done.stdout
     page = project / "reports" / "tiny" / "README.md"
-    assert page.read_text().startswith("# Tiny on a procedural stand-in, not CIFAR-10 (scale quick)\n")
+    title = "# Tiny on CIFAR-10 (scale quick, on a procedural stand-in, not on real data)\n"
+    assert page.read_text().startswith(title)
     assert f"report: {page}" in done.stdout
     assert "2 of 2 runs are done" in done.stdout
     before = page.read_bytes(), results_of(project)
@@ -166,7 +188,9 @@ def test_a_failed_run_is_a_row_and_exit_code_1_and_is_tried_again_when_asked(
     page = (project / "reports" / "tiny" / "README.md").read_text()
     assert "Failed: `plain-8-quick-s0-" in page
     assert main(arguments) == 1
-    assert "1 failed (start with --retry to try them again)" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 failed (start with --retry to try them again)" in out
+    assert "1 of 2 runs are done; --retry tries the failed ones again" in out
     assert main([*arguments, "--retry"]) == 1
     assert "starts" in capsys.readouterr().out
 
@@ -174,7 +198,7 @@ def test_a_failed_run_is_a_row_and_exit_code_1_and_is_tried_again_when_asked(
 def test_a_time_limit_stops_cleanly_and_the_next_start_ends_in_the_same_bits(tiny_sweep: Path) -> None:
     project = tiny_sweep.parents[1]
     tiny_sweep.write_text(SWEEP_FILE.format(steps=60, plain_lr=0.1))
-    limited = ["tiny", "--scale", "quick", "--cluster", "inline", "--runs", "limited", "--time-limit", "1s"]
+    limited = ["tiny", "--scale", "quick", "--cluster", "inline", "--runs", "limited", "--time-limit", "0.01s"]
     first = main(limited)
     codes = [first]
     while codes[-1] == 3:

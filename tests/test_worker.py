@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bench.launch.worker import Stop, work
 from bench.spec import Run
@@ -70,11 +71,13 @@ def test_killed_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(tmp_
     run = tiny_run(**LONG)
     straight, killed = make(tmp_path, run, "straight"), make(tmp_path, run, "killed")
     assert work(straight.path, tmp_path) == "done"
+    whole = straight.result()
+    assert whole is not None
     draw = random.Random(seed)
     for _ in range(4):
         process, before = start(killed), killed.heartbeat()
         wait_for(partial(trains_or_ended, killed, process, before))
-        process.join(draw.uniform(0.0, 0.4))
+        process.join(draw.uniform(0.0, whole["seconds"] / 8))
         process.kill()
         process.join()
     assert killed.result() is None, "the run must be long enough to be killed"
@@ -82,6 +85,39 @@ def test_killed_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(tmp_
 
     assert numbers(killed) == numbers(straight)
     assert killed.curve.read_bytes() == straight.curve.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "curve.jsonl", "env.json", "result.json"])
+def test_a_kill_in_the_middle_of_any_write_loses_nothing(tmp_path: Path, name: str) -> None:
+    """The process ends between the write of the temporary file and its rename, at the last write of each kind."""
+    run = tiny_run(checkpoint_seconds=0)
+    straight, killed = make(tmp_path, run, "straight"), make(tmp_path, run, "killed")
+    work(straight.path, tmp_path)
+    writes = 12 if name in ("checkpoint.pt", "curve.jsonl") else 1
+    process = SPAWN.Process(target=work_killed_in_a_write, args=(killed.path, name, writes))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+    assert work(killed.path, tmp_path) == "done"
+
+    assert numbers(killed) == numbers(straight)
+    assert not list(killed.path.glob(".*.tmp*"))
+
+
+def work_killed_in_a_write(path: Path, name: str, writes: int) -> None:
+    """`work`, with a kill -9 at the `writes`-th sync of a file of this name."""
+    real, left = os.fsync, [writes]
+
+    def fsync(handle: int) -> None:
+        real(handle)
+        if f".{name}.tmp" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    pytest.MonkeyPatch().setattr(os, "fsync", fsync)
+    work(path, path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
@@ -153,7 +189,7 @@ def test_a_damaged_checkpoint_fails_this_start_and_the_next_one_ends_in_the_same
 def test_a_truncated_curve_is_mended_from_the_checkpoint_without_training(tmp_path: Path) -> None:
     folder = make(tmp_path, tiny_run())
     work(folder.path, tmp_path)
-    before, curve = folder.result(), folder.curve.read_bytes()
+    before, env, curve = folder.result(), folder.env(), folder.curve.read_bytes()
     folder.curve.write_bytes(curve[:30])
     assert folder.result() is None
 
@@ -162,6 +198,33 @@ def test_a_truncated_curve_is_mended_from_the_checkpoint_without_training(tmp_pa
     assert folder.curve.read_bytes() == curve
     assert before is not None
     assert folder.result() == before  # to the second: nothing was trained again
+    assert folder.env() == env
+
+
+def test_provenance_is_of_the_sessions_that_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path, tiny_run())
+    work(folder.path, tmp_path, deadline=time.time() - 1)
+    monkeypatch.setattr("bench.tasks.classify.cpu_name", lambda: "another machine")
+    work(folder.path, tmp_path)
+
+    env = folder.env()
+    assert env is not None
+    assert env["sessions"] == 2
+    assert env["hardware"].endswith("; another machine")
+    assert env["started"] < env["ended"]
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run())
+    work(folder.path, tmp_path, deadline=time.time() - 1)
+    state = torch.load(folder.checkpoint, weights_only=True)
+    torch.save({**state, "device": "cuda"}, folder.checkpoint)
+
+    assert work(folder.path, tmp_path) == "failed"
+    error = folder.error()
+    assert error is not None
+    assert "was made on a cuda device and this is a cpu" in error["message"]
+    assert folder.state() == "stopped"
 
 
 def test_a_run_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:

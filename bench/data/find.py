@@ -11,8 +11,9 @@ import socket
 from pathlib import Path
 
 PYTHON, BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
-PYTHON_FILES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
-BINARY_FILES = tuple(f"{name}.bin" for name in PYTHON_FILES)
+BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+PYTHON_FILES = (*BATCHES, "batches.meta")
+BINARY_FILES = tuple(f"{name}.bin" for name in BATCHES)
 RECORD = 1 + 3 * 32 * 32
 ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
@@ -64,7 +65,7 @@ def verify(found: Path) -> None:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
-    known = [*CIFAR10.train_list, *CIFAR10.test_list]
+    known = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]
     bad = [name for name, md5 in known if not check_integrity(str(found / name), md5)]
     if bad:
         raise DataError(
@@ -75,10 +76,15 @@ def verify(found: Path) -> None:
 
 def notice(folder: Path) -> str:
     """The text of NOTICE.json beside the data: what a reader of the numbers must know of them; "" without one."""
-    try:
-        return str(json.loads((folder / "NOTICE.json").read_text(encoding="utf-8")).get("notice", ""))
-    except (OSError, ValueError, AttributeError):
+    path = folder / "NOTICE.json"
+    if not path.exists():
         return ""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["notice"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{path} cannot be read as JSON with a text 'notice': mend it, or the reports would omit it"
+        ) from None
 
 
 def fetch_cifar10(folder: Path) -> Path:

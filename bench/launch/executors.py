@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.launch.machine import cuda_devices
 from bench.launch.worker import Stop, work, work_until
+from bench.machine import device_tokens
 from bench.spec import Resources, Run
 from bench.store import RunFolder, make_folder
 
@@ -66,8 +66,8 @@ class Local:
 
     def __init__(self, data: Path, slots: int, deadline: float | None) -> None:
         self.data, self.slots, self.deadline = data, slots, deadline
-        self._jobs: dict[Path, tuple[RunFolder, Any, tuple[int, ...]]] = {}
-        self._free = list(range(len(cuda_devices())))
+        self._jobs: dict[Path, tuple[RunFolder, Any, tuple[str, ...]]] = {}
+        self._free = list(device_tokens())
 
     def submit(self, run: Run, folder: RunFolder) -> None:
         """Starts the run as a process of its own; its output goes to the run's log folder."""
@@ -76,19 +76,17 @@ class Local:
         # job ids are pids, which come again: a folder of its own keeps an old job's pickle from being read as ours
         executor = submitit.LocalExecutor(make_folder(folder.log / uuid.uuid4().hex[:8]))
         devices = self._take_devices(run.resources)
-        executor.update_parameters(
-            timeout_min=YEAR_MINUTES, gpus_per_node=len(devices), visible_gpus=devices, tasks_per_node=1
-        )
+        executor.update_parameters(timeout_min=YEAR_MINUTES, tasks_per_node=1)
         # a Ctrl-C is for the runner, which then asks each job by SIGTERM: a blocked SIGINT is inherited by the job
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            job = executor.submit(work, folder.path, self.data, self.deadline)
+            job = executor.submit(work, folder.path, self.data, self.deadline, devices)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._jobs[folder.path] = (folder, job, devices)
 
-    def _take_devices(self, resources: Resources) -> tuple[int, ...]:
-        taken = tuple(self._free[: resources.gpus]) if self._free else ()
+    def _take_devices(self, resources: Resources) -> tuple[str, ...]:
+        taken = tuple(self._free[: resources.gpus])
         self._free = [device for device in self._free if device not in taken]
         return taken
 

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from bench.launch.machine import cores, cuda_devices, memory_gib
+from bench.machine import cores, cpu_name, cuda_devices, memory_gib
 from bench.nets.counts import multiply_adds
 from bench.spec import Net, Resources, Run
 from bench.store import RunFolder, folders
-from bench.tasks.provenance import cpu_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +93,21 @@ def _own_speeds(sweep_folder: Path) -> Iterable[Speed]:
 def _committed_speeds(committed: Path) -> Iterable[Speed]:
     try:
         rows = list(csv.DictReader((committed / "runs.csv").read_text(encoding="utf-8").splitlines()))
-    except OSError:
+        for row in rows:
+            if row["state"] == "done":
+                net = Net(row["family"], int(row["depth"]), row["shortcut"], row["stride_in"])
+                yield Speed(net, int(row["batch"]), row["precision"], float(row["images_per_s"]), row["hardware"])
+    except (OSError, ValueError, KeyError):  # no results, or damaged ones, which `collect` will say: no prediction
         return
-    for row in rows:
-        if row["state"] == "done":
-            net = Net(row["family"], int(row["depth"]), row["shortcut"], row["stride_in"])
-            yield Speed(net, int(row["batch"]), row["precision"], float(row["images_per_s"]), row["hardware"])
 
 
 def predicted_seconds(run: Run, folder: RunFolder, speeds: Sequence[Speed]) -> float | None:
     """Seconds that the run still takes: by its own net's speed, else by multiply-adds from the others'."""
-    left = run.recipe.steps - _steps_done(folder)
-    same = [s.images_per_s for s in speeds if s.net == run.net and s.precision == run.recipe.precision]
+    left = run.recipe.steps - _steps_done(folder) if speeds else 0
+    recipe = run.recipe
+    alike = [s for s in speeds if (s.batch, s.precision) == (recipe.batch, recipe.precision)]
+    speeds = alike or speeds
+    same = [s.images_per_s for s in speeds if s.net == run.net]
     if same:
         return left * run.recipe.batch / median(same)
     work = [s.images_per_s * multiply_adds(s.net) for s in speeds]
@@ -114,8 +115,9 @@ def predicted_seconds(run: Run, folder: RunFolder, speeds: Sequence[Speed]) -> f
 
 
 def _steps_done(folder: RunFolder) -> int:
-    beat: dict[str, Any] | None = folder.heartbeat() if folder.checkpoint.exists() else None
-    return int(beat["step"]) if beat else 0
+    """The steps that a checkpoint keeps, as far as its curve tells."""
+    rows = folder.curve_rows() if folder.checkpoint.exists() else []
+    return int(rows[-1]["step"]) if rows else 0
 
 
 def duration(seconds: float | None) -> str:

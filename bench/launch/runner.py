@@ -6,15 +6,17 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from bench.launch.executors import Executor
 from bench.launch.follow import Display, outcome
 from bench.launch.plan import Item
 from bench.launch.worker import Stop
+from bench.store import StoreError
 
 POLL_SECONDS = 0.2
+ASK_SECONDS = 2.0
 DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before the runner gives it up
 
 
@@ -36,12 +38,16 @@ class Runner:
         """Runs `todo` to its end, or until `stop`; then all is checkpointed and the next start goes on."""
         self.waiting.extend(todo)
         with self._watching():
-            while (self.waiting or self.running or self.elsewhere) and not self.stop():
-                self._start_what_fits()
-                self._reap()
-                self._look_elsewhere()
-                time.sleep(POLL_SECONDS)
-            self._wind_down()
+            try:
+                while (self.waiting or self.running or self.elsewhere) and not self.stop():
+                    self._start_what_fits()
+                    self._reap()
+                    self._look_elsewhere()
+                    time.sleep(POLL_SECONDS)
+                self._wind_down()
+            finally:
+                if self.running:  # an exception must leave no job training unseen
+                    self.executor.stop()
 
     def _start_what_fits(self) -> None:
         while self.waiting and len(self.running) < self.executor.slots and not self.stop():
@@ -60,12 +66,12 @@ class Runner:
             self.done += 1
         elif folder.error() is not None:
             self.failed += 1
-        elif folder.is_locked():
+        elif folder.lives():
             self.elsewhere[name] = item
             self.display.say(f"{name}: another runner has it; waiting for it")
             return
         elif self.stop():
-            self.display.say(f"{name}: stopped; its checkpoint is written")
+            self.display.say(f"{name}: stopped; the next start goes on")
             return
         else:
             self._died(item)
@@ -77,17 +83,18 @@ class Runner:
         name = item.run.id
         self.deaths[name] += 1
         if self.deaths[name] <= DEATHS:
-            self.display.say(f"{name}: its process died (killed or out of memory); it goes on from its checkpoint")
+            self.display.say(f"{name}: its process died (killed, no memory, full disk); it goes on from its checkpoint")
             self.waiting.append(item)
             return
         self.failed += 1
-        self.display.say(
-            f"{name}: failed: its process died {self.deaths[name]} times without a word; see {item.folder.log}"
-        )
+        words = f"its process died {self.deaths[name]} times without a word (killed, no memory, full disk)"
+        with suppress(StoreError):
+            item.folder.fail(f"{words}; see {item.folder.log}", retry=True)
+        self.display.say(f"{name}: failed: {words}; see {item.folder.log}")
 
     def _look_elsewhere(self) -> None:
         for name, item in list(self.elsewhere.items()):
-            if item.folder.is_locked():
+            if item.folder.lives():
                 continue
             del self.elsewhere[name]
             if item.folder.result() is None:
@@ -97,9 +104,12 @@ class Runner:
                 self.display.say(outcome(item.folder, name))
 
     def _wind_down(self) -> None:
-        if self.running:
-            self.executor.stop()
+        """Asks until all have ended: a job that was just starting may have missed the first signal."""
+        asked = float("-inf")
         while self.running:
+            if time.monotonic() - asked > ASK_SECONDS:
+                asked = time.monotonic()
+                self.executor.stop()
             self._reap()
             time.sleep(POLL_SECONDS)
 

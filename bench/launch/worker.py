@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -55,11 +56,13 @@ class Stop:
         self.signal = number
 
 
-def work(folder: Path, data: Path, deadline: float | None = None) -> str:
+def work(folder: Path, data: Path, deadline: float | None = None, devices: tuple[str, ...] = ()) -> str:
     """Runs the run in `folder` until it is "done", "stopped", "failed", or finds it "busy" elsewhere.
 
-    Nothing but a kill ends it without a word in the folder. `deadline`: seconds since the epoch.
+    Nothing but a kill ends it without a word in the folder. deadline: seconds since the epoch. devices: the CUDA
+    devices that it may use, as CUDA_VISIBLE_DEVICES spells them; set here, before torch is imported.
     """
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
     with Stop(deadline) as stop:
         return work_until(folder, data, stop)
 
@@ -77,21 +80,21 @@ def work_until(folder: Path, data: Path, stop: Stop) -> str:
 
 
 def _run(folder: RunFolder, data: Path, stop: Stop) -> str:
-    from bench.tasks.classify import Job, classify  # torch comes with the first run, not before
+    if folder.result() is not None:
+        return "done"
+    folder.clear_error()
+    from bench.tasks.classify import MACHINE_ERRORS, Job, classify  # torch comes with the first run, not before
     from bench.train.loop import DivergedError, StoppedError
 
     tasks = {"classify": classify}
     try:
-        if folder.result() is not None:
-            return "done"
-        folder.clear_error()
         run = folder.run()
         tasks[run.task](run, Job(folder, data, stop))
     except StoppedError:
         return "stopped"
     except DivergedError as error:
         return _failed(folder, error, retry=False)
-    except (StoreError, DataError, OSError, MemoryError) as error:
+    except (StoreError, DataError, OSError, MemoryError, *MACHINE_ERRORS) as error:
         return _failed(folder, error, retry=True)
     except Exception as error:  # whatever a run dies of is a failed row, not the end of the sweep
         return _failed(folder, error, retry=False, trace=traceback.format_exc())

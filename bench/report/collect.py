@@ -12,22 +12,24 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from bench.nets.counts import multiply_adds, parameters
-from bench.spec import SCALES, Run
-from bench.store import RunFolder, StoreError, atomic, folders, make_folder, write_text
+from bench.spec import SCALES, Net, Recipe, Run
+from bench.store import RunFolder, StoreError, atomic, exclusive, folders, make_folder, write_text
 
 RESULT_COLUMNS = (
-    "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
+    "test_images", "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
     "seconds", "images_per_s", "weights_sha256", "curve_sha256",
 )  # fmt: skip
 ENV_COLUMNS = (
     "hardware", "threads", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
-    "started", "ended", "notice",
+    "started", "ended", "sessions", "notice",
 )  # fmt: skip
+EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
 
 
@@ -42,7 +44,14 @@ def collect(
     declared: the runs that belong to the sweep; one that is nowhere done is a row that says so.
     Raises StoreError where two folders hold different results for one run: nothing is written then.
     """
-    found = _found(runs)
+    make_folder(results)
+    with exclusive(results):  # two runners that end together must not drop each other's rows
+        return _merge(results, _found(runs, say), declared, say)
+
+
+def _merge(
+    results: Path, found: Mapping[str, RunFolder], declared: Iterable[Run], say: Callable[[str], object]
+) -> Path:
     known = {row["id"]: row for row in read_rows(results / "runs.csv")}
     fresh = {name: _row(folder) for name, folder in found.items()}
     missing = {run.id: {"id": run.id, **_declared(run), "state": "pending"} for run in declared}
@@ -52,7 +61,6 @@ def collect(
         if old["state"] == new["state"] == "done" and old["weights_sha256"] != new["weights_sha256"]:
             before, now = float(old["test_error"]), float(new["test_error"])
             say(f"{name}: test error {now:.2f} % takes the place of {before:.2f} % (measured on {old['hardware']})")
-    make_folder(results)
     here = {n: f for n, f in found.items() if rows[n] is fresh[n] and fresh[n]["state"] == "done"}
     _write_curves(results / "curves.parquet", here, rows)
     _write_correct(results / "correct.npz", here, rows)
@@ -60,11 +68,14 @@ def collect(
     return results / "runs.csv"
 
 
-def _found(runs: Sequence[Path]) -> dict[str, RunFolder]:
-    """Every run folder, the done one where several hold the same run."""
+def _found(runs: Sequence[Path], say: Callable[[str], object]) -> dict[str, RunFolder]:
+    """Every run folder, the done one where several hold the same run; copies and foreign folders are passed over."""
     found: dict[str, RunFolder] = {}
     for sweep_folder in runs:
         for name, folder in folders(sweep_folder.parent, sweep_folder.name).items():
+            if problem := _foreign(folder):
+                say(f"{folder.path} is passed over: {problem}")
+                continue
             other = found.get(name)
             result = folder.result()
             theirs = other.result() if other else None
@@ -76,6 +87,16 @@ def _found(runs: Sequence[Path]) -> dict[str, RunFolder]:
             if other is None or (result and not theirs):
                 found[name] = folder
     return found
+
+
+def _foreign(folder: RunFolder) -> str | None:
+    """Why a folder is not the run that its name says; None where it is."""
+    try:
+        run = folder.run()
+    except StoreError as error:
+        return str(error)
+    result = folder.result()
+    return None if run.id == folder.path.name and (not result or result["id"] == run.id) else f"it holds {run.id}"
 
 
 def _counts(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
@@ -101,8 +122,6 @@ def _declared(run: Run) -> dict[str, Any]:
 def _row(folder: RunFolder) -> dict[str, Any]:
     run, state = folder.run(), folder.state()
     result, env = folder.result() or {}, folder.env() or {}
-    if result.get("id", run.id) != run.id or folder.path.name != run.id:
-        raise StoreError(f"{folder.path} holds the result of another run than its name says; move it away")
     error = (folder.error() or {}).get("message", "")
     row: dict[str, Any] = {
         "id": run.id,
@@ -122,12 +141,21 @@ def _date(seconds: float) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a runs.csv as text; none where there is no file."""
+    """The rows of a runs.csv as text; none where there is no file. Raises StoreError where it is damaged."""
     try:
-        text = path.read_text(encoding="utf-8")
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         return []
-    return list(csv.DictReader(io.StringIO(text)))
+    except (OSError, ValueError, csv.Error) as error:
+        raise StoreError(
+            f"{path} is damaged: {error}; take it from git again, or collect into another folder"
+        ) from None
+    lacking = {"id", "state", "scale", "data", "net", "depth", "shortcut", "seed", "test_error"} - set(
+        rows[0] if rows else ()
+    )
+    if rows and lacking:
+        raise StoreError(f"{path} is damaged: no column {', '.join(sorted(lacking))}; take it from git again")
+    return rows
 
 
 def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -144,8 +172,9 @@ def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """All rows under the union of their columns; floats in full, so that nothing is lost on the way."""
-    columns = list(dict.fromkeys(name for row in sorted(rows, key=len, reverse=True) for name in row))
+    """All rows under all columns, with those of other versions after ours; floats in full, so that nothing is lost."""
+    always = ("id", *_declared(EXAMPLE), "state", "error_message", *RESULT_COLUMNS, *ENV_COLUMNS)
+    columns = list(dict.fromkeys((*always, *(name for row in rows for name in row))))
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
     writer.writeheader()
@@ -153,10 +182,18 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
+def read_curves(path: Path) -> pd.DataFrame:
+    """The curves of a sweep's results. Raises StoreError where the file is damaged."""
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error}; take it from git again") from None
+
+
 def _write_curves(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
     parts = [pd.DataFrame([{"id": name, **row} for name, folder in here.items() for row in folder.curve_rows()])]
     if path.exists():
-        old = pd.read_parquet(path)
+        old = read_curves(path)
         parts.append(old[old["id"].isin(set(rows)) & ~old["id"].isin(set(here))])
     filled = [part.reindex(columns=list(CURVE_COLUMNS)) for part in parts if len(part)]
     types = dict.fromkeys(CURVE_COLUMNS[2:], "float64") | {"step": "int64", "id": "str"}
@@ -171,8 +208,11 @@ def _write_correct(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str
     """Per-image correctness, packed eight images a byte, an array a run."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     if path.exists():
-        with np.load(path) as old:
-            arrays = {name: old[name] for name in old.files if name in set(rows)}
+        try:
+            with np.load(path) as old:
+                arrays = {name: old[name] for name in old.files if name in set(rows)}
+        except (OSError, ValueError, BadZipFile) as error:
+            raise StoreError(f"{path} is damaged: {error}; take it from git again") from None
     for name, folder in here.items():
         result = folder.result()
         assert result is not None

@@ -11,27 +11,30 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from bench.report.collect import CURVE_COLUMNS, read_rows
-from bench.spec import SCALES
+from bench.report.collect import CURVE_COLUMNS, ENV_COLUMNS, read_curves, read_rows
+from bench.spec import SCALES, Sweep
 from bench.store import StoreError
 
 NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "test_images", "test_error", "train_error",
     "train_loss", "best_test_error", "seconds", "images_per_s",
 )  # fmt: skip
-
-
-SPREAD = ("test_error", "train_error", "train_loss", "best_test_error")
+TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256")
+SPREAD = ("test_error", "train_error", "train_loss")
 
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """The runs of one sweep at one scale on one data set, with their curves."""
+    """The runs of one sweep at one scale on one data set, with their curves.
+
+    others: rows at this scale that the sweep does not declare (an earlier recipe's), which are in no number.
+    """
 
     scale: str
     data: str
     runs: pd.DataFrame
     curves: pd.DataFrame
+    others: int = 0
 
     @property
     def label(self) -> str:
@@ -44,32 +47,41 @@ class Set:
         return self.runs[self.runs["state"] == "done"]
 
 
-def load(results: Path) -> list[Set]:
+def load(results: Path, sweep: Sweep) -> list[Set]:
     """Every set in a sweep's results, the best first. Raises StoreError where there is none to read."""
     rows = read_rows(results / "runs.csv")
     if not rows:
         raise StoreError(f"{results / 'runs.csv'} has no runs; run the sweep, or `python -m bench collect` it, first")
     try:
-        runs = pd.DataFrame(rows)
-        runs = runs.assign(**{name: pd.to_numeric(runs[name]) for name in NUMBERS if name in runs})
+        runs = pd.DataFrame(rows).reindex(columns=list(dict.fromkeys([*rows[0], *NUMBERS, *TEXTS])), fill_value="")
+        runs = runs.assign(**{name: pd.to_numeric(runs[name]) for name in NUMBERS})
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves = _curves(results / "curves.parquet")
-    return [
-        Set(scale, str(data), part, curves[curves["id"].isin(part["id"])])
+    sets = [
+        _set(sweep, scale, str(data), part, curves)
         for scale in SCALES
         for data, part in runs[runs["scale"] == scale].groupby("data")
-        if (part["state"] == "done").any() or (part["state"] == "failed").any()
+        if scale in sweep.scales
     ]
+    return [one for one in sets if one.runs["state"].isin(["done", "failed"]).any()]
+
+
+def _set(sweep: Sweep, scale: str, data: str, runs: pd.DataFrame, curves: pd.DataFrame) -> Set:
+    """The declared runs among `runs`: a mean over seeds must not mix two recipes that share a net's name."""
+    seeds = sorted({*sweep.scales[scale].seeds, *runs["seed"].astype(int)})
+    declared = {run.id for run in sweep.runs(scale, seeds, data)}
+    ours = runs[runs["id"].isin(declared)]
+    if ours.duplicated(["net", "seed"]).any():
+        raise StoreError(f"at scale {scale} one net stands under two recipes; give each its own sweep")
+    others = int((runs["state"] == "done").sum() - (ours["state"] == "done").sum())
+    return Set(scale, data, ours, curves[curves["id"].isin(ours["id"])], others)
 
 
 def _curves(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=list(CURVE_COLUMNS))
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} is damaged: {error}") from None
+    return read_curves(path)
 
 
 def by_net(runs: pd.DataFrame) -> pd.DataFrame:
@@ -78,8 +90,6 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
     measured = done.groupby("net").agg(
         n=("test_error", "size"),
         **{f"{column}_{s}": (column, s) for column in SPREAD for s in ("mean", "std")},
-        images_per_s=("images_per_s", "median"),
-        seconds=("seconds", "sum"),
     )
     about = runs.groupby("net").agg(
         depth=("depth", "first"),

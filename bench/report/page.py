@@ -17,7 +17,10 @@ SCALE_WORDS = {
     "short": "an eighth of the paper's steps: not to be compared with the paper's numbers",
     "quick": "a few minutes' look at the claim's shape: not to be compared with the paper's numbers",
 }
-MIXED = {"commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch"}
+MIXED = {
+    "commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch",
+    "Python versions": "python", "thread counts": "threads",
+}  # fmt: skip
 FIGURE_6 = (
     "Error against iterations in the manner of the paper's Fig. 6: plain nets left, residual nets right; dashed the "
     "training error (augmented batches, in training mode), bold the test error; mean over the seeds, and a band from "
@@ -33,7 +36,7 @@ def write_report(
     focus: (scale, data), the best set where it is None. None where no run of it has ended yet.
     Raises StoreError where the results cannot be read.
     """
-    sets = frame.load(results)
+    sets = frame.load(results, sweep)
     if not sets:
         return None
     make_folder(reports)
@@ -58,7 +61,7 @@ def page(name: str, sweep: Sweep, results: Set, others: Iterable[tuple[str, str]
         findings(results),
         "## Table 6",
         tables.table6(results.runs),
-        f"{caption(results)}",
+        caption(results),
     ]
     if len(results.done):
         sections += [
@@ -68,7 +71,7 @@ def page(name: str, sweep: Sweep, results: Set, others: Iterable[tuple[str, str]
         ]
     sections += [
         "## Deviations from the paper",
-        bullets(sweep.deviations),
+        bullets((*sweep.scales[results.scale].deviations, *sweep.deviations)),
         "## Provenance",
         provenance(results),
     ]
@@ -81,8 +84,7 @@ def page(name: str, sweep: Sweep, results: Set, others: Iterable[tuple[str, str]
 def title(sweep: Sweep, results: Set) -> str:
     """The sweep's title; a stand-in and a scale that is not the paper's are said in it."""
     if results.data == "stand-in":
-        plain = sweep.title.replace("CIFAR-10", "a procedural stand-in, not CIFAR-10")
-        return f"{plain} (scale {results.scale})"
+        return f"{sweep.title} (scale {results.scale}, on a procedural stand-in, not on real data)"
     return sweep.title if results.scale == "paper" else f"{sweep.title} (scale {results.scale})"
 
 
@@ -127,9 +129,9 @@ def findings(results: Set) -> str:
 
 def caption(results: Set) -> str:
     """What stands under the table: protocol, n, and what best-on-test would have flattered."""
-    done, images = results.done, int(results.runs["test_images"].iloc[0])
+    done, images = results.done, _one_of(results.done["test_images"].map("{:,.0f}".format))
     words = [
-        f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {_which(images)} test "
+        f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {images or 'the'} test "
         "images, one view each; the training error and loss are means over the last training window.",
     ]
     if len(done):
@@ -139,13 +141,11 @@ def caption(results: Set) -> str:
         words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
     if results.scale != "paper":
         words.append("The paper's numbers are there for orientation; they belong to its full schedule.")
+    if results.others:
+        words.append(f"{results.others} finished runs of other recipes than the sweep's present ones are left out.")
     failed = results.runs[results.runs["state"] == "failed"]
     words += [f"Failed: `{row['id']}`: {row['error_message']}." for _, row in failed.iterrows()]
     return " ".join(words)
-
-
-def _which(images: int) -> str:
-    return "all 10,000" if images == 10_000 else f"the first {images:,}"
 
 
 def provenance(results: Set) -> str:

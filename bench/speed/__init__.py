@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.launch.machine import cores
+from bench.machine import cores
 
 GROUPS = ("start", "load", "train", "evaluate", "checkpoint", "limits", "growth")
 DEPTHS = (20, 56, 110)

@@ -15,11 +15,11 @@ from bench import __version__
 from bench.data import cifar as cifar_data
 from bench.data import find, procedural
 from bench.data.cifar import Images
+from bench.machine import commit, cpu_name
 from bench.spec import Net, SpecError
 from bench.speed import GROUPS, cases
 from bench.speed.paired import Case, Timing, measure
 from bench.store import write_json
-from bench.tasks.provenance import commit, cpu_name
 
 
 def speed(args: argparse.Namespace) -> int:

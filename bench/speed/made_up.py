@@ -1,4 +1,4 @@
-"""Finished runs with made-up numbers on disk, to time what grows with their count. Their numbers go nowhere."""
+"""Finished runs with made-up numbers on disk, for timing and for tests. Their numbers go nowhere."""
 
 from __future__ import annotations
 
@@ -16,24 +16,30 @@ def finished_runs(sweep_folder: Path, count: int) -> tuple[Run, ...]:
     """Writes `count` run folders with full curves (320 rows) and returns their runs."""
     runs = SWEEP.runs("paper", range(-(-count // len(CELLS))))[:count]
     for number, run in enumerate(runs):
-        _finish(RunFolder(sweep_folder / run.id), run, number)
+        finish(RunFolder(sweep_folder / run.id), run, error=8 + number % 100 / 50)
     return runs
 
 
-def _finish(folder: RunFolder, run: Run, number: int) -> None:
+def finish(folder: RunFolder, run: Run, error: float, weights: str = "w") -> None:
+    """Leaves `folder` as the worker leaves a finished run with this test error, in percent."""
     folder.create(run)
-    error = 8 + number % 100 / 50
-    rows = [{"step": 200 * k, "rate": 0.1, "loss": 2 / k, "error": 90 / k} for k in range(1, 321)]
-    for row in rows[4::5]:
-        row |= {"test_loss": row["loss"] + 0.1, "test_error": row["error"] + error}
+    recipe = run.recipe
+    rows = [
+        {"step": step, "rate": recipe.lr, "loss": 2.0, "error": 60 - 50 * step / recipe.steps}
+        for step in range(recipe.curve_every, recipe.steps + 1, recipe.curve_every)
+    ]
+    for row in rows:
+        if row["step"] % recipe.test_every == 0:
+            row |= {"test_loss": 1.0, "test_error": error + 1 - row["step"] / recipe.steps}
     result = {
-        "id": run.id, "step": 64_000, "test_error": error, "test_loss": 0.4, "test_images": 10_000,
-        "train_error": 0.3, "train_loss": 0.01, "val_error": None, "best_test_error": error - 0.1, "best_step": 60_000,
-        "correct": "ff" * 1250, "weights_sha256": run.digest, "curve_sha256": folder.write_curve(rows),
-        "seconds": 1_000.0, "images_per_s": 8_192.0,
+        "id": run.id, "step": recipe.steps, "test_error": error, "test_loss": 1.0, "test_images": recipe.test_images,
+        "train_error": 10.0, "train_loss": 1.5 + run.net.depth / 100, "val_error": None, "best_test_error": error - 0.5,
+        "best_step": recipe.test_every, "correct": "a5" * (recipe.test_images // 8),
+        "weights_sha256": f"{weights}{run.digest}", "curve_sha256": folder.write_curve(rows), "seconds": 10.0,
+        "images_per_s": recipe.steps * recipe.batch / 10,
     }  # fmt: skip
     env = dict.fromkeys(("bench", "torch", "torchvision", "python", "hardware"), "made up") | {
-        "commit": None, "dirty": None, "threads": 1, "data_sha256": "0" * 64, "notice": "", "started": 0.0,
-        "ended": 1.0,
+        "commit": "c" * 40, "dirty": False, "threads": 2, "data_sha256": "d" * 64, "notice": "", "started": 0.0,
+        "ended": 60.0, "sessions": 1,
     }  # fmt: skip
     folder.finish(result, env)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -17,10 +18,10 @@ from bench import __version__
 from bench.data import cifar as cifar_data
 from bench.data import find, procedural
 from bench.data.cifar import Batches, Images, Prepare
+from bench.machine import commit, cpu_name, cuda_devices
 from bench.nets import resnet
 from bench.spec import Recipe, Run
-from bench.store import RunFolder
-from bench.tasks.provenance import commit, cpu_name
+from bench.store import RunFolder, StoreError
 from bench.train import checkpoint
 from bench.train.loop import Hooks, Trainer, train
 from bench.train.metrics import Evaluation, evaluate
@@ -36,17 +37,32 @@ class Job:
     should_stop: Callable[[], bool]
 
 
+class DeviceError(RuntimeError):
+    """A device that is there and cannot be used, or not the kind that a checkpoint needs."""
+
+
+# what a run may die of through no fault of its own: the next start tries again
+MACHINE_ERRORS = (DeviceError, torch.OutOfMemoryError, torch.AcceleratorError)
+
+
 def device_of(run: Run) -> torch.device:
     """A CUDA device where the run may have one and there is one, else the CPU with the run's threads."""
     torch.set_num_threads(run.resources.cpus)
-    if run.resources.gpus and torch.cuda.is_available():
-        _reproducible_cuda()
-        return torch.device("cuda")
-    return torch.device("cpu")
+    if not run.resources.gpus or not cuda_devices():
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            f"{cuda_devices()[0]} is there, but torch {torch.__version__} cannot use it (an old driver, or a build of "
+            "torch for CPUs). Mend that, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
+        )
+    _reproducible_cuda()
+    return torch.device("cuda")
 
 
 def _reproducible_cuda() -> None:
-    """fp32 is fp32 (no TF32), and the same kernels each time."""
+    """fp32 is fp32 (no TF32), and the same kernels each time, as far as torch has deterministic ones."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # missing in torch's stubs
     torch.backends.cudnn.deterministic = True
@@ -70,20 +86,20 @@ def build_net(run: Run) -> torch.nn.Module:
 def classify(run: Run, job: Job) -> None:
     """Trains the run's net from its last checkpoint (or its seed) to its end and writes its result.
 
-    Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError and StoreError.
+    Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError, StoreError and the
+    MACHINE_ERRORS.
     """
-    started, recipe, device = time.time(), run.recipe, device_of(run)
+    recipe, device = run.recipe, device_of(run)
     full = load_images(run, job.data).to(device)
     images, held_out = _split(full, recipe, run.seed)
     trainer = trainer_of(build_net(run), images, recipe, torch.Generator(device).manual_seed(run.seed))
-    saved = checkpoint.load(job.folder.checkpoint, device)
-    if saved is not None:
-        trainer.load_state_dict(saved)
+    sessions = _resume(trainer, run, job.folder, device)
+    if trainer.step < recipe.steps:
+        sessions.append(session(run, device, full))
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}", flush=True)
     measure = partial(evaluate, trainer.net, Prepare.of(images.train_x), precision=recipe.precision)
-    test = partial(measure, images.test_x[: recipe.test_images], images.test_y[: recipe.test_images])
     hooks = Hooks(
-        save=partial(_save, job.folder),
+        save=partial(_save, job.folder, run, device, sessions),
         should_stop=job.should_stop,
         beat=partial(job.folder.beat, steps=recipe.steps),
         checkpoint_seconds=run.resources.checkpoint_seconds,
@@ -93,19 +109,39 @@ def classify(run: Run, job: Job) -> None:
         steps=recipe.steps,
         curve_every=recipe.curve_every,
         test_every=recipe.test_every,
-        test=test,
+        test=partial(measure, images.test_x[: recipe.test_images], images.test_y[: recipe.test_images]),
         hooks=hooks,
     )
     validation = measure(*held_out) if held_out else None
     digest = job.folder.write_curve(trainer.curve)
-    result = _result(run, trainer, last, validation, digest)
-    job.folder.finish(result, _env(run, device, full, started))
+    job.folder.finish(_result(run, trainer, last, validation, digest), merged(sessions))
 
 
-def _save(folder: RunFolder, trainer: Trainer) -> None:
+def _resume(trainer: Trainer, run: Run, folder: RunFolder, device: torch.device) -> list[dict[str, Any]]:
+    """Takes the trainer to its last checkpoint, if there is one; returns the sessions that made it."""
+    saved = checkpoint.load(folder.checkpoint)
+    if saved is None:
+        return []
+    if saved["run"] != run.id:
+        raise StoreError(f"{folder.checkpoint} is of the run {saved['run']}; move it away and start again")
+    ended = saved["step"] >= run.recipe.steps
+    if saved["device"] != device.type and not ended:
+        # random numbers are drawn on the device: the rest of the stream exists on its kind only
+        raise DeviceError(
+            f"{folder.checkpoint} was made on a {saved['device']} device and this is a {device.type}: go on where "
+            "there is one, or move the checkpoint away to train from the first step here"
+        )
+    trainer.load_state_dict(saved if not ended else {**saved, "batches": None})
+    sessions: list[dict[str, Any]] = saved["sessions"]
+    return sessions
+
+
+def _save(folder: RunFolder, run: Run, device: torch.device, sessions: list[dict[str, Any]], trainer: Trainer) -> None:
     """The curve first: a checkpoint that is there has its curve beside it (and in it, should that be damaged)."""
+    sessions[-1]["ended"] = time.time()
     folder.write_curve(trainer.curve)
-    checkpoint.save(folder.checkpoint, trainer.state_dict())
+    about = {"run": run.id, "device": device.type, "sessions": sessions}
+    checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about})
 
 
 def _split(images: Images, recipe: Recipe, seed: int) -> tuple[Images, tuple[torch.Tensor, torch.Tensor] | None]:
@@ -165,20 +201,29 @@ def _bits(correct: torch.Tensor) -> str:
     return bytes((padded * weights).sum(1, dtype=torch.uint8).tolist()).hex()
 
 
-def _env(run: Run, device: torch.device, images: Images, started: float) -> dict[str, Any]:
-    """Provenance: what does not decide the number but must be known of it."""
+def session(run: Run, device: torch.device, images: Images) -> dict[str, Any]:
+    """Provenance of one process's part of a run, taken before it trains."""
     on_gpu = device.type == "cuda"
     return {
         **commit(),
         "bench": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a TorchVersion is not a plain string: weights_only refuses it
         "torchvision": version("torchvision"),
         "hardware": torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
         "threads": run.resources.cpus,
         "data": run.data,
         "data_sha256": images.digest,
         "notice": images.notice,
-        "started": started,
+        "started": time.time(),
         "ended": time.time(),
     }
+
+
+def merged(sessions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Provenance of a run: each value of its sessions, several of them joined by "; ", from first start to last end."""
+    values = {name: list(dict.fromkeys(s[name] for s in sessions)) for name in sessions[0]}
+    joined = {n: v[0] if len(v) == 1 else "; ".join(map(str, v)) for n, v in values.items()}
+    dirty = any(values["dirty"]) if None not in values["dirty"] else None
+    ends = {"started": sessions[0]["started"], "ended": sessions[-1]["ended"], "sessions": len(sessions)}
+    return {**joined, "dirty": dirty, **ends}

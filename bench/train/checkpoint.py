@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,20 +25,22 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
             raise OSError(None, f"the checkpoint could not be written ({str(error).splitlines()[0]})") from error
 
 
-def load(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state in `path`, None where there is none.
+def load(path: Path) -> dict[str, Any] | None:
+    """The state in `path` with its tensors on the CPU, None where there is none.
 
-    A file that cannot be read is set aside as `<name>.damaged` and StoreError raised: the next start trains
-    again from step 0, to the same bits.
+    A damaged file is set aside as `<name>.damaged-<time>` and StoreError raised: the next start trains again from
+    step 0, to the same bits. An error of the disk leaves the file where it is.
     """
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if state["format"] != FORMAT:
             raise ValueError(f"format {state['format']}, this version reads {FORMAT}")
+    except (OSError, MemoryError):
+        raise
     except Exception as error:
-        aside = path.with_name(path.name + ".damaged")
+        aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
         path.replace(aside)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise StoreError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -86,7 +87,8 @@ class Trainer:
     def window(self) -> dict[str, float]:
         """Closes the training window: mean loss and error (%) of the batches since the last one.
 
-        The training error is that of the augmented batches in training mode, as the paper's Fig. 6 draws it.
+        The training error is that of the augmented batches in training mode (the paper does not say how its Fig. 6
+        measures it).
         Raises DivergedError naming the first step whose loss is not finite. The only place that waits for a GPU.
         """
         losses, wrong = torch.stack(self._pending).cpu().unbind(1)
@@ -120,8 +122,9 @@ class Trainer:
         self.step, self.curve, self.seconds = state["step"], state["curve"], state["seconds"]
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.batches.load_state_dict(state["batches"])
-        self._pending = list(state["pending"])
+        if state["batches"] is not None:  # None where nothing more is to be drawn
+            self.batches.load_state_dict(state["batches"])
+        self._pending = [part.to(next(self.net.parameters()).device) for part in state["pending"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +162,17 @@ def train(
         if ended or trainer.step % curve_every == 0:
             row = trainer.window()
             if ended or trainer.step % test_every == 0:
-                last = test()
+                last = _finite(test(), trainer.step)
                 row |= {"test_loss": last.loss, "test_error": last.error}
             trainer.curve.append(row)
-    return last or test()
+    return last or _finite(test(), steps)
+
+
+def _finite(measured: Evaluation, step: int) -> Evaluation:
+    """Refuses a net whose outputs are no numbers: an argmax would make a plausible 90 % error of them."""
+    if not math.isfinite(measured.loss):
+        raise DivergedError(f"the test loss is {measured.loss} at step {step:,}")
+    return measured
 
 
 def _timed(trainer: Trainer, steps: int, hooks: Hooks) -> Iterator[None]:
