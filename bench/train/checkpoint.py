@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +19,11 @@ FORMAT = 1
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Writes `state` (tensors, numbers, strings, lists, dicts) over `path`, atomically. Raises StoreError."""
+    # by way of memory: on a full disk torch's own writer keeps its half file open, and with it the space for any word
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
     with atomic(path) as temporary:
-        try:
-            torch.save({"format": FORMAT, **state}, temporary)
-        except RuntimeError as error:  # torch's zip writer reports a full disk as a RuntimeError
-            raise OSError(None, f"the checkpoint could not be written ({str(error).splitlines()[0]})") from error
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load(path: Path) -> dict[str, Any] | None:
