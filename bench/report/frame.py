@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
 
 from bench.report.collect import CURVE_COLUMNS, read_rows
 from bench.spec import SCALES
@@ -26,12 +30,16 @@ SPREAD = ("test_error", "train_error", "train_loss", "best_test_error")
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """The runs of one sweep at one scale on one data set, with their curves."""
+    """The runs of one sweep at one scale on one data set, with their curves.
+
+    correct: by run, eight test images a byte, a bit set where the net is right.
+    """
 
     scale: str
     data: str
     runs: pd.DataFrame
     curves: pd.DataFrame
+    correct: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -42,6 +50,18 @@ class Set:
     def done(self) -> pd.DataFrame:
         """The runs that have a number."""
         return self.runs[self.runs["state"] == "done"]
+
+    def correct_images(self, net: str) -> NDArray[np.bool_] | None:
+        """Seeds x images, True where right, over the net's done runs; None where there are none.
+
+        Runs whose bits are not stored, or that saw fewer images than the others, are left out.
+        """
+        done = self.done[self.done["net"] == net]
+        images = dict(zip(done["id"], done["test_images"], strict=True))
+        bits = [np.unpackbits(self.correct[name])[: int(n)] for name, n in images.items() if name in self.correct]
+        longest = max(map(len, bits), default=0)
+        same = [row.astype(bool) for row in bits if len(row) == longest]
+        return np.stack(same) if same else None
 
 
 def load(results: Path) -> list[Set]:
@@ -54,9 +74,9 @@ def load(results: Path) -> list[Set]:
         runs = runs.assign(**{name: pd.to_numeric(runs[name]) for name in NUMBERS if name in runs})
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
-    curves = _curves(results / "curves.parquet")
+    curves, correct = _curves(results / "curves.parquet"), _correct(results / "correct.npz")
     return [
-        Set(scale, str(data), part, curves[curves["id"].isin(part["id"])])
+        Set(scale, str(data), part, curves[curves["id"].isin(part["id"])], correct)
         for scale in SCALES
         for data, part in runs[runs["scale"] == scale].groupby("data")
         if (part["state"] == "done").any() or (part["state"] == "failed").any()
@@ -69,6 +89,16 @@ def _curves(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error}") from None
+
+
+def _correct(path: Path) -> dict[str, NDArray[np.uint8]]:
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, BadZipFile) as error:
         raise StoreError(f"{path} is damaged: {error}") from None
 
 
@@ -94,9 +124,16 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
 
 @cache
 def paper_numbers() -> dict[str, dict[str, Any]]:
-    """The paper's numbers by id (bench/paper.yaml)."""
-    text = files("bench").joinpath("paper.yaml").read_text(encoding="utf-8")
-    return {number["id"]: number for number in yaml.safe_load(text)["numbers"]}
+    """The paper's numbers by id (bench/paper.yaml), protocol and reason spelled out."""
+    paper = yaml.safe_load(files("bench").joinpath("paper.yaml").read_text(encoding="utf-8"))
+    words = {"protocol": paper["protocols"], "reason": paper["reasons"]}
+    spelled = [n | {key: words[key][n[key]] for key in words if key in n} for n in paper["numbers"]]
+    return {number["id"]: number for number in spelled}
+
+
+def paper_value(number: dict[str, Any]) -> float:
+    """What a mean over seeds is compared with: the paper's mean where it prints one, never its best of several."""
+    return float(number.get("mean", number["value"]))
 
 
 def paper_error(net: str) -> dict[str, Any] | None:
