@@ -17,7 +17,6 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
@@ -75,25 +74,30 @@ class Contrast:
     ns: tuple[int, ...]
 
     @property
+    def known(self) -> bool:
+        """Whether every sample has the two seeds that a spread needs; without them there is no test."""
+        return min(self.ns) > 1
+
+    @property
     def se(self) -> float:
-        """The standard error of the effect; NaN where a sample has fewer than two seeds."""
-        return math.sqrt(sum(self._shares())) if min(self.ns) > 1 else math.nan
+        """The standard error of the effect, NaN where it is not known."""
+        return math.sqrt(sum(self._shares())) if self.known else math.nan
 
     @property
     def df(self) -> float:
-        """Degrees of freedom after Welch and Satterthwaite."""
+        """Degrees of freedom after Welch and Satterthwaite, NaN where they are not known."""
+        if not self.known:
+            return math.nan
         shares = self._shares()
         below = sum(share**2 / (n - 1) for share, n in zip(shares, self.ns, strict=True))
         return sum(shares) ** 2 / below if below > 0 else float(sum(self.ns) - len(self.ns))
 
     def _shares(self) -> list[float]:
-        if min(self.ns) < 2:
-            return [math.nan] * len(self.ns)
         return [v / n for v, n in zip(self.variances, self.ns, strict=True)]
 
     def interval(self, level: float = LEVEL) -> Interval | None:
         """The two-sided t-interval; None where a sample has fewer than two seeds."""
-        if math.isnan(self.se):
+        if not self.known:
             return None
         half = float(special.stdtrit(self.df, (1 + level) / 2)) * self.se
         return Interval(self.effect - half, self.effect + half, "t")
@@ -174,10 +178,12 @@ def holm(ps: Sequence[float]) -> list[float]:
 
     A claim that could not be tested (NaN) counts with 1, so that dropping runs never makes the others easier.
     """
-    if not ps:
-        return []
-    filled = [1.0 if math.isnan(p) else p for p in ps]
-    return [float(p) for p in multipletests(filled, method="holm")[1]]
+    # statsmodels' multipletests gives the same, but collects garbage at each call: 45 ms, where a verdict takes 4
+    filled = np.nan_to_num(np.asarray(ps, float), nan=1.0)
+    order = np.argsort(filled, kind="stable")
+    corrected = np.empty_like(filled)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(filled[order] * np.arange(filled.size, 0, -1)))
+    return [float(p) for p in corrected]
 
 
 def seeds_until_decided(effect: Contrast, region: Region, alpha: float) -> int | None:
