@@ -172,13 +172,13 @@ def correctness(only_first: int, only_second: int, both: int) -> tuple[list[bool
 def test_mcnemars_test_is_a_binomial_test_of_the_images_that_differ(b: int, c: int) -> None:
     exact = scipy_stats.binomtest(min(b, c), b + c, 0.5).pvalue
     point = Fraction(math.comb(b + c, b), 2 ** (b + c))
-    tail = sum(Fraction(math.comb(b + c, k), 2 ** (b + c)) for k in range(min(b, c)))
+    tail = sum((Fraction(math.comb(b + c, k), 2 ** (b + c)) for k in range(min(b, c))), Fraction(0))
 
     ours = stats.mcnemar(*correctness(b, c, 50))
 
     assert (ours.only_first, ours.only_second, ours.images) == (b, c, b + c + 50)
     assert ours.p_exact == close(exact)
-    assert ours.p_mid == close(float(min(1, 2 * tail + point)))
+    assert ours.p_mid == close(float(min(Fraction(1), 2 * tail + point)))
     assert ours.difference == close(100 * (b - c) / (b + c + 50))
 
 

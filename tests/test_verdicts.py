@@ -79,11 +79,10 @@ def test_the_paired_bootstrap_covers_the_truth_over_images(rng: Generator) -> No
 Means = dict[Net, float]
 
 
-def sweeps(rng: Generator, claims: tuple[Claim, ...], means: Means, stds: dict[Net, float] | None = None) -> list[Any]:
+def sweeps(rng: Generator, claims: tuple[Claim, ...], means: Means) -> list[Any]:
     """The verdicts of a thousand sweeps."""
-    spread = {net: STD for net in means} | (stds or {})
     metrics = sorted({claim.metric for claim in claims})
-    drawn = {(net, m): rng.normal(means[net], spread[net], (SWEEPS, SEEDS)) for net in means for m in metrics}
+    drawn = {(net, m): rng.normal(means[net], STD, (SWEEPS, SEEDS)) for net in means for m in metrics}
     return [
         [j.verdict for j in judge(claims, {(net.name, m): sample(v[i]) for (net, m), v in drawn.items()})]
         for i in range(SWEEPS)

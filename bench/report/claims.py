@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.report.frame import Set, paper_numbers, paper_value
 from bench.report.stats import Contrast, Region, Sample, contrast, holm, interaction, sample, seeds_until_decided
+from bench.report.tables import display_name
 from bench.spec import METRICS, Claim, Net
 
 ALPHA = 0.05
@@ -57,11 +58,15 @@ class Judged:
         """How many seeds each sample of each link has."""
         return tuple(n for link in self.links for n in link.effect.ns)
 
+    @property
+    def testable(self) -> bool:
+        """Whether every net has the two seeds that a test needs."""
+        return bool(self.links) and not self.missing and all(link.effect.known for link in self.links)
+
 
 def judge_set(claims: Sequence[Claim], results: Set) -> tuple[Judged, ...]:
     """The verdicts on the paper from the runs of one set; at another scale than the paper's, findings alone."""
-    comparable = results.scale == "paper" and results.data == "cifar10"
-    return judge(claims, samples_of(results.runs), comparable=comparable)
+    return judge(claims, samples_of(results.runs), comparable=results.comparable)
 
 
 def samples_of(runs: pd.DataFrame) -> dict[tuple[str, str], Sample]:
@@ -73,13 +78,14 @@ def samples_of(runs: pd.DataFrame) -> dict[tuple[str, str], Sample]:
 def judge(claims: Sequence[Claim], samples: Samples, *, comparable: bool = True) -> tuple[Judged, ...]:
     """The verdicts on `claims` from the samples by net and metric."""
     links = [links_of(claim, samples) for claim in claims]
-    p_for = holm([_p_all_inside(one) for one in links])
+    missing = [_missing(claim, samples) for claim in claims]
+    p_for = holm([_p_all_inside(one) if not none else math.nan for one, none in zip(links, missing, strict=True)])
     p_against = holm([_p_any_outside(one) for one in links])
     judged = []
-    for claim, one, yes, no in zip(claims, links, p_for, p_against, strict=True):
+    for claim, one, none, yes, no in zip(claims, links, missing, p_for, p_against, strict=True):
         finding = REPRODUCED if yes < ALPHA else NOT_REPRODUCED if no < ALPHA else UNDECIDED
         verdict = finding if comparable else NOT_COMPARABLE
-        judged.append(Judged(claim, one, yes, no, finding, verdict, _missing(claim, samples)))
+        judged.append(Judged(claim, one, yes, no, finding, verdict, none))
     return tuple(judged)
 
 
@@ -106,7 +112,7 @@ def _has_number(net: Net, metric: str, samples: Samples) -> bool:
 def links_of(claim: Claim, samples: Samples) -> tuple[Link, ...]:
     """The comparisons that the claim is made of, as far as its nets have numbers; the claimed direction is positive.
 
-    A claim about an order is about the nets that the scale runs; any other needs all its nets.
+    An order is seen, and can be refuted, on some of its nets; any other claim needs all of them.
     """
     nets = [net for net in claim.nets if _has_number(net, claim.metric, samples)]
     ordered = claim.kind.endswith("with depth")
@@ -115,10 +121,14 @@ def links_of(claim: Claim, samples: Samples) -> tuple[Link, ...]:
     return _LINKS[claim.kind](claim, nets, [samples[net.name, claim.metric] for net in nets])
 
 
+def _name(net: Net) -> str:
+    return display_name(net.name)
+
+
 def _against_the_paper(claim: Claim, nets: Sequence[Net], samples: Sequence[Sample]) -> tuple[Link, ...]:
     published = paper_value(paper_numbers()[claim.number])
     bounds = (-claim.margin, claim.margin) if claim.kind == "equals" else (claim.margin, math.inf)
-    label = f"{nets[0].name} − paper's {published:g}"
+    label = f"{_name(nets[0])} − paper's {published:g}"
     return (Link(label, contrast(samples, [1], published), Region(*bounds)),)
 
 
@@ -128,17 +138,17 @@ def _with_depth(claim: Claim, nets: Sequence[Net], samples: Sequence[Sample]) ->
     for (shallow, deep), pair in zip(pairwise(nets), pairwise(samples), strict=True):
         first, second = (deep, shallow) if worse else (shallow, deep)
         effect = contrast(pair, [-1, 1] if worse else [1, -1])
-        links.append(Link(f"{first.name} − {second.name}", effect, Region(claim.margin)))
+        links.append(Link(f"{_name(first)} − {_name(second)}", effect, Region(claim.margin)))
     return tuple(links)
 
 
 def _residual(claim: Claim, nets: Sequence[Net], samples: Sequence[Sample]) -> tuple[Link, ...]:
     effect = contrast(samples, [1, -1])
-    return (Link(f"{nets[0].name} − {nets[1].name}", effect, Region(claim.margin)),)
+    return (Link(f"{_name(nets[0])} − {_name(nets[1])}", effect, Region(claim.margin)),)
 
 
 def _interaction(claim: Claim, nets: Sequence[Net], samples: Sequence[Sample]) -> tuple[Link, ...]:
-    a, b, c, d = (net.name for net in nets)
+    a, b, c, d = map(_name, nets)
     effect = interaction((samples[0], samples[1]), (samples[2], samples[3]))
     return (Link(f"({b} − {a}) − ({d} − {c})", effect, Region(claim.margin)),)
 

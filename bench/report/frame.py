@@ -47,6 +47,11 @@ class Set:
         return self.scale if self.data == "cifar10" else f"{self.scale}-{self.data}"
 
     @property
+    def comparable(self) -> bool:
+        """Whether its numbers may be held against the paper's: the paper's schedule, on the paper's data."""
+        return self.scale == "paper" and self.data != "stand-in"
+
+    @property
     def done(self) -> pd.DataFrame:
         """The runs that have a number."""
         return self.runs[self.runs["state"] == "done"]
@@ -115,6 +120,7 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
         depth=("depth", "first"),
         shortcut=("shortcut", "first"),
         params=("params", "first"),
+        test_images=("test_images", "first"),
         declared=("seed", "size"),
         failed=("state", lambda s: int((s == "failed").sum())),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report import figures, frame, tables
+from bench.report import figures, frame, tables, verdicts
 from bench.report.frame import Set
 from bench.spec import Sweep
 from bench.store import make_folder, write_text
@@ -56,9 +56,11 @@ def page(name: str, sweep: Sweep, results: Set, others: Iterable[tuple[str, str]
         f"**The paper's claim.** {sweep.claim}",
         "## What the numbers say",
         findings(results),
+        *verdicts.claims_section(sweep.claims, results),
         "## Table 6",
         tables.table6(results.runs),
         f"{caption(results)}",
+        *verdicts.paired_section(results),
     ]
     if len(results.done):
         sections += [
@@ -131,6 +133,8 @@ def caption(results: Set) -> str:
     words = [
         f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {_which(images)} test "
         "images, one view each; the training error and loss are means over the last training window.",
+        "Two uncertainties are kept apart: where the mean over other seeds would lie (Student's t, from two seeds on), "
+        "and where this error would lie on other test images (Wilson).",
     ]
     if len(done):
         flattered = (done["test_error"] - done["best_test_error"]).mean()
