@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -88,6 +88,11 @@ def load(results: Path) -> list[Set]:
     ]
 
 
+def page_names(sets: Sequence[Set]) -> dict[tuple[str, str], str]:
+    """The file of each set's page by scale and data: the best set's is README.md."""
+    return {(s.scale, s.data): "README.md" if s is sets[0] else f"{s.label}.md" for s in sets}
+
+
 def _curves(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=list(CURVE_COLUMNS))
@@ -130,11 +135,17 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
 
 @cache
 def paper_numbers() -> dict[str, dict[str, Any]]:
-    """The paper's numbers by id (bench/paper.yaml), protocol and reason spelled out."""
-    paper = yaml.safe_load(files("bench").joinpath("paper.yaml").read_text(encoding="utf-8"))
+    """The paper's numbers by id (bench/paper.yaml), protocol and reason spelled out.
+
+    `printed` is the value with all the digits that the paper prints: 7.40, where the number is 7.4.
+    """
+    text = files("bench").joinpath("paper.yaml").read_text(encoding="utf-8")
+    paper, as_text = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
     words = {"protocol": paper["protocols"], "reason": paper["reasons"]}
-    spelled = [n | {key: words[key][n[key]] for key in words if key in n} for n in paper["numbers"]]
-    return {number["id"]: number for number in spelled}
+    return {
+        n["id"]: n | {key: words[key][n[key]] for key in words if key in n} | {"printed": literal["value"]}
+        for n, literal in zip(paper["numbers"], as_text["numbers"], strict=True)
+    }
 
 
 def paper_value(number: dict[str, Any]) -> float:

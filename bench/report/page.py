@@ -37,7 +37,7 @@ def write_report(
     if not sets:
         return None
     make_folder(reports)
-    pages = {(s.scale, s.data): "README.md" if s is sets[0] else f"{s.label}.md" for s in sets}
+    pages = frame.page_names(sets)
     for one in sets:
         if len(one.done):
             figures.curves(one, reports / f"curves-{one.label}.svg")
