@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -76,7 +77,8 @@ def load(results: Path) -> list[Set]:
         raise StoreError(f"{results / 'runs.csv'} has no runs; run the sweep, or `python -m bench collect` it, first")
     try:
         runs = pd.DataFrame(rows)
-        runs = runs.assign(**{name: pd.to_numeric(runs[name]) for name in NUMBERS if name in runs})
+        # where no run is done yet, runs.csv has no columns of results: they are missing numbers, not no numbers
+        runs = runs.assign(**{name: pd.to_numeric(runs[name]) if name in runs else math.nan for name in NUMBERS})
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves, correct = _curves(results / "curves.parquet"), _correct(results / "correct.npz")
