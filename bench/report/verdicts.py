@@ -18,9 +18,9 @@ HERE = {REPRODUCED: "seen at this scale", NOT_REPRODUCED: "the opposite at this 
 HOW = (
     "The claims and their tolerances stand in the sweep's file, whose history dates them. Measured are means over the "
     "seeds and their differences in points, with 95 % intervals (Student's t, Welch's degrees of freedom) that are not "
-    "corrected for their number. p is one-sided, for an equal number the larger of two (TOST), for an order that of its weakest "
-    'step, and corrected by Holm over all {count} claims. At 5 %, "reproduced" and "not reproduced" are each shown '
-    'by a test of their own; "undecided" is what neither shows.'
+    "corrected for their number. p is one-sided, for an equal number the larger of two (TOST), for an order that of "
+    "its weakest step, and corrected by Holm over all {count} claims. At 5 %, “reproduced” and “not reproduced” are "
+    "each shown by a test of their own; “undecided” is what neither shows."
 )
 TO_GO = " The seeds still needed are for a power of 0.8, as if what was observed were the truth."
 NOT_THE_PAPER = (
