@@ -58,6 +58,18 @@ def speed(args: argparse.Namespace) -> int:
     return measure(args)
 
 
+def coverage(args: argparse.Namespace) -> int:
+    """Says of each number of the paper what answers it, and writes the index of all reports."""
+    from bench.report.coverage import totals, write_index
+
+    names = sorted(path.stem for path in (project_folder() / "sweeps").glob("*.py") if not path.stem.startswith("_"))
+    reports = args.reports or project_folder() / "reports"
+    page, answers = write_index(dict(map(load_sweep, names)), _results(args), reports)
+    print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
+    print(f"{len(answers):4d} numbers of the paper\n{page}")
+    return 0
+
+
 def _results(args: argparse.Namespace) -> Path:
     given: Path | None = args.results
     return given or project_folder() / "results"
@@ -89,6 +101,10 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--results", type=Path, metavar="DIR")
     one.add_argument("--reports", type=Path, metavar="DIR")
     one.set_defaults(work=report)
+    one = commands.add_parser("coverage", help="account for every number of the paper; writes reports/README.md")
+    one.add_argument("--results", type=Path, metavar="DIR")
+    one.add_argument("--reports", type=Path, metavar="DIR")
+    one.set_defaults(work=coverage)
     return parser
 
 

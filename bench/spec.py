@@ -1,4 +1,4 @@
-"""The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Sweep. Standard library only.
+"""The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Claim, Sweep. Standard library only.
 
 A Run is a frozen value. Whatever can change its number is in it and hashed into its id, defaults included;
 whatever changes only the bill is in Resources and is not.
@@ -20,6 +20,15 @@ PRECISIONS = ("fp32", "bf16")
 SPLITS = ("50k", "45k/5k")
 DATASETS = ("cifar10", "stand-in")
 TASKS = ("classify",)
+METRICS = ("test_error", "train_error")
+CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
+    "equals": (1, 1),
+    "exceeds": (1, 1),
+    "worse with depth": (2, 99),
+    "better with depth": (2, 99),
+    "residual beats plain": (2, 2),
+    "interaction": (4, 4),
+}
 
 
 class SpecError(ValueError):
@@ -259,12 +268,53 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """One statement of the paper that a sweep can decide, written down before its runs, with its tolerance.
+
+    kind, with what `nets` then are, and what is claimed of their mean `metric` (percent) over the seeds:
+        "equals": one net; it lies within `margin` points of the paper's number
+        "exceeds": one net; it is above the paper's number by more than `margin`
+        "worse with depth": shallow to deep; each net is worse than the one before it by more than `margin`
+        "better with depth": shallow to deep; each net is better than the one before it by more than `margin`
+        "residual beats plain": the plain and the residual net; the second is better by more than `margin`
+        "interaction": plain shallow, plain deep, residual shallow, residual deep; depth costs the plain net
+            more points than the residual one, by more than `margin`
+    number: the id in bench/paper.yaml of the number that "equals" and "exceeds" compare with.
+    """
+
+    id: str
+    text: str
+    source: str
+    kind: str
+    nets: tuple[Net, ...]
+    metric: str = "test_error"
+    margin: float = 0.0
+    number: str = ""
+
+    def __post_init__(self) -> None:
+        fewest, most = CLAIM_NETS.get(self.kind, (0, 99))
+        _require(
+            f"claim {self.id!r}",
+            (self.kind in CLAIM_NETS, f"kind {self.kind!r} is not one of: {', '.join(CLAIM_NETS)}"),
+            (self.metric in METRICS, f"metric {self.metric!r} is not one of: {', '.join(METRICS)}"),
+            (fewest <= len(self.nets) <= most, f"{self.kind!r} is not about {len(self.nets)} nets"),
+            (self.margin >= 0, f"margin must not be negative, got {self.margin}"),
+            (self.kind != "equals" or self.margin > 0, "no seeds prove two numbers equal: give a margin"),
+            (
+                bool(self.number) == (self.kind in ("equals", "exceeds")),
+                f"{self.kind!r} {'names no' if self.number else 'needs the id of a'} number of the paper",
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """One claim of the paper as a value: importing a sweep file does nothing but name it.
 
     title, question, claim: what the report says at its top; the claim is written before the runs.
     scales: what runs at "paper", "short" and "quick".
     deviations: where the suite knowingly differs from the paper, a sentence each.
+    claims: the claim in parts that the numbers can decide, each of which gets a verdict.
     """
 
     title: str
@@ -273,11 +323,20 @@ class Sweep:
     scales: Mapping[str, Scale]
     deviations: tuple[str, ...] = ()
     resources: Resources = Resources()
+    claims: tuple[Claim, ...] = ()
 
     def __post_init__(self) -> None:
+        ids = [claim.id for claim in self.claims]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
         wrong = {n for n, s in self.scales.items() if n not in SCALES or not isinstance(s, Scale)}
+        named = bool(self.scales) and not wrong
+        _require("sweep", (named, f"scales {wrong or '{}'} must map {', '.join(SCALES)} to a Scale"))
+        run_here = {net for scale in self.scales.values() for net, _ in scale.cells}
+        absent = sorted({net.name for claim in self.claims for net in claim.nets if net not in run_here})
         _require(
-            "sweep", (not wrong and bool(self.scales), f"scales {wrong or '{}'} must map {', '.join(SCALES)} to Scale")
+            f"sweep {self.title!r}",
+            (not twice, f"two claims have the id {', '.join(twice)}"),
+            (not absent, f"claims are about nets that no scale runs: {', '.join(absent)}"),
         )
 
     def runs(self, scale: str, seeds: Iterable[int] | None = None, data: str = "cifar10") -> tuple[Run, ...]:

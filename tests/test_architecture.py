@@ -18,6 +18,8 @@ HOMES = {
     "pandas": {"report"},
     "seaborn": {"report"},
     "matplotlib": {"report"},
+    "scipy": {"report"},
+    "statsmodels": {"report"},
 }
 ARROWS = {
     "spec.py": set[str](),

@@ -193,6 +193,21 @@ def test_the_page_says_at_its_top_what_it_is(tmp_path: Path) -> None:
     assert "would have flattered by 0.50 points" in quick
 
 
+def test_a_sweep_whose_runs_all_failed_has_a_page_that_says_so(tmp_path: Path) -> None:
+    for run in SWEEP.runs("quick"):
+        folder = RunFolder(tmp_path / "runs" / "made_up" / run.id)
+        folder.create(run)
+        folder.fail("the training loss is nan at step 7", retry=False)
+    collect(tmp_path / "results", [tmp_path / "runs" / "made_up"], SWEEP.runs("quick"))
+
+    written = write_report("made_up", SWEEP, tmp_path / "results", tmp_path / "reports")
+
+    assert written is not None
+    assert "0 of 8 runs done" in written.read_text()
+    assert "| ResNet-20 (2 failed) |" in written.read_text()
+    assert written.read_text().count("the training loss is nan at step 7") == 8
+
+
 def test_a_table_that_mixes_commits_says_so(tmp_path: Path) -> None:
     one = made_up_set(tmp_path)
     one.runs.loc[0, "commit"] = "e" * 40

@@ -87,3 +87,22 @@ def multiply_adds(net: Net) -> int:
     """Multiply-adds of one image forward, convolutions and classifier."""
     convs, features, classes = convolutions(net)
     return sum(c.weights * c.side**2 for c in convs) + features * classes
+
+
+VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+
+
+def vgg_convolutions(depth: int) -> list[Conv]:
+    """The 3x3 convolutions of VGG-16 or VGG-19, with which Section 3.3 and 4.1 compare the cost of the nets."""
+    convs, c_in = [], 3
+    for blocks, width, side in zip(VGG_BLOCKS[depth], (64, 128, 256, 512, 512), (224, 112, 56, 28, 14), strict=True):
+        for _ in range(blocks):
+            convs.append(Conv(c_in, width, 3, side))
+            c_in = width
+    return convs
+
+
+def vgg_multiply_adds(depth: int, *, classifier: bool) -> int:
+    """Multiply-adds of VGG's convolutions, and of its three fully connected layers where `classifier`."""
+    dense = 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
+    return sum(c.weights * c.side**2 for c in vgg_convolutions(depth)) + dense * classifier

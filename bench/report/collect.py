@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.nets.counts import multiply_adds, parameters
 from bench.spec import SCALES, Net, Recipe, Run
@@ -183,7 +184,9 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def read_curves(path: Path) -> pd.DataFrame:
-    """The curves of a sweep's results. Raises StoreError where the file is damaged."""
+    """The curves of a sweep's results; none where there is no file. Raises StoreError where it is damaged."""
+    if not path.exists():
+        return pd.DataFrame(columns=list(CURVE_COLUMNS))
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
@@ -192,9 +195,8 @@ def read_curves(path: Path) -> pd.DataFrame:
 
 def _write_curves(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
     parts = [pd.DataFrame([{"id": name, **row} for name, folder in here.items() for row in folder.curve_rows()])]
-    if path.exists():
-        old = read_curves(path)
-        parts.append(old[old["id"].isin(set(rows)) & ~old["id"].isin(set(here))])
+    old = read_curves(path)
+    parts.append(old[old["id"].isin(set(rows)) & ~old["id"].isin(set(here))])
     filled = [part.reindex(columns=list(CURVE_COLUMNS)) for part in parts if len(part)]
     types = dict.fromkeys(CURVE_COLUMNS[2:], "float64") | {"step": "int64", "id": "str"}
     if not filled:
@@ -204,15 +206,20 @@ def _write_curves(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]
         curves.to_parquet(temporary, index=False)
 
 
+def read_correct(path: Path) -> dict[str, NDArray[np.uint8]]:
+    """Per-image correctness by run, eight images a byte; none where there is no file. Raises StoreError."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise StoreError(f"{path} is damaged: {error}; take it from git again") from None
+
+
 def _write_correct(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
     """Per-image correctness, packed eight images a byte, an array a run."""
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    if path.exists():
-        try:
-            with np.load(path) as old:
-                arrays = {name: old[name] for name in old.files if name in set(rows)}
-        except (OSError, ValueError, BadZipFile) as error:
-            raise StoreError(f"{path} is damaged: {error}; take it from git again") from None
+    arrays = {name: bits for name, bits in read_correct(path).items() if name in set(rows)}
     for name, folder in here.items():
         result = folder.result()
         assert result is not None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
 
-from bench.report.collect import CURVE_COLUMNS, ENV_COLUMNS, read_curves, read_rows
+from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_rows
 from bench.spec import SCALES, Sweep
 from bench.store import StoreError
 
@@ -28,6 +31,7 @@ class Set:
     """The runs of one sweep at one scale on one data set, with their curves.
 
     others: rows at this scale that the sweep does not declare (an earlier recipe's), which are in no number.
+    correct: by run, eight test images a byte, a bit set where the net is right.
     """
 
     scale: str
@@ -35,6 +39,7 @@ class Set:
     runs: pd.DataFrame
     curves: pd.DataFrame
     others: int = 0
+    correct: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -42,9 +47,26 @@ class Set:
         return self.scale if self.data == "cifar10" else f"{self.scale}-{self.data}"
 
     @property
+    def comparable(self) -> bool:
+        """Whether its numbers may be held against the paper's: the paper's schedule, on the paper's data."""
+        return self.scale == "paper" and self.data != "stand-in"
+
+    @property
     def done(self) -> pd.DataFrame:
         """The runs that have a number."""
         return self.runs[self.runs["state"] == "done"]
+
+    def correct_images(self, net: str) -> NDArray[np.bool_] | None:
+        """Seeds x images, True where right, over the net's done runs; None where there are none.
+
+        Runs whose bits are not stored, or that saw fewer images than the others, are left out.
+        """
+        done = self.done[self.done["net"] == net]
+        images = dict(zip(done["id"], done["test_images"], strict=True))
+        bits = [np.unpackbits(self.correct[name])[: int(n)] for name, n in images.items() if name in self.correct]
+        longest = max(map(len, bits), default=0)
+        same = [row.astype(bool) for row in bits if len(row) == longest]
+        return np.stack(same) if same else None
 
 
 def load(results: Path, sweep: Sweep) -> list[Set]:
@@ -57,9 +79,9 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
         runs = runs.assign(**{name: pd.to_numeric(runs[name]) for name in NUMBERS})
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
-    curves = _curves(results / "curves.parquet")
+    curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")
     sets = [
-        _set(sweep, scale, str(data), part, curves)
+        _set(sweep, scale, str(data), part, curves, correct)
         for scale in SCALES
         for data, part in runs[runs["scale"] == scale].groupby("data")
         if scale in sweep.scales
@@ -67,7 +89,14 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
     return [one for one in sets if one.runs["state"].isin(["done", "failed"]).any()]
 
 
-def _set(sweep: Sweep, scale: str, data: str, runs: pd.DataFrame, curves: pd.DataFrame) -> Set:
+def _set(
+    sweep: Sweep,
+    scale: str,
+    data: str,
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    correct: Mapping[str, NDArray[np.uint8]],
+) -> Set:
     """The declared runs among `runs`: a mean over seeds must not mix two recipes that share a net's name."""
     seeds = sorted({*sweep.scales[scale].seeds, *runs["seed"].astype(int)})
     declared = {run.id for run in sweep.runs(scale, seeds, data)}
@@ -75,13 +104,12 @@ def _set(sweep: Sweep, scale: str, data: str, runs: pd.DataFrame, curves: pd.Dat
     if ours.duplicated(["net", "seed"]).any():
         raise StoreError(f"at scale {scale} one net stands under two recipes; give each its own sweep")
     others = int((runs["state"] == "done").sum() - (ours["state"] == "done").sum())
-    return Set(scale, data, ours, curves[curves["id"].isin(ours["id"])], others)
+    return Set(scale, data, ours, curves[curves["id"].isin(ours["id"])], others, correct)
 
 
-def _curves(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        return pd.DataFrame(columns=list(CURVE_COLUMNS))
-    return read_curves(path)
+def page_names(sets: Sequence[Set]) -> dict[tuple[str, str], str]:
+    """The file of each set's page by scale and data: the best set's is README.md."""
+    return {(s.scale, s.data): "README.md" if s is sets[0] else f"{s.label}.md" for s in sets}
 
 
 def by_net(runs: pd.DataFrame) -> pd.DataFrame:
@@ -95,6 +123,7 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
         depth=("depth", "first"),
         shortcut=("shortcut", "first"),
         params=("params", "first"),
+        test_images=("test_images", "first"),
         declared=("seed", "size"),
         failed=("state", lambda s: int((s == "failed").sum())),
     )
@@ -104,9 +133,22 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
 
 @cache
 def paper_numbers() -> dict[str, dict[str, Any]]:
-    """The paper's numbers by id (bench/paper.yaml)."""
+    """The paper's numbers by id (bench/paper.yaml), protocol and reason spelled out.
+
+    `printed` is the value with all the digits that the paper prints: 7.40, where the number is 7.4.
+    """
     text = files("bench").joinpath("paper.yaml").read_text(encoding="utf-8")
-    return {number["id"]: number for number in yaml.safe_load(text)["numbers"]}
+    paper, as_text = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
+    words = {"protocol": paper["protocols"], "reason": paper["reasons"]}
+    return {
+        n["id"]: n | {key: words[key][n[key]] for key in words if key in n} | {"printed": literal["value"]}
+        for n, literal in zip(paper["numbers"], as_text["numbers"], strict=True)
+    }
+
+
+def paper_value(number: dict[str, Any]) -> float:
+    """What a mean over seeds is compared with: the paper's mean where it prints one, never its best of several."""
+    return float(number.get("mean", number["value"]))
 
 
 def paper_error(net: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report import figures, frame, tables
+from bench.report import figures, frame, tables, verdicts
 from bench.report.frame import Set
 from bench.spec import Sweep
 from bench.store import make_folder, write_text
@@ -40,7 +40,7 @@ def write_report(
     if not sets:
         return None
     make_folder(reports)
-    pages = {(s.scale, s.data): "README.md" if s is sets[0] else f"{s.label}.md" for s in sets}
+    pages = frame.page_names(sets)
     for one in sets:
         if len(one.done):
             figures.curves(one, reports / f"curves-{one.label}.svg")
@@ -59,9 +59,11 @@ def page(name: str, sweep: Sweep, results: Set, others: Iterable[tuple[str, str]
         f"**The paper's claim.** {sweep.claim}",
         "## What the numbers say",
         findings(results),
+        *verdicts.claims_section(sweep.claims, results),
         "## Table 6",
         tables.table6(results.runs),
         caption(results),
+        *verdicts.paired_section(results),
     ]
     if len(results.done):
         sections += [
@@ -133,6 +135,8 @@ def caption(results: Set) -> str:
     words = [
         f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {images or 'the'} test "
         "images, one view each; the training error and loss are means over the last training window.",
+        "Two uncertainties are kept apart: where the mean over other seeds would lie (Student's t, from two seeds on), "
+        "and where this error would lie on other test images (Wilson).",
     ]
     if len(done):
         flattered = (done["test_error"] - done["best_test_error"]).mean()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from bench.report.frame import by_net, paper_error
+from bench.report.stats import Interval, sample, wilson
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; the first column is text, the others are numbers."""
-    rule = ["---", *["--:"] * (len(header) - 1)]
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:
+    """A table; the first `text` columns are text, the others are numbers."""
+    rule = [*["---"] * text, *["--:"] * (len(header) - text)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
 
 
@@ -22,6 +24,21 @@ def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
         return "–"
     spread = "" if n == 1 or math.isnan(std) else f" ± {std:.{digits}f}"
     return f"{mean:.{digits}f}{spread} ({n})"
+
+
+def low_to_high(interval: Interval | None, digits: int = 2) -> str:
+    """`6.41 to 6.81`; there is no interval below two seeds."""
+    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if interval else "–"
+
+
+def signed(number: float) -> str:
+    """`+0.12`, `−1.33`."""
+    return f"{number:+.2f}".replace("-", "−")
+
+
+def p_words(p: float) -> str:
+    """`0.017`, `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def display_name(net: str) -> str:
@@ -52,22 +69,27 @@ def table6(runs: pd.DataFrame) -> str:
         "params",
         "paper: test error %",
         "test error %",
+        "95 %, seeds",
+        "95 %, test images",
         "training error %",
         "training loss",
     )
-    rows = [
-        (
-            display_name(str(net)) + _missing(int(row["declared"]), int(row["n"]), int(row["failed"])),
-            f"{row['depth']}",
-            f"{row['params'] / 1e6:.2f}M",
-            printed(str(net)),
-            mean_std(row["test_error_mean"], row["test_error_std"], row["n"]),
-            mean_std(row["train_error_mean"], row["train_error_std"], row["n"]),
-            mean_std(row["train_loss_mean"], row["train_loss_std"], row["n"], 3),
-        )
-        for net, row in ordered.iterrows()
-    ]
-    return markdown(header, rows)
+    return markdown(header, [_table6_row(str(net), row, runs) for net, row in ordered.iterrows()])
+
+
+def _table6_row(net: str, row: pd.Series[Any], runs: pd.DataFrame) -> tuple[str, ...]:
+    errors = sample(runs.loc[(runs["net"] == net) & (runs["state"] == "done"), "test_error"])
+    return (
+        display_name(net) + _missing(int(row["declared"]), int(row["n"]), int(row["failed"])),
+        f"{row['depth']}",
+        f"{row['params'] / 1e6:.2f}M",
+        printed(net),
+        mean_std(row["test_error_mean"], row["test_error_std"], row["n"]),
+        low_to_high(errors.interval),
+        low_to_high(wilson(errors.mean, int(row["test_images"])) if errors.n else None),
+        mean_std(row["train_error_mean"], row["train_error_std"], row["n"]),
+        mean_std(row["train_loss_mean"], row["train_loss_std"], row["n"], 3),
+    )
 
 
 def _missing(declared: int, n: int, failed: int) -> str:

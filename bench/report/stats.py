@@ -1,0 +1,298 @@
+"""Statistics of the reports, on SciPy and statsmodels: arrays in, small frozen values out.
+
+Two uncertainties are kept apart. Another seed would give another number: t-intervals and Welch's tests speak of
+that. Another test set would give another number too: Wilson's interval and McNemar's test speak of that.
+Errors are in percent, their differences in percentage points. Whatever draws is given its generator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
+from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+LEVEL = 0.95
+SMALL = 20  # below this many values a percentile bootstrap is known to be too narrow
+MOST_SEEDS = 1_000
+POWER = 0.8
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A two-sided interval; `small` says that it rests on too few values to keep its level."""
+
+    low: float
+    high: float
+    method: str
+    small: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One number of one net over its seeds: `n` seeds have it, `missing` do not; std is with n - 1."""
+
+    n: int
+    missing: int
+    mean: float
+    std: float
+
+    @property
+    def interval(self) -> Interval | None:
+        """Student's interval of the mean at 95 %; None below two seeds."""
+        return contrast([self], [1]).interval()
+
+
+def sample(values: ArrayLike) -> Sample:
+    """The sample of these values; NaN is a missing seed, counted and left out."""
+    given = np.asarray(values, float).ravel()
+    here = given[~np.isnan(given)]
+    n = here.size
+    mean = float(here.mean()) if n else math.nan
+    return Sample(n, given.size - n, mean, float(here.std(ddof=1)) if n > 1 else math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A weighted sum of independent means: one mean, a difference of two, a difference of differences.
+
+    variances: what one seed of each sample adds to the variance of `effect`, its weight squared times its std squared.
+    """
+
+    effect: float
+    variances: tuple[float, ...]
+    ns: tuple[int, ...]
+
+    @property
+    def known(self) -> bool:
+        """Whether every sample has the two seeds that a spread needs; without them there is no test."""
+        return min(self.ns) > 1
+
+    @property
+    def se(self) -> float:
+        """The standard error of the effect, NaN where it is not known."""
+        return math.sqrt(sum(self._shares())) if self.known else math.nan
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom after Welch and Satterthwaite, NaN where they are not known."""
+        if not self.known:
+            return math.nan
+        shares = self._shares()
+        below = sum(share**2 / (n - 1) for share, n in zip(shares, self.ns, strict=True))
+        return sum(shares) ** 2 / below if below > 0 else float(sum(self.ns) - len(self.ns))
+
+    def _shares(self) -> list[float]:
+        return [v / n for v, n in zip(self.variances, self.ns, strict=True)]
+
+    def interval(self, level: float = LEVEL) -> Interval | None:
+        """The two-sided t-interval; None where a sample has fewer than two seeds."""
+        if not self.known:
+            return None
+        half = float(special.stdtrit(self.df, (1 + level) / 2)) * self.se
+        return Interval(self.effect - half, self.effect + half, "t")
+
+    def p_above(self, bound: float) -> float:
+        """The one-sided p-value for "the effect is above `bound`"; NaN where there is no standard error."""
+        if self.se == 0:  # every seed gave the same number: nothing is left to chance
+            return 0.0 if self.effect > bound else 1.0
+        return float(special.stdtr(self.df, (bound - self.effect) / self.se))
+
+    def p_below(self, bound: float) -> float:
+        """The one-sided p-value for "the effect is below `bound`"."""
+        return replace(self, effect=-self.effect).p_above(-bound)
+
+
+def contrast(samples: Sequence[Sample], weights: Sequence[float], against: float = 0.0) -> Contrast:
+    """The weighted sum of the samples' means minus the constant `against`."""
+    pairs = list(zip(samples, weights, strict=True))
+    return Contrast(
+        effect=sum(w * s.mean for s, w in pairs) - against,
+        variances=tuple((w * s.std) ** 2 for s, w in pairs),
+        ns=tuple(s.n for s in samples),
+    )
+
+
+def interaction(plain: tuple[Sample, Sample], residual: tuple[Sample, Sample]) -> Contrast:
+    """Family times depth: what going deeper adds to the plain net's error minus what it adds to the residual net's.
+
+    plain, residual: the shallow and the deep net of the family.
+    """
+    return contrast([*plain, *residual], [-1, 1, 1, -1])
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where a claim puts an effect: between `low` and `high`, one of which may be infinite."""
+
+    low: float
+    high: float = math.inf
+
+    def holds(self, effect: float) -> bool:
+        """Whether the effect lies inside."""
+        return self.low < effect < self.high
+
+    def p_inside(self, effect: Contrast) -> float:
+        """The p-value for "inside": a one-sided test, or TOST, the larger of two, where both bounds are finite."""
+        return _max([f(bound) for f, bound in self._tests(effect, inside=True)])
+
+    def p_outside(self, effect: Contrast) -> float:
+        """The p-value for "outside"; with two bounds there are two ways to be outside, hence twice the smaller."""
+        ps = [f(bound) for f, bound in self._tests(effect, inside=False)]
+        return min(1.0, len(ps) * _min(ps))
+
+    def _tests(self, effect: Contrast, *, inside: bool) -> list[tuple[Any, float]]:
+        above, below = effect.p_above, effect.p_below
+        tests = [(above if inside else below, self.low), (below if inside else above, self.high)]
+        return [(test, bound) for test, bound in tests if math.isfinite(bound)]
+
+
+def _max(values: Sequence[float]) -> float:
+    return math.nan if any(map(math.isnan, values)) else max(values)
+
+
+def _min(values: Sequence[float]) -> float:
+    return math.nan if any(map(math.isnan, values)) else min(values)
+
+
+def tost(ours: Sample, published: float, margin: float) -> float:
+    """The p-value of the equivalence test "our mean is within `margin` of the published value" (Schuirmann 1987).
+
+    The published value is a constant here: its own uncertainty is what the margin has to allow for.
+    """
+    return Region(-margin, margin).p_inside(contrast([ours], [1], published))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's corrected p-values: any wrong rejection at all stays within the level.
+
+    A claim that could not be tested (NaN) counts with 1, so that dropping runs never makes the others easier.
+    """
+    # statsmodels' multipletests gives the same, but collects garbage at each call: 45 ms, where a verdict takes 4
+    filled = np.nan_to_num(np.asarray(ps, float), nan=1.0)
+    order = np.argsort(filled, kind="stable")
+    corrected = np.empty_like(filled)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(filled[order] * np.arange(filled.size, 0, -1)))
+    return [float(p) for p in corrected]
+
+
+def seeds_until_decided(effect: Contrast, region: Region, alpha: float) -> int | None:
+    """How many seeds a net decide, with power 0.8, on which side of the region's bounds the effect lies.
+
+    As if the observed effect and spread were the truth and every net had equally many seeds. None where fewer than
+    two seeds of a net leave the spread unknown, where there is none, or where MOST_SEEDS would not do.
+    """
+    if not effect.se > 0:
+        return None
+    ns = np.arange(2.0, MOST_SEEDS + 1)
+    se: Floats = np.sqrt(sum(effect.variances) / ns)
+    df = (ns - 1) * sum(effect.variances) ** 2 / sum(v**2 for v in effect.variances)
+    power = _power(effect.effect, region, alpha, se, df)
+    return int(ns[np.argmax(power >= POWER)]) if (power >= POWER).any() else None
+
+
+def _power(effect: float, region: Region, alpha: float, se: Floats, df: Floats) -> Floats:
+    """The probability to decide, by the noncentral t distribution; for TOST the usual lower bound."""
+    distances = [d for d in (effect - region.low, region.high - effect) if math.isfinite(d)]
+    if region.holds(effect):
+        misses = [stats.nct.cdf(-special.stdtrit(df, alpha), df, d / se) for d in distances]
+        return np.asarray(np.maximum(0.0, 1 - np.sum(misses, axis=0)), float)
+    level = alpha / len(distances)
+    outside = max(-d for d in distances)
+    return np.asarray(stats.nct.sf(-special.stdtrit(df, level), df, outside / se), float)
+
+
+def wilson(error: float, images: int, level: float = LEVEL) -> Interval:
+    """Wilson's score interval of an error in percent on `images` test images: another test set, the same net."""
+    low, high = proportion_confint(error / 100 * images, images, alpha=1 - level, method="wilson")
+    return Interval(100 * float(low), 100 * float(high), "Wilson")
+
+
+def bootstrap_mean(values: ArrayLike, rng: Generator, draws: int = 9_999) -> Interval | None:
+    """The percentile bootstrap of a mean, said to be small below 20 values; None below two."""
+    given = np.asarray(values, float).ravel()
+    here = given[~np.isnan(given)]
+    if here.size < 2:
+        return None
+    found = stats.bootstrap((here,), np.mean, n_resamples=draws, method="percentile", rng=rng).confidence_interval
+    return Interval(float(found.low), float(found.high), "bootstrap", small=here.size < SMALL)
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """Two nets on the same images: those that only the first, or only the second, gets right; p-values two-sided."""
+
+    only_first: int
+    only_second: int
+    images: int
+    p_exact: float
+    p_mid: float
+
+    @property
+    def difference(self) -> float:
+        """The error of the second minus that of the first, in points."""
+        return 100 * (self.only_first - self.only_second) / self.images
+
+
+def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
+    """McNemar's test of two nets' correctness on the same images, exact and with the mid-p (Fagerland et al. 2013)."""
+    a, b = _images(first), _images(second)
+    if a.shape != b.shape or not a.size:
+        raise ValueError(f"needs the same images of both nets, got {a.size} and {b.size}")
+    only = int((a & ~b).sum()), int((b & ~a).sum())
+    exact = float(exact_mcnemar([[0, only[0]], [only[1], 0]], exact=True).pvalue) if sum(only) else 1.0
+    half = float(stats.binom.pmf(min(only), sum(only), 0.5))
+    mid = 2 * float(stats.binom.cdf(min(only), sum(only), 0.5)) - half
+    return McNemar(*only, a.size, min(1.0, exact), min(1.0, mid))
+
+
+def _images(correct: ArrayLike) -> Bools:
+    return np.asarray(correct, bool).ravel()
+
+
+def paired_bootstrap(first: ArrayLike, second: ArrayLike, rng: Generator, draws: int = 2_000) -> Interval:
+    """Bootstraps the second net's error minus the first's, in points, over images and seeds.
+
+    first, second: seeds x images, True where right. Every draw takes the same images for both nets, as they saw the
+    same ones, and seeds of each net on their own. With one seed of a net the interval speaks of the images alone.
+    """
+    a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
+    if a.shape[1] != b.shape[1] or not a.size or not b.size:
+        raise ValueError(f"needs the same images of both nets, got {a.shape[1]} and {b.shape[1]}")
+    drawn = _draw_images(np.concatenate([a, b]), rng, draws)
+    right_a, right_b = drawn[:, : len(a)], drawn[:, len(a) :]
+    difference = 100 / a.shape[1] * (_seeds(right_a, rng) - _seeds(right_b, rng))
+    low, high = np.quantile(difference, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high), "bootstrap", small=min(len(a), len(b)) < SMALL)
+
+
+def _draw_images(correct: Floats, rng: Generator, draws: int) -> Floats:
+    """Draws x nets: how many of the images drawn with replacement each net gets right.
+
+    A hundred draws at a time are one matrix product, exact in single precision: the counts are whole and small.
+    """
+    nets, images = correct.shape
+    right = correct.T.astype(np.float32)
+    drawn = np.empty((draws, nets))
+    for start in range(0, draws, 100):
+        rows = range(start, min(start + 100, draws))
+        counts = [np.bincount(rng.integers(images, size=images), minlength=images) for _ in rows]
+        drawn[rows.start : rows.stop] = np.asarray(counts, np.float32) @ right
+    return drawn
+
+
+def _seeds(values: Floats, rng: Generator) -> Floats:
+    """Draw by draw, the mean over as many seeds, drawn with replacement."""
+    draws, n = values.shape
+    chosen = rng.integers(n, size=(draws, n))
+    return np.asarray(np.take_along_axis(values, chosen, axis=1).mean(axis=1), float)

@@ -1,0 +1,271 @@
+"""Statistics: the same as SciPy, statsmodels or the formula by hand, to 1e-12; and edge cases that real sweeps have."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestIndPower, TTestPower
+from statsmodels.stats.weightstats import DescrStatsW, ttost_ind
+
+from bench.report import stats
+from bench.report.stats import Contrast, Interval, Region, Sample, contrast, sample
+
+SEEDS = [[8.61, 8.83, 8.55, 8.9, 8.7], [7.51, 7.6, 7.4], [13.2, 14.9, 12.7, 13.0], [6.9, 7.3, 7.0, 7.1, 6.8]]
+A, B, C, D = SEEDS
+NAN = math.nan
+
+
+def close(value: Any) -> Any:
+    return pytest.approx(value, rel=1e-12, abs=1e-12)
+
+
+def low_high(interval: Interval | None) -> tuple[float, float]:
+    assert interval is not None
+    return interval.low, interval.high
+
+
+@pytest.mark.parametrize("values", SEEDS)
+def test_a_sample_is_what_statsmodels_says_it_is(values: list[float]) -> None:
+    theirs = DescrStatsW(values)
+
+    ours = sample(values)
+
+    assert (ours.n, ours.missing) == (len(values), 0)
+    assert ours.mean == close(theirs.mean)
+    assert ours.std == close(np.std(values, ddof=1))
+    assert low_high(ours.interval) == close(theirs.tconfint_mean(0.05))
+
+
+def test_missing_seeds_are_counted_and_left_out() -> None:
+    assert sample([NAN, 7.0, NAN, 8.0]) == Sample(2, 2, 7.5, sample([7.0, 8.0]).std)
+
+
+def test_one_seed_has_a_mean_and_no_interval() -> None:
+    one = sample([7.0])
+
+    assert (one.n, one.mean, one.interval) == (1, 7.0, None)
+    assert math.isnan(one.std)
+    assert math.isnan(contrast([one], [1], 6).p_above(0))
+
+
+def test_no_seed_has_nothing() -> None:
+    none = sample([NAN, NAN])
+
+    assert (none.n, none.missing, none.interval) == (0, 2, None)
+    assert math.isnan(none.mean)
+    assert math.isnan(contrast([none, sample(A)], [1, -1]).effect)
+
+
+def test_without_variance_the_interval_is_a_point_and_the_tests_are_certain() -> None:
+    same = sample([90.0, 90.0, 90.0])
+    above = contrast([same], [1], 60)
+
+    assert low_high(same.interval) == (90.0, 90.0)
+    assert (above.p_above(0), above.p_below(0)) == (0.0, 1.0)
+    assert (above.p_above(30), above.p_below(30)) == (1.0, 1.0)  # exactly on the bound: neither above nor below
+    assert stats.tost(same, 90.2, 0.5) == 0.0
+
+
+@pytest.mark.parametrize("against", [8.5, 8.75, 9.2])
+def test_one_mean_against_a_number_is_scipys_t_test(against: float) -> None:
+    ours = contrast([sample(A)], [1], against)
+
+    assert ours.p_above(0) == close(scipy_stats.ttest_1samp(A, against, alternative="greater").pvalue)
+    assert ours.p_below(0) == close(scipy_stats.ttest_1samp(A, against, alternative="less").pvalue)
+
+
+@pytest.mark.parametrize(("first", "second"), [(A, B), (B, C), (C, D), (A, D)])
+def test_a_difference_of_two_means_is_scipys_welch_test(first: list[float], second: list[float]) -> None:
+    theirs = scipy_stats.ttest_ind(second, first, equal_var=False)
+
+    ours = contrast([sample(first), sample(second)], [-1, 1])
+
+    assert ours.df == close(theirs.df)
+    assert low_high(ours.interval()) == close(tuple(theirs.confidence_interval(0.95)))
+    greater = scipy_stats.ttest_ind(second, first, equal_var=False, alternative="greater")
+    assert ours.p_above(0) == close(greater.pvalue)
+    assert ours.p_below(0) == close(1 - greater.pvalue)
+    shifted = scipy_stats.ttest_ind(np.subtract(second, 0.3), first, equal_var=False, alternative="greater")
+    assert ours.p_above(0.3) == close(shifted.pvalue)
+
+
+def test_the_interaction_is_the_regressions_with_an_error_that_allows_unequal_variances() -> None:
+    rows = [(p, d, y) for (p, d), ys in zip([(1, 0), (1, 1), (0, 0), (0, 1)], (A, C, B, D), strict=True) for y in ys]
+    plain, deep, y = np.array(rows).T
+    fit = OLS(y, np.column_stack([np.ones_like(y), plain, deep, plain * deep])).fit(cov_type="HC2")
+
+    ours = stats.interaction((sample(A), sample(C)), (sample(B), sample(D)))
+
+    assert ours.effect == close(fit.params[3])
+    assert ours.se == close(fit.bse[3])
+
+
+def test_the_interactions_degrees_of_freedom_are_satterthwaites_in_exact_fractions() -> None:
+    shares = []
+    for values in (A, B, C, D):
+        exact = [Fraction(str(v)) for v in values]
+        mean = sum(exact) / len(exact)
+        shares.append((sum((v - mean) ** 2 for v in exact) / (len(exact) - 1) / len(exact), len(exact) - 1))
+    df = sum(s for s, _ in shares) ** 2 / sum(s**2 / d for s, d in shares)
+
+    assert stats.interaction((sample(A), sample(B)), (sample(C), sample(D))).df == close(float(df))
+
+
+@pytest.mark.parametrize(("published", "margin"), [(8.75, 0.5), (8.75, 0.05), (9.5, 0.5)])
+def test_tost_is_that_of_statsmodels(published: float, margin: float) -> None:
+    theirs = DescrStatsW(A).ttost_mean(published - margin, published + margin)[0]
+
+    assert stats.tost(sample(A), published, margin) == close(theirs)
+
+
+def test_tost_of_two_nets_is_that_of_statsmodels() -> None:
+    theirs = ttost_ind(np.array(B), np.array(D), -0.8, 0.8, usevar="unequal")[0]
+
+    assert Region(-0.8, 0.8).p_inside(contrast([sample(D), sample(B)], [-1, 1])) == close(theirs)
+
+
+def test_inside_and_outside_of_one_bound_are_each_others_complement() -> None:
+    effect, region = contrast([sample(A), sample(B)], [1, -1]), Region(1.0)
+
+    assert region.p_inside(effect) + region.p_outside(effect) == close(1)
+
+
+def test_outside_of_two_bounds_counts_both_ways_to_be_there() -> None:
+    effect = contrast([sample(A)], [1], 8.75)
+
+    assert Region(-0.01, 0.01).p_outside(effect) == close(2 * min(effect.p_above(0.01), effect.p_below(-0.01)))
+    assert Region(-5, 5).p_outside(effect) == 1.0
+
+
+@pytest.mark.parametrize("ps", [[0.01, 0.04, 0.03, 0.005], [0.5, 0.9, 0.4], [0.001], [0.02, 0.02, 0.02], [0.0, 1.0]])
+def test_holm_is_that_of_statsmodels(ps: list[float]) -> None:
+    assert stats.holm(ps) == close(list(multipletests(ps, method="holm")[1]))
+
+
+def test_a_claim_that_could_not_be_tested_counts_in_the_correction() -> None:
+    assert stats.holm([0.02, NAN, NAN]) == close([0.06, 1, 1])
+    assert stats.holm([]) == []
+
+
+@pytest.mark.parametrize(("wrong", "images"), [(661, 10_000), (0, 10_000), (10_000, 10_000), (1, 3)])
+def test_wilsons_interval_is_scipys(wrong: int, images: int) -> None:
+    theirs = scipy_stats.binomtest(wrong, images).proportion_ci(method="wilson")
+
+    ours = stats.wilson(100 * wrong / images, images)
+
+    assert (ours.low, ours.high) == close((100 * theirs.low, 100 * theirs.high))
+
+
+def correctness(only_first: int, only_second: int, both: int) -> tuple[list[bool], list[bool]]:
+    first = [True] * only_first + [False] * only_second + [True] * both
+    return first, [not f for f in first[: only_first + only_second]] + [True] * both
+
+
+@pytest.mark.parametrize(("b", "c"), [(10, 25), (25, 10), (5, 5), (0, 3), (4, 4), (1, 0)])
+def test_mcnemars_test_is_a_binomial_test_of_the_images_that_differ(b: int, c: int) -> None:
+    exact = scipy_stats.binomtest(min(b, c), b + c, 0.5).pvalue
+    point = Fraction(math.comb(b + c, b), 2 ** (b + c))
+    tail = sum((Fraction(math.comb(b + c, k), 2 ** (b + c)) for k in range(min(b, c))), Fraction(0))
+
+    ours = stats.mcnemar(*correctness(b, c, 50))
+
+    assert (ours.only_first, ours.only_second, ours.images) == (b, c, b + c + 50)
+    assert ours.p_exact == close(exact)
+    assert ours.p_mid == close(float(min(Fraction(1), 2 * tail + point)))
+    assert ours.difference == close(100 * (b - c) / (b + c + 50))
+
+
+def test_two_nets_that_agree_on_every_image_do_not_differ() -> None:
+    ours = stats.mcnemar(*correctness(0, 0, 20))
+
+    assert (ours.p_exact, ours.p_mid, ours.difference) == (1.0, 1.0, 0.0)
+
+
+def test_nets_on_different_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="the same images of both nets, got 3 and 2"):
+        stats.mcnemar([1, 0, 1], [1, 0])
+    with pytest.raises(ValueError, match="the same images of both nets, got 3 and 2"):
+        stats.paired_bootstrap([[1, 0, 1]], [[1, 0]], np.random.default_rng(0))
+
+
+def test_the_seed_of_a_bootstrap_suffices_and_matters() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.random((3, 200)) < 0.9, rng.random((2, 200)) < 0.8
+
+    def intervals(seed: int) -> list[Interval | None]:
+        one = stats.bootstrap_mean(A, np.random.default_rng(seed), draws=99)
+        return [one, stats.paired_bootstrap(first, second, np.random.default_rng(seed), draws=99)]
+
+    assert intervals(0) == intervals(0)
+    assert all(one != other for one, other in zip(intervals(0), intervals(1), strict=True))
+
+
+def test_a_bootstrap_of_few_values_says_so_and_of_one_value_is_none() -> None:
+    rng = np.random.default_rng(0)
+    few, many = stats.bootstrap_mean(A, rng), stats.bootstrap_mean(np.arange(20.0), rng)
+
+    assert few is not None
+    assert many is not None
+    assert (few.small, many.small) == (True, False)
+    assert stats.bootstrap_mean([7.0, NAN], rng) is None
+    assert low_high(stats.bootstrap_mean([7.0, 7.0, NAN], rng)) == (7.0, 7.0)
+
+
+def test_the_paired_bootstrap_has_the_spread_of_the_paired_difference() -> None:
+    first, second = np.array(correctness(120, 60, 1_820))
+    spread = 100 * np.std(first.astype(float) - second, ddof=1) / math.sqrt(first.size)
+
+    ours = stats.paired_bootstrap(first, second, np.random.default_rng(0), draws=4_000)
+
+    assert (ours.low + ours.high) / 2 == pytest.approx(3.0, abs=0.1)
+    assert ours.high - ours.low == pytest.approx(2 * 1.96 * spread, rel=0.05)
+
+
+def test_the_paired_bootstrap_adds_the_seeds_to_the_images() -> None:
+    rng = np.random.default_rng(0)
+    lucky = rng.random((25, 1)) * 0.1  # a seed's own share of right images: its spread outweighs that of the images
+    first = rng.random((25, 4_000)) < 0.85 + lucky
+    second = np.ones((25, 4_000), bool)
+    spread = 100 * np.std(first.mean(axis=1), ddof=0) / math.sqrt(25)
+
+    ours = stats.paired_bootstrap(first, second, np.random.default_rng(0), draws=4_000)
+
+    assert ours.small is False
+    assert ours.high - ours.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+
+
+def needed(effect: float, stds: list[float], region: Region, alpha: float = 0.05) -> int | None:
+    variances = tuple(s**2 for s in stds)
+    return stats.seeds_until_decided(Contrast(effect, variances, (3,) * len(stds)), region, alpha)
+
+
+@pytest.mark.parametrize("effect", [0.1, 0.25, 0.6])
+def test_how_many_seeds_it_takes_is_what_statsmodels_says(effect: float) -> None:
+    two = TTestIndPower().solve_power(effect / 0.2, alpha=0.05, power=0.8, alternative="larger")
+    one = TTestPower().solve_power(effect / 0.2, alpha=0.05, power=0.8, alternative="larger")
+
+    assert needed(effect, [0.2, 0.2], Region(0)) == max(2, math.ceil(two))
+    assert needed(effect, [0.2], Region(0)) == max(2, math.ceil(one))
+    assert needed(-effect, [0.2, 0.2], Region(0)) == max(2, math.ceil(two))
+
+
+def test_more_seeds_are_needed_near_a_bound_and_none_suffice_on_it() -> None:
+    well_inside, near, on = (needed(e, [0.2], Region(-0.5, 0.5)) for e in (0.0, 0.4, 0.5))
+
+    assert well_inside is not None
+    assert near is not None
+    assert well_inside < near
+    assert on is None
+    assert needed(0.0, [0.2, 0.2], Region(0)) is None
+
+
+def test_without_a_spread_nobody_knows_how_many_seeds_it_takes() -> None:
+    assert stats.seeds_until_decided(contrast([sample([7.0])], [1]), Region(0), 0.05) is None
+    assert stats.seeds_until_decided(contrast([sample([7.0, 7.0])], [1], 7.0), Region(0), 0.05) is None
