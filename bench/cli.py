@@ -1,4 +1,4 @@
-"""`python -m bench …`, also installed as `bench`: sweep, collect, report."""
+"""`python -m bench …`, also installed as `bench`: sweep, status, cancel, collect, report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import sweep as main_job
+from bench.launch import scheduler
+from bench.launch.status import table, watch
+from bench.store import submissions
 from bench.sweep import MistakeError, guarded, load_sweep, project_folder
+
+
+def status(args: argparse.Namespace) -> int:
+    """Prints where every run of a sweep is."""
+    folder = _runs_of(args)
+    queue = scheduler.Queue(folder) if submissions(folder) else None
+    if args.watch:
+        watch(folder, queue)
+    else:
+        print(table(folder, queue))
+    return 0
+
+
+def cancel(args: argparse.Namespace) -> int:
+    """Cancels the sweep's jobs; what they have trained is kept."""
+    count = scheduler.cancel(_runs_of(args))
+    print(f"{count:,} jobs cancelled; runs that had begun go on from their checkpoints when the sweep starts again")
+    return 0
+
+
+def _runs_of(args: argparse.Namespace) -> Path:
+    """The folder of the sweep's runs. Raises MistakeError where there is none."""
+    folder: Path = (args.runs / Path(args.name).stem).absolute()
+    if not folder.is_dir():
+        raise MistakeError(
+            f"no runs of {args.name} in {args.runs}; --runs names the folder given to bench.sweep --runs"
+        )
+    return folder
 
 
 def collect(args: argparse.Namespace) -> int:
@@ -49,6 +80,16 @@ def build_parser() -> argparse.ArgumentParser:
     one = commands.add_parser("sweep", help="run a sweep to its report (also python -m bench.sweep)")
     main_job.add_arguments(one)
     one.set_defaults(work=main_job.sweep)
+    for name, work, words in (
+        ("status", status, "show where every run of a sweep is"),
+        ("cancel", cancel, "cancel a sweep's jobs on Slurm, and no others"),
+    ):
+        one = commands.add_parser(name, help=words)
+        one.add_argument("name", metavar="NAME")
+        one.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR")
+        one.set_defaults(work=work)
+        if work is status:
+            one.add_argument("--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits")
     one = commands.add_parser("collect", help="merge run folders, of several machines too, into results/")
     one.add_argument("name", metavar="NAME")
     one.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from bench.launch.executors import Executor
 from bench.launch.follow import Display, outcome
 from bench.launch.plan import Item
-from bench.launch.worker import Stop
+from bench.launch.worker import DEATHS, Stop
 
 POLL_SECONDS = 0.2
-DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before the runner gives it up
+NAMED = 20  # runs that start together are named up to this number, else counted
 
 
 @dataclass
@@ -44,11 +44,18 @@ class Runner:
             self._wind_down()
 
     def _start_what_fits(self) -> None:
-        while self.waiting and len(self.running) < self.executor.slots and not self.stop():
-            item = self.waiting.popleft()
-            self.running[item.run.id] = item
-            self.display.say(f"{item.run.id}: starts ({item.state})")
-            self.executor.submit(item.run, item.folder)
+        room = self.executor.slots - len(self.running)
+        items = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
+        if not items or self.stop():
+            self.waiting.extendleft(reversed(items))
+            return
+        self.running.update({item.run.id: item for item in items})
+        if len(items) <= NAMED:
+            for item in items:
+                self.display.say(f"{item.run.id}: {self.executor.verb} ({item.state})")
+        else:
+            self.display.say(f"{len(items):,} runs: the first {self.executor.verb} ({items[0].state})")
+        self.executor.submit([(item.run, item.folder) for item in items])
 
     def _reap(self) -> None:
         for folder in self.executor.ended():
@@ -97,9 +104,8 @@ class Runner:
                 self.display.say(outcome(item.folder, name))
 
     def _wind_down(self) -> None:
-        if self.running:
-            self.executor.stop()
-        while self.running:
+        ends = self.executor.stop() if self.running else True
+        while self.running and ends:
             self._reap()
             time.sleep(POLL_SECONDS)
 

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
+CODE = ("bench", "sweeps")  # what can change a number
+FROZEN = "frozen.json"  # beside a copy of the code that jobs run: the commit it is of
 
 
-def commit() -> dict[str, str | bool | None]:
-    """The commit that this code is of, and whether the code differs from it; None outside a checkout.
+def commit(source: Path = SOURCE) -> dict[str, str | bool | None]:
+    """The commit that the code in `source` is of, and whether it differs from it; None outside a checkout.
 
     Only what can change a number counts as a difference: `bench` and `sweeps`.
     """
-    head = _git("rev-parse", "HEAD")
+    frozen = source / FROZEN
+    if frozen.exists():
+        known = json.loads(frozen.read_text(encoding="utf-8"))
+        return {"commit": known["commit"], "dirty": known["dirty"]}
+    head = _git(source, "rev-parse", "HEAD")
     if head is None:
         return {"commit": None, "dirty": None}
-    changes = _git("status", "--porcelain", "--", "bench", "sweeps")
+    changes = _git(source, "status", "--porcelain", "--", *CODE)
     return {"commit": head, "dirty": bool(changes)}
 
 
-def _git(*arguments: str) -> str | None:
+def _git(source: Path, *arguments: str) -> str | None:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(
-            ["git", "-C", str(SOURCE), *arguments],
+            ["git", "-C", str(source), *arguments],
             capture_output=True,
             text=True,
             check=True,
