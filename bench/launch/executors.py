@@ -22,7 +22,7 @@ class Executor(Protocol):
     """Starts runs and says which have ended; what became of them is in their folders."""
 
     slots: int
-    verb: str  # what a run does that is submitted: it starts, or is queued
+    verb: str  # what a submitted run does: it starts, or goes to a queue
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
         """Starts the runs. Never more than `slots` are under way."""

@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from bench.launch.worker import DEATHS, Stop, work
+from bench.launch.worker import DEATHS, Stop, work_until
 from bench.store import RunFolder, StoreError, make_folder
 
 TICK = 0.5
@@ -136,6 +136,18 @@ class Crew:
             folder.fail(message, retry=True)
 
 
+class ChildStop(Stop):
+    """Stops when the pack is gone too: an orphan would hold its run where nobody sees it."""
+
+    def __init__(self, deadline: float | None = None) -> None:
+        super().__init__(deadline)
+        self.parent = os.getppid()
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return super().__call__() or os.getppid() != self.parent
+
+
 def job_id() -> str:
     """This job as Slurm's commands want it: of an array `A_a`, since the number alone can mean the whole array."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
@@ -174,7 +186,8 @@ def _child(folder: RunFolder, data: Path, deadline: float | None) -> None:
     with log.open("ab") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
-    word = work(folder.path, data, deadline)
+    with ChildStop(deadline) as stop:
+        word = work_until(folder.path, data, stop)
     sys.exit(next(code for code, meant in WORDS.items() if meant == word))
 
 

@@ -15,7 +15,7 @@ from bench.launch.plan import Item
 from bench.launch.worker import DEATHS, Stop
 
 POLL_SECONDS = 0.2
-NAMED = 20  # runs that start together are named up to this number, else counted
+NAMED = 20  # of the runs that start together so many are named, the rest counted
 
 
 @dataclass
@@ -50,11 +50,10 @@ class Runner:
             self.waiting.extendleft(reversed(items))
             return
         self.running.update({item.run.id: item for item in items})
-        if len(items) <= NAMED:
-            for item in items:
-                self.display.say(f"{item.run.id}: {self.executor.verb} ({item.state})")
-        else:
-            self.display.say(f"{len(items):,} runs: the first {self.executor.verb} ({items[0].state})")
+        for item in items[:NAMED]:
+            self.display.say(f"{item.run.id}: {self.executor.verb} ({item.state})")
+        if len(items) > NAMED:
+            self.display.say(f"... and {len(items) - NAMED:,} more")
         self.executor.submit([(item.run, item.folder) for item in items])
 
     def _reap(self) -> None:

@@ -83,7 +83,7 @@ class Slurm:
     """The executor. `code`: the frozen code that the jobs import. `say` gets a line for each array."""
 
     slots = NEVER
-    verb = "is queued"
+    verb = "goes to the queue"
 
     def __init__(
         self, sweep: Path, data: Path, profile: Profile, code: Path, stop: Stop, say: Callable[[str], None]
