@@ -235,7 +235,7 @@ def sweep(args: argparse.Namespace) -> int:
     data_dir, data = choose_data(args, scale)
     runs = choose_runs(args, declared, scale, data)
     sweep_folder = (args.runs / name).absolute()
-    plan = make_plan(runs, sweep_folder, args.results / name)
+    plan = make_plan(runs, sweep_folder, args.results / name, here=profile is None)
     print(f"{name} at scale {scale} on {data}\n{describe(plan, retry=args.retry)}", flush=True)
     _check_cost(args, plan, profile)
     if args.dry_run:
@@ -280,7 +280,7 @@ def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profi
         elif args.cluster == "inline":
             executor = Inline(data_dir, stop)
         else:
-            executor = Local(data_dir, plan.slots, deadline)
+            executor = Local(data_dir, plan.slots or 1, deadline)
         runner = Runner(executor, stop, shown)
         runner.run(todo)
     return runner.failed

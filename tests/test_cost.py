@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.launch.cost import describe_jobs, disk, hours, refuse_above
+from bench.launch.packing import flags, shapes
 from bench.launch.plan import Item
 from bench.launch.profile import Profile
-from bench.launch.slurm import flags, shapes
 from bench.launch.worker import work
 from bench.spec import Net, Recipe, Resources, Run, SpecError
 from bench.store import RunFolder

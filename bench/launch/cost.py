@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from bench.launch.plan import Item, duration
+from bench.launch.packing import batched, shapes
 from bench.launch.profile import Profile
-from bench.launch.slurm import batched, shapes
+
 from bench.nets.counts import parameters
 from bench.spec import SpecError
 

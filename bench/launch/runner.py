@@ -6,13 +6,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from bench.launch.executors import Executor
 from bench.launch.follow import Display, outcome
 from bench.launch.plan import Item
 from bench.launch.worker import DEATHS, Stop
+from bench.store import StoreError
 
 POLL_SECONDS = 0.2
 NAMED = 20  # of the runs that start together so many are named, the rest counted
@@ -87,9 +88,10 @@ class Runner:
             self.waiting.append(item)
             return
         self.failed += 1
-        self.display.say(
-            f"{name}: failed: its process died {self.deaths[name]} times without a word; see {item.folder.log}"
-        )
+        message = f"its process died {self.deaths[name]} times without a word; see {item.folder.log}"
+        with suppress(StoreError):
+            item.folder.fail(message, retry=True)
+        self.display.say(f"{name}: failed: {message}")
 
     def _look_elsewhere(self) -> None:
         for name, item in list(self.elsewhere.items()):

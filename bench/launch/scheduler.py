@@ -79,7 +79,7 @@ def cluster_in_words() -> str:
     return "; ".join(dict.fromkeys(line.strip() for line in lines))
 
 
-def patiently(work: Callable[[], T], between: Callable[[], object]) -> T:
+def patiently(work: Callable[[], T], between: Callable[[], object] = lambda: None) -> T:
     """`work()`, again after a pause where the controller was too busy to answer; `between` runs before each new try."""
     for pause in PAUSES:
         try:
@@ -144,11 +144,11 @@ class Queue:
         self._asked = -SQUEUE_SECONDS
 
     def jobs(self) -> list[Job] | None:
-        """This sweep's jobs that have not ended; None where Slurm does not answer."""
+        """This sweep's jobs that have not ended and are not being cancelled; None where Slurm does not answer."""
         now = time.monotonic()
         if now - self._asked >= SQUEUE_SECONDS:
             self._asked = now
-            known = submissions(self.sweep)
+            known = {name for name, one in submissions(self.sweep).items() if not one.cancelled}
             try:
                 self._jobs = [job for job in listing() if job.name in known]
             except SlurmError:

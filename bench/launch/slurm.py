@@ -13,62 +13,22 @@ import re
 import shlex
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bench.launch import scheduler
 from bench.launch.pack import Pack
+from bench.launch.packing import Shape, as_word, batched, flags, shapes
 from bench.launch.profile import Profile
-from bench.launch.scheduler import Queue, SlurmError, ask
+from bench.launch.scheduler import Job, Queue, SlurmError, ask
 from bench.launch.worker import Stop
 from bench.spec import Resources, Run
 from bench.store import RunFolder, Submission, make_folder
 
-T = TypeVar("T")
 NEVER = 1_000_000_000  # time-outs after which submitit gives a job up
 FILES_SECONDS = 1.0
-PACK_GIB = 0.75  # the pack's own process, in which torch is imported once: 0.5 measured, of which runs share most
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Jobs that ask for the same: `asked` by one run, `packs` the run ids of each job."""
-
-    asked: Resources
-    packs: tuple[tuple[str, ...], ...]
-
-
-def batched(values: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
-    """The values in their order, `size` at a time."""
-    return (tuple(values[k : k + size]) for k in range(0, len(values), size))
-
-
-def shapes(runs: Sequence[Run], profile: Profile) -> list[Shape]:
-    """The runs packed into jobs, in their order, apart where they ask for different things."""
-    by_asked: dict[Resources, list[str]] = {}
-    for run in runs:
-        by_asked.setdefault(profile.asks(run.resources), []).append(run.id)
-    return [Shape(asked, tuple(batched(names, profile.pack))) for asked, names in by_asked.items()]
-
-
-def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
-    """sbatch's flags for a job: memory and cores for the runs side by side, GPUs shared by them."""
-    ours = {
-        "partition": profile.partition,
-        "account": profile.account,
-        "qos": profile.qos,
-        "constraint": profile.constraint,
-        "time": math.ceil(profile.time / 60),
-        "nodes": 1,
-        "ntasks-per-node": 1,
-        "cpus-per-task": asked.cpus * profile.at_once,
-        "mem": f"{math.ceil((asked.memory_gib * profile.at_once + PACK_GIB) * 1024)}M",
-        "gpus-per-node": asked.gpus or None,
-        "requeue": True,
-    }
-    return {**{name: value for name, value in ours.items() if value is not None}, **profile.extra}
 
 
 def settled(profile: Profile) -> Profile:
@@ -92,14 +52,12 @@ class Slurm:
         self.halt, self.say, self.queue = stop, say, Queue(sweep)
         self.arrays: dict[str, str] = {}  # number by job name: what this command submitted or found in the queue
         self._under_way: dict[str, RunFolder] = {}
+        self._seen: dict[str, Job] = {}  # the last job of each run
         self._next = 0.0
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
         """Submits what no job in the queue has already, all of it or nothing. Raises SlurmError."""
-        self.queue.forget()
-        queued = self.queue.runs()
-        if queued is None:
-            raise SlurmError("squeue does not answer, so that it is not known what is queued already; try again")
+        queued = scheduler.patiently(self._queued)
         new = [(run, folder) for run, folder in runs if run.id not in queued and folder.state() != "running"]
         if waits := len(runs) - len(new):
             self.say(f"slurm: {waits:,} runs are in the queue or under way already")
@@ -112,8 +70,17 @@ class Slurm:
         self._under_way |= {run.id: folder for run, folder in runs}
         self.queue.forget()
 
+    def _queued(self) -> dict[str, Job]:
+        self.queue.forget()
+        queued = self.queue.runs()
+        if queued is None:
+            raise SlurmError(
+                "squeue does not say what is queued already (Unable to contact Slurm's controller); try again"
+            )
+        return queued
+
     def _submit_shapes(self, wanted: Sequence[Shape]) -> None:
-        size = scheduler.max_array_size()
+        size = scheduler.patiently(scheduler.max_array_size)
         for shape in wanted:
             self._refuse_impossible(shape)
         before = len(self.arrays)
@@ -126,11 +93,11 @@ class Slurm:
             raise
 
     def _refuse_impossible(self, shape: Shape) -> None:
-        words = [_flag(name, value) for name, value in flags(self.profile, shape.asked).items()]
+        words = [as_word(name, value) for name, value in flags(self.profile, shape.asked).items()]
         test = ["sbatch", "--test-only", *words, "--wrap=true"]
         try:
             with scheduler.outside_job():
-                scheduler.patiently(lambda: ask(*test), lambda: None)
+                scheduler.patiently(lambda: ask(*test))
         except SlurmError as error:
             raise SlurmError(
                 f"Slurm refuses the jobs ({error}) with {' '.join(words)}; nothing was submitted. "
@@ -201,7 +168,7 @@ class Slurm:
         own |= {"job-name": submission.path.name, "dependency": f"afterany:{after}", "chdir": folder}
         own |= {"output": log, "open-mode": "append"}
         script = "\n".join(["#!/bin/bash", *self.profile.setup, *self._imports(), shlex.join(command), ""])
-        words = ["sbatch", "--parsable", *(_flag(name, value) for name, value in own.items())]
+        words = ["sbatch", "--parsable", *(as_word(name, value) for name, value in own.items())]
         try:
             with scheduler.outside_job():
                 scheduler.patiently(
@@ -219,11 +186,22 @@ class Slurm:
             return []
         self._next = now + max(FILES_SECONDS, len(self._under_way) / 500)
         queued = self.queue.runs()  # before the files: who has left the queue has written its last word
+        self._seen |= queued or {}
         over = [name for name, folder in self._under_way.items() if self._is_over(name, folder, queued)]
         if self._cancelled(over):
             self.say("slurm: the jobs were cancelled")
             self.halt.ask()
+        else:
+            self._say_last_words(over)
         return [self._under_way.pop(name) for name in over]
+
+    def _say_last_words(self, over: Sequence[str]) -> None:
+        """Where a job ended before its runs did: what Slurm wrote last in its log."""
+        silent = [n for n in over if self._under_way[n].result() is None and self._under_way[n].error() is None]
+        for job in {self._seen[name] for name in silent if name in self._seen}:
+            log = self.sweep / "slurm" / job.name / f"{job.id}_0_log.err"
+            lines = [line for line in _lines(log) if "error" in line] or ["nothing is written there"]
+            self.say(f"slurm: job {job.id} on {job.node or 'no node'} ended before its runs: {lines[-1]} ({log})")
 
     def _cancelled(self, over: Sequence[str]) -> bool:
         """Whether these ended without a word because someone cancelled the sweep."""
@@ -250,5 +228,8 @@ class Slurm:
         return False
 
 
-def _flag(name: str, value: Any) -> str:
-    return f"--{name}" if value is True else f"--{name}={value}"
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

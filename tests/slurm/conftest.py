@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,13 +123,10 @@ def hurrying(cluster: Cluster) -> Iterator[None]:
 
     def hurry() -> None:
         while not over.wait(0.5):
-            for line in cluster.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r").splitlines():
-                if line.endswith(" BeginTime"):
-                    job = line.split()[0]
-                    subprocess.run(
-                        ["scontrol", "update", f"jobid={job}", "StartTime=now"],
-                        env=cluster.environment, capture_output=True,
-                    )  # fmt: skip
+            with suppress(RuntimeError):  # slurmctld may be away for a moment, or the job
+                for line in cluster.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r").splitlines():
+                    if line.endswith(" BeginTime"):
+                        cluster.ask("scontrol", "update", f"jobid={line.split()[0]}", "StartTime=now")
 
     thread = threading.Thread(target=hurry)
     thread.start()

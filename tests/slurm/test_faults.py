@@ -58,9 +58,9 @@ class Storm:
         for proc in Path("/proc").glob("[0-9]*"):
             with suppress(OSError, ValueError):
                 ours = f"SLURM_CONF={self.cluster.conf}".encode() in (proc / "environ").read_bytes().split(b"\0")
-                if ours and b"submitit.core._submit" in (proc / "cmdline").read_bytes().split(b"\0"):
-                    if "python" in (proc / "comm").read_text():
-                        found[int(proc.name)] = int((proc / "stat").read_text().rsplit(") ", 1)[1].split()[1])
+                pack = b"submitit.core._submit" in (proc / "cmdline").read_bytes().split(b"\0")
+                if ours and pack and "python" in (proc / "comm").read_text():  # srun has these words too
+                    found[int(proc.name)] = int((proc / "stat").read_text().rsplit(") ", 1)[1].split()[1])
         return [pid for pid, parent in found.items() if (parent in found) is children]
 
     def kill_one_of(self, pids: list[int]) -> bool:
