@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.launch.plan import Item, duration
 from bench.launch.packing import batched, shapes
+from bench.launch.plan import Item, duration
 from bench.launch.profile import Profile
-
 from bench.nets.counts import parameters
 from bench.spec import SpecError
 

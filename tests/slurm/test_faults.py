@@ -29,6 +29,9 @@ SWEEP = Sweep("Tiny", "Does it survive?", "It does.", {{"quick": Scale(cells, (0
 """
 
 
+LOW = 'partition = "low"\n'  # whose jobs give way to others
+
+
 @dataclass
 class Storm:
     """Faults, one after another. Each method does one and says whether there was anything to do it to."""
@@ -49,8 +52,10 @@ class Storm:
 
     def running(self) -> str | None:
         """A running job of the sweep, as `A_a`."""
-        jobs = self.cluster.ask("squeue", "-h", "-r", "-t", "R", "-o", "%i").split()
-        return self.draw.choice(jobs) if jobs else None
+        with suppress(RuntimeError):
+            jobs = self.cluster.ask("squeue", "-h", "-r", "-p", "low", "-t", "R", "-o", "%i").split()
+            return self.draw.choice(jobs) if jobs else None
+        return None
 
     def processes(self, *, children: bool) -> list[int]:
         """The processes of this cluster's packs: the trainings, or the packs themselves."""
@@ -89,6 +94,14 @@ class Storm:
 
     def warn_of_the_time_limit(self) -> bool:
         return self.told("scancel", "--signal=USR2")
+
+    def preempt(self) -> bool:
+        """A job of a higher partition takes both nodes for a moment."""
+        if not self.running():
+            return False
+        self.cluster.ask("sbatch", "--partition=main", "--nodes=2", "--exclusive", "--time=1", "--output=/dev/null",
+                         "--wrap=sleep 1")  # fmt: skip
+        return True
 
     def cancel_a_job_and_start_again(self) -> bool:
         """A second start, beside the first if that still follows."""
@@ -171,10 +184,10 @@ def check(storm: Storm, said: str) -> None:
 
 
 def test_ten_faults_change_no_bit(shell: Shell) -> None:
-    storm = weather(shell, steps=700, seeds="0-1", profile="pack = 2")
+    storm = weather(shell, steps=700, seeds="0-1", profile=LOW + "pack = 2")
     with hurrying(storm.cluster):
         kinds = [storm.kill_a_training, storm.requeue, storm.warn_of_the_time_limit, storm.restart_slurmd,
-                 storm.kill_a_pack, storm.cancel_a_job_and_start_again]  # fmt: skip
+                 storm.kill_a_pack, storm.cancel_a_job_and_start_again, storm.preempt]  # fmt: skip
 
         storm.blow(kinds, 10, (0.2, 1.0))
 
@@ -185,10 +198,10 @@ def test_ten_faults_change_no_bit(shell: Shell) -> None:
 @pytest.mark.timeout(3_000)
 def test_a_hundred_faults_change_no_bit(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     """Jobs of one minute on top: Slurm's own time limit requeues each of them."""
-    storm = weather(shell, steps=6_000, seeds="0-3", profile='pack = 2\ntime = "1m"\nwarn = "20s"')
+    storm = weather(shell, steps=6_000, seeds="0-3", profile=LOW + 'pack = 2\ntime = "1m"\nwarn = "20s"')
     with hurrying(storm.cluster):
         kinds = [storm.kill_a_training, storm.requeue, storm.warn_of_the_time_limit, storm.restart_slurmd,
-                 storm.kill_a_pack, storm.cancel_a_job_and_start_again, storm.kill_the_follower,
+                 storm.kill_a_pack, storm.cancel_a_job_and_start_again, storm.preempt, storm.kill_the_follower,
                  storm.restart_slurmctld, storm.lose_a_node]  # fmt: skip
         begun = time.monotonic()
 

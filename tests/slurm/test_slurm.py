@@ -41,7 +41,13 @@ def test_a_packed_sweep_on_slurm_ends_in_the_same_report_and_bits_as_inline(shel
     inline = shell.run("tiny", "--scale", "quick", "--seeds", "0-1", "--cluster", "inline", *apart)
     assert inline.returncode == 1, inline.stdout + inline.stderr
 
-    done = shell.sweep("--seeds", "0-1", profile="pack = 3\nat_once = 2")
+    sacct = shell.project / "bin" / "sacct"  # accounting, off here or on elsewhere, is never asked
+    sacct.parent.mkdir()
+    sacct.write_text(f"#!/bin/sh\ntouch {sacct}.asked\nexit 1\n")
+    sacct.chmod(0o755)
+    path = f"{sacct.parent}:{shell.environment['PATH']}"
+
+    done = shell.sweep("--seeds", "0-1", profile="pack = 3\nat_once = 2", PATH=path)
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "slurm: 4 runs in 2 jobs of up to 3 (2 side by side), 1 arrays" in done.stdout
@@ -52,6 +58,7 @@ def test_a_packed_sweep_on_slurm_ends_in_the_same_report_and_bits_as_inline(shel
     assert ours.read_text().splitlines()[:3] == theirs.read_text().splitlines()[:3]
     head = git(shell.checkout, "rev-parse", "HEAD")
     assert [(one["commit"], one["dirty"]) for one in envs(shell)] == [(head, False)] * 2
+    assert not list(sacct.parent.glob("*.asked"))
     again = shell.sweep("--seeds", "0-1", "--retry", profile="pack = 3")
     assert "slurm: 2 runs in 1 jobs" in again.stdout, "only what failed is tried again"
 
