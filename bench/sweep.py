@@ -240,20 +240,21 @@ def sweep(args: argparse.Namespace) -> int:
     _check_cost(args, plan, profile)
     if args.dry_run:
         return 0
-    failed = 0
-    if not args.report_only:
-        make_folder(sweep_folder)
-        if args.no_wait and profile is None:
-            return _detach(args, sweep_folder)
-        for item in plan.items:
-            item.folder.create(item.run)
-            if damage := item.folder.damage():
-                print(f"{item.run.id}: {damage}; it is mended from its checkpoint")
-        if args.no_wait and plan.todo(retry=args.retry):
-            return _leave_to_slurm(args, plan, data_dir, profile or Profile())
+    if args.report_only:
+        failed = 0
+    elif args.no_wait and plan.todo(retry=args.retry):
+        return _detach(args, sweep_folder) if profile is None else _leave_to_slurm(args, plan, data_dir, profile)
+    else:
         failed = _launch(args, plan, data_dir, profile)
     _report(args, name, declared, plan.items[0].run)
     return _verdict(plan, failed)
+
+
+def _make_folders(plan: Plan) -> None:
+    for item in plan.items:
+        item.folder.create(item.run)
+        if damage := item.folder.damage():
+            print(f"{item.run.id}: {damage}; it is mended from its checkpoint")
 
 
 def _check_cost(args: argparse.Namespace, plan: Plan, profile: Profile | None) -> None:
@@ -269,6 +270,7 @@ def _check_cost(args: argparse.Namespace, plan: Plan, profile: Profile | None) -
 def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profile | None) -> int:
     """Runs what the plan has to do; returns how many runs failed in this start."""
     deadline = time.time() + args.time_limit if args.time_limit else None
+    _make_folders(plan)
     todo = plan.todo(retry=args.retry)
     if not todo:
         return 0
@@ -296,6 +298,7 @@ def _slurm(
 
 def _leave_to_slurm(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profile) -> int:
     """Submits everything, and a last job that collects and reports: nobody has to wait."""
+    _make_folders(plan)
     stop = Stop(time.time() + args.time_limit if args.time_limit else None)
     slurm = _slurm(args, plan, data_dir, profile, stop, print)
     slurm.submit([(item.run, item.folder) for item in plan.todo(retry=args.retry)])
@@ -339,7 +342,7 @@ def _verdict(plan: Plan, failed: int) -> int:
 
 def _detach(args: argparse.Namespace, sweep_folder: Path) -> int:
     """The same command without --no-wait, in a session of its own: the shell may close."""
-    log = sweep_folder / "sweep.log"
+    log = make_folder(sweep_folder) / "sweep.log"
     command = [sys.executable, "-m", "bench.sweep", *(a for a in args.command if a != "--no-wait")]
     with log.open("a") as file:
         child = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
