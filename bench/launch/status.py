@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -13,21 +12,44 @@ from bench.launch.scheduler import Job, Queue
 from bench.spec import Run
 from bench.store import RunFolder, folders
 
+CLEAR = "\x1b[2J\x1b[H"  # an empty screen
 HEAD = ("run", "state", "step", "images/s", "error", "left", "job", "node")
 
 
 def table(sweep: Path, queue: Queue | None) -> str:
     """A row a run, then how many are in which state. `queue` is None where nothing was submitted."""
+    return _text(_rows(sweep, queue), answers=queue is None or queue.jobs() is not None)
+
+
+def watch(sweep: Path, queue: Queue | None, *, every: float = 5.0) -> None:
+    """The table again and again, until nothing of it runs or waits any more."""
+    while True:
+        rows, answers = _rows(sweep, queue), queue is None or queue.jobs() is not None
+        print(f"{CLEAR}{time.strftime('%H:%M:%S')}\n{_text(rows, answers=answers)}", flush=True)
+        if answers and not any(_word(row) in ("queued", "running") for row in rows):
+            return
+        time.sleep(every)
+
+
+def _rows(sweep: Path, queue: Queue | None) -> list[tuple[str, ...]]:
     jobs = (queue.runs() if queue else {}) or {}
-    rows = [_row(folder, jobs) for folder in folders(sweep.parent, sweep.name).values()]
+    return [_row(folder, jobs) for folder in folders(sweep.parent, sweep.name).values()]
+
+
+def _text(rows: list[tuple[str, ...]], *, answers: bool) -> str:
     cells = [HEAD, *rows]
     widths = [max(len(row[k]) for row in cells) for k in range(len(HEAD))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    counts = Counter(row[1].split(" ")[0] for row in rows)
-    lines.append(f"{len(rows):,} runs: " + ", ".join(f"{n:,} {state}" for state, n in sorted(counts.items())))
-    if queue and queue.jobs() is None:
+    counts = sorted(Counter(_word(row) for row in rows).items())
+    lines.append(f"{len(rows):,} runs: " + ", ".join(f"{count:,} {state}" for state, count in counts))
+    if not answers:
         lines.append("Slurm does not answer: this is what the folders say, without the queue")
     return "\n".join(lines)
+
+
+def _word(row: tuple[str, ...]) -> str:
+    """The state without the reason for it."""
+    return row[1].split(" ")[0]
 
 
 def _row(folder: RunFolder, jobs: Mapping[str, Job]) -> tuple[str, ...]:
@@ -76,13 +98,3 @@ def _error(folder: RunFolder, beat: Mapping[str, object]) -> str:
 
 def _left(run: Run, step: int, speed: float) -> str:
     return duration((run.recipe.steps - step) * run.recipe.batch / speed) if speed else ""
-
-
-def watch(sweep: Path, queue: Queue | None, *, every: float = 5.0) -> None:
-    """The table again and again, until nothing of it runs or waits any more."""
-    while True:
-        text = table(sweep, queue)
-        print(f"\x1b[2J\x1b[H{time.strftime('%H:%M:%S')} on {platform.node()}\n{text}", flush=True)
-        if not any(word in text.splitlines()[-1] for word in ("queued", "running", "Slurm does not answer")):
-            return
-        time.sleep(every)
