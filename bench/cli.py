@@ -9,10 +9,40 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench import sweep as main_job
+from bench.launch import scheduler
+from bench.launch.status import table, watch
 from bench.spec import Run
 from bench.speed import add_arguments as add_speed_arguments
-from bench.store import StoreError, folders
+from bench.store import StoreError, folders, submissions
 from bench.sweep import MistakeError, declared_runs, guarded, load_sweep, project_folder
+
+
+def status(args: argparse.Namespace) -> int:
+    """Prints where every run of a sweep is."""
+    folder = _runs_of(args)
+    queue = scheduler.Queue(folder) if submissions(folder) else None
+    if args.watch:
+        watch(folder, queue)
+    else:
+        print(table(folder, queue))
+    return 0
+
+
+def cancel(args: argparse.Namespace) -> int:
+    """Cancels the sweep's jobs; what they have trained is kept."""
+    count = scheduler.cancel(_runs_of(args))
+    print(f"{count:,} jobs cancelled; runs that had begun go on from their checkpoints when the sweep starts again")
+    return 0
+
+
+def _runs_of(args: argparse.Namespace) -> Path:
+    """The folder of the sweep's runs. Raises MistakeError where there is none."""
+    folder: Path = (args.runs / Path(args.name).stem).absolute()
+    if not folder.is_dir():
+        raise MistakeError(
+            f"no runs of {args.name} in {args.runs}; --runs names the folder given to bench.sweep --runs"
+        )
+    return folder
 
 
 def collect(args: argparse.Namespace) -> int:
@@ -84,6 +114,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     main_job.add_arguments(one)
     one.set_defaults(work=main_job.sweep)
+    for name, work, words in (
+        ("status", status, "show where every run of a sweep is"),
+        ("cancel", cancel, "cancel a sweep's jobs on Slurm, and no others"),
+    ):
+        one = commands.add_parser(name, allow_abbrev=False, help=words)
+        one.add_argument("name", metavar="NAME")
+        one.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR")
+        one.set_defaults(work=work)
+        if work is status:
+            one.add_argument("--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits")
     one = commands.add_parser(
         "collect", allow_abbrev=False, help="merge run folders, of several machines too, into results/"
     )

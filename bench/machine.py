@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -9,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1]
+CODE = ("bench", "sweeps")  # what can change a number
+FROZEN = "frozen.json"  # beside a copy of the code that jobs run: the commit it is of
 
 
 def cores() -> int:
@@ -44,24 +47,28 @@ def cuda_devices() -> tuple[str, ...]:
     return names if visible is None else names[: len(visible.split(","))]
 
 
-def commit() -> dict[str, str | bool | None]:
-    """The commit that this code is of, and whether the code differs from it; None outside a checkout.
+def commit(source: Path = SOURCE) -> dict[str, str | bool | None]:
+    """The commit that the code in `source` is of, and whether it differs from it; None outside a checkout.
 
     Only what can change a number counts as a difference: `bench` and `sweeps`.
     """
-    own = _git("ls-files", "--error-unmatch", "bench/machine.py")  # else a checkout that only holds our environment
-    head = _git("rev-parse", "HEAD") if own else None
+    frozen = source / FROZEN
+    if frozen.exists():
+        known = json.loads(frozen.read_text(encoding="utf-8"))
+        return {"commit": known["commit"], "dirty": known["dirty"]}
+    own = _git(source, "ls-files", "--", "bench")  # else a checkout that merely holds our venv
+    head = _git(source, "rev-parse", "HEAD") if own else None
     if head is None:
         return {"commit": None, "dirty": None}
-    changes = _git("status", "--porcelain", "--", "bench", "sweeps")
+    changes = _git(source, "status", "--porcelain", "--", *CODE)
     return {"commit": head, "dirty": bool(changes)}
 
 
-def _git(*arguments: str) -> str | None:
+def _git(source: Path, *arguments: str) -> str | None:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(
-            ["git", "-C", str(SOURCE), *arguments],
+            ["git", "-C", str(source), *arguments],
             capture_output=True,
             text=True,
             check=True,

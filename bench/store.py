@@ -10,7 +10,7 @@
         env.json         provenance: commit, versions, hardware, data digest, dates
         result.json      written last: it is there if and only if the run is done
 
-Standard library only.
+Beside them slurm/ has what was submitted and code/ what the jobs run. Standard library only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -333,3 +333,38 @@ def folders(runs: Path, sweep: str) -> dict[str, RunFolder]:
     """All run folders of a sweep below `runs`, by run id."""
     found = sorted(p.parent for p in (runs / sweep).glob("*/run.json"))
     return {path.name: RunFolder(path) for path in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What went to a cluster's queue as one array: runs/<sweep>/slurm/<job name>/.
+
+    The job's name is the folder's and comes never again, so that the queue's listing leads back to the runs without
+    trusting job numbers. packs.json: the run ids of each job of the array. cancelled: there once it was cancelled.
+    """
+
+    path: Path
+
+    def create(self, packs: Sequence[Sequence[str]]) -> None:
+        """Writes what each job of the array is to run, before there is a job."""
+        make_folder(self.path)
+        write_json(self.path / "packs.json", [list(pack) for pack in packs])
+
+    def packs(self) -> list[list[str]]:
+        """The run ids of each job; none where the submission was broken off."""
+        value = read_json(self.path / "packs.json")
+        return value if isinstance(value, list) else []
+
+    def cancel(self) -> None:
+        """Leaves word that its jobs did not end by themselves."""
+        write_text(self.path / "cancelled", "")
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether its jobs were cancelled."""
+        return (self.path / "cancelled").exists()
+
+
+def submissions(sweep: Path) -> dict[str, Submission]:
+    """All that was submitted for the sweep in this folder, by job name."""
+    return {path.name: Submission(path) for path in sorted((sweep / "slurm").glob("*")) if path.is_dir()}

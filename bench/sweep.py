@@ -20,10 +20,16 @@ from pathlib import Path
 
 from bench.data import find
 from bench.data.find import DataError
+from bench.launch import scheduler
+from bench.launch.cost import describe_jobs, refuse_above
 from bench.launch.executors import Executor, Inline, Local
 from bench.launch.follow import display
+from bench.launch.freeze import FreezeError, freeze, freeze_file
 from bench.launch.plan import Plan, describe, make_plan
+from bench.launch.profile import Profile, load_profile
 from bench.launch.runner import Runner
+from bench.launch.scheduler import SlurmError
+from bench.launch.slurm import Slurm, settled
 from bench.launch.worker import Stop
 from bench.machine import cuda_devices
 from bench.spec import SCALES, Run, SpecError, Sweep
@@ -67,13 +73,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale",
         choices=("auto", *SCALES),
         default="auto",
-        help="auto: paper where there is a GPU, else quick",
+        help="auto: paper where jobs go to Slurm or there is a GPU, else quick",
     )
     parser.add_argument(
         "--cluster",
         choices=("auto", "slurm", "local", "inline"),
         default="auto",
-        help="local (auto): as many runs at once as this machine has room for; inline: one after another",
+        help="auto: slurm where its commands answer, else local (as many runs at once as this machine has room for); "
+        "inline: one after another",
     )
     parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
     parser.add_argument("--only", metavar="GLOB", help="only runs whose id or net matches, such as 'plain-*'")
@@ -100,6 +107,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-limit", type=parse_duration, metavar="50m", help="stop cleanly after this time, all resumable"
     )
     parser.add_argument("--no-wait", action="store_true", help="go on in the background and return at once")
+    parser.add_argument(
+        "--report-only", action="store_true", help="start nothing; collect and report what there is already"
+    )
+    parser.add_argument(
+        "--budget", type=parse_duration, metavar="40h", help="refuse to start above so many core- or GPU-hours"
+    )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="partition, limits and packing on Slurm, in TOML (default: ~/.config/resnet-bench/slurm.toml)",
+    )
+    parser.add_argument(
+        "--allow-dirty", action="store_true", help="on Slurm: run the work tree, though it is of no commit"
+    )
 
 
 def project_folder() -> Path:
@@ -139,10 +161,26 @@ def load_sweep(name: str) -> tuple[str, Sweep]:
     return path.stem, sweep
 
 
-def choose_scale(asked: str) -> str:
+def choose_cluster(args: argparse.Namespace) -> Profile | None:
+    """Settles what `--cluster auto` means here; on Slurm returns the profile. Raises MistakeError, SpecError."""
+    if args.cluster == "auto":
+        args.cluster = "slurm" if scheduler.answers() else "local"
+    if args.no_wait and args.cluster == "inline":
+        raise MistakeError("--no-wait needs processes of their own: use --cluster local or slurm")
+    if args.cluster == "slurm":
+        return settled(load_profile(args.profile))
+    if args.profile:
+        raise MistakeError(f"--profile is for Slurm, and --cluster is {args.cluster}")
+    return None
+
+
+def choose_scale(asked: str, cluster: str) -> str:
     """The scale that `auto` means here, said in one line."""
     if asked != "auto":
         return asked
+    if cluster == "slurm":
+        print("scale: paper, as jobs go to Slurm")
+        return "paper"
     devices = cuda_devices()
     scale = "paper" if devices else "quick"
     why = (
@@ -157,10 +195,10 @@ def choose_data(args: argparse.Namespace, scale: str) -> tuple[Path, str]:
     folder = find.data_folder(args.data)
     found = find.cifar10(folder)
     if found is not None:
-        if not args.dry_run:
+        if not (args.dry_run or args.report_only):
             find.verify(found)
         return folder, "cifar10"
-    if args.dry_run:
+    if args.dry_run or args.report_only:
         otherwise = " or take the stand-in" if scale == "quick" else ""
         print(f"data: CIFAR-10 is not in {folder}; a start would download it{otherwise}")
         return folder, "stand-in" if scale == "quick" else "cifar10"
@@ -189,44 +227,65 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
 
 def sweep(args: argparse.Namespace) -> int:
     """Does what the command says; returns the exit code."""
-    if args.cluster == "slurm":
-        raise MistakeError("--cluster slurm is not there yet in this version; use local or inline")
-    if args.no_wait and args.cluster == "inline":
-        raise MistakeError("--no-wait needs processes of their own: use --cluster local")
     name, declared = load_sweep(args.name)
+    profile = choose_cluster(args)
     root = project_folder()
     args.results, args.reports = args.results or root / "results", args.reports or root / "reports"
-    scale = choose_scale(args.scale)
+    scale = choose_scale(args.scale, args.cluster)
     data_dir, data = choose_data(args, scale)
     runs = choose_runs(args, declared, scale, data)
     sweep_folder = (args.runs / name).absolute()
-    plan = make_plan(runs, sweep_folder, args.results / name)
+    plan = make_plan(runs, sweep_folder, args.results / name, here=profile is None)
     print(f"{name} at scale {scale} on {data}\n{describe(plan, retry=args.retry)}", flush=True)
+    _check_cost(args, plan, profile)
     if args.dry_run:
         return 0
     for folder in (sweep_folder, args.results / name, args.reports / name):
         make_folder(folder)  # better refused now than when all has been trained
-    if args.no_wait:
-        return _detach(args, sweep_folder)
-    for item in plan.items:
-        item.folder.create(item.run)
-        if damage := item.folder.damage():
-            print(f"{item.run.id}: {damage}; it is mended from its checkpoint")
-    failed = _launch(args, plan, data_dir)
+    if args.report_only:
+        failed = 0
+    elif args.no_wait and plan.todo(retry=args.retry):
+        return _detach(args, sweep_folder) if profile is None else _leave_to_slurm(args, plan, data_dir, profile)
+    else:
+        failed = _launch(args, plan, data_dir, profile)
     _report(args, name, declared, plan.items[0].run)
     return _verdict(plan, failed)
 
 
-def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path) -> int:
+def _make_folders(plan: Plan) -> None:
+    for item in plan.items:
+        item.folder.create(item.run)
+        if damage := item.folder.damage():
+            print(f"{item.run.id}: {damage}; it is mended from its checkpoint")
+
+
+def _check_cost(args: argparse.Namespace, plan: Plan, profile: Profile | None) -> None:
+    """Says what jobs there will be, and holds the budget."""
+    todo = plan.todo(retry=args.retry)
+    if profile is not None and todo:
+        print(describe_jobs(todo, profile, scheduler.max_array_size()), flush=True)
+    if args.budget and todo and not args.report_only:
+        here = profile or (Profile() if cuda_devices() else Profile(gpus=0))
+        refuse_above(args.budget / 3600, todo, here, plan.basis)
+
+
+def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profile | None) -> int:
     """Runs what the plan has to do; returns how many runs failed in this start."""
     deadline = time.time() + args.time_limit if args.time_limit else None
+    _make_folders(plan)
     todo = plan.todo(retry=args.retry)
     if not todo:
         return 0
+    shown = display(len(todo))
     with Stop(deadline) as stop:
-        inline = args.cluster == "inline"
-        executor: Executor = Inline(data_dir, stop) if inline else Local(data_dir, plan.slots, deadline)
-        runner = Runner(executor, stop, display(len(todo)))
+        executor: Executor
+        if profile is not None:
+            executor = _slurm(args, plan, data_dir, profile, stop, shown.say)
+        elif args.cluster == "inline":
+            executor = Inline(data_dir, stop)
+        else:
+            executor = Local(data_dir, plan.slots or 1, deadline)
+        runner = Runner(executor, stop, shown)
         runner.run(todo)
     return runner.failed
 
@@ -235,6 +294,36 @@ def declared_runs(declared: Sweep, example: Run, seeds: Sequence[int] | None = N
     """All that the sweep declares at the scale and on the data of `example`, with the seeds asked for besides."""
     every = tuple(dict.fromkeys((*declared.scales[example.scale].seeds, *(seeds or ()))))
     return declared.runs(example.scale, every, example.data)
+
+
+def _slurm(
+    args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profile, stop: Stop, say: Callable[[str], None]
+) -> Slurm:
+    sweep_folder = plan.items[0].folder.path.parent
+    code = freeze(sweep_folder / "code", allow_dirty=args.allow_dirty)
+    return Slurm(sweep_folder, data_dir, profile, code, stop, say)
+
+
+def _leave_to_slurm(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profile) -> int:
+    """Submits everything, and a last job that collects and reports: nobody has to wait."""
+    _make_folders(plan)
+    stop = Stop(time.time() + args.time_limit if args.time_limit else None)
+    slurm = _slurm(args, plan, data_dir, profile, stop, print)
+    slurm.submit([(item.run, item.folder) for item in plan.todo(retry=args.retry)])
+    copy = freeze_file(slurm.sweep / "code", sweep_file(args.name))
+    log = slurm.after([sys.executable, "-m", "bench.sweep", str(copy), *_same_choice(args, plan, data_dir)], Path.cwd())
+    print(f"a last job collects and reports; it writes to {log}\nfollow: python -m bench status {slurm.sweep.name}")
+    return 0
+
+
+def _same_choice(args: argparse.Namespace, plan: Plan, data_dir: Path) -> list[str]:
+    """The options with which a job reports on the same runs."""
+    folders = {"--runs": args.runs, "--results": args.results, "--reports": args.reports}
+    words = ["--report-only", "--cluster", "inline", "--scale", plan.items[0].run.scale]
+    words += [word for option, path in folders.items() for word in (option, str(path.absolute()))]
+    words += ["--data", str(data_dir)] if data_dir.is_dir() else []
+    words += ["--seeds", ",".join(map(str, args.seeds))] if args.seeds else []
+    return [*words, "--only", args.only] if args.only else words
 
 
 def _report(args: argparse.Namespace, name: str, declared: Sweep, example: Run) -> None:
@@ -262,7 +351,7 @@ def _verdict(plan: Plan, failed: int) -> int:
 
 def _detach(args: argparse.Namespace, sweep_folder: Path) -> int:
     """The same command without --no-wait, in a session of its own: the shell may close."""
-    log = sweep_folder / "sweep.log"
+    log = make_folder(sweep_folder) / "sweep.log"
     command = [sys.executable, "-m", "bench.sweep", *(a for a in args.command if a != "--no-wait")]
     with log.open("a") as file:
         child = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -274,7 +363,7 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
     """Runs `work(args)`; a mistake of the user's is one line on stderr and exit code 2."""
     try:
         return work(args)
-    except (MistakeError, SpecError, DataError, StoreError) as error:
+    except (MistakeError, SpecError, DataError, StoreError, SlurmError, FreezeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return MISTAKE
     except BrokenPipeError:

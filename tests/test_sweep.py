@@ -58,7 +58,7 @@ MISTAKES = {
     "scale not declared": (["tiny", "--scale", "paper", "--dry-run"], "'paper' is not one of this sweep's: quick"),
     "data folder missing": (["tiny", "--data", "nowhere"], "--data nowhere: no such folder"),
     "runs folder impossible": (["tiny", "--runs", "sweeps/tiny.py/x"], "cannot write .*Not a directory"),
-    "slurm": (["tiny", "--cluster", "slurm"], "slurm is not there yet"),
+    "profile without Slurm": (["tiny", "--cluster", "local", "--profile", "x.toml"], "--profile is for Slurm"),
     "inline in the background": (["tiny", "--cluster", "inline", "--no-wait"], "--no-wait needs processes"),
 }  # fmt: skip
 

@@ -1,13 +1,11 @@
-"""Where runs run: in this process, or as jobs of submitit's local executor under a queue of our own.
-
-submitit is imported here and nowhere else.
-"""
+"""Where runs run: in this process, or as jobs of submitit's local executor under a queue of our own."""
 
 from __future__ import annotations
 
 import os
 import signal
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,38 +22,42 @@ class Executor(Protocol):
     """Starts runs and says which have ended; what became of them is in their folders."""
 
     slots: int
+    verb: str  # what a submitted run does: it starts, or goes to a queue
 
-    def submit(self, run: Run, folder: RunFolder) -> None:
-        """Starts the run. Called only while fewer than `slots` are under way."""
+    def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
+        """Starts the runs. Never more than `slots` are under way."""
 
     def ended(self) -> list[RunFolder]:
         """The runs that have ended since the last call."""
 
-    def stop(self) -> None:
-        """Asks all that is under way to write a checkpoint and end."""
+    def stop(self) -> bool:
+        """Asks all that is under way to write a checkpoint and end. False where it goes on without us instead."""
 
 
 class Inline:
     """One run after another in this process."""
 
     slots = 1
+    verb = "starts"
 
     def __init__(self, data: Path, stop: Stop) -> None:
         self.data, self.halt = data, stop
         self._ended: list[RunFolder] = []
 
-    def submit(self, run: Run, folder: RunFolder) -> None:  # noqa: ARG002 - the folder says all
-        """Runs it to its end before it returns."""
-        work_until(folder.path, self.data, self.halt)
-        self._ended.append(folder)
+    def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
+        """Runs them to their end before it returns."""
+        for _, folder in runs:
+            work_until(folder.path, self.data, self.halt)
+            self._ended.append(folder)
 
     def ended(self) -> list[RunFolder]:
         """What the last `submit` ran."""
         ended, self._ended = self._ended, []
         return ended
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """Nothing to ask: `submit` has returned."""
+        return True
 
 
 class Local:
@@ -64,13 +66,19 @@ class Local:
     submitit's own executor starts everything at once, and everything on device 0.
     """
 
+    verb = "starts"
+
     def __init__(self, data: Path, slots: int, deadline: float | None) -> None:
         self.data, self.slots, self.deadline = data, slots, deadline
         self._jobs: dict[Path, tuple[RunFolder, Any, tuple[str, ...]]] = {}
         self._free = list(device_tokens())
 
-    def submit(self, run: Run, folder: RunFolder) -> None:
-        """Starts the run as a process of its own; its output goes to the run's log folder."""
+    def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
+        """Starts each run as a process of its own; its output goes to the run's log folder."""
+        for run, folder in runs:
+            self._submit(run, folder)
+
+    def _submit(self, run: Run, folder: RunFolder) -> None:
         import submitit
 
         # job ids are pids, which come again: a folder of its own keeps an old job's pickle from being read as ours
@@ -100,8 +108,9 @@ class Local:
             ended.append(folder)
         return ended
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """SIGTERM to each job's controller, which passes it on to the run."""
         for _, job, _ in self._jobs.values():
             with suppress(ProcessLookupError):
                 os.kill(int(job.job_id), signal.SIGTERM)
+        return True

@@ -12,6 +12,7 @@ from bench.launch.plan import Item, duration
 from bench.store import RunFolder
 
 LINE_SECONDS = 30.0
+MOST_BARS = 20
 
 
 def status(item: Item) -> tuple[int, str]:
@@ -104,10 +105,11 @@ class Bars:
         self._progress.console.print(text, highlight=False, markup=False)
 
     def refresh(self, running: Sequence[Item], done: int) -> None:
-        """Moves the bars; those of ended runs go."""
+        """Moves the bars; those of ended runs go. Runs that wait in a queue have none."""
         from rich.progress import TaskID
 
         self._progress.update(self._sweep, completed=done)
+        running = [item for item in running if status(item)[0]][:MOST_BARS]
         names = {item.run.id for item in running}
         for name in [name for name in self._bars if name not in names]:
             self._progress.remove_task(TaskID(self._bars.pop(name)))

@@ -26,11 +26,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The runs of a sweep in order. `basis` says in words where the predicted seconds come from."""
+    """The runs of a sweep in order. `basis` says in words where the predicted seconds come from.
+
+    slots: how many runs this machine has room for at once; None where they go to a cluster.
+    """
 
     items: tuple[Item, ...]
     basis: str
-    slots: int
+    slots: int | None
 
     def todo(self, *, retry: bool) -> tuple[Item, ...]:
         """What is to do: all that is not done, failed runs only where they are to be tried again."""
@@ -55,23 +58,26 @@ def slots(resources: Resources) -> int:
     return max(1, min(cores() // resources.cpus, int(memory_gib() / resources.memory_gib)))
 
 
-def make_plan(runs: Sequence[Run], sweep_folder: Path, committed: Path) -> Plan:
-    """The plan of `runs` in `sweep_folder`; `committed` is the results folder asked where nothing ran here yet."""
-    speeds, basis = _speeds(sweep_folder, committed)
+def make_plan(runs: Sequence[Run], sweep_folder: Path, committed: Path, *, here: bool = True) -> Plan:
+    """The plan of `runs` in `sweep_folder`; `committed` is the results folder asked where nothing ran here yet.
+
+    here: whether the runs run on this machine; else the speed of any machine in `sweep_folder` counts.
+    """
+    speeds, basis = _speeds(sweep_folder, committed, anywhere=not here)
     items = []
     for run in runs:
         folder = RunFolder(sweep_folder / run.id)
         items.append(Item(run, folder, folder.state(), predicted_seconds(run, folder, speeds)))
     room = min((slots(r) for r in {run.resources for run in runs}), default=1)
-    return Plan(tuple(items), basis, room)
+    return Plan(tuple(items), basis, room if here else None)
 
 
-def _speeds(sweep_folder: Path, committed: Path) -> tuple[list[Speed], str]:
+def _speeds(sweep_folder: Path, committed: Path, *, anywhere: bool) -> tuple[list[Speed], str]:
     """Measured speeds on this hardware, else those of the committed results, with their source in words."""
     here = cuda_devices()[0] if cuda_devices() else cpu_name()
-    own = [speed for speed in _own_speeds(sweep_folder) if speed.hardware == here]
+    own = [speed for speed in _own_speeds(sweep_folder) if anywhere or speed.hardware == here]
     if own:
-        return own, "by the speed measured here"
+        return own, "by the speed measured in these runs' folders" if anywhere else "by the speed measured here"
     other = list(_committed_speeds(committed))
     if not other:
         return [], "not known before the first run here"
@@ -147,7 +153,12 @@ def describe(plan: Plan, *, retry: bool) -> str:
     if todo and total is None:
         lines.append(f"cost: {plan.basis}")
     elif todo:
-        at_once = f"{plan.slots} at once" if plan.slots > 1 else "one at a time"
-        wall = duration((total or 0) / plan.slots)
-        lines.append(f"cost: {(total or 0) / 3600:.3g} run-hours, about {wall} here ({at_once}), {plan.basis}")
+        lines.append(f"cost: {(total or 0) / 3600:.3g} run-hours{_wall(total or 0, plan.slots)}, {plan.basis}")
     return "\n".join(lines)
+
+
+def _wall(seconds: float, slots: int | None) -> str:
+    """How long it takes on this machine; on a cluster that depends on its queue."""
+    if slots is None:
+        return ""
+    return f", about {duration(seconds / slots)} here ({f'{slots} at once' if slots > 1 else 'one at a time'})"

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from bench.launch.executors import Executor
 from bench.launch.follow import Display, outcome
 from bench.launch.plan import Item
-from bench.launch.worker import Stop
+from bench.launch.worker import DEATHS, Stop
 from bench.store import StoreError
 
 POLL_SECONDS = 0.2
 ASK_SECONDS = 2.0
-DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before the runner gives it up
+NAMED = 20  # of the runs that start together so many are named, the rest counted
 
 
 @dataclass
@@ -45,16 +45,22 @@ class Runner:
                     self._look_elsewhere()
                     time.sleep(POLL_SECONDS)
                 self._wind_down()
-            finally:
-                if self.running:  # an exception must leave no job training unseen
-                    self.executor.stop()
+            except BaseException:
+                self.executor.stop()  # no job may go on training where nobody sees it
+                raise
 
     def _start_what_fits(self) -> None:
-        while self.waiting and len(self.running) < self.executor.slots and not self.stop():
-            item = self.waiting.popleft()
-            self.running[item.run.id] = item
-            self.display.say(f"{item.run.id}: starts ({item.state})")
-            self.executor.submit(item.run, item.folder)
+        room = self.executor.slots - len(self.running)
+        items = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
+        if not items or self.stop():
+            self.waiting.extendleft(reversed(items))
+            return
+        self.running.update({item.run.id: item for item in items})
+        for item in items[:NAMED]:
+            self.display.say(f"{item.run.id}: {self.executor.verb} ({item.state})")
+        if len(items) > NAMED:
+            self.display.say(f"... and {len(items) - NAMED:,} more")
+        self.executor.submit([(item.run, item.folder) for item in items])
 
     def _reap(self) -> None:
         for folder in self.executor.ended():
@@ -104,12 +110,12 @@ class Runner:
                 self.display.say(outcome(item.folder, name))
 
     def _wind_down(self) -> None:
-        """Asks until all have ended: a job that was just starting may have missed the first signal."""
-        asked = float("-inf")
-        while self.running:
+        """Asks until all have ended, or go on without us: a job just starting may have missed the first signal."""
+        asked, ends = float("-inf"), True
+        while self.running and ends:
             if time.monotonic() - asked > ASK_SECONDS:
                 asked = time.monotonic()
-                self.executor.stop()
+                ends = self.executor.stop()
             self._reap()
             time.sleep(POLL_SECONDS)
 

@@ -16,6 +16,7 @@ from types import FrameType, TracebackType
 from bench.data.find import DataError
 from bench.store import BusyError, RunFolder, StoreError
 
+DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before it is given up
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"))
 
 
@@ -33,6 +34,10 @@ class Stop:
     def __call__(self) -> bool:
         """Whether to stop."""
         return bool(self.signal) or self.late
+
+    def ask(self) -> None:
+        """Stops as a SIGTERM would."""
+        self.signal = signal.SIGTERM
 
     @property
     def late(self) -> bool:

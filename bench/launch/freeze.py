@@ -1,0 +1,96 @@
+"""The code as it is at submission, kept for the jobs: what is edited while they wait in the queue changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import uuid
+from pathlib import Path
+
+from bench.machine import CODE, FROZEN, SOURCE, commit
+from bench.store import StoreError, make_folder, sha256, write_json, write_text
+
+
+class FreezeError(RuntimeError):
+    """Code that cannot be frozen; says why and what to do."""
+
+
+def freeze(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> Path:
+    """A folder below `codes` with the code of `source`'s commit.
+
+    Where the work tree differs it is refused, or with `allow_dirty` taken as it is. The same code is kept once.
+    The folder goes first on a job's PYTHONPATH. Raises FreezeError.
+    """
+    known = commit(source)
+    if known["commit"] is None:
+        raise FreezeError(f"{source} is no git checkout: jobs run the code of a commit. Start from a clone")
+    if known["dirty"] and not allow_dirty:
+        raise FreezeError(
+            f"{source} has changes in {' or '.join(CODE)} that are in no commit: commit them, "
+            "or start with --allow-dirty (the results will say so)"
+        )
+    if (source / FROZEN).exists():
+        return source  # a job that submits: its code is frozen already
+    return _copied(codes, source, str(known["commit"])) if known["dirty"] else _archived(codes, source, known["commit"])
+
+
+def freeze_file(codes: Path, path: Path) -> Path:
+    """A copy of the sweep file `path` below `codes`, under its own name: it may lie outside the checkout."""
+    content = path.read_bytes()
+    target = make_folder(codes / sha256(content)[:12]) / path.name
+    write_text(target, content.decode())
+    return target
+
+
+def _archived(codes: Path, source: Path, head: object) -> Path:
+    target = codes / str(head)
+    if target.is_dir():
+        return target
+    archive = _git(source, "archive", "--format=tar", str(head), "--", *_present(source))
+    staged = _staged(codes)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(staged, filter="data")
+    return _published(staged, target, {"commit": head, "dirty": False})
+
+
+def _copied(codes: Path, source: Path, head: str) -> Path:
+    """The work tree: tracked files as they are now, and new ones that git does not ignore."""
+    names = _git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
+    files = sorted({name for name in os.fsdecode(names).split("\0") if name and (source / name).is_file()})
+    staged, sha = _staged(codes), hashlib.sha256()
+    for name in files:
+        (staged / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, staged / name)
+        sha.update(f"{name}\0{hashlib.sha256((staged / name).read_bytes()).hexdigest()}\n".encode())
+    return _published(staged, codes / f"{head}-dirty-{sha.hexdigest()[:8]}", {"commit": head, "dirty": True})
+
+
+def _present(source: Path) -> list[str]:
+    return [name for name in CODE if (source / name).exists()]
+
+
+def _git(source: Path, *arguments: str) -> bytes:
+    done = subprocess.run(["git", "-C", str(source), *arguments], capture_output=True)
+    if done.returncode:
+        raise FreezeError(f"git {arguments[0]} in {source}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def _staged(codes: Path) -> Path:
+    return make_folder(codes / f".{uuid.uuid4().hex}")
+
+
+def _published(staged: Path, target: Path, known: dict[str, object]) -> Path:
+    """Renames the finished copy to its name; where another start was faster, takes that one's."""
+    write_json(staged / FROZEN, known)
+    try:
+        staged.rename(target)
+    except OSError as error:
+        shutil.rmtree(staged)
+        if not (target / FROZEN).exists():
+            raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
+    return target

@@ -1,0 +1,58 @@
+"""How runs become jobs: which ones together, and what a job asks Slurm for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bench.launch.profile import Profile
+from bench.spec import Resources, Run
+
+T = TypeVar("T")
+PACK_GIB = 0.75  # the pack's own process, in which torch is imported once: 0.5 measured, of which runs share most
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Jobs that ask for the same: `asked` by one run, `packs` the run ids of each job."""
+
+    asked: Resources
+    packs: tuple[tuple[str, ...], ...]
+
+
+def batched(values: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
+    """The values in their order, `size` at a time."""
+    return (tuple(values[k : k + size]) for k in range(0, len(values), size))
+
+
+def shapes(runs: Sequence[Run], profile: Profile) -> list[Shape]:
+    """The runs packed into jobs, in their order, apart where they ask for different things."""
+    by_asked: dict[Resources, list[str]] = {}
+    for run in runs:
+        by_asked.setdefault(profile.asks(run.resources), []).append(run.id)
+    return [Shape(asked, tuple(batched(names, profile.pack))) for asked, names in by_asked.items()]
+
+
+def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
+    """sbatch's flags for a job: memory and cores for the runs side by side, GPUs shared by them."""
+    ours = {
+        "partition": profile.partition,
+        "account": profile.account,
+        "qos": profile.qos,
+        "constraint": profile.constraint,
+        "time": math.ceil(profile.time / 60),
+        "nodes": 1,
+        "ntasks-per-node": 1,
+        "cpus-per-task": asked.cpus * profile.at_once,
+        "mem": f"{math.ceil((asked.memory_gib * profile.at_once + PACK_GIB) * 1024)}M",
+        "gpus-per-node": asked.gpus or None,
+        "requeue": True,
+    }
+    return {**{name: value for name, value in ours.items() if value is not None}, **profile.extra}
+
+
+def as_word(name: str, value: Any) -> str:
+    """A flag as a word of the command line."""
+    return f"--{name}" if value is True else f"--{name}={value}"

@@ -1,0 +1,235 @@
+"""Runs as jobs of a Slurm cluster, through submitit: one array for each shape of resources, several runs a job.
+
+What became of a run is in its folder; the queue is asked only which jobs are still to come. submitit's own ways to
+follow a job are not used: they trust sacct, and end a job that was requeued three times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import re
+import shlex
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.launch import scheduler
+from bench.launch.pack import Pack
+from bench.launch.packing import Shape, as_word, batched, flags, shapes
+from bench.launch.profile import Profile
+from bench.launch.scheduler import Job, Queue, SlurmError, ask
+from bench.launch.worker import Stop
+from bench.spec import Resources, Run
+from bench.store import RunFolder, Submission, make_folder
+
+NEVER = 1_000_000_000  # time-outs after which submitit gives a job up
+FILES_SECONDS = 1.0
+
+
+def settled(profile: Profile) -> Profile:
+    """The profile with no GPUs where the cluster has none, as a run without one trains on cores. Raises SlurmError."""
+    scheduler.max_array_size()  # says in words where Slurm is not there
+    if profile.gpus is None and not scheduler.partition_has_gpus(profile.partition):
+        return replace(profile, gpus=0)
+    return profile
+
+
+class Slurm:
+    """The executor. `code`: the frozen code that the jobs import. `say` gets a line for each array."""
+
+    slots = NEVER
+    verb = "goes to the queue"
+
+    def __init__(
+        self, sweep: Path, data: Path, profile: Profile, code: Path, stop: Stop, say: Callable[[str], None]
+    ) -> None:
+        self.sweep, self.data, self.profile, self.code = sweep, data.absolute(), profile, code
+        self.halt, self.say, self.queue = stop, say, Queue(sweep)
+        self.arrays: dict[str, str] = {}  # number by job name: what this command submitted or found in the queue
+        self._under_way: dict[str, RunFolder] = {}
+        self._seen: dict[str, Job] = {}  # the last job of each run
+        self._next = 0.0
+
+    def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
+        """Submits what no job in the queue has already, all of it or nothing. Raises SlurmError."""
+        queued = scheduler.patiently(self._queued)
+        new = [(run, folder) for run, folder in runs if run.id not in queued and folder.state() != "running"]
+        if waits := len(runs) - len(new):
+            self.say(f"slurm: {waits:,} runs are in the queue or under way already")
+        found = [queued[run.id] for run, _ in runs if run.id in queued]
+        self.arrays |= {job.name: job.id.split("_")[0] for job in found}
+        for _, folder in new:
+            folder.clear_error()  # of an earlier start: from here on an error is this one's
+        if new:
+            self._submit_shapes(shapes([run for run, _ in new], self.profile))
+        self._under_way |= {run.id: folder for run, folder in runs}
+        self.queue.forget()
+
+    def _queued(self) -> dict[str, Job]:
+        self.queue.forget()
+        queued = self.queue.runs()
+        if queued is None:
+            raise SlurmError(
+                "squeue does not say what is queued already (Unable to contact Slurm's controller); try again"
+            )
+        return queued
+
+    def _submit_shapes(self, wanted: Sequence[Shape]) -> None:
+        size = scheduler.patiently(scheduler.max_array_size)
+        for shape in wanted:
+            self._refuse_impossible(shape)
+        before = len(self.arrays)
+        try:
+            for shape in wanted:
+                for packs in batched(shape.packs, size):
+                    self._send(shape.asked, packs)
+        except BaseException:
+            self._withdraw(before)
+            raise
+
+    def _refuse_impossible(self, shape: Shape) -> None:
+        words = [as_word(name, value) for name, value in flags(self.profile, shape.asked).items()]
+        test = ["sbatch", "--test-only", *words, "--wrap=true"]
+        try:
+            with scheduler.outside_job():
+                scheduler.patiently(lambda: ask(*test))
+        except SlurmError as error:
+            raise SlurmError(
+                f"Slurm refuses the jobs ({error}) with {' '.join(words)}; nothing was submitted. "
+                f"There is: {scheduler.cluster_in_words()}. Change the profile"
+            ) from None
+
+    def _withdraw(self, first: int = 0) -> None:
+        """Cancels what was submitted, from the `first` on: all or nothing."""
+        with contextlib.suppress(SlurmError):
+            if numbers := list(self.arrays.values())[first:]:
+                ask("scancel", *numbers)
+
+    def _send(self, asked: Resources, packs: Sequence[tuple[str, ...]]) -> None:
+        """One array (or one job) with one sbatch."""
+        submission = Submission(self.sweep / "slurm" / self._new_name())
+        submission.create(packs)
+        executor = self._submitit(submission, asked)
+        work = [Pack(self.sweep, names, self.data, self.profile.at_once, self.halt.deadline) for names in packs]
+
+        def send() -> Any:
+            import submitit
+
+            try:
+                # submitit prints what sbatch said before it raises it
+                with scheduler.outside_job(), contextlib.redirect_stderr(io.StringIO()), executor.batch():
+                    return [executor.submit(pack) for pack in work]
+            except submitit.core.utils.FailedJobError as error:
+                raise SlurmError(f"sbatch: {error}") from None
+
+        # a request that timed out may have left an array behind: it goes before the next try
+        jobs = scheduler.patiently(send, lambda: ask("scancel", "--me", f"--name={submission.path.name}"))
+        number = self.arrays[submission.path.name] = str(jobs[0].job_id).split("_")[0]
+        self.say(f"slurm: job {number}: {sum(map(len, packs)):,} runs in {len(packs):,} jobs")
+
+    def _submitit(self, submission: Submission, asked: Resources) -> Any:
+        import submitit
+
+        executor = submitit.SlurmExecutor(folder=submission.path, max_num_timeout=NEVER)
+        executor.update_parameters(
+            job_name=submission.path.name,
+            time=math.ceil(self.profile.time / 60),
+            signal_delay_s=int(self.profile.warn),
+            array_parallelism=self.profile.jobs or NEVER,
+            setup=[*self.profile.setup, *self._imports()],
+            # since 22.05 srun does not take over what sbatch was told
+            srun_args=[f"--cpus-per-task={asked.cpus * self.profile.at_once}"],
+            additional_parameters=flags(self.profile, asked),
+        )
+        return executor
+
+    def _imports(self) -> list[str]:
+        """Shell lines after which Python takes the frozen code, also where the job starts in a checkout."""
+        return [
+            f'export PYTHONPATH={shlex.quote(str(self.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
+            "export PYTHONSAFEPATH=1",
+        ]
+
+    def _new_name(self) -> str:
+        return f"{re.sub(r'[^A-Za-z0-9.-]', '-', self.sweep.name)}-{uuid.uuid4().hex[:12]}"
+
+    def after(self, command: Sequence[str], folder: Path) -> str:
+        """A small job that runs `command` in `folder` once all others have ended, however they end; returns its log."""
+        submission = Submission(self.sweep / "slurm" / self._new_name())
+        submission.create([])
+        log = make_folder(submission.path) / "report.log"
+        own = flags(replace(self.profile, at_once=1), Resources(cpus=1, gpus=0, memory_gib=2.0))
+        after = ":".join(dict.fromkeys(self.arrays.values()))
+        own |= {"job-name": submission.path.name, "dependency": f"afterany:{after}", "chdir": folder}
+        own |= {"output": log, "open-mode": "append"}
+        script = "\n".join(["#!/bin/bash", *self.profile.setup, *self._imports(), shlex.join(command), ""])
+        words = ["sbatch", "--parsable", *(as_word(name, value) for name, value in own.items())]
+        try:
+            with scheduler.outside_job():
+                scheduler.patiently(
+                    lambda: ask(*words, stdin=script), lambda: ask("scancel", "--me", f"--name={submission.path.name}")
+                )
+        except SlurmError:
+            self._withdraw()
+            raise
+        return str(log)
+
+    def ended(self) -> list[RunFolder]:
+        """The runs that are done or failed by their folders, or that no job in the queue will run any more."""
+        now = time.monotonic()
+        if now < self._next:
+            return []
+        self._next = now + max(FILES_SECONDS, len(self._under_way) / 500)
+        queued = self.queue.runs()  # before the files: who has left the queue has written its last word
+        self._seen |= queued or {}
+        over = [name for name, folder in self._under_way.items() if self._is_over(name, folder, queued)]
+        if self._cancelled(over):
+            self.say("slurm: the jobs were cancelled")
+            self.halt.ask()
+        else:
+            self._say_last_words(over)
+        return [self._under_way.pop(name) for name in over]
+
+    def _say_last_words(self, over: Sequence[str]) -> None:
+        """Where a job ended before its runs did: what Slurm wrote last in its log."""
+        silent = [n for n in over if self._under_way[n].result() is None and self._under_way[n].error() is None]
+        for job in {self._seen[name] for name in silent if name in self._seen}:
+            log = self.sweep / "slurm" / job.name / f"{job.id}_0_log.err"
+            lines = [line for line in _lines(log) if "error" in line] or ["nothing is written there"]
+            self.say(f"slurm: job {job.id} on {job.node or 'no node'} ended before its runs: {lines[-1]} ({log})")
+
+    def _cancelled(self, over: Sequence[str]) -> bool:
+        """Whether these ended without a word because someone cancelled the sweep."""
+        folders = [self._under_way[name] for name in over]
+        if all(folder.result() is not None or folder.error() is not None for folder in folders):
+            return False
+        return any(Submission(self.sweep / "slurm" / name).cancelled for name in self.arrays)
+
+    @staticmethod
+    def _is_over(name: str, folder: RunFolder, queued: Mapping[str, object] | None) -> bool:
+        if folder.result() is not None or folder.error() is not None:
+            return True
+        return queued is not None and name not in queued and folder.state() != "running"
+
+    def stop(self) -> bool:
+        """Leaves the jobs alone: they need no one who waits for them."""
+        if self.halt.late:
+            self.say("slurm: at the time limit the jobs write their checkpoints and end")
+        elif not self._cancelled(list(self._under_way)):
+            self.say(
+                "slurm: the jobs go on without this command; the same command follows them again, "
+                f"`python -m bench cancel {self.sweep.name}` cancels them"
+            )
+        return False
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

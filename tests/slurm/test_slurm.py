@@ -1,0 +1,311 @@
+"""Sweeps on a real Slurm of two nodes: the same numbers as inline, whoever waits for them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SWEEP_FILE
+from tests.slurm.conftest import Shell, git, make_checkout
+from tests.test_sweep import results_of
+
+HELD = "[extra]\nhold = true"  # jobs wait until they are released: time to do something to them
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < limit, "waited too long"
+        time.sleep(0.1)
+
+
+def envs(shell: Shell) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in (shell.project / "runs" / "tiny").glob("*/env.json")]
+
+
+def release(shell: Shell) -> None:
+    shell.cluster.ask("scontrol", "release", *{line.split()[0].split("_")[0] for line in shell.jobs()})
+
+
+def test_a_packed_sweep_on_slurm_ends_in_the_same_report_and_bits_as_inline(shell: Shell) -> None:
+    """One of the two cells diverges: a failed row, and the other runs of its pack have their numbers."""
+    (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=12, plain_lr=1e30))
+    apart = ("--runs", "in", "--results", "r", "--reports", "p")
+    inline = shell.run("tiny", "--scale", "quick", "--seeds", "0-1", "--cluster", "inline", *apart)
+    assert inline.returncode == 1, inline.stdout + inline.stderr
+
+    sacct = shell.project / "bin" / "sacct"  # accounting, off here or on elsewhere, is never asked
+    sacct.parent.mkdir()
+    sacct.write_text(f"#!/bin/sh\ntouch {sacct}.asked\nexit 1\n")
+    sacct.chmod(0o755)
+    path = f"{sacct.parent}:{shell.environment['PATH']}"
+
+    done = shell.sweep("--seeds", "0-1", profile="pack = 3\nat_once = 2", PATH=path)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "slurm: 4 runs in 2 jobs of up to 3 (2 side by side), 1 arrays" in done.stdout
+    assert done.stdout.count("failed: the training loss is") == 2
+    assert "2 of 4 runs are done" in done.stdout
+    assert results_of(shell.project) == results_of(shell.project, "in")
+    ours, theirs = (shell.project / name / "tiny" / "README.md" for name in ("reports", "p"))
+    assert ours.read_text().splitlines()[:3] == theirs.read_text().splitlines()[:3]
+    head = git(shell.checkout, "rev-parse", "HEAD")
+    assert [(one["commit"], one["dirty"]) for one in envs(shell)] == [(head, False)] * 2
+    assert not list(sacct.parent.glob("*.asked"))
+    again = shell.sweep("--seeds", "0-1", "--retry", profile="pack = 3")
+    assert "slurm: 2 runs in 1 jobs" in again.stdout, "only what failed is tried again"
+
+
+def test_jobs_run_the_code_of_their_submission_and_report_with_nobody_waiting(
+    shell: Shell, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The checkout is broken and committed while the jobs wait; status shows them, a second start adds none."""
+    checkout = make_checkout(tmp_path_factory.mktemp("own"))
+    mine, head = Shell(shell.cluster, shell.project, checkout), git(checkout, "rev-parse", "HEAD")
+    begun = time.monotonic()
+    left = mine.sweep("--no-wait", profile=HELD)
+    assert left.returncode == 0, left.stdout + left.stderr
+    assert time.monotonic() - begun < 30
+    jobs = mine.jobs()
+    assert len(jobs) == 3, "an array of two, and the one that reports"
+    status = mine.run("status", "tiny", module="bench").stdout
+    assert status.count("queued (JobHeldUser)") == 2
+    assert "2 runs: 2 queued" in status
+    second = mine.start_sweep(profile=HELD)
+    wait_for(lambda: second.poll() is not None or mine.project.joinpath("runs/tiny/slurm").exists())
+    (checkout / "bench" / "launch" / "pack.py").write_text("raise SystemExit('the new code')\n")
+    (checkout / "bench" / "tasks" / "classify.py").write_text("raise SystemExit('the new code')\n")
+    git(checkout, "commit", "--quiet", "-am", "broken")
+    wait_for(lambda: second.poll() is not None or len(mine.jobs()) == 3)
+
+    release(mine)
+
+    page = mine.project / "reports" / "tiny" / "README.md"
+    wait_for(page.exists, 90)
+    assert [(one["commit"], one["dirty"]) for one in envs(mine)] == [(head, False)] * 2
+    out, err = second.communicate(timeout=60)
+    assert "already" in out or second.returncode, out + err
+
+
+def test_uncommitted_code_is_refused_or_runs_and_is_said(
+    shell: Shell, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    checkout = make_checkout(tmp_path_factory.mktemp("own"))
+    (checkout / "bench" / "__init__.py").write_text('"""Changed."""\n')
+    mine = Shell(shell.cluster, shell.project, checkout)
+
+    refused = mine.sweep()
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "--allow-dirty" in refused.stderr
+    assert not mine.jobs()
+    allowed = mine.sweep("--allow-dirty", "--only", "plain*")
+
+    assert allowed.returncode == 0, allowed.stdout + allowed.stderr
+    assert [one["dirty"] for one in envs(mine)] == [True]
+
+
+def test_cancel_ends_exactly_this_sweep_and_its_follower(shell: Shell) -> None:
+    other = shell.cluster.ask("sbatch", "--parsable", "--hold", "--job-name=tiny-other", "--wrap=true").strip()
+    follower = shell.start_sweep(profile=HELD)
+    wait_for(lambda: len(shell.jobs()) == 3)
+
+    done = shell.run("cancel", "tiny", module="bench")
+
+    assert done.stdout.startswith("2 jobs cancelled"), done.stdout + done.stderr
+    out, err = follower.communicate(timeout=60)
+    assert follower.returncode == 3, out + err
+    assert "the jobs were cancelled" in out
+    wait_for(lambda: shell.jobs() == [f"{other} PENDING"])
+
+
+def test_a_follower_that_is_interrupted_leaves_the_jobs_and_says_how_to_go_on(shell: Shell) -> None:
+    follower = shell.start_sweep(profile=HELD)
+    wait_for(lambda: len(shell.jobs()) == 2)
+    wait_for(lambda: list((shell.project / "runs/tiny/slurm").glob("*/*_submitted.pkl")))
+
+    follower.terminate()
+    out, err = follower.communicate(timeout=60)
+
+    assert follower.returncode == 3, out + err
+    assert "`python -m bench cancel tiny` cancels them" in out
+    assert len(shell.jobs()) == 2
+
+
+def other_conf(shell: Shell, **changes: str) -> str:
+    """The cluster's configuration with other values."""
+    lines = shell.cluster.conf.read_text().splitlines()
+    path = shell.project / "slurm.conf"
+    path.write_text("\n".join(f"{k}={changes[k]}" if (k := line.split("=")[0]) in changes else line for line in lines))
+    return str(path)
+
+
+def free_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+ERRORS = {
+    "a misspelt key": ('partiton = "main"', "unknown key 'partiton' (allowed: partition, account"),
+    "no such partition": ('partition = "mian"', "invalid partition specified"),
+    "more memory than any node has": ("cpus = 1\nmemory_gib = 99", "cores, 8000 MB"),
+    "more GPUs than any node has": ("gpus = 3", "Requested node configuration is not available"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_impossible_profile_is_one_message_and_submits_nothing(shell: Shell, case: str) -> None:
+    text, words = ERRORS[case]
+    text = text.replace("cpus = 1\n", "")
+    path = shell.project / "profile.toml"
+    path.write_text(text)
+
+    done = shell.run("tiny", "--scale", "quick", "--cluster", "slurm", "--profile", str(path), "--no-wait")
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert not shell.jobs()
+    assert not list((shell.project / "runs").glob("tiny/slurm/*"))
+
+
+def test_without_slurm_or_without_its_controller_one_message_says_so(shell: Shell) -> None:
+    nothing = shell.project / "bin"
+    nothing.mkdir()
+    (nothing / "git").symlink_to(shutil.which("git") or "")
+
+    absent = shell.sweep(PATH=str(nothing))
+    down = shell.sweep(SLURM_CONF=other_conf(shell, SlurmctldPort=free_port(), SlurmctldTimeout="2"))
+
+    for done, words in ((absent, "Slurm is not installed here"), (down, "Slurm's controller does not answer")):
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stdout + done.stderr
+        assert words in done.stderr
+    assert not shell.jobs()
+
+
+def test_a_busy_controller_is_asked_again_and_gets_one_array(shell: Shell) -> None:
+    """sbatch's first answer is a time-out although the array is there: it goes before the second try."""
+    folder = shell.project / "bin"
+    folder.mkdir()
+    script = folder / "sbatch"
+    real = shutil.which("sbatch", path=shell.environment["PATH"])
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in *--test-only*) exec {real} "$@";; esac\n'
+        f'[ -e {folder}/once ] || {{ touch {folder}/once; {real} "$@"; '
+        'echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1; }\n'
+        f'exec {real} "$@"\n'
+    )
+    script.chmod(0o755)
+
+    follower = shell.start_sweep(profile=HELD, PATH=f"{folder}:{shell.environment['PATH']}")
+    wait_for(lambda: list((shell.project / "runs/tiny/slurm").glob("*/*_submitted.pkl")))
+    wait_for(lambda: len(shell.jobs()) == 2)
+    follower.terminate()
+    out, err = follower.communicate(timeout=60)
+
+    assert follower.returncode == 3, out + err
+    assert not err
+
+
+def test_gpus_are_asked_for_where_the_cluster_has_them_and_given(shell: Shell) -> None:
+    sweep = shell.project / "sweeps" / "tiny.py"
+    sweep.write_text(sweep.read_text().replace("gpus=0", "gpus=1"))
+
+    done = shell.sweep("--no-wait", profile=HELD)
+
+    assert done.returncode == 0, done.stderr
+    assert shell.cluster.ask("squeue", "-h", "-r", "-o", "%b").split() == ["gres:gpu:1", "gres:gpu:1", "N/A"]
+
+
+def test_a_time_limit_stops_jobs_for_good_and_the_next_start_goes_on(shell: Shell) -> None:
+    (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=100_000, plain_lr=0.1))
+
+    first = shell.sweep("--time-limit", "12s", "--only", "resnet*")
+
+    assert first.returncode == 3, first.stdout + first.stderr
+    wait_for(lambda: not shell.jobs())
+    (folder,) = (shell.project / "runs" / "tiny").glob("resnet*")
+    assert (folder / "checkpoint.pt").exists()
+
+
+def submit_many(shell: Shell, runs: int) -> tuple[float, list[str]]:
+    """Submits so many runs, held; the seconds it took and the jobs in the queue."""
+    begun = time.monotonic()
+    done = shell.sweep("--seeds", f"0-{runs - 1}", "--only", "resnet*", "--no-wait", profile=HELD)
+    seconds = time.monotonic() - begun
+    assert done.returncode == 0, done.stdout + done.stderr
+    return seconds, shell.jobs()
+
+
+def test_arrays_are_split_at_the_clusters_own_size(shell: Shell) -> None:
+    """MaxArraySize is 101 here: indices 0 to 100."""
+    _, jobs = submit_many(shell, 205)
+
+    arrays: dict[str, int] = {}
+    for job in jobs:
+        arrays[job.split()[0].split("_")[0]] = arrays.get(job.split()[0].split("_")[0], 0) + 1
+    assert sorted(arrays.values()) == [1, 3, 101, 101]
+
+
+@pytest.mark.long
+def test_a_thousand_runs_are_submitted_and_shown_in_seconds(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under 10 s to submit, under 2 s for their status, under 30 requests a minute to follow them."""
+    submitted, jobs = submit_many(shell, 1_000)
+    begun = time.monotonic()
+    status = shell.run("status", "tiny", module="bench")
+    shown = time.monotonic() - begun
+    follower = shell.start_sweep("--seeds", "0-999", "--only", "resnet*", profile=HELD)
+    time.sleep(15)  # its start, which asks for more
+    shell.cluster.ask("sdiag", "--reset")
+    time.sleep(60)
+    report = shell.cluster.ask("sdiag")
+    follower.terminate()
+    follower.communicate(timeout=60)
+
+    requests = sum(
+        int(line.split("count:")[1].split()[0])
+        for line in report.split("by message type")[1].split("by user")[0].splitlines()
+        if "count:" in line and ("JOB" in line or "STEP" in line)
+    )
+    with capsys.disabled():
+        print(f"\n1,000 runs: submitted in {submitted:.1f} s, status in {shown:.1f} s, {requests} requests a minute")
+    assert len(jobs) == 1_001
+    assert "1,000 runs: 1,000 queued" in status.stdout
+    assert submitted < 10
+    assert shown < 2
+    assert 0 < requests < 30
+
+
+def test_the_private_cluster_leaves_nothing_behind(tmp_path: Path) -> None:
+    from tests.slurm.cluster import Cluster, missing
+
+    if missing():
+        pytest.skip("Slurm is not installed here (apt-get install slurm-wlm munge)")
+    folder = Path("/tmp") / f"s{time.monotonic_ns()}"  # a unix socket's path has room for 108 bytes
+    one = Cluster(folder, nodes=2)
+    try:
+        one.up()
+        pids = [process.pid for process in one.processes.values()]
+        one.ask("sbatch", "--wrap=sleep 100", f"--output={tmp_path}/out")
+        wait_for(lambda: one.ask("squeue", "-h", "-t", "R"))
+    finally:
+        one.down()
+    shutil.rmtree(folder)
+
+    assert len(pids) == 4
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not [p for p in Path("/proc").glob("[0-9]*/environ") if f"SLURM_CONF={one.conf}".encode() in _bytes(p)]
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
