@@ -91,7 +91,8 @@ def _answer(number: Number, studies: Mapping[str, Study], verdicts: Mapping[str,
 
 def _computed(number: Number) -> Answer:
     ours = COMPUTED[number["id"]]()
-    return Answer(number, COUNTED, f"{ours:.5g}", agreement(ours, number["printed"]))
+    note = f"; {number['note']}" if "note" in number else ""
+    return Answer(number, COUNTED, f"{ours:.5g}", agreement(ours, number["printed"]) + note)
 
 
 def _measured(number: Number, study: Study, verdict: str | None) -> Answer | None:
