@@ -211,11 +211,15 @@ def _by_table(answers: Sequence[Answer]) -> str:
 
 
 def _numbers(answers: Sequence[Answer]) -> str:
-    rows = [
-        (f"`{a.number['id']}`", f"{a.number['row']}: {a.number['column']}", printed(a.number), a.ours, a.status, a.how)
-        for a in answers
-    ]
+    rows = [(f"`{a.number['id']}`", _what(a.number), printed(a.number), a.ours, a.status, a.how) for a in answers]
     return markdown(("id", "number", "paper", "ours", "status", "how, or why not"), rows, text=6)
+
+
+def _what(number: Number) -> str:
+    """Row and column of a table; of the text what is said and where."""
+    return (
+        f"{number['row']} ({number['table']})" if number["column"] == "text" else f"{number['row']}: {number['column']}"
+    )
 
 
 def _parameters() -> str:
