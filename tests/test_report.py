@@ -15,7 +15,7 @@ import pytest
 from bench.report import frame, tables
 from bench.report.collect import collect, read_rows
 from bench.report.page import page, write_report
-from bench.spec import Net, Recipe, Run, Scale, Sweep
+from bench.spec import Claim, Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
 from bench.sweep import load_sweep
@@ -23,7 +23,12 @@ from bench.sweep import load_sweep
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Recipe(steps=100, drops=(50, 75), test_images=16, curve_every=10, test_every=50)
 CELLS = tuple((Net("cifar", depth, s), RECIPE) for depth in (20, 56) for s in ("none", "A"))
-SWEEP = Sweep("Made up on CIFAR-10", "Is it?", "It is.", {"quick": Scale(CELLS, (0, 1)), "paper": Scale(CELLS, (0, 1))})
+CLAIMS = (
+    Claim("worse", "It gets worse.", "Fig. 1", "worse with depth", (CELLS[0][0], CELLS[2][0])),
+    Claim("same", "It is the same.", "Table 6", "equals", (CELLS[1][0],), margin=0.5, number="t6.resnet-20.error"),
+)
+SCALES = {"quick": Scale(CELLS, (0, 1)), "paper": Scale(CELLS, (0, 1))}
+SWEEP = Sweep("Made up on CIFAR-10", "Is it?", "It is.", SCALES, claims=CLAIMS)
 
 
 def fake(sweep_folder: Path, run: Run, error: float, *, digest: str = "w") -> RunFolder:
@@ -191,6 +196,18 @@ def test_the_page_says_at_its_top_what_it_is(tmp_path: Path) -> None:
     assert "8 of 8 runs done" in quick
     assert "No verdict against the paper" in quick
     assert "would have flattered by 0.50 points" in quick
+
+
+def test_seed_variance_and_test_set_sampling_have_intervals_of_their_own(tmp_path: Path) -> None:
+    rows = tables.table6(made_up_set(tmp_path).runs).splitlines()[2:]
+
+    assert rows[0].split(" | ")[5:7] == ["-12.41 to 38.41", "12.36 to 13.67"]  # n = 2: hardly anything is known
+
+
+def test_claims_stand_right_after_the_findings_and_before_the_table(tmp_path: Path) -> None:
+    headings = [line for line in page("made_up", SWEEP, made_up_set(tmp_path, "paper")).splitlines() if "## " in line]
+
+    assert headings[:3] == ["## What the numbers say", "## Claims", "## Table 6"]
 
 
 def test_a_sweep_whose_runs_all_failed_has_a_page_that_says_so(tmp_path: Path) -> None:

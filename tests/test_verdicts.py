@@ -71,7 +71,7 @@ def test_the_paired_bootstrap_covers_the_truth_over_images(rng: Generator) -> No
     for _ in range(SWEEPS):
         which = rng.random(500)  # an image is right for both, for one of the two, or for neither
         first, second = which < 0.92, (which < 0.86) | (which > 0.96)
-        found.append(stats.paired_bootstrap(first, second, rng, draws=250))
+        found.append(stats.paired_bootstrap(first, second, rng, draws=200))
 
     assert 93 < covered(2.0, found) < 97
 

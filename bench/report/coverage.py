@@ -92,7 +92,8 @@ def _answer(number: Number, studies: Mapping[str, Study], verdicts: Mapping[str,
 
 def _computed(number: Number) -> Answer:
     ours = COMPUTED[number["id"]]()
-    return Answer(number, COUNTED, f"{ours:.5g}", agreement(ours, number["printed"]))
+    note = f"; {number['note']}" if "note" in number else ""
+    return Answer(number, COUNTED, f"{ours:.5g}", agreement(ours, number["printed"]) + note)
 
 
 def _measured(number: Number, study: Study, verdict: str | None) -> Answer | None:
@@ -211,11 +212,15 @@ def _by_table(answers: Sequence[Answer]) -> str:
 
 
 def _numbers(answers: Sequence[Answer]) -> str:
-    rows = [
-        (f"`{a.number['id']}`", f"{a.number['row']}: {a.number['column']}", printed(a.number), a.ours, a.status, a.how)
-        for a in answers
-    ]
+    rows = [(f"`{a.number['id']}`", _what(a.number), printed(a.number), a.ours, a.status, a.how) for a in answers]
     return markdown(("id", "number", "paper", "ours", "status", "how, or why not"), rows, text=6)
+
+
+def _what(number: Number) -> str:
+    """Row and column of a table; of the text what is said and where."""
+    return (
+        f"{number['row']} ({number['table']})" if number["column"] == "text" else f"{number['row']}: {number['column']}"
+    )
 
 
 def _parameters() -> str:

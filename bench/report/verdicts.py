@@ -110,7 +110,7 @@ IMAGE_BY_IMAGE = (
     "sampling alone."
 )
 FEW = ", and with fewer than 20 seeds of a net it is too narrow, with one seed it speaks of the images alone"
-DRAWS = 2_000
+DRAWS = 1_000
 
 
 def paired_section(results: Set) -> list[str]:
