@@ -21,7 +21,7 @@ from bench.store import RunFolder, StoreError
 from bench.sweep import load_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = Recipe(steps=100, drops=(50, 75), test_images=16, curve_every=10, test_every=50)
+RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
 CELLS = tuple((Net("cifar", depth, s), RECIPE) for depth in (20, 56) for s in ("none", "A"))
 CLAIMS = (
     Claim("worse", "It gets worse.", "Fig. 1", "worse with depth", (CELLS[0][0], CELLS[2][0])),
@@ -63,7 +63,7 @@ def test_a_row_a_run_with_every_number_in_full(tmp_path: Path) -> None:
     curves = pd.read_parquet(tmp_path / "results" / "curves.parquet")
     assert curves.groupby("id").size().tolist() == [10] * 6
     with np.load(tmp_path / "results" / "correct.npz") as correct:
-        assert np.unpackbits(correct[runs[0].id]).tolist() == [1, 0, 1, 0, 0, 1, 0, 1] * 2
+        assert np.unpackbits(correct[runs[0].id]).tolist() == [1, 0, 1, 0, 0, 1, 0, 1] * 1250
 
 
 def test_collecting_twice_changes_no_byte(tmp_path: Path) -> None:
@@ -127,7 +127,14 @@ def test_a_copied_run_folder_is_passed_over_and_said(tmp_path: Path) -> None:
 
 
 def test_the_caption_counts_the_images_that_were_tested(tmp_path: Path) -> None:
-    assert "on 16 test images" in page("made_up", SWEEP, made_up_set(tmp_path))
+    recipe = replace(RECIPE, test_images=16)
+    sweep = replace(SWEEP, scales={"quick": Scale(((CELLS[0][0], recipe),), (0,))}, claims=())
+    fake(tmp_path / "runs", sweep.runs("quick")[0], 10.0)
+    collect(tmp_path / "results", [tmp_path / "runs"], ())
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+
+    assert "on 16 test images" in page("made_up", sweep, one)
 
 
 def test_two_different_results_for_one_run_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
