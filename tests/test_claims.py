@@ -224,3 +224,12 @@ def test_nets_are_compared_image_by_image_where_the_images_are_stored() -> None:
     assert paired_section(bare) == []
     assert [cell.strip() for cell in table[2].strip("|").split("|")][:3] == ["20", "2, 3", "−25.00"]
     assert [cell.strip() for cell in table[2].strip("|").split("|")][4:] == ["0", "4", "0.062"]
+
+
+def test_the_bootstrap_of_a_page_is_the_same_every_time() -> None:
+    bare = runs()
+    rng = np.random.default_rng(0)
+    bits = {str(name): rng.integers(256, size=250, dtype=np.uint8) for name in bare.runs["id"]}
+    stored = replace(bare, correct=bits, runs=bare.runs.assign(test_images=2_000))
+
+    assert paired_section(stored) == paired_section(stored)

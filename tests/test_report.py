@@ -38,8 +38,8 @@ def fake(sweep_folder: Path, run: Run, error: float, *, digest: str = "w") -> Ru
     result = {
         "id": run.id, "step": 100, "test_error": error, "test_loss": 1.0, "test_images": 16, "train_error": 50.0,
         "train_loss": 1.5 + run.net.depth / 100, "val_error": None, "best_test_error": error - 0.5, "best_step": 50,
-        "correct": "a5f0" if run.net.plain else "b7c3", "weights_sha256": f"{digest}{run.id}", "curve_sha256": folder.write_curve(rows),
-        "seconds": 10.0, "images_per_s": 1280.0,
+        "weights_sha256": f"{digest}{run.id}", "curve_sha256": folder.write_curve(rows),
+        "correct": "a5f0" if run.net.plain else "b7c3", "seconds": 10.0, "images_per_s": 1280.0,
     }  # fmt: skip
     env = dict.fromkeys(("bench", "torch", "torchvision", "python", "hardware"), "v") | {
         "commit": "c" * 40, "dirty": False, "threads": 2, "data_sha256": "d" * 64, "notice": "",
