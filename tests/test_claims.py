@@ -22,7 +22,7 @@ from bench.report.claims import (
     seeds_to_go,
 )
 from bench.report.frame import Set, paper_numbers
-from bench.report.stats import Sample, sample
+from bench.report.stats import Sample, sample, seeds_until_decided
 from bench.report.verdicts import claims_section, paired_section, verdict_words
 from bench.spec import Claim, Net, Recipe, Scale, SpecError, Sweep
 from bench.sweep import load_sweep
@@ -108,6 +108,26 @@ def test_an_order_with_a_net_missing_can_be_refuted_but_not_reproduced() -> None
     assert (judged.verdict, judged.missing) == (UNDECIDED, ("plain-32", "plain-44"))
     assert verdict_words(judged, {}) == "undecided (no number of plain-32, plain-44)"
     assert one(ORDER, plain_20=HIGH, plain_56=LOW).verdict == NOT_REPRODUCED
+
+
+def test_an_order_of_three_steps_has_three_ways_to_be_wrongly_refuted() -> None:
+    judged = one(ORDER, plain_20=LOW, plain_32=HIGH, plain_44=[12.9, 13.4, 12.8], plain_56=[15.0, 15.1, 15.2])
+    ps = [link.region.p_outside(link.effect) for link in judged.links]
+
+    assert judged.p_against == pytest.approx(3 * min(ps))
+
+
+def test_the_seeds_still_needed_are_for_the_level_that_the_open_claims_share() -> None:
+    nets = samples(plain_20=[9.5, 9.7, 9.9], plain_56=[9.8, 10.1, 9.9], resnet_56_A=[9.8, 9.7, 10.0])
+    judged = judge((DEGRADES, BEATS), nets)
+
+    more = seeds_to_go(judged)
+
+    assert [j.verdict for j in judged] == [UNDECIDED] * 2
+    for j in judged:
+        needed = seeds_until_decided(j.links[0].effect, j.links[0].region, 0.05 / 2)
+        assert needed is not None
+        assert more[j.claim.id] == needed - 3
 
 
 def test_the_same_number_means_the_papers_mean_of_five_and_not_its_best() -> None:
@@ -204,3 +224,12 @@ def test_nets_are_compared_image_by_image_where_the_images_are_stored() -> None:
     assert paired_section(bare) == []
     assert [cell.strip() for cell in table[2].strip("|").split("|")][:3] == ["20", "2, 3", "−25.00"]
     assert [cell.strip() for cell in table[2].strip("|").split("|")][4:] == ["0", "4", "0.062"]
+
+
+def test_the_bootstrap_of_a_page_is_the_same_every_time() -> None:
+    bare = runs()
+    rng = np.random.default_rng(0)
+    bits = {str(name): rng.integers(256, size=250, dtype=np.uint8) for name in bare.runs["id"]}
+    stored = replace(bare, correct=bits, runs=bare.runs.assign(test_images=2_000))
+
+    assert paired_section(stored) == paired_section(stored)

@@ -256,6 +256,12 @@ def test_how_many_seeds_it_takes_is_what_statsmodels_says(effect: float) -> None
     assert needed(-effect, [0.2, 0.2], Region(0)) == max(2, math.ceil(two))
 
 
+def test_outside_of_two_bounds_takes_the_seeds_of_half_the_level() -> None:
+    theirs = TTestPower().solve_power(0.2 / 0.2, alpha=0.025, power=0.8, alternative="larger")
+
+    assert needed(0.7, [0.2], Region(-0.5, 0.5)) == needed(-0.7, [0.2], Region(-0.5, 0.5)) == math.ceil(theirs)
+
+
 def test_more_seeds_are_needed_near_a_bound_and_none_suffice_on_it() -> None:
     well_inside, near, on = (needed(e, [0.2], Region(-0.5, 0.5)) for e in (0.0, 0.4, 0.5))
 
