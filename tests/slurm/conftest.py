@@ -12,11 +12,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from bench.launch.freeze import freeze
 from bench.sweep import main
 from tests.slurm.cluster import SEARCH, Cluster, missing
 
@@ -102,11 +104,12 @@ class Shell:
         return self.start(*SWEEP, "--profile", self.profile(profile), *options, **env)
 
     def here(self, *arguments: str, profile: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-        """The sweep's command in this process, from the developer's work tree: for what ends before a job starts."""
+        """The sweep's command in this process, which freezes the checkout: for what ends before a job starts."""
         out, err = io.StringIO(), io.StringIO()
-        words = [*SWEEP, "--profile", self.profile(profile), "--allow-dirty", *arguments]
+        words = [*SWEEP, "--profile", self.profile(profile), *arguments]
         environment = {**self.environment, **env}
-        with patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(err):
+        frozen = patch("bench.sweep.freeze", partial(freeze, source=self.checkout))
+        with frozen, patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(err):
             code = main(words)
         return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 

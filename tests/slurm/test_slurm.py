@@ -100,11 +100,11 @@ def test_uncommitted_code_is_refused_or_frozen_and_said(shell: Shell, tmp_path_f
     (checkout / "bench" / "__init__.py").write_text('"""Changed."""\n')
     mine = Shell(shell.cluster, shell.project, checkout)
 
-    refused = mine.sweep()
+    refused = mine.here()
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "--allow-dirty" in refused.stderr
     assert not mine.jobs()
-    allowed = mine.sweep("--allow-dirty", "--no-wait", profile=HELD)
+    allowed = mine.here("--allow-dirty", "--no-wait", profile=HELD)
 
     assert allowed.returncode == 0, allowed.stdout + allowed.stderr
     (frozen,) = (mine.project / "runs" / "tiny" / "code").glob("*/frozen.json")
