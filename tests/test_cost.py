@@ -62,7 +62,8 @@ def test_the_disk_is_that_of_a_real_checkpoint(tmp_path: Path) -> None:
 
 
 def test_runs_that_ask_for_different_things_are_in_different_jobs() -> None:
-    runs = [item(0, 1).run, item(1, 1, CORES).run, item(2, 1).run, item(3, 1).run]
+    items = [item(0, 1), item(1, 1, CORES), item(2, 1), item(3, 1)]
+    runs = [(one.run, one.folder) for one in items]
 
     assert [(shape.asked.gpus, [len(pack) for pack in shape.packs]) for shape in shapes(runs, Profile(pack=2))] == [
         (1, [2, 1]),

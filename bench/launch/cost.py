@@ -45,8 +45,8 @@ def refuse_above(budget: float, items: Sequence[Item], profile: Profile, basis: 
 
 def describe_jobs(items: Sequence[Item], profile: Profile, array_size: int) -> str:
     """Lines on the jobs that the runs become."""
-    seconds = {item.run.id: item.seconds for item in items}
-    wanted = shapes([item.run for item in items], profile)
+    seconds = {item.folder.path.name: item.seconds for item in items}
+    wanted = shapes([(item.run, item.folder) for item in items], profile)
     jobs = [pack for shape in wanted for pack in shape.packs]
     arrays = sum(len(list(batched(shape.packs, array_size))) for shape in wanted)
     cap = f", at most {profile.jobs} at once" if profile.jobs else ""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from bench.launch.profile import Profile
 from bench.spec import Resources, Run
+from bench.store import RunFolder
 
 T = TypeVar("T")
 PACK_GIB = 0.75  # the pack's own process, in which torch is imported once: 0.5 measured, of which runs share most
@@ -27,11 +28,11 @@ def batched(values: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
     return (tuple(values[k : k + size]) for k in range(0, len(values), size))
 
 
-def shapes(runs: Sequence[Run], profile: Profile) -> list[Shape]:
+def shapes(runs: Sequence[tuple[Run, RunFolder]], profile: Profile) -> list[Shape]:
     """The runs packed into jobs, in their order, apart where they ask for different things."""
     by_asked: dict[Resources, list[str]] = {}
-    for run in runs:
-        by_asked.setdefault(profile.asks(run.resources), []).append(run.id)
+    for run, folder in runs:
+        by_asked.setdefault(profile.asks(run.resources), []).append(folder.path.name)
     return [Shape(asked, tuple(batched(names, profile.pack))) for asked, names in by_asked.items()]
 
 

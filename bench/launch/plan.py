@@ -139,9 +139,9 @@ def duration(seconds: float | None) -> str:
 
 def describe(plan: Plan, *, retry: bool) -> str:
     """The plan as text: a line a run, then the totals."""
-    width = max((len(i.run.id) for i in plan.items), default=0)
+    width = max((len(i.folder.path.name) for i in plan.items), default=0)
     lines = [
-        f"  {i.run.id:{width}}  {i.run.recipe.steps:>6,} steps  {i.state:8} {duration(i.seconds):>8}"
+        f"  {i.folder.path.name:{width}}  {i.run.recipe.steps:>6,} steps  {i.state:8} {duration(i.seconds):>8}"
         for i in plan.items
     ]
     todo = plan.todo(retry=retry)

@@ -58,16 +58,16 @@ class Slurm:
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
         """Submits what no job in the queue has already, all of it or nothing. Raises SlurmError."""
         queued = scheduler.patiently(self._queued)
-        new = [(run, folder) for run, folder in runs if run.id not in queued and folder.state() != "running"]
+        named = {folder.path.name: folder for _, folder in runs}  # a run's id is a digest: costly for thousands
+        new = [(r, f) for r, f in runs if f.path.name not in queued and f.state() != "running"]
         if waits := len(runs) - len(new):
             self.say(f"slurm: {waits:,} runs are in the queue or under way already")
-        found = [queued[run.id] for run, _ in runs if run.id in queued]
-        self.arrays |= {job.name: job.id.split("_")[0] for job in found}
+        self.arrays |= {job.name: job.id.split("_")[0] for name, job in queued.items() if name in named}
         for _, folder in new:
             folder.clear_error()  # of an earlier start: from here on an error is this one's
         if new:
-            self._submit_shapes(shapes([run for run, _ in new], self.profile))
-        self._under_way |= {run.id: folder for run, folder in runs}
+            self._submit_shapes(shapes(new, self.profile))
+        self._under_way |= named
         self.queue.forget()
 
     def _queued(self) -> dict[str, Job]:

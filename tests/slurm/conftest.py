@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -9,12 +10,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from bench.launch.freeze import freeze
+from bench.sweep import main
 from tests.slurm.cluster import SEARCH, Cluster, missing
 
 SWEEP = ("tiny", "--scale", "quick", "--cluster", "slurm")
@@ -98,9 +103,19 @@ class Shell:
     def start_sweep(self, *options: str, profile: str = "", **env: str) -> subprocess.Popen[str]:
         return self.start(*SWEEP, "--profile", self.profile(profile), *options, **env)
 
+    def here(self, *arguments: str, profile: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        """The sweep's command in this process, which freezes the checkout: for what ends before a job starts."""
+        out, err = io.StringIO(), io.StringIO()
+        words = [*SWEEP, "--profile", self.profile(profile), *arguments]
+        environment = {**self.environment, **env}
+        frozen = patch("bench.sweep.freeze", partial(freeze, source=self.checkout))
+        with frozen, patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(err):
+            code = main(words)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
     def profile(self, text: str) -> str:
         path = self.project / "profile.toml"
-        path.write_text(f"memory_gib = 1.5\n{text}")
+        path.write_text(text if "memory_gib" in text else f"memory_gib = 1.5\n{text}")
         return str(path)
 
     def jobs(self) -> list[str]:
