@@ -14,7 +14,7 @@ from bench.launch.status import table, watch
 from bench.spec import Run
 from bench.speed import add_arguments as add_speed_arguments
 from bench.store import StoreError, folders, submissions
-from bench.sweep import MistakeError, declared_runs, guarded, load_sweep, project_folder
+from bench.sweep import MistakeError, declared_runs, guarded, known_sweeps, load_sweep, project_folder
 
 
 def status(args: argparse.Namespace) -> int:
@@ -72,11 +72,13 @@ def runs_in(place: Path) -> Iterator[Run]:
 
 def report(args: argparse.Namespace) -> int:
     """Writes a sweep's pages from results/."""
+    from bench.report.coverage import write_index
     from bench.report.page import write_report
 
     name, declared = load_sweep(args.name)
     reports = args.reports or project_folder() / "reports"
     page = write_report(name, declared, _results(args) / name, reports / name)
+    write_index(known_sweeps(**{name: declared}), _results(args), reports)
     print(page or f"{_results(args) / name} has no run that ended: nothing to report")
     return 0 if page else main_job.FAILED
 
@@ -92,9 +94,8 @@ def coverage(args: argparse.Namespace) -> int:
     """Says of each number of the paper what answers it, and writes the index of all reports."""
     from bench.report.coverage import totals, write_index
 
-    names = sorted(path.stem for path in (project_folder() / "sweeps").glob("*.py") if not path.stem.startswith("_"))
     reports = args.reports or project_folder() / "reports"
-    page, answers = write_index(dict(map(load_sweep, names)), _results(args), reports)
+    page, answers = write_index(known_sweeps(), _results(args), reports)
     print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
     print(f"{len(answers):4d} numbers of the paper\n{page}")
     return 0

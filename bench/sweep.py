@@ -326,14 +326,28 @@ def _same_choice(args: argparse.Namespace, plan: Plan, data_dir: Path) -> list[s
     return [*words, "--only", args.only] if args.only else words
 
 
+def known_sweeps(**also: Sweep) -> dict[str, Sweep]:
+    """Every sweep of the project, and `also`; a file that fails is said and left out, as it is not what was asked."""
+    sweeps: dict[str, Sweep] = {}
+    for path in sorted((project_folder() / "sweeps").glob("[!_]*.py")):
+        if path.stem not in also:
+            try:
+                sweeps |= [load_sweep(str(path))]
+            except MistakeError as error:
+                print(f"left out of the index: {error}")
+    return {**sweeps, **also}
+
+
 def _report(args: argparse.Namespace, name: str, declared: Sweep, example: Run) -> None:
-    """Collects and writes the report; a sweep of which no run has ended yet has none."""
+    """Collects and writes the report and the index; a sweep of which no run has ended yet has no report."""
     from bench.report.collect import collect
+    from bench.report.coverage import write_index
     from bench.report.page import write_report
 
     collect(args.results / name, [args.runs / name], declared_runs(declared, example, args.seeds), say=print)
     focus = (example.scale, example.data)
     page = write_report(name, declared, args.results / name, args.reports / name, focus)
+    write_index(known_sweeps(**{name: declared}), args.results, args.reports)
     print(f"report: {page}" if page else "no report yet: no run has ended")
 
 
