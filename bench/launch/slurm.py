@@ -84,10 +84,12 @@ class Slurm:
         for shape in wanted:
             self._refuse_impossible(shape)
         before = len(self.arrays)
+        after = None
         try:
             for shape in wanted:
                 for packs in batched(shape.packs, size):
-                    self._send(shape.asked, packs)
+                    number = self._send(shape.asked, packs, after)
+                    after = number if self.profile.jobs else None  # Slurm's cap is each array's own: one at a time
         except BaseException:
             self._withdraw(before)
             raise
@@ -110,11 +112,11 @@ class Slurm:
             if numbers := list(self.arrays.values())[first:]:
                 ask("scancel", *numbers)
 
-    def _send(self, asked: Resources, packs: Sequence[tuple[str, ...]]) -> None:
-        """One array (or one job) with one sbatch."""
+    def _send(self, asked: Resources, packs: Sequence[tuple[str, ...]], after: str | None) -> str:
+        """One array (or one job) with one sbatch, to start once `after` has ended; returns its number."""
         submission = Submission(self.sweep / "slurm" / self._new_name())
         submission.create(packs)
-        executor = self._submitit(submission, asked)
+        executor = self._submitit(submission, asked, after)
         work = [Pack(self.sweep, names, self.data, self.profile.at_once, self.halt.deadline) for names in packs]
 
         def send() -> Any:
@@ -131,8 +133,9 @@ class Slurm:
         jobs = scheduler.patiently(send, lambda: ask("scancel", "--me", f"--name={submission.path.name}"))
         number = self.arrays[submission.path.name] = str(jobs[0].job_id).split("_")[0]
         self.say(f"slurm: job {number}: {sum(map(len, packs)):,} runs in {len(packs):,} jobs")
+        return number
 
-    def _submitit(self, submission: Submission, asked: Resources) -> Any:
+    def _submitit(self, submission: Submission, asked: Resources, after: str | None) -> Any:
         import submitit
 
         executor = submitit.SlurmExecutor(folder=submission.path, max_num_timeout=NEVER)
@@ -145,6 +148,7 @@ class Slurm:
             # since 22.05 srun does not take over what sbatch was told
             srun_args=[f"--cpus-per-task={asked.cpus * self.profile.at_once}"],
             additional_parameters=flags(self.profile, asked),
+            dependency=f"afterany:{after}" if after else None,
         )
         return executor
 
