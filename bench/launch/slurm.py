@@ -29,6 +29,7 @@ from bench.store import RunFolder, Submission, make_folder
 
 NEVER = 1_000_000_000  # time-outs after which submitit gives a job up
 FILES_SECONDS = 1.0
+SPOILT = "launch failed requeued held"
 
 
 def settled(profile: Profile) -> Profile:
@@ -53,6 +54,7 @@ class Slurm:
         self.arrays: dict[str, str] = {}  # number by job name: what this command submitted or found in the queue
         self._under_way: dict[str, RunFolder] = {}
         self._seen: dict[str, Job] = {}  # the last job of each run
+        self._released: dict[str, float] = {}
         self._next = 0.0
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
@@ -191,6 +193,7 @@ class Slurm:
         self._next = now + max(FILES_SECONDS, len(self._under_way) / 500)
         queued = self.queue.runs()  # before the files: who has left the queue has written its last word
         self._seen |= queued or {}
+        self._release_held(queued or {})
         over = [name for name, folder in self._under_way.items() if self._is_over(name, folder, queued)]
         if self._cancelled(over):
             self.say("slurm: the jobs were cancelled")
@@ -198,6 +201,16 @@ class Slurm:
         else:
             self._say_last_words(over)
         return [self._under_way.pop(name) for name in over]
+
+    def _release_held(self, queued: Mapping[str, Job]) -> None:
+        """Slurm holds a job for ever whose start a failing node spoilt; each is let go, at most once a minute."""
+        now = time.monotonic()
+        for job in {job for job in queued.values() if job.reason == SPOILT}:
+            if now - self._released.get(job.id, -60.0) >= 60:
+                self._released[job.id] = now
+                self.say(f"slurm: job {job.id} is held ({job.reason}); it is released")
+                with contextlib.suppress(SlurmError):
+                    ask("scontrol", "release", job.id)
 
     def _say_last_words(self, over: Sequence[str]) -> None:
         """Where a job ended before its runs did: what Slurm wrote last in its log."""
