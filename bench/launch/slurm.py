@@ -29,6 +29,7 @@ from bench.store import RunFolder, Submission, make_folder
 
 NEVER = 1_000_000_000  # time-outs after which submitit gives a job up
 FILES_SECONDS = 1.0
+SPOILT = "launch failed requeued held"
 
 
 def settled(profile: Profile) -> Profile:
@@ -53,6 +54,7 @@ class Slurm:
         self.arrays: dict[str, str] = {}  # number by job name: what this command submitted or found in the queue
         self._under_way: dict[str, RunFolder] = {}
         self._seen: dict[str, Job] = {}  # the last job of each run
+        self._released: dict[str, float] = {}
         self._next = 0.0
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
@@ -84,10 +86,12 @@ class Slurm:
         for shape in wanted:
             self._refuse_impossible(shape)
         before = len(self.arrays)
+        after = None
         try:
             for shape in wanted:
                 for packs in batched(shape.packs, size):
-                    self._send(shape.asked, packs)
+                    number = self._send(shape.asked, packs, after)
+                    after = number if self.profile.jobs else None  # Slurm's cap is each array's own: one at a time
         except BaseException:
             self._withdraw(before)
             raise
@@ -110,11 +114,11 @@ class Slurm:
             if numbers := list(self.arrays.values())[first:]:
                 ask("scancel", *numbers)
 
-    def _send(self, asked: Resources, packs: Sequence[tuple[str, ...]]) -> None:
-        """One array (or one job) with one sbatch."""
+    def _send(self, asked: Resources, packs: Sequence[tuple[str, ...]], after: str | None) -> str:
+        """One array (or one job) with one sbatch, to start once `after` has ended; returns its number."""
         submission = Submission(self.sweep / "slurm" / self._new_name())
         submission.create(packs)
-        executor = self._submitit(submission, asked)
+        executor = self._submitit(submission, asked, after)
         work = [Pack(self.sweep, names, self.data, self.profile.at_once, self.halt.deadline) for names in packs]
 
         def send() -> Any:
@@ -131,8 +135,9 @@ class Slurm:
         jobs = scheduler.patiently(send, lambda: ask("scancel", "--me", f"--name={submission.path.name}"))
         number = self.arrays[submission.path.name] = str(jobs[0].job_id).split("_")[0]
         self.say(f"slurm: job {number}: {sum(map(len, packs)):,} runs in {len(packs):,} jobs")
+        return number
 
-    def _submitit(self, submission: Submission, asked: Resources) -> Any:
+    def _submitit(self, submission: Submission, asked: Resources, after: str | None) -> Any:
         import submitit
 
         executor = submitit.SlurmExecutor(folder=submission.path, max_num_timeout=NEVER)
@@ -145,6 +150,7 @@ class Slurm:
             # since 22.05 srun does not take over what sbatch was told
             srun_args=[f"--cpus-per-task={asked.cpus * self.profile.at_once}"],
             additional_parameters=flags(self.profile, asked),
+            dependency=f"afterany:{after}" if after else None,
         )
         return executor
 
@@ -187,6 +193,7 @@ class Slurm:
         self._next = now + max(FILES_SECONDS, len(self._under_way) / 500)
         queued = self.queue.runs()  # before the files: who has left the queue has written its last word
         self._seen |= queued or {}
+        self._release_held(queued or {})
         over = [name for name, folder in self._under_way.items() if self._is_over(name, folder, queued)]
         if self._cancelled(over):
             self.say("slurm: the jobs were cancelled")
@@ -194,6 +201,16 @@ class Slurm:
         else:
             self._say_last_words(over)
         return [self._under_way.pop(name) for name in over]
+
+    def _release_held(self, queued: Mapping[str, Job]) -> None:
+        """Slurm holds a job for ever whose start a failing node spoilt; each is let go, at most once a minute."""
+        now = time.monotonic()
+        for job in {job for job in queued.values() if job.reason == SPOILT}:
+            if now - self._released.get(job.id, -60.0) >= 60:
+                self._released[job.id] = now
+                self.say(f"slurm: job {job.id} is held ({job.reason}); it is released")
+                with contextlib.suppress(SlurmError):
+                    ask("scontrol", "release", job.id)
 
     def _say_last_words(self, over: Sequence[str]) -> None:
         """Where a job ended before its runs did: what Slurm wrote last in its log."""

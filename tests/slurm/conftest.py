@@ -133,7 +133,10 @@ def shell(cluster: Cluster, checkout: Path, tiny_sweep: Path) -> Iterator[Shell]
 
 @contextmanager
 def hurrying(cluster: Cluster) -> Iterator[None]:
-    """Starts requeued jobs at once: Slurm itself makes each wait for two minutes."""
+    """Starts requeued jobs at once (Slurm makes each wait for two minutes) and resumes drained nodes, as an admin does.
+
+    A job that starts again before its lost node has come back drains the node ("Duplicate jobid").
+    """
     over = threading.Event()
 
     def hurry() -> None:
@@ -142,6 +145,10 @@ def hurrying(cluster: Cluster) -> Iterator[None]:
                 for line in cluster.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r").splitlines():
                     if line.endswith(" BeginTime"):
                         cluster.ask("scontrol", "update", f"jobid={line.split()[0]}", "StartTime=now")
+                for node in cluster.ask(
+                    "sinfo", "-h", "-N", "-p", "main", "-t", "drained,draining", "-o", "%N"
+                ).split():
+                    cluster.ask("scontrol", "update", f"nodename={node}", "state=resume")
 
     thread = threading.Thread(target=hurry)
     thread.start()

@@ -128,7 +128,7 @@ class Storm:
 
     def lose_a_node(self) -> bool:
         """Longer than SlurmdTimeout: its jobs are requeued while their old processes go on."""
-        return self.restart(self.draw.choice(("n1", "n2")), 20.0)
+        return self.restart(self.draw.choice(("n1", "n2")), 12.0)
 
     def restart(self, name: str, seconds: float) -> bool:
         self.cluster.kill(name)
@@ -138,7 +138,7 @@ class Storm:
 
     def blow(self, kinds: list[Callable[[], bool]], count: int, pause: tuple[float, float]) -> None:
         """Up to `count` faults while there is anything to do, each kind once before any comes again by chance."""
-        order = self.draw.sample(kinds, len(kinds))
+        order = self.draw.sample(list(dict.fromkeys(kinds)), len(set(kinds)))
         while self.happened.total() < count:
             time.sleep(self.draw.uniform(*pause))
             if self.follower.poll() is not None:
@@ -148,7 +148,7 @@ class Storm:
                 assert self.follower.returncode in (1, 3), out + err
                 self.restart_follower()
             kind = order[0] if order else self.draw.choice(kinds)
-            if kind():
+            if self.processes(children=True) and kind():  # in calm weather a fault is none
                 self.happened[kind.__name__] += 1
                 order = [one for one in order if one is not kind]
 
@@ -201,14 +201,14 @@ def test_ten_faults_change_no_bit(shell: Shell) -> None:
 @pytest.mark.timeout(3_000)
 def test_a_hundred_faults_change_no_bit(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     """Jobs of one minute on top: Slurm's own time limit requeues each of them."""
-    storm = weather(shell, steps=1_500, seeds="0-1", profile=LOW + 'pack = 2\ntime = "1m"\nwarn = "20s"')
+    storm = weather(shell, steps=500, seeds="0-1", profile=LOW + 'pack = 2\ntime = "1m"\nwarn = "20s"')
     with hurrying(storm.cluster):
         kinds = [storm.kill_a_training, storm.requeue, storm.warn_of_the_time_limit, storm.restart_slurmd,
                  storm.kill_a_pack, storm.cancel_a_job_and_start_again, storm.preempt, storm.kill_the_follower,
                  storm.restart_slurmctld, storm.lose_a_node]  # fmt: skip
         begun = time.monotonic()
 
-        storm.blow(kinds, 100, (0.5, 2.5))
+        storm.blow([*kinds, *kinds[:5]], 100, (0.2, 1.5))
 
         said = storm.settle()
     with capsys.disabled():

@@ -231,13 +231,18 @@ def test_a_time_limit_stops_jobs_for_good_and_the_next_start_goes_on(shell: Shel
     assert (folder / "checkpoint.pt").exists()
 
 
-def test_arrays_are_split_at_the_clusters_own_size(shell: Shell) -> None:
-    """MaxArraySize is 101 here: indices 0 to 100."""
-    done = shell.here("--seeds", "0-204", "--only", "resnet*", "--no-wait", profile=HELD)
+def test_arrays_are_split_at_the_clusters_own_size_and_a_cap_holds_over_all(shell: Shell) -> None:
+    """MaxArraySize is 101 here: indices 0 to 100. With a cap each array waits for the one before."""
+    done = shell.here("--seeds", "0-204", "--only", "resnet*", "--no-wait", profile="jobs = 5\n" + HELD)
     assert done.returncode == 0, done.stderr
     jobs = shell.jobs()
 
     assert sorted(Counter(job.split("_")[0].split()[0] for job in jobs).values()) == [1, 3, 101, 101]
+    capped = shell.cluster.ask("squeue", "-h", "-o", "%i %E").splitlines()
+    assert sorted(line.split("_")[1].split(" ")[0] for line in capped if "_" in line.split(" ")[0]) == [
+        "[0-100%5]", "[0-100%5]", "[0-2%3]",
+    ]  # fmt: skip
+    assert sum("afterany" in line for line in capped) == 3, "all but the first"
 
 
 @pytest.mark.long
