@@ -11,6 +11,7 @@ import io
 import math
 import re
 import shlex
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -83,8 +84,6 @@ class Slurm:
 
     def _submit_shapes(self, wanted: Sequence[Shape]) -> None:
         size = scheduler.patiently(scheduler.max_array_size)
-        for shape in wanted:
-            self._refuse_impossible(shape)
         before = len(self.arrays)
         after = None
         try:
@@ -95,18 +94,6 @@ class Slurm:
         except BaseException:
             self._withdraw(before)
             raise
-
-    def _refuse_impossible(self, shape: Shape) -> None:
-        words = [as_word(name, value) for name, value in flags(self.profile, shape.asked).items()]
-        test = ["sbatch", "--test-only", *words, "--wrap=true"]
-        try:
-            with scheduler.outside_job():
-                scheduler.patiently(lambda: ask(*test))
-        except SlurmError as error:
-            raise SlurmError(
-                f"Slurm refuses the jobs ({error}) with {' '.join(words)}; nothing was submitted. "
-                f"There is: {scheduler.cluster_in_words()}. Change the profile"
-            ) from None
 
     def _withdraw(self, first: int = 0) -> None:
         """Cancels what was submitted, from the `first` on: all or nothing."""
@@ -129,13 +116,25 @@ class Slurm:
                 with scheduler.outside_job(), contextlib.redirect_stderr(io.StringIO()), executor.batch():
                     return [executor.submit(pack) for pack in work]
             except submitit.core.utils.FailedJobError as error:
-                raise SlurmError(f"sbatch: {error}") from None
+                lines = [line.split("error: ")[-1].strip() for line in str(error).splitlines() if line.strip()]
+                raise SlurmError(f"sbatch: {'; '.join(lines)}") from None
 
         # a request that timed out may have left an array behind: it goes before the next try
-        jobs = scheduler.patiently(send, lambda: ask("scancel", "--me", f"--name={submission.path.name}"))
+        try:
+            jobs = scheduler.patiently(send, lambda: ask("scancel", "--me", f"--name={submission.path.name}"))
+        except SlurmError as error:
+            shutil.rmtree(submission.path)
+            raise self._refused(error, asked) from None
         number = self.arrays[submission.path.name] = str(jobs[0].job_id).split("_")[0]
         self.say(f"slurm: job {number}: {sum(map(len, packs)):,} runs in {len(packs):,} jobs")
         return number
+
+    def _refused(self, error: SlurmError, asked: Resources) -> SlurmError:
+        words = " ".join(as_word(name, value) for name, value in flags(self.profile, asked).items())
+        there = "its nodes are not known"
+        with contextlib.suppress(SlurmError):
+            there = f"there is {scheduler.cluster_in_words()}"
+        return SlurmError(f"Slurm refuses the jobs ({error}) with {words}; nothing was submitted; {there}")
 
     def _submitit(self, submission: Submission, asked: Resources, after: str | None) -> Any:
         import submitit
