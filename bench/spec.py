@@ -92,7 +92,7 @@ class Recipe:
     steps, drops, warmup_steps count iterations of one mini-batch. The rate is `lr`, a tenth of it from each
     drop on; during the first `warmup_steps` it is `warmup_lr`.
     bn_group: images per batch-norm group, 64 as on the paper's two GPUs of 64 images each.
-    split: "50k" trains on all 50,000 images; "45k/5k" holds out the last 5,000 of a seeded shuffle.
+    split: "50k" trains on all 50,000 images; "45k/5k" holds out the last tenth of a seeded shuffle.
     test_images: the number of test images that are used, the first ones of the official order.
     curve_every, test_every: how often, in steps, the training window and the test error enter the curve.
     """

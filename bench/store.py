@@ -162,7 +162,7 @@ class RunFolder:
                 for leftover in self.path.glob(f".{name}.tmp*"):
                     leftover.unlink(missing_ok=True)
             yield
-            (self.path / "heartbeat.json").unlink(missing_ok=True)
+            self._last_beat()
         finally:
             os.close(handle)
 
@@ -181,17 +181,25 @@ class RunFolder:
 
     def _lives_elsewhere(self, now: float) -> bool:
         beat = self.heartbeat()
-        return beat is not None and beat["host"] != platform.node() and now - beat["time"] < STALE_SECONDS
+        if beat is None or beat.get("ended") or beat["host"] == platform.node():
+            return False
+        return bool(now - beat["time"] < STALE_SECONDS)
 
-    def beat(self, step: int, **values: float) -> None:
+    def beat(self, step: int, **values: Any) -> None:
         """Says that the run lives. Not synced and never an error: it is a sign of life, not a record."""
-        text = json.dumps({"step": step, "time": time.time(), "host": platform.node(), **values})
+        text = json.dumps({"step": step, **values, "time": time.time(), "host": platform.node()})
         temporary = self.path / ".heartbeat.tmp"
         try:
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(self.path / "heartbeat.json")
         except OSError:
             return
+
+    def _last_beat(self) -> None:
+        """Says that the sign of life is no longer one; its numbers stay for `status`."""
+        beat = self.heartbeat()
+        if beat is not None:
+            self.beat(**{**beat, "ended": True})
 
     def heartbeat(self) -> dict[str, Any] | None:
         """The last sign of life (step, time, host, …), None where there is none that can be read."""

@@ -18,7 +18,7 @@ NOTICE = (
 )
 
 
-def stand_in(train: int = 10_000, test: int = 2_000, seed: int = 0) -> Images:
+def stand_in(train: int = 5_000, test: int = 2_000, seed: int = 0) -> Images:
     """`train` and `test` images in the form of CIFAR-10; the same bits for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     x, y = _pictures(train + test, generator)

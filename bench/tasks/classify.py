@@ -147,7 +147,7 @@ def _save(folder: RunFolder, run: Run, device: torch.device, sessions: list[dict
 def _split(images: Images, recipe: Recipe, seed: int) -> tuple[Images, tuple[torch.Tensor, torch.Tensor] | None]:
     if recipe.split == "50k":
         return images, None
-    kept, x, y = images.holding_out(5_000, torch.Generator().manual_seed(seed))
+    kept, x, y = images.holding_out(len(images.train_y) // 10, torch.Generator().manual_seed(seed))
     return kept, (x, y)
 
 
