@@ -208,7 +208,7 @@ def test_the_page_says_at_its_top_what_it_is(tmp_path: Path) -> None:
 def test_seed_variance_and_test_set_sampling_have_intervals_of_their_own(tmp_path: Path) -> None:
     rows = tables.table6(made_up_set(tmp_path).runs).splitlines()[2:]
 
-    assert rows[0].split(" | ")[5:7] == ["-12.41 to 38.41", "12.36 to 13.67"]  # n = 2: hardly anything is known
+    assert rows[0].split(" | ")[5:7] == ["0.00 to 38.41", "12.36 to 13.67"]  # n = 2: hardly anything is known
 
 
 def test_claims_stand_right_after_the_findings_and_before_the_table(tmp_path: Path) -> None:

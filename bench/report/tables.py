@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -28,7 +29,13 @@ def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
 
 def low_to_high(interval: Interval | None, digits: int = 2) -> str:
     """`6.41 to 6.81`; there is no interval below two seeds."""
-    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if interval else "–"
+    text = f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if interval else "–"
+    return text.replace("-", "−")
+
+
+def of_percent(interval: Interval | None) -> Interval | None:
+    """The interval of an error: the part of it that an error can be, 0 to 100 %."""
+    return interval and replace(interval, low=max(0.0, interval.low), high=min(100.0, interval.high))
 
 
 def signed(number: float) -> str:
@@ -85,7 +92,7 @@ def _table6_row(net: str, row: pd.Series[Any], runs: pd.DataFrame) -> tuple[str,
         f"{row['params'] / 1e6:.2f}M",
         printed(net),
         mean_std(row["test_error_mean"], row["test_error_std"], row["n"]),
-        low_to_high(errors.interval),
+        low_to_high(of_percent(errors.interval)),
         low_to_high(wilson(errors.mean, int(row["test_images"])) if errors.n else None),
         mean_std(row["train_error_mean"], row["train_error_std"], row["n"]),
         mean_std(row["train_loss_mean"], row["train_loss_std"], row["n"], 3),
