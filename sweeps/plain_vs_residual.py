@@ -32,24 +32,16 @@ def short_recipe(net: Net) -> Recipe:
     return shortened(paper_recipe(net), 8_000, curve_every=100, test_every=500)
 
 
-# 6,400 images a run: enough for ResNet-56 to learn where plain-56 stays at chance; it is at 0.1 that the gap opens
+# 6,400 images a run: ResNet-56 begins to learn in some seeds (0, not 1) where plain-56 stays at chance in all. Forty
+# steps of warm-up at 0.01 helped seed 1 and hurt seed 0
 QUICK = shortened(
-    PAPER,
-    200,
-    drops=(150, 180),
-    warmup_steps=40,
-    batch=32,
-    bn_group=32,
-    test_images=2_000,
-    curve_every=20,
-    test_every=100,
+    PAPER, 200, drops=(150, 180), batch=32, bn_group=32, test_images=2_000, curve_every=20, test_every=100
 )
 
 SEEDS = (0, 1, 2, 3, 4)
 FEW_STEPS = (
-    "200 steps of 32 images at the rate of 0.1, with a warm-up of 40 steps at 0.01 (without it one ResNet-56 in two "
-    "stays at chance for so few steps) and drops after 150 and 180, batch norm over those 32, and the first 2,000 test "
-    "images: everything that the paper's 64,000 steps of 128 are not."
+    "200 steps of 32 images at the rate of 0.1, with drops after 150 and 180, batch norm over those 32, and the first "
+    "2,000 test images: everything that the paper's 64,000 steps of 128 are not."
 )
 EIGHTH = "8,000 steps with drops after 4,000 and 6,000: an eighth of the paper's."
 TWO_GPUS = (
