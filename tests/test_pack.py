@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from bench.launch.pack import Pack, job_id
 from bench.spec import Run
 from bench.store import RunFolder
 from tests.conftest import tiny_run
-from tests.test_worker import numbers
+from tests.test_worker import numbers, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -125,10 +124,7 @@ def test_after_a_signal_the_pack_asks_for_another_turn_unless_slurm_takes_the_jo
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "7")
     (folder,) = made(tmp_path, tiny_run(**LONG))
     process = start(tmp_path, tiny_run(**LONG))
-    limit = time.monotonic() + 60
-    while not folder.heartbeat():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
+    wait_for(folder.heartbeat)
 
     process.send_signal(signal.SIGUSR2)
     ended(process)
@@ -141,16 +137,11 @@ def test_after_a_signal_the_pack_asks_for_another_turn_unless_slurm_takes_the_jo
 def test_an_orphan_stops_with_its_checkpoint_written(tmp_path: Path) -> None:
     (folder,) = made(tmp_path, tiny_run(**LONG))
     process = start(tmp_path, tiny_run(**LONG))
-    limit = time.monotonic() + 60
-    while not folder.heartbeat():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
+    wait_for(folder.heartbeat)
 
     process.kill()
     process.communicate()
-    while folder.lives():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
+    wait_for(lambda: not folder.lives())
 
     assert folder.state() == "stopped"
 
