@@ -9,7 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench import sweep as main_job
+from bench.data.find import data_folder
 from bench.launch import scheduler
+from bench.launch.again import run_again
 from bench.launch.status import table, watch
 from bench.spec import Run
 from bench.speed import add_arguments as add_speed_arguments
@@ -101,6 +103,52 @@ def coverage(args: argparse.Namespace) -> int:
     return 0
 
 
+def cite(args: argparse.Namespace) -> int:
+    """Prints a number with all that is to be said of it."""
+    from bench.report.cite import UnknownNumberError, card
+
+    try:
+        print(card(args.id, known_sweeps(), _results(args)))
+    except UnknownNumberError as error:
+        raise MistakeError(str(error)) from None
+    return 0
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Checks that every digit of results and reports follows from the runs; or does one run again and compares."""
+    from bench.report.verify import index_problems, problems
+
+    if args.rerun:
+        return _rerun(args)
+    reports = args.reports or project_folder() / "reports"
+    sweeps = known_sweeps() if args.name is None else dict([load_sweep(args.name)])
+    published = {name: sweep for name, sweep in sweeps.items() if (_results(args) / name).is_dir()}
+    if not published:
+        raise MistakeError(f"no results of {args.name or 'any sweep'} in {_results(args)}")
+    found: list[str] = []
+    for name, sweep in published.items():
+        wrong = list(problems(name, sweep, _results(args) / name, reports / name))
+        print(f"{name}: {f'{len(wrong)} problems' if wrong else 'every number follows from its runs'}")
+        found += wrong
+    if args.name is None:
+        found += index_problems(sweeps, _results(args), reports)
+    print("\n".join(found), file=sys.stderr, end="\n" if found else "")
+    return main_job.FAILED if found else 0
+
+
+def _rerun(args: argparse.Namespace) -> int:
+    """Trains the run of a row once more, in a folder of its own, and holds the result against the row."""
+    from bench.report.verify import compare_again, stored_run
+
+    run, row, errors = stored_run(args.rerun, _results(args), args.name or "*")
+    result = run_again(run, args.runs / "again", data_folder(args.data))
+    if result is None:
+        return main_job.STOPPED
+    agrees, words = compare_again(result, row, errors)
+    print(f"{args.rerun}: {words}")
+    return 0 if agrees else main_job.FAILED
+
+
 def _results(args: argparse.Namespace) -> Path:
     given: Path | None = args.results
     return given or project_folder() / "results"
@@ -142,6 +190,22 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--results", type=Path, metavar="DIR")
     one.add_argument("--reports", type=Path, metavar="DIR")
     one.set_defaults(work=report)
+    one = commands.add_parser("cite", allow_abbrev=False, help="print a number: interval, n, BibTeX, LaTeX, provenance")
+    one.add_argument(
+        "id", metavar="ID", help="such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"
+    )
+    one.add_argument("--results", type=Path, metavar="DIR")
+    one.set_defaults(work=cite)
+    one = commands.add_parser(
+        "verify", allow_abbrev=False, help="check that every published digit follows from the runs"
+    )
+    one.add_argument("name", metavar="NAME", nargs="?", help="one sweep (default: all, and the index)")
+    one.add_argument("--rerun", metavar="RUN", help="train this run of the results once more, and compare")
+    one.add_argument("--data", type=Path, metavar="DIR", help="data for --rerun (else $BENCH_DATA, else a cache)")
+    one.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where --rerun trains")
+    one.add_argument("--results", type=Path, metavar="DIR")
+    one.add_argument("--reports", type=Path, metavar="DIR")
+    one.set_defaults(work=verify)
     one = commands.add_parser("coverage", help="account for every number of the paper; writes reports/README.md")
     one.add_argument("--results", type=Path, metavar="DIR")
     one.add_argument("--reports", type=Path, metavar="DIR")

@@ -2,6 +2,7 @@
 
     runs/<sweep>/<run id>/
         run.json         the Run, written first
+        predicted.json   what the plan said it takes, where it knew a speed
         lock             held (flock) by the one process that trains
         heartbeat.json   step, loss, speed, about once a second while training
         curve.jsonl      a row a training window
@@ -225,6 +226,16 @@ class RunFolder:
     def clear_error(self) -> None:
         """Forgets the last error: the run goes on."""
         (self.path / "error.json").unlink(missing_ok=True)
+
+    def predict(self, seconds: float) -> None:
+        """Keeps what a plan said before the run first started, for the report to hold against what it took."""
+        if not (self.path / "predicted.json").exists() and not self.checkpoint.exists():
+            write_json(self.path / "predicted.json", {"seconds": seconds})
+
+    def predicted_seconds(self) -> float | None:
+        """What the plan said, None where it knew no speed."""
+        value = _record(self.path / "predicted.json", seconds=float)
+        return float(value["seconds"]) if value else None
 
     def error(self) -> dict[str, Any] | None:
         """The last error: message, retry, time, trace."""

@@ -255,6 +255,8 @@ def sweep(args: argparse.Namespace) -> int:
 def _make_folders(plan: Plan) -> None:
     for item in plan.items:
         item.folder.create(item.run)
+        if item.seconds is not None:
+            item.folder.predict(item.seconds)
         if damage := item.folder.damage():
             print(f"{item.run.id}: {damage}; it is mended from its checkpoint")
 

@@ -89,6 +89,11 @@ def multiply_adds(net: Net) -> int:
     return sum(c.weights * c.side**2 for c in convs) + features * classes
 
 
+def activations(net: Net) -> int:
+    """Values in the outputs of all convolutions for one image: what training keeps for the backward pass, at least."""
+    return sum(c.c_out * c.side**2 for c in convolutions(net)[0])
+
+
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 

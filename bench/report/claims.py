@@ -15,9 +15,8 @@ from itertools import pairwise
 
 import pandas as pd
 
-from bench.report.frame import Set, paper_numbers, paper_value
+from bench.report.frame import Set, display_name, paper_numbers, paper_value
 from bench.report.stats import Contrast, Region, Sample, contrast, holm, interaction, sample, seeds_until_decided
-from bench.report.tables import display_name
 from bench.spec import METRICS, Claim, Net
 
 ALPHA = 0.05

@@ -1,4 +1,4 @@
-"""From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, correct.npz.
+"""From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, correct.npz, SHA256SUMS.
 
 Rows of runs that other machines did stay as they are; a run done here replaces the row that stood for it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import Field, asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.nets.counts import multiply_adds, parameters
+from bench.report.digests import write_digests
 from bench.spec import SCALES, Net, Recipe, Run
 from bench.store import RunFolder, StoreError, atomic, exclusive, folders, make_folder, write_text
 
 RESULT_COLUMNS = (
     "test_images", "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
-    "seconds", "images_per_s", "weights_sha256", "curve_sha256",
+    "seconds", "images_per_s", "test_images_per_s", "weights_sha256", "curve_sha256",
 )  # fmt: skip
 ENV_COLUMNS = (
     "hardware", "threads", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
@@ -66,6 +67,7 @@ def _merge(
     _write_curves(results / "curves.parquet", here, rows)
     _write_correct(results / "correct.npz", here, rows)
     write_text(results / "runs.csv", _csv(sorted(rows.values(), key=_order)))
+    write_digests(results)
     return results / "runs.csv"
 
 
@@ -120,6 +122,24 @@ def _declared(run: Run) -> dict[str, Any]:
     }
 
 
+def run_of(row: Mapping[str, str]) -> Run:
+    """The Run whose columns these are: the inverse of what a row says of its run.
+
+    Raises SpecError or ValueError where they are no run's.
+    """
+    net = Net(**{f.name: _typed(f, row[f.name]) for f in fields(Net)})
+    recipe = Recipe(**{f.name: _typed(f, row[f.name]) for f in fields(Recipe)})
+    return Run(row["scale"], net, row["data"], recipe, int(row["seed"]))
+
+
+def _typed(field: Field[Any], text: str) -> Any:
+    """A column's text as the type of the field."""
+    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float}
+    if str(field.type).startswith("tuple"):
+        return tuple(int(part) for part in text.split())
+    return kinds.get(str(field.type), str)(text)
+
+
 def _row(folder: RunFolder) -> dict[str, Any]:
     run, state = folder.run(), folder.state()
     result, env = folder.result() or {}, folder.env() or {}
@@ -131,7 +151,8 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "error_message": " ".join(error.split()),
     }
     if state == "done":
-        row |= {name: result[name] for name in RESULT_COLUMNS}
+        row |= {name: result.get(name) for name in RESULT_COLUMNS}
+        row |= {"predicted_seconds": folder.predicted_seconds()}
         row |= {name: env.get(name) for name in ENV_COLUMNS}
         row |= {name: _date(env[name]) for name in ("started", "ended")}
     return row
@@ -174,7 +195,7 @@ def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """All rows under all columns, with those of other versions after ours; floats in full, so that nothing is lost."""
-    always = ("id", *_declared(EXAMPLE), "state", "error_message", *RESULT_COLUMNS, *ENV_COLUMNS)
+    always = ("id", *_declared(EXAMPLE), "state", "error_message", *RESULT_COLUMNS, "predicted_seconds", *ENV_COLUMNS)
     columns = list(dict.fromkeys((*always, *(name for row in rows for name in row))))
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")

@@ -11,8 +11,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from bench.report.frame import Set
+from bench.report.stats import of_percent, sample
 from bench.store import atomic
 
 # no dates and no random ids: the same numbers give the same file
@@ -43,7 +45,66 @@ def curves(results: Set, path: Path) -> None:
             _panel(ax, frame[frame["plain"] == plain], colours, family)
             ax.set(xlabel=name, ylabel="error (%)", xlim=(0, longest / unit))
         axes[0].set_ylim(*_limits(frame))
-        _save(figure, path)
+        _save(figure, path, results)
+
+
+FAMILIES = (("plain", "s", "--", 6), ("residual", "o", "-", -12))  # marker, line, points from it to its depth
+
+
+def tradeoff(results: Set, path: Path) -> None:
+    """Test error against depth, parameters, multiply-adds and measured training time: which net for what can be spent.
+
+    Mean over the seeds with its 95 % interval. Writes `path` (SVG) and a PNG beside it.
+    """
+    minutes = results.done.groupby("net")["seconds"].mean() / 60
+    unit, size = ("h", 60) if minutes.max() >= 100 else ("min", 1)
+    frame = results.nets.query("n > 0").assign(time=minutes / size)
+    frame = frame.assign(params=frame["params"] / 1e6, multiply_adds=frame["multiply_adds"] / 1e6)
+    frame[["low", "high"]] = [_interval(results, str(net)) for net in frame.index]
+    axes = {
+        "depth": "layers",
+        "params": "parameters (M)",
+        "multiply_adds": "multiply-adds (M)",
+        "time": f"training ({unit})",
+    }
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8, 5.4), layout="constrained")
+        for ax, (column, label) in zip(figure.subplots(2, 2, sharey=True).flat, axes.items(), strict=True):
+            _against(ax, frame, column)
+            ax.set(xlabel=label, ylabel="test error (%)")
+            ax.xaxis.set_major_locator(MaxNLocator(6))
+            ax.margins(0.08, 0.12)
+        handles = [Line2D([], [], color=c, ls=s, marker=m, label=f"{n} nets") for (n, m, s, _), c in _families()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+        _save(figure, path, results)
+
+
+def _families() -> list[tuple[tuple[str, str, str, int], tuple[float, float, float]]]:
+    return list(zip(FAMILIES, sns.color_palette("colorblind", 2), strict=True))
+
+
+def _interval(results: Set, net: str) -> tuple[float, float]:
+    """The 95 % interval of a net's mean error; with one seed there is none to draw."""
+    errors = sample(results.done.loc[results.done["net"] == net, "test_error"])
+    interval = of_percent(errors.interval)
+    return (interval.low, interval.high) if interval else (errors.mean, errors.mean)
+
+
+def _against(ax: Axes, frame: pd.DataFrame, column: str) -> None:
+    for (family, marker, style, above), colour in _families():
+        part = frame[(frame["shortcut"] == "none") == (family == "plain")].sort_values(column)
+        x, y = part[column], part["test_error_mean"]
+        ax.errorbar(x, y, (y - part["low"], part["high"] - y), color=colour, marker=marker, ls=style, capsize=3)
+        for depth, *point in zip(part["depth"], x, y, strict=True):
+            ax.annotate(
+                f"{depth}",
+                tuple(point),
+                (9, above),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7.5,
+                color=colour,
+            )
 
 
 def _panel(ax: Axes, frame: pd.DataFrame, colours: dict[int, tuple[float, float, float]], family: str) -> None:
@@ -76,7 +137,18 @@ def _limits(frame: pd.DataFrame) -> tuple[float, float]:
     return max(0, values.min() - 3), min(100, values.max() + 3)
 
 
-def _save(figure: Figure, path: Path) -> None:
-    for target, metadata in ((path, {"Date": None}), (path.with_suffix(".png"), {"Software": None})):
+def _save(figure: Figure, path: Path, results: Set) -> None:
+    """Writes both files; each says within which results it was drawn from, so that `verify` knows it from a copy."""
+    made_of = drawn_from(results)
+    svg = {"Date": None, "Creator": None, "Description": made_of}
+    for target, metadata in ((path, svg), (path.with_suffix(".png"), {"Software": None, "Description": made_of})):
         with atomic(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=160, metadata=metadata)
+
+
+def drawn_from(results: Set) -> str:
+    """What a figure of these results says within."""
+    return f"resnet-bench results SHA-256 {results.digest}"
+
+
+FIGURES = (curves, tradeoff)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,24 @@ import yaml
 from numpy.typing import NDArray
 
 from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_rows
-from bench.spec import SCALES, Sweep
+from bench.spec import SCALES, Sweep, digest
 from bench.store import StoreError
 
 NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "test_images", "test_error", "train_error",
-    "train_loss", "best_test_error", "seconds", "images_per_s",
+    "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
+    "test_images_per_s", "predicted_seconds",
 )  # fmt: skip
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256")
 SPREAD = ("test_error", "train_error", "train_loss")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Set:
     """The runs of one sweep at one scale on one data set, with their curves.
 
     others: rows at this scale that the sweep does not declare (an earlier recipe's), which are in no number.
+    digest: SHA-256 over the rows, which hold the digests of curves and weights: what a page and a figure were made of.
     correct: by run, eight test images a byte, a bit set where the net is right.
     """
 
@@ -39,6 +41,7 @@ class Set:
     runs: pd.DataFrame
     curves: pd.DataFrame
     others: int = 0
+    digest: str = ""
     correct: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
@@ -51,10 +54,15 @@ class Set:
         """Whether its numbers may be held against the paper's: the paper's schedule, on the paper's data."""
         return self.scale == "paper" and self.data != "stand-in"
 
-    @property
+    @cached_property
     def done(self) -> pd.DataFrame:
         """The runs that have a number."""
         return self.runs[self.runs["state"] == "done"]
+
+    @cached_property
+    def nets(self) -> pd.DataFrame:
+        """A row a net, as `by_net` has it."""
+        return by_net(self.runs)
 
     def correct_images(self, net: str) -> NDArray[np.bool_] | None:
         """Seeds x images, True where right, over the net's done runs; None where there are none.
@@ -81,9 +89,9 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")
     sets = [
-        _set(sweep, scale, str(data), part, curves, correct)
+        _set(sweep, rows, part, curves, correct)
         for scale in SCALES
-        for data, part in runs[runs["scale"] == scale].groupby("data")
+        for _, part in runs[runs["scale"] == scale].groupby("data")
         if scale in sweep.scales
     ]
     return [one for one in sets if one.runs["state"].isin(["done", "failed"]).any()]
@@ -91,20 +99,28 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
 
 def _set(
     sweep: Sweep,
-    scale: str,
-    data: str,
+    rows: Sequence[Mapping[str, str]],
     runs: pd.DataFrame,
     curves: pd.DataFrame,
     correct: Mapping[str, NDArray[np.uint8]],
 ) -> Set:
     """The declared runs among `runs`: a mean over seeds must not mix two recipes that share a net's name."""
+    scale, data = str(runs["scale"].iloc[0]), str(runs["data"].iloc[0])
     seeds = sorted({*sweep.scales[scale].seeds, *runs["seed"].astype(int)})
     declared = {run.id for run in sweep.runs(scale, seeds, data)}
     ours = runs[runs["id"].isin(declared)]
     if ours.duplicated(["net", "seed"]).any():
         raise StoreError(f"at scale {scale} one net stands under two recipes; give each its own sweep")
-    others = int((runs["state"] == "done").sum() - (ours["state"] == "done").sum())
-    return Set(scale, data, ours, curves[curves["id"].isin(ours["id"])], others, correct)
+    kept = set(ours["id"])
+    return Set(
+        scale=scale,
+        data=data,
+        runs=ours,
+        curves=curves[curves["id"].isin(kept)],
+        others=int((runs["state"] == "done").sum() - (ours["state"] == "done").sum()),
+        digest=digest([row for row in rows if row["id"] in kept]),
+        correct=correct,
+    )
 
 
 def page_names(sets: Sequence[Set]) -> dict[tuple[str, str], str]:
@@ -123,12 +139,21 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
         depth=("depth", "first"),
         shortcut=("shortcut", "first"),
         params=("params", "first"),
+        multiply_adds=("multiply_adds", "first"),
         test_images=("test_images", "first"),
         declared=("seed", "size"),
         failed=("state", lambda s: int((s == "failed").sum())),
     )
     frame = about.join(measured)
     return frame.assign(n=frame["n"].fillna(0).astype(int)).sort_values(["depth", "shortcut"])
+
+
+def display_name(net: str) -> str:
+    """The paper's name of a CIFAR net: `ResNet-20`, `plain-20`; options other than A are named."""
+    kind, depth, *option = net.split("-")
+    if kind == "plain":
+        return net
+    return f"ResNet-{depth}" + ("" if option == ["A"] else f" ({option[0]})")
 
 
 @cache

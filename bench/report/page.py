@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from bench.report import figures, frame, tables, verdicts
+from bench.report import cite, figures, frame, latex, tables, verdicts
+from bench.report.costs import cost_table
+from bench.report.digests import write_digests
+from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set
+from bench.report.numbers import as_csv, numbers
+from bench.report.tables import Table, one_of
 from bench.spec import Sweep
 from bench.store import make_folder, write_text
 
@@ -17,21 +23,21 @@ SCALE_WORDS = {
     "short": "an eighth of the paper's steps: not to be compared with the paper's numbers",
     "quick": "a few minutes' look at the claim's shape: not to be compared with the paper's numbers",
 }
-MIXED = {
-    "commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch",
-    "Python versions": "python", "thread counts": "threads",
-}  # fmt: skip
 FIGURE_6 = (
     "Error against iterations in the manner of the paper's Fig. 6: plain nets left, residual nets right; dashed the "
     "training error (augmented batches, in training mode), bold the test error; mean over the seeds, and a band from "
     "the lowest to the highest seed where there are several."
+)
+TRADEOFF = (
+    "Test error of the last step against what a net costs: mean over the seeds, with the 95 % interval of the mean "
+    "where there are two or more. Parameters and multiply-adds are computed; the training time is the one measured."
 )
 
 
 def write_report(
     name: str, sweep: Sweep, results: Path, reports: Path, focus: tuple[str, str] | None = None
 ) -> Path | None:
-    """Writes a page for every set in `results`; the best one is README.md. Returns the page of `focus`.
+    """Writes all of a sweep's report from its `results`. Returns the page of `focus`.
 
     focus: (scale, data), the best set where it is None. None where no run of it has ended yet.
     Raises StoreError where the results cannot be read.
@@ -40,47 +46,117 @@ def write_report(
     if not sets:
         return None
     make_folder(reports)
-    pages = frame.page_names(sets)
-    for one in sets:
-        if len(one.done):
-            figures.curves(one, reports / f"curves-{one.label}.svg")
-        others = [(s.label, pages[s.scale, s.data]) for s in sets if s is not one]
-        write_text(reports / pages[one.scale, one.data], page(name, sweep, one, others))
-    wanted = pages.get(focus or (sets[0].scale, sets[0].data))
+    drawn, written = drawings(sets), texts(name, sweep, sets)
+    make_folder(reports / "tables")
+    for file, draw in drawn.items():
+        draw(reports / file)
+    for file, text in written.items():
+        write_text(reports / file, text)
+    write_digests(reports, files_of(drawn, written))
+    wanted = frame.page_names(sets).get(focus or (sets[0].scale, sets[0].data))
     return reports / wanted if wanted else None
 
 
-def page(name: str, sweep: Sweep, results: Set, others: Iterable[tuple[str, str]] = ()) -> str:
-    """The markdown of one set."""
+def files_of(drawn: Iterable[str], written: Iterable[str]) -> list[Path]:
+    """All files of a report, relative to its folder."""
+    return [Path(name) for svg in drawn for name in (svg, svg.replace(".svg", ".png"))] + [Path(n) for n in written]
+
+
+def drawings(sets: Sequence[Set]) -> dict[str, Callable[[Path], None]]:
+    """What draws each figure, by its file; each writes a PNG beside the SVG."""
+    return {
+        f"{figure.__name__}-{one.label}.svg": partial(figure, one)
+        for one in sets
+        if len(one.done)
+        for figure in figures.FIGURES
+    }
+
+
+def texts(name: str, sweep: Sweep, sets: Sequence[Set]) -> dict[str, str]:
+    """Every text of the report by its file: pages, LaTeX tables, numbers, BibTeX."""
+    weighed = weigh(name, sweep, sets)
+    found = {}
+    for one in weighed:
+        found[one.page] = page(one, [(other.results.label, other.page) for other in weighed if other is not one])
+        found |= {f"tables/{one.results.label}-{file}.tex": latex.tabular(t) for file, t in tables_of(one).items()}
+    published = [number for one in weighed for number in numbers(one)]
+    return {
+        **found,
+        "numbers.csv": as_csv(published),
+        "tables/numbers.tex": latex.macros(published),
+        "cite.bib": cite.bibliography(weighed),
+    }
+
+
+def tables_of(evidence: Evidence) -> dict[str, Table]:
+    """The tables that are there, by the names of their LaTeX files."""
+    found = {"table6": tables.table6(evidence)}
+    if evidence.judged:
+        found["claims"] = verdicts.claims_table(evidence)
+    if evidence.pairs:
+        found["pairs"] = verdicts.paired_table(evidence)
+    if len(evidence.results.done):
+        found |= {"protocols": tables.protocols(evidence), "costs": cost_table(evidence)}
+    return found
+
+
+def page(evidence: Evidence, others: Iterable[tuple[str, str]] = ()) -> str:
+    """The markdown of one set: the question, the verdicts, the tables, the figures, where it all comes from."""
+    sweep, results = evidence.sweep, evidence.results
+    table6 = tables.table6(evidence)
     sections = [
         f"# {title(sweep, results)}",
-        what_ran(name, results),
+        what_ran(evidence),
         f"**Question.** {sweep.question}",
         f"**The paper's claim.** {sweep.claim}",
         "## What the numbers say",
         findings(results),
-        *verdicts.claims_section(sweep.claims, results),
+        *verdicts.claims_section(evidence),
         "## Table 6",
-        tables.table6(results.runs),
-        caption(results),
-        *verdicts.paired_section(results),
-    ]
-    if len(results.done):
-        sections += [
-            "## Figure 6",
-            f"![Training and test error against iterations](curves-{results.label}.svg)",
-            FIGURE_6,
-        ]
-    sections += [
+        table6.markdown(),
+        table6.note,
+        *_protocols(evidence),
+        *verdicts.paired_section(evidence),
+        *_figures(results),
+        *_costs(evidence),
         "## Deviations from the paper",
         bullets((*sweep.scales[results.scale].deviations, *sweep.deviations)),
         "## Provenance",
         provenance(results),
+        "## How to cite",
+        cite.how_to(evidence),
     ]
     links = ", ".join(f"[{label}]({path})" for label, path in others)
     if links:
         sections.append(f"Other scales of this sweep: {links}.")
     return "\n\n".join(sections) + "\n"
+
+
+def _protocols(evidence: Evidence) -> list[str]:
+    if not len(evidence.results.done):
+        return []
+    table = tables.protocols(evidence)
+    return ["## Protocols side by side", table.markdown(), table.note]
+
+
+def _figures(results: Set) -> list[str]:
+    if not len(results.done):
+        return []
+    return [
+        "## Figure 6",
+        f"![Training and test error against iterations](curves-{results.label}.svg)",
+        FIGURE_6,
+        "## Which net for what can be spent",
+        f"![Test error against depth, parameters, multiply-adds and training time](tradeoff-{results.label}.svg)",
+        TRADEOFF,
+    ]
+
+
+def _costs(evidence: Evidence) -> list[str]:
+    if not len(evidence.results.done):
+        return []
+    table = cost_table(evidence)
+    return ["## Costs", table.markdown(), table.note]
 
 
 def title(sweep: Sweep, results: Set) -> str:
@@ -90,24 +166,26 @@ def title(sweep: Sweep, results: Set) -> str:
     return sweep.title if results.scale == "paper" else f"{sweep.title} (scale {results.scale})"
 
 
-def what_ran(name: str, results: Set) -> str:
+def what_ran(evidence: Evidence) -> str:
     """The first thing a reader must know: scale, data, hardware, commit, dates."""
+    results = evidence.results
     runs, done = results.runs, results.done
-    steps = _one_of(runs["steps"].map("{:,}".format))
+    steps = one_of(runs["steps"].map("{:,}".format))
     lines = [
         f"Scale `{results.scale}`: {SCALE_WORDS[results.scale]}.",
         f"{len(done)} of {len(runs)} runs done; {runs['net'].nunique()} nets, "
-        f"{steps} steps of {_one_of(runs['batch'].astype(str))} images.",
+        f"{steps} steps of {one_of(runs['batch'].astype(str))} images.",
     ]
     if len(done):
         lines += [
-            f"Data: {results.data} (SHA-256 {_one_of(done['data_sha256'].str[:12])}).",
-            f"Hardware: {_one_of(done['hardware'])}. Commit: {_one_of(_commits(done))}.",
+            f"Data: {results.data} (SHA-256 {one_of(done['data_sha256'].str[:12])}).",
+            f"Hardware: {one_of(done['hardware'])}. Commit: {one_of(_commits(done))}.",
             f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
             *(f"Notice of the data: {text}" for text in sorted(set(done["notice"]) - {""})),
         ]
-    command = f"python -m bench.sweep {name} --scale {results.scale}"
-    return bullets([*lines, f"Command: `{command}`"])
+    command = f"python -m bench.sweep {evidence.name} --scale {results.scale}"
+    digest = f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page."
+    return bullets([*lines, digest, f"Command: `{command}`"])
 
 
 def _commits(done: pd.DataFrame) -> pd.Series[str]:
@@ -115,41 +193,14 @@ def _commits(done: pd.DataFrame) -> pd.Series[str]:
     return done["commit"].str[:10].replace("", "unknown") + dirty
 
 
-def _one_of(values: pd.Series[str]) -> str:
-    return "; ".join(sorted({str(v) for v in values}))
-
-
 def findings(results: Set) -> str:
     """What the numbers say of the claim, in words, as far as this scale allows."""
-    lines = [*tables.differences(results.runs), *tables.with_depth(results.runs)]
+    lines = [*tables.differences(results), *tables.with_depth(results)]
     if not lines:
         lines = ["Too few runs are done to say anything."]
     if results.scale != "paper":
         lines.append("No verdict against the paper: only runs of scale `paper` get one.")
     return bullets(lines)
-
-
-def caption(results: Set) -> str:
-    """What stands under the table: protocol, n, and what best-on-test would have flattered."""
-    done, images = results.done, _one_of(results.done["test_images"].map("{:,.0f}".format))
-    words = [
-        f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {images or 'the'} test "
-        "images, one view each; the training error and loss are means over the last training window.",
-        "Two uncertainties are kept apart: where the mean over other seeds would lie (Student's t, from two seeds on), "
-        "and where this error would lie on other test images (Wilson).",
-    ]
-    if len(done):
-        flattered = (done["test_error"] - done["best_test_error"]).mean()
-        words.append(f"Each run's best test error instead of its last would have flattered by {flattered:.2f} points.")
-        mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
-        words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
-    if results.scale != "paper":
-        words.append("The paper's numbers are there for orientation; they belong to its full schedule.")
-    if results.others:
-        words.append(f"{results.others} finished runs of other recipes than the sweep's present ones are left out.")
-    failed = results.runs[results.runs["state"] == "failed"]
-    words += [f"Failed: `{row['id']}`: {row['error_message']}." for _, row in failed.iterrows()]
-    return " ".join(words)
 
 
 def provenance(results: Set) -> str:
@@ -163,7 +214,7 @@ def provenance(results: Set) -> str:
         else:
             numbers, rest = ("–", "–", "–"), ("–", "–", "–")
         rows.append((f"`{row['id']}`", str(row["state"]), *numbers, *rest))
-    return tables.markdown(header, rows)
+    return Table(header, rows, text=2).markdown()
 
 
 def bullets(lines: Iterable[str]) -> str:

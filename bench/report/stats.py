@@ -38,6 +38,11 @@ class Interval:
     small: bool = False
 
 
+def of_percent(interval: Interval | None) -> Interval | None:
+    """The interval of an error: the part of it that an error can be, 0 to 100 %."""
+    return interval and replace(interval, low=max(0.0, interval.low), high=min(100.0, interval.high))
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One number of one net over its seeds: `n` seeds have it, `missing` do not; std is with n - 1."""

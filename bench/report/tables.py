@@ -4,19 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bench.report.frame import by_net, paper_error
-from bench.report.stats import Interval, sample, wilson
+from bench.report.evidence import Evidence
+from bench.report.frame import Set, display_name, paper_error
+from bench.report.stats import Interval, of_percent, sample, wilson
+
+MIXED = {
+    "commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch",
+    "Python versions": "python", "thread counts": "threads",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as they are printed; the first `text` columns are text, the others are numbers. note: what stands below.
+
+    A cell may begin with an `anchor`.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text: int = 1
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table without its note."""
+        return markdown(self.header, self.rows, self.text)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:
-    """A table; the first `text` columns are text, the others are numbers."""
+    """A table of markdown; the first `text` columns are text, the others are numbers."""
     rule = [*["---"] * text, *["--:"] * (len(header) - text)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def anchor(number: str) -> str:
+    """Where a link to the number of this id ends."""
+    return f'<a id="{number}"></a>'
 
 
 def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
@@ -33,11 +61,6 @@ def low_to_high(interval: Interval | None, digits: int = 2) -> str:
     return text.replace("-", "−")
 
 
-def of_percent(interval: Interval | None) -> Interval | None:
-    """The interval of an error: the part of it that an error can be, 0 to 100 %."""
-    return interval and replace(interval, low=max(0.0, interval.low), high=min(100.0, interval.high))
-
-
 def signed(number: float) -> str:
     """`+0.12`, `−1.33`."""
     return f"{number:+.2f}".replace("-", "−")
@@ -46,14 +69,6 @@ def signed(number: float) -> str:
 def p_words(p: float) -> str:
     """`0.017`, `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def display_name(net: str) -> str:
-    """The paper's name of a CIFAR net: `ResNet-20`, `plain-20`; options other than A are named."""
-    kind, depth, *option = net.split("-")
-    if kind == "plain":
-        return net
-    return f"ResNet-{depth}" + ("" if option == ["A"] else f" ({option[0]})")
 
 
 def printed(net: str) -> str:
@@ -66,37 +81,95 @@ def printed(net: str) -> str:
     return f"{number['value']:.2f}"
 
 
-def table6(runs: pd.DataFrame) -> str:
+TABLE_6 = (
+    "net", "layers", "params", "paper: test error %", "test error %", "95 %, seeds", "95 %, test images",
+    "training error %", "training loss",
+)  # fmt: skip
+
+
+def table6(evidence: Evidence) -> Table:
     """Table 6's ResNets in its order, then the plain nets, which the paper shows in Fig. 6 only."""
-    frame = by_net(runs)
+    frame = evidence.results.nets
     ordered = pd.concat([frame[frame["shortcut"] != "none"], frame[frame["shortcut"] == "none"]])
-    header = (
-        "net",
-        "layers",
-        "params",
-        "paper: test error %",
-        "test error %",
-        "95 %, seeds",
-        "95 %, test images",
-        "training error %",
-        "training loss",
-    )
-    return markdown(header, [_table6_row(str(net), row, runs) for net, row in ordered.iterrows()])
+    rows = [_table6_row(evidence, str(net), row) for net, row in ordered.iterrows()]
+    return Table(TABLE_6, rows, note=_caption(evidence.results))
 
 
-def _table6_row(net: str, row: pd.Series[Any], runs: pd.DataFrame) -> tuple[str, ...]:
-    errors = sample(runs.loc[(runs["net"] == net) & (runs["state"] == "done"), "test_error"])
+def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[str, ...]:
+    done = evidence.results.done
+    errors = sample(done.loc[done["net"] == net, "test_error"])
+    n = int(row["n"])
+
+    def measured(metric: str, digits: int = 2) -> str:
+        where = anchor(evidence.id(net, metric)) if n else ""
+        return where + mean_std(row[f"{metric}_mean"], row[f"{metric}_std"], n, digits)
+
     return (
-        display_name(net) + _missing(int(row["declared"]), int(row["n"]), int(row["failed"])),
+        display_name(net) + _missing(int(row["declared"]), n, int(row["failed"])),
         f"{row['depth']}",
         f"{row['params'] / 1e6:.2f}M",
         printed(net),
-        mean_std(row["test_error_mean"], row["test_error_std"], row["n"]),
+        measured("test_error"),
         low_to_high(of_percent(errors.interval)),
         low_to_high(wilson(errors.mean, int(row["test_images"])) if errors.n else None),
-        mean_std(row["train_error_mean"], row["train_error_std"], row["n"]),
-        mean_std(row["train_loss_mean"], row["train_loss_std"], row["n"], 3),
+        measured("train_error"),
+        measured("train_loss", 3),
     )
+
+
+def _caption(results: Set) -> str:
+    """What stands under Table 6: protocol, n, and what is mixed, left out or failed."""
+    done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
+    words = [
+        f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {images or 'the'} test "
+        "images, one view each; the training error and loss are means over the last training window.",
+        "Two uncertainties are kept apart: where the mean over other seeds would lie (Student's t, from two seeds on), "
+        "and where this error would lie on other test images (Wilson).",
+    ]
+    mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
+    words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
+    if results.scale != "paper":
+        words.append("The paper's numbers are there for orientation; they belong to its full schedule.")
+    if results.others:
+        words.append(f"{results.others} finished runs of other recipes than the sweep's present ones are left out.")
+    failed = results.runs[results.runs["state"] == "failed"]
+    words += [f"Failed: `{row['id']}`: {row['error_message']}." for _, row in failed.iterrows()]
+    return " ".join(words)
+
+
+def one_of(values: pd.Series[str]) -> str:
+    """The one value, or all of them."""
+    return "; ".join(sorted({str(v) for v in values}))
+
+
+PROTOCOLS = (
+    "net", "split", "last step: the number", "best on test: never the number", "would flatter by", "5k held out",
+)  # fmt: skip
+PROTOCOLS_NOTE = (
+    "Test error in %, mean ± standard deviation over seeds (n). The last step's is the number everywhere in this "
+    "report; a run's lowest test error on the way was chosen on the test images themselves. Held out: the error on the "
+    "5,000 training images that the split 45k/5k keeps back, after the last step, where it was run."
+)
+
+
+def protocols(evidence: Evidence) -> Table:
+    """The ways in which the field reads one number off a training, side by side."""
+    rows = []
+    for net, part in evidence.results.done.groupby("net", sort=False):
+        last, best, held_out = (sample(part[m]) for m in ("test_error", "best_test_error", "val_error"))
+        where = anchor(evidence.id(str(net), "best_test_error"))
+        measured = (mean_std(s.mean, s.std, s.n) for s in (last, best))
+        rows.append(
+            (
+                display_name(str(net)),
+                one_of(part["split"]),
+                next(measured),
+                where + next(measured),
+                f"{last.mean - best.mean:.2f}",
+                mean_std(held_out.mean, held_out.std, held_out.n),
+            )
+        )
+    return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE)
 
 
 def _missing(declared: int, n: int, failed: int) -> str:
@@ -107,10 +180,9 @@ def _missing(declared: int, n: int, failed: int) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def differences(runs: pd.DataFrame) -> list[str]:
+def differences(results: Set) -> list[str]:
     """For each depth that has both, what the residual net changes, in words."""
-    frame = by_net(runs)
-    frame = frame[frame["n"] > 0]
+    frame = results.nets[results.nets["n"] > 0]
     lines = []
     for depth in sorted(frame["depth"].unique()):
         pair = frame[frame["depth"] == depth]
@@ -135,10 +207,9 @@ def _change(difference: float, digits: int, unit: str = "") -> str:
     return f"{size}{unit} {'lower' if difference < 0 else 'higher'}"
 
 
-def with_depth(runs: pd.DataFrame) -> list[str]:
+def with_depth(results: Set) -> list[str]:
     """How the training error goes with depth, for plain and for residual nets."""
-    frame = by_net(runs)
-    frame = frame[frame["n"] > 0]
+    frame = results.nets[results.nets["n"] > 0]
     lines = []
     for name, part in (
         ("plain", frame[frame["shortcut"] == "none"]),

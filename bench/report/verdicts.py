@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
+from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, Judged, Link, seeds_to_go
+from bench.report.evidence import Evidence
+from bench.report.frame import display_name
+from bench.report.pairs import DRAWS, SEED
+from bench.report.stats import LEVEL, MOST_SEEDS
+from bench.report.tables import Table, anchor, low_to_high, p_words, signed
 
-from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, Judged, Link, judge_set, seeds_to_go
-from bench.report.frame import Set
-from bench.report.stats import LEVEL, MOST_SEEDS, Interval, mcnemar, paired_bootstrap
-from bench.report.tables import display_name, low_to_high, markdown, p_words, signed
-from bench.spec import Claim
-
-BOOTSTRAP_SEED = 2015  # fixed, so that the same results give the same page
 HERE = {REPRODUCED: "seen at this scale", NOT_REPRODUCED: "the opposite at this scale"}
 HOW = (
     "The claims and their tolerances stand in the sweep's file, whose history dates them. Measured are means over the "
@@ -28,16 +26,14 @@ NOT_THE_PAPER = (
 )
 
 
-def claims_section(claims: Sequence[Claim], results: Set) -> list[str]:
+def claims_section(evidence: Evidence) -> list[str]:
     """The paragraphs of the claims: the verdicts counted, the table, how it was judged. None without claims."""
-    if not claims:
+    if not evidence.judged:
         return []
-    judged = judge_set(claims, results)
-    to_go = seeds_to_go(judged) if results.comparable else {}
-    how = HOW.format(count=len(claims)) + (TO_GO if any(to_go.values()) else "")
+    results, table = evidence.results, claims_table(evidence)
     what = "on the paper's data" if results.data == "stand-in" else "at the paper's schedule"
-    first = _summary(judged) if results.comparable else NOT_THE_PAPER.format(what=what)
-    return ["## Claims", first, claims_table(judged, to_go), how]
+    first = _summary(evidence.judged) if results.comparable else NOT_THE_PAPER.format(what=what)
+    return ["## Claims", first, table.markdown(), table.note]
 
 
 def _summary(judged: Sequence[Judged]) -> str:
@@ -46,21 +42,33 @@ def _summary(judged: Sequence[Judged]) -> str:
     return f"**Verdicts on the paper's {len(judged)} claims: {', '.join(parts)}.**"
 
 
-def claims_table(judged: Sequence[Judged], to_go: dict[str, int | None]) -> str:
+CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")
+
+
+def claims_table(evidence: Evidence) -> Table:
     """A row a claim, the verdict first."""
-    header = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")
+    judged = evidence.judged
+    to_go = seeds_to_go(judged) if evidence.results.comparable else {}
     rows = [
         (
-            verdict_words(one, to_go),
+            anchor(evidence.id(one.claim.id)) + verdict_words(one, to_go),
             one.claim.text,
             one.claim.source,
-            "; ".join(map(_measured, one.links)) or "–",
+            _links(evidence, one) or "–",
             _seeds(one),
             _p(one),
         )
         for one in judged
     ]
-    return markdown(header, rows, text=4)
+    return Table(CLAIMS, rows, text=4, note=HOW.format(count=len(judged)) + (TO_GO if any(to_go.values()) else ""))
+
+
+def _links(evidence: Evidence, one: Judged) -> str:
+    """What was measured of each comparison of the claim; several have a number of their own each."""
+    if len(one.links) == 1:
+        return _measured(one.links[0])
+    ids = (evidence.id(one.claim.id, str(k)) for k in range(1, len(one.links) + 1))
+    return "; ".join(anchor(number) + _measured(link) for number, link in zip(ids, one.links, strict=True))
 
 
 def verdict_words(one: Judged, to_go: dict[str, int | None]) -> str:
@@ -110,40 +118,33 @@ IMAGE_BY_IMAGE = (
     "sampling alone."
 )
 FEW = ", and with fewer than 20 seeds of a net it is too narrow, with one seed it speaks of the images alone"
-DRAWS = 1_000
+PAIRED = (
+    "layers", "seeds (plain, residual)", "error: residual − plain, points", "95 %, images and seeds",
+    "only plain right", "only residual right", "McNemar p",
+)  # fmt: skip
 
 
-def paired_section(results: Set) -> list[str]:
+def paired_section(evidence: Evidence) -> list[str]:
     """The paragraphs that compare the plain and the residual net of each depth on the same images, if stored."""
-    rows, few = [], False
-    for depth in sorted(results.done["depth"].unique()):
-        nets = f"plain-{depth}", f"resnet-{depth}-A"
-        plain, residual = map(results.correct_images, nets)
-        if plain is None or residual is None or plain.shape[1] != residual.shape[1]:
-            continue
-        rng = np.random.default_rng([BOOTSTRAP_SEED, int(depth)])
-        interval = paired_bootstrap(plain, residual, rng, draws=DRAWS)
-        few |= interval.small
-        rows.append(_pair_row(int(depth), plain, residual, interval))
-    if not rows:
+    if not evidence.pairs:
         return []
-    header = (
-        "layers", "seeds (plain, residual)", "error: residual − plain, points", "95 %, images and seeds",
-        "only plain right", "only residual right", "McNemar p",
-    )  # fmt: skip
-    note = IMAGE_BY_IMAGE.format(few=FEW if few else "", level=100 * LEVEL, draws=DRAWS, seed=BOOTSTRAP_SEED)
-    return ["## Plain and residual nets, image by image", markdown(header, rows), note]
+    table = paired_table(evidence)
+    return ["## Plain and residual nets, image by image", table.markdown(), table.note]
 
 
-def _pair_row(depth: int, plain: np.ndarray, residual: np.ndarray, interval: Interval) -> tuple[str, ...]:
-    first = mcnemar(plain[0], residual[0])
-    difference = 100 * (plain.mean() - residual.mean())
-    return (
-        f"{depth}",
-        f"{len(plain)}, {len(residual)}",
-        signed(difference),
-        low_to_high(interval),
-        f"{first.only_first}",
-        f"{first.only_second}",
-        p_words(first.p_mid),
-    )
+def paired_table(evidence: Evidence) -> Table:
+    """A row a depth."""
+    few = FEW if any(pair.interval.small for pair in evidence.pairs) else ""
+    rows = [
+        (
+            f"{pair.depth}",
+            f"{pair.seeds[0]}, {pair.seeds[1]}",
+            anchor(evidence.id(f"pair-{pair.depth}", "test_error")) + signed(pair.difference),
+            low_to_high(pair.interval),
+            f"{pair.first.only_first}",
+            f"{pair.first.only_second}",
+            p_words(pair.first.p_mid),
+        )
+        for pair in evidence.pairs
+    ]
+    return Table(PAIRED, rows, note=IMAGE_BY_IMAGE.format(few=few, level=100 * LEVEL, draws=DRAWS, seed=SEED))

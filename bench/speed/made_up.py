@@ -24,22 +24,34 @@ def finish(folder: RunFolder, run: Run, error: float, weights: str = "w") -> Non
     """Leaves `folder` as the worker leaves a finished run with this test error, in percent."""
     folder.create(run)
     recipe = run.recipe
+    wrong = round(error / 100 * recipe.test_images)
+    error = 100 * wrong / recipe.test_images
     rows = [
         {"step": step, "rate": recipe.lr, "loss": 2.0, "error": 60 - 50 * step / recipe.steps}
         for step in range(recipe.curve_every, recipe.steps + 1, recipe.curve_every)
     ]
-    for row in rows:
-        if row["step"] % recipe.test_every == 0:
-            row |= {"test_loss": 1.0, "test_error": error + 1 - row["step"] / recipe.steps}
+    tested = [row for row in rows if row["step"] % recipe.test_every == 0]
+    for row in tested:
+        row |= {"test_loss": 1.0, "test_error": error + 1 - row["step"] / recipe.steps}
+    tested[0]["test_error"] -= 1.5 * (len(tested) > 1)
+    best = min(tested, key=lambda row: row["test_error"])
+    seconds = 10.0 + run.net.depth
     result = {
         "id": run.id, "step": recipe.steps, "test_error": error, "test_loss": 1.0, "test_images": recipe.test_images,
-        "train_error": 10.0, "train_loss": 1.5 + run.net.depth / 100, "val_error": None, "best_test_error": error - 0.5,
-        "best_step": recipe.test_every, "correct": ("a5" if run.net.plain else "b7") * (recipe.test_images // 8),
-        "weights_sha256": f"{weights}{run.digest}", "curve_sha256": folder.write_curve(rows), "seconds": 10.0,
-        "images_per_s": recipe.steps * recipe.batch / 10,
+        "train_error": rows[-1]["error"], "train_loss": 2.0, "val_error": None, "best_test_error": best["test_error"],
+        "best_step": best["step"], "correct": _correct(recipe.test_images, wrong, first=run.net.plain),
+        "weights_sha256": f"{weights}{run.digest}", "curve_sha256": folder.write_curve(rows), "seconds": seconds,
+        "images_per_s": recipe.steps * recipe.batch / seconds, "test_images_per_s": 100.0,
     }  # fmt: skip
     env = dict.fromkeys(("bench", "torch", "torchvision", "python", "hardware"), "made up") | {
         "commit": "c" * 40, "dirty": False, "threads": 2, "data_sha256": "d" * 64, "notice": "", "started": 0.0,
         "ended": 60.0, "sessions": 1,
     }  # fmt: skip
     folder.finish(result, env)
+
+
+def _correct(images: int, wrong: int, *, first: bool) -> str:
+    """Correctness of each image as hex, eight a byte, with the first or the last `wrong` images wrong."""
+    right = "1" * (images - wrong)
+    bits = "0" * wrong + right if first else right + "0" * wrong
+    return int(bits.ljust(-(-images // 8) * 8, "0"), 2).to_bytes(-(-images // 8), "big").hex()

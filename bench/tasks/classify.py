@@ -191,6 +191,7 @@ def _result(
         "curve_sha256": curve_digest,
         "seconds": trainer.seconds,
         "images_per_s": trainer.step * run.recipe.batch / trainer.seconds,
+        "test_images_per_s": len(test.correct) / test.seconds,
     }
 
 

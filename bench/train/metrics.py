@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,10 +14,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a net does on a set: `correct` is a bool tensor (N,) on the CPU, `loss` the mean cross-entropy."""
+    """What a net does on a set: `correct` is a bool tensor (N,) on the CPU, `loss` the mean cross-entropy.
+
+    seconds: how long it took, preparation included.
+    """
 
     correct: Tensor
     loss: float
+    seconds: float = math.nan
 
     @property
     def error(self) -> float:
@@ -38,6 +44,7 @@ def evaluate(
 
     `prepare` makes net inputs of a batch of images. `batch` bounds memory only. Leaves the net's mode as it was.
     """
+    start = time.perf_counter()
     was_training = net.training
     net.eval()
     correct, losses = [], []
@@ -48,7 +55,7 @@ def evaluate(
         losses.append(F.cross_entropy(logits, y, reduction="sum").double())
     net.train(was_training)
     loss = float(torch.stack(losses).sum()) / len(labels)
-    return Evaluation(torch.cat(correct).cpu(), loss)
+    return Evaluation(torch.cat(correct).cpu(), loss, time.perf_counter() - start)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

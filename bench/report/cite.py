@@ -1,0 +1,179 @@
+"""How a number is cited: in words, in BibTeX, as a LaTeX macro, with everything it was made of."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.report import frame
+from bench.report.evidence import Evidence, weigh
+from bench.report.frame import Set, paper_numbers
+from bench.report.numbers import Number, numbers
+from bench.report.tables import low_to_high, one_of
+from bench.spec import Sweep
+
+PAPER = """@inproceedings{he2016deep,
+  author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
+  title = {Deep Residual Learning for Image Recognition},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages = {770--778},
+  year = {2016},
+  eprint = {1512.03385},
+  archiveprefix = {arXiv},
+}
+"""
+OURS = """@misc{{{key},
+  author = {{{{The resnet-bench authors}}}},
+  title = {{{title}: results of resnet-bench {version}}},
+  year = {{{year}}},
+  howpublished = {{A reproduction of He et al., Deep Residual Learning for Image Recognition}},
+  note = {{Scale {scale}, data {data}, commit {commit}, results SHA-256 {digest}}},
+}}
+"""
+HOW_TO = (
+    "Every number of this page has an id and an anchor of that name ([numbers.csv](numbers.csv) lists them): "
+    "`python -m bench cite {example}` prints it with interval, n and provenance, as BibTeX and as a LaTeX macro. "
+    "[cite.bib](cite.bib) and `tables/{label}-*.tex` are for `\\input`."
+)
+
+
+class UnknownNumberError(ValueError):
+    """No number has that id; says which come near."""
+
+
+def how_to(evidence: Evidence) -> str:
+    """The paragraph at the end of a page."""
+    done = evidence.results.done
+    net = str(done["net"].iloc[-1]) if len(done) else "resnet-20-A"
+    return HOW_TO.format(example=evidence.id(net, "test_error"), label=evidence.results.label)
+
+
+def bibliography(weighed: Sequence[Evidence]) -> str:
+    """cite.bib: the paper, then an entry a set of results."""
+    return "\n".join([PAPER, *(entry(one) for one in weighed if len(one.results.done))])
+
+
+def key(evidence: Evidence) -> str:
+    """The BibTeX key of a set: `resnet-bench:plain_vs_residual.paper`."""
+    return f"resnet-bench:{evidence.id()}"
+
+
+def entry(evidence: Evidence) -> str:
+    """The BibTeX entry of a set, dated by its last run."""
+    done = evidence.results.done
+    return OURS.format(
+        key=key(evidence),
+        title=_escaped(evidence.sweep.title),
+        version=one_of(done["bench"]),
+        year=done["ended"].max()[:4],
+        scale=evidence.results.scale,
+        data=evidence.results.data,
+        commit=one_of(done["commit"].str[:10].replace("", "unknown")),
+        digest=evidence.results.digest[:12],
+    )
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{c}" if c in "%&#$_" else c for c in text)
+
+
+def card(number_id: str, sweeps: Mapping[str, Sweep], results: Path) -> str:
+    """All that is to be said of a number of ours or of the paper's.
+
+    Raises UnknownNumberError naming the ids that come near, StoreError where results cannot be read.
+    """
+    if number_id in paper_numbers():
+        return _paper_card(paper_numbers()[number_id])
+    weighed = [one for name in _named(number_id, sweeps, results) for one in _weighed(name, sweeps, results)]
+    published = {number.id: (number, one) for one in weighed for number in numbers(one)}
+    if number_id not in published:
+        raise _unknown(number_id, [*published, *paper_numbers()])
+    return _our_card(*published[number_id])
+
+
+def _named(number_id: str, sweeps: Mapping[str, Sweep], results: Path) -> list[str]:
+    """The sweeps that have results, only the one that the id begins with where it is one of them."""
+    there = [name for name in sweeps if (results / name / "runs.csv").exists()]
+    return [name for name in there if number_id.startswith(f"{name}.")] or there
+
+
+def _weighed(name: str, sweeps: Mapping[str, Sweep], results: Path) -> tuple[Evidence, ...]:
+    return weigh(name, sweeps[name], frame.load(results / name, sweeps[name]))
+
+
+def _unknown(number_id: str, ids: Sequence[str]) -> UnknownNumberError:
+    near = difflib.get_close_matches(number_id, ids, n=5, cutoff=0.5)
+    near = near or [known for known in ids if number_id in known][:5]
+    hint = f"; near it are: {', '.join(near)}" if near else "; reports/<sweep>/numbers.csv lists our ids"
+    return UnknownNumberError(f"no number has the id {number_id!r}{hint}")
+
+
+def _paper_card(number: Mapping[str, Any]) -> str:
+    spread = f" (mean {number['mean']:g} ± {number['std']:g} of {number['n']} runs)" if "mean" in number else ""
+    return "\n".join(
+        [
+            f"{number['id']}: {number['row']}, {number['column']}",
+            f"  {number['printed']} {number['unit']}{spread}",
+            f"  in the paper: {number['table']}; {number['protocol']}",
+            "",
+            PAPER,
+        ]
+    )
+
+
+def _our_card(number: Number, evidence: Evidence) -> str:
+    method = f" ({number.interval.method})" if number.interval else ""
+    interval = f"{low_to_high(number.interval, number.digits)}{method}" if number.interval else "none below two seeds"
+    lines = [
+        f"{number.id}: {number.what}",
+        f"  {number.text}",
+        f"  95 % interval: {interval}",
+        *_beside(number, evidence.results),
+        "",
+        f"LaTeX: \\bench{{{number.id}}}    (with \\input{{tables/numbers}})",
+        f"page:  reports/{evidence.name}/{evidence.page}#{number.id}",
+        "",
+        "Provenance",
+        *(f"  {line}" for line in provenance(number, evidence.results)),
+        "",
+        entry(evidence),
+    ]
+    return "\n".join(lines)
+
+
+def _beside(number: Number, results: Set) -> list[str]:
+    """The verdict and the paper's number; at another scale than the paper's, that it is not comparable."""
+    lines = [f"  verdict: {number.verdict}"] if number.verdict else []
+    if number.paper:
+        there = paper_numbers()[number.paper]
+        lines.append(f"  in the paper: {there['printed']} {there['unit']} ({number.paper})")
+    if not results.comparable:
+        lines.append(f"  scale {results.scale} on {results.data}: not to be compared with the paper's numbers")
+    return lines
+
+
+SHOWN = {
+    "commit": "commit", "dirty": "uncommitted changes", "data_sha256": "data SHA-256", "hardware": "hardware",
+    "threads": "threads", "bench": "resnet-bench", "torch": "torch", "torchvision": "torchvision", "python": "Python",
+}  # fmt: skip
+RECIPE = (
+    "steps", "lr", "drops", "warmup_steps", "warmup_lr", "momentum", "weight_decay", "batch", "bn_group", "precision",
+    "split", "test_images",
+)  # fmt: skip
+
+
+def provenance(number: Number, results: Set) -> list[str]:
+    """Runs, configuration, commit, data, versions, hardware, dates."""
+    runs = results.runs[results.runs["id"].isin(number.runs)]
+    config = [f"{name} {one_of(runs[name].astype(str))}" for name in RECIPE if name in runs]
+    return [
+        f"{len(runs)} runs: {', '.join(runs['id'])}",
+        f"seeds: {', '.join(dict.fromkeys(runs['seed'].astype(str)))}",
+        *textwrap.wrap(f"recipe: {', '.join(config)}", 110, subsequent_indent="  "),
+        *(f"{words}: {one_of(runs[name].astype(str))}" for name, words in SHOWN.items()),
+        f"results SHA-256: {results.digest}",
+        f"dates: {runs['started'].min()} to {runs['ended'].max()}",
+    ]

@@ -1,0 +1,74 @@
+"""What each net cost beside what it gave: counts by arithmetic, speeds and times as measured, prediction and bill."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench.nets.counts import activations
+from bench.report.evidence import Evidence
+from bench.report.frame import Set, display_name
+from bench.report.tables import Table, anchor, one_of
+from bench.spec import Net
+
+HEADER = (
+    "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
+    "hours a run", "predicted", "runs",
+)  # fmt: skip
+NOTE = (
+    "Multiply-adds are those of one image forward, through convolutions and classifier. Activations are the outputs of "
+    "all convolutions in fp32, which a training step has to keep (and some more). Speeds are medians over the runs, "
+    "hours are means; predicted is what the plan said before the run started, where it knew a speed. Measured on "
+    "{hardware}."
+)
+TOTAL = " All runs took {spent:.2f} h{predicted}."
+
+
+def cost_table(evidence: Evidence) -> Table:
+    """A row a net that has a finished run."""
+    done = evidence.results.done
+    rows = [_row(evidence, str(net), part) for net, part in done.groupby("net", sort=False)]
+    note = NOTE.format(hardware=one_of(done["hardware"])) + _total(evidence.results)
+    return Table(HEADER, rows, note=note)
+
+
+def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
+    first = runs.iloc[0]
+    return (
+        display_name(net),
+        f"{first['params'] / 1e6:.2f}M",
+        f"{first['multiply_adds'] / 1e6:,.0f}M",
+        f"{4 * activations(net_of(first)) / 2**20:.1f}",
+        anchor(evidence.id(net, "images_per_s")) + _rounded(runs["images_per_s"].median()),
+        _rounded(runs["test_images_per_s"].median()),
+        anchor(evidence.id(net, "seconds")) + hours(runs["seconds"].mean()),
+        hours(runs["predicted_seconds"].mean()),
+        f"{len(runs)}",
+    )
+
+
+def net_of(row: pd.Series[Any]) -> Net:
+    """The Net of a row of the results."""
+    return Net(str(row["family"]), int(row["depth"]), str(row["shortcut"]), str(row["stride_in"]))
+
+
+def _rounded(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:,.0f}"
+
+
+def hours(seconds: float) -> str:
+    """Seconds as hours of three digits or so; `–` for none."""
+    value = seconds / 3600
+    return "–" if math.isnan(value) else f"{value:.1f}" if value >= 100 else f"{value:.3g}"
+
+
+def _total(results: Set) -> str:
+    """Spent, and what was predicted for those runs that had a prediction."""
+    done = results.done
+    known = done[done["predicted_seconds"].notna()]
+    ratio = known["seconds"].sum() / known["predicted_seconds"].sum() if len(known) else math.nan
+    of = "" if len(known) == len(done) else f" for {len(known)} of them"
+    words = "" if math.isnan(ratio) else f"; {ratio:.2f} times what was predicted{of}"
+    return TOTAL.format(spent=done["seconds"].sum() / 3600, predicted=words)

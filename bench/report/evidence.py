@@ -1,0 +1,38 @@
+"""What the results of one sweep at one scale come to: computed once, then printed in many forms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.report.claims import Judged, judge_set
+from bench.report.frame import Set, page_names
+from bench.report.pairs import Pair, pairs
+from bench.spec import Sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The results of one set with their verdicts (in the order of the sweep's claims) and pairs of nets.
+
+    page: the file of its page in the sweep's folder of reports.
+    """
+
+    name: str
+    sweep: Sweep
+    results: Set
+    page: str
+    judged: tuple[Judged, ...]
+    pairs: tuple[Pair, ...]
+
+    def id(self, *parts: str) -> str:
+        """The id of a number of this set: `plain_vs_residual.paper.resnet-110-A.test_error`."""
+        return ".".join((self.name, self.results.label, *parts))
+
+
+def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
+    """The evidence of each set of the sweep."""
+    pages = page_names(sets)
+    return tuple(
+        Evidence(name, sweep, one, pages[one.scale, one.data], judge_set(sweep.claims, one), pairs(one)) for one in sets
+    )

@@ -1,0 +1,91 @@
+r"""The tables and numbers for a LaTeX paper: `\input{tables/paper-table6}`, and `\bench{ID}` of tables/numbers.tex.
+
+A table comes with its protocol as a note below it; \usepackage{array,booktabs} is all that it needs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from bench.report.numbers import Number
+from bench.report.tables import Table
+
+SENTENCE = 30  # characters above which a cell of text is broken into lines
+SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "<": "$<$",
+    ">": "$>$", "“": "``", "”": "''", "×": r"$\times$", "∞": r"$\infty$",
+}  # fmt: skip
+
+
+def escape(text: str) -> str:
+    """Plain text as LaTeX typesets it with pdflatex; what no font there has becomes a question mark."""
+    return "".join(SPECIAL.get(c) or (c if c.isascii() else "?") for c in text)
+
+
+def prose(markdown: str) -> str:
+    """A cell or a note: anchors left out, `code` and **bold** as LaTeX has them."""
+    text = re.sub(r"<a id=\"[^\"]*\"></a>", "", markdown)
+    parts = re.split(r"(`[^`]*`|\*\*[^*]+\*\*)", text)
+    return "".join(map(_part, parts))
+
+
+def _part(text: str) -> str:
+    if text.startswith("`"):
+        return rf"\texttt{{{escape(text[1:-1])}}}"
+    return rf"\textbf{{{escape(text[2:-2])}}}" if text.startswith("**") else escape(text)
+
+
+def tabular(table: Table) -> str:
+    """The table between booktabs' rules, as wide as it gets, and its note; numbers flush right, sentences broken."""
+    rows = [[prose(cell) for cell in row] for row in table.rows]
+    lines = [
+        rf"\begin{{tabular}}{{{_columns(table)}}}",
+        r"\toprule",
+        " & ".join(map(prose, table.header)) + r" \\",
+        r"\midrule",
+        *(" & ".join(row) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *_note(table.note),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _note(note: str) -> list[str]:
+    below = rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\footnotesize {prose(note)}\end{{minipage}}"
+    return [below] if note else []
+
+
+def _columns(table: Table) -> str:
+    """Text left, numbers right; columns of sentences share half the line."""
+    texts = range(table.text)
+    long = [k for k in texts if max((len(prose(row[k])) for row in table.rows), default=0) > SENTENCE]
+    broken = rf">{{\raggedright\arraybackslash}}p{{{0.5 / max(1, len(long)):.2f}\linewidth}}"
+    return "".join(broken if k in long else "l" for k in texts) + "r" * (len(table.header) - table.text)
+
+
+MACROS = r"""
+% \bench{ID}: the value; \bench{ID.std}: its standard deviation; \bench{ID.low}, \bench{ID.high}: its 95 % interval;
+% \bench{ID.n}: the seeds. The ids stand in numbers.csv; an unknown one is an error.
+\providecommand{\bench}[1]{\ifcsname bench@#1\endcsname\csname bench@#1\endcsname\else
+  \errmessage{resnet-bench has no number #1; see numbers.csv}\fi}
+"""
+
+
+def macros(published: Sequence[Number]) -> str:
+    r"""tables/numbers.tex: every number by its id, for `\bench{plain_vs_residual.paper.resnet-20-A.test_error}`."""
+    return MACROS.lstrip() + "".join(line for number in published for line in _definitions(number))
+
+
+def _definitions(number: Number) -> list[str]:
+    values = {"": number.value, ".std": number.std}
+    if number.interval:
+        values |= {".low": number.interval.low, ".high": number.interval.high}
+    known = {suffix: f"{value:.{number.digits}f}" for suffix, value in values.items() if not math.isnan(value)}
+    return [
+        rf"\expandafter\def\csname bench@{number.id}{suffix}\endcsname{{{escape(text.replace('-', '−'))}}}" + "\n"
+        for suffix, text in {**known, ".n": str(number.n)}.items()
+    ]

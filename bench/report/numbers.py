@@ -1,0 +1,157 @@
+"""Every number that a report publishes, with its id, uncertainty, n and runs: what can be cited and re-checked.
+
+An id says sweep, scale, net (or claim) and metric: `plain_vs_residual.paper.resnet-110-A.test_error`. The page has an
+anchor of that name at the number.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.report.claims import Judged
+from bench.report.evidence import Evidence
+from bench.report.frame import display_name, paper_error
+from bench.report.pairs import Pair
+from bench.report.stats import Interval, of_percent, sample
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A column of the results: its name in words, its unit and the digits that are printed."""
+
+    column: str
+    words: str
+    unit: str
+    digits: int
+
+
+METRICS = (
+    Metric("test_error", "test error after the last step", "%", 2),
+    Metric("train_error", "training error of the last window", "%", 2),
+    Metric("train_loss", "training loss of the last window", "", 3),
+    Metric("val_error", "error on the 5,000 held-out training images", "%", 2),
+    Metric("best_test_error", "lowest test error on the way (never the result)", "%", 2),
+    Metric("images_per_s", "training speed", "images/s", 0),
+    Metric("seconds", "training time", "s", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A published number.
+
+    value, std: mean and standard deviation (n - 1) over `n` seeds; NaN where there is none.
+    interval: 95 %, None where there is none. paper: the id of the paper's number beside it, or "".
+    verdict: of a claim; "" of any other number. runs: the ids of the runs it was made of.
+    """
+
+    id: str
+    what: str
+    value: float
+    std: float
+    n: int
+    interval: Interval | None
+    unit: str
+    digits: int
+    runs: tuple[str, ...]
+    paper: str = ""
+    verdict: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it is cited: `8.61 ± 0.16 % (n = 5)`."""
+        spread = "" if math.isnan(self.std) else f" ± {self.std:.{self.digits}f}"
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.value:.{self.digits}f}{spread}{unit} (n = {self.n})".replace("-", "−")
+
+
+def numbers(evidence: Evidence) -> tuple[Number, ...]:
+    """All numbers of one set's page, in its order: the nets', the claims', the pairs'."""
+    return (
+        *_of_nets(evidence),
+        *(one for judged in evidence.judged for one in _of_claim(evidence, judged)),
+        *(_of_pair(evidence, pair) for pair in evidence.pairs),
+    )
+
+
+def _of_nets(evidence: Evidence) -> Iterator[Number]:
+    results = evidence.results
+    for net, part in results.done.groupby("net", sort=False):
+        paper = paper_error(str(net)) if results.comparable else None
+        for metric in METRICS:
+            values = part.set_index("id")[metric.column].dropna()
+            if len(values):
+                beside = str(paper["id"]) if paper and metric.column == "test_error" else ""
+                yield _of_net(evidence.id(str(net), metric.column), str(net), metric, values, beside)
+
+
+def _of_net(number: str, net: str, metric: Metric, values: pd.Series[float], paper: str) -> Number:
+    ours = sample(values)
+    return Number(
+        id=number,
+        what=f"{display_name(net)}, {metric.words}",
+        value=ours.mean,
+        std=ours.std,
+        n=ours.n,
+        interval=of_percent(ours.interval) if metric.unit == "%" else ours.interval,
+        unit=metric.unit,
+        digits=metric.digits,
+        runs=tuple(map(str, values.index)),
+        paper=paper,
+    )
+
+
+def _of_claim(evidence: Evidence, judged: Judged) -> Iterator[Number]:
+    claim, done = judged.claim, evidence.results.done
+    for k, link in enumerate(judged.links, 1):
+        yield Number(
+            id=evidence.id(claim.id, *([str(k)] if len(judged.links) > 1 else [])),
+            what=f"{link.label}, {claim.metric.replace('_', ' ')}, difference",
+            value=link.effect.effect,
+            std=math.nan,
+            n=min(link.effect.ns),
+            interval=link.effect.interval(),
+            unit="points",
+            digits=2,
+            runs=tuple(done.loc[done["net"].isin({net.name for net in claim.nets}), "id"]),
+            paper=claim.number,
+            verdict=judged.verdict,
+        )
+
+
+def _of_pair(evidence: Evidence, pair: Pair) -> Number:
+    return Number(
+        id=evidence.id(f"pair-{pair.depth}", "test_error"),
+        what=f"ResNet-{pair.depth} − plain-{pair.depth}, test error on the same images, difference",
+        value=pair.difference,
+        std=math.nan,
+        n=min(pair.seeds),
+        interval=pair.interval,
+        unit="points",
+        digits=2,
+        runs=pair.runs,
+    )
+
+
+COLUMNS = (
+    "id", "what", "value", "std", "n", "low", "high", "interval", "unit", "paper_id", "verdict", "runs",
+)  # fmt: skip
+
+
+def as_csv(published: Sequence[Number]) -> str:
+    """numbers.csv: a row a number, floats in full; empty where there is no such value."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for one in published:
+        low, high, method = (one.interval.low, one.interval.high, one.interval.method) if one.interval else ("",) * 3
+        std = "" if math.isnan(one.std) else one.std
+        row = (one.id, one.what, one.value, std, one.n, low, high, method, one.unit, one.paper, one.verdict)
+        writer.writerow((*row, " ".join(one.runs)))
+    return out.getvalue()

@@ -1,0 +1,217 @@
+"""Re-checks what is published: files against digests, numbers against what they are made of, reports against both.
+
+Needs no torch and no run folder. Every problem is a sentence that says where it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from bench.nets.counts import multiply_adds, parameters
+from bench.report import coverage, digests, frame
+from bench.report.collect import CURVE_COLUMNS, RESULT_COLUMNS, read_correct, read_curves, read_rows, run_of
+from bench.report.figures import drawn_from
+from bench.report.page import drawings, files_of, texts
+from bench.report.stats import LEVEL, sample
+from bench.spec import Run, Sweep
+from bench.store import StoreError, curve_text, sha256
+
+STATES = ("done", "failed", "pending", "running", "stopped")
+Row = Mapping[str, str]
+
+
+def problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
+    """All that is wrong with the results and the report of one sweep; none where every digit follows from the runs.
+
+    results, reports: the sweep's own folders.
+    """
+    yield from digests.differences(results)
+    yield from digests.differences(reports)
+    try:
+        yield from result_problems(results)
+        yield from report_problems(name, sweep, results, reports)
+    except StoreError as error:
+        yield str(error)
+
+
+def result_problems(results: Path) -> Iterator[str]:
+    """What does not agree within the results. Raises StoreError where a file cannot be read."""
+    rows = read_rows(results / "runs.csv")
+    curves = dict(iter(read_curves(results / "curves.parquet").groupby("id")))
+    correct = read_correct(results / "correct.npz")
+    ids = [row["id"] for row in rows]
+    for twice in sorted({name for name in ids if ids.count(name) > 1}):
+        yield f"{results}: {twice} has two rows"
+    for stray in sorted({*map(str, curves), *correct} - set(ids)):
+        yield f"{results}: {stray} has a curve or images and no row in runs.csv"
+    for row in rows:
+        for problem in _row_problems(row, curves.get(row["id"]), correct.get(row["id"])):
+            yield f"{results / 'runs.csv'}: {row['id']}: {problem}"
+
+
+def _row_problems(row: Row, curve: pd.DataFrame | None, bits: NDArray[np.uint8] | None) -> Iterator[str]:
+    try:
+        yield from _settings_problems(row)
+        if row["state"] == "done":
+            yield from _number_problems(row)
+            yield from _image_problems(row, bits)
+            yield from _curve_problems(row, curve)
+        elif any(row[column] for column in RESULT_COLUMNS if column != "test_images"):
+            yield f"it is {row['state']} and has numbers"
+    except (ValueError, KeyError) as error:
+        yield f"a value cannot be read: {error}"
+
+
+def _settings_problems(row: Row) -> Iterator[str]:
+    run = run_of(row)
+    if run.id != row["id"]:
+        yield f"its settings are those of {run.id}"
+    expected = {"net": run.net.name, "params": parameters(run.net), "multiply_adds": multiply_adds(run.net)}
+    yield from (f"{name} is {row[name]}, not {value}" for name, value in expected.items() if row[name] != str(value))
+    if row["state"] not in STATES:
+        yield f"{row['state']!r} is no state"
+
+
+def _number_problems(row: Row) -> Iterator[str]:
+    speed = int(row["steps"]) * int(row["batch"]) / float(row["seconds"])
+    if not math.isclose(speed, float(row["images_per_s"]), rel_tol=1e-9):
+        yield f"images_per_s is {row['images_per_s']}, and steps times batch over seconds {speed}"
+    if not row["started"] <= row["ended"]:
+        yield f"it ended ({row['ended']}) before it started ({row['started']})"
+
+
+def _image_problems(row: Row, bits: NDArray[np.uint8] | None) -> Iterator[str]:
+    if bits is None:
+        yield "its per-image correctness is missing"
+        return
+    images = int(row["test_images"])
+    right = np.unpackbits(bits)
+    if len(bits) != -(-images // 8) or right[images:].any():
+        yield f"its per-image correctness is not of {images:,} images"
+    error = 100 * (images - int(right.sum())) / images
+    if float(row["test_error"]) != error:
+        yield f"test_error is {row['test_error']}, and its images say {error}"
+
+
+def _curve_problems(row: Row, curve: pd.DataFrame | None) -> Iterator[str]:
+    if curve is None:
+        yield "its curve is missing"
+        return
+    rows = [_as_written(one) for one in curve[list(CURVE_COLUMNS[1:])].to_dict("records")]
+    if sha256(curve_text(rows).encode()) != row["curve_sha256"]:
+        yield "its curve is not the one that the run wrote (SHA-256)"
+    last = rows[-1]
+    tested = [one for one in rows if "test_error" in one]
+    best = min(tested, key=lambda one: (one["test_error"], one["step"]), default={"test_error": None, "step": None})
+    expected = {
+        "steps": last["step"], "train_error": last["error"], "train_loss": last["loss"],
+        "test_error": last.get("test_error"), "test_loss": last.get("test_loss"),
+        "best_test_error": best["test_error"], "best_step": best["step"],
+    }  # fmt: skip
+    for name, value in expected.items():
+        if float(row[name]) != value:
+            yield f"{name} is {row[name]}, and its curve says {value}"
+
+
+def _as_written(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of curves.parquet as it stood in curve.jsonl: a whole step, and no test where there was none."""
+    return {str(k): int(v) if k == "step" else v for k, v in row.items() if not math.isnan(v)}
+
+
+def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
+    """What in the report does not follow from the results. Raises StoreError where these cannot be read."""
+    sets = frame.load(results, sweep)
+    written, drawn = texts(name, sweep, sets), drawings(sets)
+    for file, text in written.items():
+        yield from text_problems(reports / file, text)
+    for one in sets:
+        for file in drawings([one]):
+            yield from _figure_problems(reports / file, drawn_from(one))
+    extra = set(digests.files_in(reports)) - set(files_of(drawn, written)) if reports.is_dir() else set()
+    yield from (f"{reports / file} is no part of the report" for file in sorted(extra))
+
+
+def index_problems(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> Iterator[str]:
+    """What in the index of all reports does not follow from the results."""
+    try:
+        studies = coverage.load(sweeps, results)
+        yield from text_problems(reports / "README.md", coverage.index(studies, coverage.coverage(studies)))
+    except StoreError as error:
+        yield str(error)
+
+
+def text_problems(path: Path, expected: str) -> Iterator[str]:
+    """The first line of a generated text that is not what the results say."""
+    try:
+        found = path.read_bytes().decode("utf-8")
+    except (OSError, ValueError) as error:
+        yield f"{path} cannot be read: {error}"
+        return
+    if found == expected:
+        return
+    pairs = zip_longest(found.split("\n"), expected.split("\n"))
+    number, (there, here) = next((k, pair) for k, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+    yield f"{path}, line {number}: it says {_short(there, here)!r}, and the results {_short(here, there)!r}"
+
+
+def _short(line: str | None, other: str | None) -> str:
+    """The line from a little before where it differs from the other."""
+    line, other = line or "", other or ""
+    start = next((k for k, (a, b) in enumerate(zip(line, other, strict=False)) if a != b), min(len(line), len(other)))
+    return line[max(0, start - 20) : start + 30]
+
+
+def _figure_problems(path: Path, made_of: str) -> Iterator[str]:
+    for file in (path, path.with_suffix(".png")):
+        if file.exists() and made_of.encode() not in file.read_bytes():
+            yield f"{file} was not drawn from these results"
+
+
+def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, pd.Series[float]]:
+    """The Run of a row, with the threads it had; the row; and the test errors of all seeds of its net and recipe.
+
+    sweep: the folder below `results`, "*" for any. Raises StoreError naming the finished runs where it is none.
+    """
+    done = [
+        row for path in sorted(results.glob(f"{sweep}/runs.csv")) for row in read_rows(path) if row["state"] == "done"
+    ]
+    row = next((one for one in done if one["id"] == run_id), None)
+    if row is None:
+        raise StoreError(f"no finished run {run_id!r} in {results}; there are: {', '.join(one['id'] for one in done)}")
+    run = run_of(row)
+    alike = [one for one in done if replace(run_of(one), seed=run.seed) == run]
+    threads = int(row["threads"].split(";")[0])
+    return (
+        replace(run, resources=replace(run.resources, cpus=threads)),
+        row,
+        pd.Series([float(one["test_error"]) for one in alike]),
+    )
+
+
+def compare_again(again: Mapping[str, Any], row: Row, stored: pd.Series[float]) -> tuple[bool, str]:
+    """Whether a run done again agrees with its row, and in what words.
+
+    The same bits agree. Other bits (another machine, another torch) agree where the test error lies where 95 % of
+    further seeds would: within Student's prediction interval around the mean of the `stored` seeds' test errors.
+    """
+    there, here = float(row["test_error"]), float(again["test_error"])
+    if again["weights_sha256"] == row["weights_sha256"]:
+        return there == here, f"the same weights bit for bit, test error {here:.2f} %"
+    ours = sample(stored)
+    words = f"other weights; test error {here:.2f} % against {there:.2f} %"
+    if ours.n < 2:
+        return False, f"{words}; with one seed stored there is no variance to judge the difference by"
+    half = float(special.stdtrit(ours.n - 1, (1 + LEVEL) / 2)) * ours.std * math.sqrt(1 + 1 / ours.n)
+    within = abs(here - ours.mean) <= half
+    place = "within" if within else "outside"
+    return within, f"{words}; {place} the {ours.mean:.2f} ± {half:.2f} in which 95 % of further seeds would lie"
