@@ -206,7 +206,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--results", type=Path, metavar="DIR")
     one.add_argument("--reports", type=Path, metavar="DIR")
     one.set_defaults(work=verify)
-    one = commands.add_parser("coverage", help="account for every number of the paper; writes reports/README.md")
+    one = commands.add_parser("coverage", help="account for every number of the paper; writes the index of all reports")
     one.add_argument("--results", type=Path, metavar="DIR")
     one.add_argument("--reports", type=Path, metavar="DIR")
     one.set_defaults(work=coverage)

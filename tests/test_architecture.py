@@ -20,6 +20,7 @@ HOMES = {
     "matplotlib": {"report"},
     "scipy": {"report"},
     "statsmodels": {"report"},
+    "markdown_it": {"report"},
 }
 ARROWS = {
     "spec.py": set[str](),

@@ -19,6 +19,7 @@ from bench.report import frame
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, judge_set
 from bench.report.computed import COMPUTED, agreement, table6_parameters
 from bench.report.frame import Set, page_names, paper_numbers
+from bench.report.html import write_html
 from bench.report.stats import Sample, sample
 from bench.report.tables import markdown, mean_std
 from bench.spec import Net, Recipe, Sweep
@@ -153,11 +154,12 @@ def printed(number: Number) -> str:
 
 
 def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tuple[Path, list[Answer]]:
-    """Writes reports/README.md: the reports there are, then every number of the paper."""
+    """Writes reports/README.md: the reports there are, then every number of the paper; and all as index.html."""
     studies = load(sweeps, results)
     answers = coverage(studies)
     make_folder(reports)
     write_text(reports / "README.md", index(studies, answers))
+    write_html(reports)
     return reports / "README.md", answers
 
 

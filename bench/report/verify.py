@@ -21,6 +21,7 @@ from bench.nets.counts import multiply_adds, parameters
 from bench.report import coverage, digests, frame
 from bench.report.collect import CURVE_COLUMNS, RESULT_COLUMNS, read_correct, read_curves, read_rows, run_of
 from bench.report.figures import drawn_from
+from bench.report.html import html
 from bench.report.page import drawings, files_of, texts
 from bench.report.stats import LEVEL, sample
 from bench.spec import Run, Sweep
@@ -146,6 +147,7 @@ def index_problems(sweeps: Mapping[str, Sweep], results: Path, reports: Path) ->
     try:
         studies = coverage.load(sweeps, results)
         yield from text_problems(reports / "README.md", coverage.index(studies, coverage.coverage(studies)))
+        yield from text_problems(reports / "index.html", html(reports))
     except StoreError as error:
         yield str(error)
 
