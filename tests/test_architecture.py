@@ -34,7 +34,7 @@ ARROWS = {
     "report": {"report", "nets", "store", "spec"},
     "sweep.py": {"launch", "report", "data", "machine", "store", "spec"},
     "speed": {"speed", "launch", "report", "tasks", "nets", "data", "train", "machine", "store", "spec"},
-    "cli.py": {"sweep", "speed", "report", "launch", "store", "spec"},
+    "cli.py": {"sweep", "speed", "report", "launch", "data", "store", "spec"},
     "__main__.py": {"cli"},
     "__init__.py": set[str](),
 }

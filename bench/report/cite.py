@@ -105,8 +105,8 @@ def _weighed(name: str, sweeps: Mapping[str, Sweep], results: Path) -> tuple[Evi
 
 
 def _unknown(number_id: str, ids: Sequence[str]) -> UnknownNumberError:
-    near = difflib.get_close_matches(number_id, ids, n=5, cutoff=0.5)
-    near = near or [known for known in ids if number_id in known][:5]
+    within = [known for known in ids if number_id in known][:5]
+    near = within or difflib.get_close_matches(number_id, ids, n=5, cutoff=0.5)
     hint = f"; near it are: {', '.join(near)}" if near else "; reports/<sweep>/numbers.csv lists our ids"
     return UnknownNumberError(f"no number has the id {number_id!r}{hint}")
 

@@ -42,7 +42,7 @@ def tabular(table: Table) -> str:
     """The table between booktabs' rules, as wide as it gets, and its note; numbers flush right, sentences broken."""
     rows = [[prose(cell) for cell in row] for row in table.rows]
     lines = [
-        rf"\begin{{tabular}}{{{_columns(table)}}}",
+        rf"\noindent\begin{{tabular}}{{{_columns(table)}}}",
         r"\toprule",
         " & ".join(map(prose, table.header)) + r" \\",
         r"\midrule",
@@ -55,7 +55,7 @@ def tabular(table: Table) -> str:
 
 
 def _note(note: str) -> list[str]:
-    below = rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\footnotesize {prose(note)}\end{{minipage}}"
+    below = rf"\par\smallskip\noindent\begin{{minipage}}{{\linewidth}}\footnotesize {prose(note)}\end{{minipage}}"
     return [below] if note else []
 
 

@@ -24,7 +24,7 @@ from bench.report.figures import drawn_from
 from bench.report.html import html
 from bench.report.page import drawings, files_of, texts
 from bench.report.stats import LEVEL, sample
-from bench.spec import Run, Sweep
+from bench.spec import Run, SpecError, Sweep
 from bench.store import StoreError, curve_text, sha256
 
 STATES = ("done", "failed", "pending", "running", "stopped")
@@ -41,8 +41,8 @@ def problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[
     try:
         yield from result_problems(results)
         yield from report_problems(name, sweep, results, reports)
-    except StoreError as error:
-        yield str(error)
+    except (StoreError, SpecError) as error:
+        yield f"{results}: {error}"
 
 
 def result_problems(results: Path) -> Iterator[str]:
