@@ -278,7 +278,7 @@ def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profi
     todo = plan.todo(retry=args.retry)
     if not todo:
         return 0
-    shown = display(len(todo))
+    shown = display(todo)
     with Stop(deadline) as stop:
         executor: Executor
         if profile is not None:

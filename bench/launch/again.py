@@ -25,9 +25,9 @@ def run_again(run: Run, place: Path, data: Path) -> dict[str, Any] | None:
         shutil.rmtree(folder.path)
     make_folder(place)
     folder.create(run)
-    shown = display(1)
+    todo = [Item(run, folder, folder.state(), None)]
     with Stop() as stop:
-        Runner(Inline(data, stop), stop, shown).run([Item(run, folder, folder.state(), None)])
+        Runner(Inline(data, stop), stop, display(todo)).run(todo)
     error = folder.error()
     if error is not None:
         raise StoreError(f"{run.id} failed: {error['message']}; see {folder.path}")

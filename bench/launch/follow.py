@@ -9,9 +9,11 @@ from types import TracebackType
 from typing import Protocol
 
 from bench.launch.plan import Item, duration
+from bench.nets.counts import multiply_adds
 from bench.store import RunFolder
 
 LINE_SECONDS = 30.0
+FORECAST_SECONDS = 5.0
 MOST_BARS = 20
 
 
@@ -27,6 +29,32 @@ def status(item: Item) -> tuple[int, str]:
         left = (item.run.recipe.steps - beat["step"]) / beat["steps_per_s"]
         words.append(f"{beat['steps_per_s'] * item.run.recipe.batch:.0f} images/s, {duration(left)} left")
     return int(beat.get("step", 0)), "; ".join(words)
+
+
+class Forecast:
+    """The time left of all runs of this start, by how fast multiply-adds were done since it began."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items, self.began, self.asked = items, time.monotonic(), 0.0
+        self.total = sum(_work(item, item.run.recipe.steps) for item in items)
+        self.before, self.words = self._done(), ""
+
+    def _done(self) -> float:
+        return sum(_work(item, int((item.folder.heartbeat() or {}).get("step", 0))) for item in self.items)
+
+    def __str__(self) -> str:
+        """In words, "" before the first steps; asked anew every few seconds only, as there may be thousands of runs."""
+        now = time.monotonic()
+        if now - self.asked > FORECAST_SECONDS:
+            self.asked, done = now, self._done()
+            speed = (done - self.before) / (now - self.began)
+            self.words = f"about {duration((self.total - done) / speed)} left" if speed > 0 else ""
+        return self.words
+
+
+def _work(item: Item, steps: int) -> float:
+    """Multiply-adds of so many steps, but for a factor that all nets share."""
+    return float(steps * item.run.recipe.batch * multiply_adds(item.run.net))
 
 
 class Display(Protocol):
@@ -48,8 +76,8 @@ class Display(Protocol):
 class Lines:
     """Plain lines with the time of day: events at once, the running runs every half minute."""
 
-    def __init__(self, total: int) -> None:
-        self.total, self._last = total, time.monotonic()
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.total, self.forecast, self._last = len(items), Forecast(items), time.monotonic()
 
     def __enter__(self) -> Lines:
         return self
@@ -64,21 +92,22 @@ class Lines:
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
     def refresh(self, running: Sequence[Item], done: int) -> None:
-        """A line a running run, every half minute."""
+        """A line for the sweep and one a running run, every half minute."""
         if time.monotonic() - self._last < LINE_SECONDS:
             return
         self._last = time.monotonic()
+        left = str(self.forecast)
+        self.say(f"{done} of {self.total} runs done" + (f"; {left}" if left else ""))
         for item in running:
             step, words = status(item)
             if step:
-                steps = item.run.recipe.steps
-                self.say(f"{done}/{self.total} done; {item.run.id}: step {step:,} of {steps:,}; {words}")
+                self.say(f"  {item.run.id}: step {step:,} of {item.run.recipe.steps:,}; {words}")
 
 
 class Bars:
     """A bar a running run and one for the sweep, by rich."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, items: Sequence[Item]) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         columns = (
@@ -88,7 +117,8 @@ class Bars:
             TextColumn("{task.fields[words]}"),
         )
         self._progress = Progress(*columns)
-        self._sweep = self._progress.add_task("runs", total=total, words="")
+        self._sweep = self._progress.add_task("runs", total=len(items), words="")
+        self.forecast = Forecast(items)
         self._bars: dict[str, int] = {}
 
     def __enter__(self) -> Bars:
@@ -108,7 +138,7 @@ class Bars:
         """Moves the bars; those of ended runs go. Runs that wait in a queue have none."""
         from rich.progress import TaskID
 
-        self._progress.update(self._sweep, completed=done)
+        self._progress.update(self._sweep, completed=done, words=str(self.forecast))
         running = [item for item in running if status(item)[0]][:MOST_BARS]
         names = {item.run.id for item in running}
         for name in [name for name in self._bars if name not in names]:
@@ -120,9 +150,9 @@ class Bars:
             self._progress.update(TaskID(self._bars[item.run.id]), completed=step, words=words)
 
 
-def display(total: int) -> Display:
-    """Bars on a terminal, else lines."""
-    return Bars(total) if sys.stdout.isatty() else Lines(total)
+def display(items: Sequence[Item]) -> Display:
+    """Bars on a terminal, else lines. items: all that is to be run."""
+    return Bars(items) if sys.stdout.isatty() else Lines(items)
 
 
 def outcome(folder: RunFolder, name: str) -> str:

@@ -54,7 +54,7 @@ def _bottleneck(net: Net, c_in: int, width: int, stride: int, side: int) -> Iter
     yield from _shortcut(net.shortcut, c_in, 4 * width, stride, side)
 
 
-def _stages(net: Net) -> tuple[Conv, list[tuple[int, int, int]], int]:
+def stages(net: Net) -> tuple[Conv, list[tuple[int, int, int]], int]:
     """The stem, then (blocks, width, side) a stage, and the classes."""
     if net.family == "cifar":
         n = (net.depth - 2) // 6
@@ -65,11 +65,11 @@ def _stages(net: Net) -> tuple[Conv, list[tuple[int, int, int]], int]:
 
 def convolutions(net: Net) -> tuple[list[Conv], int, int]:
     """Every convolution of `net`, the features before the classifier, and the classes."""
-    stem, stages, classes = _stages(net)
+    stem, parts, classes = stages(net)
     bottleneck = net.family == "imagenet" and net.depth >= 50
     block, expansion = (_bottleneck, 4) if bottleneck else (_basic, 1)
     convs, c_in = [stem], stem.c_out
-    for stage, (blocks, width, side) in enumerate(stages):
+    for stage, (blocks, width, side) in enumerate(parts):
         for k in range(blocks):
             stride = 2 if k == 0 and stage > 0 else 1
             convs += block(net, c_in, width, stride, side)

@@ -47,6 +47,11 @@ def anchor(number: str) -> str:
     return f'<a id="{number}"></a>'
 
 
+def code(text: str) -> str:
+    """A text from outside, such as an error, as it is: markdown finds nothing in it."""
+    return "`" + " ".join(text.replace("`", "'").replace("|", "¦").split()) + "`"
+
+
 def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
     """`8.61 ± 0.16 (5)`; with one seed there is no deviation, with none no number."""
     if n == 0 or math.isnan(mean):
@@ -133,7 +138,7 @@ def _caption(results: Set) -> str:
     if results.others:
         words.append(f"{results.others} finished runs of other recipes than the sweep's present ones are left out.")
     failed = results.runs[results.runs["state"] == "failed"]
-    words += [f"Failed: `{row['id']}`: {row['error_message']}." for _, row in failed.iterrows()]
+    words += [f"Failed: `{row['id']}`: {code(row['error_message'])}." for _, row in failed.iterrows()]
     return " ".join(words)
 
 
