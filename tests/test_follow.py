@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from tests.conftest import tiny_run
 @pytest.fixture
 def items(tmp_path: Path) -> list[Item]:
     """Two runs of 12 steps, begun 10 seconds ago."""
-    runs = [replace(tiny_run(seed=seed)) for seed in (0, 1)]
+    runs = [tiny_run(seed=seed) for seed in (0, 1)]
     found = [Item(run, RunFolder(tmp_path / run.id), "pending", None) for run in runs]
     for item in found:
         item.folder.create(item.run)

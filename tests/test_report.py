@@ -212,7 +212,7 @@ def test_the_page_says_at_its_top_what_it_is(tmp_path: Path) -> None:
     assert quick.startswith("# Made up on CIFAR-10 (scale quick)\n\n- Scale `quick`: a few minutes' look")
     assert "8 of 8 runs done" in quick
     assert "No verdict against the paper" in quick
-    assert '| 11.00 ± 2.83 (2) | <a id="made_up.quick.plain-20.best_test_error"></a>10.00 ± 2.83 (2) | 1.00 |' in quick
+    assert '| 12.00 ± 2.83 (2) | <a id="made_up.quick.plain-20.best_test_error"></a>11.00 ± 2.83 (2) | 1.00 |' in quick
 
 
 def test_seed_variance_and_test_set_sampling_have_intervals_of_their_own(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_without_variance_the_interval_is_a_point_and_the_tests_are_certain() ->
     assert low_high(same.interval) == (90.0, 90.0)
     assert (above.p_above(0), above.p_below(0)) == (0.0, 1.0)
     assert (above.p_above(30), above.p_below(30)) == (1.0, 1.0)  # exactly on the bound: neither above nor below
-    assert stats.tost(same, 90.2, 0.5) == 0.0
+    assert Region(-0.5, 0.5).p_inside(contrast([same], [1], 90.2)) == 0.0
 
 
 @pytest.mark.parametrize("against", [8.5, 8.75, 9.2])
@@ -122,7 +122,7 @@ def test_the_interactions_degrees_of_freedom_are_satterthwaites_in_exact_fractio
 def test_tost_is_that_of_statsmodels(published: float, margin: float) -> None:
     theirs = DescrStatsW(A).ttost_mean(published - margin, published + margin)[0]
 
-    assert stats.tost(sample(A), published, margin) == close(theirs)
+    assert Region(-margin, margin).p_inside(contrast([sample(A)], [1], published)) == close(theirs)
 
 
 def test_tost_of_two_nets_is_that_of_statsmodels() -> None:
@@ -199,23 +199,18 @@ def test_the_seed_of_a_bootstrap_suffices_and_matters() -> None:
     rng = np.random.default_rng(1)
     first, second = rng.random((3, 200)) < 0.9, rng.random((2, 200)) < 0.8
 
-    def intervals(seed: int) -> list[Interval | None]:
-        one = stats.bootstrap_mean(A, np.random.default_rng(seed), draws=99)
-        return [one, stats.paired_bootstrap(first, second, np.random.default_rng(seed), draws=99)]
+    def interval(seed: int) -> Interval:
+        return stats.paired_bootstrap(first, second, np.random.default_rng(seed), draws=99)
 
-    assert intervals(0) == intervals(0)
-    assert all(one != other for one, other in zip(intervals(0), intervals(1), strict=True))
+    assert interval(0) == interval(0) != interval(1)
 
 
-def test_a_bootstrap_of_few_values_says_so_and_of_one_value_is_none() -> None:
-    rng = np.random.default_rng(0)
-    few, many = stats.bootstrap_mean(A, rng), stats.bootstrap_mean(np.arange(20.0), rng)
+def test_a_bootstrap_of_few_seeds_says_so() -> None:
+    images = np.random.default_rng(0).random((20, 100)) < 0.9
 
-    assert few is not None
-    assert many is not None
-    assert (few.small, many.small) == (True, False)
-    assert stats.bootstrap_mean([7.0, NAN], rng) is None
-    assert low_high(stats.bootstrap_mean([7.0, 7.0, NAN], rng)) == (7.0, 7.0)
+    small = [stats.paired_bootstrap(images[:n], images, np.random.default_rng(0), draws=9).small for n in (5, 20)]
+
+    assert small == [True, False]
 
 
 def test_the_paired_bootstrap_has_the_spread_of_the_paired_difference() -> None:

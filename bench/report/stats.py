@@ -148,7 +148,7 @@ class Region:
         return self.low < effect < self.high
 
     def p_inside(self, effect: Contrast) -> float:
-        """The p-value for "inside": a one-sided test, or TOST, the larger of two, where both bounds are finite."""
+        """The p-value for "inside": a one-sided test; with two bounds TOST (Schuirmann 1987), the larger of two."""
         return _max([f(bound) for f, bound in self._tests(effect, inside=True)])
 
     def p_outside(self, effect: Contrast) -> float:
@@ -168,14 +168,6 @@ def _max(values: Sequence[float]) -> float:
 
 def _min(values: Sequence[float]) -> float:
     return math.nan if any(map(math.isnan, values)) else min(values)
-
-
-def tost(ours: Sample, published: float, margin: float) -> float:
-    """The p-value of the equivalence test "our mean is within `margin` of the published value" (Schuirmann 1987).
-
-    The published value is a constant here: its own uncertainty is what the margin has to allow for.
-    """
-    return Region(-margin, margin).p_inside(contrast([ours], [1], published))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -221,16 +213,6 @@ def wilson(error: float, images: int, level: float = LEVEL) -> Interval:
     """Wilson's score interval of an error in percent on `images` test images: another test set, the same net."""
     low, high = proportion_confint(error / 100 * images, images, alpha=1 - level, method="wilson")
     return Interval(100 * float(low), 100 * float(high), "Wilson")
-
-
-def bootstrap_mean(values: ArrayLike, rng: Generator, draws: int = 9_999) -> Interval | None:
-    """The percentile bootstrap of a mean, said to be small below 20 values; None below two."""
-    given = np.asarray(values, float).ravel()
-    here = given[~np.isnan(given)]
-    if here.size < 2:
-        return None
-    found = stats.bootstrap((here,), np.mean, n_resamples=draws, method="percentile", rng=rng).confidence_interval
-    return Interval(float(found.low), float(found.high), "bootstrap", small=here.size < SMALL)
 
 
 @dataclass(frozen=True, slots=True)
