@@ -1,4 +1,4 @@
-"""From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, correct.npz.
+"""From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, layers.parquet, correct.npz.
 
 Rows of runs that other machines did stay as they are; a run done here replaces the row that stood for it.
 """
@@ -32,6 +32,10 @@ ENV_COLUMNS = (
 )  # fmt: skip
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
+LAYER_COLUMNS = (
+    "id", "step", "layer", "name", "response_std", "batch_std", "response_grad_norm", "grad_norm", "weight_norm",
+)  # fmt: skip
+TYPES = {"id": "str", "name": "str", "step": "int64", "layer": "int64"}  # all other columns are numbers, NaN if missing
 
 
 def collect(
@@ -63,7 +67,12 @@ def _merge(
             before, now = float(old["test_error"]), float(new["test_error"])
             say(f"{name}: test error {now:.2f} % takes the place of {before:.2f} % (measured on {old['hardware']})")
     here = {n: f for n, f in found.items() if rows[n] is fresh[n] and fresh[n]["state"] == "done"}
-    _write_curves(results / "curves.parquet", here, rows)
+    # what was seen of a run that diverged is worth keeping: its layers stand, though it has no result
+    seen = here | {n: f for n, f in found.items() if rows[n] is fresh[n] and fresh[n]["state"] == "failed"}
+    curves = {name: folder.curve_rows() for name, folder in here.items()}
+    layers = {name: folder.layer_rows() for name, folder in seen.items()}
+    _write_table(results / "curves.parquet", CURVE_COLUMNS, curves, rows)
+    _write_table(results / "layers.parquet", LAYER_COLUMNS, layers, rows)
     _write_correct(results / "correct.npz", here, rows)
     write_text(results / "runs.csv", _csv(sorted(rows.values(), key=_order)))
     return results / "runs.csv"
@@ -110,6 +119,7 @@ def _declared(run: Run) -> dict[str, Any]:
     recipe = asdict(run.recipe) | {"drops": " ".join(map(str, run.recipe.drops))}
     return {
         "scale": run.scale,
+        "task": run.task,
         "data": run.data,
         "net": run.net.name,
         **asdict(run.net),
@@ -185,25 +195,41 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def read_curves(path: Path) -> pd.DataFrame:
     """The curves of a sweep's results; none where there is no file. Raises StoreError where it is damaged."""
+    return _read_table(path, CURVE_COLUMNS)
+
+
+def read_layers(path: Path) -> pd.DataFrame:
+    """What was seen of the layers, a row a layer, step and run; none where there is no file. Raises StoreError."""
+    return _read_table(path, LAYER_COLUMNS)
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.exists():
-        return pd.DataFrame(columns=list(CURVE_COLUMNS))
+        return pd.DataFrame(columns=list(columns)).astype(_types(columns))
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}; take it from git again") from None
 
 
-def _write_curves(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
-    parts = [pd.DataFrame([{"id": name, **row} for name, folder in here.items() for row in folder.curve_rows()])]
-    old = read_curves(path)
+def _types(columns: Sequence[str]) -> dict[str, str]:
+    return {name: TYPES.get(name, "float64") for name in columns}
+
+
+def _write_table(
+    path: Path, columns: Sequence[str], here: Mapping[str, Sequence[Mapping[str, Any]]], rows: Iterable[str]
+) -> None:
+    """The rows of the runs `here`, and of those done elsewhere what the file had, without runs that are in no row."""
+    parts = [pd.DataFrame([{"id": name, **row} for name, its in here.items() for row in its])]
+    old = _read_table(path, columns)
     parts.append(old[old["id"].isin(set(rows)) & ~old["id"].isin(set(here))])
-    filled = [part.reindex(columns=list(CURVE_COLUMNS)) for part in parts if len(part)]
-    types = dict.fromkeys(CURVE_COLUMNS[2:], "float64") | {"step": "int64", "id": "str"}
+    filled = [part.reindex(columns=list(columns)).astype(_types(columns)) for part in parts if len(part)]
     if not filled:
         return
-    curves = pd.concat([part.astype(types) for part in filled]).sort_values(["id", "step"], ignore_index=True)
+    order = [name for name in ("id", "step", "layer") if name in columns]
+    table = pd.concat(filled).sort_values(order, ignore_index=True)
     with atomic(path) as temporary:
-        curves.to_parquet(temporary, index=False)
+        table.to_parquet(temporary, index=False)
 
 
 def read_correct(path: Path) -> dict[str, NDArray[np.uint8]]:

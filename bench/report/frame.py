@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
-from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_rows
+from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_layers, read_rows
 from bench.spec import SCALES, Sweep
 from bench.store import StoreError
 
@@ -22,7 +22,7 @@ NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "test_images", "test_error", "train_error",
     "train_loss", "best_test_error", "seconds", "images_per_s",
 )  # fmt: skip
-TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256")
+TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm")
 SPREAD = ("test_error", "train_error", "train_loss")
 
 
@@ -32,6 +32,7 @@ class Set:
 
     others: rows at this scale that the sweep does not declare (an earlier recipe's), which are in no number.
     correct: by run, eight test images a byte, a bit set where the net is right.
+    layers: a row a run, step and layer, of failed runs too; empty in results from before layers were looked at.
     """
 
     scale: str
@@ -40,6 +41,7 @@ class Set:
     curves: pd.DataFrame
     others: int = 0
     correct: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    layers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def label(self) -> str:
@@ -80,8 +82,9 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")
+    layers = read_layers(results / "layers.parquet")
     sets = [
-        _set(sweep, scale, str(data), part, curves, correct)
+        _set(sweep, scale, str(data), part, curves, correct, layers)
         for scale in SCALES
         for data, part in runs[runs["scale"] == scale].groupby("data")
         if scale in sweep.scales
@@ -96,6 +99,7 @@ def _set(
     runs: pd.DataFrame,
     curves: pd.DataFrame,
     correct: Mapping[str, NDArray[np.uint8]],
+    layers: pd.DataFrame,
 ) -> Set:
     """The declared runs among `runs`: a mean over seeds must not mix two recipes that share a net's name."""
     seeds = sorted({*sweep.scales[scale].seeds, *runs["seed"].astype(int)})
@@ -104,7 +108,8 @@ def _set(
     if ours.duplicated(["net", "seed"]).any():
         raise StoreError(f"at scale {scale} one net stands under two recipes; give each its own sweep")
     others = int((runs["state"] == "done").sum() - (ours["state"] == "done").sum())
-    return Set(scale, data, ours, curves[curves["id"].isin(ours["id"])], others, correct)
+    curves, layers = (table[table["id"].isin(ours["id"])] for table in (curves, layers))
+    return Set(scale, data, ours, curves, others, correct, layers)
 
 
 def page_names(sets: Sequence[Set]) -> dict[tuple[str, str], str]:
