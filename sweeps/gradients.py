@@ -17,7 +17,7 @@ differ. Some diverge in their first steps, which is a finding: such a run counts
 code 1, and what was seen of the run until then is in the report.
 """
 
-from bench.spec import HEALTHY, Net, Recipe, Scale, Sweep, shortened
+from bench.spec import HEALTHY, Net, Recipe, Resources, Scale, Sweep, shortened
 
 
 def nets(*depths: int) -> tuple[Net, ...]:
@@ -73,5 +73,6 @@ SWEEP = Sweep(
         "What the sweep `plain_vs_residual` says of initialisation, batch norm, weight decay, momentum and pixels "
         "holds here as well.",
     ),
+    resources=Resources(cpus=1),  # two runs side by side do more on two cores than one after another
     task="diagnose",
 )
