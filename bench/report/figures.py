@@ -1,4 +1,4 @@
-"""Figures in the paper's manner. matplotlib's state is touched here and nowhere else."""
+"""Figures in the paper's manner, and the style of all figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.frame import Set
+from bench.report.frame import Set, with_bn
 from bench.store import atomic
 
 # no dates and no random ids: the same numbers give the same file
@@ -30,7 +30,7 @@ def curves(results: Set, path: Path) -> None:
 
     Mean over the seeds with the band from the lowest to the highest. Writes `path` (SVG) and a PNG beside it.
     """
-    frame = results.curves.merge(results.runs[["id", "depth", "shortcut", "steps"]], on="id")
+    frame = results.curves.merge(with_bn(results.runs)[["id", "depth", "shortcut", "steps"]], on="id")
     longest = int(results.runs["steps"].max())
     unit, name = (1e4, "iterations (1e4)") if longest >= 10_000 else (1, "iterations")
     frame = frame.assign(x=frame["step"] / unit, plain=frame["shortcut"] == "none")
@@ -43,7 +43,7 @@ def curves(results: Set, path: Path) -> None:
             _panel(ax, frame[frame["plain"] == plain], colours, family)
             ax.set(xlabel=name, ylabel="error (%)", xlim=(0, longest / unit))
         axes[0].set_ylim(*_limits(frame))
-        _save(figure, path)
+        save(figure, path)
 
 
 def _panel(ax: Axes, frame: pd.DataFrame, colours: dict[int, tuple[float, float, float]], family: str) -> None:
@@ -76,7 +76,8 @@ def _limits(frame: pd.DataFrame) -> tuple[float, float]:
     return max(0, values.min() - 3), min(100, values.max() + 3)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes `path` (SVG) and a PNG beside it, without a date."""
     for target, metadata in ((path, {"Date": None}), (path.with_suffix(".png"), {"Software": None})):
         with atomic(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=160, metadata=metadata)

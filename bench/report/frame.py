@@ -117,6 +117,11 @@ def page_names(sets: Sequence[Set]) -> dict[tuple[str, str], str]:
     return {(s.scale, s.data): "README.md" if s is sets[0] else f"{s.label}.md" for s in sets}
 
 
+def with_bn(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the paper's nets, which all have BN; a net without it is no seed of theirs."""
+    return runs[runs["norm"] != "none"]
+
+
 def by_net(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a net: number of done seeds, mean and standard deviation (n - 1) of each number over them."""
     done = runs[runs["state"] == "done"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report import figures, frame, tables, verdicts
+from bench.report import figures, frame, layer_figures, layers, tables, verdicts
 from bench.report.frame import Set
 from bench.spec import Sweep
 from bench.store import make_folder, write_text
@@ -42,8 +42,9 @@ def write_report(
     make_folder(reports)
     pages = frame.page_names(sets)
     for one in sets:
-        if len(one.done):
+        if len(one.done) and sweep.task == "classify":
             figures.curves(one, reports / f"curves-{one.label}.svg")
+        layer_figures.draw(one, reports)
         others = [(s.label, pages[s.scale, s.data]) for s in sets if s is not one]
         write_text(reports / pages[one.scale, one.data], page(name, sweep, one, others))
     wanted = pages.get(focus or (sets[0].scale, sets[0].data))
@@ -52,11 +53,27 @@ def write_report(
 
 def page(name: str, sweep: Sweep, results: Set, others: Iterable[tuple[str, str]] = ()) -> str:
     """The markdown of one set."""
+    measured = diagnosis if sweep.task == "diagnose" else classification
     sections = [
         f"# {title(sweep, results)}",
         what_ran(name, results),
         f"**Question.** {sweep.question}",
         f"**The paper's claim.** {sweep.claim}",
+        *measured(sweep, results),
+        "## Deviations from the paper",
+        bullets((*sweep.scales[results.scale].deviations, *sweep.deviations)),
+        "## Provenance",
+        provenance(results),
+    ]
+    links = ", ".join(f"[{label}]({path})" for label, path in others)
+    if links:
+        sections.append(f"Other scales of this sweep: {links}.")
+    return "\n\n".join(sections) + "\n"
+
+
+def classification(sweep: Sweep, results: Set) -> list[str]:
+    """The sections of a sweep about errors: findings, verdicts, Table 6, Fig. 6, and Fig. 7 where it was measured."""
+    sections = [
         "## What the numbers say",
         findings(results),
         *verdicts.claims_section(sweep.claims, results),
@@ -71,16 +88,19 @@ def page(name: str, sweep: Sweep, results: Set, others: Iterable[tuple[str, str]
             f"![Training and test error against iterations](curves-{results.label}.svg)",
             FIGURE_6,
         ]
-    sections += [
-        "## Deviations from the paper",
-        bullets((*sweep.scales[results.scale].deviations, *sweep.deviations)),
-        "## Provenance",
-        provenance(results),
+    return [*sections, *layers.response_sections(results)]
+
+
+def diagnosis(sweep: Sweep, results: Set) -> list[str]:
+    """The sections of a sweep about layers: findings, verdicts if it has claims, gradients, Fig. 7."""
+    found = layers.gradient_findings(results) or ["Nothing has been seen of any layer yet."]
+    return [
+        "## What the numbers say",
+        bullets([*found, *no_verdict(results)]),
+        *verdicts.claims_section(sweep.claims, results),
+        *layers.gradient_sections(results),
+        *layers.response_sections(results),
     ]
-    links = ", ".join(f"[{label}]({path})" for label, path in others)
-    if links:
-        sections.append(f"Other scales of this sweep: {links}.")
-    return "\n\n".join(sections) + "\n"
 
 
 def title(sweep: Sweep, results: Set) -> str:
@@ -124,9 +144,12 @@ def findings(results: Set) -> str:
     lines = [*tables.differences(results.runs), *tables.with_depth(results.runs)]
     if not lines:
         lines = ["Too few runs are done to say anything."]
-    if results.scale != "paper":
-        lines.append("No verdict against the paper: only runs of scale `paper` get one.")
-    return bullets(lines)
+    return bullets([*lines, *no_verdict(results)])
+
+
+def no_verdict(results: Set) -> list[str]:
+    """Said wherever there might have been one."""
+    return [] if results.scale == "paper" else ["No verdict against the paper: only runs of scale `paper` get one."]
 
 
 def caption(results: Set) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.frame import by_net, paper_error
+from bench.report.frame import by_net, paper_error, with_bn
 from bench.report.stats import Interval, sample, wilson
 
 
@@ -49,11 +49,11 @@ def p_words(p: float) -> str:
 
 
 def display_name(net: str) -> str:
-    """The paper's name of a CIFAR net: `ResNet-20`, `plain-20`; options other than A are named."""
-    kind, depth, *option = net.split("-")
-    if kind == "plain":
-        return net
-    return f"ResNet-{depth}" + ("" if option == ["A"] else f" ({option[0]})")
+    """The paper's name of a CIFAR net: `ResNet-20`, `plain-20`; other options than A, and no BN, are named."""
+    kind, depth, *option = net.removesuffix("-nobn").split("-")
+    name = f"plain-{depth}" if kind == "plain" else f"ResNet-{depth}"
+    name += "" if option in ([], ["A"]) else f" ({option[0]})"
+    return f"{name} without BN" if net.endswith("-nobn") else name
 
 
 def printed(net: str) -> str:
@@ -108,8 +108,8 @@ def _missing(declared: int, n: int, failed: int) -> str:
 
 
 def differences(runs: pd.DataFrame) -> list[str]:
-    """For each depth that has both, what the residual net changes, in words."""
-    frame = by_net(runs)
+    """For each depth that has both, what the residual net changes, in words; with BN."""
+    frame = by_net(with_bn(runs))
     frame = frame[frame["n"] > 0]
     lines = []
     for depth in sorted(frame["depth"].unique()):
@@ -136,8 +136,8 @@ def _change(difference: float, digits: int, unit: str = "") -> str:
 
 
 def with_depth(runs: pd.DataFrame) -> list[str]:
-    """How the training error goes with depth, for plain and for residual nets."""
-    frame = by_net(runs)
+    """How the training error goes with depth, for plain and for residual nets; with BN."""
+    frame = by_net(with_bn(runs))
     frame = frame[frame["n"] > 0]
     lines = []
     for name, part in (
