@@ -19,7 +19,8 @@ IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 PRECISIONS = ("fp32", "bf16")
 SPLITS = ("50k", "45k/5k")
 DATASETS = ("cifar10", "stand-in")
-TASKS = ("classify",)
+TASKS = ("classify", "diagnose")
+NORMS = ("bn", "none")
 METRICS = ("test_error", "train_error")
 CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
     "equals": (1, 1),
@@ -29,6 +30,14 @@ CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
     "residual beats plain": (2, 2),
     "interaction": (4, 4),
 }
+
+
+# Fields that were added when there were already runs, at the value that all of those had: at that value they are left
+# out of the digest, so that no run's id changes.
+ADDED_LATER: Mapping[str, Mapping[str, str]] = {"net": {"norm": "bn"}}
+HEALTHY = (
+    10.0  # over a whole net: a gradient that grows or shrinks by less is called healthy, else exploding, vanishing
+)
 
 
 class SpecError(ValueError):
@@ -48,12 +57,14 @@ class Net:
     family: "cifar" (Section 4.2, depth 6n+2) or "imagenet" (Table 1).
     shortcut: "none" for the plain net, else option "A", "B" or "C" (Section 3.3 and 4.1).
     stride_in: which convolution of a bottleneck block has the stride, "1x1" (the paper) or "3x3" (torchvision).
+    norm: "bn" after every convolution (Section 3.4), or "none", which gives the convolutions a bias instead.
     """
 
     family: str
     depth: int
     shortcut: str
     stride_in: str = "1x1"
+    norm: str = "bn"
 
     def __post_init__(self) -> None:
         _require(
@@ -61,6 +72,7 @@ class Net:
             (self.family in ("cifar", "imagenet"), f"family {self.family!r} is not one of: cifar, imagenet"),
             (self.shortcut in SHORTCUTS, f"shortcut {self.shortcut!r} is not one of: {', '.join(SHORTCUTS)}"),
             (self.stride_in in ("1x1", "3x3"), f"stride_in {self.stride_in!r} is not one of: 1x1, 3x3"),
+            (self.norm in NORMS, f"norm {self.norm!r} is not one of: {', '.join(NORMS)}"),
             (self._depth_is_known(), f"depth {self.depth!r} is not one of: {self._known_depths()}"),
         )
 
@@ -81,8 +93,9 @@ class Net:
 
     @property
     def name(self) -> str:
-        """The paper's name with the shortcut option: `plain-20`, `resnet-20-A`."""
-        return f"plain-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
+        """The paper's name with the shortcut option: `plain-20`, `resnet-20-A`; without BN `resnet-20-A-nobn`."""
+        name = f"plain-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
+        return name if self.norm == "bn" else f"{name}-nobn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +194,10 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training of one net from one seed, and what is measured of it."""
+    """One training of one net from one seed, and what is measured of it.
+
+    task: "classify" trains and tests; "diagnose" does the same and looks at every layer's gradient on the way.
+    """
 
     scale: str
     net: Net
@@ -209,7 +225,7 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """Eight hex digits of the SHA-256 over every field that can change the number."""
+        """Eight hex digits of the SHA-256 over every field that can change the number (but see ADDED_LATER)."""
         return _run_digest(self)
 
     @property
@@ -224,7 +240,10 @@ class Run:
 
 @cache
 def _run_digest(run: Run) -> str:
-    return digest({name: value for name, value in asdict(run).items() if name != "resources"})[:8]
+    values = {name: value for name, value in asdict(run).items() if name != "resources"}
+    for part, fields in ADDED_LATER.items():
+        values[part] = dict(item for item in values[part].items() if item not in fields.items())
+    return digest(values)[:8]
 
 
 def digest(value: Any) -> str:
@@ -315,6 +334,7 @@ class Sweep:
     scales: what runs at "paper", "short" and "quick".
     deviations: where the suite knowingly differs from the paper, a sentence each.
     claims: the claim in parts that the numbers can decide, each of which gets a verdict.
+    task: what its runs measure, "classify" or "diagnose".
     """
 
     title: str
@@ -324,6 +344,7 @@ class Sweep:
     deviations: tuple[str, ...] = ()
     resources: Resources = Resources()
     claims: tuple[Claim, ...] = ()
+    task: str = "classify"
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]
@@ -335,6 +356,7 @@ class Sweep:
         absent = sorted({net.name for claim in self.claims for net in claim.nets if net not in run_here})
         _require(
             f"sweep {self.title!r}",
+            (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
             (not twice, f"two claims have the id {', '.join(twice)}"),
             (not absent, f"claims are about nets that no scale runs: {', '.join(absent)}"),
         )
@@ -345,7 +367,7 @@ class Sweep:
             raise SpecError(f"scale {scale!r} is not one of this sweep's: {', '.join(self.scales)}")
         cells, own_seeds = self.scales[scale].cells, self.scales[scale].seeds
         return tuple(
-            Run(scale, net, data, recipe, seed, resources=self.resources)
+            Run(scale, net, data, recipe, seed, self.task, self.resources)
             for seed in (own_seeds if seeds is None else tuple(seeds))
             for net, recipe in cells
         )

@@ -6,6 +6,7 @@
         lock             held (flock) by the one process that trains
         heartbeat.json   step, loss, speed, about once a second while training
         curve.jsonl      a row a training window
+        layers.jsonl     a row a layer and step at which the layers were looked at
         checkpoint.pt    the last resumable state; after the run, the trained net
         error.json       why the run failed or stopped; gone when it goes on
         env.json         provenance: commit, versions, hardware, data digest, dates
@@ -125,6 +126,11 @@ class RunFolder:
         return self.path / "curve.jsonl"
 
     @property
+    def layers(self) -> Path:
+        """One JSON row a layer and step; there for failed runs, too, as far as they came."""
+        return self.path / "layers.jsonl"
+
+    @property
     def log(self) -> Path:
         """Where submitit keeps its files and the run's stdout and stderr."""
         return self.path / "log"
@@ -159,7 +165,8 @@ class RunFolder:
         try:
             if not _flock(handle, patience=0.5) or self._lives_elsewhere(time.time()):
                 raise BusyError(f"{self.path.name} is being run by another process")
-            for name in ("checkpoint.pt", "curve.jsonl", "env.json", "result.json"):  # the holder alone writes these
+            names = ("checkpoint.pt", "curve.jsonl", "layers.jsonl", "env.json", "result.json")
+            for name in names:  # the holder alone writes these
                 for leftover in self.path.glob(f".{name}.tmp*"):
                     leftover.unlink(missing_ok=True)
             yield
@@ -208,9 +215,11 @@ class RunFolder:
 
     def write_curve(self, rows: Iterable[Mapping[str, Any]]) -> str:
         """Replaces the curve; returns the SHA-256 of the file."""
-        text = curve_text(rows)
-        write_text(self.curve, text)
-        return sha256(text.encode())
+        return _write_rows(self.curve, rows)
+
+    def write_layers(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Replaces the rows of the layers; returns the SHA-256 of the file."""
+        return _write_rows(self.layers, rows)
 
     def finish(self, result: Mapping[str, Any], env: Mapping[str, Any]) -> None:
         """Writes env.json, then result.json: with that the run is done."""
@@ -248,9 +257,14 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """The result of a done run; None where it is not done, or a file that it ended with is damaged."""
         result = self._written_result()
-        if result is None or self.env() is None or result["curve_sha256"] != self._curve_digest():
+        if result is None or self.env() is None or self._damaged_rows(result) is not None:
             return None
         return result
+
+    def _damaged_rows(self, result: Mapping[str, Any]) -> Path | None:
+        """A file of rows that is not the one the run ended with; a run of before there were layers has none."""
+        kept = {self.curve: result["curve_sha256"], self.layers: result.get("layers_sha256")}
+        return next((path for path, digest in kept.items() if digest and digest != _file_digest(path)), None)
 
     def _written_result(self) -> dict[str, Any] | None:
         needed = {"test_error": float, "images_per_s": float, "weights_sha256": str, "curve_sha256": str, "id": str}
@@ -260,33 +274,20 @@ class RunFolder:
         """What is wrong with a run that was done, None where nothing is: the next start mends it."""
         if not (self.path / "result.json").exists() or self.result() is not None:
             return None
-        if self._written_result() is None:
+        result = self._written_result()
+        if result is None:
             return f"{self.path / 'result.json'} is damaged"
         if self.env() is None:
             return f"{self.path / 'env.json'} is damaged"
-        return f"{self.curve} is not the curve that the run ended with (truncated or edited)"
-
-    def _curve_digest(self) -> str | None:
-        try:
-            return sha256(self.curve.read_bytes())
-        except OSError:
-            return None
+        return f"{self._damaged_rows(result)} is not what the run ended with (truncated or edited)"
 
     def curve_rows(self) -> list[dict[str, Any]]:
         """The rows of the curve that can be read; a last line cut off in the middle is left out."""
-        rows: list[dict[str, Any]] = []
-        try:
-            lines = self.curve.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return []
-        with suppress(ValueError):
-            return list(json.loads(f"[{','.join(lines)}]"))  # ten times faster than line by line
-        for line in lines:
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
+        return _rows(self.curve)
+
+    def layer_rows(self) -> list[dict[str, Any]]:
+        """The rows of the layers that can be read."""
+        return _rows(self.layers)
 
     def state(self, now: float | None = None) -> str:
         """`done`, `failed`, `running`, `stopped` (some steps are kept) or `pending`."""
@@ -298,6 +299,35 @@ class RunFolder:
         if self.lives(now):
             return "running"
         return "stopped" if self.checkpoint.exists() else "pending"
+
+
+def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
+    text = curve_text(rows)
+    write_text(path, text)
+    return sha256(text.encode())
+
+
+def _file_digest(path: Path) -> str | None:
+    try:
+        return sha256(path.read_bytes())
+    except OSError:
+        return None
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    with suppress(ValueError):
+        return list(json.loads(f"[{','.join(lines)}]"))  # ten times faster than line by line
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
 
 
 def _open_lock(path: Path) -> int:

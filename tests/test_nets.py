@@ -27,8 +27,8 @@ def of(row: dict[str, str]) -> Net:
 
 def build(net: Net) -> nn.Module:
     if net.family == "cifar":
-        return cifar(net.depth, net.shortcut)
-    return imagenet(net.depth, net.shortcut, net.stride_in)
+        return cifar(net.depth, net.shortcut, net.norm)
+    return imagenet(net.depth, net.shortcut, net.stride_in, net.norm)
 
 
 def test_there_are_counts_of_every_net() -> None:
@@ -53,6 +53,22 @@ def test_the_built_net_has_these_parameters_and_multiply_adds(row: dict[str, str
 
     assert sum(p.numel() for p in net.parameters()) == int(row["params"])
     assert counted_multiply_adds(net, 32 if row["family"] == "cifar" else 224) == int(row["multiply_adds"])
+
+
+@pytest.mark.parametrize("shortcut", ["none", "A", "B", "C"])
+@pytest.mark.parametrize(("family", "depth"), [("cifar", 20), ("cifar", 110), ("imagenet", 34), ("imagenet", 50)])
+def test_a_net_without_bn_has_a_bias_a_channel_in_its_place_and_the_same_multiply_adds(
+    family: str, depth: int, shortcut: str
+) -> None:
+    net, twin = Net(family, depth, shortcut, norm="none"), Net(family, depth, shortcut)
+    with torch.device("meta"):
+        built, beside = build(net), build(twin)
+
+    assert parameters(net) == sum(p.numel() for p in built.parameters())
+    assert multiply_adds(net) == multiply_adds(twin)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in built.modules())
+    shifts = {n: p.shape for n, p in built.named_parameters() if n.endswith("bias")}
+    assert sorted(shifts.values()) == sorted(p.shape for n, p in beside.named_parameters() if n.endswith("bias"))
 
 
 def counted_multiply_adds(net: nn.Module, side: int) -> int:
@@ -91,6 +107,7 @@ def test_a_block_whose_branch_is_zero_passes_its_input_and_a_plain_one_passes_no
     x = torch.rand(2, 4, 8, 8)
     residual, plain = BasicBlock(4, 4, 1, "A"), BasicBlock(4, 4, 1, "none")
     for block in (residual, plain):
+        assert isinstance(block.bn2, nn.BatchNorm2d)
         nn.init.zeros_(block.bn2.weight)
 
     assert torch.equal(residual(x), x)
@@ -127,6 +144,18 @@ def test_a_plain_net_and_its_residual_net_start_from_the_same_weights() -> None:
 
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert states[0].keys() == states[1].keys()
+
+
+def test_a_net_without_bn_starts_from_the_kernels_of_the_net_with_it_and_from_no_bias() -> None:
+    states = []
+    for norm in ("bn", "none"):
+        torch.manual_seed(3)
+        states.append(cifar(20, "B", norm).state_dict())
+    with_bn, without = states
+
+    assert all(torch.equal(with_bn[name], without[name]) for name in without if name.endswith("weight"))
+    assert all(not without[name].any() for name in without if name.endswith("bias"))
+    assert sum(name.endswith("conv1.bias") for name in without) == 10
 
 
 @pytest.mark.parametrize("call", [lambda: cifar(21, "A"), lambda: imagenet(34, "E"), lambda: imagenet(20, "A")])

@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from bench.spec import Net, Recipe, Resources, Run, Scale, SpecError, Sweep, digest, run_from_json, shortened
+from bench.spec import (
+    ADDED_LATER,
+    Net,
+    Recipe,
+    Resources,
+    Run,
+    Scale,
+    SpecError,
+    Sweep,
+    digest,
+    run_from_json,
+    shortened,
+)  # fmt: skip
 
 RUN = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 
@@ -38,10 +50,38 @@ def test_every_field_of_the_recipe_is_in_the_id(name: str) -> None:
         replace(RUN, scale="short"),
         replace(RUN, net=Net("cifar", 20, "B")),
         replace(RUN, net=Net("cifar", 20, "A", "3x3")),
+        replace(RUN, net=Net("cifar", 20, "A", norm="none")),
+        replace(RUN, task="diagnose"),
     ],
 )
 def test_every_field_of_the_run_is_in_the_id(other: Run) -> None:
     assert other.id != RUN.id
+
+
+def test_a_field_that_was_added_later_leaves_the_digests_that_there_were() -> None:
+    """The golden ids above are from before Net had a norm; away from its default it is hashed as any field is."""
+    assert RUN.as_json()["net"]["norm"] == "bn"
+    assert all(getattr(getattr(RUN, p), name) == value for p, f in ADDED_LATER.items() for name, value in f.items())
+    without = {k: v for k, v in RUN.as_json().items() if k != "resources"}
+    without["net"] = {"family": "cifar", "depth": 20, "shortcut": "A", "stride_in": "1x1"}
+    assert RUN.digest == digest(without)[:8]
+
+    assert replace(RUN, net=Net("cifar", 20, "A", norm="none")).id == "resnet-20-A-nobn-paper-s0-7b3e1768"
+
+
+def test_a_run_written_before_a_field_was_added_is_read_as_what_it_was() -> None:
+    old = RUN.as_json()
+    del old["net"]["norm"]
+
+    assert run_from_json(old) == RUN
+
+
+def test_a_sweeps_task_is_its_runs() -> None:
+    scale = Scale(((Net("cifar", 20, "A"), Recipe()),), (0,))
+
+    assert [r.task for r in Sweep("t", "q", "c", {"paper": scale}, task="diagnose").runs("paper")] == ["diagnose"]
+    with pytest.raises(SpecError, match="task 'detect' is not one of: classify, diagnose"):
+        Sweep("t", "q", "c", {"paper": scale}, task="detect")
 
 
 def test_resources_change_the_bill_and_not_the_id() -> None:
@@ -70,6 +110,7 @@ def test_an_unknown_field_in_json_is_refused() -> None:
         (lambda: Net("imagenet", 20, "A"), "depth 20 is not one of: 18, 34, 50, 101, 152"),
         (lambda: Net("cifar", 20, "D"), "shortcut 'D' is not one of: none, A, B, C"),
         (lambda: Net("imagenet", 50, "B", "2x2"), "stride_in '2x2' is not one of: 1x1, 3x3"),
+        (lambda: Net("cifar", 20, "A", norm="gn"), "norm 'gn' is not one of: bn, none"),
         (lambda: Recipe(precision="fp16"), "precision 'fp16' is not one of: fp32, bf16"),
         (lambda: Recipe(bn_group=48), "batch 128 must be a multiple of bn_group 48"),
         (lambda: Recipe(drops=(48_000, 32_000)), "must rise"),

@@ -118,7 +118,7 @@ def test_a_done_run_whose_curve_was_damaged_is_done_no_more_and_says_why(tmp_pat
         made.curve.write_text(text[:-5] if damage == "truncate" else text.replace("1.0", "0.9"))
 
     assert made.result() is None
-    assert "is not the curve that the run ended with" in str(made.damage())
+    assert "curve.jsonl is not what the run ended with" in str(made.damage())
     finish(made)
     assert made.damage() is None
 

@@ -101,7 +101,7 @@ def _committed_speeds(committed: Path) -> Iterable[Speed]:
         rows = list(csv.DictReader((committed / "runs.csv").read_text(encoding="utf-8").splitlines()))
         for row in rows:
             if row["state"] == "done":
-                net = Net(row["family"], int(row["depth"]), row["shortcut"], row["stride_in"])
+                net = Net(row["family"], int(row["depth"]), row["shortcut"], row["stride_in"], row.get("norm") or "bn")
                 yield Speed(net, int(row["batch"]), row["precision"], float(row["images_per_s"]), row["hardware"])
     except (OSError, ValueError, KeyError):  # no results, or damaged ones, which `collect` will say: no prediction
         return

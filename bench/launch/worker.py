@@ -89,9 +89,10 @@ def _run(folder: RunFolder, data: Path, stop: Stop) -> str:
         return "done"
     folder.clear_error()
     from bench.tasks.classify import MACHINE_ERRORS, Job, classify  # torch comes with the first run, not before
+    from bench.tasks.diagnose import diagnose
     from bench.train.loop import DivergedError, StoppedError
 
-    tasks = {"classify": classify}
+    tasks = {"classify": classify, "diagnose": diagnose}
     try:
         run = folder.run()
         tasks[run.task](run, Job(folder, data, stop))

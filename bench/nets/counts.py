@@ -22,7 +22,7 @@ IMAGENET_BLOCKS = {
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A convolution without bias, followed by BN: channels, kernel side, side of its output in pixels."""
+    """A convolution and what follows it, BN or a bias: channels, kernel side, side of its output in pixels."""
 
     c_in: int
     c_out: int
@@ -78,9 +78,10 @@ def convolutions(net: Net) -> tuple[list[Conv], int, int]:
 
 
 def parameters(net: Net) -> int:
-    """All trained parameters: convolutions, BN weights and biases, classifier."""
+    """All trained parameters: convolutions, BN weights and biases (or the biases without BN), classifier."""
     convs, features, classes = convolutions(net)
-    return sum(c.weights + 2 * c.c_out for c in convs) + (features + 1) * classes
+    a_channel = 2 if net.norm == "bn" else 1
+    return sum(c.weights + a_channel * c.c_out for c in convs) + (features + 1) * classes
 
 
 def multiply_adds(net: Net) -> int:

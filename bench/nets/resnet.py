@@ -4,6 +4,9 @@ Batch norm follows each convolution and comes before the activation (Section 3.4
 classifier start from He et al. 2015 [13]: normal with variance 2 / fan-in (the forward case, its Eq. 10, and the
 default of the authors' framework), biases from zero; batch norm from weight 1, bias 0.
 
+With norm "none" there is no batch norm, and each convolution has the bias that BN's would have been: as VGG [41] and
+the nets of [13] have it. From one seed such a net starts from the same kernels as its twin with BN.
+
 Parameter names are torchvision's (`layer1.0.conv1.weight`, `downsample.0.weight`, `fc.weight`).
 """
 
@@ -12,11 +15,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nets.counts import IMAGENET_BLOCKS
 from bench.spec import Net
+
+
+def _conv(c_in: int, c_out: int, kernel: int, stride: int, norm: str) -> nn.Conv2d:
+    """A convolution that keeps the size but for its stride; with a bias where no BN follows it."""
+    conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+    if norm == "none":
+        # not by bias=True, which draws random numbers: kernels of later layers would differ from those beside BN
+        conv.bias = nn.Parameter(torch.zeros(c_out))
+    return conv
+
+
+def _norm(channels: int, norm: str) -> nn.Module:
+    """What follows a convolution: its output is the layer's response (Fig. 7)."""
+    return nn.BatchNorm2d(channels) if norm == "bn" else nn.Identity()
 
 
 class ZeroPadShortcut(nn.Module):
@@ -34,17 +52,17 @@ class ZeroPadShortcut(nn.Module):
 class ProjectionShortcut(nn.Sequential):
     """Option B (and C): 1x1, BN."""
 
-    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
-        super().__init__(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+    def __init__(self, c_in: int, c_out: int, stride: int, norm: str = "bn") -> None:
+        super().__init__(_conv(c_in, c_out, 1, stride, norm), _norm(c_out, norm))
 
 
-def _shortcut(option: str, c_in: int, c_out: int, stride: int) -> nn.Module | None:
+def _shortcut(option: str, c_in: int, c_out: int, stride: int, norm: str) -> nn.Module | None:
     """The shortcut of one block by the paper's options; None for a plain net."""
     changes = stride != 1 or c_in != c_out
     if option == "none":
         return None
     if option == "C" or (option == "B" and changes):
-        return ProjectionShortcut(c_in, c_out, stride)
+        return ProjectionShortcut(c_in, c_out, stride, norm)
     return ZeroPadShortcut(c_in, c_out, stride) if changes else nn.Identity()
 
 
@@ -53,13 +71,13 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, c_in: int, width: int, stride: int, option: str) -> None:
+    def __init__(self, c_in: int, width: int, stride: int, option: str, norm: str = "bn") -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(c_in, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = _shortcut(option, c_in, width, stride)
+        self.conv1 = _conv(c_in, width, 3, stride, norm)
+        self.bn1 = _norm(width, norm)
+        self.conv2 = _conv(width, width, 3, 1, norm)
+        self.bn2 = _norm(width, norm)
+        self.downsample = _shortcut(option, c_in, width, stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, width, H/stride, W/stride)."""
@@ -77,16 +95,18 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, c_in: int, width: int, stride: int, option: str, stride_in: str = "1x1") -> None:
+    def __init__(
+        self, c_in: int, width: int, stride: int, option: str, norm: str = "bn", stride_in: str = "1x1"
+    ) -> None:
         super().__init__()
         first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
-        self.conv1 = nn.Conv2d(c_in, width, 1, first, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, second, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * width)
-        self.downsample = _shortcut(option, c_in, 4 * width, stride)
+        self.conv1 = _conv(c_in, width, 1, first, norm)
+        self.bn1 = _norm(width, norm)
+        self.conv2 = _conv(width, width, 3, second, norm)
+        self.bn2 = _norm(width, norm)
+        self.conv3 = _conv(width, 4 * width, 1, 1, norm)
+        self.bn3 = _norm(4 * width, norm)
+        self.downsample = _shortcut(option, c_in, 4 * width, stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, 4 width, H/stride, W/stride)."""
@@ -108,14 +128,15 @@ def _stage(block: Block, c_in: int, width: int, expansion: int, blocks: int, str
 class CifarNet(nn.Module):
     """3x3 16, then 2n layers each at 32x32x16, 16x16x32, 8x8x64, global average pool, 10-way classifier."""
 
-    def __init__(self, depth: int, shortcut: str, classes: int = 10) -> None:
+    def __init__(self, depth: int, shortcut: str, norm: str = "bn", classes: int = 10) -> None:
         super().__init__()
+        block = partial(BasicBlock, norm=norm)
         n = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = _stage(BasicBlock, 16, 16, 1, n, 1, shortcut)
-        self.layer2 = _stage(BasicBlock, 16, 32, 1, n, 2, shortcut)
-        self.layer3 = _stage(BasicBlock, 32, 64, 1, n, 2, shortcut)
+        self.conv1 = _conv(3, 16, 3, 1, norm)
+        self.bn1 = _norm(16, norm)
+        self.layer1 = _stage(block, 16, 16, 1, n, 1, shortcut)
+        self.layer2 = _stage(block, 16, 32, 1, n, 2, shortcut)
+        self.layer3 = _stage(block, 32, 64, 1, n, 2, shortcut)
         self.fc = nn.Linear(64, classes)
         he_init(self)
 
@@ -130,13 +151,16 @@ class CifarNet(nn.Module):
 class ImageNetNet(nn.Module):
     """7x7 64 stride 2, 3x3 max pool stride 2, four stages of 64 to 512 (x4 in bottlenecks), pool, classifier."""
 
-    def __init__(self, depth: int, shortcut: str, stride_in: str = "1x1", classes: int = 1000) -> None:
+    def __init__(
+        self, depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn", classes: int = 1000
+    ) -> None:
         super().__init__()
-        block: Block = BasicBlock if depth < 50 else partial(Bottleneck, stride_in=stride_in)
+        bottleneck = partial(Bottleneck, norm=norm, stride_in=stride_in)
+        block: Block = partial(BasicBlock, norm=norm) if depth < 50 else bottleneck
         k = 1 if depth < 50 else 4
         n1, n2, n3, n4 = IMAGENET_BLOCKS[depth]
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = _conv(3, 64, 7, 2, norm)
+        self.bn1 = _norm(64, norm)
         self.layer1 = _stage(block, 64, 64, k, n1, 1, shortcut)
         self.layer2 = _stage(block, 64 * k, 128, k, n2, 2, shortcut)
         self.layer3 = _stage(block, 128 * k, 256, k, n3, 2, shortcut)
@@ -161,22 +185,22 @@ def he_init(net: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def cifar(depth: int, shortcut: str) -> CifarNet:
+def cifar(depth: int, shortcut: str, norm: str = "bn") -> CifarNet:
     """The CIFAR-10 net of `depth` = 6n+2 weighted layers (Section 4.2).
 
-    shortcut: "none" (plain), "A", "B" or "C". Takes (N, 3, 32, 32), gives (N, 10).
+    shortcut: "none" (plain), "A", "B" or "C". norm: "bn" (the paper) or "none". Takes (N, 3, 32, 32), gives (N, 10).
     Raises SpecError (a ValueError) naming what is allowed.
     """
-    net = Net("cifar", depth, shortcut)
-    return CifarNet(net.depth, net.shortcut)
+    net = Net("cifar", depth, shortcut, norm=norm)
+    return CifarNet(net.depth, net.shortcut, net.norm)
 
 
-def imagenet(depth: int, shortcut: str, stride_in: str = "1x1") -> ImageNetNet:
+def imagenet(depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn") -> ImageNetNet:
     """The ImageNet net of 18, 34, 50, 101 or 152 layers (Table 1), plain or residual.
 
     shortcut: "none" (plain), "A", "B" or "C". stride_in: "1x1" (the paper) or "3x3" (torchvision), which
-    only the bottleneck nets (50, 101, 152) feel. Takes (N, 3, H, W), gives (N, 1000).
+    only the bottleneck nets (50, 101, 152) feel. norm: "bn" (the paper) or "none". Takes (N, 3, H, W), gives (N, 1000).
     Raises SpecError (a ValueError) naming what is allowed.
     """
-    net = Net("imagenet", depth, shortcut, stride_in)
-    return ImageNetNet(net.depth, net.shortcut, net.stride_in)
+    net = Net("imagenet", depth, shortcut, stride_in, norm)
+    return ImageNetNet(net.depth, net.shortcut, net.stride_in, net.norm)

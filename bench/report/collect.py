@@ -1,4 +1,5 @@
-"""From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, correct.npz, SHA256SUMS.
+"""From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, layers.parquet, correct.npz,
+SHA256SUMS.
 
 Rows of runs that other machines did stay as they are; a run done here replaces the row that stood for it.
 """
@@ -21,18 +22,23 @@ from numpy.typing import NDArray
 from bench.nets.counts import multiply_adds, parameters
 from bench.report.digests import write_digests
 from bench.spec import SCALES, Net, Recipe, Run
-from bench.store import RunFolder, StoreError, atomic, exclusive, folders, make_folder, write_text
+from bench.store import RunFolder, StoreError, atomic, curve_text, exclusive, folders, make_folder, sha256, write_text
 
 RESULT_COLUMNS = (
     "test_images", "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
     "seconds", "images_per_s", "test_images_per_s", "weights_sha256", "curve_sha256",
 )  # fmt: skip
+MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
     "hardware", "threads", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
     "started", "ended", "sessions", "notice",
 )  # fmt: skip
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
+LAYER_COLUMNS = (
+    "id", "step", "layer", "name", "response_std", "batch_std", "response_grad_norm", "grad_norm", "weight_norm",
+)  # fmt: skip
+TYPES = {"id": "str", "name": "str", "step": "int64", "layer": "int64"}  # all other columns are numbers, NaN if missing
 
 
 def collect(
@@ -64,7 +70,12 @@ def _merge(
             before, now = float(old["test_error"]), float(new["test_error"])
             say(f"{name}: test error {now:.2f} % takes the place of {before:.2f} % (measured on {old['hardware']})")
     here = {n: f for n, f in found.items() if rows[n] is fresh[n] and fresh[n]["state"] == "done"}
-    _write_curves(results / "curves.parquet", here, rows)
+    # what was seen of a run that diverged is worth keeping: its layers stand, though it has no result
+    seen = here | {n: f for n, f in found.items() if rows[n] is fresh[n] and fresh[n]["state"] == "failed"}
+    curves = {name: folder.curve_rows() for name, folder in here.items()}
+    layers = {name: folder.layer_rows() for name, folder in seen.items()}
+    _write_table(results / "curves.parquet", CURVE_COLUMNS, curves, rows)
+    _write_table(results / "layers.parquet", LAYER_COLUMNS, layers, rows)
     _write_correct(results / "correct.npz", here, rows)
     write_text(results / "runs.csv", _csv(sorted(rows.values(), key=_order)))
     write_digests(results)
@@ -112,6 +123,7 @@ def _declared(run: Run) -> dict[str, Any]:
     recipe = asdict(run.recipe) | {"drops": " ".join(map(str, run.recipe.drops))}
     return {
         "scale": run.scale,
+        "task": run.task,
         "data": run.data,
         "net": run.net.name,
         **asdict(run.net),
@@ -127,17 +139,17 @@ def run_of(row: Mapping[str, str]) -> Run:
 
     Raises SpecError or ValueError where they are no run's.
     """
-    net = Net(**{f.name: _typed(f, row[f.name]) for f in fields(Net)})
-    recipe = Recipe(**{f.name: _typed(f, row[f.name]) for f in fields(Recipe)})
-    return Run(row["scale"], net, row["data"], recipe, int(row["seed"]))
+    net = Net(**{f.name: _typed(f, row.get(f.name, "")) for f in fields(Net)})
+    recipe = Recipe(**{f.name: _typed(f, row.get(f.name, "")) for f in fields(Recipe)})
+    return Run(row["scale"], net, row["data"], recipe, int(row["seed"]), row.get("task") or "classify")
 
 
 def _typed(field: Field[Any], text: str) -> Any:
-    """A column's text as the type of the field."""
+    """A column's text as the type of the field; a word that is not there, as in rows of before, has its default."""
     kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float}
     if str(field.type).startswith("tuple"):
         return tuple(int(part) for part in text.split())
-    return kinds.get(str(field.type), str)(text)
+    return kinds[str(field.type)](text) if str(field.type) in kinds else text or field.default
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
@@ -149,6 +161,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         **_declared(run),
         "state": state,
         "error_message": " ".join(error.split()),
+        "layers_sha256": layers_digest(folder.layer_rows()) if state in ("done", "failed") else None,
     }
     if state == "done":
         row |= {name: result.get(name) for name in RESULT_COLUMNS}
@@ -156,6 +169,12 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         row |= {name: env.get(name) for name in ENV_COLUMNS}
         row |= {name: _date(env[name]) for name in ("started", "ended")}
     return row
+
+
+def layers_digest(rows: Sequence[Mapping[Any, Any]]) -> str | None:
+    """SHA-256 of what was seen of the layers, read from a run's folder or from layers.parquet; None of nothing."""
+    there = [{k: row[k] for k in LAYER_COLUMNS[1:] if not pd.isna(row.get(k))} for row in rows]
+    return sha256(curve_text(there).encode()) if there else None
 
 
 def _date(seconds: float) -> str:
@@ -195,7 +214,7 @@ def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """All rows under all columns, with those of other versions after ours; floats in full, so that nothing is lost."""
-    always = ("id", *_declared(EXAMPLE), "state", "error_message", *RESULT_COLUMNS, "predicted_seconds", *ENV_COLUMNS)
+    always = ("id", *_declared(EXAMPLE), "state", "error_message", *RESULT_COLUMNS, *MORE_COLUMNS, *ENV_COLUMNS)
     columns = list(dict.fromkeys((*always, *(name for row in rows for name in row))))
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
@@ -206,25 +225,41 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def read_curves(path: Path) -> pd.DataFrame:
     """The curves of a sweep's results; none where there is no file. Raises StoreError where it is damaged."""
+    return _read_table(path, CURVE_COLUMNS)
+
+
+def read_layers(path: Path) -> pd.DataFrame:
+    """What was seen of the layers, a row a layer, step and run; none where there is no file. Raises StoreError."""
+    return _read_table(path, LAYER_COLUMNS)
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.exists():
-        return pd.DataFrame(columns=list(CURVE_COLUMNS))
+        return pd.DataFrame(columns=list(columns)).astype(_types(columns))
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}; take it from git again") from None
 
 
-def _write_curves(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
-    parts = [pd.DataFrame([{"id": name, **row} for name, folder in here.items() for row in folder.curve_rows()])]
-    old = read_curves(path)
+def _types(columns: Sequence[str]) -> dict[str, str]:
+    return {name: TYPES.get(name, "float64") for name in columns}
+
+
+def _write_table(
+    path: Path, columns: Sequence[str], here: Mapping[str, Sequence[Mapping[str, Any]]], rows: Iterable[str]
+) -> None:
+    """The rows of the runs `here`, and of those done elsewhere what the file had, without runs that are in no row."""
+    parts = [pd.DataFrame([{"id": name, **row} for name, its in here.items() for row in its])]
+    old = _read_table(path, columns)
     parts.append(old[old["id"].isin(set(rows)) & ~old["id"].isin(set(here))])
-    filled = [part.reindex(columns=list(CURVE_COLUMNS)) for part in parts if len(part)]
-    types = dict.fromkeys(CURVE_COLUMNS[2:], "float64") | {"step": "int64", "id": "str"}
+    filled = [part.reindex(columns=list(columns)).astype(_types(columns)) for part in parts if len(part)]
     if not filled:
         return
-    curves = pd.concat([part.astype(types) for part in filled]).sort_values(["id", "step"], ignore_index=True)
+    order = [name for name in ("id", "step", "layer") if name in columns]
+    table = pd.concat(filled).sort_values(order, ignore_index=True)
     with atomic(path) as temporary:
-        curves.to_parquet(temporary, index=False)
+        table.to_parquet(temporary, index=False)
 
 
 def read_correct(path: Path) -> dict[str, NDArray[np.uint8]]:

@@ -1,7 +1,8 @@
-"""Figures in the paper's manner. matplotlib's state is touched here and nowhere else."""
+"""Figures in the paper's manner, and the style of all figures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.frame import Set
+from bench.report.frame import Set, with_bn
 from bench.report.stats import of_percent, sample
 from bench.store import atomic
 
@@ -27,12 +28,12 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def curves(results: Set, path: Path) -> None:
+def curves(results: Set) -> Figure:
     """Fig. 6: error against iterations, plain nets left, residual nets right; dashed training, bold test error.
 
-    Mean over the seeds with the band from the lowest to the highest. Writes `path` (SVG) and a PNG beside it.
+    Mean over the seeds with the band from the lowest to the highest.
     """
-    frame = results.curves.merge(results.runs[["id", "depth", "shortcut", "steps"]], on="id")
+    frame = results.curves.merge(with_bn(results.runs)[["id", "depth", "shortcut", "steps"]], on="id")
     longest = int(results.runs["steps"].max())
     unit, name = (1e4, "iterations (1e4)") if longest >= 10_000 else (1, "iterations")
     frame = frame.assign(x=frame["step"] / unit, plain=frame["shortcut"] == "none")
@@ -45,20 +46,20 @@ def curves(results: Set, path: Path) -> None:
             _panel(ax, frame[frame["plain"] == plain], colours, family)
             ax.set(xlabel=name, ylabel="error (%)", xlim=(0, longest / unit))
         axes[0].set_ylim(*_limits(frame))
-        _save(figure, path, results)
+    return figure
 
 
 FAMILIES = (("plain", "s", "--", 6), ("residual", "o", "-", -12))  # marker, line, points from it to its depth
 
 
-def tradeoff(results: Set, path: Path) -> None:
+def tradeoff(results: Set) -> Figure:
     """Test error against depth, parameters, multiply-adds and measured training time: which net for what can be spent.
 
-    Mean over the seeds with its 95 % interval. Writes `path` (SVG) and a PNG beside it.
+    Mean over the seeds with its 95 % interval.
     """
     minutes = results.done.groupby("net")["seconds"].mean() / 60
     unit, size = ("h", 60) if minutes.max() >= 100 else ("min", 1)
-    frame = results.nets.query("n > 0").assign(time=minutes / size)
+    frame = with_bn(results.nets).query("n > 0").assign(time=minutes / size)
     frame = frame.assign(params=frame["params"] / 1e6, multiply_adds=frame["multiply_adds"] / 1e6)
     frame[["low", "high"]] = [_interval(results, str(net)) for net in frame.index]
     axes = {
@@ -76,7 +77,7 @@ def tradeoff(results: Set, path: Path) -> None:
             ax.margins(0.08, 0.12)
         handles = [Line2D([], [], color=c, ls=s, marker=m, label=f"{n} nets") for (n, m, s, _), c in _families()]
         figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
-        _save(figure, path, results)
+    return figure
 
 
 def _families() -> list[tuple[tuple[str, str, str, int], tuple[float, float, float]]]:
@@ -137,18 +138,18 @@ def _limits(frame: pd.DataFrame) -> tuple[float, float]:
     return max(0, values.min() - 3), min(100, values.max() + 3)
 
 
-def _save(figure: Figure, path: Path, results: Set) -> None:
-    """Writes both files; each says within which results it was drawn from, so that `verify` knows it from a copy."""
+def save(figure: Figure, path: Path, results: Set) -> None:
+    """Writes `path` (SVG) and a PNG beside it; each says within which results it was drawn from, and no date."""
     made_of = drawn_from(results)
     svg = {"Date": None, "Creator": None, "Description": made_of}
     for target, metadata in ((path, svg), (path.with_suffix(".png"), {"Software": None, "Description": made_of})):
-        with atomic(target) as temporary:
+        with mpl.rc_context(STYLE), atomic(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=160, metadata=metadata)
 
 
 def drawn_from(results: Set) -> str:
-    """What a figure of these results says within."""
+    """What a figure of these results says within: `verify` looks for it."""
     return f"resnet-bench results SHA-256 {results.digest}"
 
 
-FIGURES = (curves, tradeoff)
+FIGURES: Mapping[str, Callable[[Set], Figure]] = {"curves": curves, "tradeoff": tradeoff}

@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
-from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_rows
+from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_layers, read_rows
 from bench.spec import SCALES, Sweep, digest
 from bench.store import StoreError
 
@@ -23,7 +23,7 @@ NUMBERS = (
     "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
     "test_images_per_s", "predicted_seconds",
 )  # fmt: skip
-TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256")
+TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm")
 SPREAD = ("test_error", "train_error", "train_loss")
 
 
@@ -34,6 +34,7 @@ class Set:
     others: rows at this scale that the sweep does not declare (an earlier recipe's), which are in no number.
     digest: SHA-256 over the rows, which hold the digests of curves and weights: what a page and a figure were made of.
     correct: by run, eight test images a byte, a bit set where the net is right.
+    layers: a row a run, step and layer, of failed runs too; empty in results from before layers were looked at.
     """
 
     scale: str
@@ -43,6 +44,7 @@ class Set:
     others: int = 0
     digest: str = ""
     correct: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    layers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def label(self) -> str:
@@ -88,8 +90,9 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")
+    layers = read_layers(results / "layers.parquet")
     sets = [
-        _set(sweep, rows, part, curves, correct)
+        _set(sweep, rows, part, curves, correct, layers)
         for scale in SCALES
         for _, part in runs[runs["scale"] == scale].groupby("data")
         if scale in sweep.scales
@@ -103,6 +106,7 @@ def _set(
     runs: pd.DataFrame,
     curves: pd.DataFrame,
     correct: Mapping[str, NDArray[np.uint8]],
+    layers: pd.DataFrame,
 ) -> Set:
     """The declared runs among `runs`: a mean over seeds must not mix two recipes that share a net's name."""
     scale, data = str(runs["scale"].iloc[0]), str(runs["data"].iloc[0])
@@ -120,12 +124,18 @@ def _set(
         others=int((runs["state"] == "done").sum() - (ours["state"] == "done").sum()),
         digest=digest([row for row in rows if row["id"] in kept]),
         correct=correct,
+        layers=layers[layers["id"].isin(kept)],
     )
 
 
 def page_names(sets: Sequence[Set]) -> dict[tuple[str, str], str]:
     """The file of each set's page by scale and data: the best set's is README.md."""
     return {(s.scale, s.data): "README.md" if s is sets[0] else f"{s.label}.md" for s in sets}
+
+
+def with_bn(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the paper's nets, which all have BN; a net without it is no seed of theirs."""
+    return runs[runs["norm"] != "none"]
 
 
 def by_net(runs: pd.DataFrame) -> pd.DataFrame:
@@ -140,6 +150,7 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
         shortcut=("shortcut", "first"),
         params=("params", "first"),
         multiply_adds=("multiply_adds", "first"),
+        norm=("norm", "first"),
         test_images=("test_images", "first"),
         declared=("seed", "size"),
         failed=("state", lambda s: int((s == "failed").sum())),
@@ -149,11 +160,11 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def display_name(net: str) -> str:
-    """The paper's name of a CIFAR net: `ResNet-20`, `plain-20`; options other than A are named."""
-    kind, depth, *option = net.split("-")
-    if kind == "plain":
-        return net
-    return f"ResNet-{depth}" + ("" if option == ["A"] else f" ({option[0]})")
+    """The paper's name of a CIFAR net: `ResNet-20`, `plain-20`; other options than A, and no BN, are named."""
+    kind, depth, *option = net.removesuffix("-nobn").split("-")
+    name = f"plain-{depth}" if kind == "plain" else f"ResNet-{depth}"
+    name += "" if option in ([], ["A"]) else f" ({option[0]})"
+    return f"{name} without BN" if net.endswith("-nobn") else name
 
 
 @cache

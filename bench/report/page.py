@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from bench.report import cite, figures, frame, latex, tables, verdicts
+from bench.report import cite, figures, frame, latex, layer_figures, layers, tables, verdicts
 from bench.report.costs import cost_table
 from bench.report.digests import write_digests
 from bench.report.evidence import Evidence, weigh
@@ -46,10 +47,10 @@ def write_report(
     if not sets:
         return None
     make_folder(reports)
-    drawn, written = drawings(sets), texts(name, sweep, sets)
     make_folder(reports / "tables")
-    for file, draw in drawn.items():
-        draw(reports / file)
+    drawn, written = drawings(sweep, sets), texts(name, sweep, sets)
+    for file, (draw, results_drawn) in drawn.items():
+        figures.save(draw(), reports / file, results_drawn)
     for file, text in written.items():
         write_text(reports / file, text)
     write_digests(reports, files_of(drawn, written))
@@ -62,14 +63,14 @@ def files_of(drawn: Iterable[str], written: Iterable[str]) -> list[Path]:
     return [Path(name) for svg in drawn for name in (svg, svg.replace(".svg", ".png"))] + [Path(n) for n in written]
 
 
-def drawings(sets: Sequence[Set]) -> dict[str, Callable[[Path], None]]:
-    """What draws each figure, by its file; each writes a PNG beside the SVG."""
-    return {
-        f"{figure.__name__}-{one.label}.svg": partial(figure, one)
-        for one in sets
-        if len(one.done)
-        for figure in figures.FIGURES
-    }
+def drawings(sweep: Sweep, sets: Sequence[Set]) -> dict[str, tuple[Callable[[], Figure], Set]]:
+    """What draws each figure, by its file (SVG, beside which a PNG stands), and the results that it draws."""
+    found: dict[str, tuple[Callable[[], Figure], Set]] = {}
+    for one in sets:
+        of_errors = figures.FIGURES if len(one.done) and sweep.task == "classify" else {}
+        drawn = {name: partial(draw, one) for name, draw in of_errors.items()} | layer_figures.drawings(one)
+        found |= {f"{name}-{one.label}.svg": (draw, one) for name, draw in drawn.items()}
+    return found
 
 
 def texts(name: str, sweep: Sweep, sets: Sequence[Set]) -> dict[str, str]:
@@ -90,35 +91,32 @@ def texts(name: str, sweep: Sweep, sets: Sequence[Set]) -> dict[str, str]:
 
 def tables_of(evidence: Evidence) -> dict[str, Table]:
     """The tables that are there, by the names of their LaTeX files."""
-    found = {"table6": tables.table6(evidence)}
-    if evidence.judged:
-        found["claims"] = verdicts.claims_table(evidence)
-    if evidence.pairs:
-        found["pairs"] = verdicts.paired_table(evidence)
-    if len(evidence.results.done):
-        found |= {"protocols": tables.protocols(evidence), "costs": cost_table(evidence)}
-    return found
+    results, done = evidence.results, len(evidence.results.done) > 0
+    about_errors = evidence.sweep.task == "classify"
+    found = {
+        "table6": tables.table6(evidence) if about_errors else None,
+        "claims": verdicts.claims_table(evidence) if evidence.judged else None,
+        "pairs": verdicts.paired_table(evidence) if evidence.pairs and about_errors else None,
+        "protocols": tables.protocols(evidence) if done and about_errors else None,
+        "gradients": layers.gradient_table(results) if layers.has_gradients(results) else None,
+        "responses": layers.response_table(results) if layers.has_responses(results) else None,
+        "costs": cost_table(evidence) if done else None,
+    }
+    return {name: table for name, table in found.items() if table}
 
 
 def page(evidence: Evidence, others: Iterable[tuple[str, str]] = ()) -> str:
     """The markdown of one set: the question, the verdicts, the tables, the figures, where it all comes from."""
     sweep, results = evidence.sweep, evidence.results
-    table6 = tables.table6(evidence)
+    found = tables_of(evidence)
+    measured = diagnosis if sweep.task == "diagnose" else classification
     sections = [
         f"# {title(sweep, results)}",
         what_ran(evidence),
         f"**Question.** {sweep.question}",
         f"**The paper's claim.** {sweep.claim}",
-        "## What the numbers say",
-        findings(results),
-        *verdicts.claims_section(evidence),
-        "## Table 6",
-        table6.markdown(),
-        table6.note,
-        *_protocols(evidence),
-        *verdicts.paired_section(evidence),
-        *_figures(results),
-        *_costs(evidence),
+        *measured(evidence, found),
+        *_section("Costs", found.get("costs")),
         "## Deviations from the paper",
         bullets((*sweep.scales[results.scale].deviations, *sweep.deviations)),
         "## Provenance",
@@ -132,11 +130,36 @@ def page(evidence: Evidence, others: Iterable[tuple[str, str]] = ()) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _protocols(evidence: Evidence) -> list[str]:
-    if not len(evidence.results.done):
-        return []
-    table = tables.protocols(evidence)
-    return ["## Protocols side by side", table.markdown(), table.note]
+def classification(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
+    """The sections of a sweep about errors: findings, verdicts, Table 6, Fig. 6, and Fig. 7 where it was measured."""
+    results = evidence.results
+    return [
+        "## What the numbers say",
+        findings(results),
+        *verdicts.claims_section(evidence, found.get("claims")),
+        *_section("Table 6", found["table6"]),
+        *_section("Protocols side by side", found.get("protocols")),
+        *_section("Plain and residual nets, image by image", found.get("pairs")),
+        *_figures(results),
+        *layers.response_sections(results, found.get("responses")),
+    ]
+
+
+def diagnosis(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
+    """The sections of a sweep about layers: findings, verdicts if it has claims, gradients, Fig. 7."""
+    results = evidence.results
+    seen = layers.gradient_findings(results) or ["Nothing has been seen of any layer yet."]
+    return [
+        "## What the numbers say",
+        bullets([*seen, *no_verdict(results)]),
+        *verdicts.claims_section(evidence, found.get("claims")),
+        *layers.gradient_sections(results, found.get("gradients")),
+        *layers.response_sections(results, found.get("responses")),
+    ]
+
+
+def _section(heading: str, table: Table | None) -> list[str]:
+    return [f"## {heading}", table.markdown(), table.note] if table else []
 
 
 def _figures(results: Set) -> list[str]:
@@ -150,13 +173,6 @@ def _figures(results: Set) -> list[str]:
         f"![Test error against depth, parameters, multiply-adds and training time](tradeoff-{results.label}.svg)",
         TRADEOFF,
     ]
-
-
-def _costs(evidence: Evidence) -> list[str]:
-    if not len(evidence.results.done):
-        return []
-    table = cost_table(evidence)
-    return ["## Costs", table.markdown(), table.note]
 
 
 def title(sweep: Sweep, results: Set) -> str:
@@ -198,9 +214,12 @@ def findings(results: Set) -> str:
     lines = [*tables.differences(results), *tables.with_depth(results)]
     if not lines:
         lines = ["Too few runs are done to say anything."]
-    if results.scale != "paper":
-        lines.append("No verdict against the paper: only runs of scale `paper` get one.")
-    return bullets(lines)
+    return bullets([*lines, *no_verdict(results)])
+
+
+def no_verdict(results: Set) -> list[str]:
+    """Said wherever there might have been one."""
+    return [] if results.scale == "paper" else ["No verdict against the paper: only runs of scale `paper` get one."]
 
 
 def provenance(results: Set) -> str:

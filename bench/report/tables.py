@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name, paper_error
+from bench.report.frame import Set, display_name, paper_error, with_bn
 from bench.report.stats import Interval, of_percent, sample, wilson
 
 MIXED = {
@@ -186,8 +186,9 @@ def _missing(declared: int, n: int, failed: int) -> str:
 
 
 def differences(results: Set) -> list[str]:
-    """For each depth that has both, what the residual net changes, in words."""
-    frame = results.nets[results.nets["n"] > 0]
+    """For each depth that has both, what the residual net changes, in words; with BN."""
+    frame = with_bn(results.nets)
+    frame = frame[frame["n"] > 0]
     lines = []
     for depth in sorted(frame["depth"].unique()):
         pair = frame[frame["depth"] == depth]
@@ -213,8 +214,9 @@ def _change(difference: float, digits: int, unit: str = "") -> str:
 
 
 def with_depth(results: Set) -> list[str]:
-    """How the training error goes with depth, for plain and for residual nets."""
-    frame = results.nets[results.nets["n"] > 0]
+    """How the training error goes with depth, for plain and for residual nets; with BN."""
+    frame = with_bn(results.nets)
+    frame = frame[frame["n"] > 0]
     lines = []
     for name, part in (
         ("plain", frame[frame["shortcut"] == "none"]),

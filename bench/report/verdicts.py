@@ -26,11 +26,11 @@ NOT_THE_PAPER = (
 )
 
 
-def claims_section(evidence: Evidence) -> list[str]:
+def claims_section(evidence: Evidence, table: Table | None) -> list[str]:
     """The paragraphs of the claims: the verdicts counted, the table, how it was judged. None without claims."""
-    if not evidence.judged:
+    if table is None:
         return []
-    results, table = evidence.results, claims_table(evidence)
+    results = evidence.results
     what = "on the paper's data" if results.data == "stand-in" else "at the paper's schedule"
     first = _summary(evidence.judged) if results.comparable else NOT_THE_PAPER.format(what=what)
     return ["## Claims", first, table.markdown(), table.note]
@@ -122,14 +122,6 @@ PAIRED = (
     "layers", "seeds (plain, residual)", "error: residual − plain, points", "95 %, images and seeds",
     "only plain right", "only residual right", "McNemar p",
 )  # fmt: skip
-
-
-def paired_section(evidence: Evidence) -> list[str]:
-    """The paragraphs that compare the plain and the residual net of each depth on the same images, if stored."""
-    if not evidence.pairs:
-        return []
-    table = paired_table(evidence)
-    return ["## Plain and residual nets, image by image", table.markdown(), table.note]
 
 
 def paired_table(evidence: Evidence) -> Table:

@@ -19,7 +19,15 @@ from scipy import special
 
 from bench.nets.counts import multiply_adds, parameters
 from bench.report import coverage, digests, frame
-from bench.report.collect import CURVE_COLUMNS, RESULT_COLUMNS, read_correct, read_curves, read_rows, run_of
+from bench.report.collect import (
+    RESULT_COLUMNS,
+    layers_digest,
+    read_correct,
+    read_curves,
+    read_layers,
+    read_rows,
+    run_of,
+)
 from bench.report.figures import drawn_from
 from bench.report.html import html
 from bench.report.page import drawings, files_of, texts
@@ -49,20 +57,27 @@ def result_problems(results: Path) -> Iterator[str]:
     """What does not agree within the results. Raises StoreError where a file cannot be read."""
     rows = read_rows(results / "runs.csv")
     curves = dict(iter(read_curves(results / "curves.parquet").groupby("id")))
+    layers = dict(iter(read_layers(results / "layers.parquet").groupby("id")))
     correct = read_correct(results / "correct.npz")
     ids = [row["id"] for row in rows]
     for twice in sorted({name for name in ids if ids.count(name) > 1}):
         yield f"{results}: {twice} has two rows"
-    for stray in sorted({*map(str, curves), *correct} - set(ids)):
-        yield f"{results}: {stray} has a curve or images and no row in runs.csv"
+    for stray in sorted({*map(str, curves), *map(str, layers), *correct} - set(ids)):
+        yield f"{results}: {stray} has a curve, layers or images and no row in runs.csv"
     for row in rows:
-        for problem in _row_problems(row, curves.get(row["id"]), correct.get(row["id"])):
+        name = row["id"]
+        for problem in _row_problems(row, curves.get(name), layers.get(name), correct.get(name)):
             yield f"{results / 'runs.csv'}: {row['id']}: {problem}"
 
 
-def _row_problems(row: Row, curve: pd.DataFrame | None, bits: NDArray[np.uint8] | None) -> Iterator[str]:
+def _row_problems(
+    row: Row, curve: pd.DataFrame | None, layers: pd.DataFrame | None, bits: NDArray[np.uint8] | None
+) -> Iterator[str]:
     try:
         yield from _settings_problems(row)
+        digest = layers_digest(layers.to_dict("records")) if layers is not None else None
+        if row.get("layers_sha256", "") != (digest or ""):
+            yield "the rows of its layers are not those that the run wrote (SHA-256)"
         if row["state"] == "done":
             yield from _number_problems(row)
             yield from _image_problems(row, bits)
@@ -108,7 +123,7 @@ def _curve_problems(row: Row, curve: pd.DataFrame | None) -> Iterator[str]:
     if curve is None:
         yield "its curve is missing"
         return
-    rows = [_as_written(one) for one in curve[list(CURVE_COLUMNS[1:])].to_dict("records")]
+    rows = _as_written(curve)
     if sha256(curve_text(rows).encode()) != row["curve_sha256"]:
         yield "its curve is not the one that the run wrote (SHA-256)"
     last = rows[-1]
@@ -124,20 +139,20 @@ def _curve_problems(row: Row, curve: pd.DataFrame | None) -> Iterator[str]:
             yield f"{name} is {row[name]}, and its curve says {value}"
 
 
-def _as_written(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row of curves.parquet as it stood in curve.jsonl: a whole step, and no test where there was none."""
-    return {str(k): int(v) if k == "step" else v for k, v in row.items() if not math.isnan(v)}
+def _as_written(curve: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a curve as they stood in the run's file: the same order, and no test where there was none."""
+    rows = curve.drop(columns="id").to_dict("records")
+    return [{str(k): v for k, v in row.items() if not math.isnan(v)} for row in rows]
 
 
 def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
     """What in the report does not follow from the results. Raises StoreError where these cannot be read."""
     sets = frame.load(results, sweep)
-    written, drawn = texts(name, sweep, sets), drawings(sets)
+    written, drawn = texts(name, sweep, sets), drawings(sweep, sets)
     for file, text in written.items():
         yield from text_problems(reports / file, text)
-    for one in sets:
-        for file in drawings([one]):
-            yield from _figure_problems(reports / file, drawn_from(one))
+    for file, (_, one) in drawn.items():
+        yield from _figure_problems(reports / file, drawn_from(one))
     extra = set(digests.files_in(reports)) - set(files_of(drawn, written)) if reports.is_dir() else set()
     yield from (f"{reports / file} is no part of the report" for file in sorted(extra))
 

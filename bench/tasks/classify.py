@@ -23,7 +23,8 @@ from bench.nets import resnet
 from bench.spec import Recipe, Run
 from bench.store import RunFolder, StoreError
 from bench.train import checkpoint
-from bench.train.loop import Hooks, Trainer, train
+from bench.train.layers import Row, layer_rows, response_stds
+from bench.train.loop import DivergedError, Hooks, Trainer, train
 from bench.train.metrics import Evaluation, evaluate
 from bench.train.schedule import rate_at
 
@@ -35,6 +36,11 @@ class Job:
     folder: RunFolder
     data: Path
     should_stop: Callable[[], bool]
+
+
+# what is seen of the layers now: asked before the first step and at each test
+Look = Callable[[Trainer, Images, Prepare, Recipe], list[Row]]
+RESPONSE_IMAGES = 1_000  # test images behind a response's std: 64,000 values a channel or more, a tenth of one test
 
 
 class DeviceError(RuntimeError):
@@ -80,12 +86,26 @@ def build_net(run: Run) -> torch.nn.Module:
     """The run's net, initialised from its seed."""
     torch.manual_seed(run.seed)
     build = partial(resnet.imagenet, stride_in=run.net.stride_in) if run.net.family == "imagenet" else resnet.cifar
-    return build(run.net.depth, run.net.shortcut)
+    return build(run.net.depth, run.net.shortcut, norm=run.net.norm)
 
 
-def classify(run: Run, job: Job) -> None:
+def responses(trainer: Trainer, images: Images, prepare: Prepare, recipe: Recipe) -> list[float]:
+    """The std of each layer's responses (Fig. 7) to the first of the test images that the run uses."""
+    shown = images.test_x[: min(recipe.test_images, RESPONSE_IMAGES)]
+    return response_stds(trainer.net, prepare, shown, precision=recipe.precision)
+
+
+def responses_at_the_end(trainer: Trainer, images: Images, prepare: Prepare, recipe: Recipe) -> list[Row]:
+    """Fig. 7's rows after the last step, and none before."""
+    if trainer.step < recipe.steps:
+        return []
+    return layer_rows(trainer.net, trainer.step, stds=responses(trainer, images, prepare, recipe))
+
+
+def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     """Trains the run's net from its last checkpoint (or its seed) to its end and writes its result.
 
+    look: what is seen of the layers, before the first step and at each test; it must change nothing of the training.
     Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError, StoreError and the
     MACHINE_ERRORS.
     """
@@ -93,35 +113,59 @@ def classify(run: Run, job: Job) -> None:
     full = load_images(run, job.data).to(device)
     images, held_out = _split(full, recipe, run.seed)
     trainer = trainer_of(build_net(run), images, recipe, torch.Generator(device).manual_seed(run.seed))
-    sessions = _resume(trainer, run, job.folder, device)
+    saved = _resume(trainer, run, job.folder, device)
+    sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
         sessions.append(session(run, device, full))
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}", flush=True)
-    measure = partial(evaluate, trainer.net, Prepare.of(images.train_x), precision=recipe.precision)
+    prepare = Prepare.of(images.train_x)
+    measure = partial(evaluate, trainer.net, prepare, precision=recipe.precision)
+    looking = partial(_look, trainer, partial(look, trainer, images, prepare, recipe), layers)
     hooks = Hooks(
-        save=partial(_save, job.folder, run, device, sessions),
+        save=partial(_save, job.folder, run, device, sessions, layers),
         should_stop=job.should_stop,
         beat=partial(job.folder.beat, steps=recipe.steps),
         checkpoint_seconds=run.resources.checkpoint_seconds,
     )
-    last = train(
-        trainer,
-        steps=recipe.steps,
-        curve_every=recipe.curve_every,
-        test_every=recipe.test_every,
-        test=partial(measure, images.test_x[: recipe.test_images], images.test_y[: recipe.test_images]),
-        hooks=hooks,
-    )
+    test = partial(measure, images.test_x[: recipe.test_images], images.test_y[: recipe.test_images])
+    try:
+        if trainer.step == 0:
+            looking()
+        last = train(
+            trainer,
+            steps=recipe.steps,
+            curve_every=recipe.curve_every,
+            test_every=recipe.test_every,
+            test=partial(_look_and_test, looking, test),
+            hooks=hooks,
+        )
+    except DivergedError:
+        job.folder.write_layers(layers)  # what was seen until then is what one wants to know of such a run
+        raise
     validation = measure(*held_out) if held_out else None
-    digest = job.folder.write_curve(trainer.curve)
-    job.folder.finish(_result(run, trainer, last, validation, digest), merged(sessions))
+    digests = {
+        "curve_sha256": job.folder.write_curve(trainer.curve),
+        "layers_sha256": job.folder.write_layers(layers),
+    }
+    job.folder.finish({**_result(run, trainer, last, validation), **digests}, merged(sessions))
 
 
-def _resume(trainer: Trainer, run: Run, folder: RunFolder, device: torch.device) -> list[dict[str, Any]]:
-    """Takes the trainer to its last checkpoint, if there is one; returns the sessions that made it."""
+def _look(trainer: Trainer, look: Callable[[], list[Row]], layers: list[Row]) -> None:
+    """Adds what is seen of the layers now; once a step, also where a run that ended is mended."""
+    if not layers or layers[-1]["step"] != trainer.step:
+        layers += look()
+
+
+def _look_and_test(looking: Callable[[], None], test: Callable[[], Evaluation]) -> Evaluation:
+    looking()
+    return test()
+
+
+def _resume(trainer: Trainer, run: Run, folder: RunFolder, device: torch.device) -> dict[str, Any]:
+    """Takes the trainer to its last checkpoint, if there is one; returns all that was saved with it."""
     saved = checkpoint.load(folder.checkpoint)
     if saved is None:
-        return []
+        return {}
     if saved["run"] != run.id:
         raise StoreError(f"{folder.checkpoint} is of the run {saved['run']}; move it away and start again")
     ended = saved["step"] >= run.recipe.steps
@@ -132,15 +176,21 @@ def _resume(trainer: Trainer, run: Run, folder: RunFolder, device: torch.device)
             "there is one, or move the checkpoint away to train from the first step here"
         )
     trainer.load_state_dict(saved if not ended else {**saved, "batches": None})
-    sessions: list[dict[str, Any]] = saved["sessions"]
-    return sessions
+    return saved
 
 
-def _save(folder: RunFolder, run: Run, device: torch.device, sessions: list[dict[str, Any]], trainer: Trainer) -> None:
+def _save(
+    folder: RunFolder,
+    run: Run,
+    device: torch.device,
+    sessions: list[dict[str, Any]],
+    layers: list[Row],
+    trainer: Trainer,
+) -> None:
     """The curve first: a checkpoint that is there has its curve beside it (and in it, should that be damaged)."""
     sessions[-1]["ended"] = time.time()
     folder.write_curve(trainer.curve)
-    about = {"run": run.id, "device": device.type, "sessions": sessions}
+    about = {"run": run.id, "device": device.type, "sessions": sessions, "layers": layers}
     checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about})
 
 
@@ -168,9 +218,7 @@ def trainer_of(net: torch.nn.Module, images: Images, recipe: Recipe, generator: 
     )
 
 
-def _result(
-    run: Run, trainer: Trainer, test: Evaluation, validation: Evaluation | None, curve_digest: str
-) -> dict[str, Any]:
+def _result(run: Run, trainer: Trainer, test: Evaluation, validation: Evaluation | None) -> dict[str, Any]:
     """The numbers of the last step; best-on-test is kept to show what it would have flattered."""
     last = trainer.curve[-1]
     tested = [row for row in trainer.curve if "test_error" in row]
@@ -188,7 +236,6 @@ def _result(
         "best_step": best["step"],
         "correct": _bits(test.correct),
         "weights_sha256": checkpoint.weights_digest(trainer.net.state_dict()),
-        "curve_sha256": curve_digest,
         "seconds": trainer.seconds,
         "images_per_s": trainer.step * run.recipe.batch / trainer.seconds,
         "test_images_per_s": len(test.correct) / test.seconds,

@@ -1,0 +1,28 @@
+"""Task `diagnose`: classify, with a look at every layer's gradient before the first step and at each test."""
+
+from __future__ import annotations
+
+from bench.data.cifar import Images, Prepare
+from bench.spec import Recipe, Run
+from bench.tasks.classify import Job, classify, responses
+from bench.train.layers import Row, backward, layer_rows
+from bench.train.loop import Trainer
+
+
+def diagnose(run: Run, job: Job) -> None:
+    """Trains as `classify` does, to the same bits, and looks at the layers on the way; raises what it raises.
+
+    A run that diverges keeps the rows until then: that of step 0 is always there.
+    """
+    classify(run, job, look=gradients)
+
+
+def gradients(trainer: Trainer, images: Images, prepare: Prepare, recipe: Recipe) -> list[Row]:
+    """What the next update would do to each layer, on one fixed batch: the first training images, not augmented.
+
+    With the responses to test images, but not before the first step: until then BN has no averages to test with.
+    """
+    x, y = prepare(images.train_x[: recipe.batch]), images.train_y[: recipe.batch]
+    back = backward(trainer.net, x, y, bn_group=recipe.bn_group, precision=recipe.precision)
+    stds = responses(trainer, images, prepare, recipe) if trainer.step else None
+    return layer_rows(trainer.net, trainer.step, stds=stds, back=back)
