@@ -99,7 +99,7 @@ def test_layers_of_runs_on_another_machine_stay_and_a_run_done_again_replaces_it
     collect(results, [tmp_path / "three"], runs)
 
     seen = read_layers(results / "layers.parquet").groupby("id")["grad_norm"].agg(["min", "max", "size"])
-    assert seen.loc[runs[1].id].tolist() == [7.0, 7.0, 57]
+    assert list(seen.loc[runs[1].id]) == [7.0, 7.0, 57]
     assert seen.loc[runs[0].id, "size"] == 57
     assert seen.loc[runs[0].id, "max"] != 7.0
 

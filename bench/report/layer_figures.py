@@ -33,9 +33,9 @@ def draw(results: Set, folder: Path) -> None:
     if changes.empty:
         return
     for name, column, label in (
-        ("gradients", "response_grad_norm", "gradient norm, responses"),
-        ("kernel-gradients", "grad_norm", "gradient norm, kernel"),
-        ("activations", "batch_std", "std of responses"),
+        ("gradients", "response_grad_norm", "gradient norm w.r.t. responses"),
+        ("kernel-gradients", "grad_norm", "gradient norm w.r.t. kernel"),
+        ("activations", "batch_std", "std of responses, training mode"),
     ):
         by_layer(seen, column, label, folder / f"{name}-{results.label}.svg")
     over_steps(changes, folder / f"gradient-steps-{results.label}.svg")
@@ -96,7 +96,7 @@ def over_steps(frame: pd.DataFrame, path: Path) -> None:
     """A panel a family of nets: the change of the gradient over the layers against iterations, on a log axis."""
     colours = _colours(frame)
     panel = partial(_changes, colours=colours)
-    _panels(frame, panel, ("iterations", "gradient, first / last layer"), _depths(colours), path)
+    _panels(frame, panel, ("iterations", "gradient norm, first / last layer"), _depths(colours), path)
 
 
 def _changes(ax: Axes, part: pd.DataFrame, *, colours: dict[int, Colour]) -> None:
