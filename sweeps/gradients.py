@@ -65,9 +65,9 @@ SWEEP = Sweep(
     deviations=(
         "Nets without batch norm are not in the paper. Each convolution has a bias in its place, as VGG's have.",
         "The paper does not say which norms it looked at. Here it is the Euclidean norm of the gradient of the mean "
-        "cross-entropy by all responses of a layer (after BN, before ReLU and addition), on one fixed batch of "
-        "training images in training mode; He initialisation keeps this norm from layer to layer in a plain net "
-        "without BN.",
+        "cross-entropy with respect to all responses of a layer (after BN, before ReLU and addition), on one fixed "
+        "batch of training images in training mode; He initialisation keeps this norm from layer to layer in a plain "
+        "net without BN.",
         "Fig. 7 does not say on which images, in which mode of BN and over what the deviation is taken. Here it is "
         "over test images, positions and channels of a layer together, in evaluation mode.",
         "What the sweep `plain_vs_residual` says of initialisation, batch norm, weight decay, momentum and pixels "

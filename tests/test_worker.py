@@ -86,7 +86,7 @@ def test_killed_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(tmp_
     assert killed.curve.read_bytes() == straight.curve.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["checkpoint.pt", "curve.jsonl", "env.json", "result.json"])
+@pytest.mark.parametrize("name", ["checkpoint.pt", "curve.jsonl", "layers.jsonl", "env.json", "result.json"])
 def test_a_kill_in_the_middle_of_any_write_loses_nothing(tmp_path: Path, name: str) -> None:
     """The process ends between the write of the temporary file and its rename, at the last write of each kind."""
     run = tiny_run(checkpoint_seconds=0)

@@ -32,9 +32,9 @@ def drawings(results: Set) -> dict[str, Callable[[], Figure]]:
     if changes.empty:
         return found
     return found | {
-        "gradients": partial(by_layer, seen, "response_grad_norm", "gradient norm, responses"),
-        "kernel-gradients": partial(by_layer, seen, "grad_norm", "gradient norm, kernel"),
-        "activations": partial(by_layer, seen, "batch_std", "std of responses"),
+        "gradients": partial(by_layer, seen, "response_grad_norm", "gradient norm w.r.t. responses"),
+        "kernel-gradients": partial(by_layer, seen, "grad_norm", "gradient norm w.r.t. kernel"),
+        "activations": partial(by_layer, seen, "batch_std", "std of responses, training mode"),
         "gradient-steps": partial(over_steps, changes),
     }
 
@@ -94,7 +94,7 @@ def over_steps(frame: pd.DataFrame) -> Figure:
     """A panel a family of nets: the change of the gradient over the layers against iterations, on a log axis."""
     colours = _colours(frame)
     panel = partial(_changes, colours=colours)
-    return _panels(frame, panel, ("iterations", "gradient, first / last layer"), _depths(colours))
+    return _panels(frame, panel, ("iterations", "gradient norm, first / last layer"), _depths(colours))
 
 
 def _changes(ax: Axes, part: pd.DataFrame, *, colours: dict[int, Colour]) -> None:

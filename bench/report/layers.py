@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,8 +24,8 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 VANISHES, HEALTHY_NORM, EXPLODES = "vanishes", "is healthy", "explodes"
 GRADIENTS = (
     "The change of the gradient is its norm at the first layer over its norm at the last, the gradient being that of "
-    "the mean cross-entropy of one fixed batch of training images by the responses of a layer; of kernels, by its "
-    "weights. Geometric means over the seeds (n), with the lowest and the highest where there are several. A gradient "
+    "the mean cross-entropy of one fixed batch of training images with respect to the responses of a layer, or to its "
+    "kernel. Geometric means over the seeds (n), with the lowest and the highest where there are several. A gradient "
     "that changes by less than a factor of {healthy:g} is called healthy, else it vanishes or explodes; the sweep's "
     "file had this bound before its runs. What is seen at initialisation depends on the batch and on no schedule. "
     "Nets without BN have the same kernels at initialisation as those with it."
@@ -40,7 +41,7 @@ ONE_BATCH = " In training mode: the same over the one batch of training images t
 
 FIGURES = {  # by file: what it shows, and how to read it
     "gradients": (
-        "Norm of the gradient by each layer's responses",
+        "Norm of the gradient with respect to each layer's responses",
         ": dashed at initialisation, solid after the last step; geometric mean over the seeds, and a band from the "
         "lowest to the highest where there are several. Nets that diverged have no solid line.",
     ),
@@ -50,7 +51,7 @@ FIGURES = {  # by file: what it shows, and how to read it
         "alone is a net that diverged before its first test.",
     ),
     "kernel-gradients": (
-        "Norm of the gradient by each layer's kernel",
+        "Norm of the gradient with respect to each layer's kernel",
         ", drawn as above. The gradient of a kernel has the forward signal in it as well as the backward one.",
     ),
     "activations": (
@@ -224,7 +225,7 @@ def _residual_against_plain(plain: pd.Series[float], residual: pd.Series[float],
     ours, theirs = residual.mean(), plain.mean()
     return (
         f"At {depth} layers the responses of the residual net are {'smaller' if ours < theirs else 'not smaller'} than "
-        f"the plain net's on average (mean std over the layers {ours:.3f} against {theirs:.3f}), and smaller in "
+        f"the plain net's on average (mean std over the layers {_std(ours)} against {_std(theirs)}), and smaller in "
         f"{(residual < plain).sum()} of {len(plain)} layers; in the paper they are generally smaller."
     )
 
@@ -234,8 +235,13 @@ def _residual_with_depth(means: pd.Series[float]) -> list[str]:
         return []
     falls, rises = means.is_monotonic_decreasing, means.is_monotonic_increasing
     how = "falls" if falls else "rises" if rises else "neither falls nor rises throughout"
-    steps = ", ".join(f"{value:.3f} at {depth} layers" for depth, value in means.items())
+    steps = ", ".join(f"{_std(value)} at {depth} layers" for depth, value in means.items())
     return [f"With depth the mean response of residual nets {how} ({steps}); in the paper it falls."]
+
+
+def _std(value: float) -> str:
+    """Three decimals; two digits of what is far from any response of a trained net."""
+    return "–" if math.isnan(value) else f"{value:.3f}" if value < 1_000 else two_digits(value)
 
 
 def response_table(results: Set) -> Table:
@@ -248,7 +254,7 @@ def response_table(results: Set) -> Table:
             high=("response_std", "max"),
             batch=("batch_std", "mean"),
         )
-        numbers = (f"{value:.3f}" if value == value else "–" for value in by_seed.mean())
+        numbers = map(_std, by_seed.mean())
         rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", *numbers, f"{len(by_seed)}"))
     header = ("net", "layers", "std, mean over layers", "smallest", "largest", "mean, in training mode", "seeds")
     how = FIGURE_7 + (ONE_BATCH if responses(results)["batch_std"].notna().any() else "")

@@ -40,7 +40,7 @@ class Job:
 
 # what is seen of the layers now: asked before the first step and at each test
 Look = Callable[[Trainer, Images, Prepare, Recipe], list[Row]]
-RESPONSE_IMAGES = 1_000  # test images behind a response's std: 64,000 values a channel or more, a tenth of one test
+RESPONSE_IMAGES = 500  # test images behind a response's std: 32,000 values a channel or more, a twentieth of one test
 
 
 class DeviceError(RuntimeError):
