@@ -27,7 +27,7 @@ RESULT_COLUMNS = (
     "seconds", "images_per_s", "weights_sha256", "curve_sha256",
 )  # fmt: skip
 ENV_COLUMNS = (
-    "hardware", "threads", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
+    "hardware", "threads", "processes", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
     "started", "ended", "sessions", "notice",
 )  # fmt: skip
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)

@@ -19,7 +19,7 @@ SCALE_WORDS = {
 }
 MIXED = {
     "commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch",
-    "Python versions": "python", "thread counts": "threads",
+    "Python versions": "python", "thread counts": "threads", "process counts": "processes",
 }  # fmt: skip
 FIGURE_6 = (
     "Error against iterations in the manner of the paper's Fig. 6: plain nets left, residual nets right; dashed the "

@@ -23,18 +23,24 @@ from bench.nets import resnet
 from bench.spec import Recipe, Run
 from bench.store import RunFolder, StoreError
 from bench.train import checkpoint
+from bench.train.distributed import PeerError, agree
 from bench.train.loop import Hooks, Trainer, train
 from bench.train.metrics import Evaluation, evaluate
 from bench.train.schedule import rate_at
+from bench.train.team import ALONE, Team
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Where a run runs: its folder, the data below `data`, and what stops it."""
+    """Where a run runs: its folder, the data below `data`, what stops it, and its processes.
+
+    The first process of the team alone reads and writes the folder.
+    """
 
     folder: RunFolder
     data: Path
     should_stop: Callable[[], bool]
+    team: Team = ALONE
 
 
 class DeviceError(RuntimeError):
@@ -42,7 +48,7 @@ class DeviceError(RuntimeError):
 
 
 # what a run may die of through no fault of its own: the next start tries again
-MACHINE_ERRORS = (DeviceError, torch.OutOfMemoryError, torch.AcceleratorError)
+MACHINE_ERRORS = (DeviceError, PeerError, torch.OutOfMemoryError, torch.AcceleratorError)
 
 
 def device_of(run: Run) -> torch.device:
@@ -86,22 +92,24 @@ def build_net(run: Run) -> torch.nn.Module:
 def classify(run: Run, job: Job) -> None:
     """Trains the run's net from its last checkpoint (or its seed) to its end and writes its result.
 
-    Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError, StoreError and the
-    MACHINE_ERRORS.
+    Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError, StoreError, LostError
+    and the MACHINE_ERRORS.
     """
-    recipe, device = run.recipe, device_of(run)
+    recipe, device, team = run.recipe, device_of(run), job.team
     full = load_images(run, job.data).to(device)
+    agree(team, device=device.type, data=full.digest, torch=str(torch.__version__))
     images, held_out = _split(full, recipe, run.seed)
     trainer = trainer_of(build_net(run), images, recipe, torch.Generator(device).manual_seed(run.seed))
-    sessions = _resume(trainer, run, job.folder, device)
+    trainer.team = team
+    sessions = _resume(trainer, run, job, device)
     if trainer.step < recipe.steps:
-        sessions.append(session(run, device, full))
-    print(f"bench: trains {run.id} from step {trainer.step:,} on {device}", flush=True)
-    measure = partial(evaluate, trainer.net, Prepare.of(images.train_x), precision=recipe.precision)
+        sessions.append(session(run, device, full, team))
+    print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
+    measure = partial(evaluate, trainer.net, Prepare.of(images.train_x), precision=recipe.precision, team=team)
     hooks = Hooks(
-        save=partial(_save, job.folder, run, device, sessions),
-        should_stop=job.should_stop,
-        beat=partial(job.folder.beat, steps=recipe.steps),
+        save=_of_first(team, partial(_save, job.folder, run, device, sessions)),
+        should_stop=lambda: team.any(job.should_stop()),
+        beat=_of_first(team, partial(job.folder.beat, steps=recipe.steps)),
         checkpoint_seconds=run.resources.checkpoint_seconds,
     )
     last = train(
@@ -113,13 +121,26 @@ def classify(run: Run, job: Job) -> None:
         hooks=hooks,
     )
     validation = measure(*held_out) if held_out else None
-    digest = job.folder.write_curve(trainer.curve)
-    job.folder.finish(_result(run, trainer, last, validation, digest), merged(sessions))
+    agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
+    if team.rank == 0:
+        digest = job.folder.write_curve(trainer.curve)
+        job.folder.finish(_result(run, trainer, last, validation, digest), merged(sessions))
+    team.any(False)  # the others stay until the result is written: without it all would have to come again
 
 
-def _resume(trainer: Trainer, run: Run, folder: RunFolder, device: torch.device) -> list[dict[str, Any]]:
+def _of_first(team: Team, work: Callable[..., None]) -> Callable[..., None]:
+    """`work` in the team's first process, nothing in the others."""
+    return work if team.rank == 0 else lambda *_, **__: None
+
+
+def _place_in(team: Team) -> str:
+    return f" as process {team.rank} of {team.size}" if team.size > 1 else ""
+
+
+def _resume(trainer: Trainer, run: Run, job: Job, device: torch.device) -> list[dict[str, Any]]:
     """Takes the trainer to its last checkpoint, if there is one; returns the sessions that made it."""
-    saved = checkpoint.load(folder.checkpoint)
+    folder = job.folder
+    saved = job.team.of_first(lambda: checkpoint.load(folder.checkpoint))
     if saved is None:
         return []
     if saved["run"] != run.id:
@@ -201,17 +222,18 @@ def _bits(correct: torch.Tensor) -> str:
     return bytes((padded * weights).sum(1, dtype=torch.uint8).tolist()).hex()
 
 
-def session(run: Run, device: torch.device, images: Images) -> dict[str, Any]:
-    """Provenance of one process's part of a run, taken before it trains."""
-    on_gpu = device.type == "cuda"
+def session(run: Run, device: torch.device, images: Images, team: Team = ALONE) -> dict[str, Any]:
+    """Provenance of one start's part of a run, taken before it trains."""
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         **commit(),
         "bench": __version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # a TorchVersion is not a plain string: weights_only refuses it
         "torchvision": version("torchvision"),
-        "hardware": torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
+        "hardware": "; ".join(dict.fromkeys(team.each(hardware))),
         "threads": run.resources.cpus,
+        "processes": team.size,
         "data": run.data,
         "data_sha256": images.digest,
         "notice": images.notice,
