@@ -34,7 +34,7 @@ from tests.test_worker import SPAWN, make, numbers, wait_for
 TOLERANCE = 1e-5  # of a loss and of a running statistic
 WORDS = {word: code for code, word in pack.WORDS.items()}
 SET = partial(procedural.stand_in, 200, 50)
-LONG: dict[str, Any] = {"steps": 60, "drops": (40,), "curve_every": 10, "test_every": 30, "bn_group": 4}
+LONG: dict[str, Any] = {"steps": 40, "drops": (20,), "curve_every": 5, "test_every": 20, "bn_group": 4}
 
 
 def member(work: Callable[..., Any], rank: int, size: int, folder: Path, *arguments: Any) -> None:
@@ -219,7 +219,7 @@ def test_a_killed_process_holds_up_no_other_and_all_go_on_to_the_same_bits(
     straight: RunFolder, tmp_path: Path, victim: int
 ) -> None:
     """Started again under the same name, as tasks of one job are: the file of the first try is there and is stale."""
-    folder = make(tmp_path, tiny_run(**LONG, checkpoint_seconds=0.0))
+    folder = make(tmp_path, tiny_run(**LONG, checkpoint_seconds=0.2))
     processes = start(folder, 2)
     wait_for(folder.checkpoint.exists)
 
@@ -284,21 +284,18 @@ def test_a_run_that_diverges_fails_in_all_its_processes(tmp_path: Path) -> None:
     assert folder.state() == "failed"
 
 
-def task(folder: RunFolder, rank: int, deadly: bool) -> None:
-    """A task of a job of two: its pack; with `deadly` its training dies at the first try, after a checkpoint."""
+def task(folder: RunFolder, rank: int) -> None:
+    """A task of a job of two: its pack; the second one's training dies at its first try, after a checkpoint."""
     procedural.stand_in = SET
     os.environ |= {"SLURM_JOB_ID": "107", "SLURM_PROCID": str(rank), "SLURM_LOCALID": "0"}
-    right = pack.work_until
 
     def dies_once(path: Path, data: Path, stop: Stop, seat: Seat) -> str:
-        tried = folder.path / "tried"
-        if not tried.exists():
-            tried.touch()
-            return right(path, data, Dying(folder), seat)
-        return right(path, data, stop, seat)
+        tried = folder.path / f"tried-{rank}"
+        first = rank == 1 and not tried.exists()
+        tried.touch()
+        return work_until(path, data, Dying(folder) if first else stop, seat)
 
-    if deadly:
-        pack.work_until = dies_once
+    pytest.MonkeyPatch().setattr(pack, "work_until", dies_once)
     Pack(folder.path.parent, (folder.path.name,), folder.path, tasks=2)()
 
 
@@ -316,8 +313,8 @@ class Dying(Stop):
 
 
 def test_the_tasks_of_a_job_start_a_broken_team_again(straight: RunFolder, tmp_path: Path) -> None:
-    folder = make(tmp_path, tiny_run(**LONG, checkpoint_seconds=0.0))
-    tasks = [SPAWN.Process(target=task, args=(folder, rank, rank == 1)) for rank in range(2)]
+    folder = make(tmp_path, tiny_run(**LONG, checkpoint_seconds=0.2))
+    tasks = [SPAWN.Process(target=task, args=(folder, rank)) for rank in range(2)]
     for one in tasks:
         one.start()
     for one in tasks:

@@ -18,7 +18,8 @@ SWEEP_FILE = """
 from bench.spec import Net, Recipe, Resources, Scale, Sweep
 
 recipe = Recipe(steps={steps}, drops=(), batch={batch}, bn_group={group}, curve_every=5, test_every={steps})
-SWEEP = Sweep("Two nodes", "Is it one run?", "It is.", {{"quick": Scale(((Net("cifar", {depth}, "A"), recipe),), (0,))}},
+cells = ((Net("cifar", {depth}, "A"), recipe),)
+SWEEP = Sweep("Two nodes", "Is it one run?", "It is.", {{"quick": Scale(cells, (0,))}},
               resources=Resources(cpus=1, gpus=0, memory_gib=1.5, checkpoint_seconds=1.0, nodes=2))
 """
 DATA = os.environ.get("BENCH_DATA")  # before the fixture hides it
@@ -37,7 +38,7 @@ def difference(one: RunFolder, other: RunFolder) -> float:
     assert rows
     assert all(a["step"] == b["step"] for a, b in rows)
     losses = [(a[name], b[name]) for a, b in rows for name in ("loss", "test_loss") if name in a]
-    return max(abs(a - b) / abs(b) for a, b in losses)
+    return max(float(abs(a - b) / abs(b)) for a, b in losses)
 
 
 def ended(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -57,7 +58,7 @@ def test_a_run_on_two_nodes_is_the_run_of_one_process(shell: Shell, capsys: pyte
     done = shell.sweep(*data)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 of the runs train in 2 nodes x 1 tasks = 2 processes each, one run a job" in done.stdout
+    assert "1 runs train in 2 nodes x 1 tasks = 2 processes each, one run a job" in done.stdout
     together, alone = only_run(shell), only_run(shell, "in")
     (result, env), (single, _) = ended(together), ended(alone)
     assert (env["processes"], env["sessions"]) == (2, 1)
@@ -65,14 +66,10 @@ def test_a_run_on_two_nodes_is_the_run_of_one_process(shell: Shell, capsys: pyte
     assert len(result["correct"]) == result["test_images"] // 4
     changed = int(result["correct"], 16) ^ int(single["correct"], 16)
     with capsys.disabled():
-        print(
-            f"\nlosses differ by {difference(together, alone):.1e}, {changed.bit_count()} images are judged otherwise"
-        )
+        words = f"losses differ by {difference(together, alone):.1e}"
+        print(f"\n{words}, {changed.bit_count()} of {result['test_images']:,} images are judged otherwise")
     assert difference(together, alone) < TOLERANCE
     assert changed.bit_count() <= 2
-    assert sorted(path.name for path in (shell.project / "runs/tiny/slurm").glob("*/*_result.pkl"))[0].endswith(
-        "_0_result.pkl"
-    )
 
 
 def test_processes_that_cannot_share_the_groups_are_refused_before_anything_is_submitted(shell: Shell) -> None:
@@ -87,12 +84,12 @@ def test_processes_that_cannot_share_the_groups_are_refused_before_anything_is_s
 
 
 def test_a_run_on_two_nodes_survives_what_happens_to_either(shell: Shell) -> None:
-    """kill -9 of a training process; the warning of a time limit to both tasks; a requeue by the administrator."""
-    (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=150, batch=8, group=4, depth=8))
+    """kill -9 of a training and of a task; the warning of a time limit to both tasks; an administrator's requeue."""
+    (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=250, batch=8, group=4, depth=8))
     assert main(["tiny", "--scale", "quick", "--cluster", "inline", *APART]) == 0
     storm = Storm(shell, random.Random(0), shell.start_sweep(profile=LOW), (), LOW)
     with hurrying(shell.cluster):
-        for fault in (storm.kill_a_training, storm.warn_of_the_time_limit, storm.requeue):
+        for fault in (storm.kill_a_training, storm.warn_of_the_time_limit, storm.kill_a_pack, storm.requeue):
             at = step(shell)
             wait_for(lambda at=at: step(shell) > at + 5)  # type: ignore[misc]  # mypy does not see the default
             assert fault(), "the run was too short"
