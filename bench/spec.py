@@ -173,14 +173,18 @@ class Recipe:
 class Resources:
     """What a run costs, not part of the id: another hardware or thread count moves a number by rounding only.
 
-    cpus: threads of one run on a CPU. gpus: devices of one run. memory_gib: main memory of one run.
+    cpus: threads of one process on a CPU. gpus: devices of one process. memory_gib: main memory of one process.
     checkpoint_seconds: at most this much training is lost to a kill -9.
+    nodes, tasks: on Slurm a run trains on so many nodes in so many processes on each, which share its batch-norm
+    groups equally: the batch of 128 in groups of 64 has room for two. Elsewhere a run is one process.
     """
 
     cpus: int = 2
     gpus: int = 1
     memory_gib: float = 2.0
     checkpoint_seconds: float = 60.0
+    nodes: int = 1
+    tasks: int = 1
 
     def __post_init__(self) -> None:
         _require(
@@ -189,7 +193,13 @@ class Resources:
             (self.gpus >= 0, f"gpus must not be negative, got {self.gpus}"),
             (self.memory_gib > 0, f"memory_gib must be positive, got {self.memory_gib}"),
             (self.checkpoint_seconds >= 0, f"checkpoint_seconds must not be negative, got {self.checkpoint_seconds}"),
+            (self.nodes >= 1 and self.tasks >= 1, f"nodes and tasks must be 1 or more, got {self.nodes}, {self.tasks}"),
         )
+
+    @property
+    def processes(self) -> int:
+        """The processes of one run on Slurm."""
+        return self.nodes * self.tasks
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
     runs/<sweep>/<run id>/
         run.json         the Run, written first
         predicted.json   what the plan said it takes, where it knew a speed
-        lock             held (flock) by the one process that trains
+        lock             held (flock) by the one process that trains, the first where a run has several
         heartbeat.json   step, loss, speed, about once a second while training
         curve.jsonl      a row a training window
         layers.jsonl     a row a layer and step at which the layers were looked at
@@ -110,6 +110,27 @@ def curve_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Meeting:
+    """The file by which the first of a run's processes calls the others together."""
+
+    path: Path
+
+    def call(self, host: str, port: int, token: str) -> None:
+        """Says where the first process waits; `token` tells this try from an earlier one at the same place."""
+        make_folder(self.path.parent)
+        write_json(self.path, {"host": host, "port": port, "token": token, "over": False})
+
+    def end(self) -> None:
+        """Says that the first process will not call again."""
+        make_folder(self.path.parent)
+        write_json(self.path, {"host": "", "port": 0, "token": "", "over": True})
+
+    def read(self) -> dict[str, Any] | None:
+        """host, port, token and over; None where nobody has called yet."""
+        return _record(self.path, host=str, port=int, token=str, over=bool)
+
+
+@dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder of one run. Every method that reads is safe while another process writes."""
 
@@ -134,6 +155,10 @@ class RunFolder:
     def log(self) -> Path:
         """Where submitit keeps its files and the run's stdout and stderr."""
         return self.path / "log"
+
+    def meeting(self, start: str) -> Meeting:
+        """Where the run's processes of one start of one job meet; another start never sees it."""
+        return Meeting(self.log / f"{start}_meeting.json")
 
     def create(self, run: Run) -> None:
         """Makes the folder with its run.json. Raises StoreError where a different run is in it."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from bench.data import find
 from bench.data.find import DataError
 from bench.launch import scheduler
-from bench.launch.cost import describe_jobs, refuse_above
+from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal
 from bench.launch.executors import Executor, Inline, Local
 from bench.launch.follow import display
 from bench.launch.freeze import FreezeError, freeze, freeze_file
@@ -235,7 +235,14 @@ def sweep(args: argparse.Namespace) -> int:
     data_dir, data = choose_data(args, scale)
     runs = choose_runs(args, declared, scale, data)
     sweep_folder = (args.runs / name).absolute()
-    plan = make_plan(runs, sweep_folder, args.results / name, here=profile is None)
+    jobs = profile or Profile(nodes=1, tasks=1)  # several processes for one run are for Slurm
+    plan = make_plan(
+        runs,
+        sweep_folder,
+        args.results / name,
+        here=profile is None,
+        processes=lambda run: jobs.asks(run.resources).processes,
+    )
     print(f"{name} at scale {scale} on {data}\n{describe(plan, retry=args.retry)}", flush=True)
     _check_cost(args, plan, profile)
     if args.dry_run:
@@ -264,10 +271,14 @@ def _make_folders(plan: Plan) -> None:
 def _check_cost(args: argparse.Namespace, plan: Plan, profile: Profile | None) -> None:
     """Says what jobs there will be, and holds the budget."""
     todo = plan.todo(retry=args.retry)
+    several = sum(item.run.resources.processes > 1 for item in todo)
     if profile is not None and todo:
+        refuse_unequal(todo, profile)
         print(describe_jobs(todo, profile, scheduler.max_array_size()), flush=True)
+    elif several:
+        print(f"{several:,} runs ask for several processes: on --cluster {args.cluster} each trains in one", flush=True)
     if args.budget and todo and not args.report_only:
-        here = profile or (Profile() if cuda_devices() else Profile(gpus=0))
+        here = profile or Profile(nodes=1, tasks=1, gpus=None if cuda_devices() else 0)
         refuse_above(args.budget / 3600, todo, here, plan.basis)
 
 

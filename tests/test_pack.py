@@ -84,10 +84,10 @@ def test_a_run_whose_process_dies_again_and_again_is_given_up_with_its_log(tmp_p
     deadly = f"""
     import os, signal
     right = pack.work_until
-    def work_until(folder, data, stop):
+    def work_until(folder, data, stop, seat):
         if folder.name == {runs[0].id!r}:
             os.kill(os.getpid(), signal.SIGKILL)
-        return right(folder, data, stop)
+        return right(folder, data, stop, seat)
     pack.work_until = work_until
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.launch.packing import batched, shapes
+from bench.launch.packing import Shape, batched, shapes, side_by_side
 from bench.launch.plan import Item, duration
 from bench.launch.profile import Profile
 from bench.nets.counts import parameters
@@ -17,15 +17,30 @@ FLOAT_BYTES = 4
 def hours(items: Sequence[Item], profile: Profile) -> tuple[float | None, str]:
     """Predicted GPU-hours, or core-hours where no run has a GPU; None where the speed is not known.
 
-    Runs that share a GPU are counted as if they took turns: an upper bound.
+    Runs that share a GPU are counted as if they took turns: an upper bound. All processes of a run count.
     """
     asked = [profile.asks(item.run.resources) for item in items]
     on_gpu = any(one.gpus for one in asked)
     unit = "GPU-hours" if on_gpu else "core-hours"
     if any(item.seconds is None for item in items):
         return None, unit
-    parts = [(item.seconds or 0) * (one.gpus if on_gpu else one.cpus) for item, one in zip(items, asked, strict=True)]
-    return sum(parts) / 3600, unit
+    each = [one.processes * (one.gpus if on_gpu else one.cpus) for one in asked]
+    return sum((item.seconds or 0) * count for item, count in zip(items, each, strict=True)) / 3600, unit
+
+
+def refuse_unequal(items: Sequence[Item], profile: Profile) -> None:
+    """Raises SpecError where the processes of a run cannot share its batch-norm groups equally."""
+    for item in items:
+        recipe, asked = item.run.recipe, profile.asks(item.run.resources)
+        groups = recipe.batch // recipe.bn_group
+        if groups % asked.processes:
+            fitting = ", ".join(str(n) for n in range(1, groups + 1) if groups % n == 0)
+            raise SpecError(
+                f"{item.run.id}: {asked.nodes} nodes x {asked.tasks} tasks are {asked.processes} processes, which "
+                f"cannot share its {groups} batch-norm groups a batch ({recipe.batch} images by {recipe.bn_group}) "
+                "equally; nothing was started. Set nodes and tasks, in the sweep's Resources or the profile, so that "
+                f"their product is one of: {fitting}"
+            )
 
 
 def refuse_above(budget: float, items: Sequence[Item], profile: Profile, basis: str) -> None:
@@ -55,15 +70,26 @@ def describe_jobs(items: Sequence[Item], profile: Profile, array_size: int) -> s
         f"{arrays:,} arrays{cap}; {duration(profile.time)} a job"
     ]
     total, unit = hours(items, profile)
+    lines += [_processes(shape) for shape in wanted if shape.asked.processes > 1]
     if total is not None:
-        turns = [_turns(sum(seconds[name] or 0 for name in pack), profile) for pack in jobs]
+        turns = [
+            _turns(sum(seconds[name] or 0 for name in pack), side_by_side(profile, shape.asked), profile)
+            for shape in wanted
+            for pack in shape.packs
+        ]
         lines.append(f"slurm: {total:.3g} {unit}, {sum(turns) - len(turns):,} requeues by the time limit")
     lines.append(f"slurm: about {disk(items) / 1e6:,.0f} MB of disk for checkpoints")
     return "\n".join(lines)
 
 
-def _turns(seconds: float, profile: Profile) -> int:
-    return max(1, math.ceil(seconds / profile.at_once / (profile.time - profile.warn)))
+def _processes(shape: Shape) -> str:
+    asked = shape.asked
+    each = f"{asked.nodes} nodes x {asked.tasks} tasks = {asked.processes} processes each"
+    return f"slurm: {sum(map(len, shape.packs)):,} runs train in {each}, one run a job"
+
+
+def _turns(seconds: float, at_once: int, profile: Profile) -> int:
+    return max(1, math.ceil(seconds / at_once / (profile.time - profile.warn)))
 
 
 def disk(items: Sequence[Item]) -> int:

@@ -2,6 +2,8 @@
 
 A pack knows nothing but the run folders: whatever killed it, its next start does what is not done. A run that dies
 does not take the others with it. After a stop by signal the pack asks Slurm for another turn, as often as it takes.
+
+A run of several processes has a job of its own, and each task of the job is such a pack with one of the processes.
 """
 
 from __future__ import annotations
@@ -18,33 +20,47 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from bench.launch.worker import DEATHS, Stop, work_until
+from bench.launch.worker import ALONE, DEATHS, Seat, Stop, work_until
+from bench.machine import device_tokens
 from bench.store import RunFolder, StoreError, make_folder
 
 TICK = 0.5
 BUSY_SECONDS, BUSY_PATIENCE = 2.0, 600.0  # how often to look at a run that another process has, and how long
-WORDS = {10: "done", 11: "failed", 12: "stopped", 13: "busy"}  # a child's exit code for what `work` said
+WORDS = {10: "done", 11: "failed", 12: "stopped", 13: "busy", 14: "lost"}  # a child's exit code for `work`'s word
 FORK = multiprocessing.get_context("fork")  # torch is imported once, each run is a fork of that
 
 
 @dataclass(frozen=True)
 class Pack:
-    """The runs `names` below `sweep`, at most `at_once` side by side. submitit calls it in the job."""
+    """The runs `names` below `sweep`, at most `at_once` side by side. submitit calls it in each task of the job.
+
+    tasks: the job's tasks, of which `tasks_per_node` on each node; they train one run together where there are several.
+    """
 
     sweep: Path
     names: tuple[str, ...]
     data: Path
     at_once: int = 1
     deadline: float | None = None
+    tasks: int = 1
+    tasks_per_node: int = 1
 
     def __call__(self) -> dict[str, str]:
         """Runs what is not done; returns the state of each run."""
-        _clear_leftovers()
+        seat = seat_of_task(self.tasks)
+        if self.tasks > 1:
+            share_devices(self.tasks_per_node)
+        if seat.rank == 0:
+            _clear_leftovers()
         with Stop(self.deadline) as stop:  # our handlers in place of submitit's
             folders = [RunFolder(self.sweep / name) for name in self.names]
-            Crew(deque(folders), self.data, self.at_once, stop).run()
+            Crew(deque(folders), self.data, self.at_once, stop, seat).run()
+            if self.tasks > 1 and seat.rank == 0:
+                with suppress(StoreError):
+                    folders[0].meeting(seat.start).end()  # whatever the others wait for will not come
             states = {folder.path.name: folder.state() for folder in folders}
-            if stop.signal and not stop.late and not set(states.values()) <= {"done", "failed"}:
+            ended = set(states.values()) <= {"done", "failed"}
+            if seat.rank == 0 and stop.signal and not stop.late and not ended:
                 requeue()
         return states
 
@@ -63,6 +79,7 @@ class Crew:
     data: Path
     at_once: int
     stop: Stop
+    seat: Seat = ALONE
     children: dict[Any, tuple[RunFolder, Any]] = field(default_factory=dict)  # by sentinel
     deaths: Counter[str] = field(default_factory=Counter)
     progress: dict[str, int] = field(default_factory=dict)
@@ -89,7 +106,7 @@ class Crew:
                 return
             folder = self.waiting.popleft()
             state = folder.state()
-            if state == "running":
+            if state == "running" and self.seat.rank == 0:
                 self._wait_for(folder)
             elif state not in ("done", "failed"):
                 self._start(folder)
@@ -108,7 +125,7 @@ class Crew:
         name = folder.path.name
         self.busy_since.pop(name, None)
         self.progress[name] = _mark(folder)
-        child = FORK.Process(target=_child, args=(folder, self.data, self.stop.deadline))
+        child = FORK.Process(target=_child, args=(folder, self.data, self.stop.deadline, self.seat))
         child.start()
         self.children[child.sentinel] = (folder, child)
         print(f"bench: {name} starts ({folder.state()}) as process {child.pid}", flush=True)
@@ -119,8 +136,10 @@ class Crew:
         print(f"bench: {name}: {word or f'died ({_words(code)})'}", flush=True)
         if word in ("stopped", "busy"):
             self.waiting.append(folder)
-        elif word is None:
+        elif word in (None, "lost"):
             self._died(folder, code)
+        if word == "stopped" and self.seat.size > 1:
+            self.stop.ask()  # perhaps another task alone was asked: it will not come again
 
     def _died(self, folder: RunFolder, code: int) -> None:
         """Again from its checkpoint; after some deaths in a row without a new checkpoint it is given up."""
@@ -129,8 +148,11 @@ class Crew:
         if self.deaths[name] <= DEATHS:
             self.waiting.append(folder)
             return
+        if self.seat.rank:
+            return  # the first process has the word
         message = (
-            f"its process died {self.deaths[name]} times without getting on ({_words(code)}); see {log_of(folder)}"
+            f"its process died {self.deaths[name]} times without getting on ({_words(code)}); "
+            f"see {log_of(folder, self.seat)}"
         )
         with suppress(StoreError):
             folder.fail(message, retry=True)
@@ -154,9 +176,24 @@ def job_id() -> str:
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
 
 
-def log_of(folder: RunFolder) -> Path:
-    """Where this job's run writes its output."""
-    return folder.log / f"{job_id()}_log.out"
+def seat_of_task(tasks: int) -> Seat:
+    """This task's place among the job's; a job that was requeued is another start."""
+    if tasks == 1:
+        return ALONE
+    start = f"{job_id()}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+    return Seat(int(os.environ["SLURM_PROCID"]), tasks, start)
+
+
+def share_devices(tasks_per_node: int) -> None:
+    """Leaves this task its part of the node's CUDA devices; all that it sees where Slurm has shared them out."""
+    tokens, local = device_tokens(), int(os.environ["SLURM_LOCALID"])
+    if share := len(tokens) // tasks_per_node:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(tokens[local * share : (local + 1) * share])
+
+
+def log_of(folder: RunFolder, seat: Seat = ALONE) -> Path:
+    """Where this job's run writes its output, each of several processes for itself."""
+    return folder.log / (f"{job_id()}_{seat.rank}_log.out" if seat.rank else f"{job_id()}_log.out")
 
 
 def requeue() -> None:
@@ -180,14 +217,14 @@ def _slurm(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
-def _child(folder: RunFolder, data: Path, deadline: float | None) -> None:
+def _child(folder: RunFolder, data: Path, deadline: float | None, seat: Seat) -> None:
     """One run to its end, in a process of its own with its own log; the exit code says what became of it."""
-    log = make_folder(folder.log) / log_of(folder).name
+    log = make_folder(folder.log) / log_of(folder, seat).name
     with log.open("ab") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     with ChildStop(deadline) as stop:
-        word = work_until(folder.path, data, stop)
+        word = work_until(folder.path, data, stop, seat)
     sys.exit(next(code for code, meant in WORDS.items() if meant == word))
 
 
@@ -202,6 +239,8 @@ def _mark(folder: RunFolder) -> int:
 def _words(code: int) -> str:
     if code == -9:
         return "signal 9: killed, perhaps for its memory"
+    if WORDS.get(code) == "lost":
+        return "another process of the run was lost"
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 

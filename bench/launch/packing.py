@@ -33,22 +33,34 @@ def shapes(runs: Sequence[tuple[Run, RunFolder]], profile: Profile) -> list[Shap
     by_asked: dict[Resources, list[str]] = {}
     for run, folder in runs:
         by_asked.setdefault(profile.asks(run.resources), []).append(folder.path.name)
-    return [Shape(asked, tuple(batched(names, profile.pack))) for asked, names in by_asked.items()]
+    return [
+        Shape(asked, tuple(batched(names, 1 if asked.processes > 1 else profile.pack)))
+        for asked, names in by_asked.items()
+    ]
+
+
+def side_by_side(profile: Profile, asked: Resources) -> int:
+    """How many runs of a job train at once; one of several processes has its job to itself."""
+    return 1 if asked.processes > 1 else profile.at_once
 
 
 def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
-    """sbatch's flags for a job: memory and cores for the runs side by side, GPUs shared by them."""
+    """sbatch's flags for a job: memory and cores for the runs side by side, GPUs shared by them.
+
+    Of a run with several processes each task has cores, memory and GPUs of its own.
+    """
+    runs = side_by_side(profile, asked)
     ours = {
         "partition": profile.partition,
         "account": profile.account,
         "qos": profile.qos,
         "constraint": profile.constraint,
         "time": math.ceil(profile.time / 60),
-        "nodes": 1,
-        "ntasks-per-node": 1,
-        "cpus-per-task": asked.cpus * profile.at_once,
-        "mem": f"{math.ceil((asked.memory_gib * profile.at_once + PACK_GIB) * 1024)}M",
-        "gpus-per-node": asked.gpus or None,
+        "nodes": asked.nodes,
+        "ntasks-per-node": asked.tasks,
+        "cpus-per-task": asked.cpus * runs,
+        "mem": f"{math.ceil((asked.memory_gib * runs + PACK_GIB) * asked.tasks * 1024)}M",
+        "gpus-per-node": asked.gpus * asked.tasks or None,
         "requeue": True,
     }
     return {**{name: value for name, value in ours.items() if value is not None}, **profile.extra}

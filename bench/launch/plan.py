@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -42,13 +42,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """A measured training speed: images/s of a net on some hardware."""
+    """A measured training speed: images/s of a net in one process on some hardware."""
 
     net: Net
     batch: int
     precision: str
     images_per_s: float
     hardware: str
+
+
+def _alone(_: Run) -> int:
+    return 1
 
 
 def slots(resources: Resources) -> int:
@@ -58,16 +62,26 @@ def slots(resources: Resources) -> int:
     return max(1, min(cores() // resources.cpus, int(memory_gib() / resources.memory_gib)))
 
 
-def make_plan(runs: Sequence[Run], sweep_folder: Path, committed: Path, *, here: bool = True) -> Plan:
+def make_plan(
+    runs: Sequence[Run],
+    sweep_folder: Path,
+    committed: Path,
+    *,
+    here: bool = True,
+    processes: Callable[[Run], int] = _alone,
+) -> Plan:
     """The plan of `runs` in `sweep_folder`; `committed` is the results folder asked where nothing ran here yet.
 
     here: whether the runs run on this machine; else the speed of any machine in `sweep_folder` counts.
+    processes: in how many processes a run will train; their speeds are taken to add up.
     """
     speeds, basis = _speeds(sweep_folder, committed, anywhere=not here)
     items = []
     for run in runs:
         folder = RunFolder(sweep_folder / run.id)
-        items.append(Item(run, folder, folder.state(), predicted_seconds(run, folder, speeds)))
+        alone = predicted_seconds(run, folder, speeds)
+        seconds = None if alone is None else alone / processes(run)
+        items.append(Item(run, folder, folder.state(), seconds))
     room = min((slots(r) for r in {run.resources for run in runs}), default=1)
     return Plan(tuple(items), basis, room if here else None)
 
@@ -92,8 +106,8 @@ def _own_speeds(sweep_folder: Path) -> Iterable[Speed]:
     for folder in folders(sweep_folder.parent, sweep_folder.name).values():
         result, env = folder.result(), folder.env()
         if result and env:
-            run = folder.run()
-            yield Speed(run.net, run.recipe.batch, run.recipe.precision, result["images_per_s"], env["hardware"])
+            run, speed = folder.run(), _of_one(result["images_per_s"], env.get("processes"))
+            yield Speed(run.net, run.recipe.batch, run.recipe.precision, speed, env["hardware"])
 
 
 def _committed_speeds(committed: Path) -> Iterable[Speed]:
@@ -102,9 +116,16 @@ def _committed_speeds(committed: Path) -> Iterable[Speed]:
         for row in rows:
             if row["state"] == "done":
                 net = Net(row["family"], int(row["depth"]), row["shortcut"], row["stride_in"], row.get("norm") or "bn")
-                yield Speed(net, int(row["batch"]), row["precision"], float(row["images_per_s"]), row["hardware"])
+                speed = _of_one(float(row["images_per_s"]), row.get("processes"))
+                yield Speed(net, int(row["batch"]), row["precision"], speed, row["hardware"])
     except (OSError, ValueError, KeyError):  # no results, or damaged ones, which `collect` will say: no prediction
         return
+
+
+def _of_one(images_per_s: float, processes: object) -> float:
+    """The speed of one of the processes; of a run that went on in another number of them, of the fewest ("2; 1")."""
+    counts = [int(word) for word in str(processes or "").split("; ") if word.isdigit()]
+    return images_per_s / min(counts, default=1)
 
 
 def predicted_seconds(run: Run, folder: RunFolder, speeds: Sequence[Speed]) -> float | None:

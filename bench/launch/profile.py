@@ -25,8 +25,8 @@ from bench.spec import Resources, SpecError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # flags that the suite itself decides: another value would break what it promises
-OURS = ("array", "comment", "dependency", "error", "export", "input", "job-name", "nodes", "ntasks", "open-mode",
-        "output", "parsable", "requeue", "signal", "test-only", "wait", "wrap")  # fmt: skip
+OURS = ("array", "comment", "dependency", "error", "export", "input", "job-name", "nodes", "ntasks", "ntasks-per-node",
+        "open-mode", "output", "parsable", "requeue", "signal", "test-only", "wait", "wrap")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class Profile:
     """How jobs are asked for. None leaves a thing to the run's own Resources or to the cluster's default.
 
     time, warn: seconds of a job, and how long before its end it is told to write its checkpoints.
-    memory_gib, cpus, gpus: of one run. jobs: at most so many run at once, None for as many as the cluster allows.
+    memory_gib, cpus, gpus: of one process. nodes, tasks: of one run, and its processes on each node.
+    jobs: at most so many run at once, None for as many as the cluster allows.
     pack: runs of one job. at_once: how many of them side by side; on a GPU they share it. setup: shell lines before.
     extra: further flags of sbatch, without their dashes; true for a flag without a value.
     """
@@ -53,6 +54,8 @@ class Profile:
     at_once: int = 1
     setup: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    nodes: int | None = None
+    tasks: int | None = None
 
     def asks(self, own: Resources) -> Resources:
         """What one run asks for: the profile's word, else the run's own."""
@@ -60,6 +63,8 @@ class Profile:
             cpus=own.cpus if self.cpus is None else self.cpus,
             gpus=own.gpus if self.gpus is None else self.gpus,
             memory_gib=own.memory_gib if self.memory_gib is None else self.memory_gib,
+            nodes=own.nodes if self.nodes is None else self.nodes,
+            tasks=own.tasks if self.tasks is None else self.tasks,
         )
 
 
@@ -126,7 +131,7 @@ def _flags(value: Any) -> str | None:
 KINDS: dict[str, Callable[[Any], str | None]] = {
     "partition": _text, "account": _text, "qos": _text, "constraint": _text, "time": _time, "warn": _time,
     "memory_gib": _memory, "cpus": _count(1), "gpus": _count(0), "jobs": _count(1), "pack": _count(1),
-    "at_once": _count(1), "setup": _lines, "extra": _flags,
+    "at_once": _count(1), "setup": _lines, "extra": _flags, "nodes": _count(1), "tasks": _count(1),
 }  # fmt: skip
 assert set(KINDS) == {one.name for one in fields(Profile)}
 

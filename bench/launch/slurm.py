@@ -21,7 +21,7 @@ from typing import Any
 
 from bench.launch import scheduler
 from bench.launch.pack import Pack
-from bench.launch.packing import Shape, as_word, batched, flags, shapes
+from bench.launch.packing import Shape, as_word, batched, flags, shapes, side_by_side
 from bench.launch.profile import Profile
 from bench.launch.scheduler import Job, Queue, SlurmError, ask
 from bench.launch.worker import Stop
@@ -106,7 +106,8 @@ class Slurm:
         submission = Submission(self.sweep / "slurm" / self._new_name())
         submission.create(packs)
         executor = self._submitit(submission, asked, after)
-        work = [Pack(self.sweep, names, self.data, self.profile.at_once, self.halt.deadline) for names in packs]
+        shape = (side_by_side(self.profile, asked), self.halt.deadline, asked.processes, asked.tasks)
+        work = [Pack(self.sweep, names, self.data, *shape) for names in packs]
 
         def send() -> Any:
             import submitit
@@ -147,7 +148,7 @@ class Slurm:
             array_parallelism=self.profile.jobs or NEVER,
             setup=[*self.profile.setup, *self._imports()],
             # since 22.05 srun does not take over what sbatch was told
-            srun_args=[f"--cpus-per-task={asked.cpus * self.profile.at_once}"],
+            srun_args=[f"--cpus-per-task={asked.cpus * side_by_side(self.profile, asked)}"],
             additional_parameters=flags(self.profile, asked),
             dependency=f"afterany:{after}" if after else None,
         )

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -18,6 +19,18 @@ from bench.store import BusyError, RunFolder, StoreError
 
 DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before it is given up
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"))
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """This process's place among the `size` that train one run. start: what only they share, a job's one start."""
+
+    rank: int = 0
+    size: int = 1
+    start: str = ""
+
+
+ALONE = Seat()
 
 
 class Stop:
@@ -72,46 +85,58 @@ def work(folder: Path, data: Path, deadline: float | None = None, devices: tuple
         return work_until(folder, data, stop)
 
 
-def work_until(folder: Path, data: Path, stop: Stop) -> str:
-    """`work` with a Stop of the caller's."""
+def work_until(folder: Path, data: Path, stop: Stop, seat: Seat = ALONE) -> str:
+    """`work` with a Stop of the caller's, and as one of several processes of the run where `seat` says so.
+
+    The first of them has the folder: it alone holds the lock and writes. Each gets the word of what became of its own
+    part; "lost" where another process ended without a word, after which all are to start again.
+    """
     run_folder = RunFolder(folder)
+    if seat.rank:
+        return _run(run_folder, data, stop, seat)
     try:
         with run_folder.lock():
-            return _run(run_folder, data, stop)
+            if run_folder.result() is not None:
+                return "done"
+            run_folder.clear_error()
+            return _run(run_folder, data, stop, seat)
     except BusyError:
         return "busy"
     except StoreError as error:
-        return _failed(run_folder, error, retry=True)
+        return _failed(run_folder, error, seat, retry=True)
 
 
-def _run(folder: RunFolder, data: Path, stop: Stop) -> str:
-    if folder.result() is not None:
-        return "done"
-    folder.clear_error()
+def _run(folder: RunFolder, data: Path, stop: Stop, seat: Seat) -> str:
     from bench.tasks.classify import MACHINE_ERRORS, Job, classify  # torch comes with the first run, not before
     from bench.tasks.diagnose import diagnose
+    from bench.train.distributed import LostError, meet
     from bench.train.loop import DivergedError, StoppedError
 
     tasks = {"classify": classify, "diagnose": diagnose}
     try:
         run = folder.run()
-        tasks[run.task](run, Job(folder, data, stop))
+        with meet(seat.rank, seat.size, folder.meeting(seat.start), stop) as team:
+            tasks[run.task](run, Job(folder, data, stop, team))
     except StoppedError:
         return "stopped"
+    except LostError as error:
+        print(f"{folder.path.name}: {error}", file=sys.stderr, flush=True)
+        return "lost"
     except DivergedError as error:
-        return _failed(folder, error, retry=False)
+        return _failed(folder, error, seat, retry=False)
     except (StoreError, DataError, OSError, MemoryError, *MACHINE_ERRORS) as error:
-        return _failed(folder, error, retry=True)
+        return _failed(folder, error, seat, retry=True)
     except Exception as error:  # whatever a run dies of is a failed row, not the end of the sweep
-        return _failed(folder, error, retry=False, trace=traceback.format_exc())
+        return _failed(folder, error, seat, retry=False, trace=traceback.format_exc())
     return "done"
 
 
-def _failed(folder: RunFolder, error: Exception, *, retry: bool, trace: str = "") -> str:
+def _failed(folder: RunFolder, error: Exception, seat: Seat, *, retry: bool, trace: str = "") -> str:
     message = str(error) or type(error).__name__
     if trace:
         message = f"{type(error).__name__}: {message}"
     print(f"{folder.path.name}: {message}\n{trace}", file=sys.stderr, flush=True)
-    with suppress(StoreError):  # on a full disk the words above, in the log or on the terminal, are all there is
-        folder.fail(message, retry=retry, trace=trace)
+    if seat.rank == 0:
+        with suppress(StoreError):  # on a full disk the words above, in the log or on the terminal, are all there is
+            folder.fail(message, retry=retry, trace=trace)
     return "failed"

@@ -30,7 +30,7 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
-    "hardware", "threads", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
+    "hardware", "threads", "processes", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
     "started", "ended", "sessions", "notice",
 )  # fmt: skip
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)

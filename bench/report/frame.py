@@ -87,6 +87,7 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
     try:
         runs = pd.DataFrame(rows).reindex(columns=list(dict.fromkeys([*rows[0], *NUMBERS, *TEXTS])), fill_value="")
         runs = runs.assign(**{name: pd.to_numeric(runs[name]) for name in NUMBERS})
+        runs["processes"] = runs["processes"].replace("", "1")  # results older than the column
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")

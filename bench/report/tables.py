@@ -15,7 +15,7 @@ from bench.report.stats import Interval, of_percent, sample, wilson
 
 MIXED = {
     "commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch",
-    "Python versions": "python", "thread counts": "threads",
+    "Python versions": "python", "thread counts": "threads", "process counts": "processes",
 }  # fmt: skip
 
 

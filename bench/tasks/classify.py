@@ -23,19 +23,25 @@ from bench.nets import resnet
 from bench.spec import Recipe, Run
 from bench.store import RunFolder, StoreError
 from bench.train import checkpoint
+from bench.train.distributed import PeerError, agree
 from bench.train.layers import Row, layer_rows, response_stds
 from bench.train.loop import DivergedError, Hooks, Trainer, train
 from bench.train.metrics import Evaluation, evaluate
 from bench.train.schedule import rate_at
+from bench.train.team import ALONE, Team
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Where a run runs: its folder, the data below `data`, and what stops it."""
+    """Where a run runs: its folder, the data below `data`, what stops it, and its processes.
+
+    The first process of the team alone reads and writes the folder.
+    """
 
     folder: RunFolder
     data: Path
     should_stop: Callable[[], bool]
+    team: Team = ALONE
 
 
 # what is seen of the layers now: asked before the first step and at each test
@@ -48,7 +54,7 @@ class DeviceError(RuntimeError):
 
 
 # what a run may die of through no fault of its own: the next start tries again
-MACHINE_ERRORS = (DeviceError, torch.OutOfMemoryError, torch.AcceleratorError)
+MACHINE_ERRORS = (DeviceError, PeerError, torch.OutOfMemoryError, torch.AcceleratorError)
 
 
 def device_of(run: Run) -> torch.device:
@@ -106,25 +112,27 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     """Trains the run's net from its last checkpoint (or its seed) to its end and writes its result.
 
     look: what is seen of the layers, before the first step and at each test; it must change nothing of the training.
-    Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError, StoreError and the
-    MACHINE_ERRORS.
+    Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError, StoreError, LostError
+    and the MACHINE_ERRORS.
     """
-    recipe, device = run.recipe, device_of(run)
+    recipe, device, team = run.recipe, device_of(run), job.team
     full = load_images(run, job.data).to(device)
+    agree(team, device=device.type, data=full.digest, torch=str(torch.__version__))
     images, held_out = _split(full, recipe, run.seed)
     trainer = trainer_of(build_net(run), images, recipe, torch.Generator(device).manual_seed(run.seed))
-    saved = _resume(trainer, run, job.folder, device)
+    trainer.team = team
+    saved = _resume(trainer, run, job, device)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
-        sessions.append(session(run, device, full))
-    print(f"bench: trains {run.id} from step {trainer.step:,} on {device}", flush=True)
+        sessions.append(session(run, device, full, team))
+    print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
     prepare = Prepare.of(images.train_x)
-    measure = partial(evaluate, trainer.net, prepare, precision=recipe.precision)
+    measure = partial(evaluate, trainer.net, prepare, precision=recipe.precision, team=team)
     looking = partial(_look, trainer, partial(look, trainer, images, prepare, recipe), layers)
     hooks = Hooks(
-        save=partial(_save, job.folder, run, device, sessions, layers),
-        should_stop=job.should_stop,
-        beat=partial(job.folder.beat, steps=recipe.steps),
+        save=_of_first(team, partial(_save, job.folder, run, device, sessions, layers)),
+        should_stop=lambda: team.any(job.should_stop()),
+        beat=_of_first(team, partial(job.folder.beat, steps=recipe.steps)),
         checkpoint_seconds=run.resources.checkpoint_seconds,
     )
     test = partial(measure, images.test_x[: recipe.test_images], images.test_y[: recipe.test_images])
@@ -140,14 +148,19 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
             hooks=hooks,
         )
     except DivergedError:
-        job.folder.write_layers(layers)  # what was seen until then is what one wants to know of such a run
+        _of_first(team, job.folder.write_layers)(
+            layers
+        )  # what was seen until then is what one wants to know of such a run
         raise
     validation = measure(*held_out) if held_out else None
-    digests = {
-        "curve_sha256": job.folder.write_curve(trainer.curve),
-        "layers_sha256": job.folder.write_layers(layers),
-    }
-    job.folder.finish({**_result(run, trainer, last, validation), **digests}, merged(sessions))
+    agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
+    if team.rank == 0:
+        digests = {
+            "curve_sha256": job.folder.write_curve(trainer.curve),
+            "layers_sha256": job.folder.write_layers(layers),
+        }
+        job.folder.finish({**_result(run, trainer, last, validation), **digests}, merged(sessions))
+    team.any(False)  # the others stay until the result is written: without it all would have to come again
 
 
 def _look(trainer: Trainer, look: Callable[[], list[Row]], layers: list[Row]) -> None:
@@ -161,9 +174,19 @@ def _look_and_test(looking: Callable[[], None], test: Callable[[], Evaluation]) 
     return test()
 
 
-def _resume(trainer: Trainer, run: Run, folder: RunFolder, device: torch.device) -> dict[str, Any]:
+def _of_first(team: Team, work: Callable[..., object]) -> Callable[..., object]:
+    """`work` in the team's first process, nothing in the others."""
+    return work if team.rank == 0 else lambda *_, **__: None
+
+
+def _place_in(team: Team) -> str:
+    return f" as process {team.rank} of {team.size}" if team.size > 1 else ""
+
+
+def _resume(trainer: Trainer, run: Run, job: Job, device: torch.device) -> dict[str, Any]:
     """Takes the trainer to its last checkpoint, if there is one; returns all that was saved with it."""
-    saved = checkpoint.load(folder.checkpoint)
+    folder = job.folder
+    saved = job.team.of_first(lambda: checkpoint.load(folder.checkpoint))
     if saved is None:
         return {}
     if saved["run"] != run.id:
@@ -249,17 +272,18 @@ def _bits(correct: torch.Tensor) -> str:
     return bytes((padded * weights).sum(1, dtype=torch.uint8).tolist()).hex()
 
 
-def session(run: Run, device: torch.device, images: Images) -> dict[str, Any]:
-    """Provenance of one process's part of a run, taken before it trains."""
-    on_gpu = device.type == "cuda"
+def session(run: Run, device: torch.device, images: Images, team: Team = ALONE) -> dict[str, Any]:
+    """Provenance of one start's part of a run, taken before it trains."""
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         **commit(),
         "bench": __version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # a TorchVersion is not a plain string: weights_only refuses it
         "torchvision": version("torchvision"),
-        "hardware": torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
+        "hardware": "; ".join(dict.fromkeys(team.each(hardware))),
         "threads": run.resources.cpus,
+        "processes": team.size,
         "data": run.data,
         "data_sha256": images.digest,
         "notice": images.notice,

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.train.metrics import Evaluation, autocast
+from bench.train.team import ALONE, Team
 
 
 class Batches(Protocol):
@@ -43,6 +44,7 @@ class Trainer:
     rate: the learning rate of each update. bn_group: images that share batch-norm statistics: the batch goes
     forward and backward in groups of that size and the gradients are averaged, which is what the paper's two
     GPUs did. precision: "fp32" or "bf16". Weight decay acts on every parameter, as in the authors' framework.
+    team: the processes that share the groups of each batch; all of them have the same state after each step.
     """
 
     net: nn.Module
@@ -52,6 +54,7 @@ class Trainer:
     weight_decay: float
     bn_group: int
     precision: str = "fp32"
+    team: Team = ALONE
     step: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -67,11 +70,10 @@ class Trainer:
         images, labels = self.batches.draw()
         self.optimizer.param_groups[0]["lr"] = self.rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        groups = [
-            self._backward(x, y, share=len(y) / len(labels))
-            for x, y in zip(images.split(self.bn_group), labels.split(self.bn_group), strict=True)
-        ]
-        self._pending.append(torch.stack(groups).sum(0))
+        groups = list(zip(images.split(self.bn_group), labels.split(self.bn_group), strict=True))
+        with self.team.together(self.net, len(groups)):
+            parts = [self._backward(x, y, share=len(y) / len(labels)) for x, y in self.team.own(groups)]
+        self._pending.append(self.team.sum(torch.stack(parts).sum(0)))
         self.optimizer.step()
         self.step += 1
 
@@ -135,9 +137,9 @@ class Hooks:
     about once a second. checkpoint_seconds: the time between two saves.
     """
 
-    save: Callable[[Trainer], None]
+    save: Callable[[Trainer], object]
     should_stop: Callable[[], bool]
-    beat: Callable[..., None]
+    beat: Callable[..., object]
     checkpoint_seconds: float
 
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.train.team import ALONE, Team
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -39,23 +41,26 @@ def evaluate(
     *,
     batch: int = 500,
     precision: str = "fp32",
+    team: Team = ALONE,
 ) -> Evaluation:
     """Top-1 on all of `images` (N, 3, H, W) uint8 with `labels` (N,), single view, net in evaluation mode.
 
-    `prepare` makes net inputs of a batch of images. `batch` bounds memory only. Leaves the net's mode as it was.
+    `prepare` makes net inputs of a batch of images. `batch` bounds memory only. Each process of `team` takes a slice
+    of its own and gets the whole. Leaves the net's mode as it was.
     """
     start = time.perf_counter()
     was_training = net.training
     net.eval()
     correct, losses = [], []
-    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+    own = team.slice_of(len(labels))
+    for x, y in zip(images[own].split(batch), labels[own].split(batch), strict=True):
         with autocast(x.device, precision):
             logits = net(prepare(x)).float()
         correct.append(logits.argmax(1) == y)
         losses.append(F.cross_entropy(logits, y, reduction="sum").double())
     net.train(was_training)
-    loss = float(torch.stack(losses).sum()) / len(labels)
-    return Evaluation(torch.cat(correct).cpu(), loss, time.perf_counter() - start)
+    loss = float(team.sum(torch.stack(losses).sum())) / len(labels)
+    return Evaluation(torch.cat(team.each(torch.cat(correct).cpu())), loss, time.perf_counter() - start)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
