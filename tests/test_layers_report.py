@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from bench.report import frame, layers, tables
 from bench.report.collect import collect, read_layers, read_rows
 from bench.report.digests import files_in
+from bench.report.numbers import numbers
 from bench.report.page import page, write_report
 from bench.spec import Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
@@ -65,6 +67,10 @@ def made_up(tmp_path: Path, sweep: Sweep = SWEEP) -> frame.Set:
     collect(tmp_path / "results", [tmp_path / "runs" / "made_up"], sweep.runs("quick"))
     (one,) = frame.load(tmp_path / "results", sweep)
     return one
+
+
+def without_anchors(text: str) -> str:
+    return re.sub(r"<a id=\S+></a>", "", text)
 
 
 def test_every_layer_is_a_row_of_failed_runs_as_well(tmp_path: Path) -> None:
@@ -162,7 +168,7 @@ def test_factors_have_two_digits(value: float, text: str) -> None:
 
 
 def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path) -> None:
-    text = page(evidence(made_up(tmp_path), SWEEP))
+    text = without_anchors(page(evidence(made_up(tmp_path), SWEEP)))
 
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
@@ -195,7 +201,7 @@ def test_a_vanishing_gradient_is_said_to_be_against_the_paper(tmp_path: Path) ->
 
 
 def test_figure_7s_statements_are_held_against_the_numbers(tmp_path: Path) -> None:
-    text = page(evidence(made_up(tmp_path), SWEEP))
+    text = without_anchors(page(evidence(made_up(tmp_path), SWEEP)))
 
     plain, half = (np.mean([s * (1 + k % 7) for k in range(1, 20)]) for s in (1, 0.5))
     assert (
@@ -267,3 +273,20 @@ def test_a_diagnosis_of_which_every_run_failed_has_a_page_that_says_so(tmp_path:
     assert "ResNet-56 without BN failed in 1 of 1 runs" in text
     assert "## Gradients, layer by layer" in text
     assert "## Figure 7" not in text
+
+
+def test_every_number_of_the_layers_has_an_id_and_an_anchor(tmp_path: Path) -> None:
+    one = evidence(made_up(tmp_path), SWEEP)
+
+    found = {number.id: number for number in numbers(one)}
+
+    assert set(found) <= set(re.findall(r'<a id="([^"]+)"></a>', page(one)))
+    change = found["made_up.quick.plain-20.gradient_at_start"]
+    assert change.value == pytest.approx(1.1**18)
+    assert change.n == 2
+    assert len(change.runs) == 2
+    assert found["made_up.quick.resnet-56-A-nobn.gradient_at_start"].n == 2
+    assert "made_up.quick.resnet-56-A-nobn.gradient_at_end" not in found  # it diverged
+    assert found["made_up.quick.plain-20.response_std"].value == pytest.approx(
+        np.mean([1 + k % 7 for k in range(1, 20)])
+    )

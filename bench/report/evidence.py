@@ -34,5 +34,13 @@ def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
     """The evidence of each set of the sweep."""
     pages = page_names(sets)
     return tuple(
-        Evidence(name, sweep, one, pages[one.scale, one.data], judge_set(sweep.claims, one), pairs(one)) for one in sets
+        Evidence(
+            name=name,
+            sweep=sweep,
+            results=one,
+            page=pages[one.scale, one.data],
+            judged=judge_set(sweep.claims, one),
+            pairs=pairs(one) if sweep.task == "classify" else (),
+        )
+        for one in sets
     )

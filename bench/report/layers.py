@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from bench.report.collect import LAYER_COLUMNS
+from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
-from bench.report.tables import Table
+from bench.report.tables import Table, anchor
 from bench.spec import HEALTHY
 
 ABOUT = ("id", "net", "depth", "shortcut", "norm", "seed", "steps")
@@ -174,9 +176,34 @@ def diverged(results: Set) -> list[str]:
     ]
 
 
-def gradient_table(results: Set) -> Table:
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number of a net's layers in words. factor: whether it is one, whose mean over seeds is geometric."""
+
+    words: str
+    factor: bool
+
+
+METRICS = {
+    "gradient_at_start": Metric("gradient at the first layer over that at the last, at initialisation", True),
+    "gradient_at_end": Metric("gradient at the first layer over that at the last, after the last step", True),
+    "response_std": Metric("std of responses, mean over the layers", False),
+}
+
+
+def measured(results: Set) -> Iterator[tuple[str, str, pd.Series[float]]]:
+    """Net, key of METRICS and the values by seed, of all nets with BN or without that have any."""
+    seen = changes(gradients(results))
+    for metric, at in (("gradient_at_start", seen["step"] == 0), ("gradient_at_end", seen["last"])):
+        for net, part in seen[at].groupby("net", sort=False):
+            yield str(net), metric, part.set_index("seed")["change"]
+    for net, part in responses(results).groupby("net", sort=False):
+        yield str(net), "response_std", part.groupby("seed")["response_std"].mean()
+
+
+def gradient_table(evidence: Evidence) -> Table:
     """A row a net: by how much its gradient changes over the layers, and how large its responses are at the start."""
-    frame = gradients(results)
+    frame = gradients(evidence.results)
     backward, kernels = changes(frame), changes(frame, "grad_norm")
     top = frame[frame["step"] == 0].groupby(["net", "seed"], sort=False, as_index=False)["batch_std"].last()
     header = (
@@ -188,7 +215,8 @@ def gradient_table(results: Set) -> Table:
         of_net, of_kernels = backward[backward["net"] == net], kernels[kernels["net"] == net]
         start, end = (of_net.loc[at, "change"] for at in (of_net["step"] == 0, of_net["last"]))
         kernel, last = of_kernels.loc[of_kernels["step"] == 0, "change"], top[top["net"] == net]
-        named = (part for values in (start, end) for part in (_factor(values), _word(values)))
+        at_start, at_end = (anchor(evidence.id(str(net), m)) for m in ("gradient_at_start", "gradient_at_end"))
+        named = (at_start + _factor(start), _word(start), (at_end if len(end) else "") + _factor(end), _word(end))
         rows.append((display_name(str(net)), f"{depth}", *named, _factor(kernel), _factor(last["batch_std"].dropna())))
     return Table(header, rows, note=GRADIENTS.format(healthy=HEALTHY))
 
@@ -244,20 +272,21 @@ def _std(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}" if value < 1_000 else two_digits(value)
 
 
-def response_table(results: Set) -> Table:
+def response_table(evidence: Evidence) -> Table:
     """A row a net with BN: the mean, the smallest and the largest std over its layers, each averaged over seeds."""
-    rows = []
-    for net, part in responses(results).groupby("net", sort=False):
+    rows, seen = [], responses(evidence.results)
+    for net, part in seen.groupby("net", sort=False):
         by_seed = part.groupby("seed").agg(
             mean=("response_std", "mean"),
             low=("response_std", "min"),
             high=("response_std", "max"),
             batch=("batch_std", "mean"),
         )
-        numbers = map(_std, by_seed.mean())
-        rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", *numbers, f"{len(by_seed)}"))
+        mean, *numbers = map(_std, by_seed.mean())
+        mean = anchor(evidence.id(str(net), "response_std")) + mean
+        rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", mean, *numbers, f"{len(by_seed)}"))
     header = ("net", "layers", "std, mean over layers", "smallest", "largest", "mean, in training mode", "seeds")
-    how = FIGURE_7 + (ONE_BATCH if responses(results)["batch_std"].notna().any() else "")
+    how = FIGURE_7 + (ONE_BATCH if seen["batch_std"].notna().any() else "")
     return Table(header, rows, note=how)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.report import layers
 from bench.report.claims import Judged
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name, paper_error
@@ -40,6 +41,9 @@ METRICS = (
     Metric("images_per_s", "training speed", "images/s", 0),
     Metric("seconds", "training time", "s", 0),
 )
+
+
+COSTS = METRICS[-2:]  # what every page shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,15 @@ def numbers(evidence: Evidence) -> tuple[Number, ...]:
         *_of_nets(evidence),
         *(one for judged in evidence.judged for one in _of_claim(evidence, judged)),
         *(_of_pair(evidence, pair) for pair in evidence.pairs),
+        *_of_layers(evidence),
     )
 
 
 def _of_nets(evidence: Evidence) -> Iterator[Number]:
-    results = evidence.results
+    results, about_errors = evidence.results, evidence.sweep.task == "classify"
     for net, part in results.done.groupby("net", sort=False):
         paper = paper_error(str(net)) if results.comparable else None
-        for metric in METRICS:
+        for metric in METRICS if about_errors else COSTS:
             values = part.set_index("id")[metric.column].dropna()
             if len(values):
                 beside = str(paper["id"]) if paper and metric.column == "test_error" else ""
@@ -137,6 +142,26 @@ def _of_pair(evidence: Evidence, pair: Pair) -> Number:
         digits=2,
         runs=pair.runs,
     )
+
+
+def _of_layers(evidence: Evidence) -> Iterator[Number]:
+    """Of each net the change of its gradient, a factor and hence a geometric mean, and the mean of its responses."""
+    results = evidence.results
+    ids = results.runs.set_index(["net", "seed"])["id"]
+    for net, metric, by_seed in layers.measured(results):
+        about = layers.METRICS[metric]
+        ours = sample(by_seed)
+        yield Number(
+            id=evidence.id(net, metric),
+            what=f"{display_name(net)}, {about.words}",
+            value=layers.geometric(by_seed) if about.factor else ours.mean,
+            std=math.nan if about.factor else ours.std,
+            n=ours.n,
+            interval=None if about.factor else ours.interval,
+            unit="",
+            digits=3,
+            runs=tuple(str(ids[net, seed]) for seed in by_seed.index),
+        )
 
 
 COLUMNS = (

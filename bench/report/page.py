@@ -96,10 +96,10 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
     found = {
         "table6": tables.table6(evidence) if about_errors else None,
         "claims": verdicts.claims_table(evidence) if evidence.judged else None,
-        "pairs": verdicts.paired_table(evidence) if evidence.pairs and about_errors else None,
+        "pairs": verdicts.paired_table(evidence) if evidence.pairs else None,
         "protocols": tables.protocols(evidence) if done and about_errors else None,
-        "gradients": layers.gradient_table(results) if layers.has_gradients(results) else None,
-        "responses": layers.response_table(results) if layers.has_responses(results) else None,
+        "gradients": layers.gradient_table(evidence) if layers.has_gradients(results) else None,
+        "responses": layers.response_table(evidence) if layers.has_responses(results) else None,
         "costs": cost_table(evidence) if done else None,
     }
     return {name: table for name, table in found.items() if table}

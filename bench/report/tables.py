@@ -162,16 +162,16 @@ def protocols(evidence: Evidence) -> Table:
     rows = []
     for net, part in evidence.results.done.groupby("net", sort=False):
         last, best, held_out = (sample(part[m]) for m in ("test_error", "best_test_error", "val_error"))
-        where = anchor(evidence.id(str(net), "best_test_error"))
-        measured = (mean_std(s.mean, s.std, s.n) for s in (last, best))
+        at_best, at_held_out = (anchor(evidence.id(str(net), m)) for m in ("best_test_error", "val_error"))
+        last_words, best_words, held_out_words = (mean_std(s.mean, s.std, s.n) for s in (last, best, held_out))
         rows.append(
             (
                 display_name(str(net)),
                 one_of(part["split"]),
-                next(measured),
-                where + next(measured),
+                last_words,
+                at_best + best_words,
                 f"{last.mean - best.mean:.2f}",
-                mean_std(held_out.mean, held_out.std, held_out.n),
+                (at_held_out if held_out.n else "") + held_out_words,
             )
         )
     return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE)

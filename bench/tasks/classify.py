@@ -148,9 +148,8 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
             hooks=hooks,
         )
     except DivergedError:
-        _of_first(team, job.folder.write_layers)(
-            layers
-        )  # what was seen until then is what one wants to know of such a run
+        # what was seen until then is what one wants to know of such a run
+        _of_first(team, job.folder.write_layers)(layers)
         raise
     validation = measure(*held_out) if held_out else None
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
