@@ -67,7 +67,7 @@ def test_a_sweep_refuses_two_claims_of_one_name_and_claims_about_nets_that_it_do
 def test_the_sweeps_claims_compare_with_numbers_that_the_paper_has(path: Path) -> None:
     _, sweep = load_sweep(str(path))
 
-    assert sweep.claims or sweep.task == "diagnose"  # whose statement has a bound, and findings in words
+    assert sweep.claims or sweep.task == "diagnose"  # a diagnosis says in words what it found
     for claim in sweep.claims:
         assert not claim.number or paper_numbers()[claim.number]["net"] == claim.nets[0].name
 
