@@ -348,7 +348,7 @@ def known_sweeps(**also: Sweep) -> dict[str, Sweep]:
                 sweeps |= [load_sweep(str(path))]
             except MistakeError as error:
                 print(f"left out of the index: {error}")
-    return {**sweeps, **also}
+    return dict(sorted({**sweeps, **also}.items()))  # the index must not depend on which sweep wrote it
 
 
 def _report(args: argparse.Namespace, name: str, declared: Sweep, example: Run) -> None:

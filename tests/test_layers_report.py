@@ -180,13 +180,12 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
         "- At initialisation, the gradient of plain nets with BN vanishes at no depth (measured at 20 and 56), as the "
         "paper says; its norm is healthy, in the sense of this sweep, at 20 layers." in text
     )
-    assert "changes by 5.6 at 20 layers (is healthy), 1.7 × 10² at 56 layers (explodes)." in text
+    assert "changes by 5.6 at 20 layers (is healthy); 1.7 × 10² at 56 layers (explodes)." in text
     # 0.9 ** 18 is 0.15, 0.9 ** 54 is 0.0034
-    assert "changes by 0.15 at 20 layers (is healthy), 0.0034 at 56 layers (vanishes)." in text
-    assert (
-        "- ResNet-56 without BN failed in 2 of 2 runs: the training loss is nan at step 2 (seed 0); "
-        "the training loss is nan at step 2 (seed 1)." in text
-    )
+    assert "changes by 0.15 at 20 layers (is healthy); 0.0034 at 56 layers (vanishes)." in text
+    assert "- After 100 steps, the gradient of plain nets with BN vanishes at no depth" in text
+    failed = "failed in 2 of 2 runs: the training loss is nan at step 2 (seeds 0 and 1)."
+    assert f"- ResNet-56 without BN {failed}" in text
     assert "| plain-20 | 20 | 5.6 [5.6 to 5.6] (2) | is healthy |" in text
     assert "| ResNet-56 without BN | 56 | 1.9 × 10⁴ [1.9 × 10⁴ to 1.9 × 10⁴] (2) | explodes | – | – |" in text
 
@@ -197,6 +196,17 @@ def test_a_vanishing_gradient_is_said_to_be_against_the_paper(tmp_path: Path) ->
 
     assert "vanishes at 20 and 56 layers (measured at 20 and 56), against what the paper says" in "\n".join(
         layers.gradient_findings(one)
+    )
+
+
+def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
+    one = made_up(tmp_path)
+    seed_1 = one.layers["id"].isin(one.runs.loc[one.runs["seed"] == 1, "id"])
+    one.layers.loc[(one.layers["layer"] == 1) & seed_1, "response_grad_norm"] = 1e-9
+
+    # the mean of 5.6 and 3e-10
+    assert "| plain-20 | 20 | 4.3 × 10⁻⁵ [3.3 × 10⁻¹⁰ to 5.6] (2) | vanishes, in 1 of 2 seeds |" in page(
+        "m", SWEEP, one
     )
 
 

@@ -120,7 +120,12 @@ def two_digits(value: float) -> str:
 
 
 def _word(values: pd.Series[float]) -> str:
-    return word(geometric(values)) if len(values) else "–"
+    """The word for the mean, with the number of seeds that have it where they do not agree."""
+    if values.empty:
+        return "–"
+    said = word(geometric(values))
+    same = sum(word(value) == said for value in values)
+    return said if same == len(values) else f"{said}, in {same} of {len(values)} seeds"
 
 
 def gradient_findings(results: Set) -> list[str]:
@@ -128,15 +133,20 @@ def gradient_findings(results: Set) -> list[str]:
     seen = changes(gradients(results))
     if seen.empty:
         return []
-    start, end = seen[seen["step"] == 0], seen[seen["last"]]
-    lines = [*_statement(start, "At initialisation"), *_statement(end, "After the last step")]
-    for when, part in (("at initialisation", start), ("after the last step", end)):
+    start, end, after = seen[seen["step"] == 0], seen[seen["last"]], _after(results)
+    lines = [*_statement(start, "At initialisation"), *_statement(end, f"A{after[1:]}")]
+    for when, part in (("at initialisation", start), (after, end)):
         lines += [_by_depth(str(kind), of_kind, when) for kind, of_kind in part.groupby("kind", observed=True)]
     return lines + diverged(results)
 
 
+def _after(results: Set) -> str:
+    steps = results.runs["steps"].unique()
+    return f"after {steps[0]:,} steps" if len(steps) == 1 else "after the last step"
+
+
 def _statement(seen: pd.DataFrame, when: str) -> Iterator[str]:
-    """Whether gradients of plain nets with BN vanish, and whether their norms are healthy."""
+    """Whether gradients of plain nets with BN vanish, and whether their norms are healthy, by the mean over seeds."""
     plain = seen[seen["kind"] == KINDS["bn", True]]
     if plain.empty:
         return
@@ -160,20 +170,22 @@ def _and(numbers: Sequence[int]) -> str:
 
 
 def _by_depth(kind: str, seen: pd.DataFrame, when: str) -> str:
-    factors = {str(depth): geometric(part["change"]) for depth, part in seen.groupby("depth")}
-    steps = ", ".join(f"{two_digits(factor)} at {depth} layers ({word(factor)})" for depth, factor in factors.items())
-    return f"{kind[0].upper()}{kind[1:]}, {when}: from the last layer to the first the gradient changes by {steps}."
+    parts = {str(depth): part["change"] for depth, part in seen.groupby("depth")}
+    steps = (f"{two_digits(geometric(part))} at {depth} layers ({_word(part)})" for depth, part in parts.items())
+    first, rest = kind[0].upper(), kind[1:]
+    return f"{first}{rest}, {when}: from the last layer to the first the gradient changes by {'; '.join(steps)}."
 
 
 def diverged(results: Set) -> list[str]:
     """A line a net of which runs failed, with what they died of and where."""
     failed = results.runs[results.runs["state"] == "failed"]
-    return [
-        f"{display_name(str(net))} failed in {len(part)} of {(results.runs['net'] == net).sum()} runs: "
-        + "; ".join(f"{row['error_message']} (seed {row['seed']})" for _, row in part.iterrows())
-        + "."
-        for net, part in failed.groupby("net", sort=False)
-    ]
+    lines = []
+    for net, part in failed.groupby("net", sort=False):
+        seeds = part.groupby("error_message", sort=False)["seed"].agg(list)
+        causes = (f"{cause} (seed{'s' * (len(its) > 1)} {_and(its)})" for cause, its in seeds.items())
+        runs = (results.runs["net"] == net).sum()
+        lines.append(f"{display_name(str(net))} failed in {len(part)} of {runs} runs: {'; '.join(causes)}.")
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
