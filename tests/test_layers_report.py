@@ -205,8 +205,8 @@ def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
     one.layers.loc[(one.layers["layer"] == 1) & seed_1, "response_grad_norm"] = 1e-9
 
     # the mean of 5.6 and 3e-10
-    assert "| plain-20 | 20 | 4.3 × 10⁻⁵ [3.3 × 10⁻¹⁰ to 5.6] (2) | vanishes, in 1 of 2 seeds |" in page(
-        "m", SWEEP, one
+    assert "| plain-20 | 20 | 4.3 × 10⁻⁵ [3.3 × 10⁻¹⁰ to 5.6] (2) | vanishes, in 1 of 2 seeds |" in without_anchors(
+        page(evidence(one, SWEEP))
     )
 
 

@@ -29,7 +29,10 @@ def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
 
 def results_of(project: Path, runs: str = "runs") -> dict[str, dict[str, Any]]:
     found = {p.parent.name: json.loads(p.read_text()) for p in (project / runs / "tiny").glob("*/result.json")}
-    return {n: {k: v for k, v in r.items() if k not in ("seconds", "images_per_s", "test_images_per_s")} for n, r in found.items()}
+    return {
+        n: {k: v for k, v in r.items() if k not in ("seconds", "images_per_s", "test_images_per_s")}
+        for n, r in found.items()
+    }
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("0-4", (0, 1, 2, 3, 4)), ("7", (7,)), ("3,0-1,0", (3, 0, 1))])
