@@ -15,15 +15,16 @@ from bench.spec import Net
 
 HEADER = (
     "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
-    "hours a run", "predicted", "runs",
+    "time a run", "predicted", "runs",
 )  # fmt: skip
 NOTE = (
     "Multiply-adds are those of one image forward, through convolutions and classifier. Activations are the outputs of "
     "all convolutions in fp32, which a training step has to keep (and some more). Speeds are medians over the runs, "
-    "hours are means; predicted is what the plan said before the run started, where it knew a speed. Measured on "
+    "times are means; predicted is what the plan said before the run started, where it knew a speed. Measured on "
     "{hardware}."
 )
-TOTAL = " All runs took {spent:.2f} h{predicted}."
+TOTAL = " All runs took {spent}{predicted}."
+UNITS = (("h", 3600), ("min", 60), ("s", 1))
 
 
 def cost_table(evidence: Evidence) -> Table:
@@ -43,8 +44,8 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
         f"{4 * activations(net_of(first)) / 2**20:.1f}",
         anchor(evidence.id(net, "images_per_s")) + _rounded(runs["images_per_s"].median()),
         _rounded(runs["test_images_per_s"].median()),
-        anchor(evidence.id(net, "seconds")) + hours(runs["seconds"].mean()),
-        hours(runs["predicted_seconds"].mean()),
+        anchor(evidence.id(net, "seconds")) + duration(runs["seconds"].mean()),
+        duration(runs["predicted_seconds"].mean()),
         f"{len(runs)}",
     )
 
@@ -58,10 +59,12 @@ def _rounded(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:,.0f}"
 
 
-def hours(seconds: float) -> str:
-    """Seconds as hours of three digits or so; `–` for none."""
-    value = seconds / 3600
-    return "–" if math.isnan(value) else f"{value:.1f}" if value >= 100 else f"{value:.3g}"
+def duration(seconds: float) -> str:
+    """`42 s`, `3.5 min`, `12 h`; `–` for none."""
+    if math.isnan(seconds):
+        return "–"
+    value, unit = next((seconds / size, u) for u, size in UNITS if seconds >= 1.5 * size or size == 1)
+    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
 def _total(results: Set) -> str:
@@ -71,4 +74,4 @@ def _total(results: Set) -> str:
     ratio = known["seconds"].sum() / known["predicted_seconds"].sum() if len(known) else math.nan
     of = "" if len(known) == len(done) else f" for {len(known)} of them"
     words = "" if math.isnan(ratio) else f"; {ratio:.2f} times what was predicted{of}"
-    return TOTAL.format(spent=done["seconds"].sum() / 3600, predicted=words)
+    return TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words)

@@ -167,7 +167,10 @@ def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tu
 
 def index_texts(studies: Sequence[Study], answers: Sequence[Answer]) -> dict[str, str]:
     """The texts of the index by their files."""
-    return {"README.md": index(studies, answers), "nets.md": nets_page(one for s in studies for one in s.sets)}
+    return {
+        "README.md": index(studies, answers),
+        "nets.md": nets_page(one for s in studies if s.sweep.task == "classify" for one in s.sets),
+    }
 
 
 def index(studies: Sequence[Study], answers: Sequence[Answer]) -> str:
