@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.launch.cost import describe_jobs, disk, hours, refuse_above
+from bench.launch.cost import describe_jobs, disk, hours, refuse_above, refuse_unequal
 from bench.launch.packing import flags, shapes
-from bench.launch.plan import Item
+from bench.launch.plan import Item, make_plan
 from bench.launch.profile import Profile
 from bench.launch.worker import work
 from bench.spec import Net, Recipe, Resources, Run, SpecError
@@ -78,3 +78,51 @@ def test_a_job_asks_for_the_cores_and_memory_of_the_runs_side_by_side_and_shares
         "partition": "gpu", "time": 2, "nodes": 1, "ntasks-per-node": 1, "cpus-per-task": 6, "mem": "5376M",
         "gpus-per-node": 1, "requeue": True, "exclusive": True,
     }  # fmt: skip
+
+
+TWO = replace(GPU, nodes=2)
+
+
+def test_a_run_of_several_processes_has_its_job_to_itself_with_all_it_asks_for_a_task() -> None:
+    profile = Profile(pack=5, at_once=3, time=100)
+    runs = [(one.run, one.folder) for one in (item(0, 1, TWO), item(1, 1, TWO), item(2, 1), item(3, 1))]
+
+    assert [[len(pack) for pack in shape.packs] for shape in shapes(runs, profile)] == [[1, 1], [2]]
+    assert flags(profile, replace(GPU, nodes=2, tasks=4, memory_gib=1.25)) == {
+        "time": 2, "nodes": 2, "ntasks-per-node": 4, "cpus-per-task": 2, "mem": "8192M", "gpus-per-node": 4,
+        "requeue": True,
+    }  # fmt: skip
+
+
+def test_all_processes_of_a_run_are_counted_and_said() -> None:
+    items = [item(0, 3600, TWO), item(1, 3600)]
+
+    assert hours(items, Profile()) == (3, "GPU-hours")
+    assert hours(items, Profile(nodes=1)) == (2, "GPU-hours")
+    assert describe_jobs(items, Profile(time=3600, warn=60), 10).splitlines()[1:3] == [
+        "slurm: 1 runs train in 2 nodes x 1 tasks = 2 processes each, one run a job",
+        "slurm: 3 GPU-hours, 2 requeues by the time limit",
+    ]
+
+
+@pytest.mark.parametrize(("profile", "asked"), [(Profile(nodes=3), GPU), (Profile(), replace(GPU, tasks=4))])
+def test_processes_that_cannot_share_the_groups_equally_are_refused(profile: Profile, asked: Resources) -> None:
+    """128 images in the paper's groups of 64."""
+    refuse_unequal([item(0, 1), item(1, 1, TWO)], Profile())
+
+    with pytest.raises(SpecError, match=r"cannot share its 2 .* \(128 images by 64\) .* nothing .* one of: 1, 2"):
+        refuse_unequal([item(0, 1), item(1, 1, asked)], profile)
+
+
+def test_a_speed_measured_in_two_processes_is_that_of_two(tmp_path: Path) -> None:
+    """80 images/s by two are 40 by one; their speeds are taken to add up."""
+    run = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
+    header = "state,family,depth,shortcut,stride_in,batch,precision,images_per_s,hardware,processes"
+    for processes, seconds in (("2", 128 * 64_000 / 40), ("", 128 * 64_000 / 80), ("2; 1", 128 * 64_000 / 80)):
+        (tmp_path / "runs.csv").write_text(f"{header}\ndone,cifar,20,A,1x1,128,fp32,80,a chip,{processes}\n")
+
+        alone = make_plan([run], tmp_path / "runs", tmp_path).items[0]
+        both = make_plan([run], tmp_path / "runs", tmp_path, processes=lambda _: 2).items[0]
+
+        assert alone.seconds == pytest.approx(seconds)
+        assert both.seconds == pytest.approx(seconds / 2)

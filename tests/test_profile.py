@@ -45,6 +45,8 @@ jobs = 8
 pack = 5
 at_once = 2
 setup = ["module load cuda"]
+nodes = 2
+tasks = 4
 [extra]
 mail-type = "FAIL"
 exclusive = true
@@ -52,7 +54,7 @@ exclusive = true
 
     assert load_profile(write(tmp_path, text)) == Profile(
         "gpu", "vision", "long", "a100", 5400, 90, 3.5, 4, 0, 8, 5, 2, ("module load cuda",),
-        {"mail-type": "FAIL", "exclusive": True},
+        {"mail-type": "FAIL", "exclusive": True}, 2, 4,
     )  # fmt: skip
 
 
@@ -63,6 +65,8 @@ MISTAKES = {
     "a truth as number": ("pack = true", "pack must be a whole number of at least 1, got True"),
     "no memory": ("memory_gib = 0", "memory_gib must be a number of GiB, got 0"),
     "a flag of ours": ('extra = {array = "0-9"}', "extra must leave array to the suite and its own keys"),
+    "a flag that is a key": ("extra = {ntasks-per-node = 2}", "extra must leave ntasks-per-node to the suite"),
+    "no nodes": ("nodes = 0", "nodes must be a whole number of at least 1, got 0"),
     "a flag of no kind": ("extra = {hold = false}", "extra hold must be a text, a number or true"),
     "more side by side than packed": ("pack = 2\nat_once = 3", "at_once 3 must not be above pack 2"),
     "a warning before the start": ('time = "2m"\nwarn = "2m"', "warn 120 s must be less than time 120 s"),
@@ -99,3 +103,5 @@ def test_the_profile_has_the_last_word_on_what_a_run_asks_for() -> None:
 
     assert Profile().asks(own) == own
     assert Profile(cpus=8, gpus=0, memory_gib=4).asks(own) == Resources(cpus=8, gpus=0, memory_gib=4)
+    several = Profile(nodes=2, tasks=3).asks(own)
+    assert (several.nodes, several.tasks, several.processes) == (2, 3, 6)

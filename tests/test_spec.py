@@ -45,7 +45,7 @@ def test_every_field_of_the_run_is_in_the_id(other: Run) -> None:
 
 
 def test_resources_change_the_bill_and_not_the_id() -> None:
-    assert replace(RUN, resources=Resources(cpus=64, gpus=8, memory_gib=1, checkpoint_seconds=1)).id == RUN.id
+    assert replace(RUN, resources=Resources(64, 8, 1, 1, nodes=2, tasks=4)).id == RUN.id
 
 
 def test_equal_recipes_have_one_id_however_they_are_written() -> None:

@@ -23,7 +23,8 @@ from tests.conftest import tiny_run
 
 # a clean process in which torch is imported once: each worker is a fork of it, there in milliseconds
 SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["bench.tasks.classify", "tests.conftest"])
+# the first optimiser of a process imports torch._dynamo: two seconds
+SPAWN.set_forkserver_preload(["bench.tasks.classify", "tests.conftest", "torch._dynamo"])
 
 
 def make(tmp_path: Path, run: Run, name: str = "a") -> RunFolder:

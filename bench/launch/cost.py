@@ -85,7 +85,7 @@ def describe_jobs(items: Sequence[Item], profile: Profile, array_size: int) -> s
 def _processes(shape: Shape) -> str:
     asked = shape.asked
     each = f"{asked.nodes} nodes x {asked.tasks} tasks = {asked.processes} processes each"
-    return f"slurm: {sum(map(len, shape.packs)):,} of the runs train in {each}, one run a job"
+    return f"slurm: {sum(map(len, shape.packs)):,} runs train in {each}, one run a job"
 
 
 def _turns(seconds: float, at_once: int, profile: Profile) -> int:

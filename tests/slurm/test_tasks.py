@@ -1,0 +1,111 @@
+"""One run on two nodes of a real Slurm: the curve of one process, every test image once, whatever happens to a task."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import pytest
+
+from bench.store import RunFolder, folders
+from bench.sweep import main
+from tests.slurm.conftest import Shell, hurrying
+from tests.slurm.test_faults import LOW, Storm
+from tests.slurm.test_slurm import wait_for
+
+SWEEP_FILE = """
+from bench.spec import Net, Recipe, Resources, Scale, Sweep
+
+recipe = Recipe(steps={steps}, drops=(), batch={batch}, bn_group={group}, curve_every=5, test_every={steps})
+cells = ((Net("cifar", {depth}, "A"), recipe),)
+SWEEP = Sweep("Two nodes", "Is it one run?", "It is.", {{"quick": Scale(cells, (0,))}},
+              resources=Resources(cpus=1, gpus=0, memory_gib=1.5, checkpoint_seconds=1.0, nodes=2))
+"""
+DATA = os.environ.get("BENCH_DATA")  # before the fixture hides it
+APART = ("--runs", "in", "--results", "r", "--reports", "p")
+TOLERANCE = 1e-5  # of each loss: rounding alone; two groups by two processes add up to the same bits in any order
+
+
+def only_run(shell: Shell, runs: str = "runs") -> RunFolder:
+    (folder,) = folders(shell.project / runs, "tiny").values()
+    return folder
+
+
+def difference(one: RunFolder, other: RunFolder) -> float:
+    """The largest relative difference of a loss between two curves of the same steps."""
+    rows = list(zip(one.curve_rows(), other.curve_rows(), strict=True))
+    assert rows
+    assert all(a["step"] == b["step"] for a, b in rows)
+    losses = [(a[name], b[name]) for a, b in rows for name in ("loss", "test_loss") if name in a]
+    return max(float(abs(a - b) / abs(b)) for a, b in losses)
+
+
+def ended(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+    result, env = folder.result(), folder.env()
+    assert result is not None
+    assert env is not None
+    return result, env
+
+
+def test_a_run_on_two_nodes_is_the_run_of_one_process(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    """ResNet-20 on all test images; on the real CIFAR-10 where $BENCH_DATA has it."""
+    (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=20, batch=32, group=16, depth=20))
+    data = ("--data", DATA) if DATA else ()
+    assert main(["tiny", "--scale", "quick", "--cluster", "inline", *APART, *data]) == 0
+    assert "1 runs ask for several processes: on --cluster inline each trains in one" in capsys.readouterr().out
+
+    done = shell.sweep(*data)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 runs train in 2 nodes x 1 tasks = 2 processes each, one run a job" in done.stdout
+    together, alone = only_run(shell), only_run(shell, "in")
+    (result, env), (single, _) = ended(together), ended(alone)
+    assert (env["processes"], env["sessions"]) == (2, 1)
+    assert result["test_images"] == single["test_images"] == (10_000 if DATA else 2_000)
+    assert len(result["correct"]) == result["test_images"] // 4
+    changed = int(result["correct"], 16) ^ int(single["correct"], 16)
+    with capsys.disabled():
+        words = f"losses differ by {difference(together, alone):.1e}"
+        print(f"\n{words}, {changed.bit_count()} of {result['test_images']:,} images are judged otherwise")
+    assert difference(together, alone) < TOLERANCE
+    assert changed.bit_count() <= 2
+
+
+def test_processes_that_cannot_share_the_groups_are_refused_before_anything_is_submitted(shell: Shell) -> None:
+    (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=20, batch=32, group=16, depth=20))
+
+    done = shell.here("--no-wait", profile="tasks = 2")
+
+    assert done.returncode == 2
+    assert "2 nodes x 2 tasks are 4 processes, which cannot share its 2 batch-norm groups" in done.stderr
+    assert "their product is one of: 1, 2" in done.stderr
+    assert not shell.jobs()
+
+
+def test_a_run_on_two_nodes_survives_what_happens_to_either(shell: Shell) -> None:
+    """kill -9 of a training and of a task; the warning of a time limit to both tasks; an administrator's requeue."""
+    (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=250, batch=8, group=4, depth=8))
+    assert main(["tiny", "--scale", "quick", "--cluster", "inline", *APART]) == 0
+    storm = Storm(shell, random.Random(0), shell.start_sweep(profile=LOW), (), LOW)
+    with hurrying(shell.cluster):
+        for fault in (storm.kill_a_training, storm.warn_of_the_time_limit, storm.kill_a_pack, storm.requeue):
+            at = step(shell)
+            wait_for(lambda at=at: step(shell) > at + 5)  # type: ignore[misc]  # mypy does not see the default
+            assert fault(), "the run was too short"
+
+        said = storm.settle()
+
+    together = only_run(shell)
+    _, env = ended(together)
+    assert difference(together, only_run(shell, "in")) < TOLERANCE, said
+    assert env["processes"] == 2
+    assert env["sessions"] >= 3
+    assert (together.path / "log").exists()
+
+
+def step(shell: Shell) -> int:
+    """The step of the latest heartbeat."""
+    found = list(folders(shell.project / "runs", "tiny").values())
+    beat = found[0].heartbeat() if found else None
+    return int(beat["step"]) if beat else 0
