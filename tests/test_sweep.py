@@ -242,3 +242,14 @@ def test_without_waiting_the_sweep_goes_on_in_the_background(tiny_sweep: Path) -
     while not page.exists():
         assert time.monotonic() - begun < 120, (project / "runs" / "tiny" / "sweep.log").read_text()
         time.sleep(0.2)
+
+
+def test_off_slurm_a_run_declared_for_several_processes_is_one_and_a_line_says_so(
+    tiny_sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_sweep.write_text(tiny_sweep.read_text().replace("gpus=0", "gpus=0, nodes=3"))
+
+    assert main(["tiny", "--scale", "quick", "--cluster", "inline", "--dry-run", "--budget", "1h"]) in (0, 2)
+
+    said = "2 runs ask for several processes: on --cluster inline each trains in one"
+    assert capsys.readouterr().out.count(said) == 1
