@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from bench import sweep as main_job
 from bench.data.find import data_folder
@@ -154,62 +155,53 @@ def _results(args: argparse.Namespace) -> Path:
     return given or project_folder() / "results"
 
 
+SHARED: Mapping[str, Mapping[str, Any]] = {  # options that several commands have
+    "name": {"metavar": "NAME"},
+    "--runs": {"type": Path, "default": Path("runs"), "metavar": "DIR"},
+    "--results": {"type": Path, "metavar": "DIR"},
+    "--reports": {"type": Path, "metavar": "DIR"},
+}
+COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str, ...]]] = {
+    "sweep": (main_job.sweep, "run a sweep to its report (also python -m bench.sweep)", ()),
+    "status": (status, "show where every run of a sweep is", ("name", "--runs")),
+    "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others", ("name", "--runs")),
+    "collect": (collect, "merge run folders, of several machines too, into results/", ("name", "--results")),
+    "report": (report, "write a sweep's pages from results/", ("name", "--results", "--reports")),
+    "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance", ("--results",)),
+    "verify": (verify, "check that every published digit follows from the runs", ("--results", "--reports", "--runs")),
+    "coverage": (
+        coverage,
+        "account for every number of the paper; writes the index of all reports",
+        ("--results", "--reports"),
+    ),
+    "speed": (speed, "measure what everything costs, beside plainly written references", ()),
+}
+
+
 def build_parser() -> argparse.ArgumentParser:
     """All commands."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
-    one = commands.add_parser(
-        "sweep", allow_abbrev=False, help="run a sweep to its report (also python -m bench.sweep)"
+    one: dict[str, argparse.ArgumentParser] = {}
+    for name, (work, words, shared) in COMMANDS.items():
+        one[name] = commands.add_parser(name, allow_abbrev=False, help=words)
+        one[name].set_defaults(work=work)
+        for option in shared:
+            one[name].add_argument(option, **SHARED[option])
+    main_job.add_arguments(one["sweep"])
+    add_speed_arguments(one["speed"])
+    one["status"].add_argument(
+        "--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits"
     )
-    main_job.add_arguments(one)
-    one.set_defaults(work=main_job.sweep)
-    for name, work, words in (
-        ("status", status, "show where every run of a sweep is"),
-        ("cancel", cancel, "cancel a sweep's jobs on Slurm, and no others"),
-    ):
-        one = commands.add_parser(name, allow_abbrev=False, help=words)
-        one.add_argument("name", metavar="NAME")
-        one.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR")
-        one.set_defaults(work=work)
-        if work is status:
-            one.add_argument("--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits")
-    one = commands.add_parser(
-        "collect", allow_abbrev=False, help="merge run folders, of several machines too, into results/"
+    one["collect"].add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
+    example = "such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"
+    one["cite"].add_argument("id", metavar="ID", help=example)
+    of_verify = one["verify"]
+    of_verify.add_argument("name", metavar="NAME", nargs="?", help="one sweep (default: all, and the index)")
+    of_verify.add_argument(
+        "--rerun", metavar="RUN", help="train this run of the results once more below --runs, and compare"
     )
-    one.add_argument("name", metavar="NAME")
-    one.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
-    one.add_argument("--results", type=Path, metavar="DIR")
-    one.set_defaults(work=collect)
-    one = commands.add_parser(
-        "speed", allow_abbrev=False, help="measure what everything costs, beside plainly written references"
-    )
-    add_speed_arguments(one)
-    one.set_defaults(work=speed)
-    one = commands.add_parser("report", allow_abbrev=False, help="write a sweep's pages from results/")
-    one.add_argument("name", metavar="NAME")
-    one.add_argument("--results", type=Path, metavar="DIR")
-    one.add_argument("--reports", type=Path, metavar="DIR")
-    one.set_defaults(work=report)
-    one = commands.add_parser("cite", allow_abbrev=False, help="print a number: interval, n, BibTeX, LaTeX, provenance")
-    one.add_argument(
-        "id", metavar="ID", help="such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"
-    )
-    one.add_argument("--results", type=Path, metavar="DIR")
-    one.set_defaults(work=cite)
-    one = commands.add_parser(
-        "verify", allow_abbrev=False, help="check that every published digit follows from the runs"
-    )
-    one.add_argument("name", metavar="NAME", nargs="?", help="one sweep (default: all, and the index)")
-    one.add_argument("--rerun", metavar="RUN", help="train this run of the results once more, and compare")
-    one.add_argument("--data", type=Path, metavar="DIR", help="data for --rerun (else $BENCH_DATA, else a cache)")
-    one.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where --rerun trains")
-    one.add_argument("--results", type=Path, metavar="DIR")
-    one.add_argument("--reports", type=Path, metavar="DIR")
-    one.set_defaults(work=verify)
-    one = commands.add_parser("coverage", help="account for every number of the paper; writes the index of all reports")
-    one.add_argument("--results", type=Path, metavar="DIR")
-    one.add_argument("--reports", type=Path, metavar="DIR")
-    one.set_defaults(work=coverage)
+    of_verify.add_argument("--data", type=Path, metavar="DIR", help="data for --rerun (else $BENCH_DATA, else a cache)")
     return parser
 
 

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.cli import main
 from bench.report.collect import collect, read_correct, read_curves, read_rows, run_of
 from bench.report.digests import differences, files_in, write_digests
 from bench.report.page import write_report
 from bench.report.verify import compare_again, problems, stored_run
 from bench.spec import Scale
 from bench.sweep import load_sweep
+from bench.sweep import main as sweep_main
 from tests.test_report import CELLS as ALL_CELLS
 from tests.test_report import RECIPE, fake
 from tests.test_report import SWEEP as MADE_UP
@@ -259,3 +261,26 @@ def test_a_run_done_again_agrees_bit_for_bit_or_within_what_seeds_differ_by(publ
         assert fits == agrees
         assert "the 12.00 ± 44.02 in which 95 % of further seeds would lie" in words
     assert not compare_again({"weights_sha256": "x", "test_error": 10.0}, row, errors[:1])[0]
+
+
+def test_the_command_says_what_is_wrong_and_a_run_done_again_has_the_same_bits(
+    tiny_sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep_main([str(tiny_sweep), "--scale", "quick", "--cluster", "inline"]) == 0
+    run = read_rows(Path("results/tiny/runs.csv"))[0]["id"]
+    capsys.readouterr()
+
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().out == "tiny: every number follows from its runs\n"
+
+    assert main(["verify", "--rerun", run]) == 0
+    assert f"{run}: the same weights bit for bit, test error" in capsys.readouterr().out
+    assert main(["verify", "--rerun", run]) == 0  # it is trained again, not read again
+    assert "starts (pending)" in capsys.readouterr().out
+
+    Path("reports/nets.md").write_text("# The nets\n")
+    assert main(["verify"]) == 1
+    assert "nets.md, line 2: it says '', and the results" in capsys.readouterr().err
+    assert main(["verify", "tiny"]) == 0
+    assert main(["verify", "--rerun", "nothing"]) == 2
+    assert f"no finished run 'nothing' in {Path.cwd() / 'results'}; there are: {run}" in capsys.readouterr().err
