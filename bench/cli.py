@@ -16,8 +16,16 @@ from bench.launch.again import run_again
 from bench.launch.status import table, watch
 from bench.spec import Run
 from bench.speed import add_arguments as add_speed_arguments
-from bench.store import StoreError, folders, submissions
-from bench.sweep import MistakeError, declared_runs, guarded, known_sweeps, load_sweep, project_folder
+from bench.store import StoreError, folders, make_folder, submissions
+from bench.sweep import (
+    MistakeError,
+    declared_runs,
+    guarded,
+    keep_declaration,
+    known_sweeps,
+    load_sweep,
+    project_folder,
+)
 
 
 def status(args: argparse.Namespace) -> int:
@@ -52,7 +60,7 @@ def collect(args: argparse.Namespace) -> int:
     """Merges run folders into results/."""
     from bench.report.collect import collect as merge
 
-    name, sweep = load_sweep(args.name)
+    name, sweep = load_sweep(args.name, args.results)
     places = [folder / name for folder in args.runs]
     absent = [str(place) for place in places if not place.is_dir()]
     if absent:
@@ -62,6 +70,8 @@ def collect(args: argparse.Namespace) -> int:
     found = [run for place in places for run in runs_in(place)]
     examples = {(run.scale, run.data): run for run in found if run.scale in sweep.scales}
     declared = [run for example in examples.values() for run in declared_runs(sweep, example)]
+    make_folder(_results(args) / name)
+    keep_declaration(args.name, _results(args) / name)
     print(merge(_results(args) / name, places, declared, say=print))
     return 0
 
@@ -78,10 +88,10 @@ def report(args: argparse.Namespace) -> int:
     from bench.report.coverage import write_index
     from bench.report.page import write_report
 
-    name, declared = load_sweep(args.name)
+    name, declared = load_sweep(args.name, args.results)
     reports = args.reports or project_folder() / "reports"
     page = write_report(name, declared, _results(args) / name, reports / name)
-    write_index(known_sweeps(**{name: declared}), _results(args), reports)
+    write_index(known_sweeps(_results(args), **{name: declared}), _results(args), reports)
     print(page or f"{_results(args) / name} has no run that ended: nothing to report")
     return 0 if page else main_job.FAILED
 
@@ -98,7 +108,7 @@ def coverage(args: argparse.Namespace) -> int:
     from bench.report.coverage import totals, write_index
 
     reports = args.reports or project_folder() / "reports"
-    page, answers = write_index(known_sweeps(), _results(args), reports)
+    page, answers = write_index(known_sweeps(_results(args)), _results(args), reports)
     print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
     print(f"{len(answers):4d} numbers of the paper\n{page}")
     return 0
@@ -109,7 +119,7 @@ def cite(args: argparse.Namespace) -> int:
     from bench.report.cite import UnknownNumberError, card
 
     try:
-        print(card(args.id, known_sweeps(), _results(args)))
+        print(card(args.id, known_sweeps(_results(args)), _results(args)))
     except UnknownNumberError as error:
         raise MistakeError(str(error)) from None
     return 0
@@ -122,7 +132,7 @@ def verify(args: argparse.Namespace) -> int:
     if args.rerun:
         return _rerun(args)
     reports = args.reports or project_folder() / "reports"
-    sweeps = known_sweeps() if args.name is None else dict([load_sweep(args.name)])
+    sweeps = known_sweeps(_results(args)) if args.name is None else dict([load_sweep(args.name, args.results)])
     published = {name: sweep for name, sweep in sweeps.items() if (_results(args) / name).is_dir()}
     if not published:
         raise MistakeError(f"no results of {args.name or 'any sweep'} in {_results(args)}")
@@ -141,7 +151,7 @@ def _rerun(args: argparse.Namespace) -> int:
     """Trains the run of a row once more, in a folder of its own, and holds the result against the row."""
     from bench.report.verify import compare_again, stored_run
 
-    run, row, errors = stored_run(args.rerun, _results(args), args.name or "*")
+    run, row, errors = stored_run(args.rerun, _results(args), Path(args.name).stem if args.name else "*")
     result = run_again(run, args.runs / "again", data_folder(args.data))
     if result is None:
         return main_job.STOPPED

@@ -161,7 +161,7 @@ class Recipe:
                 f"precision {self.precision!r} is not one of: {', '.join(PRECISIONS)}",
             ),
             (self.split in SPLITS, f"split {self.split!r} is not one of: {', '.join(SPLITS)}"),
-            (self.test_images > 0, f"test_images must be positive, got {self.test_images}"),
+            (0 < self.test_images <= 10_000, f"test_images {self.test_images} must lie in 1..10000"),
             (
                 self.curve_every > 0 and self.test_every > 0 and self.test_every % self.curve_every == 0,
                 f"test_every {self.test_every} must be a multiple of curve_every {self.curve_every}",
@@ -224,8 +224,8 @@ class Run:
             (self.data in DATASETS, f"data {self.data!r} is not one of: {', '.join(DATASETS)}"),
             (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
             (
-                isinstance(self.seed, int) and self.seed >= 0,
-                f"seed must be 0 or a larger whole number, got {self.seed!r}",
+                isinstance(self.seed, int) and 0 <= self.seed < 2**32,
+                f"seed must be a whole number from 0 to {2**32 - 1:,}, got {self.seed!r}",
             ),
             (
                 self.data != "stand-in" or self.scale == "quick",

@@ -7,6 +7,7 @@ Exit codes: 0 all runs are done; 1 a run failed; 2 the command, the sweep file, 
 from __future__ import annotations
 
 import argparse
+import difflib
 import fnmatch
 import os
 import re
@@ -33,9 +34,10 @@ from bench.launch.slurm import Slurm, settled
 from bench.launch.worker import Stop
 from bench.machine import cuda_devices
 from bench.spec import SCALES, Run, SpecError, Sweep
-from bench.store import StoreError, make_folder
+from bench.store import StoreError, make_folder, write_text
 
 FAILED, MISTAKE, STOPPED = 1, 2, 3
+DECLARATION = "sweep.py"  # the copy of a sweep file of one's own, in its folder of results
 UNITS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -130,26 +132,38 @@ def project_folder() -> Path:
     return here if (here / "sweeps").is_dir() or not (PROJECT / "sweeps").is_dir() else PROJECT
 
 
-def sweep_file(name: str) -> Path:
-    """The file of the sweep `name`. Raises MistakeError naming the sweeps there are."""
+def sweep_file(name: str, results: Path | None = None) -> Path:
+    """The file of the sweep `name`: a path, one of the project's, or what lies beside its numbers in `results`.
+
+    Raises MistakeError naming the sweeps there are.
+    """
     if name.endswith(".py"):
         path = Path(name)
         if not path.is_file():
             raise MistakeError(f"there is no sweep file {name}")
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", path.stem):
+            raise MistakeError(
+                f"{name!r}: a sweep file's name becomes that of folders and numbers; use letters, digits, _ and - only"
+            )
         return path
     folder = project_folder() / "sweeps"
-    path = folder / f"{name}.py"
-    if path.is_file():
-        return path
+    for path in (folder / f"{name}.py", (results or project_folder() / "results") / name / DECLARATION):
+        if path.is_file():
+            return path
     known = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
     raise MistakeError(f"there is no sweep {name!r} in {folder}; there are: {', '.join(known) or 'none'}")
 
 
-def load_sweep(name: str) -> tuple[str, Sweep]:
+def own_file(name: str) -> bool:
+    """Whether `name` is the path of a sweep file that is none of the project's."""
+    return name.endswith(".py") and not (project_folder() / "sweeps" / Path(name).name).is_file()
+
+
+def load_sweep(name: str, results: Path | None = None) -> tuple[str, Sweep]:
     """The sweep's name and value. Raises MistakeError with the file's line where the file itself fails."""
     import runpy
 
-    path = sweep_file(name)
+    path = sweep_file(name, results)
     try:
         sweep = runpy.run_path(str(path)).get("SWEEP")
     except (Exception, SystemExit) as error:  # a user's file may raise anything, and must not end the command quietly
@@ -158,7 +172,23 @@ def load_sweep(name: str) -> tuple[str, Sweep]:
         raise MistakeError(f"{path}, line {line}: {type(error).__name__}: {error}") from None
     if not isinstance(sweep, Sweep):
         raise MistakeError(f"{path} defines no SWEEP = Sweep(...) of bench.spec")
-    return path.stem, sweep
+    _check_numbers(path, sweep)
+    return path.parent.name if path.name == DECLARATION else path.stem, sweep
+
+
+def _check_numbers(path: Path, sweep: Sweep) -> None:
+    """Raises MistakeError where a claim compares with a number that the paper has not, or not of that net."""
+    from bench.paper import paper_numbers
+
+    for claim in (claim for claim in sweep.claims if claim.number):
+        number = paper_numbers().get(claim.number)
+        if number is None:
+            near = (
+                ", ".join(difflib.get_close_matches(claim.number, paper_numbers(), n=3)) or "bench/paper.yaml has them"
+            )
+            raise MistakeError(f"{path}: claim {claim.id!r}: the paper has no number {claim.number!r}; near it: {near}")
+        if number.get("net") != claim.nets[0].name:
+            raise MistakeError(f"{path}: claim {claim.id!r}: {claim.number} is not of {claim.nets[0].name}")
 
 
 def choose_cluster(args: argparse.Namespace) -> Profile | None:
@@ -206,7 +236,7 @@ def choose_data(args: argparse.Namespace, scale: str) -> tuple[Path, str]:
     try:
         find.fetch_cifar10(folder)
     except DataError as error:
-        if scale != "quick":
+        if scale != "quick" or args.data is not None:
             raise
         print(f"data: a procedural stand-in takes its place, since {error}")
         return folder, "stand-in"
@@ -227,9 +257,11 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
 
 def sweep(args: argparse.Namespace) -> int:
     """Does what the command says; returns the exit code."""
-    name, declared = load_sweep(args.name)
+    name, declared = load_sweep(args.name, args.results)
     profile = choose_cluster(args)
-    root = project_folder()
+    root = Path.cwd() if own_file(args.name) else project_folder()
+    if not args.report_only:
+        _refuse_namesake(args.name)
     args.results, args.reports = args.results or root / "results", args.reports or root / "reports"
     scale = choose_scale(args.scale, args.cluster)
     data_dir, data = choose_data(args, scale)
@@ -257,6 +289,13 @@ def sweep(args: argparse.Namespace) -> int:
         failed = _launch(args, plan, data_dir, profile)
     _report(args, name, declared, plan.items[0].run)
     return _verdict(plan, failed)
+
+
+def _refuse_namesake(name: str) -> None:
+    """Raises MistakeError where another sweep file would add its runs to those of one of the project's."""
+    ours = project_folder() / "sweeps" / Path(name).name
+    if name.endswith(".py") and ours.is_file() and ours.read_bytes() != Path(name).read_bytes():
+        raise MistakeError(f"{name} has the name of {ours}, whose numbers are others: give it another name")
 
 
 def _make_folders(plan: Plan) -> None:
@@ -323,7 +362,7 @@ def _leave_to_slurm(args: argparse.Namespace, plan: Plan, data_dir: Path, profil
     stop = Stop(time.time() + args.time_limit if args.time_limit else None)
     slurm = _slurm(args, plan, data_dir, profile, stop, print)
     slurm.submit([(item.run, item.folder) for item in plan.todo(retry=args.retry)])
-    copy = freeze_file(slurm.sweep / "code", sweep_file(args.name))
+    copy = freeze_file(slurm.sweep / "code", sweep_file(args.name, args.results), slurm.sweep.name)
     log = slurm.after([sys.executable, "-m", "bench.sweep", str(copy), *_same_choice(args, plan, data_dir)], Path.cwd())
     print(f"a last job collects and reports; it writes to {log}\nfollow: python -m bench status {slurm.sweep.name}")
     return 0
@@ -339,16 +378,26 @@ def _same_choice(args: argparse.Namespace, plan: Plan, data_dir: Path) -> list[s
     return [*words, "--only", args.only] if args.only else words
 
 
-def known_sweeps(**also: Sweep) -> dict[str, Sweep]:
-    """Every sweep of the project, and `also`; a file that fails is said and left out, as it is not what was asked."""
+def known_sweeps(results: Path, **also: Sweep) -> dict[str, Sweep]:
+    """Every sweep of the project, those declared beside their numbers in `results`, and `also`.
+
+    A file that fails is said and left out, as it is not what was asked.
+    """
     sweeps: dict[str, Sweep] = {}
-    for path in sorted((project_folder() / "sweeps").glob("[!_]*.py")):
-        if path.stem not in also:
+    names = [path.stem for path in (project_folder() / "sweeps").glob("[!_]*.py")]
+    for name in sorted({*names, *(path.parent.name for path in results.glob(f"*/{DECLARATION}"))}):
+        if name not in also:
             try:
-                sweeps |= [load_sweep(str(path))]
+                sweeps |= [load_sweep(name, results)]
             except MistakeError as error:
                 print(f"left out of the index: {error}")
     return dict(sorted({**sweeps, **also}.items()))  # the index must not depend on which sweep wrote it
+
+
+def keep_declaration(name: str, results: Path) -> None:
+    """Lays a copy of a sweep file that is none of the project's beside its numbers, which mean nothing without it."""
+    if own_file(name):
+        write_text(results / DECLARATION, Path(name).read_text(encoding="utf-8"))
 
 
 def _report(args: argparse.Namespace, name: str, declared: Sweep, example: Run) -> None:
@@ -357,10 +406,11 @@ def _report(args: argparse.Namespace, name: str, declared: Sweep, example: Run) 
     from bench.report.coverage import write_index
     from bench.report.page import write_report
 
+    keep_declaration(args.name, args.results / name)
     collect(args.results / name, [args.runs / name], declared_runs(declared, example, args.seeds), say=print)
     focus = (example.scale, example.data)
     page = write_report(name, declared, args.results / name, args.reports / name, focus)
-    write_index(known_sweeps(**{name: declared}), args.results, args.reports)
+    write_index(known_sweeps(args.results, **{name: declared}), args.results, args.reports)
     print(f"report: {page}" if page else "no report yet: no run has ended")
 
 

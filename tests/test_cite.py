@@ -134,8 +134,7 @@ def test_sentences_are_broken_and_numbers_flush_right() -> None:
 
 
 DOCUMENT = r"""\documentclass{article}
-\usepackage[a3paper,landscape,margin=1cm]{geometry}
-\usepackage{array,booktabs}
+\usepackage{array,booktabs,graphicx}
 \input{tables/numbers}
 \begin{document}
 The error is \bench{%s}, its deviation \bench{%s.std}, from \bench{%s.n} seeds~\cite{he2016deep,%s}.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.paper import paper_numbers
 from bench.report.claims import (
     NOT_COMPARABLE,
     NOT_REPRODUCED,
@@ -23,7 +24,7 @@ from bench.report.claims import (
     seeds_to_go,
 )
 from bench.report.evidence import Evidence, weigh
-from bench.report.frame import Set, paper_numbers
+from bench.report.frame import Set
 from bench.report.stats import Sample, sample, seeds_until_decided
 from bench.report.verdicts import claims_section, claims_table, paired_table, verdict_words
 from bench.spec import Claim, Net, Recipe, Scale, SpecError, Sweep
@@ -211,7 +212,7 @@ def test_another_scale_gets_no_verdict_on_the_paper_but_says_what_is_seen(scale:
 
     assert [j.verdict for j in judged] == [NOT_COMPARABLE] * 2
     assert verdict_words(judged[0], {}) == "not comparable (seen at this scale)"
-    assert verdict_words(judged[1], {}) == "not comparable (not run at this scale)"
+    assert verdict_words(judged[1], {}) == "not comparable (no number at this scale)"
     assert "Not comparable with the paper" in page
     assert "about this scale only" in page
 

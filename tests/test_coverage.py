@@ -10,11 +10,11 @@ from torchvision.models import vgg16, vgg19
 
 from bench.cli import main
 from bench.nets.counts import vgg_convolutions, vgg_multiply_adds
+from bench.paper import paper_numbers
 from bench.report import coverage as cover
 from bench.report.collect import collect
 from bench.report.computed import COMPUTED, CUT_OFF, DIFFERENT, SAME, agreement, table6_parameters
 from bench.report.coverage import Answer, coverage, load, printed, totals, write_index
-from bench.report.frame import paper_numbers
 from bench.spec import Claim, Net, Recipe, Scale, Sweep
 from bench.sweep import load_sweep
 

@@ -82,8 +82,8 @@ def test_a_job_that_submits_hands_on_its_own_frozen_code(source: Path, tmp_path:
 def test_a_sweep_file_is_kept_under_its_name(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("SWEEP = 1\n")
-    first = freeze_file(tmp_path / "code", path)
+    first = freeze_file(tmp_path / "code", path, "mine")
     path.write_text("SWEEP = 2\n")
 
-    assert freeze_file(tmp_path / "code", path).name == first.name == "mine.py"
+    assert freeze_file(tmp_path / "code", path, "mine").name == first.name == "mine.py"
     assert first.read_text() == "SWEEP = 1\n"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.report.frame import paper_error, paper_numbers, paper_value
+from bench.paper import paper_error, paper_numbers, paper_value
 
 PAPER: dict[str, Any] = yaml.safe_load(files("bench").joinpath("paper.yaml").read_text(encoding="utf-8"))
 NUMBERS = paper_numbers()

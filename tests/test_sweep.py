@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bench.cli import main as bench
 from bench.sweep import main, parse_duration, parse_seeds
 from tests.conftest import SWEEP_FILE
 
@@ -150,7 +151,7 @@ def test_help_and_dry_run_import_nothing_heavy() -> None:
         "import contextlib, sys; from bench.sweep import main\n"
         "assert main(['plain_vs_residual', '--scale', 'paper', '--dry-run']) == 0\n"
         "with contextlib.suppress(SystemExit): main(['--help'])\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'submitit', 'rich', 'yaml'} & set(sys.modules);"
+        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'submitit', 'rich'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
@@ -253,3 +254,70 @@ def test_off_slurm_a_run_declared_for_several_processes_is_one_and_a_line_says_s
 
     said = "2 runs ask for several processes: on --cluster inline each trains in one"
     assert capsys.readouterr().out.count(said) == 1
+
+
+NUMBERED = """
+from bench.spec import Claim, Net, Recipe, Scale, Sweep
+
+NET = Net("cifar", 20, "A")
+CLAIM = Claim("same", "It is.", "Table 6", "equals", (NET,), margin=0.5, number="{number}")
+SWEEP = Sweep("T", "Q?", "C.", {{"quick": Scale(((NET, Recipe()),), (0,))}}, claims=(CLAIM,))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("t6.resnet-21.error", "the paper has no number 't6.resnet-21.error'; near it: t6.resnet-"),
+        ("t6.resnet-32.error", "t6.resnet-32.error is not of resnet-20-A"),
+    ],
+)
+def test_a_claim_about_a_number_that_is_not_there_is_refused_before_anything_runs(
+    number: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(NUMBERED.format(number=number))
+
+    assert main([str(tmp_path / "mine.py"), "--dry-run"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_sweep_of_ones_own_keeps_all_where_it_is_typed_and_is_known_there_by_name(
+    tiny_sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    own = tiny_sweep.rename(place / "mine.py")
+    monkeypatch.chdir(place)
+
+    assert main([str(own), "--scale", "quick", "--cluster", "inline"]) == 0
+    capsys.readouterr()
+
+    assert {p.name for p in place.iterdir()} == {"mine.py", "runs", "results", "reports"}
+    assert (place / "results" / "mine" / "sweep.py").read_text() == own.read_text()
+    own.unlink()
+    folders = ["--results", "results", "--reports", "reports"]
+    assert bench(["verify", *folders]) == 0
+    assert bench(["verify", "mine", *folders]) == 0
+    assert bench(["cite", "mine.quick-stand-in.plain-8.test_error", "--results", "results"]) == 0
+    assert bench(["coverage", *folders]) == 0
+    assert "[quick-stand-in](mine/README.md)" in (place / "reports" / "README.md").read_text()
+
+
+def test_a_namesake_of_a_sweep_of_the_project_is_refused(
+    tiny_sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    other = tmp_path / "mine" / "tiny.py"
+    other.write_text(tiny_sweep.read_text() + "# another\n")
+
+    assert main([str(other), "--scale", "quick"]) == 2
+    assert "has the name of" in capsys.readouterr().err
+
+
+def test_a_name_that_no_folder_or_number_can_have_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my study.py").write_text("")
+
+    assert main([str(tmp_path / "my study.py")]) == 2
+    assert "use letters, digits, _ and - only" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench.data import procedural
 from bench.launch.worker import Stop, work
 from bench.spec import Run
 from bench.store import RunFolder
@@ -271,3 +273,19 @@ def test_signal_handlers_are_given_back() -> None:
         assert stop()
 
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path, tiny_run())
+    work(folder.path, tmp_path, deadline=time.time() - 1)
+    images = procedural.stand_in()
+    monkeypatch.setattr(procedural, "stand_in", lambda: replace(images, digest="other"))
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    error = folder.error()
+    assert error is not None
+    assert "was trained on other data (SHA-256" in error["message"]
+    assert error["retry"]
+    monkeypatch.undo()
+    assert work(folder.path, tmp_path) == "done"

@@ -16,9 +16,10 @@ from bench.store import RunFolder, StoreError, make_folder
 
 
 def run_again(run: Run, place: Path, data: Path) -> dict[str, Any] | None:
-    """Trains `run` below `place` and returns its result; None where it was stopped: the same call then goes on.
+    """Trains `run` below `place` and returns its result with the digest of its data.
 
-    A result that is there from an earlier time is not taken for an answer. Raises StoreError where the run fails.
+    None where it was stopped: the same call then goes on. A result that is there from an earlier time is not taken for
+    an answer. Raises StoreError where the run fails.
     """
     folder = RunFolder(place / run.id)
     if folder.result() is not None:
@@ -31,4 +32,5 @@ def run_again(run: Run, place: Path, data: Path) -> dict[str, Any] | None:
     error = folder.error()
     if error is not None:
         raise StoreError(f"{run.id} failed: {error['message']}; see {folder.path}")
-    return folder.result()
+    result, env = folder.result(), folder.env()
+    return {**result, "data_sha256": env["data_sha256"]} if result and env else None

@@ -38,10 +38,10 @@ def freeze(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> Path:
     return _copied(codes, source, str(known["commit"])) if known["dirty"] else _archived(codes, source, known["commit"])
 
 
-def freeze_file(codes: Path, path: Path) -> Path:
-    """A copy of the sweep file `path` below `codes`, under its own name: it may lie outside the checkout."""
+def freeze_file(codes: Path, path: Path, name: str) -> Path:
+    """A copy of the sweep file `path` below `codes`, under the sweep's name: it may lie outside the checkout."""
     content = path.read_bytes()
-    target = make_folder(codes / sha256(content)[:12]) / path.name
+    target = make_folder(codes / sha256(content)[:12]) / f"{name}.py"
     write_text(target, content.decode())
     return target
 

@@ -18,7 +18,7 @@ from bench.data.find import DataError
 from bench.store import BusyError, RunFolder, StoreError
 
 DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before it is given up
-STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"))
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,9 @@ ALONE = Seat()
 class Stop:
     """True once a signal asked to stop or the deadline has passed.
 
-    As a context it takes SIGTERM, SIGINT (Ctrl-C), SIGUSR1 and SIGUSR2, the signals by which Slurm, submitit and a
-    terminal ask, and gives them back at its end. A second Ctrl-C interrupts at once.
+    As a context it takes SIGTERM, SIGINT (Ctrl-C), SIGHUP, SIGUSR1 and SIGUSR2, the signals by which Slurm, submitit
+    and a terminal ask, and gives them back at its end; one that is ignored, as nohup has it, stays so. A second Ctrl-C
+    interrupts at once.
     """
 
     def __init__(self, deadline: float | None = None) -> None:
@@ -59,7 +60,8 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._take) for number in STOPPING}
+            taken = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._take) for number in taken}
         return self
 
     def __exit__(

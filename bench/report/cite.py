@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.paper import paper_numbers
 from bench.report import frame
 from bench.report.evidence import Evidence, weigh
-from bench.report.frame import Set, paper_numbers
+from bench.report.frame import Set
 from bench.report.numbers import Number, numbers
 from bench.report.tables import low_to_high, one_of
 from bench.spec import Sweep
@@ -125,7 +126,7 @@ def _paper_card(number: Mapping[str, Any]) -> str:
 
 def _our_card(number: Number, evidence: Evidence) -> str:
     method = f" ({number.interval.method})" if number.interval else ""
-    interval = f"{low_to_high(number.interval, number.digits)}{method}" if number.interval else "none below two seeds"
+    interval = f"{low_to_high(number.interval, number.digits)}{method}" if number.interval else "none is given"
     lines = [
         f"{number.id}: {number.what}",
         f"  {number.text}",

@@ -15,7 +15,8 @@ from itertools import pairwise
 
 import pandas as pd
 
-from bench.report.frame import Set, display_name, paper_numbers, paper_value
+from bench.paper import paper_numbers, paper_value
+from bench.report.frame import Set, display_name
 from bench.report.stats import Contrast, Region, Sample, contrast, holm, interaction, sample, seeds_until_decided
 from bench.spec import METRICS, Claim, Net
 

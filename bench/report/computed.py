@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.nets.counts import convolutions, multiply_adds, parameters, vgg_convolutions, vgg_multiply_adds
-from bench.report.frame import paper_numbers
+from bench.paper import paper_numbers
 from bench.spec import Net
 
 SAME, CUT_OFF, DIFFERENT = "the same", "the same, cut off instead of rounded", "different"

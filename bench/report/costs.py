@@ -19,8 +19,8 @@ HEADER = (
 )  # fmt: skip
 NOTE = (
     "Multiply-adds are those of one image forward, through convolutions and classifier. Activations are the outputs of "
-    "all convolutions in fp32, which a training step has to keep (and some more). Speeds are medians over the runs, "
-    "times are means; predicted is what the plan said before the run started, where it knew a speed. Measured on "
+    "all convolutions in fp32, which a training step has to keep (and some more). Speeds and times are "
+    "means over the runs; predicted is what the plan said before the run started, where it knew a speed. Measured on "
     "{hardware}."
 )
 TOTAL = " All runs took {spent}{predicted}."
@@ -42,8 +42,8 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
         f"{first['params'] / 1e6:.2f}M",
         f"{first['multiply_adds'] / 1e6:,.0f}M",
         f"{4 * activations(net_of(first)) / 2**20:.1f}",
-        anchor(evidence.id(net, "images_per_s")) + _rounded(runs["images_per_s"].median()),
-        _rounded(runs["test_images_per_s"].median()),
+        anchor(evidence.id(net, "images_per_s")) + _rounded(runs["images_per_s"].mean()),
+        _rounded(runs["test_images_per_s"].mean()),
         anchor(evidence.id(net, "seconds")) + duration(runs["seconds"].mean()),
         duration(runs["predicted_seconds"].mean()),
         f"{len(runs)}",

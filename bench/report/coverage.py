@@ -15,10 +15,11 @@ from typing import Any
 import pandas as pd
 
 from bench.nets.counts import multiply_adds
+from bench.paper import paper_numbers
 from bench.report import frame
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, judge_set
 from bench.report.computed import COMPUTED, agreement, table6_parameters
-from bench.report.frame import Set, page_names, paper_numbers
+from bench.report.frame import Set, page_names
 from bench.report.html import write_html
 from bench.report.nets import nets_page
 from bench.report.stats import Sample, sample

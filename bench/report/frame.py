@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from importlib.resources import files
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
 from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_layers, read_rows
@@ -166,30 +163,3 @@ def display_name(net: str) -> str:
     name = f"plain-{depth}" if kind == "plain" else f"ResNet-{depth}"
     name += "" if option in ([], ["A"]) else f" ({option[0]})"
     return f"{name} without BN" if net.endswith("-nobn") else name
-
-
-@cache
-def paper_numbers() -> dict[str, dict[str, Any]]:
-    """The paper's numbers by id (bench/paper.yaml), protocol and reason spelled out.
-
-    `printed` is the value with all the digits that the paper prints: 7.40, where the number is 7.4.
-    """
-    text = files("bench").joinpath("paper.yaml").read_text(encoding="utf-8")
-    # libyaml where PyYAML was built with it, as its wheels are: 0.05 s instead of 0.5
-    values, literals = (getattr(yaml, f"C{name}", getattr(yaml, name)) for name in ("SafeLoader", "BaseLoader"))
-    paper, as_text = yaml.load(text, values), yaml.load(text, literals)
-    words = {"protocol": paper["protocols"], "reason": paper["reasons"]}
-    return {
-        n["id"]: n | {key: words[key][n[key]] for key in words if key in n} | {"printed": literal["value"]}
-        for n, literal in zip(paper["numbers"], as_text["numbers"], strict=True)
-    }
-
-
-def paper_value(number: dict[str, Any]) -> float:
-    """What a mean over seeds is compared with: the paper's mean where it prints one, never its best of several."""
-    return float(number.get("mean", number["value"]))
-
-
-def paper_error(net: str) -> dict[str, Any] | None:
-    """The paper's Table 6 number for a net of this name, None where it prints none."""
-    return next((n for n in paper_numbers().values() if n.get("net") == net and n["table"] == "Table 6"), None)

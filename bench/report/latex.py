@@ -1,6 +1,7 @@
 r"""The tables and numbers for a LaTeX paper: `\input{tables/paper-table6}`, and `\bench{ID}` of tables/numbers.tex.
 
-A table comes with its protocol as a note below it; \usepackage{array,booktabs} is all that it needs.
+A table comes with its protocol as a note below it, and shrinks to the line where it is wider;
+\usepackage{array,booktabs,graphicx} is all that it needs.
 """
 
 from __future__ import annotations
@@ -42,13 +43,15 @@ def tabular(table: Table) -> str:
     """The table between booktabs' rules, as wide as it gets, and its note; numbers flush right, sentences broken."""
     rows = [[prose(cell) for cell in row] for row in table.rows]
     lines = [
-        rf"\noindent\begin{{tabular}}{{{_columns(table)}}}",
+        r"% needs \usepackage{array,booktabs,graphicx}",
+        rf"\sbox0{{\begin{{tabular}}{{{_columns(table)}}}",
         r"\toprule",
         " & ".join(map(prose, table.header)) + r" \\",
         r"\midrule",
         *(" & ".join(row) + r" \\" for row in rows),
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
+        r"\noindent\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
         *_note(table.note),
     ]
     return "\n".join(lines) + "\n"
@@ -84,8 +87,8 @@ def _definitions(number: Number) -> list[str]:
     values = {"": number.value, ".std": number.std}
     if number.interval:
         values |= {".low": number.interval.low, ".high": number.interval.high}
-    known = {suffix: f"{value:.{number.digits}f}" for suffix, value in values.items() if not math.isnan(value)}
+    known = {suffix: number.printed(value) for suffix, value in values.items() if not math.isnan(value)}
     return [
-        rf"\expandafter\def\csname bench@{number.id}{suffix}\endcsname{{{escape(text.replace('-', '−'))}}}" + "\n"
+        rf"\expandafter\def\csname bench@{number.id}{suffix}\endcsname{{{escape(text)}}}" + "\n"
         for suffix, text in {**known, ".n": str(number.n)}.items()
     ]

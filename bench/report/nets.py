@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from bench.nets.counts import IMAGENET_BLOCKS, activations, multiply_adds, parameters, stages
+from bench.paper import paper_numbers
 from bench.report.computed import agreement
-from bench.report.frame import Set, display_name, paper_numbers
+from bench.report.frame import Set, display_name
 from bench.report.tables import Table
 from bench.spec import Net
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.paper import paper_error
 from bench.report import layers
 from bench.report.claims import Judged
 from bench.report.evidence import Evidence
-from bench.report.frame import display_name, paper_error
+from bench.report.frame import display_name
 from bench.report.pairs import Pair
 from bench.report.stats import Interval, of_percent, sample
 
@@ -43,7 +44,7 @@ METRICS = (
 )
 
 
-COSTS = METRICS[-2:]  # what every page shows
+ERRORS, COSTS = METRICS[:-2], METRICS[-2:]  # the latter are on every page, and no estimate of anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Number:
     value, std: mean and standard deviation (n - 1) over `n` seeds; NaN where there is none.
     interval: 95 %, None where there is none. paper: the id of the paper's number beside it, or "".
     verdict: of a claim; "" of any other number. runs: the ids of the runs it was made of.
+    digits, form: as in Python's format: digits after the point ("f"), or significant ones ("g").
     """
 
     id: str
@@ -66,13 +68,17 @@ class Number:
     runs: tuple[str, ...]
     paper: str = ""
     verdict: str = ""
+    form: str = "f"
+
+    def printed(self, value: float) -> str:
+        """A value of this number with its digits."""
+        return f"{value:.{self.digits}{self.form}}".replace("-", "−")
 
     @property
     def text(self) -> str:
         """As it is cited: `8.61 ± 0.16 % (n = 5)`."""
-        spread = "" if math.isnan(self.std) else f" ± {self.std:.{self.digits}f}"
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{self.value:.{self.digits}f}{spread}{unit} (n = {self.n})".replace("-", "−")
+        spread = "" if math.isnan(self.std) else f" ± {self.printed(self.std)}"
+        return f"{self.printed(self.value)}{spread}{' ' * bool(self.unit)}{self.unit} (n = {self.n})"
 
 
 def numbers(evidence: Evidence) -> tuple[Number, ...]:
@@ -104,7 +110,7 @@ def _of_net(number: str, net: str, metric: Metric, values: pd.Series[float], pap
         value=ours.mean,
         std=ours.std,
         n=ours.n,
-        interval=of_percent(ours.interval) if metric.unit == "%" else ours.interval,
+        interval=(of_percent(ours.interval) if metric.unit else ours.interval) if metric in ERRORS else None,
         unit=metric.unit,
         digits=metric.digits,
         runs=tuple(map(str, values.index)),
@@ -153,13 +159,14 @@ def _of_layers(evidence: Evidence) -> Iterator[Number]:
         ours = sample(by_seed)
         yield Number(
             id=evidence.id(net, metric),
-            what=f"{display_name(net)}, {about.words}",
+            what=f"{display_name(net)}, {about.words}" + (", geometric mean over seeds" if about.factor else ""),
             value=layers.geometric(by_seed) if about.factor else ours.mean,
             std=math.nan if about.factor else ours.std,
             n=ours.n,
-            interval=None if about.factor else ours.interval,
+            interval=None,
             unit="",
             digits=3,
+            form="g",
             runs=tuple(str(ids[net, seed]) for seed in by_seed.index),
         )
 

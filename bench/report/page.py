@@ -199,7 +199,11 @@ def what_ran(evidence: Evidence) -> str:
             f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
             *(f"Notice of the data: {text}" for text in sorted(set(done["notice"]) - {""})),
         ]
-    command = f"python -m bench.sweep {evidence.name} --scale {results.scale}"
+    seeds = sorted(set(runs["seed"].astype(int)))
+    other = (
+        "" if seeds == sorted(evidence.sweep.scales[results.scale].seeds) else f" --seeds {','.join(map(str, seeds))}"
+    )
+    command = f"python -m bench.sweep {evidence.name} --scale {results.scale}{other}"
     digest = f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page."
     return bullets([*lines, digest, f"Command: `{command}`"])
 
@@ -212,9 +216,8 @@ def _commits(done: pd.DataFrame) -> pd.Series[str]:
 def findings(results: Set) -> str:
     """What the numbers say of the claim, in words, as far as this scale allows."""
     lines = [*tables.differences(results), *tables.with_depth(results)]
-    if not lines:
-        lines = ["Too few runs are done to say anything."]
-    return bullets([*lines, *no_verdict(results)])
+    lines = lines or ["Too few runs are done to say anything."]
+    return bullets([*lines, *layers.diverged(results), *no_verdict(results)])
 
 
 def no_verdict(results: Set) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from bench.paper import paper_error
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name, paper_error, with_bn
+from bench.report.frame import Set, display_name, with_bn
 from bench.report.stats import Interval, of_percent, sample, wilson
 
 MIXED = {

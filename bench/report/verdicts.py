@@ -78,7 +78,7 @@ def verdict_words(one: Judged, to_go: dict[str, int | None]) -> str:
     if one.verdict == UNDECIDED:
         return f"{UNDECIDED} ({_needs(one, to_go.get(one.claim.id))})"
     if not one.links:
-        return f"{one.verdict} (not run at this scale)"
+        return f"{one.verdict} (no number at this scale)"
     if one.claim.number:
         return one.verdict  # another schedule has no say on the paper's own number
     return f"{one.verdict} ({HERE.get(one.finding, 'undecided at this scale')})"

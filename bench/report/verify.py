@@ -64,6 +64,10 @@ def result_problems(results: Path) -> Iterator[str]:
         yield f"{results}: {twice} has two rows"
     for stray in sorted({*map(str, curves), *map(str, layers), *correct} - set(ids)):
         yield f"{results}: {stray} has a curve, layers or images and no row in runs.csv"
+    for data in dict.fromkeys(row["data"] for row in rows):
+        digests_there = {row["data_sha256"] for row in rows if row["data"] == data} - {""}
+        if len(digests_there) > 1:
+            yield f"{results}: its runs on {data} saw different data (SHA-256 {', '.join(sorted(digests_there))})"
     for row in rows:
         name = row["id"]
         for problem in _row_problems(row, curves.get(name), layers.get(name), correct.get(name)):
@@ -225,6 +229,8 @@ def compare_again(again: Mapping[str, Any], row: Row, stored: pd.Series[float]) 
     there, here = float(row["test_error"]), float(again["test_error"])
     if again["weights_sha256"] == row["weights_sha256"]:
         return there == here, f"the same weights bit for bit, test error {here:.2f} %"
+    if again["data_sha256"] != row["data_sha256"]:
+        return False, f"trained on other data (SHA-256 {again['data_sha256'][:12]}, not {row['data_sha256'][:12]})"
     ours = sample(stored)
     words = f"other weights; test error {here:.2f} % against {there:.2f} %"
     if ours.n < 2:

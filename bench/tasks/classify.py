@@ -121,7 +121,7 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     images, held_out = _split(full, recipe, run.seed)
     trainer = trainer_of(build_net(run), images, recipe, torch.Generator(device).manual_seed(run.seed))
     trainer.team = team
-    saved = _resume(trainer, run, job, device)
+    saved = _resume(trainer, run, job, device, full.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
         sessions.append(session(run, device, full, team))
@@ -182,7 +182,7 @@ def _place_in(team: Team) -> str:
     return f" as process {team.rank} of {team.size}" if team.size > 1 else ""
 
 
-def _resume(trainer: Trainer, run: Run, job: Job, device: torch.device) -> dict[str, Any]:
+def _resume(trainer: Trainer, run: Run, job: Job, device: torch.device, data: str) -> dict[str, Any]:
     """Takes the trainer to its last checkpoint, if there is one; returns all that was saved with it."""
     folder = job.folder
     saved = job.team.of_first(lambda: checkpoint.load(folder.checkpoint))
@@ -190,6 +190,12 @@ def _resume(trainer: Trainer, run: Run, job: Job, device: torch.device) -> dict[
         return {}
     if saved["run"] != run.id:
         raise StoreError(f"{folder.checkpoint} is of the run {saved['run']}; move it away and start again")
+    trained_on = {session["data_sha256"] for session in saved["sessions"]}
+    if trained_on - {data}:
+        raise StoreError(
+            f"{folder.checkpoint} was trained on other data (SHA-256 {', '.join(trained_on)}; here {data}): give the "
+            "data it was begun with, or move the checkpoint away to train from the first step"
+        )
     ended = saved["step"] >= run.recipe.steps
     if saved["device"] != device.type and not ended:
         # random numbers are drawn on the device: the rest of the stream exists on its kind only
