@@ -37,8 +37,8 @@ class Stop:
     """True once a signal asked to stop or the deadline has passed.
 
     As a context it takes SIGTERM, SIGINT (Ctrl-C), SIGHUP, SIGUSR1 and SIGUSR2, the signals by which Slurm, submitit
-    and a terminal ask, and gives them back at its end; one that is ignored, as nohup has it, stays so. A second Ctrl-C
-    interrupts at once.
+    and a terminal ask, and gives them back at its end; under nohup SIGHUP stays ignored. A second Ctrl-C interrupts at
+    once.
     """
 
     def __init__(self, deadline: float | None = None) -> None:
@@ -60,7 +60,8 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            taken = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+            nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            taken = [number for number in STOPPING if number != signal.SIGHUP or not nohup]
             self._before = {number: signal.signal(number, self._take) for number in taken}
         return self
 
