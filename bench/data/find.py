@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 PYTHON, BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
@@ -89,14 +91,15 @@ def notice(folder: Path) -> str:
 
 def fetch_cifar10(folder: Path) -> Path:
     """Downloads CIFAR-10 into `folder` through torchvision (MD5-checked). Raises DataError where it cannot be had."""
-    from torchvision.datasets import CIFAR10
-
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(20)  # a network that swallows packets must not hold a quick look for minutes
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        urllib.request.urlopen(ADDRESS).close()  # asked before torchvision, whose import takes seconds
+        from torchvision.datasets import CIFAR10
+
         CIFAR10(str(folder), download=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         raise DataError(
             f"CIFAR-10 is not in {folder} and cannot be downloaded ({error}). Get it from {ADDRESS} and lay it out "
             f"as {folder / PYTHON}/ or {folder / BINARY}/, or name the folder above it with --data or BENCH_DATA"
