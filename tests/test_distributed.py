@@ -31,6 +31,7 @@ from tests.conftest import tiny_run
 from tests.test_train import IMAGES, LABELS, Says, trainer
 from tests.test_worker import SPAWN, make, numbers, wait_for
 
+pytestmark = pytest.mark.team
 TOLERANCE = 1e-5  # of a loss and of a running statistic
 WORDS = {word: code for code, word in pack.WORDS.items()}
 SET = partial(procedural.stand_in, 200, 50)
@@ -197,7 +198,6 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-@pytest.mark.team
 def test_a_run_of_two_processes_has_the_curve_and_the_images_of_one(straight: RunFolder, tmp_path: Path) -> None:
     alone = make(tmp_path, tiny_run(**LONG))
     assert ended(start(alone, 1)) == ["done"]
@@ -215,7 +215,6 @@ def test_a_run_of_two_processes_has_the_curve_and_the_images_of_one(straight: Ru
     assert {path.name for path in straight.path.iterdir()} == {path.name for path in alone.path.iterdir()} | {"log"}
 
 
-@pytest.mark.team
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_holds_up_no_other_and_all_go_on_to_the_same_bits(
     straight: RunFolder, tmp_path: Path, victim: int
@@ -236,7 +235,6 @@ def test_a_killed_process_holds_up_no_other_and_all_go_on_to_the_same_bits(
     assert numbers(folder) == numbers(straight)
 
 
-@pytest.mark.team
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_stop_of_any_process_stops_all_and_any_number_of_them_goes_on(
     straight: RunFolder, tmp_path: Path, size: int
@@ -266,7 +264,6 @@ def no_data() -> None:
     procedural.stand_in = missing  # type: ignore[assignment]  # it never returns
 
 
-@pytest.mark.team
 def test_what_another_process_dies_of_is_the_runs_error(tmp_path: Path) -> None:
     folder = make(tmp_path, tiny_run(**LONG))
 
@@ -280,7 +277,6 @@ def test_what_another_process_dies_of_is_the_runs_error(tmp_path: Path) -> None:
     assert error["retry"]
 
 
-@pytest.mark.team
 def test_a_run_that_diverges_fails_in_all_its_processes(tmp_path: Path) -> None:
     folder = make(tmp_path, tiny_run("none", **LONG, lr=1e30))
 
@@ -317,7 +313,6 @@ class Dying(Stop):
         return False
 
 
-@pytest.mark.team
 def test_the_tasks_of_a_job_start_a_broken_team_again(straight: RunFolder, tmp_path: Path) -> None:
     folder = make(tmp_path, tiny_run(**LONG, checkpoint_seconds=0.2))
     tasks = [SPAWN.Process(target=task, args=(folder, rank)) for rank in range(2)]

@@ -76,7 +76,7 @@ def test_killed_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(tmp_
     whole = straight.result()
     assert whole is not None
     draw = random.Random(0)
-    for _ in range(3):
+    for _ in range(2):
         process, before = start(killed), killed.heartbeat()
         wait_for(partial(trains_or_ended, killed, process, before))
         process.join(draw.uniform(0.0, whole["seconds"] / 8))
