@@ -56,6 +56,7 @@ def ended(process: subprocess.Popen[str]) -> str:
     return out
 
 
+@pytest.mark.team
 def test_runs_side_by_side_end_in_the_bits_of_runs_one_after_another(tmp_path: Path) -> None:
     runs = [tiny_run(seed=seed) for seed in (0, 1)]
     one, both = made(tmp_path / "one", *runs), made(tmp_path / "both", *runs)

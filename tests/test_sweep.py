@@ -213,6 +213,7 @@ def test_a_time_limit_stops_cleanly_and_the_next_start_ends_in_the_same_bits(tin
     assert results_of(project, "limited") == results_of(project)
 
 
+@pytest.mark.team
 def test_two_runners_on_one_sweep_run_no_run_twice(tiny_sweep: Path) -> None:
     project = tiny_sweep.parents[1]
     tiny_sweep.write_text(SWEEP_FILE.format(steps=60, plain_lr=0.1))
