@@ -60,7 +60,7 @@ def collect(args: argparse.Namespace) -> int:
     """Merges run folders into results/."""
     from bench.report.collect import collect as merge
 
-    name, sweep = load_sweep(args.name, args.results)
+    name, sweep = load_sweep(args.name, _results(args))
     places = [folder / name for folder in args.runs]
     absent = [str(place) for place in places if not place.is_dir()]
     if absent:
@@ -88,8 +88,8 @@ def report(args: argparse.Namespace) -> int:
     from bench.report.coverage import write_index
     from bench.report.page import write_report
 
-    name, declared = load_sweep(args.name, args.results)
-    reports = args.reports or project_folder() / "reports"
+    name, declared = load_sweep(args.name, _results(args))
+    reports = _reports(args)
     page = write_report(name, declared, _results(args) / name, reports / name)
     write_index(known_sweeps(_results(args), **{name: declared}), _results(args), reports)
     print(page or f"{_results(args) / name} has no run that ended: nothing to report")
@@ -107,7 +107,7 @@ def coverage(args: argparse.Namespace) -> int:
     """Says of each number of the paper what answers it, and writes the index of all reports."""
     from bench.report.coverage import totals, write_index
 
-    reports = args.reports or project_folder() / "reports"
+    reports = _reports(args)
     page, answers = write_index(known_sweeps(_results(args)), _results(args), reports)
     print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
     print(f"{len(answers):4d} numbers of the paper\n{page}")
@@ -131,8 +131,8 @@ def verify(args: argparse.Namespace) -> int:
 
     if args.rerun:
         return _rerun(args)
-    reports = args.reports or project_folder() / "reports"
-    sweeps = known_sweeps(_results(args)) if args.name is None else dict([load_sweep(args.name, args.results)])
+    reports = _reports(args)
+    sweeps = known_sweeps(_results(args)) if args.name is None else dict([load_sweep(args.name, _results(args))])
     published = {name: sweep for name, sweep in sweeps.items() if (_results(args) / name).is_dir()}
     if not published:
         raise MistakeError(f"no results of {args.name or 'any sweep'} in {_results(args)}")
@@ -162,7 +162,18 @@ def _rerun(args: argparse.Namespace) -> int:
 
 def _results(args: argparse.Namespace) -> Path:
     given: Path | None = args.results
-    return given or project_folder() / "results"
+    return given or _place("results")
+
+
+def _reports(args: argparse.Namespace) -> Path:
+    given: Path | None = args.reports
+    return given or _place("reports")
+
+
+def _place(folder: str) -> Path:
+    """Here, where a sweep of one's own left it, else in the project."""
+    here = Path.cwd() / folder
+    return here if here.is_dir() else project_folder() / folder
 
 
 SHARED: Mapping[str, Mapping[str, Any]] = {  # options that several commands have

@@ -296,11 +296,11 @@ def test_a_sweep_of_ones_own_keeps_all_where_it_is_typed_and_is_known_there_by_n
     assert {p.name for p in place.iterdir()} == {"mine.py", "runs", "results", "reports"}
     assert (place / "results" / "mine" / "sweep.py").read_text() == own.read_text()
     own.unlink()
-    folders = ["--results", "results", "--reports", "reports"]
-    assert bench(["verify", *folders]) == 0
-    assert bench(["verify", "mine", *folders]) == 0
-    assert bench(["cite", "mine.quick-stand-in.plain-8.test_error", "--results", "results"]) == 0
-    assert bench(["coverage", *folders]) == 0
+    assert bench(["verify"]) == 0
+    assert bench(["verify", "mine"]) == 0
+    assert bench(["report", "mine"]) == 0
+    assert bench(["cite", "mine.quick-stand-in.plain-8.test_error"]) == 0
+    assert bench(["coverage"]) == 0
     assert "[quick-stand-in](mine/README.md)" in (place / "reports" / "README.md").read_text()
 
 
