@@ -21,9 +21,22 @@ def paper_numbers() -> dict[str, dict[str, Any]]:
     paper, as_text = yaml.load(text, values), yaml.load(text, literals)
     words = {"protocol": paper["protocols"], "reason": paper["reasons"]}
     return {
-        n["id"]: n | {key: words[key][n[key]] for key in words if key in n} | {"printed": literal["value"]}
+        n["id"]: n | _metric(n) | {key: words[key][n[key]] for key in words if key in n} | {"printed": literal["value"]}
         for n, literal in zip(paper["numbers"], as_text["numbers"], strict=True)
     }
+
+
+def _metric(number: dict[str, Any]) -> dict[str, str]:
+    """The column of the results that an error on ImageNet's validation set is in, by its protocol."""
+    of_protocol = {"10-crop": "ten_crop", "multi-scale": "multi_scale"}.get(number["protocol"])
+    kind = {"top1": "error", "top5": "top5_error"}.get(number["id"].rsplit(".", 1)[-1])
+    return {"metric": f"{of_protocol}_{kind}"} if of_protocol and kind and "net" in number else {}
+
+
+def paper_number(net: str, metric: str) -> dict[str, Any] | None:
+    """The paper's number for a net's column of the results, of the table that has all of them; None where none has."""
+    found = [n for n in paper_numbers().values() if (n.get("net"), n.get("metric")) == (net, metric)]
+    return found[-1] if found else None
 
 
 def paper_value(number: dict[str, Any]) -> float:

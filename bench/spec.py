@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -18,10 +19,19 @@ SHORTCUTS = ("none", "A", "B", "C")
 IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 PRECISIONS = ("fp32", "bf16")
 SPLITS = ("50k", "45k/5k")
-DATASETS = ("cifar10", "stand-in")
-TASKS = ("classify", "diagnose")
+DATASETS = ("cifar10", "stand-in", "imagenet")  # and ImageNet's parts, such as imagenet-100 and tiny-imagenet-100
+TASKS = ("classify", "diagnose", "evaluate")
+CROPS = ("scale", "inception")
+COLOURS = ("pca", "none")
 NORMS = ("bn", "none")
-METRICS = ("test_error", "train_error")
+FAMILIES = ("cifar", "imagenet", "timm")
+SOURCES = ("torchvision", "timm", "file")
+# errors by ImageNet's protocols, beside test_error, which is top-1 on the centre crop
+PROTOCOLS = (
+    "top5_error", "ten_crop_error", "ten_crop_top5_error", "multi_scale_error", "multi_scale_top5_error",
+)  # fmt: skip
+METRICS = ("test_error", "train_error", *PROTOCOLS)
+PICTURES = re.compile(r"(?:tiny-)?imagenet(?:-(\d+))?")
 CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
     "equals": (1, 1),
     "exceeds": (1, 1),
@@ -34,7 +44,7 @@ CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
 
 # Fields that were added when there were already runs, at the value that all of those had: at that value they are left
 # out of the digest, so that no run's id changes.
-ADDED_LATER: Mapping[str, Mapping[str, str]] = {"net": {"norm": "bn"}}
+ADDED_LATER: Mapping[str, Mapping[str, Any]] = {"net": {"norm": "bn", "weights": ""}, "recipe": {"views": None}}
 HEALTHY = (
     10.0  # over a whole net: a gradient that grows or shrinks by less is called healthy, else exploding, vanishing
 )
@@ -58,6 +68,10 @@ class Net:
     shortcut: "none" for the plain net, else option "A", "B" or "C" (Section 3.3 and 4.1).
     stride_in: which convolution of a bottleneck block has the stride, "1x1" (the paper) or "3x3" (torchvision).
     norm: "bn" after every convolution (Section 3.4), or "none", which gives the convolutions a bias instead.
+    weights: published weights that the net starts from, "" for none: "torchvision:IMAGENET1K_V1", or "file:NAME" for
+    a state dict NAME in the folder `weights` of the data.
+    family "timm" is any net of timm by its weights' name, "timm:densenet121.tv_in1k"; its depth is 0, its shortcut
+    "none".
     """
 
     family: str
@@ -65,11 +79,25 @@ class Net:
     shortcut: str
     stride_in: str = "1x1"
     norm: str = "bn"
+    weights: str = ""
 
     def __post_init__(self) -> None:
+        source, _, name = self.weights.partition(":")
         _require(
             "net",
-            (self.family in ("cifar", "imagenet"), f"family {self.family!r} is not one of: cifar, imagenet"),
+            (self.family in FAMILIES, f"family {self.family!r} is not one of: {', '.join(FAMILIES)}"),
+            (
+                not self.weights or (source in SOURCES and bool(name)),
+                f"weights {self.weights!r} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES)}",
+            ),
+            (
+                (self.family == "timm") == (source == "timm"),
+                f"family {self.family!r} and weights {self.weights!r} do not go together: timm's nets are its own",
+            ),
+            (
+                source != "torchvision" or (not self.plain and self.family == "imagenet"),
+                f"torchvision has no weights of {self.family} plain-{self.depth}",
+            ),
             (self.shortcut in SHORTCUTS, f"shortcut {self.shortcut!r} is not one of: {', '.join(SHORTCUTS)}"),
             (self.stride_in in ("1x1", "3x3"), f"stride_in {self.stride_in!r} is not one of: 1x1, 3x3"),
             (self.norm in NORMS, f"norm {self.norm!r} is not one of: {', '.join(NORMS)}"),
@@ -77,11 +105,15 @@ class Net:
         )
 
     def _depth_is_known(self) -> bool:
+        if self.family == "timm":
+            return self.depth == 0
         if self.family == "imagenet":
             return self.depth in IMAGENET_DEPTHS
         return isinstance(self.depth, int) and self.depth >= 8 and self.depth % 6 == 2
 
     def _known_depths(self) -> str:
+        if self.family == "timm":
+            return "0 (timm's name says it)"
         if self.family == "imagenet":
             return ", ".join(map(str, IMAGENET_DEPTHS))
         return "6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202"
@@ -93,9 +125,50 @@ class Net:
 
     @property
     def name(self) -> str:
-        """The paper's name with the shortcut option: `plain-20`, `resnet-20-A`; without BN `resnet-20-A-nobn`."""
+        """The paper's name with the shortcut option: `plain-20`, `resnet-20-A`; without BN `resnet-20-A-nobn`.
+
+        With published weights these come behind it: `resnet-50-B-torchvision.IMAGENET1K_V1`.
+        """
+        weights = re.sub(r"[^A-Za-z0-9_.-]", ".", self.weights)
+        if self.family == "timm":
+            return weights
         name = f"plain-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
-        return name if self.norm == "bn" else f"{name}-nobn"
+        name = name if self.norm == "bn" else f"{name}-nobn"
+        return f"{name}-{weights}" if weights else name
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """How ImageNet's pictures become inputs, in training and in the tests (Section 3.4).
+
+    side: height and width of an input in pixels.
+    crop: "scale", the paper's: the shorter side is drawn from `shorter`, then a crop or its mirror image; "inception",
+    the field's: 8 to 100 % of the picture's area at an aspect ratio of 3/4 to 4/3, or its mirror image.
+    colour: "pca", AlexNet's colour augmentation, or "none".
+    test_shorter: the shorter side from which the centre crop and the 10 crops are cut.
+    ten_crop: whether the trained net is tested on 10 crops, too (Tables 2 and 3).
+    scales: the shorter sides at which it is tested fully convolutionally (Table 4); () for no such test.
+    """
+
+    side: int = 224
+    crop: str = "scale"
+    shorter: tuple[int, int] = (256, 480)
+    colour: str = "pca"
+    test_shorter: int = 256
+    ten_crop: bool = True
+    scales: tuple[int, ...] = (224, 256, 384, 480, 640)
+
+    def __post_init__(self) -> None:
+        least = min(self.test_shorter, *self.shorter)
+        _require(
+            "views",
+            (self.side >= 32, f"side {self.side} must be 32 or more: the nets halve it five times"),
+            (self.crop in CROPS, f"crop {self.crop!r} is not one of: {', '.join(CROPS)}"),
+            (self.colour in COLOURS, f"colour {self.colour!r} is not one of: {', '.join(COLOURS)}"),
+            (least >= self.side, f"a crop of {self.side} does not fit into a shorter side of {least}"),
+            (self.shorter[0] <= self.shorter[-1], f"shorter {self.shorter} must be (least, most)"),
+            (min((self.side, *self.scales)) == self.side, f"scales {self.scales} must not be below side {self.side}"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +181,8 @@ class Recipe:
     split: "50k" trains on all 50,000 images; "45k/5k" holds out the last tenth of a seeded shuffle.
     test_images: the number of test images that are used, the first ones of the official order.
     curve_every, test_every: how often, in steps, the training window and the test error enter the curve.
+    views: how ImageNet's pictures become inputs; None for CIFAR's, which have a way of their own. With views at most
+    `test_images` validation pictures are used, spread evenly over the classes, and steps may be 0 (task "evaluate").
     """
 
     steps: int = 64_000
@@ -124,6 +199,7 @@ class Recipe:
     test_images: int = 10_000
     curve_every: int = 200
     test_every: int = 1_000
+    views: Views | None = None
 
     def __post_init__(self) -> None:
         for name in ("lr", "warmup_lr", "momentum", "weight_decay"):  # 1 and 1.0 are one recipe and must be one id
@@ -133,10 +209,10 @@ class Recipe:
         }
         whole = [f"{name} must be a whole number, got {n!r}" for name, n in counts.items() if type(n) is not int]
         _require("recipe", *((False, words) for words in whole))
-        marks = (0, *self.drops, self.steps)
+        marks, most, fewest = (0, *self.drops, self.steps), 50_000 if self.views else 10_000, 0 if self.views else 1
         _require(
             "recipe",
-            (self.steps > 0, f"steps must be positive, got {self.steps}"),
+            (self.steps >= fewest, f"steps must be {fewest} or more, got {self.steps}"),
             (marks == tuple(sorted(marks)), f"drops {self.drops} must rise between 0 and steps {self.steps}"),
             (
                 0 <= self.warmup_steps <= self.steps,
@@ -161,7 +237,8 @@ class Recipe:
                 f"precision {self.precision!r} is not one of: {', '.join(PRECISIONS)}",
             ),
             (self.split in SPLITS, f"split {self.split!r} is not one of: {', '.join(SPLITS)}"),
-            (0 < self.test_images <= 10_000, f"test_images {self.test_images} must lie in 1..10000"),
+            (self.views is None or self.split == "50k", f"split {self.split!r} is CIFAR's: pictures have none"),
+            (0 < self.test_images <= most, f"test_images {self.test_images} must lie in 1..{most}"),
             (
                 self.curve_every > 0 and self.test_every > 0 and self.test_every % self.curve_every == 0,
                 f"test_every {self.test_every} must be a multiple of curve_every {self.curve_every}",
@@ -175,6 +252,7 @@ class Resources:
 
     cpus: threads of one process on a CPU. gpus: devices of one process. memory_gib: main memory of one process.
     checkpoint_seconds: at most this much training is lost to a kill -9.
+    compile: whether torch.compile makes the net's kernels: faster after a wait of a minute.
     nodes, tasks: on Slurm a run trains on so many nodes in so many processes on each, which share its batch-norm
     groups equally: the batch of 128 in groups of 64 has room for two. Elsewhere a run is one process.
     """
@@ -185,6 +263,7 @@ class Resources:
     checkpoint_seconds: float = 60.0
     nodes: int = 1
     tasks: int = 1
+    compile: bool = False
 
     def __post_init__(self) -> None:
         _require(
@@ -206,7 +285,10 @@ class Resources:
 class Run:
     """One training of one net from one seed, and what is measured of it.
 
-    task: "classify" trains and tests; "diagnose" does the same and looks at every layer's gradient on the way.
+    data: "cifar10", its "stand-in", or "imagenet" with all its classes, or its first N as in "imagenet-100" and
+    "tiny-imagenet-100".
+    task: "classify" trains and tests; "diagnose" does the same and looks at every layer's gradient on the way;
+    "evaluate" tests published weights.
     """
 
     scale: str
@@ -221,7 +303,18 @@ class Run:
         _require(
             "run",
             (self.scale in SCALES, f"scale {self.scale!r} is not one of: {', '.join(SCALES)}"),
-            (self.data in DATASETS, f"data {self.data!r} is not one of: {', '.join(DATASETS)}"),
+            (
+                self.data in DATASETS or bool(PICTURES.fullmatch(self.data)),
+                f"data {self.data!r} is not one of: {', '.join(DATASETS)}, imagenet-N, tiny-imagenet-N",
+            ),
+            (
+                bool(self.recipe.views) == bool(PICTURES.fullmatch(self.data)),
+                f"data {self.data!r} and views {self.recipe.views} do not go together: ImageNet's pictures need views",
+            ),
+            (
+                (self.task == "evaluate") == (self.recipe.steps == 0),
+                f"task {self.task!r} does not go with {self.recipe.steps} steps",
+            ),
             (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
             (
                 isinstance(self.seed, int) and 0 <= self.seed < 2**32,
@@ -256,6 +349,14 @@ def _run_digest(run: Run) -> str:
     return digest(values)[:8]
 
 
+def classes_of(data: str) -> int:
+    """The number of classes of a data set by its name: 10 for "cifar10", 1,000 for "imagenet", N for "imagenet-N"."""
+    pictures = PICTURES.fullmatch(data)
+    if pictures is None:
+        return 10
+    return int(pictures[1] or (200 if data.startswith("tiny") else 1000))
+
+
 def digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON value in its canonical spelling: sorted keys, no spaces."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -265,6 +366,9 @@ def run_from_json(value: Mapping[str, Any]) -> Run:
     """The inverse of `Run.as_json`. Raises SpecError where a field is unknown or missing."""
     try:
         recipe = dict(value["recipe"], drops=tuple(value["recipe"]["drops"]))
+        if views := recipe.get("views"):
+            tuples = {name: tuple(views[name]) for name in ("shorter", "scales")}
+            recipe["views"] = Views(**{**views, **tuples})
         parts = {
             "net": Net(**value["net"]),
             "recipe": Recipe(**recipe),
@@ -280,11 +384,17 @@ class Scale:
     """The cells of a sweep at one scale: each net with its recipe, and the seeds of each.
 
     deviations: where this scale differs from the paper beyond the sweep's own deviations.
+    classes: of ImageNet the first so many; 0 for all.
+    about: what the scale is, in words, where it is not what such a scale is in general.
+    resources: of its runs, where they are not the sweep's.
     """
 
     cells: tuple[tuple[Net, Recipe], ...]
     seeds: tuple[int, ...]
     deviations: tuple[str, ...] = ()
+    classes: int = 0
+    about: str = ""
+    resources: Resources | None = None
 
     def __post_init__(self) -> None:
         pairs = all(isinstance(c, tuple) and [type(x) for x in c] == [Net, Recipe] for c in self.cells)
@@ -344,7 +454,8 @@ class Sweep:
     scales: what runs at "paper", "short" and "quick".
     deviations: where the suite knowingly differs from the paper, a sentence each.
     claims: the claim in parts that the numbers can decide, each of which gets a verdict.
-    task: what its runs measure, "classify" or "diagnose".
+    task: what its runs do, "classify", "diagnose" or "evaluate".
+    data: what they are trained and tested on, "cifar10" or "imagenet".
     """
 
     title: str
@@ -355,6 +466,7 @@ class Sweep:
     resources: Resources = Resources()
     claims: tuple[Claim, ...] = ()
     task: str = "classify"
+    data: str = "cifar10"
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]
@@ -367,6 +479,7 @@ class Sweep:
         _require(
             f"sweep {self.title!r}",
             (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
+            (self.data in ("cifar10", "imagenet"), f"data {self.data!r} is not one of: cifar10, imagenet"),
             (not twice, f"two claims have the id {', '.join(twice)}"),
             (not absent, f"claims are about nets that no scale runs: {', '.join(absent)}"),
         )
@@ -375,11 +488,11 @@ class Sweep:
         """All runs at `scale`, seed by seed, so that every cell has its first seed before any has its second."""
         if scale not in self.scales:
             raise SpecError(f"scale {scale!r} is not one of this sweep's: {', '.join(self.scales)}")
-        cells, own_seeds = self.scales[scale].cells, self.scales[scale].seeds
+        at = self.scales[scale]
         return tuple(
-            Run(scale, net, data, recipe, seed, self.task, self.resources)
-            for seed in (own_seeds if seeds is None else tuple(seeds))
-            for net, recipe in cells
+            Run(scale, net, data, recipe, seed, self.task, at.resources or self.resources)
+            for seed in (at.seeds if seeds is None else tuple(seeds))
+            for net, recipe in at.cells
         )
 
 

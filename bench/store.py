@@ -151,6 +151,10 @@ class RunFolder:
         """One JSON row a layer and step; there for failed runs, too, as far as they came."""
         return self.path / "layers.jsonl"
 
+    def scores(self, protocol: str) -> Path:
+        """What a finished protocol of a test found of each picture, kept until all protocols have ended."""
+        return self.path / f"scores-{protocol}.pt"
+
     @property
     def log(self) -> Path:
         """Where submitit keeps its files and the run's stdout and stderr."""
@@ -251,6 +255,8 @@ class RunFolder:
         self.clear_error()
         write_json(self.path / "env.json", env)
         write_json(self.path / "result.json", result)
+        for leftover in self.path.glob("scores-*.pt"):
+            leftover.unlink(missing_ok=True)
 
     def fail(self, message: str, *, retry: bool, trace: str = "") -> None:
         """Writes why the run ended. `retry`: the next start goes on by itself (the machine's fault, not the run's)."""

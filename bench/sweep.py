@@ -85,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inline: one after another",
     )
     parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
+    parser.add_argument("--classes", type=int, metavar="N", help="of ImageNet only the first so many classes")
     parser.add_argument("--only", metavar="GLOB", help="only runs whose id or net matches, such as 'plain-*'")
     parser.add_argument(
         "--data",
@@ -220,9 +221,13 @@ def choose_scale(asked: str, cluster: str) -> str:
     return scale
 
 
-def choose_data(args: argparse.Namespace, scale: str) -> tuple[Path, str]:
-    """The data folder and the data set: CIFAR-10, or at scale quick the stand-in where it cannot be had."""
+def choose_data(args: argparse.Namespace, scale: str, declared: Sweep) -> tuple[Path, str]:
+    """The data folder and the data set: the sweep's, or at scale quick the stand-in where CIFAR-10 cannot be had."""
     folder = find.data_folder(args.data)
+    if declared.data == "imagenet":
+        return folder, _pictures(folder, args.classes or declared.scales[scale].classes, args.dry_run)
+    if args.classes:
+        raise MistakeError("--classes is for sweeps on ImageNet")
     found = find.cifar10(folder)
     if found is not None:
         if not (args.dry_run or args.report_only):
@@ -241,6 +246,19 @@ def choose_data(args: argparse.Namespace, scale: str) -> tuple[Path, str]:
         print(f"data: a procedural stand-in takes its place, since {error}")
         return folder, "stand-in"
     return folder, "cifar10"
+
+
+def _pictures(folder: Path, classes: int, dry_run: bool) -> str:
+    """The name of the pictures that are there, of so many classes (0: all). Raises DataError where there are none."""
+    found = find.find_pictures(folder)
+    if found is None and dry_run:
+        print(f"data: ImageNet is not in {folder}, and nothing downloads it: {find.PICTURE_ADDRESS}")
+        return f"imagenet-{classes}" if classes else "imagenet"
+    if found is None:
+        raise find.no_pictures(folder)
+    name = find.pictures_name(found, classes)
+    print(f"data: {name} in {found}")
+    return name
 
 
 def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -> tuple[Run, ...]:
@@ -264,7 +282,7 @@ def sweep(args: argparse.Namespace) -> int:
         _refuse_namesake(args.name)
     args.results, args.reports = args.results or root / "results", args.reports or root / "reports"
     scale = choose_scale(args.scale, args.cluster)
-    data_dir, data = choose_data(args, scale)
+    data_dir, data = choose_data(args, scale, declared)
     runs = choose_runs(args, declared, scale, data)
     sweep_folder = (args.runs / name).absolute()
     jobs = profile or Profile(nodes=1, tasks=1)  # several processes for one run are for Slurm
@@ -375,6 +393,7 @@ def _same_choice(args: argparse.Namespace, plan: Plan, data_dir: Path) -> list[s
     words += [word for option, path in folders.items() for word in (option, str(path.absolute()))]
     words += ["--data", str(data_dir)] if data_dir.is_dir() else []
     words += ["--seeds", ",".join(map(str, args.seeds))] if args.seeds else []
+    words += ["--classes", str(args.classes)] if args.classes else []
     return [*words, "--only", args.only] if args.only else words
 
 

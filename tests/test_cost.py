@@ -12,6 +12,7 @@ from bench.launch.packing import flags, shapes
 from bench.launch.plan import Item, make_plan
 from bench.launch.profile import Profile
 from bench.launch.worker import work
+from bench.nets.counts import multiply_adds
 from bench.spec import Net, Recipe, Resources, Run, SpecError
 from bench.store import RunFolder
 from tests.conftest import tiny_run
@@ -117,9 +118,9 @@ def test_processes_that_cannot_share_the_groups_equally_are_refused(profile: Pro
 def test_a_speed_measured_in_two_processes_is_that_of_two(tmp_path: Path) -> None:
     """80 images/s by two are 40 by one; their speeds are taken to add up."""
     run = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
-    header = "state,family,depth,shortcut,stride_in,batch,precision,images_per_s,hardware,processes"
+    header = "state,net,multiply_adds,batch,precision,images_per_s,hardware,processes"
     for processes, seconds in (("2", 128 * 64_000 / 40), ("", 128 * 64_000 / 80), ("2; 1", 128 * 64_000 / 80)):
-        (tmp_path / "runs.csv").write_text(f"{header}\ndone,cifar,20,A,1x1,128,fp32,80,a chip,{processes}\n")
+        (tmp_path / "runs.csv").write_text(f"{header}\ndone,resnet-20-A,{multiply_adds(run.net)},128,fp32,80,a chip,{processes}\n")
 
         alone = make_plan([run], tmp_path / "runs", tmp_path).items[0]
         both = make_plan([run], tmp_path / "runs", tmp_path, processes=lambda _: 2).items[0]

@@ -64,7 +64,7 @@ CASES = [(shortcut, norm) for shortcut in ("none", "A") for norm in ("bn", "none
 def test_the_std_of_a_response_is_that_of_all_its_values(shortcut: str, norm: str, batch: int) -> None:
     net = trained_net(shortcut, norm)
 
-    ours = response_stds(net, centred, IMAGES, batch=batch)
+    ours = response_stds(net, centred(IMAGES), batch=batch)
 
     assert net.training
     with torch.no_grad():
@@ -83,7 +83,7 @@ def test_hooks_written_plainly_see_the_same_responses(shortcut: str, norm: str) 
     with torch.no_grad():
         net(centred(IMAGES))
 
-    assert response_stds(net, centred, IMAGES) == pytest.approx(list(seen.values()), rel=1e-3)
+    assert response_stds(net, centred(IMAGES)) == pytest.approx(list(seen.values()), rel=1e-3)
 
 
 @pytest.mark.parametrize(("shortcut", "norm"), CASES)
@@ -116,7 +116,7 @@ def test_a_look_leaves_no_trace() -> None:
     random = torch.get_rng_state()
 
     backward(net, X, Y, bn_group=4)
-    response_stds(net, centred, IMAGES)
+    response_stds(net, centred(IMAGES))
 
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert all(torch.equal(p.grad, g) for p, g in zip(net.parameters(), gradients, strict=True) if p.grad is not None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -16,6 +19,8 @@ from bench.spec import (
     Scale,
     SpecError,
     Sweep,
+    Views,
+    classes_of,
     digest,
     run_from_json,
     shortened,
@@ -36,7 +41,65 @@ CHANGES: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Recipe)])
+PICTURES = replace(
+    RUN, net=Net("imagenet", 50, "B"), data="imagenet", recipe=Recipe(batch=256, bn_group=32, views=Views())
+)
+OTHER_VIEWS: dict[str, Any] = {
+    "side": 192, "crop": "inception", "shorter": (256, 320), "colour": "none", "test_shorter": 288, "ten_crop": False,
+    "scales": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Views)])
+def test_every_field_of_the_views_is_in_the_id(name: str) -> None:
+    changed = replace(PICTURES.recipe, views=replace(Views(), **{name: OTHER_VIEWS[name]}))
+
+    assert replace(PICTURES, recipe=changed).id != PICTURES.id
+
+
+def test_a_run_on_pictures_reads_back_as_itself() -> None:
+    assert PICTURES.id == "resnet-50-B-paper-s0-e154ec08"
+    assert run_from_json(json.loads(json.dumps(PICTURES.as_json()))) == PICTURES
+
+
+def test_the_part_of_imagenet_and_published_weights_are_in_the_id() -> None:
+    weights = Net("imagenet", 50, "B", weights="file:mine.pth")
+
+    assert len({PICTURES.id, replace(PICTURES, data="imagenet-100").id, replace(PICTURES, net=weights).id}) == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "classes"),
+    [("cifar10", 10), ("imagenet", 1000), ("imagenet-37", 37), ("tiny-imagenet", 200), ("tiny-imagenet-100", 100)],
+)
+def test_a_data_set_says_its_classes(data: str, classes: int) -> None:
+    assert classes_of(data) == classes
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: replace(PICTURES, data="cifar10"), "ImageNet's pictures need views"),
+        (lambda: replace(RUN, data="imagenet"), "ImageNet's pictures need views"),
+        (lambda: replace(PICTURES, data="imagenette"), "is not one of: cifar10, stand-in, imagenet, imagenet-N"),
+        (lambda: replace(PICTURES, task="evaluate"), "task 'evaluate' does not go with 64000 steps"),
+        (lambda: Recipe(steps=0), "steps must be 1 or more"),
+        (lambda: Recipe(views=Views(), split="45k/5k"), "pictures have none"),
+        (lambda: Views(side=300), "a crop of 300 does not fit into a shorter side of 256"),
+        (lambda: Views(shorter=(480, 256)), "must be (least, most)"),
+        (lambda: Views(crop="random"), "crop 'random' is not one of: scale, inception"),
+        (lambda: Views(scales=(160,)), "must not be below side 224"),
+        (lambda: Net("timm", 0, "none"), "do not go together"),
+        (lambda: Net("imagenet", 50, "B", weights="http:x"), "do not begin with one of: torchvision:, timm:, file:"),
+        (lambda: Net("imagenet", 34, "none", weights="torchvision:V1"), "torchvision has no weights of imagenet plain"),
+    ],
+)
+def test_pictures_and_weights_that_cannot_be_meant_are_refused(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(words)):
+        make()
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Recipe) if f.name != "views"])
 def test_every_field_of_the_recipe_is_in_the_id(name: str) -> None:
     changed = replace(RUN, recipe=replace(RUN.recipe, **{name: CHANGES[name]}))
 
@@ -64,6 +127,7 @@ def test_a_field_that_was_added_later_leaves_the_digests_that_there_were() -> No
     assert all(getattr(getattr(RUN, p), name) == value for p, f in ADDED_LATER.items() for name, value in f.items())
     without = {k: v for k, v in RUN.as_json().items() if k != "resources"}
     without["net"] = {"family": "cifar", "depth": 20, "shortcut": "A", "stride_in": "1x1"}
+    without["recipe"] = {name: value for name, value in without["recipe"].items() if name != "views"}
     assert RUN.digest == digest(without)[:8]
 
     assert replace(RUN, net=Net("cifar", 20, "A", norm="none")).id == "resnet-20-A-nobn-paper-s0-7b3e1768"
@@ -114,7 +178,7 @@ def test_an_unknown_field_in_json_is_refused() -> None:
         (lambda: Recipe(precision="fp16"), "precision 'fp16' is not one of: fp32, bf16"),
         (lambda: Recipe(bn_group=48), "batch 128 must be a multiple of bn_group 48"),
         (lambda: Recipe(drops=(48_000, 32_000)), "must rise"),
-        (lambda: Recipe(steps=0, momentum=1.0), "steps must be positive, got 0; .*; momentum 1.0 must lie"),
+        (lambda: Recipe(steps=0, momentum=1.0), "steps must be 1 or more, got 0; .*; momentum 1.0 must lie"),
         (lambda: replace(RUN, data="stand-in"), "the stand-in is for scale quick alone"),
         (lambda: replace(RUN, scale="long"), "scale 'long' is not one of: paper, short, quick"),
     ],

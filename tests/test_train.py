@@ -24,16 +24,18 @@ from bench.train.metrics import evaluate
 class Fixed:
     """A stream of made-up batches that depend on the place in it."""
 
+    batch = 8
+
     def __init__(self, spoil_at: int = -1) -> None:
         self.place, self.spoil_at = 0, spoil_at
 
-    def draw(self) -> tuple[Tensor, Tensor]:
+    def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(self.place)
         x = torch.randn(8, 3, 32, 32, generator=generator)
         if self.place == self.spoil_at:
             x[0] = float("nan")
         self.place += 1
-        return x, torch.randint(0, 10, (8,), generator=generator)
+        return x[part], torch.randint(0, 10, (8,), generator=generator)[part]
 
     def state_dict(self) -> dict[str, Any]:
         return {"place": self.place}

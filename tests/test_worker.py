@@ -209,7 +209,7 @@ def test_a_truncated_curve_is_mended_from_the_checkpoint_without_training(tmp_pa
 def test_provenance_is_of_the_sessions_that_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make(tmp_path, tiny_run())
     work(folder.path, tmp_path, deadline=time.time() - 1)
-    monkeypatch.setattr("bench.tasks.classify.cpu_name", lambda: "another machine")
+    monkeypatch.setattr("bench.tasks.session.cpu_name", lambda: "another machine")
     work(folder.path, tmp_path)
 
     env = folder.env()

@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.data.find import BINARY_FILES, PYTHON, RECORD, DataError, notice, verify
 
 PAD = 4
+WHOLE = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +153,14 @@ class Batches:
                 self._start_epoch()
         return torch.cat(parts)
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """The next inputs (batch, 3, 32, 32) float32, channels last, and labels (batch,)."""
+    def draw(self, part: slice = WHOLE) -> tuple[Tensor, Tensor]:
+        """The next inputs (batch, 3, 32, 32) float32, channels last, and labels (batch,), or `part` of them.
+
+        All of the batch is made, whatever the part: the random stream is one for all processes of a run.
+        """
         index = self._indices()
-        x = self.prepare(self.images.train_x[index])
-        return augment(x, self.generator), self.images.train_y[index]
+        x = augment(self.prepare(self.images.train_x[index]), self.generator)
+        return x[part], self.images.train_y[index][part]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is: the epoch's order is drawn again from the generator's state at its start."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bench.launch.packing import Shape, batched, shapes, side_by_side
 from bench.launch.plan import Item, duration
 from bench.launch.profile import Profile
-from bench.nets.counts import parameters
+from bench.nets.counts import parameters_of
 from bench.spec import SpecError
 
 FLOAT_BYTES = 4
@@ -94,4 +94,4 @@ def _turns(seconds: float, at_once: int, profile: Profile) -> int:
 
 def disk(items: Sequence[Item]) -> int:
     """Bytes of the checkpoints: each net with its momentum."""
-    return sum(2 * FLOAT_BYTES * parameters(item.run.net) for item in items)
+    return sum(2 * FLOAT_BYTES * parameters_of(item.run) for item in items)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol
 
 from bench.launch.plan import Item, duration
-from bench.nets.counts import multiply_adds
+from bench.nets.counts import multiply_adds_of
 from bench.store import RunFolder
 
 LINE_SECONDS = 30.0
@@ -54,7 +54,7 @@ class Forecast:
 
 def _work(item: Item, steps: int) -> float:
     """Multiply-adds of so many steps, but for a factor that all nets share."""
-    return float(steps * item.run.recipe.batch * multiply_adds(item.run.net))
+    return float(steps * item.run.recipe.batch * multiply_adds_of(item.run))
 
 
 class Display(Protocol):

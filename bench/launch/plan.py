@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 
 from bench.machine import cores, cpu_name, cuda_devices, memory_gib
-from bench.nets.counts import multiply_adds
-from bench.spec import Net, Resources, Run
+from bench.nets.counts import multiply_adds_of
+from bench.spec import Resources, Run
 from bench.store import RunFolder, folders
 
 
@@ -42,9 +42,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """A measured training speed: images/s of a net in one process on some hardware."""
+    """A measured training speed: images/s of a net in one process on some hardware; work: multiply-adds an image."""
 
-    net: Net
+    net: str
+    work: int
     batch: int
     precision: str
     images_per_s: float
@@ -107,7 +108,8 @@ def _own_speeds(sweep_folder: Path) -> Iterable[Speed]:
         result, env = folder.result(), folder.env()
         if result and env:
             run, speed = folder.run(), _of_one(result["images_per_s"], env.get("processes"))
-            yield Speed(run.net, run.recipe.batch, run.recipe.precision, speed, env["hardware"])
+            about = (run.recipe.batch, run.recipe.precision, speed, env["hardware"])
+            yield Speed(run.net.name, multiply_adds_of(run), *about)
 
 
 def _committed_speeds(committed: Path) -> Iterable[Speed]:
@@ -115,9 +117,9 @@ def _committed_speeds(committed: Path) -> Iterable[Speed]:
         rows = list(csv.DictReader((committed / "runs.csv").read_text(encoding="utf-8").splitlines()))
         for row in rows:
             if row["state"] == "done":
-                net = Net(row["family"], int(row["depth"]), row["shortcut"], row["stride_in"], row.get("norm") or "bn")
                 speed = _of_one(float(row["images_per_s"]), row.get("processes"))
-                yield Speed(net, int(row["batch"]), row["precision"], speed, row["hardware"])
+                about = (int(row["batch"]), row["precision"], speed, row["hardware"])
+                yield Speed(row["net"], int(row["multiply_adds"]), *about)
     except (OSError, ValueError, KeyError):  # no results, or damaged ones, which `collect` will say: no prediction
         return
 
@@ -130,15 +132,16 @@ def _of_one(images_per_s: float, processes: object) -> float:
 
 def predicted_seconds(run: Run, folder: RunFolder, speeds: Sequence[Speed]) -> float | None:
     """Seconds that the run still takes: by its own net's speed, else by multiply-adds from the others'."""
-    left = run.recipe.steps - _steps_done(folder) if speeds else 0
-    recipe = run.recipe
+    recipe, work = run.recipe, multiply_adds_of(run)
+    if not speeds or not work or not recipe.steps:
+        return None
+    left = recipe.steps - _steps_done(folder)
     alike = [s for s in speeds if (s.batch, s.precision) == (recipe.batch, recipe.precision)]
     speeds = alike or speeds
-    same = [s.images_per_s for s in speeds if s.net == run.net]
+    same = [s.images_per_s for s in speeds if (s.net, s.work) == (run.net.name, work)]
     if same:
-        return left * run.recipe.batch / median(same)
-    work = [s.images_per_s * multiply_adds(s.net) for s in speeds]
-    return left * run.recipe.batch * multiply_adds(run.net) / median(work) if work else None
+        return left * recipe.batch / median(same)
+    return left * recipe.batch * work / median(s.images_per_s * s.work for s in speeds)
 
 
 def _steps_done(folder: RunFolder) -> int:

@@ -110,12 +110,14 @@ def work_until(folder: Path, data: Path, stop: Stop, seat: Seat = ALONE) -> str:
 
 
 def _run(folder: RunFolder, data: Path, stop: Stop, seat: Seat) -> str:
-    from bench.tasks.classify import MACHINE_ERRORS, Job, classify  # torch comes with the first run, not before
+    from bench.tasks.classify import MACHINE_ERRORS, classify  # torch comes with the first run, not before
     from bench.tasks.diagnose import diagnose
+    from bench.tasks.evaluate import evaluate
+    from bench.tasks.job import Job
     from bench.train.distributed import LostError, meet
     from bench.train.loop import DivergedError, StoppedError
 
-    tasks = {"classify": classify, "diagnose": diagnose}
+    tasks = {"classify": classify, "diagnose": diagnose, "evaluate": evaluate}
     try:
         run = folder.run()
         with meet(seat.rank, seat.size, folder.meeting(seat.start), stop) as team:

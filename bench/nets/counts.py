@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.spec import Net
+from bench.spec import Net, Run, classes_of
 
 IMAGENET_BLOCKS = {
     18: (2, 2, 2, 2),
@@ -54,45 +54,69 @@ def _bottleneck(net: Net, c_in: int, width: int, stride: int, side: int) -> Iter
     yield from _shortcut(net.shortcut, c_in, 4 * width, stride, side)
 
 
-def stages(net: Net) -> tuple[Conv, list[tuple[int, int, int]], int]:
-    """The stem, then (blocks, width, side) a stage, and the classes."""
+def stages(net: Net, side: int = 0, classes: int = 0) -> tuple[Conv, list[tuple[int, int, int]], int]:
+    """The stem, then (blocks, width, side) a stage, and the classes.
+
+    side, classes: of the input in pixels and of the classifier, where they are not the paper's.
+    """
     if net.family == "cifar":
-        n = (net.depth - 2) // 6
-        return Conv(3, 16, 3, 32), [(n, 16, 32), (n, 32, 16), (n, 64, 8)], 10
-    widths = zip(IMAGENET_BLOCKS[net.depth], (64, 128, 256, 512), (56, 28, 14, 7), strict=True)
-    return Conv(3, 64, 7, 112), list(widths), 1000
+        n, side = (net.depth - 2) // 6, side or 32
+        sides = _halved(side, 2)
+        return Conv(3, 16, 3, side), list(zip((n, n, n), (16, 32, 64), sides, strict=True)), classes or 10
+    sides = _halved(side or 224, 5)
+    widths = zip(IMAGENET_BLOCKS[net.depth], (64, 128, 256, 512), sides[2:], strict=True)
+    return Conv(3, 64, 7, sides[1]), list(widths), classes or 1000
 
 
-def convolutions(net: Net) -> tuple[list[Conv], int, int]:
+def _halved(side: int, times: int) -> list[int]:
+    """The sides of the maps as strides of 2 halve them, rounded up as padded convolutions do."""
+    sides = [side]
+    for _ in range(times):
+        sides.append(-(-sides[-1] // 2))
+    return sides
+
+
+def convolutions(net: Net, side: int = 0, classes: int = 0) -> tuple[list[Conv], int, int]:
     """Every convolution of `net`, the features before the classifier, and the classes."""
-    stem, parts, classes = stages(net)
+    stem, parts, outputs = stages(net, side, classes)
     bottleneck = net.family == "imagenet" and net.depth >= 50
     block, expansion = (_bottleneck, 4) if bottleneck else (_basic, 1)
     convs, c_in = [stem], stem.c_out
-    for stage, (blocks, width, side) in enumerate(parts):
+    for stage, (blocks, width, map_side) in enumerate(parts):
         for k in range(blocks):
             stride = 2 if k == 0 and stage > 0 else 1
-            convs += block(net, c_in, width, stride, side)
+            convs += block(net, c_in, width, stride, map_side)
             c_in = expansion * width
-    return convs, c_in, classes
+    return convs, c_in, outputs
 
 
-def parameters(net: Net) -> int:
+def parameters(net: Net, classes: int = 0) -> int:
     """All trained parameters: convolutions, BN weights and biases (or the biases without BN), classifier."""
-    convs, features, classes = convolutions(net)
+    convs, features, outputs = convolutions(net, classes=classes)
     a_channel = 2 if net.norm == "bn" else 1
-    return sum(c.weights + a_channel * c.c_out for c in convs) + (features + 1) * classes
+    return sum(c.weights + a_channel * c.c_out for c in convs) + (features + 1) * outputs
 
 
-def multiply_adds(net: Net) -> int:
+def multiply_adds(net: Net, side: int = 0, classes: int = 0) -> int:
     """Multiply-adds of one image forward, convolutions and classifier."""
-    convs, features, classes = convolutions(net)
-    return sum(c.weights * c.side**2 for c in convs) + features * classes
+    convs, features, outputs = convolutions(net, side, classes)
+    return sum(c.weights * c.side**2 for c in convs) + features * outputs
 
 
-def activations(net: Net) -> int:
+def activations(net: Net, side: int = 0) -> int:
     """Values in the outputs of all convolutions for one image: what training keeps for the backward pass, at least."""
-    return sum(c.c_out * c.side**2 for c in convolutions(net)[0])
+    return sum(c.c_out * c.side**2 for c in convolutions(net, side)[0])
+
+
+def parameters_of(run: Run) -> int:
+    """Parameters of the run's net with its classifier; 0 for a net of timm, which only its module can tell."""
+    return 0 if run.net.family == "timm" else parameters(run.net, classes_of(run.data))
+
+
+def multiply_adds_of(run: Run) -> int:
+    """Multiply-adds of one of the run's images forward; 0 for a net of timm."""
+    side = run.recipe.views.side if run.recipe.views else 0
+    return 0 if run.net.family == "timm" else multiply_adds(run.net, side, classes_of(run.data))
 
 
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

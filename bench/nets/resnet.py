@@ -170,8 +170,16 @@ class ImageNetNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) images, mean subtracted, to (N, classes) logits; 224x224 in the paper's training."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) images to the last stage's map (N, 512 or 2048, H/32, W/32)."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        out: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return out
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """Pools a map globally and classifies it: (N, C, h, w) to (N, classes) logits. timm's name for it."""
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits
 
@@ -195,12 +203,12 @@ def cifar(depth: int, shortcut: str, norm: str = "bn") -> CifarNet:
     return CifarNet(net.depth, net.shortcut, net.norm)
 
 
-def imagenet(depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn") -> ImageNetNet:
+def imagenet(depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn", classes: int = 1000) -> ImageNetNet:
     """The ImageNet net of 18, 34, 50, 101 or 152 layers (Table 1), plain or residual.
 
     shortcut: "none" (plain), "A", "B" or "C". stride_in: "1x1" (the paper) or "3x3" (torchvision), which
-    only the bottleneck nets (50, 101, 152) feel. norm: "bn" (the paper) or "none". Takes (N, 3, H, W), gives (N, 1000).
-    Raises SpecError (a ValueError) naming what is allowed.
+    only the bottleneck nets (50, 101, 152) feel. norm: "bn" (the paper) or "none". Takes (N, 3, H, W), gives
+    (N, classes). Raises SpecError (a ValueError) naming what is allowed.
     """
     net = Net("imagenet", depth, shortcut, stride_in, norm)
-    return ImageNetNet(net.depth, net.shortcut, net.stride_in, net.norm)
+    return ImageNetNet(net.depth, net.shortcut, net.stride_in, net.norm, classes)

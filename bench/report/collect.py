@@ -19,20 +19,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.nets.counts import multiply_adds, parameters
+from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.report.digests import write_digests
-from bench.spec import SCALES, Net, Recipe, Run
+from bench.spec import PROTOCOLS, SCALES, Net, Recipe, Run, Views
 from bench.store import RunFolder, StoreError, atomic, curve_text, exclusive, folders, make_folder, sha256, write_text
 
 RESULT_COLUMNS = (
     "test_images", "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
     "seconds", "images_per_s", "test_images_per_s", "weights_sha256", "curve_sha256",
 )  # fmt: skip
+SOME_RESULTS = (*PROTOCOLS, "params", "weights_file_sha256", "pictures")  # columns where a run has them
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
     "hardware", "threads", "processes", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
     "started", "ended", "sessions", "notice",
 )  # fmt: skip
+VIEWS = "views_"  # before the names of the recipe's views
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
 LAYER_COLUMNS = (
@@ -120,18 +122,28 @@ def _counts(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
 
 def _declared(run: Run) -> dict[str, Any]:
     """The columns that the Run itself gives."""
-    recipe = asdict(run.recipe) | {"drops": " ".join(map(str, run.recipe.drops))}
-    return {
+    net, recipe = asdict(run.net), asdict(run.recipe)
+    views = recipe.pop("views") or {}
+    if not net["weights"]:
+        del net["weights"]
+    columns = {
         "scale": run.scale,
         "task": run.task,
         "data": run.data,
         "net": run.net.name,
-        **asdict(run.net),
+        **net,
         "seed": run.seed,
-        "params": parameters(run.net),
-        "multiply_adds": multiply_adds(run.net),
+        "params": parameters_of(run) or None,
+        "multiply_adds": multiply_adds_of(run) or None,
         **recipe,
+        **{f"{VIEWS}{name}": value for name, value in views.items()},
     }
+    return {name: _as_text(value) for name, value in columns.items()}
+
+
+def _as_text(value: Any) -> Any:
+    """A tuple as its values with spaces between; anything else as it is."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def run_of(row: Mapping[str, str]) -> Run:
@@ -140,13 +152,15 @@ def run_of(row: Mapping[str, str]) -> Run:
     Raises SpecError or ValueError where they are no run's.
     """
     net = Net(**{f.name: _typed(f, row.get(f.name, "")) for f in fields(Net)})
-    recipe = Recipe(**{f.name: _typed(f, row.get(f.name, "")) for f in fields(Recipe)})
+    seen = {f.name: _typed(f, row[VIEWS + f.name]) for f in fields(Views)} if row.get(VIEWS + "side") else None
+    own = {f.name: _typed(f, row.get(f.name, "")) for f in fields(Recipe) if f.name != "views"}
+    recipe = Recipe(**own, views=Views(**seen) if seen else None)
     return Run(row["scale"], net, row["data"], recipe, int(row["seed"]), row.get("task") or "classify")
 
 
 def _typed(field: Field[Any], text: str) -> Any:
     """A column's text as the type of the field; a word that is not there, as in rows of before, has its default."""
-    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float}
+    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": lambda word: word == "True"}
     if str(field.type).startswith("tuple"):
         return tuple(int(part) for part in text.split())
     return kinds[str(field.type)](text) if str(field.type) in kinds else text or field.default
@@ -165,6 +179,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     }
     if state == "done":
         row |= {name: result.get(name) for name in RESULT_COLUMNS}
+        row |= {name: result[name] for name in SOME_RESULTS if name in result}
         row |= {"predicted_seconds": folder.predicted_seconds()}
         row |= {name: env.get(name) for name in ENV_COLUMNS}
         row |= {name: _date(env[name]) for name in ("started", "ended")}

@@ -41,7 +41,7 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
         display_name(net),
         f"{first['params'] / 1e6:.2f}M",
         f"{first['multiply_adds'] / 1e6:,.0f}M",
-        f"{4 * activations(net_of(first)) / 2**20:.1f}",
+        f"{4 * activations(net_of(first), side_of(first)) / 2**20:.1f}",
         anchor(evidence.id(net, "images_per_s")) + _rounded(runs["images_per_s"].mean()),
         _rounded(runs["test_images_per_s"].mean()),
         anchor(evidence.id(net, "seconds")) + duration(runs["seconds"].mean()),
@@ -53,6 +53,11 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
 def net_of(row: pd.Series[Any]) -> Net:
     """The Net of a row of the results."""
     return Net(str(row["family"]), int(row["depth"]), str(row["shortcut"]), str(row["stride_in"]))
+
+
+def side_of(row: pd.Series[Any]) -> int:
+    """Height and width of the inputs of a row of the results; 0 for CIFAR's."""
+    return int(row.get("views_side") or 0)
 
 
 def _rounded(value: float) -> str:

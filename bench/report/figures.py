@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.frame import Set, with_bn
+from bench.report.frame import Set, first_option, with_bn
 from bench.report.stats import of_percent, sample
 from bench.store import atomic
 
@@ -33,7 +33,7 @@ def curves(results: Set) -> Figure:
 
     Mean over the seeds with the band from the lowest to the highest.
     """
-    frame = results.curves.merge(with_bn(results.runs)[["id", "depth", "shortcut", "steps"]], on="id")
+    frame = results.curves.merge(first_option(with_bn(results.runs))[["id", "depth", "shortcut", "steps"]], on="id")
     longest = int(results.runs["steps"].max())
     unit, name = (1e4, "iterations (1e4)") if longest >= 10_000 else (1, "iterations")
     frame = frame.assign(x=frame["step"] / unit, plain=frame["shortcut"] == "none")
@@ -59,7 +59,7 @@ def tradeoff(results: Set) -> Figure:
     """
     minutes = results.done.groupby("net")["seconds"].mean() / 60
     unit, size = ("h", 60) if minutes.max() >= 100 else ("min", 1)
-    frame = with_bn(results.nets).query("n > 0").assign(time=minutes / size)
+    frame = first_option(with_bn(results.nets)).query("n > 0").assign(time=minutes / size)
     frame = frame.assign(params=frame["params"] / 1e6, multiply_adds=frame["multiply_adds"] / 1e6)
     frame[["low", "high"]] = [_interval(results, str(net)) for net in frame.index]
     axes = {

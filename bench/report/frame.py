@@ -12,16 +12,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_layers, read_rows
-from bench.spec import SCALES, Sweep, digest
+from bench.spec import IMAGENET_DEPTHS, PROTOCOLS, SCALES, Sweep, digest
 from bench.store import StoreError
 
 NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "test_images", "test_error", "train_error",
     "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
-    "test_images_per_s", "predicted_seconds",
+    "test_images_per_s", "predicted_seconds", *PROTOCOLS,
 )  # fmt: skip
-TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm")
-SPREAD = ("test_error", "train_error", "train_loss")
+TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
+SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
+PAPERS = ("cifar10", "imagenet")  # the paper's own data sets, whole
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,18 @@ class Set:
 
     @property
     def label(self) -> str:
-        """`paper`, `short`, `quick`, or with the data set where it is not CIFAR-10: `quick-stand-in`."""
-        return self.scale if self.data == "cifar10" else f"{self.scale}-{self.data}"
+        """`paper`, `short`, `quick`, or with the data set where it is not the paper's: `quick-stand-in`."""
+        return self.scale if self.data in PAPERS else f"{self.scale}-{self.data}"
 
     @property
     def comparable(self) -> bool:
         """Whether its numbers may be held against the paper's: the paper's schedule, on the paper's data."""
-        return self.scale == "paper" and self.data != "stand-in"
+        return self.scale == "paper" and self.data in PAPERS
+
+    @property
+    def pictures(self) -> bool:
+        """Whether they are of ImageNet's kind."""
+        return self.data not in ("cifar10", "stand-in")
 
     @cached_property
     def done(self) -> pd.DataFrame:
@@ -158,8 +164,27 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def display_name(net: str) -> str:
-    """The paper's name of a CIFAR net: `ResNet-20`, `plain-20`; other options than A, and no BN, are named."""
-    kind, depth, *option = net.removesuffix("-nobn").split("-")
-    name = f"plain-{depth}" if kind == "plain" else f"ResNet-{depth}"
-    name += "" if option in ([], ["A"]) else f" ({option[0]})"
-    return f"{name} without BN" if net.endswith("-nobn") else name
+    """The paper's name of a net: `ResNet-20`, `plain-20`, `ResNet-34 (B)`.
+
+    The option is named where it is not A, and always for ImageNet's depths; so are published weights and no BN.
+    """
+    if net.startswith("timm."):
+        return net.replace(".", " ", 1)
+    kind, depth, *more = net.split("-", 3)
+    option = more.pop(0) if kind == "resnet" else ""
+    usual = option in ("", "A" if int(depth) not in IMAGENET_DEPTHS else "")
+    name = ("plain-" if kind == "plain" else "ResNet-") + depth + ("" if usual else f" ({option})")
+    rest = "-".join(more)
+    if rest == "nobn":
+        return f"{name} without BN"
+    return f"{name}, {rest.replace('.', ' ', 1)}" if rest else name
+
+
+def first_option(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of each depth the plain net and one residual net, with the shortcuts that the paper shows in its figures.
+
+    That is option A, and B for the nets of 50 layers and more on ImageNet.
+    """
+    residual = runs["shortcut"] != "none"
+    first = runs[residual].groupby("depth")["shortcut"].transform("min").reindex(runs.index)
+    return runs[~residual | (runs["shortcut"] == first)]

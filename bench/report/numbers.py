@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.paper import paper_error
+from bench.paper import paper_error, paper_number
 from bench.report import layers
 from bench.report.claims import Judged
 from bench.report.evidence import Evidence
@@ -39,6 +39,11 @@ METRICS = (
     Metric("train_loss", "training loss of the last window", "", 3),
     Metric("val_error", "error on the 5,000 held-out training images", "%", 2),
     Metric("best_test_error", "lowest test error on the way (never the result)", "%", 2),
+    Metric("top5_error", "top-5 error, centre crop", "%", 2),
+    Metric("ten_crop_error", "top-1 error, 10 crops", "%", 2),
+    Metric("ten_crop_top5_error", "top-5 error, 10 crops", "%", 2),
+    Metric("multi_scale_error", "top-1 error, many scales", "%", 2),
+    Metric("multi_scale_top5_error", "top-5 error, many scales", "%", 2),
     Metric("images_per_s", "training speed", "images/s", 0),
     Metric("seconds", "training time", "s", 0),
 )
@@ -94,12 +99,17 @@ def numbers(evidence: Evidence) -> tuple[Number, ...]:
 def _of_nets(evidence: Evidence) -> Iterator[Number]:
     results, about_errors = evidence.results, evidence.sweep.task == "classify"
     for net, part in results.done.groupby("net", sort=False):
-        paper = paper_error(str(net)) if results.comparable else None
         for metric in METRICS if about_errors else COSTS:
             values = part.set_index("id")[metric.column].dropna()
             if len(values):
-                beside = str(paper["id"]) if paper and metric.column == "test_error" else ""
+                beside = _paper(str(net), metric) if results.comparable else ""
                 yield _of_net(evidence.id(str(net), metric.column), str(net), metric, values, beside)
+
+
+def _paper(net: str, metric: Metric) -> str:
+    """The id of the paper's number for it, "" where there is none."""
+    number = paper_error(net) if metric.column == "test_error" else paper_number(net, metric.column)
+    return str(number["id"]) if number else ""
 
 
 def _of_net(number: str, net: str, metric: Metric, values: pd.Series[float], paper: str) -> Number:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report import cite, figures, frame, latex, layer_figures, layers, tables, verdicts
+from bench.report import cite, figures, frame, imagenet, latex, layer_figures, layers, tables, verdicts
 from bench.report.costs import cost_table
 from bench.report.digests import write_digests
 from bench.report.evidence import Evidence, weigh
@@ -94,10 +94,11 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
     results, done = evidence.results, len(evidence.results.done) > 0
     about_errors = evidence.sweep.task == "classify"
     found = {
-        "table6": tables.table6(evidence) if about_errors else None,
+        **(imagenet.tables_of(evidence) if done and results.pictures else {}),
+        "table6": tables.table6(evidence) if about_errors and not results.pictures else None,
         "claims": verdicts.claims_table(evidence) if evidence.judged else None,
         "pairs": verdicts.paired_table(evidence) if evidence.pairs else None,
-        "protocols": tables.protocols(evidence) if done and about_errors else None,
+        "protocols": tables.protocols(evidence) if done and about_errors and not results.pictures else None,
         "gradients": layers.gradient_table(evidence) if layers.has_gradients(results) else None,
         "responses": layers.response_table(evidence) if layers.has_responses(results) else None,
         "costs": cost_table(evidence) if done else None,
@@ -109,13 +110,12 @@ def page(evidence: Evidence, others: Iterable[tuple[str, str]] = ()) -> str:
     """The markdown of one set: the question, the verdicts, the tables, the figures, where it all comes from."""
     sweep, results = evidence.sweep, evidence.results
     found = tables_of(evidence)
-    measured = diagnosis if sweep.task == "diagnose" else classification
     sections = [
         f"# {title(sweep, results)}",
         what_ran(evidence),
         f"**Question.** {sweep.question}",
         f"**The paper's claim.** {sweep.claim}",
-        *measured(evidence, found),
+        *SECTIONS[sweep.task](evidence, found),
         *_section("Costs", found.get("costs")),
         "## Deviations from the paper",
         bullets((*sweep.scales[results.scale].deviations, *sweep.deviations)),
@@ -137,7 +137,8 @@ def classification(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
         "## What the numbers say",
         findings(results),
         *verdicts.claims_section(evidence, found.get("claims")),
-        *_section("Table 6", found["table6"]),
+        *_section("Table 6", found.get("table6")),
+        *imagenet.sections(found),
         *_section("Protocols side by side", found.get("protocols")),
         *_section("Plain and residual nets, image by image", found.get("pairs")),
         *_figures(results),
@@ -158,6 +159,21 @@ def diagnosis(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
     ]
 
 
+def evaluation(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
+    """The sections of a sweep that tests published weights."""
+    lines = ["Published weights were trained by other recipes than the paper's: its numbers stand beside them."]
+    if evidence.results.data != "imagenet":
+        lines.append(f"{evidence.results.data} is a part of what the paper tests on: no number here is beside its own.")
+    return ["## What the numbers say", bullets(lines), *imagenet.sections(found)]
+
+
+SECTIONS: Mapping[str, Callable[[Evidence, Mapping[str, Table]], list[str]]] = {
+    "classify": classification,
+    "diagnose": diagnosis,
+    "evaluate": evaluation,
+}
+
+
 def _section(heading: str, table: Table | None) -> list[str]:
     return [f"## {heading}", table.markdown(), table.note] if table else []
 
@@ -166,9 +182,9 @@ def _figures(results: Set) -> list[str]:
     if not len(results.done):
         return []
     return [
-        "## Figure 6",
+        "## Figure 4" if results.pictures else "## Figure 6",
         f"![Training and test error against iterations](curves-{results.label}.svg)",
-        FIGURE_6,
+        imagenet.FIGURE_4 if results.pictures else FIGURE_6,
         "## Which net for what can be spent",
         f"![Test error against depth, parameters, multiply-adds and training time](tradeoff-{results.label}.svg)",
         TRADEOFF,
@@ -184,11 +200,11 @@ def title(sweep: Sweep, results: Set) -> str:
 
 def what_ran(evidence: Evidence) -> str:
     """The first thing a reader must know: scale, data, hardware, commit, dates."""
-    results = evidence.results
+    sweep, results = evidence.sweep, evidence.results
     runs, done = results.runs, results.done
     steps = one_of(runs["steps"].map("{:,}".format))
     lines = [
-        f"Scale `{results.scale}`: {SCALE_WORDS[results.scale]}.",
+        f"Scale `{results.scale}`: {sweep.scales[results.scale].about or SCALE_WORDS[results.scale]}.",
         f"{len(done)} of {len(runs)} runs done; {runs['net'].nunique()} nets, "
         f"{steps} steps of {one_of(runs['batch'].astype(str))} images.",
     ]
@@ -200,9 +216,7 @@ def what_ran(evidence: Evidence) -> str:
             *(f"Notice of the data: {text}" for text in sorted(set(done["notice"]) - {""})),
         ]
     seeds = sorted(set(runs["seed"].astype(int)))
-    other = (
-        "" if seeds == sorted(evidence.sweep.scales[results.scale].seeds) else f" --seeds {','.join(map(str, seeds))}"
-    )
+    other = "" if seeds == sorted(sweep.scales[results.scale].seeds) else f" --seeds {','.join(map(str, seeds))}"
     command = f"python -m bench.sweep {evidence.name} --scale {results.scale}{other}"
     digest = f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page."
     return bullets([*lines, digest, f"Command: `{command}`"])

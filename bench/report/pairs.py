@@ -35,7 +35,7 @@ def pairs(results: Set) -> tuple[Pair, ...]:
 
 
 def _pair(results: Set, depth: int) -> Pair | None:
-    nets = f"plain-{depth}", f"resnet-{depth}-A"
+    nets = f"plain-{depth}", f"resnet-{depth}-{'B' if depth >= 50 and results.pictures else 'A'}"
     plain, residual = map(results.correct_images, nets)
     if plain is None or residual is None or plain.shape[1] != residual.shape[1]:
         return None

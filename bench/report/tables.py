@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.paper import paper_error
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name, with_bn
+from bench.report.frame import Set, display_name, first_option, with_bn
 from bench.report.stats import Interval, of_percent, sample, wilson
 
 MIXED = {
@@ -98,7 +98,7 @@ def table6(evidence: Evidence) -> Table:
     frame = evidence.results.nets
     ordered = pd.concat([frame[frame["shortcut"] != "none"], frame[frame["shortcut"] == "none"]])
     rows = [_table6_row(evidence, str(net), row) for net, row in ordered.iterrows()]
-    return Table(TABLE_6, rows, note=_caption(evidence.results))
+    return Table(TABLE_6, rows, note=caption(evidence.results))
 
 
 def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[str,
         return where + mean_std(row[f"{metric}_mean"], row[f"{metric}_std"], n, digits)
 
     return (
-        display_name(net) + _missing(int(row["declared"]), n, int(row["failed"])),
+        display_name(net) + missing(int(row["declared"]), n, int(row["failed"])),
         f"{row['depth']}",
         f"{row['params'] / 1e6:.2f}M",
         printed(net),
@@ -123,7 +123,7 @@ def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[str,
     )
 
 
-def _caption(results: Set) -> str:
+def caption(results: Set) -> str:
     """What stands under Table 6: protocol, n, and what is mixed, left out or failed."""
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
     words = [
@@ -178,7 +178,7 @@ def protocols(evidence: Evidence) -> Table:
     return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE)
 
 
-def _missing(declared: int, n: int, failed: int) -> str:
+def missing(declared: int, n: int, failed: int) -> str:
     """What a row has to say of seeds without a number."""
     parts = [f"{failed} failed"] if failed else []
     if declared - n - failed:
@@ -188,12 +188,12 @@ def _missing(declared: int, n: int, failed: int) -> str:
 
 def differences(results: Set) -> list[str]:
     """For each depth that has both, what the residual net changes, in words; with BN."""
-    frame = with_bn(results.nets)
+    frame = first_option(with_bn(results.nets))
     frame = frame[frame["n"] > 0]
     lines = []
     for depth in sorted(frame["depth"].unique()):
         pair = frame[frame["depth"] == depth]
-        plain, residual = pair[pair["shortcut"] == "none"], pair[pair["shortcut"] == "A"]
+        plain, residual = pair[pair["shortcut"] == "none"], pair[pair["shortcut"] != "none"]
         if plain.empty or residual.empty:
             continue
         p, r = plain.iloc[0], residual.iloc[0]
@@ -216,12 +216,12 @@ def _change(difference: float, digits: int, unit: str = "") -> str:
 
 def with_depth(results: Set) -> list[str]:
     """How the training error goes with depth, for plain and for residual nets; with BN."""
-    frame = with_bn(results.nets)
+    frame = first_option(with_bn(results.nets))
     frame = frame[frame["n"] > 0]
     lines = []
     for name, part in (
         ("plain", frame[frame["shortcut"] == "none"]),
-        ("residual", frame[frame["shortcut"] == "A"]),
+        ("residual", frame[frame["shortcut"] != "none"]),
     ):
         if len(part) < 2:
             continue

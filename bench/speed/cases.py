@@ -29,13 +29,17 @@ BATCH = 128
 MOVES = 10  # times that a fused training step has to move each convolution's output: 4 forward, 6 backward
 
 
+def _batches(images: Images) -> Batches:
+    return Batches(images, Prepare.of(images.train_x), BATCH, torch.Generator().manual_seed(0))
+
+
 def training(net: Net, images: Images, precision: str, steps: int = 2) -> Case:
     """Whole training steps at the paper's recipe against the usual loop, images/s."""
     recipe = replace(Recipe(), precision=precision)
     torch.manual_seed(0)
     built = cifar(net.depth, net.shortcut)
     theirs = usual.UsualTraining(copy.deepcopy(built), images, BATCH)
-    ours = trainer_of(built, images, recipe, torch.Generator().manual_seed(0))
+    ours = trainer_of(built, _batches(images), recipe)
 
     def run(step: Callable[[], object]) -> float:
         for _ in range(steps):
@@ -48,7 +52,7 @@ def training(net: Net, images: Images, precision: str, steps: int = 2) -> Case:
 
 def loading(images: Images) -> Case:
     """Batches alone, images/s."""
-    ours = Batches(images, Prepare.of(images.train_x), BATCH, torch.Generator().manual_seed(0))
+    ours = _batches(images)
     theirs = usual.training_batches(images, BATCH)
 
     def drain(draw: Callable[[], object], batches: int) -> float:
@@ -79,7 +83,7 @@ def evaluation(net: Net, images: Images, count: int = 500) -> Case:
 
 def checkpointing(net: Net, images: Images, folder: Path) -> Case:
     """Checkpoints of a training, synced and renamed, against a bare torch.save."""
-    ours = trainer_of(cifar(net.depth, net.shortcut), images, Recipe(), torch.Generator().manual_seed(0))
+    ours = trainer_of(cifar(net.depth, net.shortcut), _batches(images), Recipe())
     ours.update()
 
     def safe() -> float:

@@ -1,111 +1,60 @@
-"""Task `classify`: one Run in, one result out (Tables 2, 3 and 6). The one place that unpacks a Run."""
+"""Task `classify`: trains one net and tests it (Fig. 6, Tables 2, 3 and 6). The one place that unpacks a Run."""
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench import __version__
-from bench.data import cifar as cifar_data
-from bench.data import find, procedural
-from bench.data.cifar import Batches, Images, Prepare
-from bench.machine import commit, cpu_name, cuda_devices
 from bench.nets import resnet
-from bench.spec import Recipe, Run
+from bench.spec import Recipe, Run, classes_of
 from bench.store import RunFolder, StoreError
+from bench.tasks.job import Job
+from bench.tasks.material import Cifar, Material
+from bench.tasks.pictures import ImageNet
+from bench.tasks.session import DeviceError, device_of, merged, session
 from bench.train import checkpoint
 from bench.train.distributed import PeerError, agree
 from bench.train.layers import Row, layer_rows, response_stds
-from bench.train.loop import DivergedError, Hooks, Trainer, train
-from bench.train.metrics import Evaluation, evaluate
+from bench.train.loop import Batches, DivergedError, Hooks, Trainer, train
+from bench.train.metrics import Evaluation, error_of
 from bench.train.schedule import rate_at
-from bench.train.team import ALONE, Team
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Where a run runs: its folder, the data below `data`, what stops it, and its processes.
-
-    The first process of the team alone reads and writes the folder.
-    """
-
-    folder: RunFolder
-    data: Path
-    should_stop: Callable[[], bool]
-    team: Team = ALONE
-
+from bench.train.team import Team
 
 # what is seen of the layers now: asked before the first step and at each test
-Look = Callable[[Trainer, Images, Prepare, Recipe], list[Row]]
-RESPONSE_IMAGES = 500  # test images behind a response's std: 32,000 values a channel or more, a twentieth of one test
-
-
-class DeviceError(RuntimeError):
-    """A device that is there and cannot be used, or not the kind that a checkpoint needs."""
-
+Look = Callable[[Trainer, Material, Recipe], list[Row]]
 
 # what a run may die of through no fault of its own: the next start tries again
 MACHINE_ERRORS = (DeviceError, PeerError, torch.OutOfMemoryError, torch.AcceleratorError)
 
 
-def device_of(run: Run) -> torch.device:
-    """A CUDA device where the run may have one and there is one, else the CPU with the run's threads."""
-    torch.set_num_threads(run.resources.cpus)
-    if not run.resources.gpus or not cuda_devices():
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise DeviceError(
-            f"{cuda_devices()[0]} is there, but torch {torch.__version__} cannot use it (an old driver, or a build of "
-            "torch for CPUs). Mend that, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
-        )
-    _reproducible_cuda()
-    return torch.device("cuda")
-
-
-def _reproducible_cuda() -> None:
-    """fp32 is fp32 (no TF32), and the same kernels each time, as far as torch has deterministic ones."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # missing in torch's stubs
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-
-
-def load_images(run: Run, data: Path) -> Images:
-    """The run's data set. Raises DataError where it is not below `data`."""
-    if run.data == "stand-in":
-        return procedural.stand_in()
-    return cifar_data.load(find.cifar10(data) or find.fetch_cifar10(data))
-
-
 def build_net(run: Run) -> torch.nn.Module:
     """The run's net, initialised from its seed."""
     torch.manual_seed(run.seed)
-    build = partial(resnet.imagenet, stride_in=run.net.stride_in) if run.net.family == "imagenet" else resnet.cifar
-    return build(run.net.depth, run.net.shortcut, norm=run.net.norm)
+    net = run.net
+    if net.family == "cifar":
+        return resnet.cifar(net.depth, net.shortcut, net.norm)
+    return resnet.imagenet(net.depth, net.shortcut, net.stride_in, net.norm, classes_of(run.data))
 
 
-def responses(trainer: Trainer, images: Images, prepare: Prepare, recipe: Recipe) -> list[float]:
-    """The std of each layer's responses (Fig. 7) to the first of the test images that the run uses."""
-    shown = images.test_x[: min(recipe.test_images, RESPONSE_IMAGES)]
-    return response_stds(trainer.net, prepare, shown, precision=recipe.precision)
+def material_of(run: Run, job: Job, device: torch.device) -> Material:
+    """The run's data set. Raises DataError where it is not below the job's data folder."""
+    return ImageNet.of(run, job, device) if run.recipe.views else Cifar.of(run, job, device)
 
 
-def responses_at_the_end(trainer: Trainer, images: Images, prepare: Prepare, recipe: Recipe) -> list[Row]:
+def responses(trainer: Trainer, material: Material, recipe: Recipe) -> list[float] | None:
+    """The std of each layer's responses (Fig. 7) to some of the test images that the run uses."""
+    inputs = material.some_test_inputs()
+    return None if inputs is None else response_stds(trainer.net, inputs, precision=recipe.precision)
+
+
+def responses_at_the_end(trainer: Trainer, material: Material, recipe: Recipe) -> list[Row]:
     """Fig. 7's rows after the last step, and none before."""
-    if trainer.step < recipe.steps:
-        return []
-    return layer_rows(trainer.net, trainer.step, stds=responses(trainer, images, prepare, recipe))
+    stds = responses(trainer, material, recipe) if trainer.step == recipe.steps else None
+    return layer_rows(trainer.net, trainer.step, stds=stds) if stds else []
 
 
 def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
@@ -116,26 +65,22 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     and the MACHINE_ERRORS.
     """
     recipe, device, team = run.recipe, device_of(run), job.team
-    full = load_images(run, job.data).to(device)
-    agree(team, device=device.type, data=full.digest, torch=str(torch.__version__))
-    images, held_out = _split(full, recipe, run.seed)
-    trainer = trainer_of(build_net(run), images, recipe, torch.Generator(device).manual_seed(run.seed))
+    material = material_of(run, job, device)
+    agree(team, device=device.type, data=material.digest, torch=str(torch.__version__))
+    trainer = trainer_of(build_net(run).to(device), material.batches(), recipe, compiled=run.resources.compile)
     trainer.team = team
-    saved = _resume(trainer, run, job, device, full.digest)
+    saved = _resume(trainer, run, job, device, material.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
-        sessions.append(session(run, device, full, team))
+        sessions.append(session(run, device, material.digest, material.notice, team))
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
-    prepare = Prepare.of(images.train_x)
-    measure = partial(evaluate, trainer.net, prepare, precision=recipe.precision, team=team)
-    looking = partial(_look, trainer, partial(look, trainer, images, prepare, recipe), layers)
+    looking = partial(_look, trainer, partial(look, trainer, material, recipe), layers)
     hooks = Hooks(
         save=_of_first(team, partial(_save, job.folder, run, device, sessions, layers)),
         should_stop=lambda: team.any(job.should_stop()),
         beat=_of_first(team, partial(job.folder.beat, steps=recipe.steps)),
         checkpoint_seconds=run.resources.checkpoint_seconds,
     )
-    test = partial(measure, images.test_x[: recipe.test_images], images.test_y[: recipe.test_images])
     try:
         if trainer.step == 0:
             looking()
@@ -144,21 +89,22 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
             steps=recipe.steps,
             curve_every=recipe.curve_every,
             test_every=recipe.test_every,
-            test=partial(_look_and_test, looking, test),
+            test=partial(_look_and_test, looking, partial(material.test, trainer.net)),
             hooks=hooks,
         )
     except DivergedError:
         # what was seen until then is what one wants to know of such a run
         _of_first(team, job.folder.write_layers)(layers)
         raise
-    validation = measure(*held_out) if held_out else None
+    validation, further = material.held_out(trainer.net), material.further(trainer.net)
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
     if team.rank == 0:
         digests = {
             "curve_sha256": job.folder.write_curve(trainer.curve),
             "layers_sha256": job.folder.write_layers(layers),
         }
-        job.folder.finish({**_result(run, trainer, last, validation), **digests}, merged(sessions))
+        result = _result(run, trainer, last, validation) | further | digests
+        job.folder.finish(result, merged(sessions))
     team.any(False)  # the others stay until the result is written: without it all would have to come again
 
 
@@ -222,18 +168,11 @@ def _save(
     checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about})
 
 
-def _split(images: Images, recipe: Recipe, seed: int) -> tuple[Images, tuple[torch.Tensor, torch.Tensor] | None]:
-    if recipe.split == "50k":
-        return images, None
-    kept, x, y = images.holding_out(len(images.train_y) // 10, torch.Generator().manual_seed(seed))
-    return kept, (x, y)
-
-
-def trainer_of(net: torch.nn.Module, images: Images, recipe: Recipe, generator: torch.Generator) -> Trainer:
-    """A training of `net` on `images`, on their device, channels last; `generator` lives there too."""
-    device = images.train_x.device
-    net = net.to(device).to(memory_format=torch.channels_last)
-    batches = Batches(images, Prepare.of(images.train_x), recipe.batch, generator)
+def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, *, compiled: bool = False) -> Trainer:
+    """A training of `net` on `batches`, both on one device, channels last."""
+    net = net.to(memory_format=torch.channels_last)
+    if compiled:
+        net.compile()
     rate = partial(
         rate_at,
         lr=recipe.lr,
@@ -262,45 +201,16 @@ def _result(run: Run, trainer: Trainer, test: Evaluation, validation: Evaluation
         "val_error": validation.error if validation else None,
         "best_test_error": best["test_error"],
         "best_step": best["step"],
-        "correct": _bits(test.correct),
+        "correct": bits(test.correct),
         "weights_sha256": checkpoint.weights_digest(trainer.net.state_dict()),
         "seconds": trainer.seconds,
         "images_per_s": trainer.step * run.recipe.batch / trainer.seconds,
         "test_images_per_s": len(test.correct) / test.seconds,
-    }
+    } | ({} if test.correct5 is None else {"top5_error": error_of(test.correct5)})
 
 
-def _bits(correct: torch.Tensor) -> str:
+def bits(correct: torch.Tensor) -> str:
     """A bool tensor (N,) as hex, the first image in the highest bit; padded with zeros to whole bytes."""
     padded = torch.nn.functional.pad(correct.to(torch.uint8), (0, -len(correct) % 8)).view(-1, 8)
     weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
     return bytes((padded * weights).sum(1, dtype=torch.uint8).tolist()).hex()
-
-
-def session(run: Run, device: torch.device, images: Images, team: Team = ALONE) -> dict[str, Any]:
-    """Provenance of one start's part of a run, taken before it trains."""
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    return {
-        **commit(),
-        "bench": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),  # a TorchVersion is not a plain string: weights_only refuses it
-        "torchvision": version("torchvision"),
-        "hardware": "; ".join(dict.fromkeys(team.each(hardware))),
-        "threads": run.resources.cpus,
-        "processes": team.size,
-        "data": run.data,
-        "data_sha256": images.digest,
-        "notice": images.notice,
-        "started": time.time(),
-        "ended": time.time(),
-    }
-
-
-def merged(sessions: list[dict[str, Any]]) -> dict[str, Any]:
-    """Provenance of a run: each value of its sessions, several of them joined by "; ", from first start to last end."""
-    values = {name: list(dict.fromkeys(s[name] for s in sessions)) for name in sessions[0]}
-    joined = {n: v[0] if len(v) == 1 else "; ".join(map(str, v)) for n, v in values.items()}
-    dirty = any(values["dirty"]) if None not in values["dirty"] else None
-    ends = {"started": sessions[0]["started"], "ended": sessions[-1]["ended"], "sessions": len(sessions)}
-    return {**joined, "dirty": dirty, **ends}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bench.data.cifar import Images, Prepare
 from bench.spec import Recipe, Run
-from bench.tasks.classify import Job, classify, responses
+from bench.tasks.classify import classify, responses
+from bench.tasks.job import Job
+from bench.tasks.material import Material
 from bench.train.layers import Row, backward, layer_rows
 from bench.train.loop import Trainer
 
@@ -17,12 +18,14 @@ def diagnose(run: Run, job: Job) -> None:
     classify(run, job, look=gradients)
 
 
-def gradients(trainer: Trainer, images: Images, prepare: Prepare, recipe: Recipe) -> list[Row]:
+def gradients(trainer: Trainer, material: Material, recipe: Recipe) -> list[Row]:
     """What the next update would do to each layer, on one fixed batch: the first training images, not augmented.
 
     With the responses to test images, but not before the first step: until then BN has no averages to test with.
     """
-    x, y = prepare(images.train_x[: recipe.batch]), images.train_y[: recipe.batch]
-    back = backward(trainer.net, x, y, bn_group=recipe.bn_group, precision=recipe.precision)
-    stds = responses(trainer, images, prepare, recipe) if trainer.step else None
+    batch = material.first_batch()
+    if batch is None:
+        return []
+    back = backward(trainer.net, *batch, bn_group=recipe.bn_group, precision=recipe.precision)
+    stds = responses(trainer, material, recipe) if trainer.step else None
     return layer_rows(trainer.net, trainer.step, stds=stds, back=back)

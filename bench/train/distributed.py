@@ -80,11 +80,11 @@ class Peers(Team):
         for part, summed in zip(parts, total.split([part.numel() for part in parts]), strict=True):
             part.copy_(summed.view(part.shape))
 
-    def own(self, groups: Sequence[T]) -> Sequence[T]:
+    def own(self, groups: int) -> slice:
         """See Team. Raises ValueError where the groups cannot be shared equally."""
-        if len(groups) % self.size:
-            raise ValueError(f"{len(groups)} batch-norm groups a batch cannot be shared by {self.size} processes")
-        return groups[self.slice_of(len(groups))]
+        if groups % self.size:
+            raise ValueError(f"{groups} batch-norm groups a batch cannot be shared by {self.size} processes")
+        return self.slice_of(groups)
 
     def slice_of(self, count: int) -> slice:
         """See Team; parts differ by one at most."""

@@ -88,13 +88,12 @@ def _tell(see: Callable[[int, Tensor], None], place: int, _: nn.Module, __: obje
 @torch.inference_mode()
 def response_stds(
     net: nn.Module,
-    prepare: Callable[[Tensor], Tensor],
-    images: Tensor,
+    inputs: Tensor,
     *,
     batch: int = 500,
     precision: str = "fp32",
 ) -> list[float]:
-    """The standard deviation of each layer's responses to `images` (N, 3, H, W) uint8, as Fig. 7 shows it.
+    """The standard deviation of each layer's responses to `inputs` (N, 3, H, W), as Fig. 7 shows it.
 
     One number a layer, over images, positions and channels together, the net in evaluation mode. The paper says which
     outputs they are and leaves open on which images, in which mode of BN, and over what the deviation is taken.
@@ -105,9 +104,9 @@ def response_stds(
     layers = layers_of(net)
     moments = [Moments() for _ in layers]
     with _responses(layers, lambda place, out: moments[place].add(out)):
-        for x in images.split(batch):
+        for x in inputs.split(batch):
             with autocast(x.device, precision):
-                net(prepare(x))
+                net(x)
     net.train(was_training)
     return [one.std() for one in moments]
 

@@ -17,10 +17,12 @@ from bench.train.team import ALONE, Team
 
 
 class Batches(Protocol):
-    """An endless stream of training batches whose place in it can be saved."""
+    """An endless stream of training batches of `batch` images whose place in it can be saved."""
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """The next inputs (N, 3, H, W) and labels (N,)."""
+    batch: int
+
+    def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Inputs (N, 3, H, W) and labels (N,) of the next batch, or of `part` of it: the place moves on by a batch."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the rest of the stream depends on."""
@@ -67,12 +69,14 @@ class Trainer:
 
     def update(self) -> None:
         """One iteration: a batch, its gradient, a step of SGD at the rate of this step."""
-        images, labels = self.batches.draw()
+        groups = self.batches.batch // self.bn_group
+        own = self.team.own(groups)
+        images, labels = self.batches.draw(slice(own.start * self.bn_group, own.stop * self.bn_group))
         self.optimizer.param_groups[0]["lr"] = self.rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        groups = list(zip(images.split(self.bn_group), labels.split(self.bn_group), strict=True))
-        with self.team.together(self.net, len(groups)):
-            parts = [self._backward(x, y, share=len(y) / len(labels)) for x, y in self.team.own(groups)]
+        with self.team.together(self.net, groups):
+            pairs = zip(images.split(self.bn_group), labels.split(self.bn_group), strict=True)
+            parts = [self._backward(x, y, share=1 / groups) for x, y in pairs]
         self._pending.append(self.team.sum(torch.stack(parts).sum(0)))
         self.optimizer.step()
         self.step += 1

@@ -18,18 +18,25 @@ from bench.train.team import ALONE, Team
 class Evaluation:
     """What a net does on a set: `correct` is a bool tensor (N,) on the CPU, `loss` the mean cross-entropy.
 
-    seconds: how long it took, preparation included.
+    seconds: how long it took, preparation included. correct5: whether the label is among the five best, None where
+    that was not asked.
     """
 
     correct: Tensor
     loss: float
     seconds: float = math.nan
+    correct5: Tensor | None = None
 
     @property
     def error(self) -> float:
-        """Top-1 error in percent; computed in whole images, so that it is exact."""
-        wrong = int((~self.correct).sum())
-        return 100 * wrong / len(self.correct)
+        """Top-1 error in percent."""
+        return error_of(self.correct)
+
+
+def error_of(correct: Tensor) -> float:
+    """Percent of False in a bool tensor (N,); computed in whole images, so that it is exact."""
+    wrong = int((~correct).sum())
+    return 100 * wrong / len(correct)
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -25,9 +25,9 @@ class Team:
         """
         yield
 
-    def own(self, groups: Sequence[T]) -> Sequence[T]:
-        """This process's part of the groups of a batch, as many as any other's, in their order."""
-        return groups
+    def own(self, groups: int) -> slice:
+        """This process's part of so many batch-norm groups of a batch, as many as any other's."""
+        return slice(0, groups)
 
     def slice_of(self, count: int) -> slice:
         """This process's part of `count` things: no two processes have one of them, and together they have all."""

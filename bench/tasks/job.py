@@ -1,0 +1,23 @@
+"""What a task is given beside its Run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.store import RunFolder
+from bench.train.team import ALONE, Team
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Where a run runs: its folder, the data below `data`, what stops it, and its processes.
+
+    The first process of the team alone reads and writes the folder.
+    """
+
+    folder: RunFolder
+    data: Path
+    should_stop: Callable[[], bool]
+    team: Team = ALONE

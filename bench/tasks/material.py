@@ -1,0 +1,123 @@
+"""What a run learns from and is tested on: CIFAR-10 in memory, or ImageNet's pictures on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bench.data import cifar as cifar_data
+from bench.data import find, procedural
+from bench.data.cifar import Images, Prepare
+from bench.spec import Recipe, Run
+from bench.tasks.job import Job
+from bench.train.loop import Batches
+from bench.train.metrics import Evaluation, evaluate
+from bench.train.team import Team
+
+RESPONSE_IMAGES = 500  # test images behind a response's std: 32,000 values a channel or more, a twentieth of one test
+
+
+class Material(Protocol):
+    """A data set as one run uses it, on the run's device."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what tells it from other data."""
+
+    @property
+    def notice(self) -> str:
+        """What the data's owner says must be known of them, or ""."""
+
+    def batches(self) -> Batches:
+        """The stream of training batches from the run's seed."""
+
+    def test(self, net: nn.Module) -> Evaluation:
+        """The test whose error is the run's number."""
+
+    def held_out(self, net: nn.Module) -> Evaluation | None:
+        """The same on the training images that the split holds back; None where it holds none back."""
+
+    def further(self, net: nn.Module) -> dict[str, float | str]:
+        """What other protocols say of the trained net, by column of the results."""
+
+    def first_batch(self) -> tuple[Tensor, Tensor] | None:
+        """Inputs and labels of the first training images, not augmented; None where nobody looks at layers."""
+
+    def some_test_inputs(self) -> Tensor | None:
+        """Inputs of the first test images, for the layers' responses (Fig. 7); None where nobody looks at layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cifar:
+    """CIFAR-10, or its stand-in, in memory."""
+
+    images: Images
+    kept_back: tuple[Tensor, Tensor] | None
+    prepare: Prepare
+    recipe: Recipe
+    seed: int
+    team: Team
+
+    @classmethod
+    def of(cls, run: Run, job: Job, device: torch.device) -> Cifar:
+        """The run's data set. Raises DataError where it is not below the job's data folder."""
+        images, kept_back = _split(load_images(run, job.data).to(device), run.recipe, run.seed)
+        return cls(images, kept_back, Prepare.of(images.train_x), run.recipe, run.seed, job.team)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all arrays."""
+        return self.images.digest
+
+    @property
+    def notice(self) -> str:
+        """What the data's owner says."""
+        return self.images.notice
+
+    def batches(self) -> Batches:
+        """See Material."""
+        generator = torch.Generator(self.images.train_x.device).manual_seed(self.seed)
+        return cifar_data.Batches(self.images, self.prepare, self.recipe.batch, generator)
+
+    def _measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Evaluation:
+        return evaluate(net, self.prepare, x, y, precision=self.recipe.precision, team=self.team)
+
+    def test(self, net: nn.Module) -> Evaluation:
+        """See Material."""
+        used = self.recipe.test_images
+        return self._measure(net, self.images.test_x[:used], self.images.test_y[:used])
+
+    def held_out(self, net: nn.Module) -> Evaluation | None:
+        """See Material."""
+        return self._measure(net, *self.kept_back) if self.kept_back else None
+
+    def further(self, net: nn.Module) -> dict[str, float | str]:  # noqa: ARG002
+        """CIFAR-10 has one protocol."""
+        return {}
+
+    def first_batch(self) -> tuple[Tensor, Tensor]:
+        """See Material."""
+        first = self.recipe.batch
+        return self.prepare(self.images.train_x[:first]), self.images.train_y[:first]
+
+    def some_test_inputs(self) -> Tensor:
+        """See Material."""
+        return self.prepare(self.images.test_x[: min(self.recipe.test_images, RESPONSE_IMAGES)])
+
+
+def load_images(run: Run, data: Path) -> Images:
+    """CIFAR-10 or the stand-in. Raises DataError where it is not below `data`."""
+    if run.data == "stand-in":
+        return procedural.stand_in()
+    return cifar_data.load(find.cifar10(data) or find.fetch_cifar10(data))
+
+
+def _split(images: Images, recipe: Recipe, seed: int) -> tuple[Images, tuple[Tensor, Tensor] | None]:
+    if recipe.split == "50k":
+        return images, None
+    kept, x, y = images.holding_out(len(images.train_y) // 10, torch.Generator().manual_seed(seed))
+    return kept, (x, y)

@@ -1,0 +1,73 @@
+"""Where a run runs: its device, and what is kept of each start for provenance."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from bench import __version__
+from bench.machine import commit, cpu_name, cuda_devices
+from bench.spec import Run
+from bench.train.team import ALONE, Team
+
+
+class DeviceError(RuntimeError):
+    """A device that is there and cannot be used, or not the kind that a checkpoint needs."""
+
+
+def device_of(run: Run) -> torch.device:
+    """A CUDA device where the run may have one and there is one, else the CPU with the run's threads."""
+    torch.set_num_threads(run.resources.cpus)
+    if not run.resources.gpus or not cuda_devices():
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            f"{cuda_devices()[0]} is there, but torch {torch.__version__} cannot use it (an old driver, or a build of "
+            "torch for CPUs). Mend that, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
+        )
+    _reproducible_cuda()
+    return torch.device("cuda")
+
+
+def _reproducible_cuda() -> None:
+    """fp32 is fp32 (no TF32), and the same kernels each time, as far as torch has deterministic ones."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # missing in torch's stubs
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def session(run: Run, device: torch.device, data_sha256: str, notice: str, team: Team = ALONE) -> dict[str, Any]:
+    """Provenance of one start's part of a run, taken before it trains."""
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    return {
+        **commit(),
+        "bench": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),  # a TorchVersion is not a plain string: weights_only refuses it
+        "torchvision": version("torchvision"),
+        "hardware": "; ".join(dict.fromkeys(team.each(hardware))),
+        "threads": run.resources.cpus,
+        "processes": team.size,
+        "data": run.data,
+        "data_sha256": data_sha256,
+        "notice": notice,
+        "started": time.time(),
+        "ended": time.time(),
+    }
+
+
+def merged(sessions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Provenance of a run: each value of its sessions, several of them joined by "; ", from first start to last end."""
+    values = {name: list(dict.fromkeys(s[name] for s in sessions)) for name in sessions[0]}
+    joined = {n: v[0] if len(v) == 1 else "; ".join(map(str, v)) for n, v in values.items()}
+    dirty = any(values["dirty"]) if None not in values["dirty"] else None
+    ends = {"started": sessions[0]["started"], "ended": sessions[-1]["ended"], "sessions": len(sessions)}
+    return {**joined, "dirty": dirty, **ends}

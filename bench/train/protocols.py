@@ -1,0 +1,98 @@
+"""The ways in which the paper tests a net on ImageNet (Sections 3.4 and 4.1): centre crop, 10 crops, many scales.
+
+A net's score of a picture is its softmax, averaged over the views that the protocol takes of it; the paper does not say
+whether it averaged before or after the softmax.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.train.metrics import Evaluation, autocast
+from bench.train.team import ALONE, Team
+
+BATCH = 100  # views a forward pass: bounds memory only
+
+
+class Headed(Protocol):
+    """A net in two parts, as timm's nets are: maps (N, C, h, w), then pooling and classifier."""
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Inputs (N, 3, H, W) to the last map."""
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """A map, pooled, to logits (N, classes)."""
+
+
+def dense_logits(net: Headed, x: Tensor, window: int) -> Tensor:
+    """Logits (N, classes) of a net made fully convolutional, averaged over all positions.
+
+    The training's global pooling of a map of `window` x `window` becomes one that slides over a larger map by steps of
+    1, as in the paper's [41] and [13]; the classifier is linear, so that its mean is that of the pooled features.
+    """
+    maps = net.forward_features(x)
+    return net.forward_head(F.avg_pool2d(maps, window, 1).mean((2, 3), keepdim=True))
+
+
+@torch.inference_mode()
+def scores(
+    net: nn.Module,
+    views: Iterable[Tensor],
+    logits: Callable[[Tensor], Tensor] | None = None,
+    *,
+    batch: int = BATCH,
+    precision: str = "fp32",
+) -> Tensor:
+    """Scores (pictures, classes) float64 on the CPU, the net in evaluation mode, which is left as it was.
+
+    views: of each picture (views, 3, h, w); pictures that follow each other with views of one size share a forward
+    pass of about `batch` views. logits: other than the net's own.
+    """
+    was_training = net.training
+    net.eval()
+    found = []
+    for parts in _batched(views, batch):
+        x = torch.cat(parts).contiguous(memory_format=torch.channels_last)
+        with autocast(x.device, precision):
+            out = (logits or net)(x)
+        soft = out.double().softmax(1).split([len(part) for part in parts])
+        found.append(torch.stack([one.mean(0) for one in soft]).cpu())
+    net.train(was_training)
+    return torch.cat(found) if found else torch.empty(0, 0, dtype=torch.float64)
+
+
+def _batched(views: Iterable[Tensor], batch: int) -> Iterator[list[Tensor]]:
+    """Pictures in order, as many together as make `batch` views, all of one size."""
+    parts: list[Tensor] = []
+    for one in views:
+        if parts and (one.shape[1:] != parts[0].shape[1:] or (len(parts) + 1) * len(one) > batch):
+            yield parts
+            parts = []
+        parts.append(one)
+    if parts:
+        yield parts
+
+
+def judge(found: Tensor, labels: Tensor, seconds: float) -> Evaluation:
+    """Top-1, top-5 and mean cross-entropy of scores (N, classes) against labels (N,)."""
+    best = found.topk(min(5, found.shape[1]), dim=1).indices == labels[:, None]
+    loss = F.nll_loss(found.clamp_min(1e-300).log(), labels)
+    return Evaluation(best[:, 0], float(loss), seconds, best.any(1))
+
+
+def evaluated(score: Callable[[slice], Tensor], labels: Tensor, team: Team = ALONE) -> tuple[Evaluation, Tensor]:
+    """A protocol on pictures with `labels` (N,) on the CPU: its Evaluation, and all scores (N, classes).
+
+    score: of a slice of the pictures. Each process of `team` scores a slice of its own and gets the whole, so that no
+    picture comes twice and none is missing.
+    """
+    start = time.perf_counter()
+    parts = team.each(score(team.slice_of(len(labels))))
+    found = torch.cat([part for part in parts if len(part)])
+    return judge(found, labels, time.perf_counter() - start), found
