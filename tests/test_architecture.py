@@ -13,12 +13,13 @@ BENCH = Path(__file__).resolve().parents[1] / "bench"
 HOMES = {
     "torch": {"nets", "data", "train", "tasks", "speed"},
     "torchvision": {"nets", "data", "speed"},
+    "PIL": {"data", "speed"},
     "timm": {"nets"},
     "submitit": {"launch"},
     "pandas": {"report"},
     "seaborn": {"report"},
     "matplotlib": {"report"},
-    "scipy": {"report"},
+    "scipy": {"report", "data"},  # data: the development kit's meta.mat
     "statsmodels": {"report"},
     "markdown_it": {"report"},
 }

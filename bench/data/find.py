@@ -18,6 +18,11 @@ PYTHON_FILES = (*BATCHES, "batches.meta")
 BINARY_FILES = tuple(f"{name}.bin" for name in BATCHES)
 RECORD = 1 + 3 * 32 * 32
 ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar.html"
+TRAIN_TAR, VAL_TAR, DEVKIT_TAR = (
+    f"ILSVRC2012_{part}" for part in ("img_train.tar", "img_val.tar", "devkit_t12.tar.gz")
+)
+PICTURE_FOLDERS = ("imagenet", "ILSVRC2012", ".", "tiny_imagenet_100", "tiny-imagenet-200")
+PICTURE_ADDRESS = "https://image-net.org/challenges/LSVRC/2012/"
 
 
 class DataError(RuntimeError):
@@ -28,12 +33,16 @@ def data_folder(given: Path | None) -> Path:
     """The folder that holds the data sets. Raises DataError where one was named that does not exist."""
     named = given or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
     if named is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return cache / "resnet-bench"
+        return cache_folder()
     if not named.is_dir():
         source = "--data" if given else "BENCH_DATA"
         raise DataError(f"{source} {named}: no such folder. Name the folder that holds {PYTHON}/ or {BINARY}/")
     return named.resolve()
+
+
+def cache_folder() -> Path:
+    """Where what was downloaded or computed is kept for the next time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-bench"
 
 
 def cifar10(folder: Path) -> Path | None:
@@ -42,6 +51,20 @@ def cifar10(folder: Path) -> Path | None:
         found = folder / name
         if found.is_dir():
             _check(found, files)
+            return found
+    return None
+
+
+def find_pictures(folder: Path) -> Path | None:
+    """The folder with ImageNet in or below `folder`, else with a part of Tiny-ImageNet; None where there is none.
+
+    A folder of ImageNet's name counts where it has train/ or val/, `folder` itself where it has both, each where it
+    has one of the official tar files. What is in them, and what is not, `bench.data.pictures.load_pictures` says.
+    """
+    for name in PICTURE_FOLDERS:
+        found = folder / name
+        parts = [(found / part).is_dir() for part in ("train", "val")]
+        if (all(parts) if name == "." else any(parts)) or any((found / tar).is_file() for tar in (TRAIN_TAR, VAL_TAR)):
             return found
     return None
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from bench.machine import cores
 
-GROUPS = ("start", "load", "train", "evaluate", "checkpoint", "limits", "growth")
+GROUPS = ("start", "load", "pictures", "train", "evaluate", "checkpoint", "limits", "growth")
 DEPTHS = (20, 56, 110)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of: {', '.join(GROUPS)} (default: all)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="real CIFAR-10 (else the stand-in: the same sizes)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="real CIFAR-10, voc100 (else made up, as large)")
     parser.add_argument(
         "--depths", type=int, nargs="+", default=list(DEPTHS), metavar="DEPTH", help="of the nets trained"
     )

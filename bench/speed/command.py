@@ -17,7 +17,7 @@ from bench.data import find, procedural
 from bench.data.cifar import Images
 from bench.machine import commit, cpu_name
 from bench.spec import Net, SpecError
-from bench.speed import GROUPS, cases
+from bench.speed import GROUPS, cases, pictures
 from bench.speed.paired import Case, Timing, measure
 from bench.store import write_json
 
@@ -58,6 +58,8 @@ def chosen(groups: list[str], args: argparse.Namespace, folder: Path) -> Iterato
         dry = ["plain_vs_residual", "--scale", "paper", "--dry-run"]
         yield cases.starting("bench.sweep --help", ["--help"])
         yield cases.starting("bench.sweep --dry-run, 50 runs", dry)
+    if "pictures" in groups:
+        yield from pictures.loading(folder, find.data_folder(args.data))
     images = _images(args.data) if {"load", "train", "evaluate", "checkpoint"} & set(groups) else None
     if images is None:
         return

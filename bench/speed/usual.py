@@ -1,12 +1,14 @@
-"""The reference: the loop that CIFAR reproductions usually have, written plainly.
+"""The reference: the loops that reproductions usually have, written plainly.
 
-PIL images through torchvision's transforms in a DataLoader, fp32, contiguous tensors, batch norm over the whole
-batch, `loss.item()` every step.
+For CIFAR-10, PIL images through torchvision's transforms in a DataLoader, fp32, contiguous tensors, batch norm over
+the whole batch, `loss.item()` every step. For ImageNet, torchvision's ImageFolder and transforms in a DataLoader.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +16,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import functional
 
 from bench.data.cifar import Images
 
 NORMALIZE = transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+IMAGENET = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -38,6 +43,18 @@ def training_batches(images: Images, batch: int, workers: int = 0) -> Iterator[t
     steps = [transforms.RandomCrop(32, 4), transforms.RandomHorizontalFlip(), transforms.ToTensor(), NORMALIZE]
     pictures = Pictures(images.train_x, images.train_y, transforms.Compose(steps))
     loader = DataLoader(pictures, batch, shuffle=True, num_workers=workers, drop_last=True)
+    while True:
+        yield from loader
+
+
+def picture_batches(
+    folder: Path, batch: int, side: int, shorter: tuple[int, int] | None, workers: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """An endless stream from a folder of classes: Section 3.4's scale and crop, or without `shorter` Inception's."""
+    scale = transforms.Lambda(lambda image: functional.resize(image, random.randint(*shorter or (0, 0))))
+    crop = [scale, transforms.RandomCrop(side)] if shorter else [transforms.RandomResizedCrop(side)]
+    steps = transforms.Compose([*crop, transforms.RandomHorizontalFlip(), transforms.ToTensor(), IMAGENET])
+    loader = DataLoader(ImageFolder(folder, steps), batch, shuffle=True, num_workers=workers, drop_last=True)
     while True:
         yield from loader
 
