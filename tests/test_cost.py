@@ -120,7 +120,9 @@ def test_a_speed_measured_in_two_processes_is_that_of_two(tmp_path: Path) -> Non
     run = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
     header = "state,net,multiply_adds,batch,precision,images_per_s,hardware,processes"
     for processes, seconds in (("2", 128 * 64_000 / 40), ("", 128 * 64_000 / 80), ("2; 1", 128 * 64_000 / 80)):
-        (tmp_path / "runs.csv").write_text(f"{header}\ndone,resnet-20-A,{multiply_adds(run.net)},128,fp32,80,a chip,{processes}\n")
+        (tmp_path / "runs.csv").write_text(
+            f"{header}\ndone,resnet-20-A,{multiply_adds(run.net)},128,fp32,80,a chip,{processes}\n"
+        )
 
         alone = make_plan([run], tmp_path / "runs", tmp_path).items[0]
         both = make_plan([run], tmp_path / "runs", tmp_path, processes=lambda _: 2).items[0]

@@ -16,6 +16,7 @@ from bench.nets.convert import from_pytorch_cifar, load_pytorch_cifar
 from bench.nets.counts import convolutions, multiply_adds, parameters
 from bench.nets.resnet import BasicBlock, ZeroPadShortcut, cifar, imagenet
 from bench.spec import Net
+from bench.train.checkpoint import weights_digest
 
 # counted with torch on nets built by hand by others; torchvision and timm agree to the unit
 COUNTS = list(csv.DictReader(Path(__file__).with_name("counts.csv").open()))
@@ -165,8 +166,9 @@ def test_a_bad_depth_or_shortcut_is_refused_naming_the_allowed_ones(call: object
         call()
 
 
-@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
 def test_torchvisions_weights_load_into_option_b_with_the_stride_in_the_3x3(depth: int) -> None:
+    """And ours into torchvision's net, without change of a value."""
     torch.manual_seed(0)
     theirs = getattr(torchvision.models, f"resnet{depth}")().eval()
     ours = imagenet(depth, "B", "3x3").eval()
@@ -176,6 +178,11 @@ def test_torchvisions_weights_load_into_option_b_with_the_stride_in_the_3x3(dept
 
     with torch.no_grad():
         assert torch.allclose(ours(x), theirs(x), atol=1e-5)
+    assert weights_digest(ours.state_dict()) == weights_digest(theirs.state_dict())
+    fresh = imagenet(depth, "B", "3x3").eval()
+    theirs.load_state_dict(fresh.state_dict())
+    with torch.no_grad():
+        assert torch.allclose(fresh(x), theirs(x), atol=1e-5)
 
 
 class TheirNet(nn.Module):

@@ -69,6 +69,31 @@ def find_pictures(folder: Path) -> Path | None:
     return None
 
 
+def no_pictures(folder: Path) -> DataError:
+    """What to say where `find_pictures` finds nothing."""
+    looked = ", ".join(name for name in PICTURE_FOLDERS if name != ".")
+    return DataError(
+        f"{folder}: no ImageNet there ({looked}, each with train/<wnid>/ and val/, or {TRAIN_TAR} and {VAL_TAR}). "
+        f"Get it from {PICTURE_ADDRESS} and name the folder above it with --data or BENCH_DATA"
+    )
+
+
+def pictures_name(found: Path, classes: int) -> str:
+    """The data set in a folder that `find_pictures` found, of its first `classes` classes (0: all of them).
+
+    `imagenet` is all 1,000; a part of it `imagenet-100`, a part of Tiny-ImageNet `tiny-imagenet-100`.
+    Raises DataError where it has not so many.
+    """
+    kind, whole = ("tiny-imagenet", 200) if found.name.startswith("tiny") else ("imagenet", 1000)
+    parts = [found / part for part in ("train", "val") if (found / part).is_dir()]
+    there = sum(entry.is_dir() for entry in os.scandir(parts[0])) if parts else whole
+    there = there or whole  # a flat validation folder
+    if not 0 <= classes <= there:
+        raise DataError(f"{classes:,} classes are asked of {found}, which has {there:,}; ask for 1 to {there:,}")
+    used = classes or there
+    return kind if used == whole else f"{kind}-{used}"
+
+
 def _check(folder: Path, files: tuple[str, ...]) -> None:
     """Refuses a folder with a missing or truncated batch before anything is started."""
     problems = [f"{name} is missing" for name in files if not (folder / name).is_file()]

@@ -101,20 +101,26 @@ class PictureSet:
     notice: str = ""
 
 
-def load_pictures(folder: Path, classes: int | None = None) -> PictureSet:
+def load_pictures(folder: Path, classes: int | None = None, *, trained: bool = True) -> PictureSet:
     """The set in the folder that `bench.data.find.find_pictures` found; the first `classes` of its wnids.
+
+    trained: whether there must be training pictures; else their part is empty where they are not there.
 
     Raises DataError where a part is missing, a class is empty or the classes of the two parts differ, and ValueError
     for a number of classes that it does not have.
     """
-    train = _train(folder)
     val = _val(folder)
-    found = _same_classes(folder, train, val)
+    train = _train(folder) if trained or _has_train(folder) else []
+    found = _same_classes(folder, train or val, val)
     if classes is not None and not 0 < classes <= len(found):
         raise ValueError(f"{classes} classes asked of {folder}, which has {len(found):,}: ask for 1 to {len(found):,}")
     kept = found[:classes]
     parts = Pictures(train, kept), Pictures(val, kept)
     return PictureSet(folder.name, kept, *parts, _digest(kept, parts), notice(folder))
+
+
+def _has_train(folder: Path) -> bool:
+    return (folder / "train").is_dir() or (folder / TRAIN_TAR).is_file()
 
 
 def _train(folder: Path) -> list[Place]:

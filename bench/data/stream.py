@@ -87,16 +87,17 @@ class PictureBatches:
                 f"batches of {batch} from {len(pictures):,} pictures with {workers} workers and seed {seed}: need at "
                 "least one picture a batch and in the set, no negative number of workers, a seed of 64 bits"
             )
-        self.position = 0
+        self.position, self.batch = 0, batch
         self.oddities = Oddities()
         self.pictures, self.view, self.workers = pictures, view, workers
         self.device = device or torch.device("cpu")
         self._stream = _Stream(pictures, view, batch, seed, own)
         self._ahead: Iterator[Drawn | DataError] | None = None
 
-    def draw(self) -> tuple[Tensor, Tensor]:
+    def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """The next inputs (batch, 3, S, S) float32, channels last, and labels (batch,) int64, on the device.
 
+        Or `part` of them, which has to lie in `own`.
         Raises DataError naming a picture that cannot be read or decoded.
         """
         if self._ahead is None:
@@ -106,14 +107,14 @@ class PictureBatches:
             self.close()
             raise drawn
         views, labels, shifts, odd = drawn
-        self.position += self._stream.batch
+        self.position += self.batch
         for number, kinds in odd:
             self.oddities.add(number, kinds)
-        views, labels, shifts = (t.to(self.device, non_blocking=True) for t in (views, labels, shifts))
+        views, labels, shifts = (t[part].to(self.device, non_blocking=True) for t in (views, labels, shifts))
         return self.view.normalise(views, None if self.view.colours is None else shifts), labels
 
     def _start(self) -> Iterator[Drawn | DataError]:
-        places = itertools.count(self.position, self._stream.batch)
+        places = itertools.count(self.position, self.batch)
         if not self.workers:
             return map(self._stream.__getitem__, places)
         loader = DataLoader(
@@ -150,7 +151,7 @@ class PictureBatches:
         self.oddities.load_state_dict(state["odd"])
 
     def _identity(self) -> dict[str, int]:
-        return {"pictures": len(self.pictures), "batch": self._stream.batch, "seed": self._stream.seed}
+        return {"pictures": len(self.pictures), "batch": self.batch, "seed": self._stream.seed}
 
 
 def _as_it_is(drawn: Any) -> Any:

@@ -148,16 +148,22 @@ COLOUR_STD = 0.1  # Krizhevsky et al. 2012, Section 4.1
 
 
 def paper_view(
-    pictures: Pictures, side: int = 224, shorter: tuple[int, int] = (256, 480), sample: int = 2_000, seed: int = 0
+    pictures: Pictures,
+    side: int = 224,
+    shorter: tuple[int, int] = (256, 480),
+    *,
+    colours: bool = True,
+    sample: int = 2_000,
+    seed: int = 0,
 ) -> View:
-    """Section 3.4's: ScaleCrop, minus the per-pixel mean, colours shifted as in Krizhevsky et al. 2012.
+    """Section 3.4's: ScaleCrop, minus the per-pixel mean, with `colours` shifted as in Krizhevsky et al. 2012.
 
     The mean and the axes are those of `sample` training views drawn from `seed`: the paper does not say of what its
     per-pixel mean is one, where each crop comes from another place.
     """
     crop = ScaleCrop(side, shorter)
     found = measure(pictures, crop, sample, seed)
-    return View(crop, Normalise(found.mean_image, torch.ones(3, 1, 1)), found.axes)
+    return View(crop, Normalise(found.mean_image, torch.ones(3, 1, 1)), found.axes if colours else None)
 
 
 def inception_view(side: int = 224) -> View:

@@ -214,12 +214,18 @@ def what_ran(evidence: Evidence) -> str:
             f"Hardware: {one_of(done['hardware'])}. Commit: {one_of(_commits(done))}.",
             f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
             *(f"Notice of the data: {text}" for text in sorted(set(done["notice"]) - {""})),
+            *(f"Pictures that are odd, by run: {text}." for text in odd_pictures(done)),
         ]
     seeds = sorted(set(runs["seed"].astype(int)))
     other = "" if seeds == sorted(sweep.scales[results.scale].seeds) else f" --seeds {','.join(map(str, seeds))}"
     command = f"python -m bench.sweep {evidence.name} --scale {results.scale}{other}"
     digest = f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page."
     return bullets([*lines, digest, f"Command: `{command}`"])
+
+
+def odd_pictures(done: pd.DataFrame) -> list[str]:
+    """What the runs on pictures met; the same words of several once."""
+    return sorted(set(done["pictures"].astype(str)) - {""}) if "pictures" in done else []
 
 
 def _commits(done: pd.DataFrame) -> pd.Series[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from bench.nets import resnet
+from bench.nets.pretrained import WeightsError
 from bench.spec import Recipe, Run, classes_of
 from bench.store import RunFolder, StoreError
 from bench.tasks.job import Job
@@ -28,7 +29,7 @@ from bench.train.team import Team
 Look = Callable[[Trainer, Material, Recipe], list[Row]]
 
 # what a run may die of through no fault of its own: the next start tries again
-MACHINE_ERRORS = (DeviceError, PeerError, torch.OutOfMemoryError, torch.AcceleratorError)
+MACHINE_ERRORS = (DeviceError, PeerError, WeightsError, torch.OutOfMemoryError, torch.AcceleratorError)
 
 
 def build_net(run: Run) -> torch.nn.Module:

@@ -54,7 +54,7 @@ class ImageNet:
         """
         views = run.recipe.views
         assert views is not None
-        found = load(job.data, classes_of(run.data))
+        found = load(job.data, classes_of(run.data), trained=normalise is None)
         crop = ScaleCrop(views.side, views.shorter)
         view = View(crop, normalise) if normalise else _view(found.train, views)
         used = spread(len(found.val), run.recipe.test_images)
@@ -186,13 +186,16 @@ def _in_words(odd: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "all usual"
 
 
-def load(data: Path, classes: int) -> PictureSet:
-    """The pictures below `data`. Raises DataError where there are none, or none of so many classes."""
+def load(data: Path, classes: int, *, trained: bool = True) -> PictureSet:
+    """The pictures below `data`; the training's have to be there where they are wanted.
+
+    Raises DataError where there are none, or none of so many classes.
+    """
     found = find.find_pictures(data)
     if found is None:
         raise find.no_pictures(data)
     try:
-        return load_pictures(found, classes)
+        return load_pictures(found, classes, trained=trained)
     except ValueError as error:
         raise DataError(str(error)) from None
 
@@ -207,4 +210,4 @@ def _view(pictures: Pictures, views: Views) -> View:
     """The recipe's view, its mean and colours measured on training pictures, the same in every run."""
     if views.crop == "inception":
         return inception_view(views.side)
-    return paper_view(pictures, views.side, views.shorter)
+    return paper_view(pictures, views.side, views.shorter, colours=views.colour == "pca")
