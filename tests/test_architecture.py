@@ -14,6 +14,7 @@ HOMES = {
     "torch": {"nets", "data", "train", "tasks", "speed"},
     "torchvision": {"nets", "data", "speed"},
     "PIL": {"data", "speed"},
+    "simplejpeg": {"data"},
     "timm": {"nets"},
     "submitit": {"launch"},
     "pandas": {"report"},
