@@ -159,8 +159,8 @@ SWEEP = Sweep(
         "quick": Scale(tuple((net, QUICK) for net in SHALLOW), (0,), (FEW_STEPS,), resources=Resources(memory_gib=4.0)),
     },
     deviations=(
-        "The mean that is subtracted is that of the training views, one value a pixel and colour, from 2,000 of them and their mirror images; "
-        "where the picture is larger than the training's side (many scales), its mean colour.",
+        "The mean that is subtracted is that of 2,000 training views and their mirror images, one value a pixel and "
+        "colour; where the picture is larger than the training's side (many scales), its mean colour.",
         "Scores are softmax values averaged over crops, positions, mirror images and scales; the paper does not say "
         "whether it averaged before or after the softmax, nor whether its many scales were mirrored.",
         "Batch norm is tested with running averages (momentum 0.1 an update); the authors computed true averages over "
