@@ -156,6 +156,11 @@ class RunFolder:
         return self.path / f"scores-{protocol}.pt"
 
     @property
+    def ensemble(self) -> Path:
+        """The scores at many scales of a net tested on pictures, as NumPy's npz: what ensembles are made of."""
+        return self.path / "ensemble.npz"
+
+    @property
     def log(self) -> Path:
         """Where submitit keeps its files and the run's stdout and stderr."""
         return self.path / "log"

@@ -24,8 +24,8 @@ from bench.store import RunFolder
 from bench.sweep import main
 from bench.tasks.pictures import spread
 from bench.train.checkpoint import weights_digest
-from tests.test_distributed import SPAWN, member
-from tests.test_worker import make, numbers
+from tests.test_distributed import member
+from tests.test_worker import SPAWN, make, numbers
 
 VIEWS = Views(side=32, shorter=(36, 60), test_shorter=40, scales=(32, 48))
 RECIPE = Recipe(
@@ -283,8 +283,8 @@ def test_a_local_file_gives_the_net_that_it_is_of(weights: Path) -> None:
 def test_a_net_of_timm_is_made_by_its_name_and_says_its_own_normalisation(weights: Path) -> None:
     found = pretrained(Net("timm", 0, "none", weights="timm:resnet10t"), weights)
 
-    theirs = timm.create_model("resnet10t")
-    assert found.mean == tuple(theirs.pretrained_cfg["mean"])
+    config: Any = timm.create_model("resnet10t").pretrained_cfg
+    assert found.mean == tuple(config["mean"])
     saved = torch.load(weights / "resnet10t.pth")["state_dict"]
     assert weights_digest(found.net.state_dict()) == weights_digest(saved)
 

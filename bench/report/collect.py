@@ -289,12 +289,15 @@ def read_correct(path: Path) -> dict[str, NDArray[np.uint8]]:
 
 
 def _write_correct(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
-    """Per-image correctness, packed eight images a byte, an array a run."""
-    arrays = {name: bits for name, bits in read_correct(path).items() if name in set(rows)}
+    """Per-image correctness, packed eight images a byte, an array a run: `<id>`, by other protocols `<id>:<metric>`."""
+    kept = set(rows)
+    arrays = {name: bits for name, bits in read_correct(path).items() if name.split(":")[0] in kept}
     for name, folder in here.items():
         result = folder.result()
         assert result is not None
-        arrays[name] = np.frombuffer(bytes.fromhex(result["correct"]), np.uint8)
+        by_metric = {f"{name}:{metric}": bits for metric, bits in result.get("correct_by", {}).items()}
+        for array, bits in {name: result["correct"], **by_metric}.items():
+            arrays[array] = np.frombuffer(bytes.fromhex(bits), np.uint8)
     if not arrays:
         return
     with atomic(path) as temporary, temporary.open("wb") as file:

@@ -32,9 +32,10 @@ from bench.report.figures import drawn_from
 from bench.report.html import html
 from bench.report.page import drawings, files_of, texts
 from bench.report.stats import LEVEL, sample
-from bench.spec import Run, SpecError, Sweep
+from bench.spec import PROTOCOLS, Run, SpecError, Sweep
 from bench.store import StoreError, curve_text, sha256
 
+BY_IMAGE = ("test_error", *PROTOCOLS)
 STATES = ("done", "failed", "pending", "running", "stopped")
 Row = Mapping[str, str]
 
@@ -62,7 +63,7 @@ def result_problems(results: Path) -> Iterator[str]:
     ids = [row["id"] for row in rows]
     for twice in sorted({name for name in ids if ids.count(name) > 1}):
         yield f"{results}: {twice} has two rows"
-    for stray in sorted({*map(str, curves), *map(str, layers), *correct} - set(ids)):
+    for stray in sorted({*map(str, curves), *map(str, layers), *(n.split(":")[0] for n in correct)} - set(ids)):
         yield f"{results}: {stray} has a curve, layers or images and no row in runs.csv"
     for data in dict.fromkeys(row["data"] for row in rows):
         digests_there = {row["data_sha256"] for row in rows if row["data"] == data} - {""}
@@ -70,12 +71,16 @@ def result_problems(results: Path) -> Iterator[str]:
             yield f"{results}: its runs on {data} saw different data (SHA-256 {', '.join(sorted(digests_there))})"
     for row in rows:
         name = row["id"]
-        for problem in _row_problems(row, curves.get(name), layers.get(name), correct.get(name)):
+        bits = {metric: correct.get(f"{name}:{metric}" if metric != "test_error" else name) for metric in BY_IMAGE}
+        for problem in _row_problems(row, curves.get(name), layers.get(name), bits):
             yield f"{results / 'runs.csv'}: {row['id']}: {problem}"
 
 
 def _row_problems(
-    row: Row, curve: pd.DataFrame | None, layers: pd.DataFrame | None, bits: NDArray[np.uint8] | None
+    row: Row,
+    curve: pd.DataFrame | None,
+    layers: pd.DataFrame | None,
+    bits: Mapping[str, NDArray[np.uint8] | None],
 ) -> Iterator[str]:
     try:
         yield from _settings_problems(row)
@@ -84,8 +89,11 @@ def _row_problems(
             yield "the rows of its layers are not those that the run wrote (SHA-256)"
         if row["state"] == "done":
             yield from _number_problems(row)
-            yield from _image_problems(row, bits)
-            yield from _curve_problems(row, curve)
+            for metric in BY_IMAGE:
+                if row.get(metric):
+                    yield from _image_problems(row, metric, bits[metric])
+            if int(row["steps"]):
+                yield from _curve_problems(row, curve)
         elif any(row[column] for column in RESULT_COLUMNS if column != "test_images"):
             yield f"it is {row['state']} and has numbers"
     except (ValueError, KeyError) as error:
@@ -112,17 +120,17 @@ def _number_problems(row: Row) -> Iterator[str]:
         yield f"it ended ({row['ended']}) before it started ({row['started']})"
 
 
-def _image_problems(row: Row, bits: NDArray[np.uint8] | None) -> Iterator[str]:
+def _image_problems(row: Row, metric: str, bits: NDArray[np.uint8] | None) -> Iterator[str]:
     if bits is None:
-        yield "its per-image correctness is missing"
+        yield f"its per-image correctness ({metric}) is missing"
         return
     images = int(row["test_images"])
     right = np.unpackbits(bits)
     if len(bits) != -(-images // 8) or right[images:].any():
         yield f"its per-image correctness is not of {images:,} images"
     error = 100 * (images - int(right.sum())) / images
-    if float(row["test_error"]) != error:
-        yield f"test_error is {row['test_error']}, and its images say {error}"
+    if float(row[metric]) != error:
+        yield f"{metric} is {row[metric]}, and its images say {error}"
 
 
 def _curve_problems(row: Row, curve: pd.DataFrame | None) -> Iterator[str]:

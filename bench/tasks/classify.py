@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -98,13 +98,14 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
         _of_first(team, job.folder.write_layers)(layers)
         raise
     validation, further = material.held_out(trainer.net), material.further(trainer.net)
+    protocols = by_protocol(last, further) | material.remarks()
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
     if team.rank == 0:
         digests = {
             "curve_sha256": job.folder.write_curve(trainer.curve),
             "layers_sha256": job.folder.write_layers(layers),
         }
-        result = _result(run, trainer, last, validation) | further | digests
+        result = _result(run, trainer, last, validation) | protocols | digests
         job.folder.finish(result, merged(sessions))
     team.any(False)  # the others stay until the result is written: without it all would have to come again
 
@@ -207,7 +208,24 @@ def _result(run: Run, trainer: Trainer, test: Evaluation, validation: Evaluation
         "seconds": trainer.seconds,
         "images_per_s": trainer.step * run.recipe.batch / trainer.seconds,
         "test_images_per_s": len(test.correct) / test.seconds,
-    } | ({} if test.correct5 is None else {"top5_error": error_of(test.correct5)})
+    }
+
+
+def by_protocol(centre: Evaluation, further: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """The errors by each protocol under their columns, and each picture's correctness in `correct_by`.
+
+    Top-1 by the first protocol, which every run has, is test_error.
+    """
+    errors = {"top5_error": centre.correct5}
+    for name, measured in further.items():
+        errors |= {f"{name}_error": measured.correct, f"{name}_top5_error": measured.correct5}
+    found = {name: correct for name, correct in errors.items() if correct is not None}
+    if not found:
+        return {}
+    return {
+        **{name: error_of(correct) for name, correct in found.items()},
+        "correct_by": {name: bits(correct) for name, correct in found.items()},
+    }
 
 
 def bits(correct: torch.Tensor) -> str:

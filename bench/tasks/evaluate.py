@@ -8,13 +8,13 @@ from bench.data.colour import Normalise
 from bench.nets.pretrained import pretrained
 from bench.spec import Run
 from bench.store import StoreError
-from bench.tasks.classify import bits
+from bench.tasks.classify import bits, by_protocol
 from bench.tasks.job import Job
 from bench.tasks.pictures import ImageNet
 from bench.tasks.session import device_of, merged, session
 from bench.train import checkpoint
 from bench.train.distributed import agree
-from bench.train.metrics import Evaluation, error_of
+from bench.train.metrics import Evaluation
 
 WEIGHTS = "weights"  # the folder of local files beside the data sets
 
@@ -36,23 +36,21 @@ def evaluate(run: Run, job: Job) -> None:
     about = session(run, device, material.digest, material.notice, team)
     print(f"bench: tests {run.id} on {device}", flush=True)
     centre = material.test(net)
-    further = material.further(net)
+    protocols = by_protocol(centre, material.further(net)) | material.remarks()
     if team.rank == 0:
         curve = {"curve_sha256": job.folder.write_curve([])}
         params = {"params": sum(p.numel() for p in net.parameters())}
-        job.folder.finish(_result(run, centre, weights) | params | further | curve, merged([about]))
+        job.folder.finish(_result(run, centre, weights) | params | protocols | curve, merged([about]))
     team.any(False)  # the others stay until the result is written
 
 
 def _result(run: Run, centre: Evaluation, weights: str) -> dict[str, object]:
-    assert centre.correct5 is not None
     return {
         "id": run.id,
         "step": 0,
         "test_error": centre.error,
         "test_loss": centre.loss,
         "test_images": len(centre.correct),
-        "top5_error": error_of(centre.correct5),
         "correct": bits(centre.correct),
         "weights_sha256": weights,
         "seconds": centre.seconds,

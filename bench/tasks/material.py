@@ -41,8 +41,11 @@ class Material(Protocol):
     def held_out(self, net: nn.Module) -> Evaluation | None:
         """The same on the training images that the split holds back; None where it holds none back."""
 
-    def further(self, net: nn.Module) -> dict[str, float | str]:
-        """What other protocols say of the trained net, by column of the results."""
+    def further(self, net: nn.Module) -> dict[str, Evaluation]:
+        """What other protocols say of the trained net, by their names."""
+
+    def remarks(self) -> dict[str, str]:
+        """What is to be said of the data that were met, by column of the results."""
 
     def first_batch(self) -> tuple[Tensor, Tensor] | None:
         """Inputs and labels of the first training images, not augmented; None where nobody looks at layers."""
@@ -95,8 +98,12 @@ class Cifar:
         """See Material."""
         return self._measure(net, *self.kept_back) if self.kept_back else None
 
-    def further(self, net: nn.Module) -> dict[str, float | str]:  # noqa: ARG002
+    def further(self, net: nn.Module) -> dict[str, Evaluation]:  # noqa: ARG002
         """CIFAR-10 has one protocol."""
+        return {}
+
+    def remarks(self) -> dict[str, str]:
+        """All of its images are alike."""
         return {}
 
     def first_batch(self) -> tuple[Tensor, Tensor]:

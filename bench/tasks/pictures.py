@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,10 +23,11 @@ from bench.data.pictures import Pictures, PictureSet, load_pictures
 from bench.data.stream import PictureBatches
 from bench.data.views import ScaleCrop, View, inception_view, paper_view, resized
 from bench.spec import Recipe, Run, Views, classes_of
+from bench.store import atomic
 from bench.tasks.job import Job
 from bench.train import checkpoint
 from bench.train.loop import Batches, StoppedError
-from bench.train.metrics import Evaluation, error_of
+from bench.train.metrics import Evaluation
 from bench.train.protocols import Headed, dense_logits, evaluated, judge, scores
 
 STRIDE = 32  # of a net's last map: the training's global pooling has a window of side / STRIDE
@@ -88,25 +91,33 @@ class ImageNet:
     def held_out(self, net: nn.Module) -> None:
         """No training picture is held back."""
 
-    def further(self, net: nn.Module) -> dict[str, float | str]:
-        """The errors by 10 crops and at many scales, where the recipe asks for them.
+    def further(self, net: nn.Module) -> dict[str, Evaluation]:
+        """By 10 crops and at many scales, where the recipe asks for them.
 
-        What a protocol found is kept in the run's folder until all have ended. Raises StoppedError between pictures.
+        What a protocol found is kept in the run's folder until all have ended; the scores at many scales stay, for
+        ensembles. Raises StoppedError between pictures.
         """
-        found: dict[str, float | str] = {"pictures": self._odd_pictures()}
+        found = {}
         kept = partial(self._kept, checkpoint.weights_digest(net.state_dict()))
         if self.views.ten_crop:
-            found |= self._errors("ten_crop", kept("ten_crop", self._ten_crops(net)))
+            found["ten_crop"] = judge(kept("ten_crop", self._ten_crops(net)), self._labels(), math.nan)
         if self.views.scales:
             each = [kept(f"scale_{shorter}", self._dense(net, shorter)) for shorter in self.views.scales]
-            found |= self._errors("multi_scale", torch.stack(each).mean(0))
+            mean = torch.stack(each).mean(0)
+            found["multi_scale"] = judge(mean, self._labels(), math.nan)
+            if self.job.team.rank == 0:
+                self._keep_for_ensembles(mean)
         return found
 
-    def _odd_pictures(self) -> str:
-        """The odd ones that this start has met, in words."""
+    def _keep_for_ensembles(self, found: Tensor) -> None:
+        with atomic(self.job.folder.ensemble) as temporary, temporary.open("wb") as file:
+            np.savez(file, scores=found.float().numpy(), labels=self._labels().numpy())
+
+    def remarks(self) -> dict[str, str]:
+        """The odd pictures that this start has met."""
         met = {"training": [stream.odd() for stream in self.streams], "validation": [self.odd.summary(_names(self))]}
         parts = (f"{part}: {_in_words(odd)}" for part, each in met.items() for odd in each)
-        return "; ".join(parts)
+        return {"pictures": "; ".join(parts)}
 
     def first_batch(self) -> None:
         """Layers are looked at on CIFAR-10 only."""
@@ -116,11 +127,6 @@ class ImageNet:
 
     def _labels(self) -> Tensor:
         return torch.from_numpy(self.pictures.val.labels)[list(self.used)]
-
-    def _errors(self, protocol: str, found: Tensor) -> dict[str, float]:
-        measured = judge(found, self._labels(), 0.0)
-        assert measured.correct5 is not None
-        return {f"{protocol}_error": measured.error, f"{protocol}_top5_error": error_of(measured.correct5)}
 
     def _kept(self, weights: str, name: str, score: Callable[[slice], Tensor]) -> Tensor:
         """Scores (pictures, classes) by one protocol, from the run's folder where an earlier start has found them."""
