@@ -72,7 +72,7 @@ def collect(args: argparse.Namespace) -> int:
     declared = [run for example in examples.values() for run in declared_runs(sweep, example)]
     make_folder(_results(args) / name)
     keep_declaration(args.name, _results(args) / name)
-    print(merge(_results(args) / name, places, declared, say=print))
+    print(merge(_results(args) / name, places, declared, say=print, ensembles=sweep.ensembles))
     return 0
 
 

@@ -447,6 +447,22 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Ensemble:
+    """Nets whose scores at many scales are averaged, seed by seed, as in Table 5. id: its name in ids of numbers."""
+
+    id: str
+    text: str
+    nets: tuple[Net, ...]
+
+    def __post_init__(self) -> None:
+        _require(
+            f"ensemble {self.id!r}",
+            (bool(re.fullmatch(r"[a-z0-9-]+", self.id)), "its id must be of small letters, digits and -"),
+            (len(set(self.nets)) == len(self.nets) > 1, f"needs two different nets or more, got {len(self.nets)}"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """One claim of the paper as a value: importing a sweep file does nothing but name it.
 
@@ -456,6 +472,7 @@ class Sweep:
     claims: the claim in parts that the numbers can decide, each of which gets a verdict.
     task: what its runs do, "classify", "diagnose" or "evaluate".
     data: what they are trained and tested on, "cifar10" or "imagenet".
+    ensembles: of its nets, tested at many scales (ImageNet).
     """
 
     title: str
@@ -467,6 +484,7 @@ class Sweep:
     claims: tuple[Claim, ...] = ()
     task: str = "classify"
     data: str = "cifar10"
+    ensembles: tuple[Ensemble, ...] = ()
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]
@@ -475,13 +493,14 @@ class Sweep:
         named = bool(self.scales) and not wrong
         _require("sweep", (named, f"scales {wrong or '{}'} must map {', '.join(SCALES)} to a Scale"))
         run_here = {net for scale in self.scales.values() for net, _ in scale.cells}
-        absent = sorted({net.name for claim in self.claims for net in claim.nets if net not in run_here})
+        named_nets = {net for part in (*self.claims, *self.ensembles) for net in part.nets}
+        absent = sorted(net.name for net in named_nets - run_here)
         _require(
             f"sweep {self.title!r}",
             (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
             (self.data in ("cifar10", "imagenet"), f"data {self.data!r} is not one of: cifar10, imagenet"),
             (not twice, f"two claims have the id {', '.join(twice)}"),
-            (not absent, f"claims are about nets that no scale runs: {', '.join(absent)}"),
+            (not absent, f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}"),
         )
 
     def runs(self, scale: str, seeds: Iterable[int] | None = None, data: str = "cifar10") -> tuple[Run, ...]:

@@ -426,7 +426,8 @@ def _report(args: argparse.Namespace, name: str, declared: Sweep, example: Run) 
     from bench.report.page import write_report
 
     keep_declaration(args.name, args.results / name)
-    collect(args.results / name, [args.runs / name], declared_runs(declared, example, args.seeds), say=print)
+    runs = declared_runs(declared, example, args.seeds)
+    collect(args.results / name, [args.runs / name], runs, say=print, ensembles=declared.ensembles)
     focus = (example.scale, example.data)
     page = write_report(name, declared, args.results / name, args.reports / name, focus)
     write_index(known_sweeps(args.results, **{name: declared}), args.results, args.reports)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.spec import Claim, Net, Recipe, Resources, Scale, Sweep, Views, shortened
+from bench.spec import Claim, Ensemble, Net, Recipe, Resources, Scale, Sweep, Views, shortened
 
 
 def plain(depth: int) -> Net:
@@ -140,6 +140,15 @@ CLAIMS = (
     *(number(f"resnet-{depth}", residual(depth, "B"), TOLERANCE) for depth in (50, 101, 152)),
 )
 
+ENSEMBLES = (
+    Ensemble("residual-18-34", "ResNets of 18 and 34 layers", (residual(18, "A"), residual(34, "A"))),
+    Ensemble(
+        "residual-34-152",
+        "six ResNets of 34 to 152 layers",
+        (*(residual(34, option) for option in "ABC"), *(residual(depth, "B") for depth in (50, 101, 152))),
+    ),
+)
+
 SWEEP = Sweep(
     title="Depth on ImageNet, plain against residual nets",
     question="Does a plain net of 34 layers do worse than one of 18, and do residual nets gain from depth up to 152?",
@@ -161,6 +170,8 @@ SWEEP = Sweep(
     deviations=(
         "The mean that is subtracted is that of 2,000 training views and their mirror images, one value a pixel and "
         "colour; where the picture is larger than the training's side (many scales), its mean colour.",
+        "Colours are shifted along the axes of the same views' colours by their standard deviations, as the program of "
+        "the paper's [21] does; its text says the eigenvalues.",
         "Scores are softmax values averaged over crops, positions, mirror images and scales; the paper does not say "
         "whether it averaged before or after the softmax, nor whether its many scales were mirrored.",
         "Batch norm is tested with running averages (momentum 0.1 an update); the authors computed true averages over "
@@ -171,4 +182,5 @@ SWEEP = Sweep(
     resources=Resources(cpus=16, gpus=1, memory_gib=32.0, checkpoint_seconds=300.0),
     claims=CLAIMS,
     data="imagenet",
+    ensembles=ENSEMBLES,
 )

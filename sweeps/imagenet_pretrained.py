@@ -5,7 +5,9 @@ Other nets of timm are a line each: Net("timm", 0, "none", weights="timm:densene
 
 from __future__ import annotations
 
-from bench.spec import IMAGENET_DEPTHS, Net, Recipe, Resources, Scale, Sweep, Views
+from dataclasses import replace
+
+from bench.spec import IMAGENET_DEPTHS, Ensemble, Net, Recipe, Resources, Scale, Sweep, Views
 
 
 def torchvision(depth: int, weights: str) -> Net:
@@ -31,6 +33,9 @@ SWEEP = Sweep(
     ),
     scales={
         "paper": Scale(tuple((net, TEST) for net in (*V1, *BESIDE)), (0,), about="all 50,000 validation pictures"),
+        "quick": Scale(
+            tuple((net, replace(TEST, test_images=1_000)) for net in V1[:3]), (0,), about="1,000 validation pictures"
+        ),
     },
     deviations=(
         "torchvision's IMAGENET1K_V1 weights were trained for 90 epochs on crops of 8 to 100 % of the area, with the "
@@ -40,5 +45,6 @@ SWEEP = Sweep(
     ),
     resources=Resources(cpus=16, gpus=1, memory_gib=16.0),
     task="evaluate",
+    ensembles=(Ensemble("torchvision", "five ResNets of 18 to 152 layers", V1),),
     data="imagenet",
 )

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.report.digests import write_digests
-from bench.spec import PROTOCOLS, SCALES, Net, Recipe, Run, Views
+from bench.report.ensembles import collect_ensembles
+from bench.spec import PROTOCOLS, SCALES, Ensemble, Net, Recipe, Run, Views
 from bench.store import RunFolder, StoreError, atomic, curve_text, exclusive, folders, make_folder, sha256, write_text
 
 RESULT_COLUMNS = (
@@ -48,15 +49,21 @@ def collect(
     runs: Sequence[Path],
     declared: Iterable[Run],
     say: Callable[[str], object] = lambda _: None,
+    ensembles: Sequence[Ensemble] = (),
 ) -> Path:
     """Merges the run folders below each of `runs` (a sweep's folders) into `results`; returns runs.csv.
 
-    declared: the runs that belong to the sweep; one that is nowhere done is a row that says so.
+    declared: the runs that belong to the sweep; one that is nowhere done is a row that says so. ensembles: of them.
     Raises StoreError where two folders hold different results for one run: nothing is written then.
     """
     make_folder(results)
     with exclusive(results):  # two runners that end together must not drop each other's rows
-        return _merge(results, _found(runs, say), declared, say)
+        declared, found = tuple(declared), _found(runs, say)
+        collected = _merge(results, found, declared, say)
+        ours = {run.id: found[run.id] for run in declared if run.id in found}
+        collect_ensembles(results, ensembles, ours)
+        write_digests(results)
+        return collected
 
 
 def _merge(
@@ -80,7 +87,6 @@ def _merge(
     _write_table(results / "layers.parquet", LAYER_COLUMNS, layers, rows)
     _write_correct(results / "correct.npz", here, rows)
     write_text(results / "runs.csv", _csv(sorted(rows.values(), key=_order)))
-    write_digests(results)
     return results / "runs.csv"
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_layers, read_rows
+from bench.report.ensembles import ensemble_frame
 from bench.spec import IMAGENET_DEPTHS, PROTOCOLS, SCALES, Sweep, digest
 from bench.store import StoreError
 
@@ -33,6 +34,7 @@ class Set:
     digest: SHA-256 over the rows, which hold the digests of curves and weights: what a page and a figure were made of.
     correct: by run, eight test images a byte, a bit set where the net is right.
     layers: a row a run, step and layer, of failed runs too; empty in results from before layers were looked at.
+    ensembles: a row an ensemble and seed.
     """
 
     scale: str
@@ -43,6 +45,7 @@ class Set:
     digest: str = ""
     correct: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     layers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    ensembles: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def label(self) -> str:
@@ -94,9 +97,9 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")
-    layers = read_layers(results / "layers.parquet")
+    layers, ensembles = read_layers(results / "layers.parquet"), ensemble_frame(results)
     sets = [
-        _set(sweep, rows, part, curves, correct, layers)
+        _set(sweep, rows, part, curves, correct, layers, ensembles)
         for scale in SCALES
         for _, part in runs[runs["scale"] == scale].groupby("data")
         if scale in sweep.scales
@@ -111,6 +114,7 @@ def _set(
     curves: pd.DataFrame,
     correct: Mapping[str, NDArray[np.uint8]],
     layers: pd.DataFrame,
+    ensembles: pd.DataFrame,
 ) -> Set:
     """The declared runs among `runs`: a mean over seeds must not mix two recipes that share a net's name."""
     scale, data = str(runs["scale"].iloc[0]), str(runs["data"].iloc[0])
@@ -129,6 +133,7 @@ def _set(
         digest=digest([row for row in rows if row["id"] in kept]),
         correct=correct,
         layers=layers[layers["id"].isin(kept)],
+        ensembles=ensembles[(ensembles["scale"] == scale) & (ensembles["data"] == data)],
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from bench.paper import paper_error, paper_number
 from bench.report import layers
 from bench.report.claims import Judged
+from bench.report.ensembles import ERRORS as ERRORS_OF_ENSEMBLES
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name
 from bench.report.pairs import Pair
@@ -93,6 +94,7 @@ def numbers(evidence: Evidence) -> tuple[Number, ...]:
         *(one for judged in evidence.judged for one in _of_claim(evidence, judged)),
         *(_of_pair(evidence, pair) for pair in evidence.pairs),
         *_of_layers(evidence),
+        *_of_ensembles(evidence),
     )
 
 
@@ -179,6 +181,25 @@ def _of_layers(evidence: Evidence) -> Iterator[Number]:
             form="g",
             runs=tuple(str(ids[net, seed]) for seed in by_seed.index),
         )
+
+
+def _of_ensembles(evidence: Evidence) -> Iterator[Number]:
+    found, words = evidence.results.ensembles, {metric.column: metric.words for metric in METRICS}
+    for one in evidence.sweep.ensembles:
+        part = found[found["id"] == one.id]
+        for error in ERRORS_OF_ENSEMBLES if len(part) else ():
+            ours = sample(part[error])
+            yield Number(
+                id=evidence.id(one.id, error),
+                what=f"{one.text}, {words[error]}",
+                value=ours.mean,
+                std=ours.std,
+                n=ours.n,
+                interval=of_percent(ours.interval),
+                unit="%",
+                digits=2,
+                runs=tuple(name for names in part["runs"] for name in str(names).split()),
+            )
 
 
 COLUMNS = (

@@ -28,6 +28,7 @@ from bench.report.collect import (
     read_rows,
     run_of,
 )
+from bench.report.ensembles import ensemble_problems
 from bench.report.figures import drawn_from
 from bench.report.html import html
 from bench.report.page import drawings, files_of, texts
@@ -74,6 +75,8 @@ def result_problems(results: Path) -> Iterator[str]:
         bits = {metric: correct.get(f"{name}:{metric}" if metric != "test_error" else name) for metric in BY_IMAGE}
         for problem in _row_problems(row, curves.get(name), layers.get(name), bits):
             yield f"{results / 'runs.csv'}: {row['id']}: {problem}"
+
+    yield from ensemble_problems(results, rows)
 
 
 def _row_problems(

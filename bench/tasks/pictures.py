@@ -97,6 +97,8 @@ class ImageNet:
         What a protocol found is kept in the run's folder until all have ended; the scores at many scales stay, for
         ensembles. Raises StoppedError between pictures.
         """
+        for stream in self.streams:
+            stream.close()  # its workers hold memory and cores
         found = {}
         kept = partial(self._kept, checkpoint.weights_digest(net.state_dict()))
         if self.views.ten_crop:
