@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def _known(home: Path, stamp: list[int]) -> list[tuple[str, str, int, int]] | No
                 return None
             texts = [bytes(kept[part]).decode().split("\n") for part in ("wnids", "files")]
             return list(zip(*texts, kept["sizes"].tolist(), kept["offsets"].tolist(), strict=True))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # none yet, or one that is no use: it is made anew
 
 

@@ -80,10 +80,11 @@ def _of_packed_kit(tar: Path) -> list[str]:
 def _of_kit(source: Path, truth: str, meta: bytes) -> list[str]:
     """The kit numbers its synsets (ILSVRC2012_ID); those with children are no classes."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
         wnids = {int(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if not int(s["num_children"])}
         return [wnids[int(number)] for number in truth.split()]
-    except (ValueError, KeyError, TypeError, IndexError, NotImplementedError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, NotImplementedError, MatReadError) as error:
         raise DataError(f"{source}: the labels or {META} cannot be read ({error!r}). Get the kit again") from None

@@ -132,14 +132,13 @@ def _train(folder: Path) -> list[Place]:
 
 
 def _val(folder: Path) -> list[Place]:
-    val = folder / "val"
-    if val.is_dir():
-        flat = _files(val / "images" if (val / "images").is_dir() else val)
-        if not flat:
-            return _by_class(val)
-    elif (folder / VAL_TAR).is_file():
+    val, images = folder / "val", folder / "val" / "images"
+    if val.is_dir() and not images.is_dir() and _folders(val):
+        return _by_class(val)
+    flat = _files(images if images.is_dir() else val) if val.is_dir() else []
+    if not flat and (folder / VAL_TAR).is_file():
         flat = [Place(*entry) for entry in archives.flat(folder / VAL_TAR)]
-    else:
+    if not flat:
         raise _missing(folder, "val", VAL_TAR)
     wnids = labels.of_files(folder, sorted(place.file for place in flat))
     return [place._replace(wnid=wnids[place.file]) for place in flat]
@@ -148,14 +147,14 @@ def _val(folder: Path) -> list[Place]:
 def _missing(folder: Path, part: str, tar: str) -> DataError:
     there = sorted(path.name for path in folder.iterdir())[:8] if folder.is_dir() else []
     return DataError(
-        f"{folder}: neither {part}/ nor {tar}; there is: {', '.join(there) or 'nothing'}. "
+        f"{folder}: no pictures in {part}/, and no {tar}; there is: {', '.join(there) or 'nothing'}. "
         f"Get ImageNet (ILSVRC 2012) from {PICTURE_ADDRESS}"
     )
 
 
 def _by_class(part: Path) -> list[Place]:
     """The pictures of `part/<wnid>/`, or of `part/<wnid>/images/` as Tiny-ImageNet has it."""
-    wnids = sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and not entry.name.startswith("."))
+    wnids = _folders(part)
     if not wnids:
         raise DataError(f"{part}: no folders of classes, where {part}/<wnid>/*.JPEG belong")
     places = []
@@ -166,6 +165,10 @@ def _by_class(part: Path) -> list[Place]:
             raise DataError(f"{part / wnid}: no picture in this class. Get it again, or remove the empty folder")
         places += found
     return places
+
+
+def _folders(part: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _files(folder: Path, wnid: str = "") -> list[Place]:
