@@ -14,6 +14,9 @@ HOMES = {
     "torch": {"nets", "data", "train", "tasks", "speed"},
     "torchvision": {"nets", "data", "speed"},
     "timm": {"nets"},
+    "PIL": {"data", "speed"},
+    "sklearn": set(),  # the tests'
+    "pytorch_metric_learning": set(),
     "submitit": {"launch"},
     "pandas": {"report"},
     "seaborn": {"report"},

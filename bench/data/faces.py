@@ -69,12 +69,12 @@ def make_people(
     """People with their digest and what is grey among them."""
     names = tuple(names)
     sha = hashlib.sha256("\n".join(names).encode())
-    sha.update(y.long().numpy().tobytes())
+    sha.update(y.long().contiguous().numpy().data)
     if isinstance(x, OnDisk):
         for number in range(len(x)):
             sha.update(x.source.read(number))
     else:
-        sha.update(x.contiguous().numpy().tobytes())
+        sha.update(x.contiguous().numpy().data)
     greys = grey(x) if isinstance(x, Tensor) else None
     return People(x, y.long(), names, sha.hexdigest(), greys, few, absent, notice)
 
@@ -85,7 +85,7 @@ def make_pairs(
     """Pairs with their digest and what is grey among their pictures."""
     sha = hashlib.sha256()
     for part in (x, left.long(), right.long(), same.bool(), fold.long()):
-        sha.update(part.contiguous().numpy().tobytes())
+        sha.update(part.contiguous().numpy().data)
     names = tuple(sorted(set(names)))
     return Pairs(x, left.long(), right.long(), same.bool(), fold.long(), names, sha.hexdigest(), grey(x), notice)
 

@@ -44,7 +44,7 @@ def lfw_pairs(path: Path) -> list[Pair]:
     """
     lines = _lines(path)
     head = lines[0][1].split()
-    if not 1 <= len(head) <= 2 or not all(number.isdigit() for number in head):
+    if not 1 <= len(head) <= 2 or not all(number.isdigit() and int(number) for number in head):
         raise DataError(f"{lines[0][0]}: {lines[0][1]!r} where the numbers of folds and pairs belong")
     folds, count = (1, int(head[0])) if len(head) == 1 else (int(head[0]), int(head[1]))
     pairs = [_lfw_pair(where, line, number // (2 * count)) for number, (where, line) in enumerate(lines[1:])]

@@ -74,21 +74,32 @@ def load_packed(folder: Path, *, side: int = SIDE, memory: int = MEMORY) -> Peop
     """insightface's packed training set: `train.rec`, `train.idx` and `property` (people, height, width) in `folder`.
 
     People with one picture are kept: these sets are cleaned by their owners, and published numbers are on all of
-    them. Names are the numbers of the people. Reads the file once, for its labels and its digest.
+    them. Names are the numbers of the people. Reads the whole file, for its labels and its digest.
     Raises DataError naming what is missing, cut short or contradicts `property`.
     """
     records, classes = Records(folder / "train.rec", _offsets(folder)), _property(folder / "property")
-    first, _ = records.labelled(0)
-    offsets = records.offsets
-    # record 0 of the usual files: (n, m), pictures are 1 to n - 1, and what comes after lists each person's
-    pictures = Records(records.path, offsets[1 : int(first[0])] if len(first) > 1 else offsets)
-    labels = [int(pictures.labelled(number)[0][0]) for number in range(len(pictures))]
-    if not labels or min(labels) < 0 or max(labels) >= classes:
-        raise DataError(
-            f"{folder}: labels of {len(labels):,} pictures do not lie in 0..{classes - 1:,}, as property says"
-        )
+    pictures = _pictures(records)
+    labels = torch.tensor([pictures.labelled(number)[0][0] for number in range(len(pictures))])
+    y = labels.long()
+    if not len(y) or bool((y != labels).any()) or int(y.min()) < 0 or int(y.max()) >= classes:
+        raise DataError(f"{folder}: labels of {len(y):,} pictures are not all in 0..{classes - 1:,}, as property says")
     x = held(pictures, side=side, region=None, memory=memory)
-    return make_people(x, torch.tensor(labels), map(str, range(classes)), notice=notice(folder))
+    return make_people(x, y, map(str, range(classes)), notice=notice(folder))
+
+
+def _pictures(records: Records) -> Records:
+    """Those of the records that are pictures.
+
+    Record 0 of the usual files holds (n, m): pictures are 1 to n - 1, and what comes after lists each person's. Its
+    labels are two, where a picture has one; files without it have pictures only.
+    """
+    first, _ = records.labelled(0)
+    if len(first) == 1:
+        return records
+    end = int(first[0])
+    if not 1 < end <= len(records):
+        raise DataError(f"{records.path}: pictures up to number {end - 1:,} announced, {len(records) - 1:,} there")
+    return Records(records.path, records.offsets[1:end])
 
 
 def _offsets(folder: Path) -> list[int]:
@@ -180,8 +191,6 @@ def _latin1(text: str, encoding: str = "latin1") -> bytes:
 # names in pickles of bytes, numpy arrays and numpy bools, by numpy 1 and 2, Python 2 and 3; what stands in for them
 _STAND_INS: dict[str, Any] = {
     "_codecs.encode": _latin1,
-    "builtins.bytearray": bytes,
-    "__builtin__.bytearray": bytes,
     **{f"numpy.{name}": _Array for name in ("ndarray", "dtype")},
     **{
         f"numpy.{core}.{name}": _Array

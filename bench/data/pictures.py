@@ -123,7 +123,10 @@ Pictures = Tensor | OnDisk
 
 
 def held(source: Source, *, side: int, region: Region | None, memory: int = MEMORY) -> Pictures:
-    """The pictures of `source`, decoded into memory where they take `memory` bytes or less, else on disk."""
+    """The pictures of `source`, decoded into memory where they take `memory` bytes or less, else on disk.
+
+    Raises DataError at a damaged picture; of those on disk, when it is drawn.
+    """
     there = OnDisk(source, side, region)
     return there.in_memory() if len(source) * 3 * side * side <= memory else there
 

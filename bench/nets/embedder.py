@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.nets.margin import MarginSoftmax
 from bench.nets.resnet import CifarNet, ImageNetNet
+from bench.nets.weights import load_weights
 
 LARGEST = 7  # of the side of the map that the head sees: 112 / 16, as in ArcFace's nets
 
@@ -38,31 +39,6 @@ class ResNetBackbone(nn.Module):
         if isinstance(net, ImageNetNet):
             y = net.layer4(y)
         return y
-
-
-def load_weights(net: nn.Module, path: Path) -> None:
-    """Gives `net` the weights under "net" of a torch file (tensors only: `weights_only=True`) but for the classifier.
-
-    Raises ValueError naming the file and what does not fit; nothing is loaded then.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["net"]
-        ours = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path} is no checkpoint of this suite with a net in it ({reason})") from None
-    wanted = net.state_dict()
-    misfits = sorted(
-        name
-        for name in wanted.keys() | ours.keys()
-        if name not in ours or name not in wanted or ours[name].shape != wanted[name].shape
-    )
-    if misfits:
-        raise ValueError(
-            f"{path} is of another net: {len(misfits)} entries are missing, left over or of another shape "
-            f"({', '.join(misfits[:3])} …). Give the net it was trained as"
-        )
-    net.load_state_dict(ours)
 
 
 class Embedder(nn.Module):
@@ -99,16 +75,29 @@ class Embedder(nn.Module):
         return embeddings
 
 
+class Recogniser(nn.Module):
+    """An embedder and its head with a margin, as one net to train; what is tested is `embedder` alone."""
+
+    def __init__(self, embedder: Embedder, head: MarginSoftmax) -> None:
+        super().__init__()
+        self.embedder, self.head = embedder, head
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, 3, side, side) and labels (N,) to (N, classes) logits; without labels, without margin."""
+        logits: Tensor = self.head(self.embedder(x), labels)
+        return logits
+
+
 @torch.no_grad()
 def map_of(backbone: nn.Module, side: int) -> tuple[int, int, int]:
     """The shape (C, H, W) of the map that `backbone` makes of (side, side) pictures, found by making one.
 
     Raises ValueError where it makes none.
     """
-    was_training = backbone.training
+    was_training, device = backbone.training, next((p.device for p in backbone.parameters()), None)
     backbone.eval()
     try:
-        shape = backbone(torch.zeros(1, 3, side, side)).shape
+        shape = backbone(torch.zeros(1, 3, side, side, device=device)).shape
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{type(backbone).__name__} cannot take pictures of {side}x{side}: {reason}") from None

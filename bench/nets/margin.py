@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MARGINS = {"softmax": 0.0, "arcface": 0.5, "cosface": 0.35}  # the papers'; radians for ArcFace
+LARGEST = {"softmax": 0.0, "arcface": math.pi / 2, "cosface": 1.0}
 NARROWEST = 1e-6  # sin² of an angle, below which its slope, infinite at 0, is let go
 
 
@@ -31,12 +32,10 @@ class MarginSoftmax(nn.Module):
             raise ValueError(f"loss {kind!r} is not one of: {', '.join(MARGINS)}")
         self.kind, self.scale = kind, scale
         self.margin = MARGINS[kind] if margin is None else margin
-        largest = math.pi / 2 if kind == "arcface" else 1.0
-        if not 0 <= self.margin < largest or (kind == "softmax" and self.margin) or scale <= 0:
-            raise ValueError(
-                f"margin {margin} of {kind} must lie in [0, {0 if kind == 'softmax' else round(largest, 4)}"
-                f"{']' if kind == 'softmax' else ')'} and scale {scale} be positive"
-            )
+        if not 0 <= self.margin <= LARGEST[kind]:
+            raise ValueError(f"margin {margin} of {kind} must lie in [0, {LARGEST[kind]:.4g}]")
+        if not scale > 0:
+            raise ValueError(f"scale {scale} must be positive")
         self.weight = nn.Parameter(torch.empty(classes, size))
         nn.init.normal_(self.weight, std=0.01)
 

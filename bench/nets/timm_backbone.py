@@ -10,6 +10,8 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
+from bench.nets.weights import fill
+
 
 class TimmBackbone(nn.Module):
     """timm's `name` without its classifier: (N, 3, side, side) to its map (N, C, H, W).
@@ -52,12 +54,15 @@ def _require(name: str, weights: Path | None) -> None:
 def _create(name: str, side: int, pretrained: bool, weights: Path | None) -> nn.Module:
     fixed: Any = timm.get_pretrained_cfg(name)
     options: dict[str, Any] = {"img_size": side} if fixed and fixed.fixed_input_size else {}
-    if weights:
-        options["pretrained_cfg_overlay"] = {"file": str(weights)}
     try:
-        net: nn.Module = timm.create_model(name, pretrained=pretrained or bool(weights), num_classes=0, **options)
-    except Exception as error:  # timm, huggingface_hub and the network all raise their own kinds
+        net: Any = timm.create_model(name, pretrained=pretrained and not weights, num_classes=0, **options)
+        state = timm.models.load_state_dict(str(weights)) if weights else {}
+    except Exception as error:  # timm, huggingface_hub, torch and the network all raise their own kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         source = f"weights from {weights}" if weights else "published weights" if pretrained else f"{side}x{side} input"
         raise ValueError(f"{name} of timm {timm.__version__} cannot be had with {source}: {reason}") from None
-    return net
+    if weights:  # not by timm, which without a classifier loads what fits and says nothing of the rest
+        classifier = net.pretrained_cfg["classifier"]
+        fill(net, state, str(weights), without=(classifier,) if isinstance(classifier, str) else classifier)
+    built: nn.Module = net
+    return built

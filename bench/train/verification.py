@@ -53,12 +53,14 @@ class Roc:
     @property
     def tar(self) -> Floats:
         """True-acceptance rates (K+1,), 0 to 1."""
-        return np.true_divide(self.true, self.true[-1], dtype=np.float64)
+        rates: Floats = self.true / self.true[-1]
+        return rates
 
     @property
     def far(self) -> Floats:
         """False-acceptance rates (K+1,), 0 to 1."""
-        return np.true_divide(self.false, self.false[-1], dtype=np.float64)
+        rates: Floats = self.false / self.false[-1]
+        return rates
 
     @property
     def auc(self) -> float:
@@ -142,10 +144,6 @@ class Accuracy:
     def percent(self) -> float:
         """The share that is right, in percent."""
         return 100 * int(self.correct.sum()) / len(self.correct)
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Wilson's interval over pairs, low and high, in percent; see `wilson`."""
-        return wilson(self.correct, level)
 
 
 def wilson(correct: Bools, level: float = 0.95) -> tuple[float, float]:
