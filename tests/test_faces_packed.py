@@ -126,7 +126,7 @@ def no_index(folder: Path) -> None:
         (wrong_offset, r"train.rec at byte [\d,]+: no whole record \(another file's bytes\)"),
         (no_property, "property cannot be read"),
         (too_few_classes, r"labels of 3 pictures are not all in 0..1, as property says"),
-        (short_index, r"pictures up to number 3 announced, 2 there"),
+        (short_index, r"3 pictures announced, 2 records there"),
         (no_index, "train.idx and train.rec beside it cannot be read"),
     ],
 )

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.data.cifar import augment
 from bench.data.find import DataError
 from bench.data.order import Order
 from bench.data.pictures import OnDisk, Pictures, grey
@@ -145,22 +144,18 @@ def mirror(x: Tensor, generator: torch.Generator) -> Tensor:
 class Batches:
     """An endless stream of batches, mirrored at random; every picture once an epoch, resumable to the bit.
 
-    shifted: each picture is moved by up to 4 pixels as well, as CIFAR-10's are (Section 4.2): not usual for aligned
-    faces, which lie alike on purpose. All randomness is `generator`'s, which lives on the labels' device.
+    All randomness is `generator`'s, which lives on the labels' device.
     """
 
-    def __init__(
-        self, people: People, prepare: Prepare, batch: int, generator: torch.Generator, *, shifted: bool = False
-    ) -> None:
+    def __init__(self, people: People, prepare: Prepare, batch: int, generator: torch.Generator) -> None:
         self.people, self.prepare, self.batch, self.generator = people, prepare, batch, generator
-        self._vary = augment if shifted else mirror
         self._order = Order(len(people.y), generator)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """The next inputs (batch, 3, H, W) float32, channels last, and labels (batch,)."""
         index = self._order.draw(self.batch)
         x = self.prepare(self.people.x[index].to(index.device))
-        return self._vary(x, self.generator), self.people.y[index]
+        return mirror(x, self.generator), self.people.y[index]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is."""

@@ -49,7 +49,7 @@ class Records:
             data = self._record(self.offsets[number])
             flag, label, _, _ = HEADER.unpack_from(data)
             labels = struct.unpack_from(f"<{flag}f", data, HEADER.size) if flag else (label,)
-        except (struct.error, OSError) as error:
+        except (struct.error, OSError, ValueError) as error:
             raise DataError(f"{self.name(number)}: no whole record ({error}): get the file again") from None
         return labels, data[HEADER.size + 4 * flag :]
 
@@ -96,10 +96,9 @@ def _pictures(records: Records) -> Records:
     first, _ = records.labelled(0)
     if len(first) == 1:
         return records
-    end = int(first[0])
-    if not 1 < end <= len(records):
-        raise DataError(f"{records.path}: pictures up to number {end - 1:,} announced, {len(records) - 1:,} there")
-    return Records(records.path, records.offsets[1:end])
+    if not 1 < first[0] <= len(records):
+        raise DataError(f"{records.path}: {first[0] - 1:,.0f} pictures announced, {len(records) - 1:,} records there")
+    return Records(records.path, records.offsets[1 : int(first[0])])
 
 
 def _offsets(folder: Path) -> list[int]:

@@ -62,7 +62,7 @@ def _create(name: str, side: int, pretrained: bool, weights: Path | None) -> nn.
         source = f"weights from {weights}" if weights else "published weights" if pretrained else f"{side}x{side} input"
         raise ValueError(f"{name} of timm {timm.__version__} cannot be had with {source}: {reason}") from None
     if weights:  # not by timm, which without a classifier loads what fits and says nothing of the rest
-        classifier = net.pretrained_cfg["classifier"]
+        classifier = net.pretrained_cfg.get("classifier") or ()  # one name, or several
         fill(net, state, str(weights), without=(classifier,) if isinstance(classifier, str) else classifier)
     built: nn.Module = net
     return built
