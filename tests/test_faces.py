@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.data.face_pictures import LFW_REGION, OnDisk, Region, decode
 from bench.data.faces import Batches, Pairs, People, Prepare, make_pairs, make_people, mirror, require_disjoint
 from bench.data.faces_folders import load_pairs, load_people
 from bench.data.faces_lists import agedb_person, cfp_pairs, lfw_pairs, lfw_people, lfw_person, listed_pairs
 from bench.data.find import DataError
-from bench.data.pictures import LFW_REGION, OnDisk, Region, decode
 
 SIDE = 8
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.data.face_pictures import OnDisk
 from bench.data.faces_packed import load_bin, load_packed
 from bench.data.find import DataError
-from bench.data.pictures import OnDisk
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 SIDE = 8

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.data.face_pictures import OnDisk, Pictures, grey
 from bench.data.find import DataError
 from bench.data.order import Order
-from bench.data.pictures import OnDisk, Pictures, grey
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
+from bench.data.face_pictures import MEMORY, SIDE, Files, OnDisk, Region, held
 from bench.data.faces import Pairs, People, make_pairs, make_people
 from bench.data.faces_lists import Pair
 from bench.data.find import DataError, notice
-from bench.data.pictures import MEMORY, SIDE, Files, OnDisk, Region, held
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".webp")
 
@@ -28,7 +28,7 @@ def load_people(
 
     names: the people to take, None for all; those without a folder are counted as absent.
     at_least: people with fewer pictures are left out and counted, as the field's training sets are cleaned: one
-    picture teaches a margin nothing about how a face varies. side, region: see bench.data.pictures.decode.
+    picture teaches a margin nothing about how a face varies. side, region: see bench.data.face_pictures.decode.
     Raises DataError where nobody is left, or at a picture that cannot be read.
     """
     if not folder.is_dir():
@@ -66,7 +66,7 @@ def load_pairs(
     """The pictures of `pairs` below `folder`, in memory, each once.
 
     person: whose picture a path is (lfw_person, agedb_person), None where paths do not tell. side, region: see
-    bench.data.pictures.decode. Raises DataError naming the pairs whose files are missing.
+    bench.data.face_pictures.decode. Raises DataError naming the pairs whose files are missing.
     """
     number: dict[str, int] = {}
     for pair in pairs:

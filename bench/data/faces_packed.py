@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
+from bench.data.face_pictures import MEMORY, SIDE, OnDisk, held
 from bench.data.faces import Pairs, People, make_pairs, make_people
 from bench.data.faces_lists import FOLDS
 from bench.data.find import DataError, notice
-from bench.data.pictures import MEMORY, SIDE, OnDisk, held
 
 MAGIC = 0xCED7230A
 HEAD = struct.Struct("<II")  # magic; 3 bits which part of a record this is, 29 bits its length
