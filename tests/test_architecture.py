@@ -16,6 +16,9 @@ HOMES = {
     "PIL": {"data", "speed"},
     "simplejpeg": {"data"},
     "timm": {"nets"},
+    "PIL": {"data", "speed"},
+    "sklearn": set(),  # the tests'
+    "pytorch_metric_learning": set(),
     "submitit": {"launch"},
     "pandas": {"report"},
     "seaborn": {"report"},
