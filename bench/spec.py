@@ -20,15 +20,23 @@ IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 PRECISIONS = ("fp32", "bf16")
 SPLITS = ("50k", "45k/5k")
 DATASETS = ("cifar10", "stand-in", "imagenet")  # and ImageNet's parts, such as imagenet-100 and tiny-imagenet-100
-TASKS = ("classify", "diagnose", "evaluate")
+FACES = ("lfw-view1", "insightface")
+TASKS = ("classify", "diagnose", "evaluate", "verify")
+KINDS = ("cifar10", "imagenet", *FACES)
+LOSSES = ("softmax", "arcface", "cosface")
 CROPS = ("scale", "inception")
 COLOURS = ("pca", "none")
 NORMS = ("bn", "none")
 FAMILIES = ("cifar", "imagenet", "timm")
-SOURCES = ("torchvision", "timm", "file")
+SOURCES = ("torchvision", "timm", "file", "run")
 # errors by ImageNet's protocols, beside test_error, which is top-1 on the centre crop
 PROTOCOLS = (
     "top5_error", "ten_crop_error", "ten_crop_top5_error", "multi_scale_error", "multi_scale_top5_error",
+)  # fmt: skip
+# what a verification of faces has beside test_error, which is the share of pairs judged wrong
+VERIFICATION = (
+    "fixed_threshold_error", "pixels_error", "untrained_error", "auc", "eer", "tar_at_far_0.1", "tar_at_far_0.01",
+    "tar_at_far_0.001",
 )  # fmt: skip
 METRICS = ("test_error", "train_error", *PROTOCOLS)
 PICTURES = re.compile(r"(?:tiny-)?imagenet(?:-(\d+))?")
@@ -44,7 +52,10 @@ CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
 
 # Fields that were added when there were already runs, at the value that all of those had: at that value they are left
 # out of the digest, so that no run's id changes.
-ADDED_LATER: Mapping[str, Mapping[str, Any]] = {"net": {"norm": "bn", "weights": ""}, "recipe": {"views": None}}
+ADDED_LATER: Mapping[str, Mapping[str, Any]] = {
+    "net": {"norm": "bn", "weights": ""},
+    "recipe": {"views": None, "faces": None},
+}
 HEALTHY = (
     10.0  # over a whole net: a gradient that grows or shrinks by less is called healthy, else exploding, vanishing
 )
@@ -68,8 +79,8 @@ class Net:
     shortcut: "none" for the plain net, else option "A", "B" or "C" (Section 3.3 and 4.1).
     stride_in: which convolution of a bottleneck block has the stride, "1x1" (the paper) or "3x3" (torchvision).
     norm: "bn" after every convolution (Section 3.4), or "none", which gives the convolutions a bias instead.
-    weights: published weights that the net starts from, "" for none: "torchvision:IMAGENET1K_V1", or "file:NAME" for
-    a state dict NAME in the folder `weights` of the data.
+    weights: weights that the net starts from, "" for none: "torchvision:IMAGENET1K_V1"; "file:NAME", a state dict NAME
+    in the folder `weights` of the data; or "run:SWEEP/RUN", the last checkpoint of a run in the same folder of runs.
     family "timm" is any net of timm by its weights' name, "timm:densenet121.tv_in1k"; its depth is 0, its shortcut
     "none".
     """
@@ -130,6 +141,9 @@ class Net:
         With published weights these come behind it: `resnet-50-B-torchvision.IMAGENET1K_V1`.
         """
         weights = re.sub(r"[^A-Za-z0-9_.-]", ".", self.weights)
+        if self.weights.startswith("run:"):
+            sweep, _, run = self.weights.removeprefix("run:").partition("/")
+            weights = f"run.{sweep}.{run.rpartition('-')[2]}"
         if self.family == "timm":
             return weights
         name = f"plain-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
@@ -172,6 +186,33 @@ class Views:
 
 
 @dataclass(frozen=True, slots=True)
+class Faces:
+    """How an embedding of faces is trained (task "verify").
+
+    side: height and width of the pictures. size: of the embedding. dropout: before its layer.
+    loss, margin, scale: "softmax" over cosines times `scale`, without a margin; "arcface" with one in radians,
+    "cosface" with one of the cosine.
+    """
+
+    side: int = 112
+    size: int = 512
+    dropout: float = 0.4
+    loss: str = "arcface"
+    margin: float = 0.5
+    scale: float = 64.0
+
+    def __post_init__(self) -> None:
+        _require(
+            "faces",
+            (self.side >= 32, f"side {self.side} must be 32 or more"),
+            (self.size >= 1 and 0 <= self.dropout < 1, f"size {self.size} or dropout {self.dropout} is out of range"),
+            (self.loss in LOSSES, f"loss {self.loss!r} is not one of: {', '.join(LOSSES)}"),
+            (self.scale > 0 and 0 <= self.margin < 1.5, f"scale {self.scale} or margin {self.margin} is out of range"),
+            (self.loss != "softmax" or self.margin == 0, f"softmax has no margin, got {self.margin}"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How a net is trained and measured (Section 4.2; the defaults are the paper's for CIFAR-10).
 
@@ -183,6 +224,7 @@ class Recipe:
     curve_every, test_every: how often, in steps, the training window and the test error enter the curve.
     views: how ImageNet's pictures become inputs; None for CIFAR's, which have a way of their own. With views at most
     `test_images` validation pictures are used, spread evenly over the classes, and steps may be 0 (task "evaluate").
+    faces: how faces are learnt; None elsewhere. All pairs are tested.
     """
 
     steps: int = 64_000
@@ -200,6 +242,7 @@ class Recipe:
     curve_every: int = 200
     test_every: int = 1_000
     views: Views | None = None
+    faces: Faces | None = None
 
     def __post_init__(self) -> None:
         for name in ("lr", "warmup_lr", "momentum", "weight_decay"):  # 1 and 1.0 are one recipe and must be one id
@@ -304,12 +347,16 @@ class Run:
             "run",
             (self.scale in SCALES, f"scale {self.scale!r} is not one of: {', '.join(SCALES)}"),
             (
-                self.data in DATASETS or bool(PICTURES.fullmatch(self.data)),
-                f"data {self.data!r} is not one of: {', '.join(DATASETS)}, imagenet-N, tiny-imagenet-N",
+                self.data in (*DATASETS, *FACES) or bool(PICTURES.fullmatch(self.data)),
+                f"data {self.data!r} is not one of: {', '.join((*DATASETS, *FACES))}, imagenet-N, tiny-imagenet-N",
             ),
             (
                 bool(self.recipe.views) == bool(PICTURES.fullmatch(self.data)),
                 f"data {self.data!r} and views {self.recipe.views} do not go together: ImageNet's pictures need views",
+            ),
+            (
+                bool(self.recipe.faces) == (self.data in FACES) == (self.task == "verify"),
+                f"task {self.task!r}, data {self.data!r} and faces {self.recipe.faces} do not go together",
             ),
             (
                 (self.task == "evaluate") == (self.recipe.steps == 0),
@@ -369,6 +416,8 @@ def run_from_json(value: Mapping[str, Any]) -> Run:
         if views := recipe.get("views"):
             tuples = {name: tuple(views[name]) for name in ("shorter", "scales")}
             recipe["views"] = Views(**{**views, **tuples})
+        if faces := recipe.get("faces"):
+            recipe["faces"] = Faces(**faces)
         parts = {
             "net": Net(**value["net"]),
             "recipe": Recipe(**recipe),
@@ -470,8 +519,8 @@ class Sweep:
     scales: what runs at "paper", "short" and "quick".
     deviations: where the suite knowingly differs from the paper, a sentence each.
     claims: the claim in parts that the numbers can decide, each of which gets a verdict.
-    task: what its runs do, "classify", "diagnose" or "evaluate".
-    data: what they are trained and tested on, "cifar10" or "imagenet".
+    task: what its runs do, "classify", "diagnose", "evaluate" or "verify".
+    data: what they are trained and tested on, "cifar10", "imagenet", "lfw-view1" or "insightface".
     ensembles: of its nets, tested at many scales (ImageNet).
     """
 
@@ -498,7 +547,7 @@ class Sweep:
         _require(
             f"sweep {self.title!r}",
             (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
-            (self.data in ("cifar10", "imagenet"), f"data {self.data!r} is not one of: cifar10, imagenet"),
+            (self.data in KINDS, f"data {self.data!r} is not one of: {', '.join(KINDS)}"),
             (not twice, f"two claims have the id {', '.join(twice)}"),
             (not absent, f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}"),
         )

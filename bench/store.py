@@ -161,6 +161,11 @@ class RunFolder:
         return self.path / "ensemble.npz"
 
     @property
+    def hardest(self) -> Path:
+        """A picture of the pairs that a verification judges worst."""
+        return self.path / "hardest.png"
+
+    @property
     def log(self) -> Path:
         """Where submitit keeps its files and the run's stdout and stderr."""
         return self.path / "log"

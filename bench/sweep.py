@@ -33,7 +33,7 @@ from bench.launch.scheduler import SlurmError
 from bench.launch.slurm import Slurm, settled
 from bench.launch.worker import Stop
 from bench.machine import cuda_devices
-from bench.spec import SCALES, Run, SpecError, Sweep
+from bench.spec import FACES, SCALES, Run, SpecError, Sweep
 from bench.store import StoreError, make_folder, write_text
 
 FAILED, MISTAKE, STOPPED = 1, 2, 3
@@ -205,10 +205,13 @@ def choose_cluster(args: argparse.Namespace) -> Profile | None:
     return None
 
 
-def choose_scale(asked: str, cluster: str) -> str:
+def choose_scale(asked: str, cluster: str, declared: Sweep) -> str:
     """The scale that `auto` means here, said in one line."""
     if asked != "auto":
         return asked
+    if len(declared.scales) == 1:
+        print(f"scale: {(only := next(iter(declared.scales)))}, the sweep's only one")
+        return only
     if cluster == "slurm":
         print("scale: paper, as jobs go to Slurm")
         return "paper"
@@ -224,6 +227,10 @@ def choose_scale(asked: str, cluster: str) -> str:
 def choose_data(args: argparse.Namespace, scale: str, declared: Sweep) -> tuple[Path, str]:
     """The data folder and the data set: the sweep's, or at scale quick the stand-in where CIFAR-10 cannot be had."""
     folder = find.data_folder(args.data)
+    if declared.data in FACES:
+        if not args.dry_run:
+            find.faces(folder, declared.data)
+        return folder, declared.data
     if declared.data == "imagenet":
         return folder, _pictures(folder, args.classes or declared.scales[scale].classes, args.dry_run)
     if args.classes:
@@ -281,7 +288,7 @@ def sweep(args: argparse.Namespace) -> int:
     if not args.report_only:
         _refuse_namesake(args.name)
     args.results, args.reports = args.results or root / "results", args.reports or root / "reports"
-    scale = choose_scale(args.scale, args.cluster)
+    scale = choose_scale(args.scale, args.cluster, declared)
     data_dir, data = choose_data(args, scale, declared)
     runs = choose_runs(args, declared, scale, data)
     sweep_folder = (args.runs / name).absolute()

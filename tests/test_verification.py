@@ -13,7 +13,7 @@ from sklearn.metrics import auc, roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
 from bench.train.embedding import Pixels, cosines, embed
-from bench.train.verification import Roc, accuracy_at, across_folds, best_threshold, wilson
+from bench.verification import Roc, accuracy_at, across_folds, best_threshold, wilson
 
 SAME = np.array([True] * 6 + [False] * 6)
 PERFECT = np.array([0.9, 0.8, 0.7, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.2, 0.1, 0.0])

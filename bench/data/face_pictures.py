@@ -134,3 +134,15 @@ def held(source: Source, *, side: int, region: Region | None, memory: int = MEMO
 def grey(x: Tensor) -> int:
     """How many of the pictures (N, 3, H, W) have three equal planes."""
     return sum(int(((p[:, :1] == p[:, 1:]).all(1).flatten(1).all(1)).sum()) for p in x.split(1_000))
+
+
+def contact_sheet(pairs: Sequence[tuple[Tensor, Tensor]], path: Path, columns: int = 2, side: int = 112) -> None:
+    """Writes the two pictures (3, H, W) uint8 of each pair side by side, so many pairs a row, as a PNG."""
+    gap, rows = 8, -(-len(pairs) // columns)
+    sheet = Image.new("RGB", (columns * (2 * side + gap) + gap, rows * (side + gap) + gap), "white")
+    for number, pair in enumerate(pairs):
+        top, left = gap + number // columns * (side + gap), gap + number % columns * (2 * side + gap)
+        for place, picture in enumerate(pair):
+            image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).resize((side, side))
+            sheet.paste(image, (left + place * side, top))
+    sheet.save(path, format="PNG")

@@ -151,11 +151,11 @@ class Batches:
         self.people, self.prepare, self.batch, self.generator = people, prepare, batch, generator
         self._order = Order(len(people.y), generator)
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """The next inputs (batch, 3, H, W) float32, channels last, and labels (batch,)."""
+    def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """The next inputs (batch, 3, H, W) float32, channels last, and labels (batch,), or `part` of them."""
         index = self._order.draw(self.batch)
         x = self.prepare(self.people.x[index].to(index.device))
-        return mirror(x, self.generator), self.people.y[index]
+        return mirror(x, self.generator)[part], self.people.y[index][part]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is."""

@@ -78,6 +78,23 @@ def no_pictures(folder: Path) -> DataError:
     )
 
 
+FACE_FILES = {  # by data set: its folder, and a file that must be in it
+    "lfw-view1": ("lfw", "pairsDevTest.txt", "http://vis-www.cs.umass.edu/lfw/ (deep-funneled, with its lists)"),
+    "insightface": ("insightface", "train.rec", "https://github.com/deepinsight/insightface (a training set, lfw.bin)"),
+}
+
+
+def faces(folder: Path, name: str) -> Path:
+    """The folder of a set of faces below the data folder. Raises DataError where it is not there."""
+    inner, file, source = FACE_FILES[name]
+    if not (folder / inner / file).is_file():
+        raise DataError(
+            f"{folder}: no {inner}/{file} there. Get it from {source}, and name the folder above {inner}/ with --data "
+            "or BENCH_DATA"
+        )
+    return folder / inner
+
+
 def pictures_name(found: Path, classes: int) -> str:
     """The data set in a folder that `find_pictures` found, of its first `classes` classes (0: all of them).
 

@@ -109,13 +109,14 @@ def activations(net: Net, side: int = 0) -> int:
 
 
 def parameters_of(run: Run) -> int:
-    """Parameters of the run's net with its classifier; 0 for a net of timm, which only its module can tell."""
-    return 0 if run.net.family == "timm" else parameters(run.net, classes_of(run.data))
+    """Parameters of the run's net with its classifier; 0 for a net of timm or an embedder: its module tells them."""
+    return 0 if run.net.family == "timm" or run.recipe.faces else parameters(run.net, classes_of(run.data))
 
 
 def multiply_adds_of(run: Run) -> int:
-    """Multiply-adds of one of the run's images forward; 0 for a net of timm."""
-    side = run.recipe.views.side if run.recipe.views else 0
+    """Multiply-adds of one of the run's images forward, of an embedder those of its backbone; 0 for a net of timm."""
+    pictures = run.recipe.views or run.recipe.faces
+    side = pictures.side if pictures else 0
     return 0 if run.net.family == "timm" else multiply_adds(run.net, side, classes_of(run.data))
 
 

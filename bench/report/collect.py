@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -22,20 +22,20 @@ from numpy.typing import NDArray
 from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.report.digests import write_digests
 from bench.report.ensembles import collect_ensembles
-from bench.spec import PROTOCOLS, SCALES, Ensemble, Net, Recipe, Run, Views
+from bench.spec import PROTOCOLS, SCALES, VERIFICATION, Ensemble, Faces, Net, Recipe, Run, Views
 from bench.store import RunFolder, StoreError, atomic, curve_text, exclusive, folders, make_folder, sha256, write_text
 
 RESULT_COLUMNS = (
     "test_images", "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
     "seconds", "images_per_s", "test_images_per_s", "weights_sha256", "curve_sha256",
 )  # fmt: skip
-SOME_RESULTS = (*PROTOCOLS, "params", "weights_file_sha256", "pictures")  # columns where a run has them
+SOME_RESULTS = (*PROTOCOLS, *VERIFICATION, "params", "people", "pictures")  # columns where a run has them
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
     "hardware", "threads", "processes", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
     "started", "ended", "sessions", "notice",
 )  # fmt: skip
-VIEWS = "views_"  # before the names of the recipe's views
+VIEWS, OF_FACES = "views_", "faces_"  # before the names of these parts of a recipe
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
 LAYER_COLUMNS = (
@@ -85,7 +85,8 @@ def _merge(
     layers = {name: folder.layer_rows() for name, folder in seen.items()}
     _write_table(results / "curves.parquet", CURVE_COLUMNS, curves, rows)
     _write_table(results / "layers.parquet", LAYER_COLUMNS, layers, rows)
-    _write_correct(results / "correct.npz", here, rows)
+    _write_arrays(results / "correct.npz", here, rows, _correctness)
+    _write_arrays(results / "pairs.npz", here, rows, _pair_scores)
     write_text(results / "runs.csv", _csv(sorted(rows.values(), key=_order)))
     return results / "runs.csv"
 
@@ -129,7 +130,7 @@ def _counts(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
 def _declared(run: Run) -> dict[str, Any]:
     """The columns that the Run itself gives."""
     net, recipe = asdict(run.net), asdict(run.recipe)
-    views = recipe.pop("views") or {}
+    views, faces = recipe.pop("views") or {}, recipe.pop("faces") or {}
     if not net["weights"]:
         del net["weights"]
     columns = {
@@ -143,6 +144,7 @@ def _declared(run: Run) -> dict[str, Any]:
         "multiply_adds": multiply_adds_of(run) or None,
         **recipe,
         **{f"{VIEWS}{name}": value for name, value in views.items()},
+        **{f"{OF_FACES}{name}": value for name, value in faces.items()},
     }
     return {name: _as_text(value) for name, value in columns.items()}
 
@@ -158,10 +160,19 @@ def run_of(row: Mapping[str, str]) -> Run:
     Raises SpecError or ValueError where they are no run's.
     """
     net = Net(**{f.name: _typed(f, row.get(f.name, "")) for f in fields(Net)})
-    seen = {f.name: _typed(f, row[VIEWS + f.name]) for f in fields(Views)} if row.get(VIEWS + "side") else None
-    own = {f.name: _typed(f, row.get(f.name, "")) for f in fields(Recipe) if f.name != "views"}
-    recipe = Recipe(**own, views=Views(**seen) if seen else None)
+    own = {f.name: _typed(f, row.get(f.name, "")) for f in fields(Recipe) if f.name not in ("views", "faces")}
+    recipe = Recipe(**own, views=_part(Views, VIEWS, row), faces=_part(Faces, OF_FACES, row))
     return Run(row["scale"], net, row["data"], recipe, int(row["seed"]), row.get("task") or "classify")
+
+
+Part = TypeVar("Part", Views, Faces)
+
+
+def _part(kind: type[Part], prefix: str, row: Mapping[str, str]) -> Part | None:
+    """A part of a recipe from the columns with its prefix, None where the row has none."""
+    if not row.get(f"{prefix}side"):
+        return None
+    return kind(**{f.name: _typed(f, row[prefix + f.name]) for f in fields(kind)})
 
 
 def _typed(field: Field[Any], text: str) -> Any:
@@ -285,6 +296,11 @@ def _write_table(
 
 def read_correct(path: Path) -> dict[str, NDArray[np.uint8]]:
     """Per-image correctness by run, eight images a byte; none where there is no file. Raises StoreError."""
+    return read_arrays(path)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a file of results, by name; none where there is no file. Raises StoreError where it is damaged."""
     if not path.exists():
         return {}
     try:
@@ -294,16 +310,34 @@ def read_correct(path: Path) -> dict[str, NDArray[np.uint8]]:
         raise StoreError(f"{path} is damaged: {error}; take it from git again") from None
 
 
-def _write_correct(path: Path, here: Mapping[str, RunFolder], rows: Iterable[str]) -> None:
-    """Per-image correctness, packed eight images a byte, an array a run: `<id>`, by other protocols `<id>:<metric>`."""
+def _correctness(name: str, result: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Per-image correctness, packed eight images a byte: `<id>`, by other protocols `<id>:<metric>`."""
+    by_metric = {f"{name}:{metric}": bits for metric, bits in result.get("correct_by", {}).items()}
+    packed = {name: result["correct"], **by_metric}
+    return {array: np.frombuffer(bytes.fromhex(bits), np.uint8) for array, bits in packed.items()}
+
+
+def _pair_scores(name: str, result: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Of a verification each pair's score `<id>`, whether it is one person `<id>:same`, and its fold `<id>:fold`."""
+    if "pair_scores" not in result:
+        return {}
+    about = {f"{name}:{part}": np.array(result[f"pair_{part}"], np.uint8) for part in ("same", "fold")}
+    return {name: np.array(result["pair_scores"], np.float64), **about}
+
+
+def _write_arrays(
+    path: Path,
+    here: Mapping[str, RunFolder],
+    rows: Iterable[str],
+    arrays_of: Callable[[str, Mapping[str, Any]], dict[str, NDArray[Any]]],
+) -> None:
+    """The arrays of the runs `here`, and of those done elsewhere what the file had, without runs that are in no row."""
     kept = set(rows)
-    arrays = {name: bits for name, bits in read_correct(path).items() if name.split(":")[0] in kept}
+    arrays = {name: array for name, array in read_arrays(path).items() if name.split(":")[0] in kept}
     for name, folder in here.items():
         result = folder.result()
         assert result is not None
-        by_metric = {f"{name}:{metric}": bits for metric, bits in result.get("correct_by", {}).items()}
-        for array, bits in {name: result["correct"], **by_metric}.items():
-            arrays[array] = np.frombuffer(bytes.fromhex(bits), np.uint8)
+        arrays |= arrays_of(name, result)
     if not arrays:
         return
     with atomic(path) as temporary, temporary.open("wb") as file:

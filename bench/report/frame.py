@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.report.collect import ENV_COLUMNS, read_correct, read_curves, read_layers, read_rows
+from bench.report.collect import ENV_COLUMNS, read_arrays, read_correct, read_curves, read_layers, read_rows
 from bench.report.ensembles import ensemble_frame
-from bench.spec import IMAGENET_DEPTHS, PROTOCOLS, SCALES, Sweep, digest
+from bench.spec import FACES, IMAGENET_DEPTHS, PROTOCOLS, SCALES, VERIFICATION, Sweep, digest
 from bench.store import StoreError
 
 NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "test_images", "test_error", "train_error",
     "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
-    "test_images_per_s", "predicted_seconds", *PROTOCOLS,
+    "test_images_per_s", "predicted_seconds", *PROTOCOLS, *VERIFICATION,
 )  # fmt: skip
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
 SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
@@ -34,7 +34,7 @@ class Set:
     digest: SHA-256 over the rows, which hold the digests of curves and weights: what a page and a figure were made of.
     correct: by run, eight test images a byte, a bit set where the net is right.
     layers: a row a run, step and layer, of failed runs too; empty in results from before layers were looked at.
-    ensembles: a row an ensemble and seed.
+    ensembles: a row an ensemble and seed. pair_scores: of verifications, see collect.
     """
 
     scale: str
@@ -46,11 +46,12 @@ class Set:
     correct: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     layers: pd.DataFrame = field(default_factory=pd.DataFrame)
     ensembles: pd.DataFrame = field(default_factory=pd.DataFrame)
+    pair_scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """`paper`, `short`, `quick`, or with the data set where it is not the paper's: `quick-stand-in`."""
-        return self.scale if self.data in PAPERS else f"{self.scale}-{self.data}"
+        return self.scale if self.data in (*PAPERS, *FACES) else f"{self.scale}-{self.data}"
 
     @property
     def comparable(self) -> bool:
@@ -60,7 +61,7 @@ class Set:
     @property
     def pictures(self) -> bool:
         """Whether they are of ImageNet's kind."""
-        return self.data not in ("cifar10", "stand-in")
+        return self.data not in ("cifar10", "stand-in", *FACES)
 
     @cached_property
     def done(self) -> pd.DataFrame:
@@ -98,8 +99,9 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")
     layers, ensembles = read_layers(results / "layers.parquet"), ensemble_frame(results)
+    pair_scores = read_arrays(results / "pairs.npz")
     sets = [
-        _set(sweep, rows, part, curves, correct, layers, ensembles)
+        replace(_set(sweep, rows, part, curves, correct, layers, ensembles), pair_scores=pair_scores)
         for scale in SCALES
         for _, part in runs[runs["scale"] == scale].groupby("data")
         if scale in sweep.scales
@@ -182,6 +184,8 @@ def display_name(net: str) -> str:
     rest = "-".join(more)
     if rest == "nobn":
         return f"{name} without BN"
+    if rest.startswith("run."):
+        return f"{name}, transferred from {rest.split('.')[1]}"
     return f"{name}, {rest.replace('.', ' ', 1)}" if rest else name
 
 

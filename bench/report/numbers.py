@@ -51,6 +51,15 @@ METRICS = (
 
 
 ERRORS, COSTS = METRICS[:-2], METRICS[-2:]  # the latter are on every page, and no estimate of anything
+OF_PAIRS = (
+    Metric("test_error", "pairs judged wrong, ten folds", "%", 2),
+    Metric("fixed_threshold_error", "pairs judged wrong at one fixed threshold", "%", 2),
+    Metric("untrained_error", "pairs judged wrong before training, ten folds", "%", 2),
+    Metric("pixels_error", "pairs judged wrong by pixels, ten folds", "%", 2),
+    Metric("auc", "area under the ROC", "", 3),
+    Metric("eer", "equal error rate", "%", 2),
+    *(Metric(f"tar_at_far_{far:g}", f"TAR at FAR {100 * far:g} %", "%", 2) for far in (0.1, 0.01, 0.001)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +108,10 @@ def numbers(evidence: Evidence) -> tuple[Number, ...]:
 
 
 def _of_nets(evidence: Evidence) -> Iterator[Number]:
-    results, about_errors = evidence.results, evidence.sweep.task == "classify"
+    results = evidence.results
     for net, part in results.done.groupby("net", sort=False):
-        for metric in METRICS if about_errors else COSTS:
+        of_task = {"classify": METRICS, "evaluate": METRICS, "verify": (*OF_PAIRS, *COSTS)}
+        for metric in of_task.get(evidence.sweep.task, COSTS):
             values = part.set_index("id")[metric.column].dropna()
             if len(values):
                 beside = _paper(str(net), metric) if results.comparable else ""
@@ -122,7 +132,7 @@ def _of_net(number: str, net: str, metric: Metric, values: pd.Series[float], pap
         value=ours.mean,
         std=ours.std,
         n=ours.n,
-        interval=(of_percent(ours.interval) if metric.unit else ours.interval) if metric in ERRORS else None,
+        interval=(of_percent(ours.interval) if metric.unit else ours.interval) if metric not in COSTS else None,
         unit=metric.unit,
         digits=metric.digits,
         runs=tuple(map(str, values.index)),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report import cite, figures, frame, imagenet, latex, layer_figures, layers, tables, verdicts
+from bench.report import cite, faces, figures, frame, imagenet, latex, layer_figures, layers, tables, verdicts
 from bench.report.costs import cost_table
 from bench.report.digests import write_digests
 from bench.report.evidence import Evidence, weigh
@@ -68,7 +68,9 @@ def drawings(sweep: Sweep, sets: Sequence[Set]) -> dict[str, tuple[Callable[[], 
     found: dict[str, tuple[Callable[[], Figure], Set]] = {}
     for one in sets:
         of_errors = figures.FIGURES if len(one.done) and sweep.task == "classify" else {}
-        drawn = {name: partial(draw, one) for name, draw in of_errors.items()} | layer_figures.drawings(one)
+        of_faces = faces.drawings(one) if sweep.task == "verify" else {}
+        own = {name: partial(draw, one) for name, draw in (of_errors | of_faces).items()}
+        drawn = own | layer_figures.drawings(one)
         found |= {f"{name}-{one.label}.svg": (draw, one) for name, draw in drawn.items()}
     return found
 
@@ -95,6 +97,7 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
     about_errors = evidence.sweep.task == "classify"
     found = {
         **(imagenet.tables_of(evidence) if done and results.pictures else {}),
+        "verification": faces.verification_table(evidence) if done and evidence.sweep.task == "verify" else None,
         "table6": tables.table6(evidence) if about_errors and not results.pictures else None,
         "claims": verdicts.claims_table(evidence) if evidence.judged else None,
         "pairs": verdicts.paired_table(evidence) if evidence.pairs else None,
@@ -167,10 +170,18 @@ def evaluation(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
     return ["## What the numbers say", bullets(lines), *imagenet.sections(found)]
 
 
+def verification(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
+    """The sections of a sweep about faces."""
+    results = evidence.results
+    lines = faces.findings(results) if len(results.done) else ["Too few runs are done to say anything."]
+    return ["## What the numbers say", bullets(lines), *faces.sections(results, found.get("verification"))]
+
+
 SECTIONS: Mapping[str, Callable[[Evidence, Mapping[str, Table]], list[str]]] = {
     "classify": classification,
     "diagnose": diagnosis,
     "evaluate": evaluation,
+    "verify": verification,
 }
 
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report import coverage, digests, frame
+from bench.report import coverage, digests, faces, frame
 from bench.report.collect import (
     RESULT_COLUMNS,
     layers_digest,
+    read_arrays,
     read_correct,
     read_curves,
     read_layers,
@@ -36,7 +37,7 @@ from bench.report.stats import LEVEL, sample
 from bench.spec import PROTOCOLS, Run, SpecError, Sweep
 from bench.store import StoreError, curve_text, sha256
 
-BY_IMAGE = ("test_error", *PROTOCOLS)
+BY_IMAGE = ("test_error", *PROTOCOLS, "fixed_threshold_error", "pixels_error", "untrained_error")
 STATES = ("done", "failed", "pending", "running", "stopped")
 Row = Mapping[str, str]
 
@@ -60,7 +61,7 @@ def result_problems(results: Path) -> Iterator[str]:
     rows = read_rows(results / "runs.csv")
     curves = dict(iter(read_curves(results / "curves.parquet").groupby("id")))
     layers = dict(iter(read_layers(results / "layers.parquet").groupby("id")))
-    correct = read_correct(results / "correct.npz")
+    correct, pairs = read_correct(results / "correct.npz"), read_arrays(results / "pairs.npz")
     ids = [row["id"] for row in rows]
     for twice in sorted({name for name in ids if ids.count(name) > 1}):
         yield f"{results}: {twice} has two rows"
@@ -73,7 +74,7 @@ def result_problems(results: Path) -> Iterator[str]:
     for row in rows:
         name = row["id"]
         bits = {metric: correct.get(f"{name}:{metric}" if metric != "test_error" else name) for metric in BY_IMAGE}
-        for problem in _row_problems(row, curves.get(name), layers.get(name), bits):
+        for problem in _row_problems(row, curves.get(name), layers.get(name), bits, pairs):
             yield f"{results / 'runs.csv'}: {row['id']}: {problem}"
 
     yield from ensemble_problems(results, rows)
@@ -84,6 +85,7 @@ def _row_problems(
     curve: pd.DataFrame | None,
     layers: pd.DataFrame | None,
     bits: Mapping[str, NDArray[np.uint8] | None],
+    pairs: Mapping[str, NDArray[np.float64]],
 ) -> Iterator[str]:
     try:
         yield from _settings_problems(row)
@@ -95,6 +97,8 @@ def _row_problems(
             for metric in BY_IMAGE:
                 if row.get(metric):
                     yield from _image_problems(row, metric, bits[metric])
+            if row.get("task") == "verify":
+                yield from faces.problems(row, pairs)
             if int(row["steps"]):
                 yield from _curve_problems(row, curve)
         elif any(row[column] for column in RESULT_COLUMNS if column != "test_images"):

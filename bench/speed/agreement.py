@@ -57,8 +57,9 @@ def summary(found: list[Agreement]) -> str:
         errors = [[one.fast_error for one in part], [one.plain_error for one in part]]
         fast, plain = (f"{mean(e):.2f} ± {stdev(e) if len(e) > 1 else 0:.2f} %" for e in errors)
         lines.append(
-            f"{net}, {part[0].precision}, {len(part)} seeds: losses apart by at most {max(o.early for o in part):.1e} in "
-            f"{EARLY} steps and {max(o.all for o in part):.1e} in {STEPS}; test error {fast} fast, {plain} plain"
+            f"{net}, {part[0].precision}, {len(part)} seeds: losses apart by at most "
+            f"{max(o.early for o in part):.1e} in {EARLY} steps and {max(o.all for o in part):.1e} in {STEPS}; "
+            f"test error {fast} fast, {plain} plain"
         )
     return "\n".join(lines)
 

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 
 from bench.nets import resnet
+from bench.nets.embedder import Recogniser
 from bench.nets.pretrained import WeightsError
 from bench.spec import Recipe, Run, classes_of
 from bench.store import RunFolder, StoreError
+from bench.tasks.faces import FacePairs
 from bench.tasks.job import Job
 from bench.tasks.material import Cifar, Material
 from bench.tasks.pictures import ImageNet
@@ -32,8 +34,10 @@ Look = Callable[[Trainer, Material, Recipe], list[Row]]
 MACHINE_ERRORS = (DeviceError, PeerError, WeightsError, torch.OutOfMemoryError, torch.AcceleratorError)
 
 
-def build_net(run: Run) -> torch.nn.Module:
-    """The run's net, initialised from its seed."""
+def build_net(run: Run, material: Material) -> torch.nn.Module:
+    """The run's net, initialised from its seed. Raises WeightsError where it starts from some that are not there."""
+    if isinstance(material, FacePairs):
+        return material.recogniser()
     torch.manual_seed(run.seed)
     net = run.net
     if net.family == "cifar":
@@ -43,7 +47,8 @@ def build_net(run: Run) -> torch.nn.Module:
 
 def material_of(run: Run, job: Job, device: torch.device) -> Material:
     """The run's data set. Raises DataError where it is not below the job's data folder."""
-    return ImageNet.of(run, job, device) if run.recipe.views else Cifar.of(run, job, device)
+    kind = ImageNet if run.recipe.views else FacePairs if run.recipe.faces else Cifar
+    return kind.of(run, job, device)
 
 
 def responses(trainer: Trainer, material: Material, recipe: Recipe) -> list[float] | None:
@@ -68,8 +73,9 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     recipe, device, team = run.recipe, device_of(run), job.team
     material = material_of(run, job, device)
     agree(team, device=device.type, data=material.digest, torch=str(torch.__version__))
-    trainer = trainer_of(build_net(run).to(device), material.batches(), recipe, compiled=run.resources.compile)
-    trainer.team = team
+    net = build_net(run, material).to(device)
+    trainer = trainer_of(net, material.batches(), recipe, compiled=run.resources.compile)
+    trainer.team, trainer.labelled = team, isinstance(net, Recogniser)
     saved = _resume(trainer, run, job, device, material.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
@@ -98,7 +104,7 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
         _of_first(team, job.folder.write_layers)(layers)
         raise
     validation, further = material.held_out(trainer.net), material.further(trainer.net)
-    protocols = by_protocol(last, further) | material.remarks()
+    protocols = by_protocol(last, further) | material.remarks(trainer.net)
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
     if team.rank == 0:
         digests = {

@@ -36,7 +36,7 @@ def evaluate(run: Run, job: Job) -> None:
     about = session(run, device, material.digest, material.notice, team)
     print(f"bench: tests {run.id} on {device}", flush=True)
     centre = material.test(net)
-    protocols = by_protocol(centre, material.further(net)) | material.remarks()
+    protocols = by_protocol(centre, material.further(net)) | material.remarks(net)
     if team.rank == 0:
         curve = {"curve_sha256": job.folder.write_curve([])}
         params = {"params": sum(p.numel() for p in net.parameters())}

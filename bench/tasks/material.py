@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +44,8 @@ class Material(Protocol):
     def further(self, net: nn.Module) -> dict[str, Evaluation]:
         """What other protocols say of the trained net, by their names."""
 
-    def remarks(self) -> dict[str, str]:
-        """What is to be said of the data that were met, by column of the results."""
+    def remarks(self, net: nn.Module) -> dict[str, Any]:
+        """What else is to be kept of data and net, by column of the results."""
 
     def first_batch(self) -> tuple[Tensor, Tensor] | None:
         """Inputs and labels of the first training images, not augmented; None where nobody looks at layers."""
@@ -102,7 +102,7 @@ class Cifar:
         """CIFAR-10 has one protocol."""
         return {}
 
-    def remarks(self) -> dict[str, str]:
+    def remarks(self, net: nn.Module) -> dict[str, Any]:  # noqa: ARG002
         """All of its images are alike."""
         return {}
 

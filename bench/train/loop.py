@@ -47,6 +47,7 @@ class Trainer:
     forward and backward in groups of that size and the gradients are averaged, which is what the paper's two
     GPUs did. precision: "fp32" or "bf16". Weight decay acts on every parameter, as in the authors' framework.
     team: the processes that share the groups of each batch; all of them have the same state after each step.
+    labelled: whether the net wants the labels, too, as one with a margin for the true class does.
     """
 
     net: nn.Module
@@ -57,6 +58,7 @@ class Trainer:
     bn_group: int
     precision: str = "fp32"
     team: Team = ALONE
+    labelled: bool = False
     step: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -84,7 +86,7 @@ class Trainer:
     def _backward(self, x: Tensor, y: Tensor, share: float) -> Tensor:
         """Adds one group's part of the gradient; returns its part of (mean loss, share wrong), still on the device."""
         with autocast(x.device, self.precision):
-            logits = self.net(x)
+            logits = self.net(x, y) if self.labelled else self.net(x)
         loss = F.cross_entropy(logits.float(), y) * share
         loss.backward()
         wrong = (logits.detach().argmax(1) != y).double().mean() * share
