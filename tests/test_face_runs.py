@@ -1,4 +1,4 @@
-"""Runs that verify faces: from folders to a report whose digits can be checked; what must be refused before training."""
+"""Runs that verify faces: from folders to a report whose digits can be checked; what is refused before training."""
 
 from __future__ import annotations
 

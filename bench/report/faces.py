@@ -27,8 +27,8 @@ NOTE = (
     "Accuracy over ten folds, each judged at the threshold that is best on the other nine; beside it at one threshold, "
     "fixed on pairs of training people: the two are often confused. The intervals keep seeds (Student's t) and pairs "
     "(Wilson) apart. Cosine of embeddings with the mirror image's added. TAR: share of same pairs accepted where so "
-    "many of the different ones are; – where the pairs are too few to tell. {pixels} View 1 of LFW is for choosing between "
-    "nets: these are no numbers of its test, View 2."
+    "many of the different ones are; – where the pairs are too few to tell. {pixels} View 1 of LFW is for choosing "
+    "between nets: these are no numbers of its test, View 2."
 )
 PIXELS = "The pictures themselves, averaged down to 16x16, reach {accuracy} %."
 ROC = (
