@@ -23,15 +23,14 @@ def coco(annotations: Path, images: Path, *, partial: bool = False) -> Detection
     decoded.
     """
     content = _content(annotations)
-    categories = sorted(content["categories"], key=lambda c: int(c["id"]))
-    labels = {int(c["id"]): k for k, c in enumerate(categories, start=1)}
-    names = tuple(str(c["name"]) for c in categories)
+    labels, names = _categories(content, annotations)
     by_image: dict[int, list[RawBox]] = defaultdict(list)
     for annotation in content["annotations"]:
-        by_image[int(annotation["image_id"])].append(_raw_box(annotation, labels, names, annotations))
-    listed = {int(image["id"]): image for image in content["images"]}
+        key, box = _raw_box(annotation, labels, names, annotations)
+        by_image[key].append(box)
+    listed = _images(content, annotations)
     on_disk = {p.name for p in images.iterdir()} if images.is_dir() else set()
-    missing = [str(i["file_name"]) for i in listed.values() if str(i["file_name"]) not in on_disk]
+    missing = [i["file_name"] for i in listed.values() if i["file_name"] not in on_disk]
     if missing and not partial:
         raise DataError(
             f"{images}: {len(missing):,} of {len(listed):,} images of {annotations.name} are missing "
@@ -53,28 +52,49 @@ def _content(path: Path) -> dict[str, Any]:
     """The file's JSON, with the three lists that it must have."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        missing = [name for name in ("images", "annotations", "categories") if name not in content]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as COCO's JSON ({error}). Get it from {ADDRESS}") from None
+    missing = [name for name in ("images", "annotations", "categories") if name not in content]
     if missing:
         raise DataError(f"{path} has no {', '.join(missing)}: not a file of COCO's instances. Get it from {ADDRESS}")
     return content
+
+
+def _categories(content: Mapping[str, Any], path: Path) -> tuple[dict[int, int], tuple[str, ...]]:
+    """The labels by category id, and their names in order."""
+    try:
+        ordered = sorted((int(c["id"]), str(c["name"])) for c in content["categories"])
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{path}: a category without id and name") from None
+    return {key: k for k, (key, _) in enumerate(ordered, start=1)}, tuple(name for _, name in ordered)
+
+
+def _images(content: Mapping[str, Any], path: Path) -> dict[int, dict[str, Any]]:
+    """The listed images by their ids."""
+    try:
+        return {int(i["id"]): {**i, "file_name": str(i["file_name"])} for i in content["images"]}
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{path}: an image without id and file_name") from None
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int]:
     return int(image.get("width", 0)), int(image.get("height", 0))
 
 
-def _raw_box(annotation: Mapping[str, Any], labels: Mapping[int, int], names: tuple[str, ...], path: Path) -> RawBox:
-    """COCO's [x, y, width, height] counts from 0 and is continuous."""
+def _raw_box(
+    annotation: Mapping[str, Any], labels: Mapping[int, int], names: tuple[str, ...], path: Path
+) -> tuple[int, RawBox]:
+    """The annotation's image and box. COCO's [x, y, width, height] counts from 0 and is continuous."""
     try:
         x, y, width, height = map(float, annotation["bbox"])
-        category = int(annotation["category_id"])
+        category, image = int(annotation["category_id"]), int(annotation["image_id"])
     except (KeyError, TypeError, ValueError):
         raise DataError(
-            f"{path}: annotation {annotation.get('id')} has no bbox of four numbers and category_id"
+            f"{path}: annotation {annotation.get('id')} has no bbox of four numbers, category_id and image_id"
         ) from None
     label = labels.get(category)
     area = float(annotation["area"]) if "area" in annotation else None
     name = str(category) if label is None else names[label - 1]
-    return RawBox((x, y, x + width, y + height), name, label, crowd=bool(annotation.get("iscrowd", 0)), area=area)
+    return image, RawBox(
+        (x, y, x + width, y + height), name, label, crowd=bool(annotation.get("iscrowd", 0)), area=area
+    )

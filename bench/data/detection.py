@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.ops import clip_boxes_to_image
 
 from bench.data.find import DataError
@@ -76,10 +76,10 @@ class Annotated:
     def pixels(self) -> Tensor:
         """(3, height, width) uint8 RGB, a grey-scale image with three equal channels. Raises DataError."""
         try:
-            image: Tensor = decode_image(str(self.path), ImageReadMode.RGB)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{self.path} cannot be decoded ({reason}): get the image again") from None
+            with Image.open(self.path) as file:
+                image = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be decoded ({error}): get the image again") from None
         if image.shape[1:] != (self.height, self.width):
             got = f"{image.shape[2]}x{image.shape[1]}"
             raise DataError(f"{self.path} is {got} pixels now, was {self.width}x{self.height} when the set was read")

@@ -139,9 +139,11 @@ def _class_names(folder: Path) -> list[str]:
 
 def _read(image: str, picture: Path, text: Path, classes: tuple[str, ...]) -> tuple[Annotated, list[Dropped]]:
     root = _parsed(text)
-    said = (int(root.findtext("size/width") or 0), int(root.findtext("size/height") or 0))
+    width, height = (
+        _number(root, f"size/{side}", text) if root.findtext(f"size/{side}") else 0 for side in ("width", "height")
+    )
     raw = [_raw_box(obj, classes, text) for obj in root.iter("object")]
-    return annotated(image, picture, check_size(picture, said), raw)
+    return annotated(image, picture, check_size(picture, (int(width), int(height))), raw)
 
 
 def _parsed(path: Path) -> Element:

@@ -47,7 +47,7 @@ def coco_ap(
     Crowds are the API's: a detection inside one counts neither way. So does one that falls on a difficult box,
     which the API does not know; it is given no size that is measured. Raises ValueError.
     """
-    check(truths, predictions)
+    check(truths, predictions, classes)
     with contextlib.redirect_stdout(io.StringIO()):  # the API prints its progress
         truth = _api(_truth(truths, classes))
         found = _results(truth, predictions)

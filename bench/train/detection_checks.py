@@ -6,10 +6,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 FEWEST_IMAGES = 16  # of a batch-norm group; detectors have one or two on a device
-# learning rate for an image of the batch: the paper's COCO training (0.001 for 16, Appendix A); the field's FPN
-# (0.02 for 16, Goyal et al. 2017)
-RATE_PER_IMAGE = {"c4": 0.001 / 16, "fpn": 0.02 / 16}
-FACTOR = 8.0  # Faster R-CNN has 0.001 for one or two images, and it is no mistake
+# the usual learning rates for an image of the batch: the paper's and Faster R-CNN's 0.001 for 16 down to one image
+# (Appendix A and [32]); the field's 0.02 for 16 (Goyal et al. 2017)
+RATE_PER_IMAGE = {"c4": (0.001 / 16, 0.001), "fpn": (0.02 / 16, 0.02 / 16)}
+SLACK = 4.0  # the rate for 16 images on two of them is off by 8
 
 
 def refuse_small_groups(net: nn.Module, images: int) -> None:
@@ -28,12 +28,11 @@ def rate_warning(form: str, lr: float, images: int) -> str:
         raise ValueError(f"form {form!r} is not one of: {', '.join(RATE_PER_IMAGE)}")
     if lr <= 0 or images < 1:
         raise ValueError(f"the rate must be positive and images 1 or more, got {lr} and {images}")
-    usual = RATE_PER_IMAGE[form] * images
-    # the paper's own pairs: 0.001 for 8 images (proposal network) and for 16
-    if usual / FACTOR <= lr <= usual * 2 * FACTOR:
+    low, high = (each * images for each in RATE_PER_IMAGE[form])
+    if low / SLACK <= lr <= high * SLACK:
         return ""
-    side = "above" if lr > usual else "below"
+    usual = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return (
-        f"a rate of {lr:g} for {images} images a step is far {side} the usual {usual:g} (linear in the images); "
-        "scale the rate with the batch, and the steps against it"
+        f"a rate of {lr:g} for {images} images a step is far {'above' if lr > high else 'below'} the usual {usual} "
+        "(linear in the images): scale the rate with the batch, and the steps against it"
     )

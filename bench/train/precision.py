@@ -128,8 +128,10 @@ def _percentiles(value: float, samples: Sequence[float], level: float) -> Bootst
     return Bootstrap(value, float(low), float(high), len(samples))
 
 
-def check(truths: Sequence[Mapping[str, Tensor]], predictions: Sequence[Mapping[str, Tensor]]) -> None:
-    """Refuses (ValueError) what would give a wrong number: lists of different length, scores that are no numbers."""
+def check(
+    truths: Sequence[Mapping[str, Tensor]], predictions: Sequence[Mapping[str, Tensor]], classes: Sequence[str]
+) -> None:
+    """Refuses (ValueError) what would give a wrong number: lists of different length, labels that are no class."""
     if len(truths) != len(predictions):
         raise ValueError(
             f"{len(predictions):,} predictions for {len(truths):,} images: give one for each image, an empty one where "
@@ -138,3 +140,7 @@ def check(truths: Sequence[Mapping[str, Tensor]], predictions: Sequence[Mapping[
     for number, found in enumerate(predictions):
         if not found["scores"].isfinite().all() or not found["boxes"].isfinite().all():
             raise ValueError(f"prediction {number} has a score or a box that is no finite number: the net has diverged")
+    for part in (*truths, *predictions):
+        wrong = part["labels"][(part["labels"] < 1) | (part["labels"] > len(classes))]
+        if len(wrong):
+            raise ValueError(f"label {int(wrong[0])} is not one of 1 to {len(classes)}: the classes are another set's")

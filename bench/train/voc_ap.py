@@ -50,7 +50,7 @@ def voc_ap(
     `iou` on it is a hit if the object is still free and false if it is taken; it counts neither way if the object
     is difficult. Raises ValueError.
     """
-    check(truths, predictions)
+    check(truths, predictions, classes)
     matches = tuple(_matches(truths, predictions, label, iou) for label in range(1, len(classes) + 1))
     return VocResult(tuple(classes), matches)
 
