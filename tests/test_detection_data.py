@@ -113,7 +113,7 @@ def test_an_image_without_boxes_is_evaluated_and_not_trained_on(tmp_path: Path) 
     assert [image.id for image in data.images] == ["a", "b"]
     assert [image.id for image in data.trainable()] == ["a"]
     assert data.images[1].truth()["boxes"].shape == (0, 4)
-    assert "1 images have no box to train on: evaluated, not trained on." in data.summary()
+    assert "Images without a box to train on: 1, evaluated all the same." in data.summary()
 
 
 def test_a_grey_image_has_three_equal_channels(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_difficult_boxes_are_measured_with_their_flag_and_not_trained_on(tmp_pat
 
     assert data.images[0].truth()["difficult"].tolist() == [False, True]
     assert len(data.images[0].target()["boxes"]) == 1
-    assert "1 boxes are difficult" in data.summary()
+    assert "Difficult boxes: 1," in data.summary()
 
 
 def test_a_box_over_the_edge_is_measured_whole_and_cut_for_training(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_box_over_the_edge_is_measured_whole_and_cut_for_training(tmp_path: Pa
 
     assert data.images[0].truth()["boxes"].tolist() == [[30, 4, 50, 20]]
     assert data.images[0].target()["boxes"].tolist() == [[30, 4, 40, 20]]
-    assert "1 boxes reach over the image's edge" in data.summary()
+    assert "Boxes over the image's edge: 1," in data.summary()
 
 
 def test_in_a_bare_folder_an_annotation_without_image_and_an_image_without_annotation_are_counted(
@@ -259,7 +259,7 @@ def test_coco_labels_are_categories_by_id_and_areas_are_the_objects(tmp_path: Pa
     assert first.area.tolist() == [31.5, 1200]
     assert first.crowd.tolist() == [False, True]
     assert first.target()["labels"].tolist() == [2]
-    assert "1 boxes are crowds" in data.summary()
+    assert "Crowds: 1," in data.summary()
 
 
 def test_coco_annotations_of_unlisted_images_and_categories_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_bare_folder_of_a_hundred_voc_images_has_all_twenty_classes(bench_data
     assert data.classes == VOC_CLASSES
     assert len(data.images) == 100
     assert sum(len(image.boxes) for image in data.images) == 273
-    assert "38 boxes are difficult" in data.summary()
+    assert "Difficult boxes: 38," in data.summary()
     assert {int(k) for image in data.images for k in image.labels} == set(range(1, 21))
 
 

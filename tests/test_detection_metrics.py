@@ -255,7 +255,7 @@ def test_coco_numbers_are_the_official_ones(checks: Path) -> None:
     rows = json.loads((checks / expected["detections"]).read_text())["annotations"]
     order = sorted(c["id"] for c in content["categories"])
     truths, predictions = [], []
-    for image in content["images"]:
+    for image in sorted(content["images"], key=lambda i: int(i["id"])):  # the API's order, which decides among ties
         own = [a for a in content["annotations"] if a["image_id"] == image["id"]]
         mine = [r for r in rows if r["image_id"] == image["id"]]
         labels = [order.index(a["category_id"]) + 1 for a in own]

@@ -70,9 +70,12 @@ def _categories(content: Mapping[str, Any], path: Path) -> tuple[dict[int, int],
 
 
 def _images(content: Mapping[str, Any], path: Path) -> dict[int, dict[str, Any]]:
-    """The listed images by their ids."""
+    """The listed images by their ids, in the official evaluation's order: it decides among equal scores."""
     try:
-        return {int(i["id"]): {**i, "file_name": str(i["file_name"])} for i in content["images"]}
+        return {
+            int(i["id"]): {**i, "file_name": str(i["file_name"])}
+            for i in sorted(content["images"], key=lambda i: int(i["id"]))
+        }
     except (KeyError, TypeError, ValueError):
         raise DataError(f"{path}: an image without id and file_name") from None
 

@@ -61,7 +61,9 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotated:
-    """An image on disk and its N boxes: `boxes` (N, 4) float32, `labels` (N,) int64, flags (N,) bool, `area` (N,)."""
+    """An image on disk and its N boxes: `boxes` (N, 4) and `area` (N,) float64 (an IoU
+    decides by its last bit), `labels` (N,) int64, flags (N,) bool.
+    """
 
     id: str
     path: Path
@@ -89,7 +91,7 @@ class Annotated:
         """What a detector is trained with: the boxes cut at the image's edge; neither difficult ones nor crowds."""
         kept = ~(self.difficult | self.crowd)
         boxes = clip_boxes_to_image(self.boxes[kept], (self.height, self.width))
-        return {"boxes": boxes, "labels": self.labels[kept]}
+        return {"boxes": boxes.float(), "labels": self.labels[kept]}
 
     def truth(self) -> dict[str, Tensor]:
         """What predictions are measured against: every box as it was annotated, with its flags and area."""
@@ -128,16 +130,16 @@ class DetectionSet:
 def _sentences(data: DetectionSet) -> Iterator[str]:
     boxes = sum(len(image.boxes) for image in data.images)
     yield f"{data.name}: {len(data.images):,} images, {boxes:,} boxes of {len(data.classes)} classes."
-    for flag, meaning in (("difficult", "difficult"), ("crowd", "crowds")):
+    for flag, meaning in (("difficult", "Difficult boxes"), ("crowd", "Crowds")):
         flagged = sum(int(getattr(image, flag).sum()) for image in data.images)
         if flagged:
-            yield f"{flagged:,} boxes are {meaning}: neither trained on nor counted as missed."
+            yield f"{meaning}: {flagged:,}, neither trained on nor counted as missed."
     empty = len(data.images) - len(data.trainable())
     if empty:
-        yield f"{empty:,} images have no box to train on: evaluated, not trained on."
+        yield f"Images without a box to train on: {empty:,}, evaluated all the same."
     over = sum(_over_the_edge(image) for image in data.images)
     if over:
-        yield f"{over:,} boxes reach over the image's edge: evaluated as they are, cut for training."
+        yield f"Boxes over the image's edge: {over:,}, evaluated whole, cut for training."
     yield from _losses(data.dropped, (ZERO, OUTSIDE, UNKNOWN), boxes, "boxes")
     yield from _losses(data.dropped, (NO_IMAGE, NO_ANNOTATION), len(data.images), "images")
 
@@ -173,9 +175,9 @@ def annotated(image: str, path: Path, size: tuple[int, int], raw: Sequence[RawBo
     faults = [box.fault(*size) for box in raw]
     kept = [box for box, fault in zip(raw, faults, strict=True) if fault is None]
     dropped = [Dropped(_reason(box, f), image) for box, f in zip(raw, faults, strict=True) if f is not None]
-    boxes = torch.tensor([box.corners for box in kept], dtype=torch.float32).reshape(-1, 4)
+    boxes = torch.tensor([box.corners for box in kept], dtype=torch.float64).reshape(-1, 4)
     extent = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    given = torch.tensor([math.nan if b.area is None else b.area for b in kept], dtype=torch.float32)
+    given = torch.tensor([math.nan if b.area is None else b.area for b in kept], dtype=torch.float64)
     whole = Annotated(
         image,
         path,
