@@ -178,7 +178,7 @@ def test_a_checkpoint_of_the_suite_becomes_a_backbone_of_the_same_values(tmp_pat
 
     assert torch.allclose(net.eval().fc(backbone(x)["2"].mean((2, 3))), net(x), atol=1e-5)
     assert backbone.pixels == CIFAR
-    with pytest.raises(ValueError, match=r"of another net than CifarNet: .* left over|missing"):
+    with pytest.raises(ValueError, match=r"of another net than resnet-14-A: .* missing"):
         of_cifar(14, "A", tmp_path / "checkpoint.pt")
 
 
@@ -202,7 +202,7 @@ def test_a_stride_elsewhere_than_the_weights_learned_it_is_refused(tmp_path: Pat
         of_imagenet(50, "B", tmp_path / "any.pth")
     with pytest.raises(ValueError, match="caffe have the stride in the 1x1"):
         of_imagenet(50, "B", tmp_path / "any.pth", source="caffe", stride_in="3x3")
-    with pytest.raises(ValueError, match="'me' of the weights is not one of: suite-cifar, torchvision, caffe"):
+    with pytest.raises(ValueError, match="'me' of the weights is not one of: torchvision, caffe"):
         of_imagenet(50, "B", tmp_path / "any.pth", source="me")
 
 

@@ -66,7 +66,7 @@ def of_cifar(depth: int, shortcut: str, weights: Path | None = None, *, fix_bn: 
     """
     net = cifar(depth, shortcut)
     if weights is not None:
-        load_weights(net, read_weights(weights))
+        load_weights(net, read_weights(weights), f"resnet-{depth}-{shortcut}")
     stages = [nn.Sequential(*_stem(net), net.layer1), net.layer2, net.layer3]
     return _finished(Backbone(stages, (16, 32, 64), (1, 2, 4), CIFAR), fix_bn)
 
@@ -89,7 +89,7 @@ def of_imagenet(
     pixels = IMAGENET
     if weights is not None:
         trained = source_of(source, stride_in, bottleneck=depth >= 50)
-        load_weights(net, read_weights(weights), bgr=trained.bgr)
+        load_weights(net, read_weights(weights), f"resnet-{depth}-{shortcut}", bgr=trained.bgr)
         pixels = trained.pixels
     k = 1 if depth < 50 else 4
     pool = nn.MaxPool2d(3, 2, 1)
@@ -112,13 +112,12 @@ def vgg16(weights: Path | None = None, *, source: str = "torchvision") -> Backbo
     if weights is not None:
         trained = source_of(source, "", bottleneck=False)
         state = read_weights(weights)
-        net.classifier = net.classifier[:-1]  # all that is kept; the last layer says ImageNet's classes
         fc = {
             n.replace("classifier.", "fc_"): v for n, v in state.items() if n[:12] in ("classifier.0", "classifier.3")
         }
         convolutions = {n: v for n, v in state.items() if n.startswith("features.")}
         named = nn.ModuleDict({"features": net.features, "fc_0": net.classifier[0], "fc_3": net.classifier[3]})
-        load_weights(named, convolutions | fc, bgr=trained.bgr)
+        load_weights(named, convolutions | fc, "VGG-16", bgr=trained.bgr)
         pixels = trained.pixels
     stages = [net.features[start:end] for start, end in pairwise((0, *VGG16_ENDS))]
     for stage in stages[:2]:
@@ -138,7 +137,7 @@ def of_timm(name: str, weights: Path | None = None, *, fix_bn: bool = True) -> B
         raise ValueError(f"timm has no net {name!r}; {'close to it: ' + ', '.join(close) if close else 'see its list'}")
     net: Any = _timm_stages(name)
     if weights is not None:
-        load_weights(net, read_weights(weights))
+        load_weights(net, read_weights(weights), name)
     pixels = Pixels(tuple(net.pretrained_cfg["mean"]), tuple(net.pretrained_cfg["std"]))
     info = net.feature_info
     ends = [list(net).index(module.replace(".", "_")) + 1 for module in info.module_name()]

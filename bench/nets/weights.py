@@ -43,8 +43,9 @@ class Source:
     bgr: bool = False
 
 
+# "caffe": the authors' release by torchvision's names. Its first pooling has no padding and its ResNet-50 a bias in
+# conv1, which our nets do not have: features at the borders differ a little, and the bias is refused as left over
 SOURCES: Mapping[str, Source] = {
-    "suite-cifar": Source(CIFAR),
     "torchvision": Source(IMAGENET, "3x3"),
     "caffe": Source(CAFFE, "1x1", bgr=True),
 }
@@ -88,15 +89,15 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def load_weights(net: nn.Module, weights: Mapping[str, Tensor], *, bgr: bool = False) -> None:
+def load_weights(net: nn.Module, weights: Mapping[str, Tensor], name: str, *, bgr: bool = False) -> None:
     """Loads all of `net` but its classifier. Names may have underscores for dots, as timm's stages have.
 
-    bgr: the weights expect BGR; the first kernels are turned to RGB, which is the same net.
+    name: the net's, for the error. bgr: the weights expect BGR; the first kernels are turned to RGB: the same net.
     Raises ValueError naming what is missing, left over or of another shape; the net is then unchanged.
     """
-    wanted = {_key(name): name for name in net.state_dict() if not _optional(name)}
-    given = {_key(name): value for name, value in weights.items() if not _optional(name)}
-    shapes = {key: net.state_dict()[name].shape for key, name in wanted.items()}
+    wanted = {_key(n): n for n in net.state_dict() if not _optional(n)}
+    given = {_key(n): value for n, value in weights.items() if not _optional(n)}
+    shapes = {key: net.state_dict()[n].shape for key, n in wanted.items()}
     found = {
         "missing": sorted(wanted.keys() - given.keys()),
         "left over": sorted(given.keys() - wanted.keys()),
@@ -104,10 +105,10 @@ def load_weights(net: nn.Module, weights: Mapping[str, Tensor], *, bgr: bool = F
     }
     parts = [f"{len(keys)} {what} ({', '.join(keys[:3])} …)" for what, keys in found.items() if keys]
     if parts:
-        raise ValueError(f"these weights are of another net than {type(net).__name__}: {'; '.join(parts)}")
-    ours = {name: given[key] for key, name in wanted.items()}
+        raise ValueError(f"these weights are of another net than {name}: {'; '.join(parts)}")
+    ours = {n: given[key] for key, n in wanted.items()}
     if bgr:
-        first = next(name for name, value in ours.items() if value.ndim == 4)
+        first = next(n for n, value in ours.items() if value.ndim == 4)
         ours[first] = ours[first].flip(1)
     net.load_state_dict(ours, strict=False)
 
