@@ -7,7 +7,7 @@ its statistics and its affine terms are constants of the detector ("the BN layer
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torchvision
 from timm.layers import freeze_batch_norm_2d
 from timm.models import FeatureListNet
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from bench.nets.resnet import CifarNet, ImageNetNet, cifar, imagenet
 from bench.nets.weights import CIFAR, IMAGENET, Pixels, load_weights, read_weights, source_of
@@ -53,8 +54,15 @@ class Backbone(nn.Module):
         return outputs
 
 
-def fix_batch_norm(net: nn.Module) -> nn.Module:
-    """`net` with every batch norm as the constant affine map that it is in evaluation: no training changes a bit."""
+def fix_batch_norm(net: nn.Module, batches: Iterable[Tensor] | None = None) -> nn.Module:
+    """`net` with every batch norm as the constant affine map that it is in evaluation: no training changes a bit.
+
+    batches: of (N, 3, H, W) inputs, over which the statistics are first computed anew, as true averages (Appendix A:
+    "for each pre-trained model, on the ImageNet training set"). Without weights and without batches the map is the
+    identity, and a deep net's values double with each block: then give batches.
+    """
+    if batches is not None:
+        update_bn(batches, net)
     fixed: nn.Module = freeze_batch_norm_2d(net)
     return fixed
 
