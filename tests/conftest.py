@@ -28,7 +28,7 @@ def bench_data() -> Path:
     """The folder of real data; the test is skipped, saying so, where there is none."""
     folder = os.environ.get("BENCH_DATA")
     if not folder:
-        pytest.skip("BENCH_DATA is not set: no real CIFAR-10 here")
+        pytest.skip("BENCH_DATA is not set: no real data here")
     return Path(folder)
 
 

@@ -18,6 +18,8 @@ HOMES = {
     "timm": {"nets"},
     "sklearn": set(),  # the tests'
     "pytorch_metric_learning": set(),
+    "safetensors": {"nets"},
+    "pycocotools": {"train"},
     "submitit": {"launch"},
     "pandas": {"report"},
     "seaborn": {"report"},

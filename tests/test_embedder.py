@@ -172,10 +172,10 @@ def test_timms_weights_come_from_a_file_where_one_is_named(tmp_path: Path) -> No
     assert torch.equal(copy(x), source.forward_features(x))
     assert copy.mean == pytest.approx(source.pretrained_cfg["mean"])
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"other.pth is of another net: .* entries are missing, .*bn1.bias"):
+    with pytest.raises(ValueError, match=r"another net than test_resnet in .*other.pth: .* missing \(bn1_bias"):
         TimmBackbone("test_resnet", weights=tmp_path / "other.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ValueError, match="test_resnet of timm .* cannot be had with weights from .*text.pth"):
+    with pytest.raises(ValueError, match="text.pth holds more than tensors, or is damaged"):
         TimmBackbone("test_resnet", weights=tmp_path / "text.pth")
     with pytest.raises(ValueError, match="no such file, where weights of test_resnet belong"):
         TimmBackbone("test_resnet", weights=tmp_path / "none.pth")
@@ -198,10 +198,12 @@ def test_a_checkpoint_of_another_net_or_of_none_is_refused_with_its_name(tmp_pat
     torch.save({"weights": 1}, tmp_path / "other.pt")
     (tmp_path / "text.pt").write_text("no weights")
 
-    with pytest.raises(ValueError, match=r"deeper.pt is of another net: .*layer1.1.bn1.bias"):
+    with pytest.raises(
+        ValueError, match=r"another net than the net that .*deeper.pt is to start: .* left over \(layer1_1_bn1_bias"
+    ):
         ResNetBackbone(cifar(8, "A"), tmp_path / "deeper.pt")
     for name in ("other.pt", "text.pt", "missing.pt"):
-        with pytest.raises(ValueError, match=f"{name} is no checkpoint of this suite"):
+        with pytest.raises(ValueError, match=f"{name} (holds|cannot be read)"):
             ResNetBackbone(cifar(8, "A"), tmp_path / name)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.nets.margin import MarginSoftmax
 from bench.nets.resnet import CifarNet, ImageNetNet
-from bench.nets.weights import load_weights
+from bench.nets.weights import load_weights, read_weights
 
 LARGEST = 7  # of the side of the map that the head sees: 112 / 16, as in ArcFace's nets
 
@@ -27,7 +27,7 @@ class ResNetBackbone(nn.Module):
         net.fc = None  # type: ignore[assignment]  # no parameters of a classifier that is not asked
         self.net = net
         if weights:
-            load_weights(net, weights)
+            load_weights(net, read_weights(weights), f"the net that {weights} is to start")
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, C, H/4, W/4) of a CIFAR net, (N, C, H/32, W/32) of an ImageNet net."""

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.nets.resnet import imagenet
+from bench.nets.weights import IMAGENET, load_weights, read_weights
 from bench.spec import Net
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of torchvision's weights, and of most others
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 
 
@@ -44,7 +44,7 @@ def pretrained(net: Net, folder: Path) -> Pretrained:
         return _of_timm(name, folder)
     state = _of_torchvision(net, name, folder) if source == "torchvision" else _read(_file(folder, name))
     built = imagenet(net.depth, net.shortcut, net.stride_in, net.norm)
-    return Pretrained(_loaded(built, state, f"{net.name}"), MEAN, STD)
+    return Pretrained(_with(built, state, net.name), IMAGENET.mean, IMAGENET.std)
 
 
 def _of_torchvision(net: Net, name: str, folder: Path) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ def _of_timm(name: str, folder: Path) -> Pretrained:
             f"({str(error).splitlines()[0]}). Save the weights there, or see timm.list_pretrained() for its names"
         ) from None
     if local is not None:
-        net = _loaded(net, _read(local), name)
+        net = _with(net, _read(local), name)
     config: Any = net.pretrained_cfg
     return Pretrained(net, tuple(config["mean"]), tuple(config["std"]))
 
@@ -94,31 +94,17 @@ def _file(folder: Path, name: str) -> Path:
     return path
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    """The tensors of a file: a state dict, or one under "state_dict", "model" or (as this suite saves it) "net"."""
+def _read(path: Path) -> Mapping[str, Tensor]:
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(f"{path} cannot be read as weights ({str(error).splitlines()[0]})") from None
-    for key in ("state_dict", "model", "net"):
-        if isinstance(state.get(key), Mapping):
-            state = state[key]
-    return {name.removeprefix("module."): value for name, value in state.items()}
+        return read_weights(path)
+    except ValueError as error:
+        raise WeightsError(str(error)) from None
 
 
-def _loaded(net: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:
-    """`net` with the weights, all of them and nothing else."""
-    wanted = net.state_dict()
-    missing = sorted(n for n in set(wanted) - set(state) if not n.endswith("num_batches_tracked"))
-    extra = sorted(set(state) - set(wanted))
-    shapes = sorted(n for n in set(state) & set(wanted) if state[n].shape != wanted[n].shape)
-    found = {"missing": missing, "unexpected": extra, "of another shape": shapes}
-    parts = [f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in found.items() if names]
-    if parts:
-        raise WeightsError(f"not the weights of {name}: {'; '.join(parts)}. Name the net that they were trained with")
-    net.load_state_dict(state, strict=False)
+def _with(net: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:
+    """`net` with these weights, all of them and nothing else."""
+    try:
+        load_weights(net, state, name, without=())
+    except ValueError as error:
+        raise WeightsError(f"{error}. Name the net that they were trained with") from None
     return net

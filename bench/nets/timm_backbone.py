@@ -10,7 +10,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-from bench.nets.weights import fill
+from bench.nets.weights import load_weights, read_weights
 
 
 class TimmBackbone(nn.Module):
@@ -56,13 +56,13 @@ def _create(name: str, side: int, pretrained: bool, weights: Path | None) -> nn.
     options: dict[str, Any] = {"img_size": side} if fixed and fixed.fixed_input_size else {}
     try:
         net: Any = timm.create_model(name, pretrained=pretrained and not weights, num_classes=0, **options)
-        state = timm.models.load_state_dict(str(weights)) if weights else {}
     except Exception as error:  # timm, huggingface_hub, torch and the network all raise their own kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        source = f"weights from {weights}" if weights else "published weights" if pretrained else f"{side}x{side} input"
+        source = "published weights" if pretrained else f"{side}x{side} input"
         raise ValueError(f"{name} of timm {timm.__version__} cannot be had with {source}: {reason}") from None
     if weights:  # not by timm, which without a classifier loads what fits and says nothing of the rest
         classifier = net.pretrained_cfg.get("classifier") or ()  # one name, or several
-        fill(net, state, str(weights), without=(classifier,) if isinstance(classifier, str) else classifier)
+        names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+        load_weights(net, read_weights(weights), f"{name} in {weights}", without=tuple(f"{one}." for one in names))
     built: nn.Module = net
     return built
