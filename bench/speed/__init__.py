@@ -10,18 +10,20 @@ from pathlib import Path
 
 from bench.machine import cores
 
-GROUPS = ("start", "load", "pictures", "train", "evaluate", "checkpoint", "limits", "growth")
+GROUPS = ("start", "load", "pictures", "train", "evaluate", "checkpoint", "limits", "growth", "agreement")
+USUAL = GROUPS[:-1]  # agreement takes a quarter of an hour
 DEPTHS = (20, 56, 110)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of: {', '.join(GROUPS)} (default: all)")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all but the last)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="real CIFAR-10, voc100 (else made up, as large)")
     parser.add_argument(
         "--depths", type=int, nargs="+", default=list(DEPTHS), metavar="DEPTH", help="of the nets trained"
     )
     parser.add_argument("--precision", nargs="+", default=["fp32"], choices=("fp32", "bf16"))
+    parser.add_argument("--compile", action="store_true", help="train through torch.compile")
     parser.add_argument("--threads", type=int, default=cores(), help="of every case (default: all cores)")
     parser.add_argument(
         "--runs", type=int, nargs="+", default=[10, 100, 1_000], metavar="N", help="for the group growth"

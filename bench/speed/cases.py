@@ -33,20 +33,20 @@ def _batches(images: Images) -> Batches:
     return Batches(images, Prepare.of(images.train_x), BATCH, torch.Generator().manual_seed(0))
 
 
-def training(net: Net, images: Images, precision: str, steps: int = 2) -> Case:
+def training(net: Net, images: Images, precision: str, *, compiled: bool = False, steps: int = 2) -> Case:
     """Whole training steps at the paper's recipe against the usual loop, images/s."""
     recipe = replace(Recipe(), precision=precision)
     torch.manual_seed(0)
     built = cifar(net.depth, net.shortcut)
     theirs = usual.UsualTraining(copy.deepcopy(built), images, BATCH)
-    ours = trainer_of(built, _batches(images), recipe)
+    ours = trainer_of(built, _batches(images), recipe, compiled=compiled)
 
     def run(step: Callable[[], object]) -> float:
         for _ in range(steps):
             step()
         return steps * BATCH
 
-    name = f"training step, {net.name}, {precision}"
+    name = f"training step, {net.name}, {precision}{', compiled' * compiled}"
     return Case(name, "images", partial(run, ours.update), partial(run, theirs.step), "DataLoader of PIL images, fp32")
 
 

@@ -6,6 +6,7 @@ import argparse
 import resource
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.data import find, procedural
 from bench.data.cifar import Images
 from bench.machine import commit, cpu_name
 from bench.spec import Net, SpecError
-from bench.speed import GROUPS, cases, pictures
+from bench.speed import GROUPS, USUAL, agreement, cases, pictures
 from bench.speed.paired import Case, Timing, measure
 from bench.store import write_json
 
@@ -27,7 +28,7 @@ def speed(args: argparse.Namespace) -> int:
     unknown = [group for group in args.groups if group not in GROUPS]
     if unknown:
         raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
-    groups = args.groups or list(GROUPS)
+    groups = args.groups or list(USUAL)
     torch.set_num_threads(args.threads)
     hardware = f"{cpu_name()}, {args.threads} threads, torch {torch.__version__}"
     print(f"{hardware}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
@@ -39,6 +40,8 @@ def speed(args: argparse.Namespace) -> int:
             kept["timings"].append(timing.as_json())
     if "limits" in groups:
         kept["limits"] = _limits(args.depths)
+    if "agreement" in groups:
+        kept["agreement"] = _agreement(args)
     if "growth" in groups:
         kept["growth"] = _growth(tuple(args.runs))
     kept["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -69,7 +72,7 @@ def chosen(groups: list[str], args: argparse.Namespace, folder: Path) -> Iterato
     for net in nets:
         for precision in args.precision:
             if "train" in groups:
-                yield cases.training(net, images, precision)
+                yield cases.training(net, images, precision, compiled=args.compile)
         if "evaluate" in groups and not net.plain:
             yield cases.evaluation(net, images)
         if "checkpoint" in groups and not net.plain:
@@ -103,6 +106,16 @@ def _limits(depths: list[int]) -> dict[str, dict[str, float]]:
             f"arithmetic and {1e3 * values['traffic_s']:.0f} ms by memory traffic"
         )
     return found
+
+
+def _agreement(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The fast path against the plain one, by each precision asked for."""
+    images, kept = _images(args.data), []
+    for precision in args.precision:
+        found = list(agreement.agreements(images, precision, args.compile))
+        print(agreement.summary(found), flush=True)
+        kept += [asdict(one) for one in found]
+    return kept
 
 
 def _growth(counts: tuple[int, ...]) -> dict[str, dict[str, float]]:

@@ -1,0 +1,42 @@
+"""What the benchmark says is true of what it measures; how fast anything is, no test asks."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.data import procedural
+from bench.speed import agreement
+from bench.speed.paired import Case, measure
+
+
+def test_the_fast_path_has_the_plain_ones_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "STEPS", 3)
+    monkeypatch.setattr(agreement, "EARLY", 2)
+    images = procedural.stand_in(200, 50)
+
+    found = list(agreement.agreements(images, "fp32", compiled=False, seeds=1))
+
+    assert [one.net for one in found] == ["resnet-20-A", "plain-20"]
+    assert all(one.early <= one.all < 1e-4 for one in found)
+    words = agreement.summary(found).splitlines()
+    assert [line.split(",")[0] for line in words] == ["resnet-20-A", "plain-20"]
+    assert f"{found[0].plain_error:.2f} ± 0.00 % plain" in words[0]
+
+
+def test_bf16_is_another_number_and_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "STEPS", 1)
+
+    found = next(agreement.agreements(procedural.stand_in(200, 50), "bf16", compiled=False, seeds=1))
+
+    assert 0 < found.all < 0.5
+
+
+def test_rounds_alternate_and_ratios_are_paired() -> None:
+    turns: list[str] = []
+    ours, theirs = (lambda: turns.append("ours") or 2.0), (lambda: turns.append("theirs") or 1.0)
+
+    found = measure(Case("c", "units", ours, theirs, "reference", rounds=3))
+
+    assert turns[:2] == ["ours", "theirs"], "both are warmed up"
+    assert turns[2:] == ["ours", "theirs", "theirs", "ours", "ours", "theirs"]
+    assert found.ratio[1] <= found.ratio[0] <= found.ratio[2]
