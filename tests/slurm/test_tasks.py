@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.store import RunFolder, folders
 from bench.sweep import main
+from tests import little_imagenet
 from tests.slurm.conftest import Shell, hurrying
 from tests.slurm.test_faults import LOW, Storm
 from tests.slurm.test_slurm import wait_for
@@ -70,6 +72,39 @@ def test_a_run_on_two_nodes_is_the_run_of_one_process(shell: Shell, capsys: pyte
         print(f"\n{words}, {changed.bit_count()} of {result['test_images']:,} images are judged otherwise")
     assert difference(together, alone) < TOLERANCE
     assert changed.bit_count() <= 2
+
+
+PICTURES = """
+from bench.spec import Net, Recipe, Resources, Scale, Sweep, Views
+
+recipe = Recipe(steps=6, drops=(), batch=8, bn_group=4, lr=0.01, test_images=6, curve_every=2, test_every=6,
+                views=Views(side=32, shorter=(36, 60), test_shorter=40, scales=(32, 48)))
+SWEEP = Sweep("Two nodes", "Is it one run?", "It is.",
+              {"quick": Scale(((Net("imagenet", 18, "A"), recipe),), (0,), classes=3)}, data="imagenet",
+              resources=Resources(cpus=1, gpus=0, memory_gib=1.5, nodes=2))
+"""
+
+
+def test_pictures_are_shared_by_two_nodes_in_training_and_in_every_test(
+    shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shell.project / "sweeps" / "tiny.py").write_text(PICTURES)
+    little_imagenet.folders(tmp_path / "pictures")
+    data = ("--data", str(tmp_path / "pictures"))
+    assert main(["tiny", "--scale", "quick", "--cluster", "inline", *APART, *data]) == 0
+    capsys.readouterr()
+
+    done = shell.sweep(*data)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    together, alone = only_run(shell), only_run(shell, "in")
+    (result, env), (single, _) = ended(together), ended(alone)
+    assert env["processes"] == 2
+    assert difference(together, alone) < 1e-3
+    assert result["test_images"] == 6
+    for metric in ("ten_crop_error", "multi_scale_error"):
+        assert abs(result[metric] - single[metric]) <= 100 / 6 + 1e-9
+    assert len(bytes.fromhex(result["correct_by"]["ten_crop_error"])) == 1
 
 
 def test_processes_that_cannot_share_the_groups_are_refused_before_anything_is_submitted(shell: Shell) -> None:
