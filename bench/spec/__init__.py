@@ -1,0 +1,47 @@
+"""The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Claim, Sweep. Standard library only.
+
+A Run is a frozen value. Whatever can change its number is in it and hashed into its id, defaults included;
+whatever changes only the bill is in Resources and is not.
+"""
+
+from bench.spec.net import Net
+from bench.spec.recipe import Faces, Recipe, Views, shortened
+from bench.spec.run import ADDED_LATER, Resources, Run, digest, run_from_json
+from bench.spec.sweep import Claim, Ensemble, Scale, Sweep
+from bench.spec.words import (
+    FACES,
+    HEALTHY,
+    IMAGENET_DEPTHS,
+    METRICS,
+    PROTOCOLS,
+    SCALES,
+    VERIFICATION,
+    SpecError,
+    classes_of,
+)
+
+__all__ = [
+    "ADDED_LATER",
+    "FACES",
+    "HEALTHY",
+    "IMAGENET_DEPTHS",
+    "METRICS",
+    "PROTOCOLS",
+    "SCALES",
+    "VERIFICATION",
+    "Claim",
+    "Ensemble",
+    "Faces",
+    "Net",
+    "Recipe",
+    "Resources",
+    "Run",
+    "Scale",
+    "SpecError",
+    "Sweep",
+    "Views",
+    "classes_of",
+    "digest",
+    "run_from_json",
+    "shortened",
+]

@@ -1,0 +1,88 @@
+"""Net: one of the paper's nets, or one of timm."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bench.spec.words import FAMILIES, IMAGENET_DEPTHS, NORMS, SHORTCUTS, SOURCES, require
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """One of the paper's nets.
+
+    family: "cifar" (Section 4.2, depth 6n+2) or "imagenet" (Table 1).
+    shortcut: "none" for the plain net, else option "A", "B" or "C" (Section 3.3 and 4.1).
+    stride_in: which convolution of a bottleneck block has the stride, "1x1" (the paper) or "3x3" (torchvision).
+    norm: "bn" after every convolution (Section 3.4), or "none", which gives the convolutions a bias instead.
+    weights: weights that the net starts from, "" for none: "torchvision:IMAGENET1K_V1"; "file:NAME", a state dict NAME
+    in the folder `weights` of the data; or "run:SWEEP/RUN", the last checkpoint of a run in the same folder of runs.
+    family "timm" is any net of timm by its weights' name, "timm:densenet121.tv_in1k"; its depth is 0, its shortcut
+    "none".
+    """
+
+    family: str
+    depth: int
+    shortcut: str
+    stride_in: str = "1x1"
+    norm: str = "bn"
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        source, _, name = self.weights.partition(":")
+        require(
+            "net",
+            (self.family in FAMILIES, f"family {self.family!r} is not one of: {', '.join(FAMILIES)}"),
+            (
+                not self.weights or (source in SOURCES and bool(name)),
+                f"weights {self.weights!r} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES)}",
+            ),
+            (
+                (self.family == "timm") == (source == "timm"),
+                f"family {self.family!r} and weights {self.weights!r} do not go together: timm's nets are its own",
+            ),
+            (
+                source != "torchvision" or (not self.plain and self.family == "imagenet"),
+                f"torchvision has no weights of {self.family} plain-{self.depth}",
+            ),
+            (self.shortcut in SHORTCUTS, f"shortcut {self.shortcut!r} is not one of: {', '.join(SHORTCUTS)}"),
+            (self.stride_in in ("1x1", "3x3"), f"stride_in {self.stride_in!r} is not one of: 1x1, 3x3"),
+            (self.norm in NORMS, f"norm {self.norm!r} is not one of: {', '.join(NORMS)}"),
+            (self._depth_is_known(), f"depth {self.depth!r} is not one of: {self._known_depths()}"),
+        )
+
+    def _depth_is_known(self) -> bool:
+        if self.family == "timm":
+            return self.depth == 0
+        if self.family == "imagenet":
+            return self.depth in IMAGENET_DEPTHS
+        return isinstance(self.depth, int) and self.depth >= 8 and self.depth % 6 == 2
+
+    def _known_depths(self) -> str:
+        if self.family == "timm":
+            return "0 (timm's name says it)"
+        if self.family == "imagenet":
+            return ", ".join(map(str, IMAGENET_DEPTHS))
+        return "6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202"
+
+    @property
+    def plain(self) -> bool:
+        """Whether the net has no shortcuts."""
+        return self.shortcut == "none"
+
+    @property
+    def name(self) -> str:
+        """The paper's name with the shortcut option: `plain-20`, `resnet-20-A`; without BN `resnet-20-A-nobn`.
+
+        With published weights these come behind it: `resnet-50-B-torchvision.IMAGENET1K_V1`.
+        """
+        weights = re.sub(r"[^A-Za-z0-9_.-]", ".", self.weights)
+        if self.weights.startswith("run:"):
+            sweep, _, run = self.weights.removeprefix("run:").partition("/")
+            weights = f"run.{sweep}.{run.rpartition('-')[2]}"
+        if self.family == "timm":
+            return weights
+        name = f"plain-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
+        name = name if self.norm == "bn" else f"{name}-nobn"
+        return f"{name}-{weights}" if weights else name

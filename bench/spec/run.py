@@ -1,0 +1,152 @@
+"""Run: one training of one net from one seed; Resources: what it costs, which is not part of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any
+
+from bench.spec.net import Net
+from bench.spec.recipe import Faces, Recipe, Views
+from bench.spec.words import DATASETS, FACES, PICTURES, SCALES, TASKS, SpecError, require
+
+# Fields that were added when there were already runs, at the value that all of those had: at that value they are left
+# out of the digest, so that no run's id changes.
+ADDED_LATER: Mapping[str, Mapping[str, Any]] = {
+    "net": {"norm": "bn", "weights": ""},
+    "recipe": {"views": None, "faces": None},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a run costs, not part of the id: another hardware or thread count moves a number by rounding only.
+
+    cpus: threads of one process on a CPU. gpus: devices of one process. memory_gib: main memory of one process.
+    checkpoint_seconds: at most this much training is lost to a kill -9.
+    compile: whether torch.compile makes the net's kernels: faster after a wait of a minute.
+    nodes, tasks: on Slurm a run trains on so many nodes in so many processes on each, which share its batch-norm
+    groups equally: the batch of 128 in groups of 64 has room for two. Elsewhere a run is one process.
+    """
+
+    cpus: int = 2
+    gpus: int = 1
+    memory_gib: float = 2.0
+    checkpoint_seconds: float = 60.0
+    nodes: int = 1
+    tasks: int = 1
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        require(
+            "resources",
+            (self.cpus >= 1, f"cpus must be at least 1, got {self.cpus}"),
+            (self.gpus >= 0, f"gpus must not be negative, got {self.gpus}"),
+            (self.memory_gib > 0, f"memory_gib must be positive, got {self.memory_gib}"),
+            (self.checkpoint_seconds >= 0, f"checkpoint_seconds must not be negative, got {self.checkpoint_seconds}"),
+            (self.nodes >= 1 and self.tasks >= 1, f"nodes and tasks must be 1 or more, got {self.nodes}, {self.tasks}"),
+        )
+
+    @property
+    def processes(self) -> int:
+        """The processes of one run on Slurm."""
+        return self.nodes * self.tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training of one net from one seed, and what is measured of it.
+
+    data: "cifar10", its "stand-in", or "imagenet" with all its classes, or its first N as in "imagenet-100" and
+    "tiny-imagenet-100".
+    task: "classify" trains and tests; "diagnose" does the same and looks at every layer's gradient on the way;
+    "evaluate" tests published weights.
+    """
+
+    scale: str
+    net: Net
+    data: str
+    recipe: Recipe
+    seed: int
+    task: str = "classify"
+    resources: Resources = field(default=Resources(), compare=False)
+
+    def __post_init__(self) -> None:
+        require(
+            "run",
+            (self.scale in SCALES, f"scale {self.scale!r} is not one of: {', '.join(SCALES)}"),
+            (
+                self.data in (*DATASETS, *FACES) or bool(PICTURES.fullmatch(self.data)),
+                f"data {self.data!r} is not one of: {', '.join((*DATASETS, *FACES))}, imagenet-N, tiny-imagenet-N",
+            ),
+            (
+                bool(self.recipe.views) == bool(PICTURES.fullmatch(self.data)),
+                f"data {self.data!r} and views {self.recipe.views} do not go together: ImageNet's pictures need views",
+            ),
+            (
+                bool(self.recipe.faces) == (self.data in FACES) == (self.task == "verify"),
+                f"task {self.task!r}, data {self.data!r} and faces {self.recipe.faces} do not go together",
+            ),
+            (
+                (self.task == "evaluate") == (self.recipe.steps == 0),
+                f"task {self.task!r} does not go with {self.recipe.steps} steps",
+            ),
+            (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
+            (
+                isinstance(self.seed, int) and 0 <= self.seed < 2**32,
+                f"seed must be a whole number from 0 to {2**32 - 1:,}, got {self.seed!r}",
+            ),
+            (
+                self.data != "stand-in" or self.scale == "quick",
+                "the stand-in is for scale quick alone: give the real data with --data",
+            ),
+        )
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits of the SHA-256 over every field that can change the number (but see ADDED_LATER)."""
+        return _run_digest(self)
+
+    @property
+    def id(self) -> str:
+        """A readable label with the digest, also the run's folder: `plain-20-paper-s0-1a2b3c4d`."""
+        return f"{self.net.name}-{self.scale}-s{self.seed}-{self.digest}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The run as plain JSON values; `run_from_json` reads it back."""
+        return asdict(self)
+
+
+@cache
+def _run_digest(run: Run) -> str:
+    values = {name: value for name, value in asdict(run).items() if name != "resources"}
+    for part, fields in ADDED_LATER.items():
+        values[part] = dict(item for item in values[part].items() if item not in fields.items())
+    return digest(values)[:8]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value in its canonical spelling: sorted keys, no spaces."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def run_from_json(value: Mapping[str, Any]) -> Run:
+    """The inverse of `Run.as_json`. Raises SpecError where a field is unknown or missing."""
+    try:
+        recipe = dict(value["recipe"], drops=tuple(value["recipe"]["drops"]))
+        if views := recipe.get("views"):
+            tuples = {name: tuple(views[name]) for name in ("shorter", "scales")}
+            recipe["views"] = Views(**{**views, **tuples})
+        if faces := recipe.get("faces"):
+            recipe["faces"] = Faces(**faces)
+        parts = {
+            "net": Net(**value["net"]),
+            "recipe": Recipe(**recipe),
+            "resources": Resources(**value["resources"]),
+        }
+        return Run(**{**value, **parts})
+    except (KeyError, TypeError) as error:
+        raise SpecError(f"not a run of this version of the suite: {error}") from None

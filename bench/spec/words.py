@@ -1,0 +1,53 @@
+"""The words that declarations may use, and what is said where they use another."""
+
+from __future__ import annotations
+
+import re
+
+SCALES = ("paper", "short", "quick")
+SHORTCUTS = ("none", "A", "B", "C")
+IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
+PRECISIONS = ("fp32", "bf16")
+SPLITS = ("50k", "45k/5k")
+DATASETS = ("cifar10", "stand-in", "imagenet")  # and ImageNet's parts, such as imagenet-100 and tiny-imagenet-100
+FACES = ("lfw-view1", "insightface")
+TASKS = ("classify", "diagnose", "evaluate", "verify")
+KINDS = ("cifar10", "imagenet", *FACES)
+LOSSES = ("softmax", "arcface", "cosface")
+CROPS = ("scale", "inception")
+COLOURS = ("pca", "none")
+NORMS = ("bn", "none")
+FAMILIES = ("cifar", "imagenet", "timm")
+SOURCES = ("torchvision", "timm", "file", "run")
+# errors by ImageNet's protocols, beside test_error, which is top-1 on the centre crop
+PROTOCOLS = (
+    "top5_error", "ten_crop_error", "ten_crop_top5_error", "multi_scale_error", "multi_scale_top5_error",
+)  # fmt: skip
+# what a verification of faces has beside test_error, which is the share of pairs judged wrong
+VERIFICATION = (
+    "fixed_threshold_error", "pixels_error", "untrained_error", "auc", "eer", "tar_at_far_0.1", "tar_at_far_0.01",
+    "tar_at_far_0.001",
+)  # fmt: skip
+METRICS = ("test_error", "train_error", *PROTOCOLS)
+PICTURES = re.compile(r"(?:tiny-)?imagenet(?:-(\d+))?")
+# over a whole net: a gradient that grows or shrinks by less is called healthy, else exploding or vanishing
+HEALTHY = 10.0
+
+
+class SpecError(ValueError):
+    """A declaration that cannot be meant; says every mistake in it at once."""
+
+
+def require(what: str, *checks: tuple[bool, str]) -> None:
+    """Raises SpecError with the words of every check that is not true."""
+    mistakes = [message for fine, message in checks if not fine]
+    if mistakes:
+        raise SpecError(f"{what}: " + "; ".join(mistakes))
+
+
+def classes_of(data: str) -> int:
+    """The number of classes of a data set by its name: 10 for "cifar10", 1,000 for "imagenet", N for "imagenet-N"."""
+    pictures = PICTURES.fullmatch(data)
+    if pictures is None:
+        return 10
+    return int(pictures[1] or (200 if data.startswith("tiny") else 1000))
