@@ -11,21 +11,15 @@ from typing import Any
 
 from bench import sweep as main_job
 from bench.data.find import data_folder
+from bench.declared import MistakeError, declared_runs, keep_declaration, known_sweeps, load_sweep, project_folder
 from bench.launch import scheduler
 from bench.launch.again import run_again
 from bench.launch.status import table, watch
+from bench.options import add_arguments as add_sweep_arguments
 from bench.spec import Run
 from bench.speed import add_arguments as add_speed_arguments
 from bench.store import StoreError, folders, make_folder, submissions
-from bench.sweep import (
-    MistakeError,
-    declared_runs,
-    guarded,
-    keep_declaration,
-    known_sweeps,
-    load_sweep,
-    project_folder,
-)
+from bench.sweep import guarded
 
 
 def status(args: argparse.Namespace) -> int:
@@ -209,7 +203,7 @@ def build_parser() -> argparse.ArgumentParser:
         one[name].set_defaults(work=work)
         for option in shared:
             one[name].add_argument(option, **SHARED[option])
-    main_job.add_arguments(one["sweep"])
+    add_sweep_arguments(one["sweep"])
     add_speed_arguments(one["speed"])
     one["status"].add_argument(
         "--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits"

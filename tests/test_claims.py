@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.declared import load_sweep
 from bench.paper import paper_numbers
 from bench.report.claims import (
     NOT_COMPARABLE,
@@ -28,7 +29,6 @@ from bench.report.frame import Set
 from bench.report.stats import Sample, sample, seeds_until_decided
 from bench.report.verdicts import claims_section, claims_table, paired_table, verdict_words
 from bench.spec import Claim, Net, Recipe, Scale, SpecError, Sweep
-from bench.sweep import load_sweep
 
 SWEEPS = Path(__file__).resolve().parents[1] / "sweeps"
 PLAIN = {d: Net("cifar", d, "none") for d in (20, 32, 44, 56)}

@@ -9,6 +9,7 @@ import torch
 from torchvision.models import vgg16, vgg19
 
 from bench.cli import main
+from bench.declared import load_sweep
 from bench.nets.counts import vgg_convolutions, vgg_multiply_adds
 from bench.paper import paper_numbers
 from bench.report import coverage as cover
@@ -16,7 +17,6 @@ from bench.report.collect import collect
 from bench.report.computed import COMPUTED, CUT_OFF, DIFFERENT, SAME, agreement, table6_parameters
 from bench.report.coverage import Answer, coverage, load, printed, totals, write_index
 from bench.spec import Claim, Net, Recipe, Scale, Sweep
-from bench.sweep import load_sweep
 
 from .test_report import fake
 

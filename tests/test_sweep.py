@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from bench.cli import main as bench
-from bench.sweep import main, parse_duration, parse_seeds
+from bench.options import parse_duration, parse_seeds
+from bench.sweep import main
 from tests.conftest import SWEEP_FILE
 
 ROOT = Path(__file__).resolve().parents[1]

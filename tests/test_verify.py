@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 from bench.cli import main
+from bench.declared import load_sweep
 from bench.report.collect import collect, read_correct, read_curves, read_rows, run_of
 from bench.report.digests import differences, files_in, write_digests
 from bench.report.page import write_report
 from bench.report.verify import compare_again, problems, stored_run
 from bench.spec import Scale
-from bench.sweep import load_sweep
 from bench.sweep import main as sweep_main
 from tests.test_report import CELLS as ALL_CELLS
 from tests.test_report import RECIPE, fake

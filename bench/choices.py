@@ -1,0 +1,104 @@
+"""What the command leaves open: where the runs go, at which scale, on which data, and which of them."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+from pathlib import Path
+
+from bench.data import find
+from bench.data.find import DataError
+from bench.declared import MistakeError
+from bench.launch import scheduler
+from bench.launch.profile import Profile, load_profile
+from bench.launch.slurm import settled
+from bench.machine import cuda_devices
+from bench.spec import FACES, Run, Sweep
+
+
+def choose_cluster(args: argparse.Namespace) -> Profile | None:
+    """Settles what `--cluster auto` means here; on Slurm returns the profile. Raises MistakeError, SpecError."""
+    if args.cluster == "auto":
+        args.cluster = "slurm" if scheduler.answers() else "local"
+    if args.no_wait and args.cluster == "inline":
+        raise MistakeError("--no-wait needs processes of their own: use --cluster local or slurm")
+    if args.cluster == "slurm":
+        return settled(load_profile(args.profile))
+    if args.profile:
+        raise MistakeError(f"--profile is for Slurm, and --cluster is {args.cluster}")
+    return None
+
+
+def choose_scale(asked: str, cluster: str, declared: Sweep) -> str:
+    """The scale that `auto` means here, said in one line."""
+    if asked != "auto":
+        return asked
+    if len(declared.scales) == 1:
+        print(f"scale: {(only := next(iter(declared.scales)))}, the sweep's only one")
+        return only
+    if cluster == "slurm":
+        print("scale: paper, as jobs go to Slurm")
+        return "paper"
+    devices = cuda_devices()
+    scale = "paper" if devices else "quick"
+    why = (
+        f"there is a GPU ({devices[0]})" if devices else "there is no GPU here; --scale paper runs the paper's schedule"
+    )
+    print(f"scale: {scale}, as {why}")
+    return scale
+
+
+def choose_data(args: argparse.Namespace, scale: str, declared: Sweep) -> tuple[Path, str]:
+    """The data folder and the data set: the sweep's, or at scale quick the stand-in where CIFAR-10 cannot be had."""
+    folder = find.data_folder(args.data)
+    if declared.data in FACES:
+        if not args.dry_run:
+            find.faces(folder, declared.data)
+        return folder, declared.data
+    if declared.data == "imagenet":
+        return folder, _pictures(folder, args.classes or declared.scales[scale].classes, args.dry_run)
+    if args.classes:
+        raise MistakeError("--classes is for sweeps on ImageNet")
+    found = find.cifar10(folder)
+    if found is not None:
+        if not (args.dry_run or args.report_only):
+            find.verify(found)
+        return folder, "cifar10"
+    if args.dry_run or args.report_only:
+        otherwise = " or take the stand-in" if scale == "quick" else ""
+        print(f"data: CIFAR-10 is not in {folder}; a start would download it{otherwise}")
+        return folder, "stand-in" if scale == "quick" else "cifar10"
+    print(f"data: CIFAR-10 is not in {folder}; downloading it")
+    try:
+        find.fetch_cifar10(folder)
+    except DataError as error:
+        if scale != "quick" or args.data is not None:
+            raise
+        print(f"data: a procedural stand-in takes its place, since {error}")
+        return folder, "stand-in"
+    return folder, "cifar10"
+
+
+def _pictures(folder: Path, classes: int, dry_run: bool) -> str:
+    """The name of the pictures that are there, of so many classes (0: all). Raises DataError where there are none."""
+    found = find.find_pictures(folder)
+    if found is None and dry_run:
+        print(f"data: ImageNet is not in {folder}, and nothing downloads it: {find.PICTURE_ADDRESS}")
+        return f"imagenet-{classes}" if classes else "imagenet"
+    if found is None:
+        raise find.no_pictures(folder)
+    name = find.pictures_name(found, classes)
+    print(f"data: {name} in {found}")
+    return name
+
+
+def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -> tuple[Run, ...]:
+    """The runs that the command asks for. Raises MistakeError where none matches."""
+    runs = sweep.runs(scale, args.seeds, data)
+    if args.only is None:
+        return runs
+    chosen = tuple(r for r in runs if any(fnmatch.fnmatchcase(n, args.only) for n in (r.id, r.net.name)))
+    if not chosen:
+        nets = ", ".join(dict.fromkeys(r.net.name for r in runs))
+        raise MistakeError(f"--only {args.only!r} matches no run; the nets are: {nets}")
+    return chosen

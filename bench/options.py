@@ -1,0 +1,92 @@
+"""The options of the main job, `python -m bench.sweep`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from bench.spec import SCALES
+
+UNITS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`0-4`, `0,2,7` or a mix of both as seeds."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        if not match:
+            raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds; write 0-4 or 0,2,7")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first >= 10_000:
+            raise argparse.ArgumentTypeError(f"{part!r} is no range of seeds; write the smaller one first, as in 0-4")
+        seeds += range(first, last + 1)
+    return tuple(dict.fromkeys(seeds))
+
+
+def parse_duration(text: str) -> float:
+    """`50m`, `2h`, `90s`, `1d` or plain minutes, in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if not match or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 50m, 2h, 90s or 1d")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the main job."""
+    parser.add_argument("name", metavar="NAME", help="a sweep below sweeps/, or the path of a sweep file of your own")
+    parser.add_argument(
+        "--scale",
+        choices=("auto", *SCALES),
+        default="auto",
+        help="auto: paper where jobs go to Slurm or there is a GPU, else quick",
+    )
+    parser.add_argument(
+        "--cluster",
+        choices=("auto", "slurm", "local", "inline"),
+        default="auto",
+        help="auto: slurm where its commands answer, else local (as many runs at once as this machine has room for); "
+        "inline: one after another",
+    )
+    parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
+    parser.add_argument("--classes", type=int, metavar="N", help="of ImageNet only the first so many classes")
+    parser.add_argument("--only", metavar="GLOB", help="only runs whose id or net matches, such as 'plain-*'")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the folder of the data sets (else $BENCH_DATA, else a cache)",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="the folder of the runs (default: runs)",
+    )
+    parser.add_argument("--results", type=Path, metavar="DIR", help="where the numbers go (default: results)")
+    parser.add_argument("--reports", type=Path, metavar="DIR", help="where the report goes (default: reports)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the runs, what is done, and the cost; start nothing"
+    )
+    parser.add_argument("--retry", action="store_true", help="try failed runs again")
+    parser.add_argument(
+        "--time-limit", type=parse_duration, metavar="50m", help="stop cleanly after this time, all resumable"
+    )
+    parser.add_argument("--no-wait", action="store_true", help="go on in the background and return at once")
+    parser.add_argument(
+        "--report-only", action="store_true", help="start nothing; collect and report what there is already"
+    )
+    parser.add_argument(
+        "--budget", type=parse_duration, metavar="40h", help="refuse to start above so many core- or GPU-hours"
+    )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="partition, limits and packing on Slurm, in TOML (default: ~/.config/resnet-bench/slurm.toml)",
+    )
+    parser.add_argument(
+        "--allow-dirty", action="store_true", help="on Slurm: run the work tree, though it is of no commit"
+    )
