@@ -72,7 +72,7 @@ def number(name: str, net: Net, margin: float) -> Claim:
     """A net's top-1 error by 10 crops in Table 3."""
     return Claim(
         f"{name}-number",
-        f"{name} has the paper's top-1 error by 10 crops, to within {margin} points.",
+        f"{name.replace('resnet', 'ResNet')} has the paper's top-1 error by 10 crops, to within {margin} points.",
         "Table 3",
         "equals",
         (net,),
