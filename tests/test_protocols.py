@@ -16,7 +16,7 @@ from bench.train.protocols import dense_logits, evaluated, judge, scores
 from bench.train.team import Team
 
 SIDE = 64
-SIZES = ((70, 90), (70, 90), (90, 70), (64, 64), (101, 64), (70, 90), (64, 133))
+SIZES = ((70, 90), (70, 90), (64, 64), (101, 64))
 
 
 def pictures() -> list[Tensor]:
@@ -24,11 +24,11 @@ def pictures() -> list[Tensor]:
     return [torch.randn(3, *size, generator=generator) for size in SIZES]
 
 
-@pytest.fixture(scope="module", params=[18, 50])
-def net(request: pytest.FixtureRequest) -> nn.Module:
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
     """With running statistics that are not those of the start, and in training mode."""
     torch.manual_seed(0)
-    built = imagenet(request.param, "B", classes=20)
+    built = imagenet(18, "B", classes=20)
     for layer in built.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean = torch.randn_like(layer.weight) / 10
@@ -49,7 +49,7 @@ def ten_by_hand(x: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("batch", [1, 10, 25, 100])
+@pytest.mark.parametrize("batch", [1, 25, 100])
 def test_ten_crops_are_ten_single_crops_whatever_the_batch(net: nn.Module, batch: int) -> None:
     found = scores(net, (ten_crops(x, SIDE) for x in pictures()), batch=batch)
 

@@ -71,6 +71,7 @@ def judge_set(claims: Sequence[Claim], results: Set) -> tuple[Judged, ...]:
 
 def samples_of(runs: pd.DataFrame) -> dict[tuple[str, str], Sample]:
     """A sample a net and metric; runs without a number count as missing."""
+    runs = runs.reindex(columns=[*runs.columns, *(metric for metric in METRICS if metric not in runs)])
     numbers = runs.assign(**{metric: runs[metric].where(runs["state"] == "done") for metric in METRICS})
     return {(str(net), m): sample(part[m]) for net, part in numbers.groupby("net") for m in METRICS}
 

@@ -35,6 +35,7 @@ ENV_COLUMNS = (
     "hardware", "threads", "processes", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
     "started", "ended", "sessions", "notice",
 )  # fmt: skip
+ASKED = "test_images_asked"  # the recipe's number, where a run had another
 VIEWS, OF_FACES = "views_", "faces_"  # before the names of these parts of a recipe
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
@@ -160,7 +161,8 @@ def run_of(row: Mapping[str, str]) -> Run:
     Raises SpecError or ValueError where they are no run's.
     """
     net = Net(**{f.name: _typed(f, row.get(f.name, "")) for f in fields(Net)})
-    own = {f.name: _typed(f, row.get(f.name, "")) for f in fields(Recipe) if f.name not in ("views", "faces")}
+    texts = {**row, "test_images": row.get(ASKED) or row["test_images"]}
+    own = {f.name: _typed(f, texts.get(f.name, "")) for f in fields(Recipe) if f.name not in ("views", "faces")}
     recipe = Recipe(**own, views=_part(Views, VIEWS, row), faces=_part(Faces, OF_FACES, row))
     return Run(row["scale"], net, row["data"], recipe, int(row["seed"]), row.get("task") or "classify")
 
@@ -197,6 +199,8 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     if state == "done":
         row |= {name: result.get(name) for name in RESULT_COLUMNS}
         row |= {name: result[name] for name in SOME_RESULTS if name in result}
+        if result["test_images"] != run.recipe.test_images:  # there were fewer than the recipe allows
+            row[ASKED] = run.recipe.test_images
         row |= {"predicted_seconds": folder.predicted_seconds()}
         row |= {name: env.get(name) for name in ENV_COLUMNS}
         row |= {name: _date(env[name]) for name in ("started", "ended")}

@@ -19,7 +19,7 @@ from bench.paper import paper_numbers
 from bench.report import frame
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, judge_set
 from bench.report.computed import COMPUTED, agreement, table6_parameters
-from bench.report.frame import Set, page_names
+from bench.report.frame import PAPERS, Set, page_names
 from bench.report.html import write_html
 from bench.report.nets import nets_page
 from bench.report.stats import Sample, sample
@@ -100,10 +100,10 @@ def _computed(number: Number) -> Answer:
 
 
 def _measured(number: Number, study: Study, verdict: str | None) -> Answer | None:
-    """The number as the best of the study's scales has it; a stand-in's numbers answer nothing."""
+    """The number as the best of the study's scales has it; a stand-in's, or a part of ImageNet's, answer nothing."""
     names = page_names(study.sets)
     for one in study.sets:
-        ours = _sample(one, number) if one.data != "stand-in" else None
+        ours = _sample(one, number) if one.data in PAPERS else None
         if ours is not None and ours.n:
             status = (verdict or MEASURED) if one.comparable else ELSEWHERE
             page = f"[{study.name}, scale {one.scale}]({study.name}/{names[one.scale, one.data]})"

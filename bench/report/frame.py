@@ -151,6 +151,7 @@ def with_bn(runs: pd.DataFrame) -> pd.DataFrame:
 
 def by_net(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a net: number of done seeds, mean and standard deviation (n - 1) of each number over them."""
+    runs = runs.reindex(columns=[*runs.columns, *(column for column in SPREAD if column not in runs)])
     done = runs[runs["state"] == "done"]
     measured = done.groupby("net").agg(
         n=("test_error", "size"),

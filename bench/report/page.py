@@ -69,7 +69,7 @@ def drawings(sweep: Sweep, sets: Sequence[Set]) -> dict[str, tuple[Callable[[], 
     for one in sets:
         of_errors = figures.FIGURES if len(one.done) and sweep.task == "classify" else {}
         of_faces = faces.drawings(one) if sweep.task == "verify" else {}
-        own = {name: partial(draw, one) for name, draw in (of_errors | of_faces).items()}
+        own = {name: partial(draw, one) for name, draw in {**of_errors, **of_faces}.items()}
         drawn = own | layer_figures.drawings(one)
         found |= {f"{name}-{one.label}.svg": (draw, one) for name, draw in drawn.items()}
     return found

@@ -135,7 +135,9 @@ class Sweep:
         named = bool(self.scales) and not wrong
         require("sweep", (named, f"scales {wrong or '{}'} must map {', '.join(SCALES)} to a Scale"))
         run_here = {net for scale in self.scales.values() for net, _ in scale.cells}
-        named_nets = {net for part in (*self.claims, *self.ensembles) for net in part.nets}
+        named_nets = {
+            net for nets in (*(c.nets for c in self.claims), *(e.nets for e in self.ensembles)) for net in nets
+        }
         absent = sorted(net.name for net in named_nets - run_here)
         require(
             f"sweep {self.title!r}",

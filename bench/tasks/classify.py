@@ -75,7 +75,9 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     agree(team, device=device.type, data=material.digest, torch=str(torch.__version__))
     net = build_net(run, material).to(device)
     trainer = trainer_of(net, material.batches(), recipe, compiled=run.resources.compile)
-    trainer.team, trainer.labelled = team, isinstance(net, Recogniser)
+    trainer.team = team
+    if isinstance(net, Recogniser):
+        trainer.labelled, trainer.noise = True, run.seed
     saved = _resume(trainer, run, job, device, material.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:

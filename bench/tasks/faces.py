@@ -124,7 +124,7 @@ class FacePairs:
             "auc": roc.auc,
             "eer": 100 * roc.eer,
             **{name: 100 * tar for name, tar in tars.items() if tar is not None},
-            "params": sum(p.numel() for p in net.embedder.parameters()),  # type: ignore[union-attr]  # a Recogniser
+            "params": sum(p.numel() for p in _embedder(net).parameters()),
             "people": len(self.people.names),
             "pictures": f"{len(self.people.y):,} of {len(self.people.names):,} people; {greys}; left out for too few: "
             f"{self.people.few}",
@@ -150,8 +150,7 @@ class FacePairs:
 
     def scores(self, net: nn.Module) -> NDArray[np.float64]:
         """The cosine (P,) of each pair's embeddings, mirror images added."""
-        assert isinstance(net, Recogniser)
-        return self._cosines(net.embedder)
+        return self._cosines(_embedder(net))
 
     def _cosines(self, net: nn.Module) -> NDArray[np.float64]:
         x = self.pairs.x.to(self.device)
@@ -171,7 +170,6 @@ class FacePairs:
 
     def _threshold(self, net: nn.Module) -> float:
         """The best one on pairs of training people: as many different as same ones, drawn from seed 0."""
-        assert isinstance(net, Recogniser)
         rng, y = np.random.default_rng(0), self.people.y.cpu().numpy()
         chosen = rng.permutation(len(y))[:1_000]
         x = self.people.x[torch.from_numpy(chosen)].to(self.device)
@@ -179,9 +177,15 @@ class FacePairs:
         same = y[chosen[left]] == y[chosen[right]]
         others = rng.permutation(np.flatnonzero(~same))[: int(same.sum())]
         kept = np.sort(np.concatenate([np.flatnonzero(same), others]))
-        found = embed(net.embedder, self.prepare, x, precision=self.run.recipe.precision)
+        found = embed(_embedder(net), self.prepare, x, precision=self.run.recipe.precision)
         scores = cosines(found, torch.from_numpy(left[kept]), torch.from_numpy(right[kept])).numpy()
         return best_threshold(scores, same[kept])
+
+
+def _embedder(net: nn.Module) -> Embedder:
+    """What of a recogniser is tested."""
+    assert isinstance(net, Recogniser)
+    return net.embedder
 
 
 def _faces(run: Run) -> Faces:

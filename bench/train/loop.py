@@ -48,6 +48,8 @@ class Trainer:
     GPUs did. precision: "fp32" or "bf16". Weight decay acts on every parameter, as in the authors' framework.
     team: the processes that share the groups of each batch; all of them have the same state after each step.
     labelled: whether the net wants the labels, too, as one with a margin for the true class does.
+    noise: the seed of what the net itself draws, such as dropout; torch's generator is set anew for every step, so that
+    there is nothing to save. None for a net that draws nothing.
     """
 
     net: nn.Module
@@ -59,6 +61,7 @@ class Trainer:
     precision: str = "fp32"
     team: Team = ALONE
     labelled: bool = False
+    noise: int | None = None
     step: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -76,6 +79,8 @@ class Trainer:
         images, labels = self.batches.draw(slice(own.start * self.bn_group, own.stop * self.bn_group))
         self.optimizer.param_groups[0]["lr"] = self.rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
+        if self.noise is not None:
+            torch.manual_seed((self.noise << 32) + self.step)
         with self.team.together(self.net, groups):
             pairs = zip(images.split(self.bn_group), labels.split(self.bn_group), strict=True)
             parts = [self._backward(x, y, share=1 / groups) for x, y in pairs]
@@ -87,7 +92,8 @@ class Trainer:
         """Adds one group's part of the gradient; returns its part of (mean loss, share wrong), still on the device."""
         with autocast(x.device, self.precision):
             logits = self.net(x, y) if self.labelled else self.net(x)
-        loss = F.cross_entropy(logits.float(), y) * share
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        loss = F.cross_entropy(logits, y) * share
         loss.backward()
         wrong = (logits.detach().argmax(1) != y).double().mean() * share
         return torch.stack((loss.detach().double(), wrong))
