@@ -56,7 +56,10 @@ def choose_data(args: argparse.Namespace, scale: str, declared: Sweep) -> tuple[
             find.faces(folder, declared.data)
         return folder, declared.data
     if declared.data == "imagenet":
-        return folder, _pictures(folder, args.classes or declared.scales[scale].classes, args.dry_run)
+        name = _pictures(folder, args.classes or declared.scales[scale].classes, args.dry_run)
+        if declared.task == "evaluate" and name != "imagenet":
+            raise MistakeError(f"published weights tell ImageNet's 1,000 classes apart, and {folder} has {name}")
+        return folder, name
     if args.classes:
         raise MistakeError("--classes is for sweeps on ImageNet")
     found = find.cifar10(folder)

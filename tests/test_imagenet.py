@@ -239,6 +239,12 @@ def test_a_sweep_without_pictures_is_refused_before_anything_starts(
     assert not Path("runs").exists()
 
 
+def test_published_weights_are_not_tried_on_a_part_of_imagenet(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["imagenet_pretrained", "--scale", "quick", "--data", str(data), "--dry-run"]) == 2
+
+    assert "1,000 classes apart, and" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [(["--classes", "5"], "5 classes are asked of"), (["--classes", "-1"], "-1 classes are asked of")],

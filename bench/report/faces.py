@@ -58,7 +58,7 @@ def verification_table(evidence: Evidence) -> Table:
     rows = [_row(evidence, str(net), part) for net, part in done.groupby("net", sort=False)]
     pixels = done["pixels_error"].dropna()
     words = PIXELS.format(accuracy=f"{100 - pixels.iloc[0]:.2f}") if len(pixels) else ""
-    return Table(HEADER, rows, text=2, note=f"{NOTE.format(pixels=words)} {caption(evidence.results)}")
+    return Table(HEADER, rows, text=2, note=f"{NOTE.format(pixels=words)} {caption(evidence.results, '', 'pairs')}")
 
 
 def _row(evidence: Evidence, net: str, part: pd.DataFrame) -> tuple[str, ...]:

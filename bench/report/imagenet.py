@@ -80,7 +80,8 @@ def protocol_table(evidence: Evidence, metrics: tuple[str, str]) -> Table:
     header += ["paper: top-1", "paper: top-5"] if of_paper else ["training error %", "training loss"]
     rows = [_row(evidence, str(net), row, metrics, of_paper) for net, row in results.nets.iterrows()]
     scales = results.runs["views_scales"].iloc[0] if "views_scales" in results.runs else ""
-    return Table(header, rows, note=f"{HOW[metrics].format(scales=str(scales).replace(' ', ', '))} {caption(results)}")
+    how = HOW[metrics].format(scales=str(scales).replace(" ", ", "))
+    return Table(header, rows, note=f"{how} {caption(results, '', 'validation pictures')}")
 
 
 def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[str, str], of_paper: bool) -> Sequence[str]:

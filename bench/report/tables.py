@@ -123,14 +123,14 @@ def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[str,
     )
 
 
-def caption(results: Set) -> str:
-    """What stands under Table 6: protocol, n, and what is mixed, left out or failed."""
+def caption(results: Set, views: str = ", one view each", what: str = "test images") -> str:
+    """What stands under a table of errors: protocol, n, and what is mixed, left out or failed."""
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
     words = [
-        f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {images or 'the'} test "
-        "images, one view each; the training error and loss are means over the last training window.",
+        f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {images or 'the'} "
+        f"{what}{views}; the training error and loss are means over the last training window.",
         "Two uncertainties are kept apart: where the mean over other seeds would lie (Student's t, from two seeds on), "
-        "and where this error would lie on other test images (Wilson).",
+        f"and where this error would lie on other {what} (Wilson).",
     ]
     mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []

@@ -136,10 +136,11 @@ def limits(net: Net) -> dict[str, float]:
 
 
 def growing(counts: tuple[int, ...]) -> Iterator[tuple[int, dict[str, float]]]:
-    """Seconds of plan, collect and report over so many finished runs, made up on disk."""
+    """Seconds of plan, status, collect and report over so many finished runs, made up on disk."""
     import time
 
     from bench.launch.plan import describe, make_plan
+    from bench.launch.status import table
     from bench.report.collect import collect
     from bench.report.page import write_report
     from bench.speed.made_up import SWEEP, finished_runs
@@ -151,6 +152,7 @@ def growing(counts: tuple[int, ...]) -> Iterator[tuple[int, dict[str, float]]]:
             times = {}
             for what, work in (
                 ("plan", lambda: describe(make_plan(runs, root / "runs" / "made_up", root), retry=False)),  # noqa: B023
+                ("status", lambda: table(root / "runs" / "made_up", None)),  # noqa: B023
                 ("collect", lambda: collect(root / "results", [root / "runs" / "made_up"], runs)),  # noqa: B023
                 ("report", lambda: write_report("made_up", SWEEP, root / "results", root / "reports")),  # noqa: B023
             ):

@@ -83,28 +83,7 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     if trainer.step < recipe.steps:
         sessions.append(session(run, device, material.digest, material.notice, team))
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
-    looking = partial(_look, trainer, partial(look, trainer, material, recipe), layers)
-    hooks = Hooks(
-        save=_of_first(team, partial(_save, job.folder, run, device, sessions, layers)),
-        should_stop=lambda: team.any(job.should_stop()),
-        beat=_of_first(team, partial(job.folder.beat, steps=recipe.steps)),
-        checkpoint_seconds=run.resources.checkpoint_seconds,
-    )
-    try:
-        if trainer.step == 0:
-            looking()
-        last = train(
-            trainer,
-            steps=recipe.steps,
-            curve_every=recipe.curve_every,
-            test_every=recipe.test_every,
-            test=partial(_look_and_test, looking, partial(material.test, trainer.net)),
-            hooks=hooks,
-        )
-    except DivergedError:
-        # what was seen until then is what one wants to know of such a run
-        _of_first(team, job.folder.write_layers)(layers)
-        raise
+    last = _train(trainer, material, run, job, sessions, layers, partial(look, trainer, material, recipe))
     validation, further = material.held_out(trainer.net), material.further(trainer.net)
     protocols = by_protocol(last, further) | material.remarks(trainer.net)
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
@@ -116,6 +95,41 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
         result = _result(run, trainer, last, validation) | protocols | digests
         job.folder.finish(result, merged(sessions))
     team.any(False)  # the others stay until the result is written: without it all would have to come again
+
+
+def _train(
+    trainer: Trainer,
+    material: Material,
+    run: Run,
+    job: Job,
+    sessions: list[dict[str, Any]],
+    layers: list[Row],
+    look: Callable[[], list[Row]],
+) -> Evaluation:
+    """Trains to the end, with checkpoints and signs of life; the test after the last step. Raises what train raises."""
+    recipe, team = run.recipe, job.team
+    looking = partial(_look, trainer, look, layers)
+    hooks = Hooks(
+        save=_of_first(team, partial(_save, job.folder, run, sessions, layers)),
+        should_stop=lambda: team.any(job.should_stop()),
+        beat=_of_first(team, partial(job.folder.beat, steps=recipe.steps)),
+        checkpoint_seconds=run.resources.checkpoint_seconds,
+    )
+    try:
+        if trainer.step == 0:
+            looking()
+        return train(
+            trainer,
+            steps=recipe.steps,
+            curve_every=recipe.curve_every,
+            test_every=recipe.test_every,
+            test=partial(_look_and_test, looking, partial(material.test, trainer.net)),
+            hooks=hooks,
+        )
+    except DivergedError:
+        # what was seen until then is what one wants to know of such a run
+        _of_first(team, job.folder.write_layers)(layers)
+        raise
 
 
 def _look(trainer: Trainer, look: Callable[[], list[Row]], layers: list[Row]) -> None:
@@ -166,7 +180,6 @@ def _resume(trainer: Trainer, run: Run, job: Job, device: torch.device, data: st
 def _save(
     folder: RunFolder,
     run: Run,
-    device: torch.device,
     sessions: list[dict[str, Any]],
     layers: list[Row],
     trainer: Trainer,
@@ -174,7 +187,8 @@ def _save(
     """The curve first: a checkpoint that is there has its curve beside it (and in it, should that be damaged)."""
     sessions[-1]["ended"] = time.time()
     folder.write_curve(trainer.curve)
-    about = {"run": run.id, "device": device.type, "sessions": sessions, "layers": layers}
+    device = next(trainer.net.parameters()).device.type
+    about = {"run": run.id, "device": device, "sessions": sessions, "layers": layers}
     checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about})
 
 
