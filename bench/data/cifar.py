@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.data.find import BINARY_FILES, PYTHON, RECORD, DataError, notice, verify
+from bench.data.order import Order
 
 PAD = 4
 WHOLE = slice(None)
@@ -134,41 +135,21 @@ class Batches:
 
     def __init__(self, images: Images, prepare: Prepare, batch: int, generator: torch.Generator) -> None:
         self.images, self.prepare, self.batch, self.generator = images, prepare, batch, generator
-        self._start_epoch()
-
-    def _start_epoch(self) -> None:
-        self._epoch_state = self.generator.get_state()
-        n, device = len(self.images.train_y), self.images.train_y.device
-        self._order = torch.randperm(n, generator=self.generator, device=device)
-        self._next = 0
-
-    def _indices(self) -> Tensor:
-        parts, missing = [], self.batch
-        while missing:
-            part = self._order[self._next : self._next + missing]
-            parts.append(part)
-            missing -= len(part)
-            self._next += len(part)
-            if self._next == len(self._order):
-                self._start_epoch()
-        return torch.cat(parts)
+        self._order = Order(len(images.train_y), generator)
 
     def draw(self, part: slice = WHOLE) -> tuple[Tensor, Tensor]:
         """The next inputs (batch, 3, 32, 32) float32, channels last, and labels (batch,), or `part` of them.
 
         All of the batch is made, whatever the part: the random stream is one for all processes of a run.
         """
-        index = self._indices()
+        index = self._order.draw(self.batch)
         x = augment(self.prepare(self.images.train_x[index]), self.generator)
         return x[part], self.images.train_y[index][part]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream is: the epoch's order is drawn again from the generator's state at its start."""
-        return {"epoch": self._epoch_state.cpu(), "now": self.generator.get_state().cpu(), "next": self._next}
+        """Where the stream is."""
+        return self._order.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken. Generator states live on the CPU, whatever device they drive."""
-        self.generator.set_state(state["epoch"].cpu())
-        self._start_epoch()
-        self._next = state["next"]
-        self.generator.set_state(state["now"].cpu())
+        """Goes on where `state` was taken."""
+        self._order.load_state_dict(state)
