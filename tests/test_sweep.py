@@ -200,6 +200,7 @@ def test_a_failed_run_is_a_row_and_exit_code_1_and_is_tried_again_when_asked(
     assert "starts" in capsys.readouterr().out
 
 
+@pytest.mark.team
 def test_a_time_limit_stops_cleanly_and_the_next_start_ends_in_the_same_bits(tiny_sweep: Path) -> None:
     project = tiny_sweep.parents[1]
     tiny_sweep.write_text(SWEEP_FILE.format(steps=60, plain_lr=0.1))
@@ -234,6 +235,7 @@ def test_two_runners_on_one_sweep_run_no_run_twice(tiny_sweep: Path) -> None:
     assert len(trained) == 2
 
 
+@pytest.mark.team
 def test_without_waiting_the_sweep_goes_on_in_the_background(tiny_sweep: Path) -> None:
     project = tiny_sweep.parents[1]
     begun = time.monotonic()

@@ -33,7 +33,7 @@ NOTE = (
 PIXELS = "The pictures themselves, averaged down to 16x16, reach {accuracy} %."
 ROC = (
     "ROC: the share of same pairs accepted against the share of different ones, by threshold; a line a run, the colour "
-    "its net's. Dotted: the pixels alone have no line; chance is the diagonal."
+    "its net's, dashed for a plain net. Dotted: chance."
 )
 PUBLISHED = (
     ("ArcFace 0.5, IResNet-50, CASIA-WebFace", "99.53", "ArcFace (arXiv:1801.07698), Table 2"),

@@ -225,7 +225,7 @@ def what_ran(evidence: Evidence) -> str:
             f"Hardware: {one_of(done['hardware'])}. Commit: {one_of(_commits(done))}.",
             f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
             *(f"Notice of the data: {text}" for text in sorted(set(done["notice"]) - {""})),
-            *(f"Pictures that are odd, by run: {text}." for text in odd_pictures(done)),
+            *(f"Pictures that the runs met: {text}." for text in odd_pictures(done)),
         ]
     seeds = sorted(set(runs["seed"].astype(int)))
     other = "" if seeds == sorted(sweep.scales[results.scale].seeds) else f" --seeds {','.join(map(str, seeds))}"
