@@ -24,7 +24,6 @@ from bench.nets.embedder import Embedder, Recogniser, ResNetBackbone
 from bench.nets.margin import MarginSoftmax
 from bench.nets.pretrained import WeightsError
 from bench.nets.resnet import cifar, imagenet
-from bench.nets.timm_backbone import TimmBackbone
 from bench.spec import Faces, Run
 from bench.store import atomic
 from bench.tasks.job import Job
@@ -210,6 +209,8 @@ def _backbone(run: Run, job: Job, side: int) -> nn.Module:
     path = _weights(source, name, job)
     try:
         if net.family == "timm":
+            from bench.nets.timm_backbone import TimmBackbone  # timm takes seconds to import, and most runs need none
+
             return TimmBackbone(name, side=side, pretrained=True)
         if net.family == "cifar":
             return ResNetBackbone(cifar(net.depth, net.shortcut, net.norm), path)
