@@ -201,7 +201,7 @@ def test_ten_faults_change_no_bit(shell: Shell) -> None:
 @pytest.mark.timeout(3_000)
 def test_a_hundred_faults_change_no_bit(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     """Jobs of one minute on top: Slurm's own time limit requeues each of them."""
-    storm = weather(shell, steps=900, seeds="0-1", profile=LOW + 'pack = 2\ntime = "1m"\nwarn = "20s"')
+    storm = weather(shell, steps=2_200, seeds="0-1", profile=LOW + 'pack = 2\ntime = "1m"\nwarn = "20s"')
     with hurrying(storm.cluster):
         kinds = [storm.kill_a_training, storm.requeue, storm.warn_of_the_time_limit, storm.restart_slurmd,
                  storm.kill_a_pack, storm.cancel_a_job_and_start_again, storm.preempt, storm.kill_the_follower,
