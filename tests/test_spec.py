@@ -65,7 +65,16 @@ def test_a_run_on_pictures_reads_back_as_itself() -> None:
 def test_the_part_of_imagenet_and_published_weights_are_in_the_id() -> None:
     weights = Net("imagenet", 50, "B", weights="file:mine.pth")
 
-    assert len({PICTURES.id, replace(PICTURES, data="imagenet-100").id, replace(PICTURES, net=weights).id}) == 3
+    test = replace(PICTURES, net=weights, task="evaluate", recipe=replace(PICTURES.recipe, steps=0, drops=()))
+    other = replace(test, net=replace(weights, weights="file:yours.pth"))
+
+    assert len({PICTURES.id, replace(PICTURES, data="imagenet-100").id, test.id, other.id}) == 4
+
+
+@pytest.mark.parametrize("weights", ["file:mine.pth", "run:sweep/run-paper-s0-12345678"])
+def test_a_training_that_takes_no_weights_is_refused_under_a_name_that_has_some(weights: str) -> None:
+    with pytest.raises(SpecError, match="task 'classify' cannot start from weights"):
+        replace(PICTURES, net=Net("imagenet", 50, "B", weights=weights))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,10 @@ ADDED_LATER: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# where the weights of a task's nets may come from: a task that takes none must not train under a name that has some
+WEIGHTS_OF = {"evaluate": ("torchvision", "timm", "file"), "verify": ("", "run", "file", "timm")}
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What a run costs, not part of the id: another hardware or thread count moves a number by rounding only.
@@ -89,6 +93,10 @@ class Run:
             (
                 bool(self.recipe.faces) == (self.data in FACES) == (self.task == "verify"),
                 f"task {self.task!r}, data {self.data!r} and faces {self.recipe.faces} do not go together",
+            ),
+            (
+                self.net.weights.partition(":")[0] in WEIGHTS_OF.get(self.task, ("",)),
+                f"task {self.task!r} cannot start from weights {self.net.weights!r}",
             ),
             (
                 (self.task == "evaluate") == (self.recipe.steps == 0),
