@@ -13,7 +13,7 @@ from bench.launch import scheduler
 from bench.launch.profile import Profile, load_profile
 from bench.launch.slurm import settled
 from bench.machine import cuda_devices
-from bench.spec import FACES, Run, Sweep
+from bench.spec import DETECTION, FACES, Run, Sweep
 
 
 def choose_cluster(args: argparse.Namespace) -> Profile | None:
@@ -51,11 +51,12 @@ def choose_scale(asked: str, cluster: str, declared: Sweep) -> str:
 def choose_data(args: argparse.Namespace, scale: str, declared: Sweep) -> tuple[Path, str]:
     """The data folder and the data set: the sweep's, or at scale quick the stand-in where CIFAR-10 cannot be had."""
     folder = find.data_folder(args.data)
-    if declared.data in FACES:
+    wanted = declared.data_at(scale)
+    if wanted in (*FACES, *DETECTION):
         if not args.dry_run:
-            find.faces(folder, declared.data)
-        return folder, declared.data
-    if declared.data == "imagenet":
+            (find.faces if wanted in FACES else find.objects)(folder, wanted)
+        return folder, wanted
+    if wanted == "imagenet":
         name = _pictures(folder, args.classes or declared.scales[scale].classes, args.dry_run)
         if declared.task == "evaluate" and name != "imagenet":
             raise MistakeError(f"published weights tell ImageNet's 1,000 classes apart, and {folder} has {name}")

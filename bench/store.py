@@ -166,6 +166,20 @@ class RunFolder:
         return self.path / "hardest.png"
 
     @property
+    def matches(self) -> Path:
+        """What became of every detection of a detector's tests, as NumPy's npz: what every AP is made of."""
+        return self.path / "matches.npz"
+
+    def matches_digest(self) -> str | None:
+        """SHA-256 of that file, None where there is none."""
+        return _file_digest(self.matches)
+
+    @property
+    def detections(self) -> Path:
+        """A picture of some test images with what was found in them."""
+        return self.path / "detections.png"
+
+    @property
     def log(self) -> Path:
         """Where submitit keeps its files and the run's stdout and stderr."""
         return self.path / "log"
@@ -303,8 +317,12 @@ class RunFolder:
         return result
 
     def _damaged_rows(self, result: Mapping[str, Any]) -> Path | None:
-        """A file of rows that is not the one the run ended with; a run of before there were layers has none."""
-        kept = {self.curve: result["curve_sha256"], self.layers: result.get("layers_sha256")}
+        """A file that is not the one the run ended with; a run has only some of them."""
+        kept = {
+            self.curve: result["curve_sha256"],
+            self.layers: result.get("layers_sha256"),
+            self.matches: result.get("matches_sha256"),
+        }
         return next((path for path, digest in kept.items() if digest and digest != _file_digest(path)), None)
 
     def _written_result(self) -> dict[str, Any] | None:

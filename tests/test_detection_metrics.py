@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.precision import AREAS, Matches, MatchTable, average_precision, bootstrap, mean_ap, paired_bootstrap
 from bench.train.coco_ap import NUMBERS, coco_ap
 from bench.train.detection_checks import rate_warning, refuse_small_groups
-from bench.train.precision import Matches, average_precision, bootstrap, mean_ap, paired_bootstrap
+from bench.train.measured import measured
 from bench.train.voc_ap import voc_ap
 
 Rows = Sequence[Sequence[float]]
@@ -157,6 +158,27 @@ def test_the_matches_for_the_bootstrap_give_the_official_ap50(seed: int) -> None
         assert average_precision(matches, "101-point") == pytest.approx(result.by_class[name], abs=1e-9)
 
 
+def test_all_that_is_kept_of_a_test_gives_every_official_number_again() -> None:
+    truths, predictions = made_up(3)
+    official, voc = coco_ap(truths, predictions, NAMES), voc_ap(truths, predictions, NAMES)
+    kept = MatchTable.of_arrays(measured(truths, predictions, NAMES).arrays())
+
+    numbers = kept.numbers()
+
+    names = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", **{f"ap_{size}": f"AP{size}" for size in AREAS[1:]}}
+    assert {ours: numbers[ours] for ours in names} == pytest.approx(
+        {ours: official.numbers[theirs] for ours, theirs in names.items()}, abs=1e-9
+    )
+    assert numbers["voc07_map"] == pytest.approx(voc.mean("11-point"), abs=1e-12)
+    assert numbers["voc12_map"] == pytest.approx(voc.mean("every-point"), abs=1e-12)
+
+
+def test_a_test_in_which_nothing_was_found_is_kept_too() -> None:
+    kept = MatchTable.of_arrays(measured([truth([A])], [found([], [])], ("one",)).arrays())
+
+    assert (kept.numbers()["ap"], kept.numbers()["voc12_map"], math.isnan(kept.numbers()["ap_large"])) == (0, 0, True)
+
+
 @pytest.mark.parametrize("points", ["11-point", "every-point", "101-point"])
 def test_an_image_that_is_drawn_twice_counts_as_two_images(points: str) -> None:
     truths, predictions = made_up(7, images=12)
@@ -174,7 +196,7 @@ def test_an_image_that_is_drawn_twice_counts_as_two_images(points: str) -> None:
 def test_a_bootstrap_is_its_generators_and_holds_the_number() -> None:
     matches = voc_ap(*made_up(1), NAMES).matches
 
-    first, again, other = (bootstrap(matches, "every-point", np.random.default_rng(s), draws=200) for s in (0, 0, 1))
+    first, again, other = (bootstrap([matches], "every-point", np.random.default_rng(s), draws=200) for s in (0, 0, 1))
 
     assert first == again != other
     assert first.low < first.value < first.high
@@ -187,7 +209,7 @@ def test_the_bootstrap_interval_has_about_the_spread_of_other_test_sets() -> Non
     widths = [
         (b.high - b.low)
         for s in range(5)
-        for b in [bootstrap(voc_ap(*made_up(s), NAMES).matches, "every-point", np.random.default_rng(s), draws=200)]
+        for b in [bootstrap([voc_ap(*made_up(s), NAMES).matches], "every-point", np.random.default_rng(s), draws=200)]
     ]
 
     assert np.mean(widths) / (2 * 1.96) == pytest.approx(np.std(others), rel=0.35)
@@ -196,7 +218,7 @@ def test_the_bootstrap_interval_has_about_the_spread_of_other_test_sets() -> Non
 def test_two_trainings_on_the_same_images_are_compared_more_sharply_than_apart() -> None:
     truths, blurred = made_up(1, noise=6.0)
     _, sharp = made_up(1, noise=3.0)
-    worse, better = (voc_ap(truths, p, NAMES).matches for p in (blurred, sharp))
+    worse, better = ([voc_ap(truths, p, NAMES).matches] for p in (blurred, sharp))
     rng = np.random.default_rng
 
     difference = paired_bootstrap(worse, better, "every-point", rng(0), draws=300)
@@ -207,7 +229,7 @@ def test_two_trainings_on_the_same_images_are_compared_more_sharply_than_apart()
     same = paired_bootstrap(worse, worse, "every-point", rng(0), draws=20)
     assert (same.value, same.low, same.high) == (0, 0, 0)
     with pytest.raises(ValueError, match="measured on different images or classes"):
-        paired_bootstrap(worse, voc_ap(*made_up(2), NAMES).matches, "every-point", rng(0))
+        paired_bootstrap(worse, [voc_ap(*made_up(2), NAMES).matches], "every-point", rng(0))
 
 
 def test_what_cannot_be_measured_is_refused() -> None:

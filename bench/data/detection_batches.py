@@ -25,15 +25,21 @@ class DetectionBatches:
     """An endless stream: each epoch in a new order, batches running over its end; no image is met twice an epoch.
 
     images: those with a box (`DetectionSet.trainable`). All randomness is the generator's, which lives on the CPU.
-    Raises DataError where there is nothing to train on.
+    device: where what is drawn lies. Raises DataError where there is nothing to train on.
     """
 
-    def __init__(self, images: Sequence[Annotated], batch: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        images: Sequence[Annotated],
+        batch: int,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+    ) -> None:
         if not images:
             raise DataError("no image has a box to train on: look at the set's summary for what was dropped")
         if batch < 1:
             raise ValueError(f"batch must be 1 image or more, got {batch}")
-        self.images, self.batch, self.generator = images, batch, generator
+        self.images, self.batch, self.generator, self.device = images, batch, generator, device
         self._start_epoch()
 
     def _start_epoch(self) -> None:
@@ -43,18 +49,26 @@ class DetectionBatches:
         self._mirror = torch.randint(0, 2, (n,), generator=self.generator).tolist()
         self._next = 0
 
-    def draw(self) -> tuple[list[Tensor], Targets]:
-        """The next images, each (3, H, W) float32 RGB in [0, 1], and their targets."""
-        pairs = [self._one() for _ in range(self.batch)]
+    def draw(self, part: slice = slice(None)) -> tuple[list[Tensor], Targets]:
+        """The next images, each (3, H, W) float32 RGB in [0, 1], and their targets, all on the device.
+
+        part: which of the batch are read and returned; the place moves on by a batch.
+        """
+        chosen = [self._one() for _ in range(self.batch)][part]
+        pairs = [self._read(source, mirror=mirror) for source, mirror in chosen]
         return [image for image, _ in pairs], [target for _, target in pairs]
 
-    def _one(self) -> tuple[Tensor, dict[str, Tensor]]:
+    def _one(self) -> tuple[Annotated, bool]:
+        """The next image, and whether it is mirrored."""
         if self._next == len(self._order):
             self._start_epoch()
         place, self._next = self._next, self._next + 1
-        source = self.images[self._order[place]]
-        image, target = source.pixels().float() / 255, source.target()
-        return mirrored(image, target) if self._mirror[place] else (image, target)
+        return self.images[self._order[place]], bool(self._mirror[place])
+
+    def _read(self, source: Annotated, *, mirror: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        image = source.pixels().to(self.device).float() / 255
+        target = {name: value.to(self.device) for name, value in source.target().items()}
+        return mirrored(image, target) if mirror else (image, target)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is: an epoch's order is drawn again from the generator's state at its start."""

@@ -95,6 +95,26 @@ def faces(folder: Path, name: str) -> Path:
     return folder / inner
 
 
+OBJECT_FOLDERS = {  # by data set: folders of which one must be there, and where it comes from
+    "bccd": (("bccd", "BCCD_Dataset/BCCD"), "https://github.com/Shenggan/BCCD_Dataset"),
+    "voc07": (("VOCdevkit/VOC2007", "VOC2007"), "http://host.robots.ox.ac.uk/pascal/VOC/"),
+    "voc07+12": (("VOCdevkit/VOC2012", "VOC2012"), "http://host.robots.ox.ac.uk/pascal/VOC/"),
+    "coco14": (("coco/annotations",), "https://cocodataset.org/#download (2014 train, val and their annotations)"),
+}
+
+
+def objects(folder: Path, name: str) -> Path:
+    """The folder of a detection set in the data folder. Raises DataError where it is not there."""
+    inner, source = OBJECT_FOLDERS[name]
+    found = next((folder / one for one in inner if (folder / one).is_dir()), None)
+    if found is None:
+        raise DataError(
+            f"{folder}: no {' or '.join(f'{one}/' for one in inner)} there. Get it from {source}, and name the folder "
+            "above it with --data or BENCH_DATA"
+        )
+    return found
+
+
 def pictures_name(found: Path, classes: int) -> str:
     """The data set in a folder that `find_pictures` found, of its first `classes` classes (0: all of them).
 

@@ -117,7 +117,7 @@ def _run(folder: RunFolder, data: Path, stop: Stop, seat: Seat) -> str:
     from bench.train.distributed import LostError, meet
     from bench.train.loop import DivergedError, StoppedError
 
-    tasks = {"classify": classify, "diagnose": diagnose, "evaluate": evaluate, "verify": classify}
+    tasks = {"classify": classify, "diagnose": diagnose, "evaluate": evaluate, "verify": classify, "detect": classify}
     try:
         run = folder.run()
         with meet(seat.rank, seat.size, folder.meeting(seat.start), stop) as team:

@@ -134,16 +134,17 @@ def vgg16(weights: Path | None = None, *, source: str = "torchvision") -> Backbo
     return Backbone(stages, (64, 128, 256, 512, 512), (1, 2, 4, 8, 16), pixels, (top, 4096))
 
 
-def of_timm(name: str, weights: Path | None = None, *, fix_bn: bool = True) -> Backbone:
+def of_timm(name: str, weights: Path | None = None, *, fix_bn: bool = True, pretrained: bool = False) -> Backbone:
     """Any net of timm that is a row of stages; channels, strides and pixels are what timm says of it.
 
-    weights: a state dict file with timm's names. timm's ResNets have a bottleneck's stride in the 3x3, as
-    torchvision's. Raises ValueError where timm has no such net, or cannot cut it into stages.
+    weights: a state dict file with timm's names. pretrained: those that timm publishes, where there is no file.
+    timm's ResNets have a bottleneck's stride in the 3x3, as torchvision's.
+    Raises ValueError where timm has no such net, or cannot cut it into stages.
     """
-    if not timm.is_model(name):
+    if not timm.is_model(name.partition(".")[0]):
         close = timm.list_models(f"{name[:8]}*")[:5]
         raise ValueError(f"timm has no net {name!r}; {'close to it: ' + ', '.join(close) if close else 'see its list'}")
-    net: Any = _timm_stages(name)
+    net: Any = _timm_stages(name, pretrained=pretrained and weights is None)
     if weights is not None:
         load_weights(net, read_weights(weights), name)
     pixels = Pixels(tuple(net.pretrained_cfg["mean"]), tuple(net.pretrained_cfg["std"]))
@@ -154,10 +155,12 @@ def of_timm(name: str, weights: Path | None = None, *, fix_bn: bool = True) -> B
     return _finished(Backbone(stages, info.channels(), info.reduction(), pixels), fix_bn)
 
 
-def _timm_stages(name: str) -> Any:
+def _timm_stages(name: str, *, pretrained: bool) -> Any:
     """timm's net as a list of layers that it runs in a row."""
     try:
-        net: Any = timm.create_model(name, features_only=True)
+        net: Any = timm.create_model(name, features_only=True, pretrained=pretrained)
+    except OSError as error:  # the hub's and the network's
+        raise ValueError(f"timm cannot get the weights of {name} ({str(error).splitlines()[0]})") from None
     except RuntimeError:  # timm's word for a net without features
         net = None
     if isinstance(net, FeatureListNet):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bench.spec import Net, Run, classes_of
 
+OURS = ("cifar", "imagenet")  # families that this file counts
 IMAGENET_BLOCKS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -109,15 +110,20 @@ def activations(net: Net, side: int = 0) -> int:
 
 
 def parameters_of(run: Run) -> int:
-    """Parameters of the run's net with its classifier; 0 for a net of timm or an embedder: its module tells them."""
-    return 0 if run.net.family == "timm" or run.recipe.faces else parameters(run.net, classes_of(run.data))
+    """Parameters of the run's net with its classifier; 0 where it is part of another: the module tells them."""
+    if run.net.family not in OURS or run.recipe.faces or run.recipe.detection:
+        return 0
+    return parameters(run.net, classes_of(run.data))
 
 
 def multiply_adds_of(run: Run) -> int:
-    """Multiply-adds of one of the run's images forward, of an embedder those of its backbone; 0 for a net of timm."""
-    pictures = run.recipe.views or run.recipe.faces
+    """Multiply-adds of one of the run's images forward; of an embedder or a detector those of its backbone.
+
+    A detector's image counts as a square of its shorter side. 0 for nets that are not the paper's.
+    """
+    pictures = run.recipe.views or run.recipe.faces or run.recipe.detection
     side = pictures.side if pictures else 0
-    return 0 if run.net.family == "timm" else multiply_adds(run.net, side, classes_of(run.data))
+    return multiply_adds(run.net, side, classes_of(run.data)) if run.net.family in OURS else 0
 
 
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

@@ -42,23 +42,34 @@ def pretrained(net: Net, folder: Path) -> Pretrained:
     source, _, name = net.weights.partition(":")
     if source == "timm":
         return _of_timm(name, folder)
-    state = _of_torchvision(net, name, folder) if source == "torchvision" else _read(_file(folder, name))
+    file = torchvision_file(net, folder) if source == "torchvision" else local_file(folder, name)
     built = imagenet(net.depth, net.shortcut, net.stride_in, net.norm)
-    return Pretrained(_with(built, state, net.name), IMAGENET.mean, IMAGENET.std)
+    return Pretrained(_with(built, _read(file), net.name), IMAGENET.mean, IMAGENET.std)
 
 
-def _of_torchvision(net: Net, name: str, folder: Path) -> Mapping[str, Any]:
+def torchvision_weights(net: Net) -> Any:
+    """torchvision's entry of the net's weights: `url`, and in `meta` what they reach. Raises WeightsError."""
     from torchvision.models import get_weight
 
+    name = net.weights.partition(":")[2]
+    model = "VGG16" if net.family == "vgg" else f"ResNet{net.depth}"
     try:
-        weights = get_weight(f"ResNet{net.depth}_Weights.{name}")
+        return get_weight(f"{model}_Weights.{name}")
     except (ValueError, KeyError, AttributeError) as error:
-        raise WeightsError(f"torchvision has no weights {name!r} of ResNet-{net.depth}: {error}") from None
-    file = weights.url.rsplit("/", 1)[-1]
+        raise WeightsError(f"torchvision has no weights {name!r} of {model}: {error}") from None
+
+
+def torchvision_file(net: Net, folder: Path) -> Path:
+    """The file of torchvision's weights of the net: in `folder`, in torch's cache, else downloaded into that.
+
+    Raises WeightsError.
+    """
+    weights = torchvision_weights(net)
+    file = str(weights.url).rsplit("/", 1)[-1]
     if (folder / file).is_file():
-        return _read(folder / file)
+        return folder / file
     try:
-        state: Mapping[str, Any] = torch.hub.load_state_dict_from_url(
+        torch.hub.load_state_dict_from_url(
             weights.url, map_location="cpu", check_hash=True, weights_only=True, progress=False
         )
     except (OSError, RuntimeError) as error:
@@ -66,13 +77,18 @@ def _of_torchvision(net: Net, name: str, folder: Path) -> Mapping[str, Any]:
             f"{net.weights}: {file} is not in {folder} and cannot be downloaded ({error}). Get it from {weights.url} "
             f"and lay it there"
         ) from None
-    return state
+    return Path(torch.hub.get_dir(), "checkpoints", file)
+
+
+def timm_file(name: str, folder: Path) -> Path | None:
+    """The file of timm's weights `name` in `folder`; None where it is left to timm to get them."""
+    return next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
 
 
 def _of_timm(name: str, folder: Path) -> Pretrained:
     import timm
 
-    local = next((folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()), None)
+    local = timm_file(name, folder)
     try:
         net = timm.create_model(name, pretrained=local is None)
     except (OSError, RuntimeError, ValueError) as error:  # timm's for a name that it does not know is a RuntimeError
@@ -86,7 +102,8 @@ def _of_timm(name: str, folder: Path) -> Pretrained:
     return Pretrained(net, tuple(config["mean"]), tuple(config["std"]))
 
 
-def _file(folder: Path, name: str) -> Path:
+def local_file(folder: Path, name: str) -> Path:
+    """A file of weights in `folder`. Raises WeightsError naming those there are."""
     path = folder / name
     if not path.is_file():
         there = sorted(p.name for p in folder.glob("*") if p.suffix in SUFFIXES) if folder.is_dir() else []

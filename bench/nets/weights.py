@@ -45,7 +45,10 @@ class Source:
 
 # "caffe": the authors' release by torchvision's names. Its first pooling has no padding and its ResNet-50 a bias in
 # conv1, which our nets do not have: features at the borders differ a little, and the bias is refused as left over
+# "scale", "inception": this suite's own ImageNet runs by their crop (Section 3.4's subtracts the mean alone)
 SOURCES: Mapping[str, Source] = {
+    "scale": Source(Pixels(IMAGENET.mean, (1.0, 1.0, 1.0))),
+    "inception": Source(IMAGENET),
     "torchvision": Source(IMAGENET, "3x3"),
     "caffe": Source(CAFFE, "1x1", bgr=True),
 }

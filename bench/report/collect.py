@@ -22,23 +22,43 @@ from numpy.typing import NDArray
 from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.report.digests import write_digests
 from bench.report.ensembles import collect_ensembles
-from bench.spec import PROTOCOLS, SCALES, VERIFICATION, Ensemble, Faces, Net, Recipe, Run, Views
+from bench.spec import (
+    OPTIONS,
+    PRECISIONS_OF_BOXES,
+    PROTOCOLS,
+    SCALES,
+    VERIFICATION,
+    Detection,
+    Ensemble,
+    Faces,
+    Net,
+    Recipe,
+    Run,
+    Views,
+)
 from bench.store import RunFolder, StoreError, atomic, curve_text, exclusive, folders, make_folder, sha256, write_text
 
 RESULT_COLUMNS = (
     "test_images", "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
     "seconds", "images_per_s", "test_images_per_s", "weights_sha256", "curve_sha256",
 )  # fmt: skip
-SOME_RESULTS = (*PROTOCOLS, *VERIFICATION, "params", "people", "pictures")  # columns where a run has them
+OF_OPTIONS = tuple(f"{option}_{name}" for option in OPTIONS for name in PRECISIONS_OF_BOXES)
+SOME_RESULTS = (
+    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "params", "people", "classes",
+    "pictures",
+)  # fmt: skip  # columns where a run has them
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
     "hardware", "threads", "processes", "commit", "dirty", "bench", "torch", "torchvision", "python", "data_sha256",
     "started", "ended", "sessions", "notice",
 )  # fmt: skip
 ASKED = "test_images_asked"  # the recipe's number, where a run had another
-VIEWS, OF_FACES = "views_", "faces_"  # before the names of these parts of a recipe
+VIEWS, OF_FACES, OF_DETECTION = "views_", "faces_", "detection_"  # before the names of these parts of a recipe
+PARTS = {"views": VIEWS, "faces": OF_FACES, "detection": OF_DETECTION}
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
+LOSSES = ("class_loss", "box_loss", "objectness_loss", "proposal_loss")
+DETECTOR_CURVE_COLUMNS = (*CURVE_COLUMNS[:5], *LOSSES, *CURVE_COLUMNS[5:])  # in the order in which a run writes them
 LAYER_COLUMNS = (
     "id", "step", "layer", "name", "response_std", "batch_std", "response_grad_norm", "grad_norm", "weight_norm",
 )  # fmt: skip
@@ -84,10 +104,12 @@ def _merge(
     seen = here | {n: f for n, f in found.items() if rows[n] is fresh[n] and fresh[n]["state"] == "failed"}
     curves = {name: folder.curve_rows() for name, folder in here.items()}
     layers = {name: folder.layer_rows() for name, folder in seen.items()}
-    _write_table(results / "curves.parquet", CURVE_COLUMNS, curves, rows)
+    detectors = any(row.get("task") == "detect" for row in rows.values())
+    _write_table(results / "curves.parquet", DETECTOR_CURVE_COLUMNS if detectors else CURVE_COLUMNS, curves, rows)
     _write_table(results / "layers.parquet", LAYER_COLUMNS, layers, rows)
     _write_arrays(results / "correct.npz", here, rows, _correctness)
     _write_arrays(results / "pairs.npz", here, rows, _pair_scores)
+    _write_arrays(results / "matches.npz", here, rows, _matches)
     write_text(results / "runs.csv", _csv(sorted(rows.values(), key=_order)))
     return results / "runs.csv"
 
@@ -131,7 +153,7 @@ def _counts(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
 def _declared(run: Run) -> dict[str, Any]:
     """The columns that the Run itself gives."""
     net, recipe = asdict(run.net), asdict(run.recipe)
-    views, faces = recipe.pop("views") or {}, recipe.pop("faces") or {}
+    parts = {prefix: recipe.pop(name) or {} for name, prefix in PARTS.items()}
     if not net["weights"]:
         del net["weights"]
     columns = {
@@ -144,8 +166,7 @@ def _declared(run: Run) -> dict[str, Any]:
         "params": parameters_of(run) or None,
         "multiply_adds": multiply_adds_of(run) or None,
         **recipe,
-        **{f"{VIEWS}{name}": value for name, value in views.items()},
-        **{f"{OF_FACES}{name}": value for name, value in faces.items()},
+        **{f"{prefix}{name}": value for prefix, part in parts.items() for name, value in part.items()},
     }
     return {name: _as_text(value) for name, value in columns.items()}
 
@@ -162,12 +183,13 @@ def run_of(row: Mapping[str, str]) -> Run:
     """
     net = Net(**{f.name: _typed(f, row.get(f.name, "")) for f in fields(Net)})
     texts = {**row, "test_images": row.get(ASKED) or row["test_images"]}
-    own = {f.name: _typed(f, texts.get(f.name, "")) for f in fields(Recipe) if f.name not in ("views", "faces")}
-    recipe = Recipe(**own, views=_part(Views, VIEWS, row), faces=_part(Faces, OF_FACES, row))
+    own = {f.name: _typed(f, texts.get(f.name, "")) for f in fields(Recipe) if f.name not in PARTS}
+    views, faces = _part(Views, VIEWS, row), _part(Faces, OF_FACES, row)
+    recipe = Recipe(**own, views=views, faces=faces, detection=_part(Detection, OF_DETECTION, row))
     return Run(row["scale"], net, row["data"], recipe, int(row["seed"]), row.get("task") or "classify")
 
 
-Part = TypeVar("Part", Views, Faces)
+Part = TypeVar("Part", Views, Faces, Detection)
 
 
 def _part(kind: type[Part], prefix: str, row: Mapping[str, str]) -> Part | None:
@@ -314,34 +336,48 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise StoreError(f"{path} is damaged: {error}; take it from git again") from None
 
 
-def _correctness(name: str, result: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _correctness(name: str, folder: RunFolder) -> dict[str, NDArray[Any]]:
     """Per-image correctness, packed eight images a byte: `<id>`, by other protocols `<id>:<metric>`."""
+    result = _result(folder)
+    if "correct" not in result:
+        return {}
     by_metric = {f"{name}:{metric}": bits for metric, bits in result.get("correct_by", {}).items()}
     packed = {name: result["correct"], **by_metric}
     return {array: np.frombuffer(bytes.fromhex(bits), np.uint8) for array, bits in packed.items()}
 
 
-def _pair_scores(name: str, result: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _pair_scores(name: str, folder: RunFolder) -> dict[str, NDArray[Any]]:
     """Of a verification each pair's score `<id>`, whether it is one person `<id>:same`, and its fold `<id>:fold`."""
+    result = _result(folder)
     if "pair_scores" not in result:
         return {}
     about = {f"{name}:{part}": np.array(result[f"pair_{part}"], np.uint8) for part in ("same", "fold")}
     return {name: np.array(result["pair_scores"], np.float64), **about}
 
 
+def _matches(name: str, folder: RunFolder) -> dict[str, NDArray[Any]]:
+    """Of a detector what became of every detection: `<id>:<option>:<field>`, and some of them to be shown."""
+    return {f"{name}:{field}": array for field, array in read_arrays(folder.matches).items()}
+
+
+def _result(folder: RunFolder) -> Mapping[str, Any]:
+    """Of a run that is done."""
+    result = folder.result()
+    assert result is not None
+    return result
+
+
 def _write_arrays(
     path: Path,
     here: Mapping[str, RunFolder],
     rows: Iterable[str],
-    arrays_of: Callable[[str, Mapping[str, Any]], dict[str, NDArray[Any]]],
+    arrays_of: Callable[[str, RunFolder], dict[str, NDArray[Any]]],
 ) -> None:
     """The arrays of the runs `here`, and of those done elsewhere what the file had, without runs that are in no row."""
     kept = set(rows)
     arrays = {name: array for name, array in read_arrays(path).items() if name.split(":")[0] in kept}
     for name, folder in here.items():
-        result = folder.result()
-        assert result is not None
-        arrays |= arrays_of(name, result)
+        arrays |= arrays_of(name, folder)
     if not arrays:
         return
     with atomic(path) as temporary, temporary.open("wb") as file:

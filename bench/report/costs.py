@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.nets.counts import activations
+from bench.nets.counts import OURS, activations
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
 from bench.report.tables import Table, anchor, one_of
@@ -40,8 +40,7 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
     return (
         display_name(net),
         f"{first['params'] / 1e6:.2f}M",
-        f"{first['multiply_adds'] / 1e6:,.0f}M",
-        f"{4 * activations(net_of(first), side_of(first)) / 2**20:.1f}",
+        *_counted(first),
         anchor(evidence.id(net, "images_per_s")) + _rounded(runs["images_per_s"].mean()),
         _rounded(runs["test_images_per_s"].mean()),
         anchor(evidence.id(net, "seconds")) + duration(runs["seconds"].mean()),
@@ -50,14 +49,22 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
+def _counted(row: pd.Series[Any]) -> tuple[str, str]:
+    """Multiply-adds and activations; of nets that are not the paper's nobody counts them."""
+    if row["family"] not in OURS:
+        return "–", "–"
+    return f"{row['multiply_adds'] / 1e6:,.0f}M", f"{4 * activations(net_of(row), side_of(row)) / 2**20:.1f}"
+
+
 def net_of(row: pd.Series[Any]) -> Net:
     """The Net of a row of the results."""
     return Net(str(row["family"]), int(row["depth"]), str(row["shortcut"]), str(row["stride_in"]))
 
 
 def side_of(row: pd.Series[Any]) -> int:
-    """Height and width of the inputs of a row of the results; 0 for CIFAR's."""
-    return int(row.get("views_side") or 0)
+    """Height and width of the inputs of a row of the results, 0 for CIFAR's; a detector's image is a square there."""
+    sides = (row.get(f"{part}_side") for part in ("views", "faces", "detection"))
+    return next((int(side) for side in sides if side), 0)
 
 
 def _rounded(value: float) -> str:

@@ -141,7 +141,9 @@ def _runnable(number: Number, study: Study) -> Answer:
 def _cost(study: Study, net: Net, recipe: Recipe, seeds: int) -> str:
     """Runs and steps, multiply-adds (a backward pass is two forward ones), and hours where a speed was measured."""
     images = recipe.steps * recipe.batch
-    words = f"{seeds} runs of {recipe.steps:,} steps, {3 * images * multiply_adds(net):.1e} multiply-adds each"
+    words = f"{seeds} run{'s' * (seeds > 1)} of {recipe.steps:,} steps"
+    if not recipe.detection:  # whose regions cost as much as its backbone, and are counted by nobody
+        words += f", {3 * images * multiply_adds(net):.1e} multiply-adds each"
     speeds = [s.done.loc[s.done["net"] == net.name, "images_per_s"].median() for s in study.sets]
     known = [speed for speed in speeds if speed > 0]
     return f"{words}, {images / max(known) / 3600:.1f} h each at the fastest speed measured" if known else words

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.report.claims import Judged, judge_set
 from bench.report.frame import Set, page_names
+from bench.report.gains import Detected, detected
 from bench.report.pairs import Pair, pairs
 from bench.spec import Sweep
 
@@ -15,7 +16,7 @@ from bench.spec import Sweep
 class Evidence:
     """The results of one set with their verdicts (in the order of the sweep's claims) and pairs of nets.
 
-    page: the file of its page in the sweep's folder of reports.
+    detected: of detectors, what their matches come to. page: the file of its page in the sweep's folder of reports.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Evidence:
     page: str
     judged: tuple[Judged, ...]
     pairs: tuple[Pair, ...]
+    detected: Detected | None = None
 
     def id(self, *parts: str) -> str:
         """The id of a number of this set: `plain_vs_residual.paper.resnet-110-A.test_error`."""
@@ -41,6 +43,7 @@ def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
             page=pages[one.scale, one.data],
             judged=judge_set(sweep.claims, one),
             pairs=pairs(one) if sweep.task == "classify" else (),
+            detected=detected(one) if sweep.task == "detect" and len(one.done) else None,
         )
         for one in sets
     )

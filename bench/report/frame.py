@@ -6,24 +6,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.report.collect import ENV_COLUMNS, read_arrays, read_correct, read_curves, read_layers, read_rows
+from bench.report.collect import ENV_COLUMNS, OF_OPTIONS, read_arrays, read_correct, read_curves, read_layers, read_rows
 from bench.report.ensembles import ensemble_frame
-from bench.spec import FACES, IMAGENET_DEPTHS, PROTOCOLS, SCALES, VERIFICATION, Sweep, digest
+from bench.spec import (
+    DETECTION,
+    FACES,
+    IMAGENET_DEPTHS,
+    PRECISIONS_OF_BOXES,
+    PROTOCOLS,
+    SCALES,
+    VERIFICATION,
+    Sweep,
+    digest,
+)
 from bench.store import StoreError
 
 NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "test_images", "test_error", "train_error",
     "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
-    "test_images_per_s", "predicted_seconds", *PROTOCOLS, *VERIFICATION,
+    "test_images_per_s", "predicted_seconds", *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS,
+    "source_error",
 )  # fmt: skip
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
 SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
-PAPERS = ("cifar10", "imagenet")  # the paper's own data sets, whole
+PAPERS = ("cifar10", "imagenet", "voc07+12", "coco14")  # the paper's own data sets, whole
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class Set:
     digest: SHA-256 over the rows, which hold the digests of curves and weights: what a page and a figure were made of.
     correct: by run, eight test images a byte, a bit set where the net is right.
     layers: a row a run, step and layer, of failed runs too; empty in results from before layers were looked at.
-    ensembles: a row an ensemble and seed. pair_scores: of verifications, see collect.
+    ensembles: a row an ensemble and seed. pair_scores: of verifications, matches: of detectors, see collect.
     """
 
     scale: str
@@ -47,11 +59,12 @@ class Set:
     layers: pd.DataFrame = field(default_factory=pd.DataFrame)
     ensembles: pd.DataFrame = field(default_factory=pd.DataFrame)
     pair_scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    matches: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """`paper`, `short`, `quick`, or with the data set where it is not the paper's: `quick-stand-in`."""
-        return self.scale if self.data in (*PAPERS, *FACES) else f"{self.scale}-{self.data}"
+        return self.scale if self.data in (*PAPERS, *FACES, *DETECTION) else f"{self.scale}-{self.data}"
 
     @property
     def comparable(self) -> bool:
@@ -61,7 +74,7 @@ class Set:
     @property
     def pictures(self) -> bool:
         """Whether they are of ImageNet's kind."""
-        return self.data not in ("cifar10", "stand-in", *FACES)
+        return self.data not in ("cifar10", "stand-in", *FACES, *DETECTION)
 
     @cached_property
     def done(self) -> pd.DataFrame:
@@ -99,9 +112,9 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")
     layers, ensembles = read_layers(results / "layers.parquet"), ensemble_frame(results)
-    pair_scores = read_arrays(results / "pairs.npz")
+    pair_scores, matches = read_arrays(results / "pairs.npz"), read_arrays(results / "matches.npz")
     sets = [
-        replace(_set(sweep, rows, part, curves, correct, layers, ensembles), pair_scores=pair_scores)
+        replace(_set(sweep, rows, part, curves, correct, layers, ensembles), pair_scores=pair_scores, matches=matches)
         for scale in SCALES
         for _, part in runs[runs["scale"] == scale].groupby("data")
         if scale in sweep.scales
@@ -178,6 +191,8 @@ def display_name(net: str) -> str:
     """
     if net.startswith("timm."):
         return net.replace(".", " ", 1)
+    if net.startswith("vgg-"):
+        return "VGG-16" + (f", {net.removeprefix('vgg-16-').replace('.', ' ', 1)}" if net != "vgg-16" else "")
     kind, depth, *more = net.split("-", 3)
     option = more.pop(0) if kind == "resnet" else ""
     usual = option in ("", "A" if int(depth) not in IMAGENET_DEPTHS else "")

@@ -62,6 +62,25 @@ OF_PAIRS = (
 )
 
 
+OF_BOXES = (
+    Metric("ap50", "AP at IoU .5", "%", 2),
+    Metric("ap", "AP over IoU .50 to .95", "%", 2),
+    Metric("ap75", "AP at IoU .75", "%", 2),
+    *(Metric(f"ap_{size}", f"AP of {size} objects", "%", 2) for size in ("small", "medium", "large")),
+    Metric("voc07_map", "VOC mAP, 11 points", "%", 2),
+    Metric("voc12_map", "VOC mAP, every point", "%", 2),
+    *(
+        Metric(f"{option}_{metric}", f"{words} with {how}", "%", 2)
+        for option, how in (("refined", "box refinement"), ("multi_scale", "testing in several scales"))
+        for metric, words in (("ap50", "AP at IoU .5"), ("ap", "AP over IoU .50 to .95"))
+    ),
+    Metric("source_error", "classification error of the backbone's source", "%", 2),
+)
+
+
+OF_TASK = {"classify": METRICS, "evaluate": METRICS, "verify": (*OF_PAIRS, *COSTS), "detect": (*OF_BOXES, *COSTS)}
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """A published number.
@@ -104,14 +123,14 @@ def numbers(evidence: Evidence) -> tuple[Number, ...]:
         *(_of_pair(evidence, pair) for pair in evidence.pairs),
         *_of_layers(evidence),
         *_of_ensembles(evidence),
+        *_of_gains(evidence),
     )
 
 
 def _of_nets(evidence: Evidence) -> Iterator[Number]:
     results = evidence.results
     for net, part in results.done.groupby("net", sort=False):
-        of_task = {"classify": METRICS, "evaluate": METRICS, "verify": (*OF_PAIRS, *COSTS)}
-        for metric in of_task.get(evidence.sweep.task, COSTS):
+        for metric in OF_TASK.get(evidence.sweep.task, COSTS):
             values = part.set_index("id")[metric.column].dropna()
             if len(values):
                 beside = _paper(str(net), metric) if results.comparable else ""
@@ -190,6 +209,21 @@ def _of_layers(evidence: Evidence) -> Iterator[Number]:
             digits=3,
             form="g",
             runs=tuple(str(ids[net, seed]) for seed in by_seed.index),
+        )
+
+
+def _of_gains(evidence: Evidence) -> Iterator[Number]:
+    for gain in evidence.detected.gains if evidence.detected else ():
+        yield Number(
+            id=evidence.id(gain.key),
+            what=f"{gain.words}, AP at IoU .5 on the same images, difference",
+            value=gain.difference,
+            std=math.nan,
+            n=min(gain.seeds),
+            interval=gain.interval,
+            unit="points",
+            digits=2,
+            runs=gain.runs,
         )
 
 

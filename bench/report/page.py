@@ -9,7 +9,19 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report import cite, faces, figures, frame, imagenet, latex, layer_figures, layers, tables, verdicts
+from bench.report import (
+    cite,
+    detection,
+    faces,
+    figures,
+    frame,
+    imagenet,
+    latex,
+    layer_figures,
+    layers,
+    tables,
+    verdicts,
+)
 from bench.report.costs import cost_table
 from bench.report.digests import write_digests
 from bench.report.evidence import Evidence, weigh
@@ -69,7 +81,8 @@ def drawings(sweep: Sweep, sets: Sequence[Set]) -> dict[str, tuple[Callable[[], 
     for one in sets:
         of_errors = figures.FIGURES if len(one.done) and sweep.task == "classify" else {}
         of_faces = faces.drawings(one) if sweep.task == "verify" else {}
-        own = {name: partial(draw, one) for name, draw in {**of_errors, **of_faces}.items()}
+        of_boxes = detection.drawings(one) if sweep.task == "detect" else {}
+        own = {name: partial(draw, one) for name, draw in {**of_errors, **of_faces, **of_boxes}.items()}
         drawn = own | layer_figures.drawings(one)
         found |= {f"{name}-{one.label}.svg": (draw, one) for name, draw in drawn.items()}
     return found
@@ -98,6 +111,7 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
     found = {
         **(imagenet.tables_of(evidence) if done and results.pictures else {}),
         "verification": faces.verification_table(evidence) if done and evidence.sweep.task == "verify" else None,
+        **(_detection_tables(evidence) if evidence.detected else {}),
         "table6": tables.table6(evidence) if about_errors and not results.pictures else None,
         "claims": verdicts.claims_table(evidence) if evidence.judged else None,
         "pairs": verdicts.paired_table(evidence) if evidence.pairs else None,
@@ -107,6 +121,17 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
         "costs": cost_table(evidence) if done else None,
     }
     return {name: table for name, table in found.items() if table}
+
+
+def _detection_tables(evidence: Evidence) -> dict[str, Table | None]:
+    results, found = evidence.results, evidence.detected
+    assert found is not None
+    return {
+        "gains": detection.gains_table(results, found, evidence.id),
+        "detection": detection.ap_table(results, found, evidence.id),
+        "options": detection.options_table(results, evidence.id),
+        "classes": detection.classes_table(results),
+    }
 
 
 def page(evidence: Evidence, others: Iterable[tuple[str, str]] = ()) -> str:
@@ -177,11 +202,24 @@ def verification(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
     return ["## What the numbers say", bullets(lines), *faces.sections(results, found.get("verification"))]
 
 
+def detectors(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
+    """The sections of a sweep about detection."""
+    results = evidence.results
+    lines = detection.findings(evidence.detected) if evidence.detected else ["Nothing is done yet."]
+    return [
+        "## What the numbers say",
+        bullets([*lines, *layers.diverged(results), *no_verdict(results)]),
+        *verdicts.claims_section(evidence, found.get("claims")),
+        *detection.sections(results, found),
+    ]
+
+
 SECTIONS: Mapping[str, Callable[[Evidence, Mapping[str, Table]], list[str]]] = {
     "classify": classification,
     "diagnose": diagnosis,
     "evaluate": evaluation,
     "verify": verification,
+    "detect": detectors,
 }
 
 

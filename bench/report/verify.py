@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report import coverage, digests, faces, frame
+from bench.report import coverage, detection, digests, faces, frame
 from bench.report.collect import (
     RESULT_COLUMNS,
     layers_digest,
@@ -61,12 +61,14 @@ def result_problems(results: Path) -> Iterator[str]:
     rows = read_rows(results / "runs.csv")
     curves = dict(iter(read_curves(results / "curves.parquet").groupby("id")))
     layers = dict(iter(read_layers(results / "layers.parquet").groupby("id")))
-    correct, pairs = read_correct(results / "correct.npz"), read_arrays(results / "pairs.npz")
+    correct = read_correct(results / "correct.npz")
+    arrays = read_arrays(results / "pairs.npz") | read_arrays(results / "matches.npz")
     ids = [row["id"] for row in rows]
     for twice in sorted({name for name in ids if ids.count(name) > 1}):
         yield f"{results}: {twice} has two rows"
-    for stray in sorted({*map(str, curves), *map(str, layers), *(n.split(":")[0] for n in correct)} - set(ids)):
-        yield f"{results}: {stray} has a curve, layers or images and no row in runs.csv"
+    stored = {*map(str, curves), *map(str, layers), *(name.split(":")[0] for name in (*correct, *arrays))}
+    for stray in sorted(stored - set(ids)):
+        yield f"{results}: {stray} has a curve, layers, images or detections and no row in runs.csv"
     for data in dict.fromkeys(row["data"] for row in rows):
         digests_there = {row["data_sha256"] for row in rows if row["data"] == data} - {""}
         if len(digests_there) > 1:
@@ -74,7 +76,7 @@ def result_problems(results: Path) -> Iterator[str]:
     for row in rows:
         name = row["id"]
         bits = {metric: correct.get(f"{name}:{metric}" if metric != "test_error" else name) for metric in BY_IMAGE}
-        for problem in _row_problems(row, curves.get(name), layers.get(name), bits, pairs):
+        for problem in _row_problems(row, curves.get(name), layers.get(name), bits, arrays):
             yield f"{results / 'runs.csv'}: {row['id']}: {problem}"
 
     yield from ensemble_problems(results, rows)
@@ -85,7 +87,7 @@ def _row_problems(
     curve: pd.DataFrame | None,
     layers: pd.DataFrame | None,
     bits: Mapping[str, NDArray[np.uint8] | None],
-    pairs: Mapping[str, NDArray[np.float64]],
+    arrays: Mapping[str, NDArray[Any]],
 ) -> Iterator[str]:
     try:
         yield from _settings_problems(row)
@@ -94,11 +96,13 @@ def _row_problems(
             yield "the rows of its layers are not those that the run wrote (SHA-256)"
         if row["state"] == "done":
             yield from _number_problems(row)
-            for metric in BY_IMAGE:
+            for metric in BY_IMAGE if row.get("task") != "detect" else ():
                 if row.get(metric):
                     yield from _image_problems(row, metric, bits[metric])
             if row.get("task") == "verify":
-                yield from faces.problems(row, pairs)
+                yield from faces.problems(row, arrays)
+            if row.get("task") == "detect":
+                yield from detection.problems(row, arrays)
             if int(row["steps"]):
                 yield from _curve_problems(row, curve)
         elif any(row[column] for column in RESULT_COLUMNS if column != "test_images"):
@@ -151,12 +155,12 @@ def _curve_problems(row: Row, curve: pd.DataFrame | None) -> Iterator[str]:
     tested = [one for one in rows if "test_error" in one]
     best = min(tested, key=lambda one: (one["test_error"], one["step"]), default={"test_error": None, "step": None})
     expected = {
-        "steps": last["step"], "train_error": last["error"], "train_loss": last["loss"],
+        "steps": last["step"], "train_error": last.get("error"), "train_loss": last["loss"],
         "test_error": last.get("test_error"), "test_loss": last.get("test_loss"),
         "best_test_error": best["test_error"], "best_step": best["step"],
     }  # fmt: skip
     for name, value in expected.items():
-        if float(row[name]) != value:
+        if (float(row[name]) if row[name] else None) != value:
             yield f"{name} is {row[name]}, and its curve says {value}"
 
 

@@ -5,14 +5,17 @@ whatever changes only the bill is in Resources and is not.
 """
 
 from bench.spec.net import Net
-from bench.spec.recipe import Faces, Recipe, Views, shortened
+from bench.spec.recipe import Detection, Faces, Recipe, Views, shortened
 from bench.spec.run import ADDED_LATER, Resources, Run, digest, run_from_json
 from bench.spec.sweep import Claim, Ensemble, Scale, Sweep
 from bench.spec.words import (
+    DETECTION,
     FACES,
     HEALTHY,
     IMAGENET_DEPTHS,
     METRICS,
+    OPTIONS,
+    PRECISIONS_OF_BOXES,
     PROTOCOLS,
     SCALES,
     VERIFICATION,
@@ -22,14 +25,18 @@ from bench.spec.words import (
 
 __all__ = [
     "ADDED_LATER",
+    "DETECTION",
     "FACES",
     "HEALTHY",
     "IMAGENET_DEPTHS",
     "METRICS",
+    "OPTIONS",
+    "PRECISIONS_OF_BOXES",
     "PROTOCOLS",
     "SCALES",
     "VERIFICATION",
     "Claim",
+    "Detection",
     "Ensemble",
     "Faces",
     "Net",

@@ -12,7 +12,7 @@ from bench.spec.words import FAMILIES, IMAGENET_DEPTHS, NORMS, SHORTCUTS, SOURCE
 class Net:
     """One of the paper's nets.
 
-    family: "cifar" (Section 4.2, depth 6n+2) or "imagenet" (Table 1).
+    family: "cifar" (Section 4.2, depth 6n+2), "imagenet" (Table 1), or "vgg", VGG-16, which detectors are held against.
     shortcut: "none" for the plain net, else option "A", "B" or "C" (Section 3.3 and 4.1).
     stride_in: which convolution of a bottleneck block has the stride, "1x1" (the paper) or "3x3" (torchvision).
     norm: "bn" after every convolution (Section 3.4), or "none", which gives the convolutions a bias instead.
@@ -43,8 +43,12 @@ class Net:
                 f"family {self.family!r} and weights {self.weights!r} do not go together: timm's nets are its own",
             ),
             (
-                source != "torchvision" or (not self.plain and self.family == "imagenet"),
+                source != "torchvision" or self.family == "vgg" or (not self.plain and self.family == "imagenet"),
                 f"torchvision has no weights of {self.family} plain-{self.depth}",
+            ),
+            (
+                self.family != "vgg" or (self.plain and self.norm == "bn"),
+                f"VGG-16 is one net: shortcut {self.shortcut!r} and norm {self.norm!r} are none of its choices",
             ),
             (self.shortcut in SHORTCUTS, f"shortcut {self.shortcut!r} is not one of: {', '.join(SHORTCUTS)}"),
             (self.stride_in in ("1x1", "3x3"), f"stride_in {self.stride_in!r} is not one of: 1x1, 3x3"),
@@ -55,6 +59,8 @@ class Net:
     def _depth_is_known(self) -> bool:
         if self.family == "timm":
             return self.depth == 0
+        if self.family == "vgg":
+            return self.depth == 16
         if self.family == "imagenet":
             return self.depth in IMAGENET_DEPTHS
         return isinstance(self.depth, int) and self.depth >= 8 and self.depth % 6 == 2
@@ -62,6 +68,8 @@ class Net:
     def _known_depths(self) -> str:
         if self.family == "timm":
             return "0 (timm's name says it)"
+        if self.family == "vgg":
+            return "16"
         if self.family == "imagenet":
             return ", ".join(map(str, IMAGENET_DEPTHS))
         return "6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202"
@@ -83,6 +91,7 @@ class Net:
             weights = f"run.{sweep}.{run.rpartition('-')[2]}"
         if self.family == "timm":
             return weights
-        name = f"plain-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
+        plain = "vgg" if self.family == "vgg" else "plain"
+        name = f"{plain}-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
         name = name if self.norm == "bn" else f"{name}-nobn"
         return f"{name}-{weights}" if weights else name

@@ -1,11 +1,11 @@
-"""Recipe: how a net is trained and measured; Views of ImageNet's pictures and Faces are parts of one."""
+"""Recipe: how a net is trained and measured; Views of ImageNet's pictures, Faces and Detection are parts of one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.spec.words import COLOURS, CROPS, LOSSES, PRECISIONS, SPLITS, require
+from bench.spec.words import COLOURS, CROPS, FORMS, LOSSES, POOLS, PRECISIONS, SPLITS, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,58 @@ class Faces:
 
 
 @dataclass(frozen=True, slots=True)
+class Detection:
+    """How Faster R-CNN over the net is built, trained and tested (task "detect"; Appendix A, the defaults its own).
+
+    form: "c4", the paper's, conv1 to conv4 shared and conv5 on each region; "fpn", the field's, a pyramid.
+    side, longest: an image's shorter side after scaling, and the most its longer one may have, in pixels.
+    anchors: sides in pixels of the scaled image (c4; a pyramid's are 8 strides wide). pooling: of a region, "pool" or
+    "align" (c4). context: Appendix B's global context (c4). width, hidden: the pyramid's channels, and those of its
+    two fully connected layers (fpn).
+    before_nms, after_nms: proposals (training, testing), a level in a pyramid. sampled: regions of an image that are
+    trained on. nms: IoU from which detections suppress each other. clip: the gradient's largest norm, 0 for no bound.
+    refine, scales: tests besides with box refinement, and at these shorter sides (c4), as in Table 9.
+    """
+
+    form: str = "c4"
+    side: int = 600
+    longest: int = 1000
+    anchors: tuple[int, ...] = (128, 256, 512)
+    pooling: str = "pool"
+    context: bool = False
+    width: int = 256
+    hidden: int = 1024
+    before_nms: tuple[int, int] = (12_000, 6_000)
+    after_nms: tuple[int, int] = (2_000, 300)
+    sampled: int = 128
+    nms: float = 0.3
+    clip: float = 0.0
+    refine: bool = False
+    scales: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        counts = (self.width, self.hidden, self.sampled, *self.before_nms, *self.after_nms, *self.anchors)
+        require(
+            "detection",
+            (self.form in FORMS, f"form {self.form!r} is not one of: {', '.join(FORMS)}"),
+            (self.pooling in POOLS, f"pooling {self.pooling!r} is not one of: {', '.join(POOLS)}"),
+            (32 <= self.side <= self.longest, f"side {self.side} must be 32 or more, and at most {self.longest}"),
+            (min(counts) >= 1, f"{counts}: anchors, channels, proposals and regions must be 1 or more"),
+            (bool(self.anchors), "anchors must not be empty"),
+            (len(self.before_nms) == len(self.after_nms) == 2, "proposals are given for (training, testing)"),
+            (0 < self.nms < 1 and self.clip >= 0, f"nms {self.nms} or clip {self.clip} is out of range"),
+            (
+                self.form == "c4" or not (self.context or self.scales),
+                "context and scales work on one shared map: they need form 'c4'",
+            ),
+            (
+                len(self.scales) != 1 and self.scales == tuple(sorted(set(self.scales))),
+                f"scales {self.scales} must be two or more, rising",
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How a net is trained and measured (Section 4.2; the defaults are the paper's for CIFAR-10).
 
@@ -82,6 +134,8 @@ class Recipe:
     views: how ImageNet's pictures become inputs; None for CIFAR's, which have a way of their own. With views at most
     `test_images` validation pictures are used, spread evenly over the classes, and steps may be 0 (task "evaluate").
     faces: how faces are learnt; None elsewhere. All pairs are tested.
+    detection: how objects are found; None elsewhere. A step is `batch` images, `bn_group` at a time; the images that
+    are tested are the list's first `test_images`.
     """
 
     steps: int = 64_000
@@ -100,6 +154,7 @@ class Recipe:
     test_every: int = 1_000
     views: Views | None = None
     faces: Faces | None = None
+    detection: Detection | None = None
 
     def __post_init__(self) -> None:
         for name in ("lr", "warmup_lr", "momentum", "weight_decay"):  # 1 and 1.0 are one recipe and must be one id
@@ -109,7 +164,8 @@ class Recipe:
         }
         whole = [f"{name} must be a whole number, got {n!r}" for name, n in counts.items() if type(n) is not int]
         require("recipe", *((False, words) for words in whole))
-        marks, most, fewest = (0, *self.drops, self.steps), 50_000 if self.views else 10_000, 0 if self.views else 1
+        marks, fewest = (0, *self.drops, self.steps), 0 if self.views else 1
+        most = 50_000 if self.views or self.detection else 10_000
         require(
             "recipe",
             (self.steps >= fewest, f"steps must be {fewest} or more, got {self.steps}"),

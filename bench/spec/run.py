@@ -10,19 +10,23 @@ from functools import cache
 from typing import Any
 
 from bench.spec.net import Net
-from bench.spec.recipe import Faces, Recipe, Views
-from bench.spec.words import DATASETS, FACES, PICTURES, SCALES, TASKS, SpecError, require
+from bench.spec.recipe import Detection, Faces, Recipe, Views
+from bench.spec.words import DATASETS, DETECTION, FACES, PICTURES, SCALES, TASKS, SpecError, require
 
 # Fields that were added when there were already runs, at the value that all of those had: at that value they are left
 # out of the digest, so that no run's id changes.
 ADDED_LATER: Mapping[str, Mapping[str, Any]] = {
     "net": {"norm": "bn", "weights": ""},
-    "recipe": {"views": None, "faces": None},
+    "recipe": {"views": None, "faces": None, "detection": None},
 }
 
 
 # where the weights of a task's nets may come from: a task that takes none must not train under a name that has some
-WEIGHTS_OF = {"evaluate": ("torchvision", "timm", "file"), "verify": ("", "run", "file", "timm")}
+WEIGHTS_OF = {
+    "evaluate": ("torchvision", "timm", "file"),
+    "verify": ("", "run", "file", "timm"),
+    "detect": ("", "run", "file", "torchvision", "timm"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,9 @@ class Run:
     """One training of one net from one seed, and what is measured of it.
 
     data: "cifar10", its "stand-in", or "imagenet" with all its classes, or its first N as in "imagenet-100" and
-    "tiny-imagenet-100".
+    "tiny-imagenet-100"; faces "lfw-view1" or "insightface"; objects "bccd", "voc07", "voc07+12" or "coco14".
     task: "classify" trains and tests; "diagnose" does the same and looks at every layer's gradient on the way;
-    "evaluate" tests published weights.
+    "evaluate" tests published weights; "verify" is about faces, "detect" about objects.
     """
 
     scale: str
@@ -83,8 +87,9 @@ class Run:
             "run",
             (self.scale in SCALES, f"scale {self.scale!r} is not one of: {', '.join(SCALES)}"),
             (
-                self.data in (*DATASETS, *FACES) or bool(PICTURES.fullmatch(self.data)),
-                f"data {self.data!r} is not one of: {', '.join((*DATASETS, *FACES))}, imagenet-N, tiny-imagenet-N",
+                self.data in (*DATASETS, *FACES, *DETECTION) or bool(PICTURES.fullmatch(self.data)),
+                f"data {self.data!r} is not one of: {', '.join((*DATASETS, *FACES, *DETECTION))}, imagenet-N, "
+                "tiny-imagenet-N",
             ),
             (
                 bool(self.recipe.views) == bool(PICTURES.fullmatch(self.data)),
@@ -94,6 +99,11 @@ class Run:
                 bool(self.recipe.faces) == (self.data in FACES) == (self.task == "verify"),
                 f"task {self.task!r}, data {self.data!r} and faces {self.recipe.faces} do not go together",
             ),
+            (
+                bool(self.recipe.detection) == (self.data in DETECTION) == (self.task == "detect"),
+                f"task {self.task!r}, data {self.data!r} and detection {self.recipe.detection} do not go together",
+            ),
+            (self.net.family != "vgg" or self.task == "detect", "VGG-16 is there as a detector's backbone only"),
             (
                 self.net.weights.partition(":")[0] in WEIGHTS_OF.get(self.task, ("",)),
                 f"task {self.task!r} cannot start from weights {self.net.weights!r}",
@@ -150,6 +160,9 @@ def run_from_json(value: Mapping[str, Any]) -> Run:
             recipe["views"] = Views(**{**views, **tuples})
         if faces := recipe.get("faces"):
             recipe["faces"] = Faces(**faces)
+        if detection := recipe.get("detection"):
+            tuples = {name: tuple(detection[name]) for name in ("anchors", "before_nms", "after_nms", "scales")}
+            recipe["detection"] = Detection(**{**detection, **tuples})
         parts = {
             "net": Net(**value["net"]),
             "recipe": Recipe(**recipe),

@@ -28,7 +28,7 @@ class Scale:
     deviations: where this scale differs from the paper beyond the sweep's own deviations.
     classes: of ImageNet the first so many; 0 for all.
     about: what the scale is, in words, where it is not what such a scale is in general.
-    resources: of its runs, where they are not the sweep's.
+    resources: of its runs, and data: what they are trained on, where they are not the sweep's.
     """
 
     cells: tuple[tuple[Net, Recipe], ...]
@@ -37,6 +37,7 @@ class Scale:
     classes: int = 0
     about: str = ""
     resources: Resources | None = None
+    data: str = ""
 
     def __post_init__(self) -> None:
         pairs = all(isinstance(c, tuple) and [type(x) for x in c] == [Net, Recipe] for c in self.cells)
@@ -44,6 +45,7 @@ class Scale:
             "scale",
             (bool(self.cells) and pairs, "cells must be pairs (Net, Recipe), at least one"),
             (len(set(self.cells)) == len(self.cells), "a cell is there twice"),
+            (not self.data or self.data in KINDS, f"data {self.data!r} is not one of: {', '.join(KINDS)}"),
             (bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), f"seeds {self.seeds} must be distinct"),
         )
 
@@ -112,8 +114,9 @@ class Sweep:
     scales: what runs at "paper", "short" and "quick".
     deviations: where the suite knowingly differs from the paper, a sentence each.
     claims: the claim in parts that the numbers can decide, each of which gets a verdict.
-    task: what its runs do, "classify", "diagnose", "evaluate" or "verify".
-    data: what they are trained and tested on, "cifar10", "imagenet", "lfw-view1" or "insightface".
+    task: what its runs do, "classify", "diagnose", "evaluate", "verify" or "detect".
+    data: what they are trained and tested on, "cifar10", "imagenet", "lfw-view1", "insightface", "bccd", "voc07",
+    "voc07+12" or "coco14", where a scale does not say otherwise.
     ensembles: of its nets, tested at many scales (ImageNet).
     """
 
@@ -146,6 +149,10 @@ class Sweep:
             (not twice, f"two claims have the id {', '.join(twice)}"),
             (not absent, f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}"),
         )
+
+    def data_at(self, scale: str) -> str:
+        """What the scale's runs are trained on, as it is declared."""
+        return self.scales[scale].data or self.data
 
     def runs(self, scale: str, seeds: Iterable[int] | None = None, data: str = "cifar10") -> tuple[Run, ...]:
         """All runs at `scale`, seed by seed, so that every cell has its first seed before any has its second."""

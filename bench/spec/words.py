@@ -11,13 +11,16 @@ PRECISIONS = ("fp32", "bf16")
 SPLITS = ("50k", "45k/5k")
 DATASETS = ("cifar10", "stand-in", "imagenet")  # and ImageNet's parts, such as imagenet-100 and tiny-imagenet-100
 FACES = ("lfw-view1", "insightface")
-TASKS = ("classify", "diagnose", "evaluate", "verify")
-KINDS = ("cifar10", "imagenet", *FACES)
+DETECTION = ("bccd", "voc07", "voc07+12", "coco14")
+TASKS = ("classify", "diagnose", "evaluate", "verify", "detect")
+KINDS = ("cifar10", "imagenet", *FACES, *DETECTION)
+FORMS = ("c4", "fpn")
+POOLS = ("pool", "align")
 LOSSES = ("softmax", "arcface", "cosface")
 CROPS = ("scale", "inception")
 COLOURS = ("pca", "none")
 NORMS = ("bn", "none")
-FAMILIES = ("cifar", "imagenet", "timm")
+FAMILIES = ("cifar", "imagenet", "vgg", "timm")
 SOURCES = ("torchvision", "timm", "file", "run")
 # errors by ImageNet's protocols, beside test_error, which is top-1 on the centre crop
 PROTOCOLS = (
@@ -28,6 +31,11 @@ VERIFICATION = (
     "fixed_threshold_error", "pixels_error", "untrained_error", "auc", "eer", "tar_at_far_0.1", "tar_at_far_0.01",
     "tar_at_far_0.001",
 )  # fmt: skip
+# what a detector's test has beside test_error, which is 100 - ap50; percent
+PRECISIONS_OF_BOXES = (
+    "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "voc07_map", "voc12_map",
+)  # fmt: skip
+OPTIONS = ("refined", "multi_scale")  # Table 9's at test time: the same columns with the option's name before them
 METRICS = ("test_error", "train_error", *PROTOCOLS)
 PICTURES = re.compile(r"(?:tiny-)?imagenet(?:-(\d+))?")
 # over a whole net: a gradient that grows or shrinks by less is called healthy, else exploding or vanishing

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from bench.nets import resnet
-from bench.nets.embedder import Recogniser
 from bench.nets.pretrained import WeightsError
 from bench.spec import Recipe, Run, classes_of
 from bench.store import RunFolder, StoreError
+from bench.tasks.detection import AnnotatedImages, DetectionLosses
 from bench.tasks.faces import FacePairs
 from bench.tasks.job import Job
 from bench.tasks.material import Cifar, Material
@@ -22,8 +22,8 @@ from bench.tasks.session import DeviceError, device_of, merged, session
 from bench.train import checkpoint
 from bench.train.distributed import PeerError, agree
 from bench.train.layers import Row, layer_rows, response_stds
-from bench.train.loop import Batches, DivergedError, Hooks, Trainer, train
-from bench.train.metrics import Evaluation, error_of
+from bench.train.loop import Batches, CrossEntropy, DivergedError, Hooks, Trainer, train
+from bench.train.metrics import Evaluation, Tested, bits, error_of
 from bench.train.schedule import rate_at
 from bench.train.team import Team
 
@@ -38,6 +38,8 @@ def build_net(run: Run, material: Material) -> torch.nn.Module:
     """The run's net, initialised from its seed. Raises WeightsError where it starts from some that are not there."""
     if isinstance(material, FacePairs):
         return material.recogniser()
+    if isinstance(material, AnnotatedImages):
+        return material.detector()
     torch.manual_seed(run.seed)
     net = run.net
     if net.family == "cifar":
@@ -47,7 +49,10 @@ def build_net(run: Run, material: Material) -> torch.nn.Module:
 
 def material_of(run: Run, job: Job, device: torch.device) -> Material:
     """The run's data set. Raises DataError where it is not below the job's data folder."""
-    kind = ImageNet if run.recipe.views else FacePairs if run.recipe.faces else Cifar
+    recipe = run.recipe
+    if recipe.detection:
+        return AnnotatedImages.of(run, job, device)
+    kind = ImageNet if recipe.views else FacePairs if recipe.faces else Cifar
     return kind.of(run, job, device)
 
 
@@ -76,8 +81,10 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     net = build_net(run, material).to(device)
     trainer = trainer_of(net, material.batches(), recipe, compiled=run.resources.compile)
     trainer.team = team
-    if isinstance(net, Recogniser):
-        trainer.labelled, trainer.noise = True, run.seed
+    if recipe.faces:
+        trainer.objective, trainer.noise = CrossEntropy(labelled=True), run.seed
+    if recipe.detection:
+        trainer.objective, trainer.noise, trainer.clip = DetectionLosses(), run.seed, recipe.detection.clip
     saved = _resume(trainer, run, job, device, material.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
@@ -85,7 +92,7 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
     last = _train(trainer, material, run, job, sessions, layers, partial(look, trainer, material, recipe))
     validation, further = material.held_out(trainer.net), material.further(trainer.net)
-    protocols = by_protocol(last, further) | material.remarks(trainer.net)
+    protocols = by_protocol(last, further) | material.remarks(trainer.net, last)
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
     if team.rank == 0:
         digests = {
@@ -105,7 +112,7 @@ def _train(
     sessions: list[dict[str, Any]],
     layers: list[Row],
     look: Callable[[], list[Row]],
-) -> Evaluation:
+) -> Tested:
     """Trains to the end, with checkpoints and signs of life; the test after the last step. Raises what train raises."""
     recipe, team = run.recipe, job.team
     looking = partial(_look, trainer, look, layers)
@@ -138,7 +145,7 @@ def _look(trainer: Trainer, look: Callable[[], list[Row]], layers: list[Row]) ->
         layers += look()
 
 
-def _look_and_test(looking: Callable[[], None], test: Callable[[], Evaluation]) -> Evaluation:
+def _look_and_test(looking: Callable[[], None], test: Callable[[], Tested]) -> Tested:
     looking()
     return test()
 
@@ -209,7 +216,7 @@ def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, *, compil
     )
 
 
-def _result(run: Run, trainer: Trainer, test: Evaluation, validation: Evaluation | None) -> dict[str, Any]:
+def _result(run: Run, trainer: Trainer, test: Tested, validation: Evaluation | None) -> dict[str, Any]:
     """The numbers of the last step; best-on-test is kept to show what it would have flattered."""
     last = trainer.curve[-1]
     tested = [row for row in trainer.curve if "test_error" in row]
@@ -219,26 +226,26 @@ def _result(run: Run, trainer: Trainer, test: Evaluation, validation: Evaluation
         "step": trainer.step,
         "test_error": test.error,
         "test_loss": test.loss,
-        "test_images": len(test.correct),
-        "train_error": last["error"],
+        "test_images": test.count,
+        "train_error": last.get("error"),
         "train_loss": last["loss"],
         "val_error": validation.error if validation else None,
         "best_test_error": best["test_error"],
         "best_step": best["step"],
-        "correct": bits(test.correct),
         "weights_sha256": checkpoint.weights_digest(trainer.net.state_dict()),
         "seconds": trainer.seconds,
         "images_per_s": trainer.step * run.recipe.batch / trainer.seconds,
-        "test_images_per_s": len(test.correct) / test.seconds,
+        "test_images_per_s": test.count / test.seconds,
+        **test.kept(),
     }
 
 
-def by_protocol(centre: Evaluation, further: Mapping[str, Evaluation]) -> dict[str, Any]:
+def by_protocol(centre: Tested, further: Mapping[str, Evaluation]) -> dict[str, Any]:
     """The errors by each protocol under their columns, and each picture's correctness in `correct_by`.
 
     Top-1 by the first protocol, which every run has, is test_error.
     """
-    errors = {"top5_error": centre.correct5}
+    errors = {"top5_error": centre.correct5 if isinstance(centre, Evaluation) else None}
     for name, measured in further.items():
         errors |= {f"{name}_error": measured.correct, f"{name}_top5_error": measured.correct5}
     found = {name: correct for name, correct in errors.items() if correct is not None}
@@ -248,10 +255,3 @@ def by_protocol(centre: Evaluation, further: Mapping[str, Evaluation]) -> dict[s
         **{name: error_of(correct) for name, correct in found.items()},
         "correct_by": {name: bits(correct) for name, correct in found.items()},
     }
-
-
-def bits(correct: torch.Tensor) -> str:
-    """A bool tensor (N,) as hex, the first image in the highest bit; padded with zeros to whole bytes."""
-    padded = torch.nn.functional.pad(correct.to(torch.uint8), (0, -len(correct) % 8)).view(-1, 8)
-    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
-    return bytes((padded * weights).sum(1, dtype=torch.uint8).tolist()).hex()

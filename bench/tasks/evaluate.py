@@ -8,15 +8,14 @@ from bench.data.colour import Normalise
 from bench.nets.pretrained import pretrained
 from bench.spec import Run
 from bench.store import StoreError
-from bench.tasks.classify import bits, by_protocol
+from bench.tasks.classify import by_protocol
 from bench.tasks.job import Job
 from bench.tasks.pictures import ImageNet
 from bench.tasks.session import device_of, merged, session
+from bench.tasks.weights import weights_folder
 from bench.train import checkpoint
 from bench.train.distributed import agree
 from bench.train.metrics import Evaluation
-
-WEIGHTS = "weights"  # the folder of local files beside the data sets
 
 
 def evaluate(run: Run, job: Job) -> None:
@@ -25,7 +24,7 @@ def evaluate(run: Run, job: Job) -> None:
     Raises WeightsError, DataError, StoppedError, StoreError, LostError and the MACHINE_ERRORS.
     """
     device, team = device_of(run), job.team
-    found = pretrained(run.net, job.data / WEIGHTS)
+    found = pretrained(run.net, weights_folder(job))
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (found.mean, found.std))
     material = ImageNet.of(run, job, device, Normalise(mean, std))
     if (classes := len(material.pictures.classes)) != 1000:
@@ -36,7 +35,7 @@ def evaluate(run: Run, job: Job) -> None:
     about = session(run, device, material.digest, material.notice, team)
     print(f"bench: tests {run.id} on {device}", flush=True)
     centre = material.test(net)
-    protocols = by_protocol(centre, material.further(net)) | material.remarks(net)
+    protocols = by_protocol(centre, material.further(net)) | material.remarks(net, centre)
     if team.rank == 0:
         curve = {"curve_sha256": job.folder.write_curve([])}
         params = {"params": sum(p.numel() for p in net.parameters())}
@@ -51,7 +50,7 @@ def _result(run: Run, centre: Evaluation, weights: str) -> dict[str, object]:
         "test_error": centre.error,
         "test_loss": centre.loss,
         "test_images": len(centre.correct),
-        "correct": bits(centre.correct),
+        **centre.kept(),
         "weights_sha256": weights,
         "seconds": centre.seconds,
         "images_per_s": len(centre.correct) / centre.seconds,

@@ -27,6 +27,7 @@ from bench.nets.resnet import cifar, imagenet
 from bench.spec import Faces, Run
 from bench.store import atomic
 from bench.tasks.job import Job
+from bench.tasks.weights import weights_file
 from bench.train.embedding import Pixels, cosines, embed
 from bench.train.loop import Batches
 from bench.train.metrics import Evaluation
@@ -108,7 +109,7 @@ class FacePairs:
             "untrained": self._judged(self.scores(self.recogniser().to(self.device))),
         }
 
-    def remarks(self, net: nn.Module) -> dict[str, Any]:
+    def remarks(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002
         """The figures of the ROC, and every pair's score, from which all of it can be computed again.
 
         Leaves the hardest pairs as a picture in the run's folder.
@@ -205,34 +206,14 @@ def load(name: str, data: Path, side: int) -> tuple[People, Pairs]:
 
 def _backbone(run: Run, job: Job, side: int) -> nn.Module:
     net = run.net
-    source, _, name = net.weights.partition(":")
-    path = _weights(source, name, job)
+    path = weights_file(net, job)
     try:
         if net.family == "timm":
             from bench.nets.timm_backbone import TimmBackbone  # timm takes seconds to import, and most runs need none
 
-            return TimmBackbone(name, side=side, pretrained=True)
+            return TimmBackbone(net.weights.partition(":")[2], side=side, pretrained=True, weights=path)
         if net.family == "cifar":
             return ResNetBackbone(cifar(net.depth, net.shortcut, net.norm), path)
         return ResNetBackbone(imagenet(net.depth, net.shortcut, net.stride_in, net.norm), path)
     except ValueError as error:
         raise WeightsError(str(error)) from None
-
-
-def _weights(source: str, name: str, job: Job) -> Path | None:
-    """The file of a net's weights, None where it starts from none. Raises WeightsError where it is not there."""
-    if source == "run":
-        sweep, _, run = name.partition("/")
-        path = job.folder.path.parents[1] / sweep / run / "checkpoint.pt"
-        if not path.is_file():
-            raise WeightsError(
-                f"{path} is not there: the net starts from that run. Train it first: "
-                f"python -m bench.sweep {sweep} --scale {run.split('-')[-3]} --only {run} --runs {path.parents[2]}"
-            )
-        return path
-    if source == "file":
-        path = job.data / "weights" / name
-        if not path.is_file():
-            raise WeightsError(f"{path} is not there, which the net starts from")
-        return path
-    return None

@@ -15,7 +15,7 @@ from bench.data.cifar import Images, Prepare
 from bench.spec import Recipe, Run
 from bench.tasks.job import Job
 from bench.train.loop import Batches
-from bench.train.metrics import Evaluation, evaluate
+from bench.train.metrics import Evaluation, Tested, evaluate
 from bench.train.team import Team
 
 RESPONSE_IMAGES = 500  # test images behind a response's std: 32,000 values a channel or more, a twentieth of one test
@@ -35,7 +35,7 @@ class Material(Protocol):
     def batches(self) -> Batches:
         """The stream of training batches from the run's seed."""
 
-    def test(self, net: nn.Module) -> Evaluation:
+    def test(self, net: nn.Module) -> Tested:
         """The test whose error is the run's number."""
 
     def held_out(self, net: nn.Module) -> Evaluation | None:
@@ -44,8 +44,8 @@ class Material(Protocol):
     def further(self, net: nn.Module) -> dict[str, Evaluation]:
         """What other protocols say of the trained net, by their names."""
 
-    def remarks(self, net: nn.Module) -> dict[str, Any]:
-        """What else is to be kept of data and net, by column of the results."""
+    def remarks(self, net: nn.Module, tested: Any) -> dict[str, Any]:
+        """What else is to be kept of data and net, by column of the results. tested: what `test` said last."""
 
     def first_batch(self) -> tuple[Tensor, Tensor] | None:
         """Inputs and labels of the first training images, not augmented; None where nobody looks at layers."""
@@ -102,7 +102,7 @@ class Cifar:
         """CIFAR-10 has one protocol."""
         return {}
 
-    def remarks(self, net: nn.Module) -> dict[str, Any]:  # noqa: ARG002
+    def remarks(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002
         """All of its images are alike."""
         return {}
 

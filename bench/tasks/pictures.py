@@ -115,7 +115,7 @@ class ImageNet:
         with atomic(self.job.folder.ensemble) as temporary, temporary.open("wb") as file:
             np.savez(file, scores=found.float().numpy(), labels=self._labels().numpy())
 
-    def remarks(self, net: nn.Module) -> dict[str, Any]:  # noqa: ARG002
+    def remarks(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002
         """The odd pictures that this start has met."""
         met = {"training": [stream.odd() for stream in self.streams], "validation": [self.odd.summary(_names(self))]}
         parts = (f"{part}: {_in_words(odd)}" for part, each in met.items() for odd in each)

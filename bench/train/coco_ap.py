@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from bench.train.precision import Matches, check
+from bench.precision import AREAS, IOUS, Matches
+from bench.train.predictions import check
 
 # the API's twelve numbers in its own order
 NUMBERS = (
@@ -27,22 +29,44 @@ DETECTIONS = 100  # an image; the API looks at no more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """One class's D detections by falling score, as the API judged them.
+
+    image: (D,). hit, ignored: (AREAS, IOUS, D). positives: (AREAS, images).
+    """
+
+    image: NDArray[np.uint32]
+    hit: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+    positives: NDArray[np.uint32]
+
+    def matches(self) -> Matches:
+        """At IoU .5 over all sizes."""
+        kept = ~self.ignored[0, 0]
+        return Matches(self.image[kept].astype(np.int64), self.hit[0, 0][kept], self.positives[0].astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CocoResult:
     """The API's twelve numbers in percent by the names in NUMBERS, NaN where there is no object of that size.
 
-    by_class: AP50 of each class in percent. matches: one for each class at IoU .5, for a bootstrap of AP50 with
-    points "101-point".
+    by_class: AP50 of each class in percent. cells: of each class what became of its detections.
     """
 
     numbers: dict[str, float]
     by_class: dict[str, float]
-    matches: tuple[Matches, ...]
+    cells: tuple[Cells, ...]
+
+    @property
+    def matches(self) -> tuple[Matches, ...]:
+        """One for each class at IoU .5 over all sizes: what AP50 is made of, with points "101-point"."""
+        return tuple(cells.matches() for cells in self.cells)
 
 
 def coco_ap(
     truths: Sequence[Mapping[str, Tensor]], predictions: Sequence[Mapping[str, Tensor]], classes: Sequence[str]
 ) -> CocoResult:
-    """Measures `predictions` against `truths` (see bench.train.precision for both), one of each for each image.
+    """Measures `predictions` against `truths` (see bench.train.predictions for both), one of each for each image.
 
     Crowds are the API's: a detection inside one counts neither way. So does one that falls on a difficult box,
     which the API does not know; it is given no size that is measured. Raises ValueError.
@@ -58,8 +82,7 @@ def coco_ap(
     stats = dict(zip(NUMBERS, map(_percent, evaluation.stats), strict=True))
     precision = evaluation.eval["precision"][0, :, :, 0, -1]  # (recalls, classes) at IoU .5, all sizes, 100 detections
     by_class = {name: _percent(precision[:, k].mean()) for k, name in enumerate(classes)}
-    matches = tuple(_matches(evaluation, k, len(truths)) for k in range(len(classes)))
-    return CocoResult(stats, by_class, matches)
+    return CocoResult(stats, by_class, tuple(_cells(evaluation, k, len(truths)) for k in range(len(classes))))
 
 
 def _percent(share: float) -> float:
@@ -108,21 +131,19 @@ def _xywh(boxes: Tensor) -> list[list[float]]:
     return rows
 
 
-def _matches(evaluation: Any, k: int, images: int) -> Matches:
-    """Class k's matches at IoU .5 over all sizes: what `accumulate` makes its AP50 of, in its order."""
-    cells = evaluation.evalImgs[k * len(evaluation.params.areaRng) * images :][:images]
-    there = [(number, cell) for number, cell in enumerate(cells) if cell is not None]
-    positives = np.zeros(images, np.int64)
-    for number, cell in there:
-        positives[number] = int((~np.asarray(cell["gtIgnore"], bool)).sum())
-    scores = np.array([s for _, cell in there for s in cell["dtScores"]])
-    image = np.array([number for number, cell in there for _ in cell["dtScores"]], np.int64)
-    hit, ignored = (_at_half(there, name) for name in ("dtMatches", "dtIgnore"))
+def _cells(evaluation: Any, k: int, images: int) -> Cells:
+    """Class k's detections in the order in which the API accumulates them; it judges the same ones at every size."""
+    each = [evaluation.evalImgs[(k * len(AREAS) + a) * images :][:images] for a in range(len(AREAS))]
+    there = [number for number in range(images) if each[0][number] is not None]
+    positives = np.zeros((len(AREAS), images), np.uint32)
+    for area, number in itertools.product(range(len(AREAS)), there):
+        positives[area, number] = int((~np.asarray(each[area][number]["gtIgnore"], bool)).sum())
+    scores = np.array([score for number in there for score in each[0][number]["dtScores"]])
     order = np.argsort(-scores, kind="mergesort")
-    order = order[~ignored[order]]
-    return Matches(image[order], hit[order], positives)
+    image = np.array([number for number in there for _ in each[0][number]["dtScores"]], np.uint32)
 
+    def flags(name: str) -> NDArray[np.bool_]:
+        planes = [[np.zeros((len(IOUS), 0)), *(each[a][number][name] for number in there)] for a in range(len(AREAS))]
+        return np.stack([np.concatenate(plane, axis=1) > 0 for plane in planes])[:, :, order]
 
-def _at_half(there: Sequence[tuple[int, Any]], name: str) -> NDArray[np.bool_]:
-    """One of the API's arrays (IoUs, detections) at the first IoU, .5, over all images."""
-    return np.concatenate([np.zeros(0, bool), *(np.asarray(cell[name][0]) > 0 for _, cell in there)])
+    return Cells(image[order], flags("dtMatches"), flags("dtIgnore"), positives)

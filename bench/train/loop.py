@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.train.metrics import Evaluation, autocast
+from bench.train.metrics import Test, autocast
 from bench.train.team import ALONE, Team
 
 
@@ -21,14 +21,47 @@ class Batches(Protocol):
 
     batch: int
 
-    def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """Inputs (N, 3, H, W) and labels (N,) of the next batch, or of `part` of it: the place moves on by a batch."""
+    def draw(self, part: slice = slice(None)) -> tuple[Any, Any]:
+        """Inputs and targets of the next batch, or of `part` of it: the place moves on by a batch.
+
+        Of a classification tensors (N, 3, H, W) and (N,), of a detection lists of images and of their targets.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the rest of the stream depends on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where `state` was taken."""
+
+
+class Objective(Protocol):
+    """What a training minimises."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What enters the curve beside the loss, by its columns; "error" is a share there and percent in the curve."""
+
+    def __call__(self, net: nn.Module, inputs: Any, targets: Any, precision: str) -> tuple[Tensor, ...]:
+        """The mean loss of one group, then its parts without gradients: scalars on the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEntropy:
+    """Of a classifier; the error is that of the same outputs.
+
+    labelled: whether the net wants the labels, too, as one with a margin for the true class does.
+    """
+
+    labelled: bool = False
+    parts: tuple[str, ...] = ("error",)
+
+    def __call__(self, net: nn.Module, inputs: Tensor, targets: Tensor, precision: str) -> tuple[Tensor, ...]:
+        """See Objective."""
+        with autocast(inputs.device, precision):
+            logits = net(inputs, targets) if self.labelled else net(inputs)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        wrong = (logits.detach().argmax(1) != targets).double().mean()
+        return F.cross_entropy(logits, targets), wrong
 
 
 class DivergedError(RuntimeError):
@@ -47,9 +80,10 @@ class Trainer:
     forward and backward in groups of that size and the gradients are averaged, which is what the paper's two
     GPUs did. precision: "fp32" or "bf16". Weight decay acts on every parameter, as in the authors' framework.
     team: the processes that share the groups of each batch; all of them have the same state after each step.
-    labelled: whether the net wants the labels, too, as one with a margin for the true class does.
-    noise: the seed of what the net itself draws, such as dropout; torch's generator is set anew for every step, so that
-    there is nothing to save. None for a net that draws nothing.
+    clip: the gradient's largest norm, 0 for no bound.
+    noise: the seed of what the net itself draws, such as dropout; torch's generator is set anew for every group of
+    every step, so that there is nothing to save, and nothing depends on who takes which group. None for a net that
+    draws nothing.
     """
 
     net: nn.Module
@@ -60,12 +94,13 @@ class Trainer:
     bn_group: int
     precision: str = "fp32"
     team: Team = ALONE
-    labelled: bool = False
+    objective: Objective = field(default_factory=CrossEntropy)
+    clip: float = 0.0
     noise: int | None = None
     step: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
-    _pending: list[Tensor] = field(default_factory=list, repr=False)  # (loss, wrong) of each step since the last row
+    _pending: list[Tensor] = field(default_factory=list, repr=False)  # (loss, parts) of each step since the last row
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.SGD(
@@ -76,48 +111,47 @@ class Trainer:
         """One iteration: a batch, its gradient, a step of SGD at the rate of this step."""
         groups = self.batches.batch // self.bn_group
         own = self.team.own(groups)
-        images, labels = self.batches.draw(slice(own.start * self.bn_group, own.stop * self.bn_group))
+        inputs, targets = self.batches.draw(slice(own.start * self.bn_group, own.stop * self.bn_group))
         self.optimizer.param_groups[0]["lr"] = self.rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        if self.noise is not None:
-            torch.manual_seed((self.noise << 32) + self.step)
         with self.team.together(self.net, groups):
-            pairs = zip(images.split(self.bn_group), labels.split(self.bn_group), strict=True)
-            parts = [self._backward(x, y, share=1 / groups) for x, y in pairs]
+            parts = [
+                self._backward(inputs[start : start + self.bn_group], targets[start : start + self.bn_group], number)
+                for number, start in zip(range(own.start, own.stop), range(0, len(targets), self.bn_group), strict=True)
+            ]
         self._pending.append(self.team.sum(torch.stack(parts).sum(0)))
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self.optimizer.step()
         self.step += 1
 
-    def _backward(self, x: Tensor, y: Tensor, share: float) -> Tensor:
-        """Adds one group's part of the gradient; returns its part of (mean loss, share wrong), still on the device."""
-        with autocast(x.device, self.precision):
-            logits = self.net(x, y) if self.labelled else self.net(x)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = F.cross_entropy(logits, y) * share
+    def _backward(self, inputs: Any, targets: Any, number: int) -> Tensor:
+        """Adds one group's part of the gradient; returns its part of (mean loss, *parts), still on the device."""
+        if self.noise is not None:
+            torch.manual_seed((self.noise << 32) + (number << 24) + self.step)
+        share = self.bn_group / self.batches.batch
+        loss, *parts = self.objective(self.net, inputs, targets, self.precision)
+        loss = loss * share
         loss.backward()
-        wrong = (logits.detach().argmax(1) != y).double().mean() * share
-        return torch.stack((loss.detach().double(), wrong))
+        return torch.stack((loss.detach().double(), *(part.double() * share for part in parts)))
 
     def window(self) -> dict[str, float]:
-        """Closes the training window: mean loss and error (%) of the batches since the last one.
+        """Closes the training window: the mean loss and its parts of the batches since the last one.
 
         The training error is that of the augmented batches in training mode (the paper does not say how its Fig. 6
         measures it).
         Raises DivergedError naming the first step whose loss is not finite. The only place that waits for a GPU.
         """
-        losses, wrong = torch.stack(self._pending).cpu().unbind(1)
+        losses, *parts = torch.stack(self._pending).cpu().unbind(1)
         bad = (~losses.isfinite()).nonzero()
         if len(bad):
             step = self.step - len(losses) + int(bad[0]) + 1
             raise DivergedError(f"the training loss is {float(losses[bad[0]])} at step {step:,}")
         self._pending.clear()
-        rate = self.rate(self.step - 1)
-        return {
-            "step": self.step,
-            "rate": rate,
-            "loss": float(losses.mean()),
-            "error": 100 * float(wrong.mean()),
-        }
+        means = {name: float(part.mean()) for name, part in zip(self.objective.parts, parts, strict=True)}
+        if "error" in means:
+            means["error"] *= 100
+        return {"step": self.step, "rate": self.rate(self.step - 1), "loss": float(losses.mean()), **means}
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the training depends on, random states included."""
@@ -161,15 +195,15 @@ def train(
     steps: int,
     curve_every: int,
     test_every: int,
-    test: Callable[[], Evaluation],
+    test: Callable[[], Test],
     hooks: Hooks,
-) -> Evaluation:
+) -> Test:
     """Trains up to `steps` updates; a row of the curve every `curve_every`, with the test every `test_every`.
 
     The last step always closes a row with a test, which is returned: the net as it is after the last step, never
     the best one on the way. Raises DivergedError, and StoppedError after saving when `hooks.should_stop` says so.
     """
-    last = None
+    last: Test | None = None
     for _ in _timed(trainer, steps, hooks):
         trainer.update()
         ended = trainer.step == steps
@@ -182,7 +216,7 @@ def train(
     return last or _finite(test(), steps)
 
 
-def _finite(measured: Evaluation, step: int) -> Evaluation:
+def _finite(measured: Test, step: int) -> Test:
     """Refuses a net whose outputs are no numbers: an argmax would make a plausible 90 % error of them."""
     if not math.isfinite(measured.loss):
         raise DivergedError(f"the test loss is {measured.loss} at step {step:,}")

@@ -6,12 +6,39 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.train.team import ALONE, Team
+
+
+class Tested(Protocol):
+    """What a test of a net comes to."""
+
+    @property
+    def error(self) -> float:
+        """In percent."""
+
+    @property
+    def loss(self) -> float:
+        """Finite unless the net has diverged."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, preparation included."""
+
+    @property
+    def count(self) -> int:
+        """Images, or pairs of them."""
+
+    def kept(self) -> dict[str, Any]:
+        """What else of it belongs into the result, by column."""
+
+
+Test = TypeVar("Test", bound=Tested)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +59,27 @@ class Evaluation:
         """Top-1 error in percent."""
         return error_of(self.correct)
 
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.correct)
+
+    def kept(self) -> dict[str, Any]:
+        """Each image's correctness."""
+        return {"correct": bits(self.correct)}
+
 
 def error_of(correct: Tensor) -> float:
     """Percent of False in a bool tensor (N,); computed in whole images, so that it is exact."""
     wrong = int((~correct).sum())
     return 100 * wrong / len(correct)
+
+
+def bits(correct: Tensor) -> str:
+    """A bool tensor (N,) as hex, the first image in the highest bit; padded with zeros to whole bytes."""
+    padded = F.pad(correct.to(torch.uint8), (0, -len(correct) % 8)).view(-1, 8)
+    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
+    return bytes((padded * weights).sum(1, dtype=torch.uint8).tolist()).hex()
 
 
 @torch.inference_mode()

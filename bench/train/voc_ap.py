@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.train.precision import Matches, average_precision, check
+from bench.precision import Matches, average_precision
+from bench.train.predictions import check
 
 HIT, MISS, NEITHER = 1, 0, -1
 
@@ -44,7 +45,7 @@ def voc_ap(
     *,
     iou: float = 0.5,
 ) -> VocResult:
-    """Measures `predictions` against `truths` (see bench.train.precision for both), one of each for each image.
+    """Measures `predictions` against `truths` (see bench.train.predictions for both), one of each for each image.
 
     By falling score over all images, each detection goes to the object of its class that it overlaps most: from
     `iou` on it is a hit if the object is still free and false if it is taken; it counts neither way if the object

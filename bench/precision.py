@@ -1,0 +1,227 @@
+"""Average precision from what became of each detection, by each of the field's definitions; bootstraps over images.
+
+NumPy only: a task measures with it, and a report computes everything again from what was kept. AP is in percent, as
+the paper prints it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+# the recalls at which precision is read; None: the whole area under the curve
+POINTS: Mapping[str, Floats | None] = {
+    "11-point": np.linspace(0, 1, 11),  # VOC 2007
+    "every-point": None,  # VOC 2010 on
+    "101-point": np.linspace(0, 1, 101),  # COCO
+}
+
+
+IOUS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))  # COCO's
+AREAS = ("all", "small", "medium", "large")  # of an object: below 32^2 pixels, below 96^2, and above
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """What became of one class's D detections, by falling score: `image` (D,) its index, `hit` (D,) bool.
+
+    positives: (images,) the objects to find in each. Detections that count neither way are not among them.
+    """
+
+    image: NDArray[np.int64]
+    hit: NDArray[np.bool_]
+    positives: NDArray[np.int64]
+
+
+def average_precision(matches: Matches, points: str, weights: NDArray[np.int64] | None = None) -> float:
+    """AP of one class in percent; NaN where it has no object. points: one of POINTS.
+
+    weights: (images,) how often each image counts, once by default. An image that counts twice is two images.
+    """
+    if points not in POINTS:
+        raise ValueError(f"points {points!r} is not one of: {', '.join(POINTS)}")
+    times = np.ones(len(matches.positives), np.int64) if weights is None else weights
+    total = int(times @ matches.positives)
+    if total == 0:
+        return math.nan
+    of_each = times[matches.image]
+    seen = of_each > 0
+    hits = np.cumsum(of_each * matches.hit)[seen]
+    recall = hits / total
+    precision = hits / np.cumsum(of_each)[seen]
+    # the best precision at this recall or any higher one
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return 100 * _read_off(recall, envelope, POINTS[points])
+
+
+def _read_off(recall: Floats, envelope: Floats, at: Floats | None) -> float:
+    if at is None:
+        return float(np.sum(np.diff(recall, prepend=0) * envelope))
+    return float(np.append(envelope, 0)[np.searchsorted(recall, at, side="left")].mean())
+
+
+def mean_ap(classes: Sequence[Matches], points: str, weights: NDArray[np.int64] | None = None) -> float:
+    """The mean over the classes that have an object (mAP), in percent; NaN where none has."""
+    each = np.array([average_precision(matches, points, weights) for matches in classes])
+    there = each[~np.isnan(each)]
+    return float(there.mean()) if there.size else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """A number on all images, and the interval that other images of the same kind would give, by percentiles."""
+
+    value: float
+    low: float
+    high: float
+    draws: int
+
+
+def bootstrap(
+    seeds: Sequence[Sequence[Matches]], points: str, generator: Generator, *, draws: int = 1_000, level: float = 0.95
+) -> Bootstrap:
+    """Mean AP over the seeds with its interval over images drawn with replacement: another test set.
+
+    seeds: of each training one Matches a class, all on the same images. It says nothing of other seeds: that takes
+    other trainings.
+    """
+    samples = [_mean(seeds, points, w) for w in _weights(seeds, generator, draws)]
+    return _percentiles(_mean(seeds, points), samples, level)
+
+
+def paired_bootstrap(
+    first: Sequence[Sequence[Matches]],
+    second: Sequence[Sequence[Matches]],
+    points: str,
+    generator: Generator,
+    *,
+    draws: int = 1_000,
+    level: float = 0.95,
+) -> Bootstrap:
+    """Mean AP of `second` minus that of `first` on the same images, in points, each draw the same images for both.
+
+    Raises ValueError where they were not all measured against the same objects.
+    """
+    every = [*first, *second]
+    if not all(_same_objects(every[0], one) for one in every[1:]):
+        raise ValueError("they were measured on different images or classes: a paired comparison needs the same")
+    samples = [_mean(second, points, w) - _mean(first, points, w) for w in _weights(every, generator, draws)]
+    return _percentiles(_mean(second, points) - _mean(first, points), samples, level)
+
+
+def _same_objects(one: Sequence[Matches], other: Sequence[Matches]) -> bool:
+    return len(one) == len(other) and all(
+        np.array_equal(a.positives, b.positives) for a, b in zip(one, other, strict=True)
+    )
+
+
+def _mean(seeds: Sequence[Sequence[Matches]], points: str, weights: NDArray[np.int64] | None = None) -> float:
+    return float(np.mean([mean_ap(classes, points, weights) for classes in seeds]))
+
+
+def _weights(seeds: Sequence[Sequence[Matches]], generator: Generator, draws: int) -> list[NDArray[np.int64]]:
+    images = len(seeds[0][0].positives) if seeds and seeds[0] else 0
+    if not images:
+        raise ValueError("there is no image, or no class, to draw from")
+    return list(generator.multinomial(images, np.full(images, 1 / images), size=draws))
+
+
+def _percentiles(value: float, samples: Sequence[float], level: float) -> Bootstrap:
+    there = np.array(samples)[~np.isnan(samples)]
+    if not there.size:
+        return Bootstrap(value, math.nan, math.nan, len(samples))
+    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
+    return Bootstrap(value, float(low), float(high), len(samples))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchTable:
+    """What became of all D detections of a test, by class and falling score: enough for every number made of it.
+
+    label, image: (D,) the class from 1, and the image's index. hit, ignored: (AREAS, IOUS, D) by COCO's rules; what is
+    ignored counts neither way. positives: (AREAS, K, images) the objects to find of each class.
+    voc_label, voc_image, voc_hit: (V,) by VOC's rules at IoU .5, without those that count neither way.
+    voc_positives: (K, images).
+    """
+
+    label: NDArray[np.uint8]
+    image: NDArray[np.uint32]
+    hit: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+    positives: NDArray[np.uint32]
+    voc_label: NDArray[np.uint8]
+    voc_image: NDArray[np.uint32]
+    voc_hit: NDArray[np.bool_]
+    voc_positives: NDArray[np.uint32]
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.voc_positives)
+
+    def matches(self, area: str = "all", iou: float = 0.5) -> tuple[Matches, ...]:
+        """One a class by COCO's rules; area one of AREAS, iou one of IOUS."""
+        a, t = AREAS.index(area), IOUS.index(iou)
+        kept = ~self.ignored[a, t]
+        return _by_class(self.label[kept], self.image[kept], self.hit[a, t][kept], self.positives[a])
+
+    def voc_matches(self) -> tuple[Matches, ...]:
+        """One a class by VOC's rules at IoU .5."""
+        return _by_class(self.voc_label, self.voc_image, self.voc_hit, self.voc_positives)
+
+    def coco_ap(self, area: str = "all", ious: Sequence[float] = IOUS) -> float:
+        """COCO's AP of objects of this size, the mean over `ious`; AP50 with (0.5,)."""
+        return float(np.mean([mean_ap(self.matches(area, iou), "101-point") for iou in ious]))
+
+    def numbers(self) -> dict[str, float]:
+        """Every AP that a report prints, by its column; NaN where there is nothing to find."""
+        return {
+            "ap": self.coco_ap(),
+            "ap50": self.coco_ap(ious=(0.5,)),
+            "ap75": self.coco_ap(ious=(0.75,)),
+            **{f"ap_{area}": self.coco_ap(area) for area in AREAS[1:]},
+            "voc07_map": mean_ap(self.voc_matches(), "11-point"),
+            "voc12_map": mean_ap(self.voc_matches(), "every-point"),
+        }
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The fields by name, the flags eight to a byte: for a file."""
+        return {f.name: _packed(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> MatchTable:
+        """The inverse of `arrays`. Raises KeyError where one is missing, ValueError where they do not fit together."""
+        detections, voc = len(arrays["label"]), len(arrays["voc_label"])
+        flags: dict[str, NDArray[Any]] = {name: _unpacked(arrays[name], detections) for name in ("hit", "ignored")}
+        flags["voc_hit"] = _unpacked(arrays["voc_hit"], voc)
+        table = cls(**{f.name: flags.get(f.name, arrays[f.name]) for f in fields(cls)})
+        shape = (len(AREAS), len(IOUS), detections)
+        classes, images = table.voc_positives.shape
+        if not (table.hit.shape == table.ignored.shape == shape and table.positives.shape == (4, classes, images)):
+            raise ValueError(f"its flags are {table.hit.shape}, and its {detections:,} detections need {shape}")
+        return table
+
+
+def _by_class(
+    label: NDArray[np.uint8], image: NDArray[np.uint32], hit: NDArray[np.bool_], positives: NDArray[np.uint32]
+) -> tuple[Matches, ...]:
+    return tuple(
+        Matches(image[own].astype(np.int64), hit[own], objects.astype(np.int64))
+        for k, objects in enumerate(positives, start=1)
+        for own in [label == k]
+    )
+
+
+def _packed(array: NDArray[Any]) -> NDArray[Any]:
+    return np.packbits(array, axis=-1) if array.dtype == bool else array
+
+
+def _unpacked(array: NDArray[Any], count: int) -> NDArray[np.bool_]:
+    return np.unpackbits(array.astype(np.uint8), axis=-1, count=count).astype(bool)

@@ -1,0 +1,321 @@
+"""Object detection as a run uses it: images with boxes, Faster R-CNN over the run's net, AP (Appendix A and B)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+
+from bench.data import find
+from bench.data.coco import coco
+from bench.data.detection import Annotated, DetectionSet
+from bench.data.detection_batches import DetectionBatches
+from bench.data.detection_pictures import detection_sheet
+from bench.data.find import DataError
+from bench.data.voc import voc_layout, voc_test, voc_train
+from bench.nets.backbone import Backbone, fix_batch_norm, of_cifar, of_imagenet, of_timm, vgg16
+from bench.nets.detector import Proposals, Regions, c4, fpn
+from bench.nets.inference import detect
+from bench.nets.pretrained import WeightsError
+from bench.nets.regions import Detections
+from bench.precision import MatchTable
+from bench.spec import Detection, Run
+from bench.store import atomic
+from bench.tasks.job import Job
+from bench.tasks.weights import source_error, source_run, weights_file
+from bench.train.detection_checks import rate_warning, refuse_small_groups
+from bench.train.loop import StoppedError
+from bench.train.measured import measured
+from bench.train.metrics import Evaluation, autocast
+
+VOTE = 0.5  # IoU of box voting, which goes with box refinement (Appendix B)
+SHOWN, SURE = 4, 0.5  # test images whose detections are shown, and the score from which they are
+SETTLING = 16  # training images over which the batch norms of a net without weights are settled, then fixed
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionLosses:
+    """The four losses of Faster R-CNN, added up: classes and boxes of regions, objectness and boxes of proposals."""
+
+    parts: tuple[str, ...] = ("class_loss", "box_loss", "objectness_loss", "proposal_loss")
+
+    def __call__(
+        self, net: nn.Module, inputs: list[Tensor], targets: list[dict[str, Tensor]], precision: str
+    ) -> tuple[Tensor, ...]:
+        """See Objective."""
+        with autocast(inputs[0].device, precision):
+            losses = net(inputs, targets)
+        names = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
+        each = [losses[name].float() for name in names]
+        return torch.stack(each).sum(), *(loss.detach() for loss in each)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectionTest:
+    """What a detector found in the test images, and what became of it."""
+
+    predictions: list[Detections]
+    table: MatchTable
+    numbers: dict[str, float]
+    seconds: float
+
+    @property
+    def error(self) -> float:
+        """100 - AP50, in percent."""
+        return 100 - self.numbers["ap50"]
+
+    @property
+    def loss(self) -> float:
+        """What is missing of COCO's AP, from 0 to 1."""
+        return 1 - self.numbers["ap"] / 100
+
+    @property
+    def count(self) -> int:
+        """Images."""
+        return len(self.predictions)
+
+    def kept(self) -> dict[str, Any]:
+        """Every AP that there is."""
+        return {name: value for name, value in self.numbers.items() if not math.isnan(value)}
+
+
+@dataclass(frozen=True)
+class AnnotatedImages:
+    """A detection set's training and test images, with the run that uses them. used: the images that are tested."""
+
+    run: Run
+    job: Job
+    device: torch.device
+    training: DetectionSet
+    tested: DetectionSet
+    used: tuple[Annotated, ...]
+
+    @classmethod
+    def of(cls, run: Run, job: Job, device: torch.device) -> AnnotatedImages:
+        """The run's data set. Raises DataError where it is not there, or has nothing to find in what is tested."""
+        training, tested = load(run.data, job.data)
+        used = tested.images[: run.recipe.test_images]
+        if not any((~(image.difficult | image.crowd)).any() for image in used):
+            raise DataError(f"{tested.name}: the first {len(used):,} images have no object to find: test more of them")
+        return cls(run, job, device, training, tested, used)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of both lists' annotations, and of their images' names and lengths."""
+        return f"{self.training.digest[:32]}{self.tested.digest[:32]}"
+
+    @property
+    def notice(self) -> str:
+        """These sets come without one."""
+        return ""
+
+    def detector(self) -> nn.Module:
+        """Faster R-CNN before its first step, from the run's seed.
+
+        Raises WeightsError for a backbone's weights that are not there, or are another net's.
+        """
+        recipe, spec = self.run.recipe, _spec(self.run)
+        torch.manual_seed(self.run.seed)
+        try:
+            net = self._faster_rcnn(self._backbone())
+            refuse_small_groups(net, recipe.bn_group)
+        except ValueError as error:
+            raise WeightsError(str(error)) from None
+        if warning := rate_warning(spec.form, recipe.lr, recipe.batch):
+            print(f"bench: {self.run.id}: {warning}", flush=True)
+        return net
+
+    def _faster_rcnn(self, backbone: Backbone) -> nn.Module:
+        spec, classes = _spec(self.run), len(self.training.classes)
+        proposals = Proposals(spec.before_nms, spec.after_nms)
+        regions = Regions(sampled=spec.sampled, nms=spec.nms)
+        net: nn.Module
+        if spec.form == "fpn":
+            net = fpn(
+                backbone,
+                classes,
+                side=spec.side,
+                longest=spec.longest,
+                width=spec.width,
+                hidden=spec.hidden,
+                proposals=proposals,
+                regions=regions,
+            )
+            return net
+        net = c4(
+            backbone,
+            classes,
+            side=spec.side,
+            longest=spec.longest,
+            anchors=spec.anchors,
+            pooling=spec.pooling,
+            context=spec.context,
+            proposals=proposals,
+            regions=regions,
+        )
+        return net
+
+    def _backbone(self) -> Backbone:
+        """The run's net in stages, its batch norms fixed."""
+        net = self.run.net
+        path = weights_file(net, self.job)
+        if net.family == "vgg":
+            return vgg16(path)
+        settled = bool(net.weights)
+        if net.family == "timm":
+            return of_timm(net.weights.partition(":")[2], path, pretrained=True)
+        if net.family == "cifar":
+            backbone = of_cifar(net.depth, net.shortcut, path, fix_bn=settled)
+        else:
+            trained = source_run(net, self.job)
+            source = trained.recipe.views.crop if trained and trained.recipe.views else "torchvision"
+            backbone = of_imagenet(
+                net.depth, net.shortcut, path, source=source, stride_in=net.stride_in, fix_bn=settled
+            )
+        if not settled:
+            fix_batch_norm(backbone, self._inputs(backbone))
+        return backbone
+
+    def _inputs(self, backbone: Backbone) -> Iterator[Tensor]:
+        """Some training images as the backbone gets them, one at a time: (1, 3, H, W)."""
+        spec, pixels = _spec(self.run), backbone.pixels
+        scaling = GeneralizedRCNNTransform(spec.side, spec.longest, list(pixels.mean), list(pixels.std))
+        for image in islice(self.training.trainable(), SETTLING):
+            yield scaling([image.pixels().float() / 255])[0].tensors
+
+    def batches(self) -> DetectionBatches:
+        """See Material."""
+        generator = torch.Generator().manual_seed(self.run.seed)
+        return DetectionBatches(self.training.trainable(), self.run.recipe.batch, generator, self.device)
+
+    def test(self, net: nn.Module) -> DetectionTest:
+        """AP on the test images."""
+        return self._tested(net, {})
+
+    def _tested(self, net: nn.Module, options: dict[str, Any]) -> DetectionTest:
+        start = time.perf_counter()
+        team = self.job.team
+        own = self.used[team.slice_of(len(self.used))]
+        predictions = [one for part in team.each([self._detect(net, image, options) for image in own]) for one in part]
+        truths = [image.truth() for image in self.used]
+        try:
+            table = measured(truths, predictions, self.tested.classes)
+        except ValueError as error:  # a score that is no number
+            raise DataError(str(error)) from None
+        return DetectionTest(predictions, table, table.numbers(), time.perf_counter() - start)
+
+    def _detect(self, net: nn.Module, image: Annotated, options: dict[str, Any]) -> Detections:
+        """Stops where it is asked to: the training goes on from its last checkpoint, and the test comes again."""
+        if self.job.should_stop():
+            raise StoppedError("stopped while the detector was tested; the next start goes on")
+        with autocast(self.device, self.run.recipe.precision):
+            found = detect(net, image.pixels().to(self.device).float() / 255, **options)
+        return {
+            name: value.float().cpu() if value.is_floating_point() else value.cpu() for name, value in found.items()
+        }
+
+    def held_out(self, net: nn.Module) -> None:
+        """Nothing is held back."""
+
+    def further(self, net: nn.Module) -> dict[str, Evaluation]:  # noqa: ARG002
+        """No test here judges image by image."""
+        return {}
+
+    def remarks(self, net: nn.Module, tested: DetectionTest) -> dict[str, Any]:
+        """Table 9's options, what the backbone came from, and what was left out of the data.
+
+        Leaves what became of every detection in the run's folder, and some of them drawn on their images.
+        """
+        spec, recipe = _spec(self.run), self.run.recipe
+        asked: dict[str, dict[str, Any]] = {
+            "refined": {"refine": True, "vote": VOTE} if spec.refine else {},
+            "multi_scale": {"refine": spec.refine, "vote": VOTE if spec.refine else None, "sides": spec.scales}
+            if spec.scales
+            else {},
+        }
+        more = {name: self._tested(net, options) for name, options in asked.items() if options}
+        if self.job.team.rank == 0:
+            self._keep({"": tested, **more})
+        columns = {f"{name}_{key}": value for name, test in more.items() for key, value in test.kept().items()}
+        warning = rate_warning(spec.form, recipe.lr, recipe.batch)
+        words = [self.training.summary(), self.tested.summary(), f"Warning: {warning}." if warning else ""]
+        return {
+            **columns,
+            "params": sum(p.numel() for p in net.parameters()),
+            "classes": " ".join(self.tested.classes),
+            "source_error": source_error(self.run.net, self.job),
+            "pictures": " ".join(filter(None, words)),
+            "matches_sha256": self.job.folder.matches_digest(),
+        }
+
+    def _keep(self, tests: dict[str, DetectionTest]) -> None:
+        arrays = {
+            f"{option}:{name}": array for option, test in tests.items() for name, array in test.table.arrays().items()
+        }
+        plain, folder = tests[""], self.job.folder
+        with atomic(folder.matches) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file, allow_pickle=False, **arrays, **shown(self.used, plain.predictions, self.tested.classes)
+            )
+        with atomic(folder.detections) as temporary:
+            sure = [_sure(found) for found in plain.predictions[:SHOWN]]
+            detection_sheet(self.used[:SHOWN], sure, self.tested.classes, temporary)
+
+    def first_batch(self) -> None:
+        """Layers are looked at on CIFAR-10 only."""
+
+    def some_test_inputs(self) -> None:
+        """Fig. 7 is about CIFAR-10."""
+
+
+def shown(
+    images: Sequence[Annotated], predictions: Sequence[Detections], classes: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """The sure detections of the first images as arrays: which image, class, score, box, and whether it is a hit.
+
+    With each image's (width, height) and its number of objects.
+    """
+    rows, sizes, objects = [], [], []
+    for number, (image, found) in enumerate(zip(images[:SHOWN], predictions, strict=False)):
+        sure = _sure(found)
+        order = np.lexsort((-sure["scores"].numpy(), sure["labels"].numpy()))
+        hits = measured([image.truth()], [sure], classes).hit[0, 0]
+        columns = (sure["labels"].numpy()[order], sure["scores"].numpy()[order], sure["boxes"].numpy()[order], hits)
+        rows += [(number, label, score, *box, hit) for label, score, box, hit in zip(*columns, strict=True)]
+        sizes.append((image.width, image.height))
+        objects.append(int((~(image.difficult | image.crowd)).sum()))
+    found_here = np.array(rows, np.float32).reshape(-1, 8)
+    return {"shown": found_here, "shown_size": np.array(sizes), "shown_objects": np.array(objects)}
+
+
+def _sure(found: Detections) -> Detections:
+    kept = found["scores"] >= SURE
+    return {name: value[kept] for name, value in found.items()}
+
+
+def _spec(run: Run) -> Detection:
+    assert run.recipe.detection is not None
+    return run.recipe.detection
+
+
+def load(name: str, data: Path) -> tuple[DetectionSet, DetectionSet]:
+    """The training and the test images of a set by its name. Raises DataError."""
+    folder = find.objects(data, name)
+    if name == "bccd":
+        return voc_layout(folder, "train"), voc_layout(folder, "test")
+    if name == "coco14":
+        lists = (folder / f"instances_{part}2014.json" for part in ("train", "val"))
+        training, tested = (coco(path, folder.parent / path.stem.removeprefix("instances_")) for path in lists)
+        return training, tested
+    split = name.removeprefix("voc")
+    return voc_train(data, split), voc_test(data, split)
