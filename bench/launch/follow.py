@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
-from bench.launch.plan import Item, duration
+from bench.launch.plan import Item, duration, measured, speed_words
 from bench.nets.counts import multiply_adds_of
 from bench.store import RunFolder
 
@@ -22,12 +22,14 @@ def status(item: Item) -> tuple[int, str]:
     beat = item.folder.heartbeat() or {}
     words = []
     if "loss" in beat:
-        words.append(f"loss {beat['loss']:.3f}, training error {beat['error']:.1f} %")
+        words.append(f"loss {beat['loss']:.3f}")
+    if "error" in beat:
+        words[-1] += f", training error {beat['error']:.1f} %"
     if "test_error" in beat:
-        words.append(f"test error {beat['test_error']:.2f} %")
+        words.append(measured(item.run, beat["test_error"]))
     if beat.get("steps_per_s"):
         left = (item.run.recipe.steps - beat["step"]) / beat["steps_per_s"]
-        words.append(f"{beat['steps_per_s'] * item.run.recipe.batch:.0f} images/s, {duration(left)} left")
+        words.append(f"{speed_words(beat['steps_per_s'] * item.run.recipe.batch)} images/s, {duration(left)} left")
     return int(beat.get("step", 0)), "; ".join(words)
 
 
@@ -159,7 +161,7 @@ def outcome(folder: RunFolder, name: str) -> str:
     """One line on what became of a run."""
     result, error = folder.result(), folder.error()
     if result is not None:
-        return f"{name}: done, test error {result['test_error']:.2f} %, {duration(result['seconds'])}"
+        return f"{name}: done, {measured(folder.run(), result['test_error'])}, {duration(result['seconds'])}"
     if error is not None:
         return f"{name}: failed: {error['message']}"
     return f"{name}: {folder.state()}"

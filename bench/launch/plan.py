@@ -161,6 +161,16 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
+def speed_words(images_per_s: float) -> str:
+    """Whole from 10 on, two digits below: `1,234`, `0.38`."""
+    return f"{images_per_s:,.0f}" if images_per_s >= 10 else f"{images_per_s:.2g}"
+
+
+def measured(run: Run, test_error: float) -> str:
+    """What a test says: `test error 8.75 %`, of a detector `AP50 62.10 %`."""
+    return f"AP50 {100 - test_error:.2f} %" if run.task == "detect" else f"test error {test_error:.2f} %"
+
+
 def describe(plan: Plan, *, retry: bool) -> str:
     """The plan as text: a line a run, then the totals."""
     width = max((len(i.folder.path.name) for i in plan.items), default=0)

@@ -6,8 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from bench.launch.plan import duration
+from bench.launch.plan import duration, speed_words
 from bench.launch.scheduler import Job, Queue
 from bench.spec import Run
 from bench.store import RunFolder, folders
@@ -57,13 +58,14 @@ def _row(folder: RunFolder, jobs: Mapping[str, Job]) -> tuple[str, ...]:
     result, beat = folder.result(), folder.heartbeat() or {}
     state = "done" if result else _state(folder, job)
     if result:
-        step, speed, error = result["step"], result["images_per_s"], f"{result['test_error']:.2f} % test"
+        step, speed = result["step"], result["images_per_s"]
+        error = _tested(run, result["test_error"])
         left = ""
     else:
-        step, error = int(beat.get("step", 0)), _error(folder, beat)
+        step, error = int(beat.get("step", 0)), _error(folder, run, beat)
         speed = float(beat.get("steps_per_s", 0)) * run.recipe.batch if state == "running" else 0
         left = _left(run, step, speed)
-    shown = f"{speed:,.0f}" if speed else ""
+    shown = speed_words(speed) if speed else ""
     where = str(beat.get("host", "")) if state == "running" and not job else ""
     return (
         name,
@@ -86,13 +88,17 @@ def _state(folder: RunFolder, job: Job | None) -> str:
     return "queued" + waits
 
 
-def _error(folder: RunFolder, beat: Mapping[str, object]) -> str:
+def _tested(run: Run, error: float) -> str:
+    return f"{100 - error:.2f} % AP50" if run.task == "detect" else f"{error:.2f} % test"
+
+
+def _error(folder: RunFolder, run: Run, beat: Mapping[str, Any]) -> str:
     """The training or test error so far; of a failed run, why."""
     failure = folder.error()
     if failure is not None:
         return str(failure["message"])
     if "test_error" in beat:
-        return f"{beat['test_error']:.2f} % test"
+        return _tested(run, beat["test_error"])
     return f"{beat['error']:.2f} % train" if "error" in beat else ""
 
 

@@ -41,8 +41,8 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
         display_name(net),
         f"{first['params'] / 1e6:.2f}M",
         *_counted(first),
-        anchor(evidence.id(net, "images_per_s")) + _rounded(runs["images_per_s"].mean()),
-        _rounded(runs["test_images_per_s"].mean()),
+        anchor(evidence.id(net, "images_per_s")) + rounded(runs["images_per_s"].mean()),
+        rounded(runs["test_images_per_s"].mean()),
         anchor(evidence.id(net, "seconds")) + duration(runs["seconds"].mean()),
         duration(runs["predicted_seconds"].mean()),
         f"{len(runs)}",
@@ -67,8 +67,9 @@ def side_of(row: pd.Series[Any]) -> int:
     return next((int(side) for side in sides if side), 0)
 
 
-def _rounded(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:,.0f}"
+def rounded(value: float) -> str:
+    """A speed: whole from 10 on, two digits below."""
+    return "–" if math.isnan(value) else f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:

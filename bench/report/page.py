@@ -22,7 +22,7 @@ from bench.report import (
     tables,
     verdicts,
 )
-from bench.report.costs import cost_table
+from bench.report.costs import cost_table, rounded
 from bench.report.digests import write_digests
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set
@@ -263,7 +263,7 @@ def what_ran(evidence: Evidence) -> str:
             f"Hardware: {one_of(done['hardware'])}. Commit: {one_of(_commits(done))}.",
             f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
             *(f"Notice of the data: {text}" for text in sorted(set(done["notice"]) - {""})),
-            *(f"Pictures that the runs met: {text}." for text in odd_pictures(done)),
+            *(f"Pictures that the runs met: {text.removesuffix('.')}." for text in odd_pictures(done)),
         ]
     seeds = sorted(set(runs["seed"].astype(int)))
     other = "" if seeds == sorted(sweep.scales[results.scale].seeds) else f" --seeds {','.join(map(str, seeds))}"
@@ -296,11 +296,12 @@ def no_verdict(results: Set) -> list[str]:
 
 def provenance(results: Set) -> str:
     """A row a run: what anybody needs to do it again."""
-    header = ("run", "state", "test error %", "images/s", "seconds", "torch", "threads", "weights SHA-256")
+    error = "100 − AP50 %" if len(results.runs) and (results.runs["task"] == "detect").any() else "test error %"
+    header = ("run", "state", error, "images/s", "seconds", "torch", "threads", "weights SHA-256")
     rows = []
     for _, row in results.runs.iterrows():
         if row["state"] == "done":
-            numbers = (f"{row['test_error']:.2f}", f"{row['images_per_s']:.0f}", f"{row['seconds']:.0f}")
+            numbers = (f"{row['test_error']:.2f}", rounded(row["images_per_s"]), f"{row['seconds']:.0f}")
             rest = (str(row["torch"]), str(row["threads"]), f"`{str(row['weights_sha256'])[:12]}`")
         else:
             numbers, rest = ("–", "–", "–"), ("–", "–", "–")
