@@ -63,7 +63,7 @@ QUICK = Recipe(
 
 SWEEP = Sweep(
     title="Detection transfer to PASCAL VOC",
-    question="Does Faster R-CNN find objects better over ResNet-101 than over VGG-16?",
+    question="Does Faster R-CNN find objects better over a better backbone: ResNet-101 for VGG-16, or any for random?",
     claim="Only the backbone is exchanged: mAP on VOC 2007 test rises from 73.2 to 76.4 % (Table 7).",
     scales={
         "paper": Scale(((VGG_16, PAPER), (RESNET_101, PAPER)), (0, 1, 2)),

@@ -242,7 +242,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'12-point' is not one of: 11-point, every-point, 101-point"):
         voc_ap([truth([A])], [found([A], [0.9])], ["thing"]).mean("12-point")
     with pytest.raises(ValueError, match="no image, or no class"):
-        bootstrap([nothing], "11-point", np.random.default_rng(0))
+        bootstrap([[nothing]], "11-point", np.random.default_rng(0))
     with pytest.raises(ValueError, match="label 3 is not one of 1 to 2"):
         voc_ap([truth([A], [3])], [found([], [])], ["a", "b"])
 

@@ -113,7 +113,7 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
         "verification": faces.verification_table(evidence) if done and evidence.sweep.task == "verify" else None,
         **(_detection_tables(evidence) if evidence.detected else {}),
         "table6": tables.table6(evidence) if about_errors and not results.pictures else None,
-        "claims": verdicts.claims_table(evidence) if evidence.judged else None,
+        "claims": verdicts.claims_table(evidence) if _judged(evidence) else None,
         "pairs": verdicts.paired_table(evidence) if evidence.pairs else None,
         "protocols": tables.protocols(evidence) if done and about_errors and not results.pictures else None,
         "gradients": layers.gradient_table(evidence) if layers.has_gradients(results) else None,
@@ -121,6 +121,11 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
         "costs": cost_table(evidence) if done else None,
     }
     return {name: table for name, table in found.items() if table}
+
+
+def _judged(evidence: Evidence) -> bool:
+    """Whether there is something to say of claims: a detector's scale quick is not about any of them."""
+    return any(one.links for one in evidence.judged) if evidence.sweep.task == "detect" else bool(evidence.judged)
 
 
 def _detection_tables(evidence: Evidence) -> dict[str, Table | None]:
@@ -209,7 +214,7 @@ def detectors(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
     return [
         "## What the numbers say",
         bullets([*lines, *layers.diverged(results), *no_verdict(results)]),
-        *verdicts.claims_section(evidence, found.get("claims")),
+        *(verdicts.claims_section(evidence, found["claims"]) if "claims" in found else []),
         *detection.sections(results, found),
     ]
 

@@ -168,7 +168,7 @@ class AnnotatedImages:
     def _backbone(self) -> Backbone:
         """The run's net in stages, its batch norms fixed."""
         net = self.run.net
-        path = weights_file(net, self.job)
+        trained, path = source_run(net, self.job), weights_file(net, self.job)
         if net.family == "vgg":
             return vgg16(path)
         settled = bool(net.weights)
@@ -177,7 +177,6 @@ class AnnotatedImages:
         if net.family == "cifar":
             backbone = of_cifar(net.depth, net.shortcut, path, fix_bn=settled)
         else:
-            trained = source_run(net, self.job)
             source = trained.recipe.views.crop if trained and trained.recipe.views else "torchvision"
             backbone = of_imagenet(
                 net.depth, net.shortcut, path, source=source, stride_in=net.stride_in, fix_bn=settled

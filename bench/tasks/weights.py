@@ -48,7 +48,7 @@ def source_run(net: Net, job: Job) -> Run | None:
     if source != "run":
         return None
     run = RunFolder(_of_run(name, job).parent).run()
-    if replace(run.net, weights="") != replace(net, weights=""):
+    if replace(run.net, weights="", stride_in=net.stride_in) != replace(net, weights=""):
         raise WeightsError(f"{run.id} trained {run.net.name}, which is not {replace(net, weights='').name}")
     return run
 
