@@ -155,7 +155,7 @@ SWEEP = Sweep(
             tuple((net, short_recipe(net)) for net in NETS),
             SEEDS,
             (FIVE_EPOCHS, TWO_GPUS, WARM_UP),
-            about="five passes over the images, for machines without a GPU: not to be compared with the paper's numbers",
+            about="five passes over the images, for machines without a GPU; not to be held against the paper's numbers",
         ),
         "quick": Scale(tuple((net, QUICK) for d in (20, 56) for net in pair(d)), (0,), (FEW_STEPS,)),
     },

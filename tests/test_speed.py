@@ -8,7 +8,9 @@ from functools import partial
 import pytest
 
 from bench.data import procedural
+from bench.spec import Net
 from bench.speed import agreement
+from bench.speed.cases import profile
 from bench.speed.paired import Case, measure
 
 SMALL = replace(agreement.RECIPE, batch=4, bn_group=2, test_images=20)
@@ -25,9 +27,18 @@ def test_the_fast_path_has_the_plain_ones_losses(monkeypatch: pytest.MonkeyPatch
     assert [one.net for one in found] == ["resnet-20-A", "plain-20"]
     assert all(one.exact < 1e-10 for one in found), "one algorithm"
     assert all(one.early <= one.all for one in found)
+    assert all(0 < one.loss < 1e-5 and 0 < one.update < 1e-3 for one in found), "a step from the same weights"
     words = agreement.summary(found).splitlines()
-    assert [line.split(",")[0] for line in words] == ["resnet-20-A", "plain-20"]
-    assert f"{found[0].plain_error:.2f} ± 0.00 % plain" in words[0]
+    assert [line.split(",")[0] for line in words[::4]] == ["resnet-20-A", "plain-20"]
+    assert f"{found[0].plain_error:.2f} ± 0.00 % plain" in words[3]
+
+
+def test_a_profile_adds_up_and_knows_the_parts_of_a_step() -> None:
+    shares = profile(Net("cifar", 8, "A"), procedural.stand_in(200, 50), "fp32", compiled=False)
+
+    assert sum(shares.values()) == pytest.approx(100)
+    assert {"convolutions, backward", "convolutions, forward", "batch norm, backward", "SGD"} <= set(shares)
+    assert min(shares.values()) >= 0
 
 
 def test_rounds_alternate_and_ratios_are_paired() -> None:

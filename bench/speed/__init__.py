@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.machine import cores
 
-GROUPS = ("start", "load", "pictures", "train", "evaluate", "checkpoint", "limits", "growth", "agreement")
+GROUPS = ("start", "load", "pictures", "train", "evaluate", "checkpoint", "limits", "profile", "growth", "agreement")
 USUAL = GROUPS[:-1]  # agreement takes a quarter of an hour
 DEPTHS = (20, 56, 110)
 

@@ -2,12 +2,14 @@
 
 The plain path is written out here: contiguous tensors, two batch-norm groups a batch, torch's SGD. The fast path is the
 suite's own: channels last, and bf16 or torch.compile where asked. In fp64 the two must agree: they are one algorithm.
-In fp32 training itself multiplies each rounding, some thirty times a step at the start; how far that alone carries the
-plain path from itself is measured with one thread against all.
+But training multiplies each rounding, some thirty times a step at the start, so that after ten steps even fp64 may be
+anywhere: how far that alone carries the plain path from itself is measured with one thread against all. What tells one
+algorithm from another is a single step of both from the same weights, at the start and all along the training.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,12 +21,15 @@ from torch import Tensor
 
 from bench.data.cifar import Batches, Images, Prepare
 from bench.nets.resnet import cifar
+from bench.report.stats import contrast, sample
+from bench.report.tables import low_to_high, signed
 from bench.spec import Net, Recipe
 from bench.tasks.classify import trainer_of
 from bench.train.metrics import evaluate
 from bench.train.schedule import rate_at
 
 STEPS, EARLY = 200, 20
+CHECKED = (*range(EARLY), *range(EARLY, STEPS, 20))  # steps that both paths make from the same weights
 RECIPE = Recipe(steps=STEPS, lr=0.02, drops=(100, 150), batch=32, bn_group=16, test_images=2_000)
 
 
@@ -32,13 +37,17 @@ RECIPE = Recipe(steps=STEPS, lr=0.02, drops=(100, 150), batch=32, bn_group=16, t
 class Agreement:
     """One seed of one net: largest differences of a step's loss, and both paths' test errors in percent.
 
-    exact: in the first 20 steps in fp64. early, all: in the first 20 and in all steps at the precision asked for.
-    itself: in the first 20 steps of the plain path in fp32, with one thread against all.
+    loss, update: of single steps from the plain path's weights: the largest difference of the loss, and of the change
+    of all weights relative to its length (2-norm). exact: in the first 20 steps in fp64. early, all: in the first 20
+    and in all steps at the precision asked for. itself: in the first 20 steps of the plain path in fp32, with one
+    thread against all.
     """
 
     net: str
     precision: str
     seed: int
+    loss: float
+    update: float
     exact: float
     early: float
     itself: float
@@ -56,13 +65,16 @@ def agreements(images: Images, precision: str, compiled: bool, seeds: int = 3) -
                 _plain(net, images, seed, EARLY, torch.double)[0],
             )
             fast, fast_error = _fast(net, images, seed, precision, STEPS, compiled=compiled)
-            plain, plain_error = _plain(net, images, seed, STEPS)
+            shadow = _Shadow(net, images, seed, precision, compiled=compiled)
+            plain, plain_error = _plain(net, images, seed, STEPS, shadow=shadow)
             with _one_thread():
                 alone, _ = _plain(net, images, seed, EARLY)
             yield Agreement(
                 net=net.name,
                 precision=precision + " compiled" * compiled,
                 seed=seed,
+                loss=shadow.loss,
+                update=shadow.update,
                 exact=_apart(*doubles),
                 early=_apart(fast[:EARLY], plain[:EARLY]),
                 itself=_apart(alone, plain[:EARLY]),
@@ -85,18 +97,25 @@ def _one_thread() -> Iterator[None]:
 
 
 def summary(found: list[Agreement]) -> str:
-    """A line a net: differences of losses, and the errors of both paths over the seeds."""
+    """A line a net: differences of single steps and of losses, and the errors of both paths over the seeds."""
     lines = []
     for net in dict.fromkeys(one.net for one in found):
         part = [one for one in found if one.net == net]
         errors = [[one.fast_error for one in part], [one.plain_error for one in part]]
         fast, plain = (f"{mean(e):.2f} ± {stdev(e) if len(e) > 1 else 0:.2f} %" for e in errors)
-        lines.append(
-            f"{net}, {part[0].precision}, {len(part)} seeds: losses of {EARLY} steps apart by at most "
-            f"{max(o.exact for o in part):.1e} in fp64 and {max(o.early for o in part):.1e} as asked (the plain path "
-            f"from itself, with one thread: {max(o.itself for o in part):.1e}), of {STEPS} steps by "
-            f"{max(o.all for o in part):.1e}; test error {fast} fast, {plain} plain"
-        )
+        apart = contrast([sample(e) for e in errors], [1, -1])
+        most = {
+            name: max(getattr(o, name) for o in part) for name in ("loss", "update", "exact", "early", "itself", "all")
+        }
+        lines += [
+            f"{net}, {part[0].precision}, {len(part)} seeds:",
+            f"  one step from the same weights, {len(CHECKED)} times in {STEPS} steps: losses apart by at most "
+            f"{most['loss']:.1e}, updates by {most['update']:.1e} of their length",
+            f"  {EARLY} steps one after the other: losses apart by at most {most['exact']:.1e} in fp64, "
+            f"{most['early']:.1e} as asked (the plain path from itself, with one thread: {most['itself']:.1e}); "
+            f"{STEPS} steps: {most['all']:.1e}",
+            f"  test error {fast} fast, {plain} plain: {signed(apart.effect)} points ({low_to_high(apart.interval())})",
+        ]
     return "\n".join(lines)
 
 
@@ -116,6 +135,35 @@ class _Stream(Batches):
 def _test(net: torch.nn.Module, images: Images) -> float:
     used, net = RECIPE.test_images, net.float()
     return evaluate(net, Prepare.of(images.train_x), images.test_x[:used], images.test_y[:used]).error
+
+
+class _Shadow:
+    """The fast path, put on the plain path's weights before a step and held against it after."""
+
+    def __init__(self, net: Net, images: Images, seed: int, precision: str, *, compiled: bool) -> None:
+        built = cifar(net.depth, net.shortcut)
+        self.stream = _Stream(images, seed, torch.float)
+        self.trainer = trainer_of(built, self.stream, replace(RECIPE, precision=precision), compiled=compiled)
+        self.loss = self.update = 0.0
+
+    def step(self, plain: torch.nn.Module, optimizer: torch.optim.Optimizer, stream: _Stream, step: int) -> None:
+        """The update that the plain path is about to make."""
+        self.before = _flat(plain)
+        self.trainer.net.load_state_dict(plain.state_dict())
+        self.trainer.optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        self.stream.load_state_dict(stream.state_dict())
+        self.trainer.step = step
+        self.trainer.update()
+
+    def compare(self, plain: torch.nn.Module, loss: float) -> None:
+        """After the plain path has made it, too."""
+        ours, theirs = _flat(self.trainer.net) - self.before, _flat(plain) - self.before
+        self.loss = max(self.loss, abs(self.trainer.window()["loss"] - loss))
+        self.update = max(self.update, float((ours - theirs).norm() / theirs.norm()))
+
+
+def _flat(net: torch.nn.Module) -> Tensor:
+    return torch.cat([p.detach().double().reshape(-1) for p in net.parameters()])
 
 
 def _fast(
@@ -139,12 +187,21 @@ def _fast(
     return torch.tensor(losses, dtype=torch.float64), _test(trainer.net, images)
 
 
-def _plain(net: Net, images: Images, seed: int, steps: int, dtype: torch.dtype = torch.float) -> tuple[Tensor, float]:
+def _plain(
+    net: Net,
+    images: Images,
+    seed: int,
+    steps: int,
+    dtype: torch.dtype = torch.float,
+    shadow: _Shadow | None = None,
+) -> tuple[Tensor, float]:
     torch.manual_seed(seed)
     built, stream = cifar(net.depth, net.shortcut).to(dtype), _Stream(images, seed, dtype)
     optimizer = torch.optim.SGD(built.parameters(), RECIPE.lr, RECIPE.momentum, weight_decay=RECIPE.weight_decay)
     losses = []
     for step in range(steps):
+        if shadow and step in CHECKED:
+            shadow.step(built, optimizer, stream, step)
         optimizer.param_groups[0]["lr"] = rate_at(step, lr=RECIPE.lr, drops=RECIPE.drops)
         x, y = stream.draw()
         halves = zip(x.contiguous().chunk(2), y.chunk(2), strict=True)
@@ -153,4 +210,6 @@ def _plain(net: Net, images: Images, seed: int, steps: int, dtype: torch.dtype =
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+        if shadow and step in CHECKED:
+            shadow.compare(built, losses[-1])
     return torch.tensor(losses, dtype=torch.float64), _test(built, images)

@@ -135,6 +135,34 @@ def limits(net: Net) -> dict[str, float]:
     }
 
 
+KINDS = {  # of what torch's profiler names: the first that is part of a name
+    "convolutions, backward": ("convolution_backward", "ConvolutionBackward"),
+    "convolutions, forward": ("conv",),
+    "batch norm, backward": ("batch_norm_backward", "NativeBatchNormBackward"),
+    "batch norm, forward": ("batch_norm",),
+    "ReLU": ("relu", "clamp_min", "threshold", "Relu"),
+    "SGD": ("_foreach", "Optimizer", "sgd", "SGD"),
+    "shortcuts and sums": ("add", "pad", "slice"),
+}
+
+
+def profile(net: Net, images: Images, precision: str, *, compiled: bool, steps: int = 3) -> dict[str, float]:
+    """Where the time of a training step at the paper's recipe goes: percent by kind of work, the largest first."""
+    torch.manual_seed(0)
+    recipe = replace(Recipe(), precision=precision)
+    trainer = trainer_of(cifar(net.depth, net.shortcut), _batches(images), recipe, compiled=compiled)
+    trainer.update()
+    with torch.profiler.profile() as found:
+        for _ in range(steps):
+            trainer.update()
+    times: dict[str, float] = {}
+    for event in found.key_averages():
+        kind = next((kind for kind, parts in KINDS.items() if any(part in event.key for part in parts)), "the rest")
+        times[kind] = times.get(kind, 0.0) + event.self_device_time_total + event.self_cpu_time_total
+    total = sum(times.values())
+    return {kind: 100 * time / total for kind, time in sorted(times.items(), key=lambda item: -item[1])}
+
+
 def growing(counts: tuple[int, ...]) -> Iterator[tuple[int, dict[str, float]]]:
     """Seconds of plan, status, collect and report over so many finished runs, made up on disk."""
     import time

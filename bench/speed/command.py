@@ -40,6 +40,8 @@ def speed(args: argparse.Namespace) -> int:
             kept["timings"].append(timing.as_json())
     if "limits" in groups:
         kept["limits"] = _limits(args.depths)
+    if "profile" in groups:
+        kept["profile"] = _profile(args)
     if "agreement" in groups:
         kept["agreement"] = _agreement(args)
     if "growth" in groups:
@@ -105,6 +107,20 @@ def _limits(depths: list[int]) -> dict[str, dict[str, float]]:
             f"and {values['gb_per_s']:.1f} GB/s copying allow a step of {1e3 * values['arithmetic_s']:.0f} ms by "
             f"arithmetic and {1e3 * values['traffic_s']:.0f} ms by memory traffic"
         )
+    return found
+
+
+def _profile(args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Where a training step's time goes, by net and precision."""
+    images, found = _images(args.data), {}
+    for depth in args.depths:
+        for precision in args.precision:
+            net = Net("cifar", depth, "A")
+            shares = cases.profile(net, images, precision, compiled=args.compile)
+            name = f"{net.name}, {precision}{', compiled' * args.compile}"
+            found[name] = shares
+            words = ", ".join(f"{part} {share:.0f} %" for part, share in shares.items())
+            print(f"a training step of {name}: {words}", flush=True)
     return found
 
 
