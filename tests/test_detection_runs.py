@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,33 @@ def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
     assert work(folder.path, data) == "done"
 
     assert numbers(folder) == numbers(straight)
+
+
+def test_the_papers_form_is_tested_in_several_scales_too(data: Path, tmp_path: Path) -> None:
+    found = replace(SMALL, form="c4", anchors=(8, 16), scales=(32, 48, 64), context=True)
+    run = replace(RUN, recipe=replace(RECIPE, steps=1, drops=(), detection=found))
+    folder = make(tmp_path, run)
+
+    assert work(folder.path, data) == "done", folder.error()
+
+    result = numbers(folder)
+    assert {"refined_ap50", "multi_scale_ap50", "multi_scale_ap"} <= set(result)
+    assert result["train_loss"] == pytest.approx(math.log(3) + math.log(2), abs=0.8), "where it starts"
+    assert not list(folder.path.glob("scores-*"))
+
+
+def test_a_test_that_has_ended_is_not_done_again(straight: RunFolder, data: Path, tmp_path: Path) -> None:
+    folder = make(tmp_path, RUN)
+    assert work_until(folder.path, data, StopAt(14)) == "stopped"  # type: ignore[arg-type]  # in the refined test
+    kept = folder.scores("plain")
+    saved = torch.load(kept, weights_only=True)
+    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "scores": torch.zeros(0)}
+    torch.save({**saved, "predictions": [nothing] * 3}, kept)
+
+    assert work(folder.path, data) == "done"
+
+    assert numbers(folder)["ap50"] == 0
+    assert numbers(folder)["refined_ap50"] == numbers(straight)["refined_ap50"]
 
 
 def trained(team: Team, folder: Path, data: Path) -> None:

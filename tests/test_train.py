@@ -191,3 +191,14 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="damaged"):
         checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+def test_a_checkpoint_of_resnet_110_can_be_carried(tmp_path: Path) -> None:
+    """With its momentum: below the 16 MiB that a short stretch on a borrowed machine brings home."""
+    carried = trainer()
+    carried = Trainer(cifar(110, "A"), carried.batches, carried.rate, 0.9, 1e-4, bn_group=8)
+    carried.update()
+
+    checkpoint.save(tmp_path / "checkpoint.pt", carried.state_dict())
+
+    assert (tmp_path / "checkpoint.pt").stat().st_size < 16 * 2**20

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from bench.data import find
 from bench.data.coco import coco
@@ -23,24 +21,22 @@ from bench.data.detection_batches import DetectionBatches
 from bench.data.detection_pictures import detection_sheet
 from bench.data.find import DataError
 from bench.data.voc import voc_layout, voc_test, voc_train
-from bench.nets.backbone import Backbone, fix_batch_norm, of_cifar, of_imagenet, of_timm, vgg16
-from bench.nets.detector import Proposals, Regions, c4, fpn
 from bench.nets.inference import detect
-from bench.nets.pretrained import WeightsError
 from bench.nets.regions import Detections
 from bench.precision import MatchTable
-from bench.spec import Detection, Run
+from bench.spec import Run
 from bench.store import atomic
+from bench.tasks.detector import detection_of, detector
 from bench.tasks.job import Job
-from bench.tasks.weights import source_error, source_run, weights_file
-from bench.train.detection_checks import rate_warning, refuse_small_groups
-from bench.train.loop import StoppedError
+from bench.tasks.weights import source_error
+from bench.train import checkpoint
+from bench.train.detection_checks import rate_warning
+from bench.train.loop import DivergedError, StoppedError
 from bench.train.measured import measured
 from bench.train.metrics import Evaluation, autocast
 
 VOTE = 0.5  # IoU of box voting, which goes with box refinement (Appendix B)
 SHOWN, SURE = 4, 0.5  # test images whose detections are shown, and the score from which they are
-SETTLING = 16  # training images over which the batch norms of a net without weights are settled, then fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,77 +116,14 @@ class AnnotatedImages:
         return ""
 
     def detector(self) -> nn.Module:
-        """Faster R-CNN before its first step, from the run's seed.
-
-        Raises WeightsError for a backbone's weights that are not there, or are another net's.
-        """
-        recipe, spec = self.run.recipe, _spec(self.run)
-        torch.manual_seed(self.run.seed)
-        try:
-            net = self._faster_rcnn(self._backbone())
-            refuse_small_groups(net, recipe.bn_group)
-        except ValueError as error:
-            raise WeightsError(str(error)) from None
-        if warning := rate_warning(spec.form, recipe.lr, recipe.batch):
+        """Faster R-CNN before its first step, from the run's seed. Raises WeightsError."""
+        if warning := self._warning():
             print(f"bench: {self.run.id}: {warning}", flush=True)
-        return net
+        return detector(self.run, self.job, self.training)
 
-    def _faster_rcnn(self, backbone: Backbone) -> nn.Module:
-        spec, classes = _spec(self.run), len(self.training.classes)
-        proposals = Proposals(spec.before_nms, spec.after_nms)
-        regions = Regions(sampled=spec.sampled, nms=spec.nms)
-        net: nn.Module
-        if spec.form == "fpn":
-            net = fpn(
-                backbone,
-                classes,
-                side=spec.side,
-                longest=spec.longest,
-                width=spec.width,
-                hidden=spec.hidden,
-                proposals=proposals,
-                regions=regions,
-            )
-            return net
-        net = c4(
-            backbone,
-            classes,
-            side=spec.side,
-            longest=spec.longest,
-            anchors=spec.anchors,
-            pooling=spec.pooling,
-            context=spec.context,
-            proposals=proposals,
-            regions=regions,
-        )
-        return net
-
-    def _backbone(self) -> Backbone:
-        """The run's net in stages, its batch norms fixed."""
-        net = self.run.net
-        trained, path = source_run(net, self.job), weights_file(net, self.job)
-        if net.family == "vgg":
-            return vgg16(path)
-        settled = bool(net.weights)
-        if net.family == "timm":
-            return of_timm(net.weights.partition(":")[2], path, pretrained=True)
-        if net.family == "cifar":
-            backbone = of_cifar(net.depth, net.shortcut, path, fix_bn=settled)
-        else:
-            source = trained.recipe.views.crop if trained and trained.recipe.views else "torchvision"
-            backbone = of_imagenet(
-                net.depth, net.shortcut, path, source=source, stride_in=net.stride_in, fix_bn=settled
-            )
-        if not settled:
-            fix_batch_norm(backbone, self._inputs(backbone))
-        return backbone
-
-    def _inputs(self, backbone: Backbone) -> Iterator[Tensor]:
-        """Some training images as the backbone gets them, one at a time: (1, 3, H, W)."""
-        spec, pixels = _spec(self.run), backbone.pixels
-        scaling = GeneralizedRCNNTransform(spec.side, spec.longest, list(pixels.mean), list(pixels.std))
-        for image in islice(self.training.trainable(), SETTLING):
-            yield scaling([image.pixels().float() / 255])[0].tensors
+    def _warning(self) -> str:
+        recipe = self.run.recipe
+        return rate_warning(detection_of(self.run).form, recipe.lr, recipe.batch)
 
     def batches(self) -> DetectionBatches:
         """See Material."""
@@ -199,29 +132,42 @@ class AnnotatedImages:
 
     def test(self, net: nn.Module) -> DetectionTest:
         """AP on the test images."""
-        return self._tested(net, {})
+        return self._tested(net, "plain", {})
 
-    def _tested(self, net: nn.Module, options: dict[str, Any]) -> DetectionTest:
+    def _tested(self, net: nn.Module, name: str, options: dict[str, Any]) -> DetectionTest:
+        """One way to test; what it finds is kept in the run's folder until all ways have ended.
+
+        Raises DivergedError where a score is no number.
+        """
         start = time.perf_counter()
-        team = self.job.team
-        own = self.used[team.slice_of(len(self.used))]
-        predictions = [one for part in team.each([self._detect(net, image, options) for image in own]) for one in part]
-        truths = [image.truth() for image in self.used]
+        predictions = self._kept(net, name, options)
         try:
-            table = measured(truths, predictions, self.tested.classes)
-        except ValueError as error:  # a score that is no number
-            raise DataError(str(error)) from None
+            table = measured([image.truth() for image in self.used], predictions, self.tested.classes)
+        except ValueError as error:
+            raise DivergedError(str(error)) from None
         return DetectionTest(predictions, table, table.numbers(), time.perf_counter() - start)
 
+    def _kept(self, net: nn.Module, name: str, options: dict[str, Any]) -> list[Detections]:
+        """Predictions by `net` as it is now, from the folder where an earlier start has made them."""
+        team, place = self.job.team, self.job.folder.scores(name)
+        made_of = [checkpoint.weights_digest(net.state_dict()), self.digest, len(self.used)]
+        saved = team.of_first(lambda: checkpoint.load(place))
+        if saved is not None and saved["of"] == made_of:
+            return list(saved["predictions"])
+        own = self.used[team.slice_of(len(self.used))]
+        parts = team.each([self._detect(net, image, options) for image in own])
+        predictions = [one for part in parts for one in part]
+        if team.rank == 0:
+            checkpoint.save(place, {"predictions": predictions, "of": made_of})
+        return predictions
+
     def _detect(self, net: nn.Module, image: Annotated, options: dict[str, Any]) -> Detections:
-        """Stops where it is asked to: the training goes on from its last checkpoint, and the test comes again."""
+        """Stops where it is asked to: the training goes on from its last checkpoint, and this test comes again."""
         if self.job.should_stop():
             raise StoppedError("stopped while the detector was tested; the next start goes on")
         with autocast(self.device, self.run.recipe.precision):
             found = detect(net, image.pixels().to(self.device).float() / 255, **options)
-        return {
-            name: value.float().cpu() if value.is_floating_point() else value.cpu() for name, value in found.items()
-        }
+        return {name: (value.float() if name != "labels" else value).cpu() for name, value in found.items()}
 
     def held_out(self, net: nn.Module) -> None:
         """Nothing is held back."""
@@ -235,18 +181,14 @@ class AnnotatedImages:
 
         Leaves what became of every detection in the run's folder, and some of them drawn on their images.
         """
-        spec, recipe = _spec(self.run), self.run.recipe
-        asked: dict[str, dict[str, Any]] = {
-            "refined": {"refine": True, "vote": VOTE} if spec.refine else {},
-            "multi_scale": {"refine": spec.refine, "vote": VOTE if spec.refine else None, "sides": spec.scales}
-            if spec.scales
-            else {},
-        }
-        more = {name: self._tested(net, options) for name, options in asked.items() if options}
+        spec = detection_of(self.run)
+        refine: dict[str, Any] = {"refine": True, "vote": VOTE} if spec.refine else {}
+        asked = {"refined": refine, "multi_scale": {**refine, "sides": spec.scales} if spec.scales else {}}
+        more = {name: self._tested(net, name, options) for name, options in asked.items() if options}
         if self.job.team.rank == 0:
             self._keep({"": tested, **more})
         columns = {f"{name}_{key}": value for name, test in more.items() for key, value in test.kept().items()}
-        warning = rate_warning(spec.form, recipe.lr, recipe.batch)
+        warning = self._warning()
         words = [self.training.summary(), self.tested.summary(), f"Warning: {warning}." if warning else ""]
         return {
             **columns,
@@ -258,14 +200,12 @@ class AnnotatedImages:
         }
 
     def _keep(self, tests: dict[str, DetectionTest]) -> None:
-        arrays = {
-            f"{option}:{name}": array for option, test in tests.items() for name, array in test.table.arrays().items()
-        }
         plain, folder = tests[""], self.job.folder
+        arrays = shown(self.used, plain.predictions, self.tested.classes)
+        for option, test in tests.items():
+            arrays |= {f"{option}:{name}": array for name, array in test.table.arrays().items()}
         with atomic(folder.matches) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file, allow_pickle=False, **arrays, **shown(self.used, plain.predictions, self.tested.classes)
-            )
+            np.savez_compressed(file, allow_pickle=False, **arrays)
         with atomic(folder.detections) as temporary:
             sure = [_sure(found) for found in plain.predictions[:SHOWN]]
             detection_sheet(self.used[:SHOWN], sure, self.tested.classes, temporary)
@@ -300,11 +240,6 @@ def shown(
 def _sure(found: Detections) -> Detections:
     kept = found["scores"] >= SURE
     return {name: value[kept] for name, value in found.items()}
-
-
-def _spec(run: Run) -> Detection:
-    assert run.recipe.detection is not None
-    return run.recipe.detection
 
 
 def load(name: str, data: Path) -> tuple[DetectionSet, DetectionSet]:
