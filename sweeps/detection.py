@@ -1,6 +1,6 @@
 """Detection transfer: Faster R-CNN over a backbone, PASCAL VOC (Table 7; Appendix A).
 
-    python -m bench.sweep plain_vs_residual --scale quick --only '*-20*'   # the nets that scale quick starts from
+    python -m bench.sweep plain_vs_residual --scale short --seeds 0 --only '*-20*'   # what scale quick starts from
     python -m bench.sweep detection --scale quick
 
 Paper: trained on VOC 2007 and 2012 trainval, tested on VOC 2007 test, mAP is 73.2 % with VGG-16 and 76.4 % with
@@ -32,20 +32,20 @@ VGG_16 = Net("vgg", 16, "none", weights=TORCHVISION)
 RESNET_101 = Net("imagenet", 101, "B", "3x3", weights=TORCHVISION)
 SMALLER = tuple(Net("imagenet", depth, "B", "3x3", weights=TORCHVISION) for depth in (18, 34, 50))
 
-# the quick runs of plain_vs_residual, trained on CIFAR-10
+# runs of plain_vs_residual at scale short, trained on CIFAR-10
 RANDOM = Net("cifar", 20, "A")
-TRANSFERRED = Net("cifar", 20, "A", weights="run:plain_vs_residual/resnet-20-A-quick-s0-811fdd6d")
-PLAIN = Net("cifar", 20, "none", weights="run:plain_vs_residual/plain-20-quick-s0-449993bf")
+TRANSFERRED = Net("cifar", 20, "A", weights="run:plain_vs_residual/resnet-20-A-short-s0-dcb1235c")
+PLAIN = Net("cifar", 20, "none", weights="run:plain_vs_residual/plain-20-short-s0-79ce984b")
 QUICK = Recipe(
-    steps=350,
+    steps=150,
     lr=0.01,
-    drops=(260,),
+    drops=(110,),
     warmup_steps=30,
     warmup_lr=0.001,
     batch=2,
     bn_group=2,
     curve_every=10,
-    test_every=350,
+    test_every=50,
     detection=Detection(
         form="fpn",
         side=240,
@@ -75,12 +75,12 @@ SWEEP = Sweep(
         ),
         "quick": Scale(
             ((RANDOM, QUICK), (PLAIN, QUICK), (TRANSFERRED, QUICK)),
-            (0,),
+            (0, 1),
             (
-                "Blood cells (BCCD: 205 training and 72 test images, 3 classes), a feature pyramid, 240 pixels, 350 "
-                "steps of 2 images at the rate of 0.01, over nets that 6,400 images of CIFAR-10 have passed.",
+                "Blood cells (BCCD: 205 training and 72 test images, 3 classes), a feature pyramid, 240 pixels, 150 "
+                "steps of 2 images at the rate of 0.01, over nets trained for 2,000 steps on CIFAR-10.",
             ),
-            about="350 steps on blood cells over nets of CIFAR-10: whether weights help, and nothing of the paper's",
+            about="150 steps on blood cells over nets of CIFAR-10: whether weights help, and nothing of the paper's",
             resources=Resources(cpus=2, gpus=0, memory_gib=3.0),
             data="bccd",
         ),
