@@ -7,7 +7,7 @@ the paper prints it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -126,11 +126,12 @@ def _mean(seeds: Sequence[Sequence[Matches]], points: str, weights: NDArray[np.i
     return float(np.mean([mean_ap(classes, points, weights) for classes in seeds]))
 
 
-def _weights(seeds: Sequence[Sequence[Matches]], generator: Generator, draws: int) -> list[NDArray[np.int64]]:
+def _weights(seeds: Sequence[Sequence[Matches]], generator: Generator, draws: int) -> Iterator[NDArray[np.int64]]:
+    """How often each image is drawn, one draw at a time: all at once are large."""
     images = len(seeds[0][0].positives) if seeds and seeds[0] else 0
     if not images:
         raise ValueError("there is no image, or no class, to draw from")
-    return list(generator.multinomial(images, np.full(images, 1 / images), size=draws))
+    return (generator.multinomial(images, np.full(images, 1 / images)) for _ in range(draws))
 
 
 def _percentiles(value: float, samples: Sequence[float], level: float) -> Bootstrap:
@@ -198,15 +199,19 @@ class MatchTable:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> MatchTable:
         """The inverse of `arrays`. Raises KeyError where one is missing, ValueError where they do not fit together."""
-        detections, voc = len(arrays["label"]), len(arrays["voc_label"])
-        flags: dict[str, NDArray[Any]] = {name: _unpacked(arrays[name], detections) for name in ("hit", "ignored")}
-        flags["voc_hit"] = _unpacked(arrays["voc_hit"], voc)
-        table = cls(**{f.name: flags.get(f.name, arrays[f.name]) for f in fields(cls)})
-        shape = (len(AREAS), len(IOUS), detections)
-        classes, images = table.voc_positives.shape
-        if not (table.hit.shape == table.ignored.shape == shape and table.positives.shape == (4, classes, images)):
-            raise ValueError(f"its flags are {table.hit.shape}, and its {detections:,} detections need {shape}")
-        return table
+        classes, images = arrays["voc_positives"].shape
+        lengths = {"label": "image", "voc_label": "voc_image"}
+        planes = (len(AREAS), len(IOUS))
+        fits = [len(arrays[one]) == len(arrays[other]) for one, other in lengths.items()]
+        fits += [arrays[name].shape == (*planes, -(-len(arrays["label"]) // 8)) for name in ("hit", "ignored")]
+        fits += [arrays["voc_hit"].shape == (-(-len(arrays["voc_label"]) // 8),)]
+        fits += [arrays["positives"].shape == (len(AREAS), classes, images)]
+        fits += [not len(arrays[name]) or int(arrays[name].max()) < images for name in ("image", "voc_image")]
+        if not all(fits):
+            raise ValueError(f"its arrays do not fit together: { ({n: a.shape for n, a in arrays.items()}) }")
+        flags = {name: _unpacked(arrays[name], len(arrays["label"])) for name in ("hit", "ignored")}
+        flags["voc_hit"] = _unpacked(arrays["voc_hit"], len(arrays["voc_label"]))
+        return cls(**{f.name: flags.get(f.name, arrays[f.name]) for f in fields(cls)})
 
 
 def _by_class(

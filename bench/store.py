@@ -218,7 +218,10 @@ class RunFolder:
         try:
             if not _flock(handle, patience=0.5) or self._lives_elsewhere(time.time()):
                 raise BusyError(f"{self.path.name} is being run by another process")
-            names = ("checkpoint.pt", "curve.jsonl", "layers.jsonl", "env.json", "result.json")
+            names = (
+                *("checkpoint.pt", "curve.jsonl", "layers.jsonl", "env.json", "result.json"),
+                *("matches.npz", "detections.png"),
+            )
             for name in names:  # the holder alone writes these
                 for leftover in self.path.glob(f".{name}.tmp*"):
                     leftover.unlink(missing_ok=True)
@@ -255,6 +258,12 @@ class RunFolder:
             temporary.replace(self.path / "heartbeat.json")
         except OSError:
             return
+
+    def beat_again(self) -> None:
+        """Says that the run lives where no step is made, as in a long test."""
+        beat = self.heartbeat()
+        if beat is not None:
+            self.beat(**beat)
 
     def _last_beat(self) -> None:
         """Says that the sign of life is no longer one; its numbers stay for `status`."""

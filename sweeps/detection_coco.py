@@ -48,6 +48,8 @@ SWEEP = Sweep(
         "ImageNet's weights are torchvision's, with the stride in the 3x3 convolution and its running averages in the "
         "batch norms; the paper's nets are its own, with statistics computed anew over the training set.",
         "RoIs are pooled to 14x14 and conv5_1 keeps its stride of 2; the paper does not say.",
+        "As torchvision has it: anchors over the image's edge are trained on, biases decay and learn like weights, and "
+        "the box losses are smooth L1 that turns linear at 1/9.",
     ),
     resources=Resources(cpus=8, gpus=1, memory_gib=32.0),
     claims=(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import replace
+import runpy
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from PIL import Image
 
 from bench.cli import main as commands
 from bench.launch.worker import work, work_until
-from bench.report.collect import read_arrays
+from bench.report.collect import _declared as declared
+from bench.report.collect import read_arrays, run_of
 from bench.report.gains import table_of
 from bench.spec import Detection, Net, Recipe, Resources, Run, SpecError, Sweep, run_from_json
 from bench.store import RunFolder
@@ -106,14 +108,21 @@ def test_fixed_batch_norm_does_not_move_by_a_bit_and_the_rest_does(straight: Run
     assert not any(torch.equal(start[n], saved["net"][n]) for n in start if n.endswith("conv1.weight"))
 
 
-@pytest.mark.parametrize("questions", [2, 7, 11])
+AFTER = {2: (2, False), 4: (4, True), 7: (5, True)}  # the step and whether a part of a test is kept, by the question
+
+
+@pytest.mark.parametrize("questions", list(AFTER))
 def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
-    straight: RunFolder, data: Path, tmp_path: Path, questions: int
+    straight: RunFolder, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, questions: int
 ) -> None:
-    """Between two steps, in the test on the way, and in the last one."""
+    """Between two steps, in the test on the way, and in the last one, a chunk being two of the three images."""
+    monkeypatch.setattr("bench.tasks.detection.CHUNK", 2)
     folder = make(tmp_path, RUN)
 
     assert work_until(folder.path, data, StopAt(questions)) == "stopped"  # type: ignore[arg-type]  # all it is asked
+    saved = checkpoint.load(folder.checkpoint)
+    assert saved is not None
+    assert (saved["step"], folder.scores("plain").exists()) == AFTER[questions]
     assert work(folder.path, data) == "done"
 
     assert numbers(folder) == numbers(straight)
@@ -132,9 +141,12 @@ def test_the_papers_form_is_tested_in_several_scales_too(data: Path, tmp_path: P
     assert not list(folder.path.glob("scores-*"))
 
 
-def test_a_test_that_has_ended_is_not_done_again(straight: RunFolder, data: Path, tmp_path: Path) -> None:
+def test_a_test_that_has_ended_is_not_done_again(
+    straight: RunFolder, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.tasks.detection.CHUNK", 2)
     folder = make(tmp_path, RUN)
-    assert work_until(folder.path, data, StopAt(14)) == "stopped"  # type: ignore[arg-type]  # in the refined test
+    assert work_until(folder.path, data, StopAt(9)) == "stopped"  # type: ignore[arg-type]  # in the refined test
     kept = folder.scores("plain")
     saved = torch.load(kept, weights_only=True)
     nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "scores": torch.zeros(0)}
@@ -160,7 +172,11 @@ def test_two_processes_have_the_numbers_of_one(straight: RunFolder, data: Path, 
 
     curves = [[row["loss"] for row in one.curve_rows()] for one in (folder, straight)]
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
-    assert numbers(folder)["test_images"] == 3
+    ours, theirs = (numbers(one) for one in (folder, straight))
+    assert ours["test_images"] == 3
+    assert ours["ap50"] == pytest.approx(theirs["ap50"], abs=1)
+    images = [read_arrays(one.matches)[":voc_positives"] for one in (folder, straight)]
+    assert np.array_equal(*images), "in their order"
 
 
 def failure(run: Run, data: Path, tmp_path: Path) -> str:
@@ -254,6 +270,32 @@ def test_a_sweep_on_objects_ends_with_a_report_whose_digits_can_be_checked(
     assert f"{name.split(':')[0]}: voc" in capsys.readouterr().err
 
 
+OTHERS: dict[str, Any] = {
+    "form": "fpn", "side": 500, "longest": 900, "anchors": (64, 128), "pooling": "align", "context": True,
+    "width": 128, "hidden": 512, "before_nms": (100, 50), "after_nms": (90, 40), "sampled": 64, "nms": 0.5, "clip": 10,
+    "refine": True, "scales": (400, 600),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Detection)])
+def test_every_field_is_in_the_id_and_comes_back_from_a_row(name: str) -> None:
+    form: dict[str, Any] = {"form": "fpn"} if name in ("width", "hidden") else {}
+    changed = replace(RUN, recipe=replace(RECIPE, detection=Detection(**{**form, name: OTHERS[name]})))
+
+    assert changed.id != replace(RUN, recipe=replace(RECIPE, detection=Detection(**form))).id
+    row = {key: "" if value is None else str(value) for key, value in declared(changed).items()}
+    assert run_of(row) == changed
+    assert run_of(row).id == changed.id
+
+
+def test_the_nets_that_scale_quick_starts_from_are_those_that_are_declared() -> None:
+    sweeps = {name: runpy.run_path(f"sweeps/{name}.py")["SWEEP"] for name in ("detection", "plain_vs_residual")}
+
+    wanted = {run.net.weights.partition("/")[2] for run in sweeps["detection"].runs("quick", (0,), "bccd")} - {""}
+
+    assert wanted <= {run.id for run in sweeps["plain_vs_residual"].runs("short", (0,))}
+
+
 def test_a_run_is_read_back_from_its_json() -> None:
     run = replace(RUN, recipe=replace(RECIPE, detection=replace(SMALL, form="c4", scales=(32, 48))))
 
@@ -267,7 +309,7 @@ def test_a_run_is_read_back_from_its_json() -> None:
         (lambda: replace(RUN, task="classify"), "do not go together"),
         (lambda: replace(RUN, data="cifar10"), "do not go together"),
         (lambda: Detection(form="ssd"), "form 'ssd' is not one of: c4, fpn"),
-        (lambda: Detection(form="fpn", scales=(400, 600)), "need form 'c4'"),
+        (lambda: Detection(form="fpn", scales=(400, 600)), "scales: no part of form 'fpn'"),
         (lambda: Detection(scales=(600,)), "two or more, rising"),
         (lambda: Detection(side=800, longest=600), "side 800 must be 32 or more, and at most 600"),
         (lambda: replace(tiny_run(), net=Net("vgg", 16, "none")), "VGG-16 is there as a detector's backbone only"),
@@ -283,8 +325,6 @@ def test_what_cannot_be_meant_is_refused(make_it: object, words: str) -> None:
 
 @pytest.mark.parametrize("name", ["detection", "detection_coco"])
 def test_the_declared_sweeps_have_the_papers_form_and_images(name: str) -> None:
-    import runpy
-
     sweep: Sweep = runpy.run_path(f"sweeps/{name}.py")["SWEEP"]
 
     for _, recipe in sweep.scales["paper"].cells:

@@ -92,7 +92,8 @@ def test_a_data_set_says_its_classes(data: str, classes: int) -> None:
         (lambda: replace(RUN, data="imagenet"), "ImageNet's pictures need views"),
         (
             lambda: replace(PICTURES, data="imagenette"),
-            "is not one of: cifar10, stand-in, imagenet, lfw-view1, insightface, imagenet-N",
+            "is not one of: cifar10, stand-in, imagenet, lfw-view1, insightface, bccd, voc07, voc07+12, coco14, "
+            "imagenet-N",
         ),
         (lambda: replace(PICTURES, task="evaluate"), "task 'evaluate' does not go with 64000 steps"),
         (lambda: Recipe(steps=0), "steps must be 1 or more"),
@@ -111,7 +112,7 @@ def test_pictures_and_weights_that_cannot_be_meant_are_refused(make: Callable[[]
         make()
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Recipe) if f.name not in ("views", "faces")])
+@pytest.mark.parametrize("name", [f.name for f in fields(Recipe) if f.name not in ("views", "faces", "detection")])
 def test_every_field_of_the_recipe_is_in_the_id(name: str) -> None:
     changed = replace(RUN, recipe=replace(RUN.recipe, **{name: CHANGES[name]}))
 

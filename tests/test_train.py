@@ -18,7 +18,7 @@ from bench.store import StoreError
 from bench.train import checkpoint
 from bench.train.checkpoint import weights_digest
 from bench.train.loop import DivergedError, Hooks, StoppedError, Trainer, train
-from bench.train.metrics import evaluate
+from bench.train.metrics import Evaluation, evaluate
 
 
 class Fixed:
@@ -191,6 +191,36 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="damaged"):
         checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+def test_a_test_that_was_stopped_comes_first_when_the_training_goes_on() -> None:
+    """Its row of the curve is there and waits for it; nothing is trained or tested twice."""
+    straight, stopped, tests = trainer(), trainer(), []
+
+    def test_of(one: Trainer, *, stops: bool = False) -> Callable[[], Evaluation]:
+        def test() -> Evaluation:
+            tests.append(one.step)
+            if stops and one.step == 4:
+                raise StoppedError("in a test")
+            return Evaluation(torch.tensor([True, False]), float(one.step))
+
+        return test
+
+    about: dict[str, Any] = {"steps": 6, "curve_every": 2, "test_every": 4}
+    train(straight, **about, test=test_of(straight), hooks=hooks())
+    saved: list[dict[str, Any]] = []
+    with pytest.raises(StoppedError, match="in a test"):
+        train(stopped, **about, test=test_of(stopped, stops=True), hooks=hooks(saved=saved))
+    assert saved[-1]["step"] == 4
+    again = trainer()
+    again.load_state_dict(saved[-1])
+    tests.clear()
+
+    last = train(again, **about, test=test_of(again), hooks=hooks())
+
+    assert tests == [4, 6]
+    assert again.curve == straight.curve
+    assert last.loss == 6
 
 
 def test_a_checkpoint_of_resnet_110_can_be_carried(tmp_path: Path) -> None:

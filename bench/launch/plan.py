@@ -119,7 +119,7 @@ def _committed_speeds(committed: Path) -> Iterable[Speed]:
             if row["state"] == "done":
                 speed = _of_one(float(row["images_per_s"]), row.get("processes"))
                 about = (int(row["batch"]), row["precision"], speed, row["hardware"])
-                yield Speed(row["net"], int(row["multiply_adds"]), *about)
+                yield Speed(row["net"], int(row["multiply_adds"] or 0), *about)
     except (OSError, ValueError, KeyError):  # no results, or damaged ones, which `collect` will say: no prediction
         return
 
@@ -133,7 +133,7 @@ def _of_one(images_per_s: float, processes: object) -> float:
 def predicted_seconds(run: Run, folder: RunFolder, speeds: Sequence[Speed]) -> float | None:
     """Seconds that the run still takes: by its own net's speed, else by multiply-adds from the others'."""
     recipe, work = run.recipe, multiply_adds_of(run)
-    if not speeds or not work or not recipe.steps:
+    if not speeds or not recipe.steps:
         return None
     left = recipe.steps - _steps_done(folder)
     alike = [s for s in speeds if (s.batch, s.precision) == (recipe.batch, recipe.precision)]
@@ -141,6 +141,9 @@ def predicted_seconds(run: Run, folder: RunFolder, speeds: Sequence[Speed]) -> f
     same = [s.images_per_s for s in speeds if (s.net, s.work) == (run.net.name, work)]
     if same:
         return left * recipe.batch / median(same)
+    speeds = [s for s in speeds if s.work]  # nobody counts the work of VGG-16 and of timm's nets
+    if not speeds or not work:
+        return None
     return left * recipe.batch * work / median(s.images_per_s * s.work for s in speeds)
 
 

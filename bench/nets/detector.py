@@ -8,7 +8,7 @@ They return the losses by name in training, else `boxes` (D, 4), `labels` (D,), 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,6 @@ from bench.nets.backbone import Backbone
 
 RATIOS = (0.5, 1.0, 2.0)
 POOLS = ("pool", "align")
-DEVIATIONS_C4 = (
-    "Proposal network and detector are trained together in one step; the paper alternates between them.",
-    "RoIs are pooled to 14x14 and conv5_1 keeps its stride of 2; the paper does not say.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +217,21 @@ def fpn(
     return _detector(Pyramid(backbone, used, width, coarser=coarser), rpn, heads, backbone, side, longest)
 
 
+def scaled(images: Sequence[Tensor], backbone: Backbone, side: int, longest: int) -> Iterator[Tensor]:
+    """Images (3, H, W) in [0, 1] as a detector's backbone gets them, one at a time: (1, 3, H', W')."""
+    scaling = _scaling(backbone, side, longest)
+    for image in images:
+        yield scaling([image])[0].tensors
+
+
+def _scaling(backbone: Backbone, side: int, longest: int) -> GeneralizedRCNNTransform:
+    return GeneralizedRCNNTransform(side, longest, list(backbone.pixels.mean), list(backbone.pixels.std))
+
+
 def _detector(
     body: nn.Module, rpn: nn.Module, heads: nn.Module, backbone: Backbone, side: int, longest: int
 ) -> GeneralizedRCNN:
-    pixels = backbone.pixels
-    scaling = GeneralizedRCNNTransform(side, longest, list(pixels.mean), list(pixels.std))
-    return GeneralizedRCNN(body, rpn, heads, scaling)
+    return GeneralizedRCNN(body, rpn, heads, _scaling(backbone, side, longest))
 
 
 def _check(classes: int, side: int, longest: int) -> None:

@@ -7,6 +7,7 @@ Rows of runs that other machines did stay as they are; a run done here replaces 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, asdict, fields
@@ -223,10 +224,21 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         row |= {name: result[name] for name in SOME_RESULTS if name in result}
         if result["test_images"] != run.recipe.test_images:  # there were fewer than the recipe allows
             row[ASKED] = run.recipe.test_images
+        if run.task == "detect":
+            row["matches_sha256"] = arrays_digest(read_arrays(folder.matches))
         row |= {"predicted_seconds": folder.predicted_seconds()}
         row |= {name: env.get(name) for name in ENV_COLUMNS}
         row |= {name: _date(env[name]) for name in ("started", "ended")}
     return row
+
+
+def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str | None:
+    """SHA-256 of arrays with their names and shapes, from a run's folder or from its results; None of none."""
+    sha = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest() if arrays else None
 
 
 def layers_digest(rows: Sequence[Mapping[Any, Any]]) -> str | None:

@@ -18,8 +18,8 @@ HEADER = (
     "time a run", "predicted", "runs",
 )  # fmt: skip
 NOTE = (
-    "Multiply-adds are those of one image forward, through convolutions and classifier. Activations are the outputs of "
-    "all convolutions in fp32, which a training step has to keep (and some more). Speeds and times are "
+    "Multiply-adds are those of one image forward, through convolutions and classifier{of_a_detector}. Activations are "
+    "the outputs of all convolutions in fp32, which a training step has to keep (and some more). Speeds and times are "
     "means over the runs; predicted is what the plan said before the run started, where it knew a speed. Measured on "
     "{hardware}."
 )
@@ -31,7 +31,9 @@ def cost_table(evidence: Evidence) -> Table:
     """A row a net that has a finished run."""
     done = evidence.results.done
     rows = [_row(evidence, str(net), part) for net, part in done.groupby("net", sort=False)]
-    note = NOTE.format(hardware=one_of(done["hardware"])) + _total(evidence.results)
+    detector = " (of a detector through its backbone alone, an image being a square of its shorter side)"
+    words = detector if evidence.sweep.task == "detect" else ""
+    note = NOTE.format(hardware=one_of(done["hardware"]), of_a_detector=words) + _total(evidence.results)
     return Table(HEADER, rows, note=note)
 
 

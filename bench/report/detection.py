@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bench.paper import paper_number
 from bench.precision import average_precision
+from bench.report.collect import arrays_digest
 from bench.report.figures import STYLE
 from bench.report.frame import Set, display_name
 from bench.report.gains import POINTS, Detected, Gain, table_of
@@ -38,7 +39,7 @@ NOTE = (
 GAINS = ("what", "AP50 without", "AP50 with", "gain, points", "95 %, images", "gain, relative", "gain in AP", "paper")
 GAINS_NOTE = (
     "Each pair on the same test images; the interval is over images (paired bootstrap) and says nothing of other "
-    "seeds (n = {seeds}). The paper's gains (Tables 7 and 8) are of ResNet-101 over VGG-16 on its own data."
+    "seeds (n = {seeds}). The paper's gains (Tables 7 and 8) are of ResNet-101 over VGG-16, on VOC in VOC's mAP."
 )
 WORDS = {"refined": "+ box refinement", "multi_scale": "+ testing in several scales"}
 OPTIONS_NOTE = (
@@ -139,7 +140,7 @@ def classes_table(results: Set) -> Table | None:
             ]
             means = np.mean(each, axis=0)
             rows.append((display_name(str(net)), *("–" if math.isnan(v) else f"{v:.1f}" for v in means)))
-    note = "AP50 of each class in percent, mean over seeds, as in Tables 10 and 11."
+    note = "AP50 of each class in percent, mean over seeds: Tables 10 and 11 have VOC's AP."
     return Table(("net", *names), rows, note=note) if rows else None
 
 
@@ -264,17 +265,38 @@ def sections(results: Set, found: Mapping[str, Table]) -> list[str]:
 
 
 def problems(row: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
-    """What in a detector's row does not follow from what became of its detections."""
-    tested = [option for option in ("", *OPTIONS) if row.get(f"{option}_ap50" if option else "ap50")]
-    for option in tested:
-        try:
-            numbers = table_of(arrays, row["id"], option).numbers()
-        except (KeyError, ValueError) as error:
-            yield f"what became of its detections{f' ({option})' * bool(option)} is missing or damaged: {error}"
-            continue
-        expected = {f"{option}_{name}" if option else name: value for name, value in numbers.items()}
-        expected |= {} if option else {"test_error": 100 - numbers["ap50"]}
-        for metric, value in expected.items():
-            said = float(row[metric]) if row.get(metric) else math.nan
-            if not (math.isclose(said, value, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(said) and math.isnan(value))):
-                yield f"{metric} is {row.get(metric) or 'missing'}, and its detections say {value}"
+    """What in a detector's row does not follow from what became of its detections.
+
+    arrays: those of all runs, `<id>:<option>:<field>`.
+    """
+    start = f"{row['id']}:"
+    own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+    if arrays_digest(own) != row["matches_sha256"]:
+        yield "what became of its detections is not what the run wrote (SHA-256)"
+    for option in options_of(row):
+        yield from _option_problems(row, option, arrays)
+
+
+def options_of(row: Mapping[str, str]) -> list[str]:
+    """The ways in which a detector was tested, as its recipe says: "" is the plain one."""
+    asked = {"refined": row["detection_refine"] == "True", "multi_scale": bool(row["detection_scales"])}
+    return ["", *(option for option in OPTIONS if asked[option])]
+
+
+def _option_problems(row: Mapping[str, str], option: str, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    words = f" ({option})" * bool(option)
+    try:
+        table = table_of(arrays, row["id"], option)
+    except (KeyError, ValueError) as error:
+        yield f"what became of its detections{words} is missing or damaged: {error}"
+        return
+    classes, images = table.voc_positives.shape
+    if images != int(row["test_images"]) or classes != len(row["classes"].split()):
+        yield f"its detections{words} are of {images:,} images and {classes} classes"
+    numbers = table.numbers()
+    expected = {f"{option}_{name}" if option else name: value for name, value in numbers.items()}
+    expected |= {} if option else {"test_error": 100 - numbers["ap50"]}
+    for metric, value in expected.items():
+        said = float(row[metric]) if row.get(metric) else math.nan
+        if not (math.isclose(said, value, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(said) and math.isnan(value))):
+            yield f"{metric} is {row.get(metric) or 'missing'}, and its detections say {value}"

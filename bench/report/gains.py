@@ -64,7 +64,14 @@ def detected(results: Set) -> Detected:
     }
     over = {net: _interval(bootstrap(each, POINTS, np.random.default_rng(SEED))) for net, each in tables.items()}
     pairs = [pair for pair in _pairs(results) if pair[1] in tables and pair[2] in tables]
-    return Detected(over, tuple(_gain(results, tables, *pair) for pair in pairs))
+    gains = [_gain(results, tables, *pair) for pair in pairs if _same_images(results, *pair[1:])]
+    return Detected(over, tuple(gains))
+
+
+def _same_images(results: Set, *nets: str) -> bool:
+    """Whether all runs of the nets were tested on the same images, as runs of one recipe and data are."""
+    runs = results.done[results.done["net"].isin(nets)]
+    return not runs.duplicated(["data_sha256", "test_images"], keep="first").sum() < len(runs) - 1
 
 
 def _interval(found: Bootstrap) -> Interval:

@@ -71,7 +71,10 @@ OF_BOXES = (
     Metric("voc12_map", "VOC mAP, every point", "%", 2),
     *(
         Metric(f"{option}_{metric}", f"{words} with {how}", "%", 2)
-        for option, how in (("refined", "box refinement"), ("multi_scale", "testing in several scales"))
+        for option, how in (
+            ("refined", "box refinement"),
+            ("multi_scale", "testing in several scales (and box refinement)"),
+        )
         for metric, words in (("ap50", "AP at IoU .5"), ("ap", "AP over IoU .50 to .95"))
     ),
     Metric("source_error", "classification error of the backbone's source", "%", 2),

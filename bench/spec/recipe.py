@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bench.spec.words import COLOURS, CROPS, FORMS, LOSSES, POOLS, PRECISIONS, SPLITS, require
@@ -69,6 +69,9 @@ class Faces:
         )
 
 
+OF_FORM = {"c4": ("anchors", "pooling", "context", "scales"), "fpn": ("width", "hidden")}  # and no part of the other
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """How Faster R-CNN over the net is built, trained and tested (task "detect"; Appendix A, the defaults its own).
@@ -78,8 +81,9 @@ class Detection:
     anchors: sides in pixels of the scaled image (c4; a pyramid's are 8 strides wide). pooling: of a region, "pool" or
     "align" (c4). context: Appendix B's global context (c4). width, hidden: the pyramid's channels, and those of its
     two fully connected layers (fpn).
-    before_nms, after_nms: proposals (training, testing), a level in a pyramid. sampled: regions of an image that are
-    trained on. nms: IoU from which detections suppress each other. clip: the gradient's largest norm, 0 for no bound.
+    before_nms, after_nms: proposals (training, testing); in a pyramid before_nms are those of a level.
+    sampled: regions of an image that are trained on. nms: IoU from which detections suppress each other. clip: the
+    gradient's largest norm, 0 for no bound.
     refine, scales: tests besides with box refinement, and at these shorter sides (c4), as in Table 9.
     """
 
@@ -100,6 +104,10 @@ class Detection:
     scales: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("nms", "clip"):  # 10 and 10.0 are one recipe and must be one id
+            object.__setattr__(self, name, float(getattr(self, name)))
+        usual = {f.name: f.default for f in fields(self)}
+        foreign = [name for name in OF_FORM["fpn" if self.form == "c4" else "c4"] if getattr(self, name) != usual[name]]
         counts = (self.width, self.hidden, self.sampled, *self.before_nms, *self.after_nms, *self.anchors)
         require(
             "detection",
@@ -110,10 +118,12 @@ class Detection:
             (bool(self.anchors), "anchors must not be empty"),
             (len(self.before_nms) == len(self.after_nms) == 2, "proposals are given for (training, testing)"),
             (0 < self.nms < 1 and self.clip >= 0, f"nms {self.nms} or clip {self.clip} is out of range"),
+            (not foreign, f"{', '.join(foreign)}: no part of form {self.form!r}"),
             (
-                self.form == "c4" or not (self.context or self.scales),
-                "context and scales work on one shared map: they need form 'c4'",
+                all(type(n) is int for n in (self.side, self.longest, *counts, *self.scales)),
+                "sides, anchors, channels, proposals and regions must be whole numbers",
             ),
+            (type(self.context) is type(self.refine) is bool, "context and refine are True or False"),
             (
                 len(self.scales) != 1 and self.scales == tuple(sorted(set(self.scales))),
                 f"scales {self.scales} must be two or more, rising",

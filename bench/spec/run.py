@@ -103,6 +103,15 @@ class Run:
                 bool(self.recipe.detection) == (self.data in DETECTION) == (self.task == "detect"),
                 f"task {self.task!r}, data {self.data!r} and detection {self.recipe.detection} do not go together",
             ),
+            (
+                self.task != "detect" or (self.net.norm == "bn" and self.recipe.split == "50k"),
+                "a detector's net has batch norm (fixed), and nothing of its images is held back",
+            ),
+            (
+                not (self.recipe.faces or self.recipe.detection) or self.recipe.batch <= 256 * self.recipe.bn_group,
+                f"a batch of {self.recipe.batch} in groups of {self.recipe.bn_group} has more than 256 groups, each of "
+                "which has a random stream of its own",
+            ),
             (self.net.family != "vgg" or self.task == "detect", "VGG-16 is there as a detector's backbone only"),
             (
                 self.net.weights.partition(":")[0] in WEIGHTS_OF.get(self.task, ("",)),

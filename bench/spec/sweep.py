@@ -150,15 +150,19 @@ class Sweep:
             (not absent, f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}"),
         )
 
+    def at(self, scale: str) -> Scale:
+        """What is declared at the scale. Raises SpecError naming the scales there are."""
+        if scale not in self.scales:
+            raise SpecError(f"scale {scale!r} is not one of this sweep's: {', '.join(self.scales)}")
+        return self.scales[scale]
+
     def data_at(self, scale: str) -> str:
-        """What the scale's runs are trained on, as it is declared."""
-        return self.scales[scale].data or self.data
+        """What the scale's runs are trained on, as it is declared. Raises SpecError."""
+        return self.at(scale).data or self.data
 
     def runs(self, scale: str, seeds: Iterable[int] | None = None, data: str = "cifar10") -> tuple[Run, ...]:
         """All runs at `scale`, seed by seed, so that every cell has its first seed before any has its second."""
-        if scale not in self.scales:
-            raise SpecError(f"scale {scale!r} is not one of this sweep's: {', '.join(self.scales)}")
-        at = self.scales[scale]
+        at = self.at(scale)
         return tuple(
             Run(scale, net, data, recipe, seed, self.task, at.resources or self.resources)
             for seed in (at.seeds if seeds is None else tuple(seeds))

@@ -1,10 +1,10 @@
 """Whether the fast path trains to the numbers of a plain one: the same batches through both, seed by seed.
 
 The plain path is written out here: contiguous tensors, two batch-norm groups a batch, torch's SGD. The fast path is the
-suite's own: channels last, and bf16 or torch.compile where asked. In fp64 the two must agree: they are one algorithm.
-But training multiplies each rounding, some thirty times a step at the start, so that after ten steps even fp64 may be
-anywhere: how far that alone carries the plain path from itself is measured with one thread against all. What tells one
-algorithm from another is a single step of both from the same weights, at the start and all along the training.
+suite's own: channels last, and bf16 or torch.compile where asked. The two are one algorithm, but training multiplies
+each rounding, some thirty times a step at the start, so that after ten steps even fp64 may be anywhere: how far that
+alone carries the plain path from itself is measured with one thread against all. What tells one algorithm from another
+is a single step of both from the same weights, at the start and all along the training.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from bench.train.measured import measured
 from bench.train.metrics import Evaluation, autocast
 
 VOTE = 0.5  # IoU of box voting, which goes with box refinement (Appendix B)
+CHUNK, KEPT_EVERY = 8, 800  # test images between two looks at whether to stop, and between two savings
 SHOWN, SURE = 4, 0.5  # test images whose detections are shown, and the score from which they are
 
 
@@ -87,7 +89,12 @@ class DetectionTest:
 
 @dataclass(frozen=True)
 class AnnotatedImages:
-    """A detection set's training and test images, with the run that uses them. used: the images that are tested."""
+    """A detection set's training and test images, with the run that uses them.
+
+    used: the images that are tested. source_error: of what the net starts from, see bench.tasks.weights.
+    On CUDA the backward pass of RoI pooling (form "c4") adds in no fixed order, so that there a training that goes on
+    differs from one that was not stopped by rounding.
+    """
 
     run: Run
     job: Job
@@ -95,19 +102,23 @@ class AnnotatedImages:
     training: DetectionSet
     tested: DetectionSet
     used: tuple[Annotated, ...]
+    source_error: float | None
 
     @classmethod
     def of(cls, run: Run, job: Job, device: torch.device) -> AnnotatedImages:
-        """The run's data set. Raises DataError where it is not there, or has nothing to find in what is tested."""
+        """The run's data set. Raises DataError where it is not there, or has nothing to find in what is tested.
+
+        Raises WeightsError where the net is to start from what is no classifier, or not done.
+        """
         training, tested = load(run.data, job.data)
         used = tested.images[: run.recipe.test_images]
         if not any((~(image.difficult | image.crowd)).any() for image in used):
             raise DataError(f"{tested.name}: the first {len(used):,} images have no object to find: test more of them")
-        return cls(run, job, device, training, tested, used)
+        return cls(run, job, device, training, tested, used, source_error(run.net, job))
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 of both lists' annotations, and of their images' names and lengths."""
+        """Of both lists' annotations, and their images' names and lengths: half of the SHA-256 of each."""
         return f"{self.training.digest[:32]}{self.tested.digest[:32]}"
 
     @property
@@ -137,34 +148,44 @@ class AnnotatedImages:
     def _tested(self, net: nn.Module, name: str, options: dict[str, Any]) -> DetectionTest:
         """One way to test; what it finds is kept in the run's folder until all ways have ended.
 
-        Raises DivergedError where a score is no number.
+        Raises DivergedError where a score is no number, StoppedError where it is asked to stop.
         """
+        predictions, seconds = self._found(net, name, options)
         start = time.perf_counter()
-        predictions = self._kept(net, name, options)
         try:
             table = measured([image.truth() for image in self.used], predictions, self.tested.classes)
         except ValueError as error:
             raise DivergedError(str(error)) from None
-        return DetectionTest(predictions, table, table.numbers(), time.perf_counter() - start)
+        return DetectionTest(predictions, table, table.numbers(), seconds + time.perf_counter() - start)
 
-    def _kept(self, net: nn.Module, name: str, options: dict[str, Any]) -> list[Detections]:
-        """Predictions by `net` as it is now, from the folder where an earlier start has made them."""
-        team, place = self.job.team, self.job.folder.scores(name)
+    def _found(self, net: nn.Module, name: str, options: dict[str, Any]) -> tuple[list[Detections], float]:
+        """What `net` as it is now finds, and the seconds that took; a test that was stopped goes on where it was.
+
+        The processes of a team share CHUNK images at a time, so that all of them stop at the same one.
+        """
+        team, folder = self.job.team, self.job.folder
         made_of = [checkpoint.weights_digest(net.state_dict()), self.digest, len(self.used)]
-        saved = team.of_first(lambda: checkpoint.load(place))
+        saved = team.of_first(lambda: checkpoint.load(folder.scores(name)))
+        predictions, seconds = list[Detections](), 0.0
         if saved is not None and saved["of"] == made_of:
-            return list(saved["predictions"])
-        own = self.used[team.slice_of(len(self.used))]
-        parts = team.each([self._detect(net, image, options) for image in own])
-        predictions = [one for part in parts for one in part]
-        if team.rank == 0:
-            checkpoint.save(place, {"predictions": predictions, "of": made_of})
-        return predictions
+            predictions, seconds = list(saved["predictions"]), saved["seconds"]
+        while len(predictions) < len(self.used):
+            start = time.perf_counter()
+            chunk = self.used[len(predictions) : len(predictions) + CHUNK]
+            mine = [self._detect(net, image, options) for image in chunk[team.slice_of(len(chunk))]]
+            predictions += [one for part in team.each(mine) for one in part]
+            seconds += time.perf_counter() - start
+            stop = team.any(self.job.should_stop())
+            if team.rank == 0:
+                folder.beat_again()
+                if stop or len(predictions) == len(self.used) or len(predictions) % KEPT_EVERY == 0:
+                    content = {"predictions": predictions, "seconds": seconds, "of": made_of}
+                    checkpoint.save(folder.scores(name), content)
+            if stop and len(predictions) < len(self.used):
+                raise StoppedError("stopped while the detector was tested; the next start goes on")
+        return predictions, seconds
 
     def _detect(self, net: nn.Module, image: Annotated, options: dict[str, Any]) -> Detections:
-        """Stops where it is asked to: the training goes on from its last checkpoint, and this test comes again."""
-        if self.job.should_stop():
-            raise StoppedError("stopped while the detector was tested; the next start goes on")
         with autocast(self.device, self.run.recipe.precision):
             found = detect(net, image.pixels().to(self.device).float() / 255, **options)
         return {name: (value.float() if name != "labels" else value).cpu() for name, value in found.items()}
@@ -193,8 +214,8 @@ class AnnotatedImages:
         return {
             **columns,
             "params": sum(p.numel() for p in net.parameters()),
-            "classes": " ".join(self.tested.classes),
-            "source_error": source_error(self.run.net, self.job),
+            "classes": " ".join(name.replace(" ", "_") for name in self.tested.classes),
+            "source_error": self.source_error,
             "pictures": " ".join(filter(None, words)),
             "matches_sha256": self.job.folder.matches_digest(),
         }
@@ -228,8 +249,10 @@ def shown(
     for number, (image, found) in enumerate(zip(images[:SHOWN], predictions, strict=False)):
         sure = _sure(found)
         order = np.lexsort((-sure["scores"].numpy(), sure["labels"].numpy()))
-        hits = measured([image.truth()], [sure], classes).hit[0, 0]
-        columns = (sure["labels"].numpy()[order], sure["scores"].numpy()[order], sure["boxes"].numpy()[order], hits)
+        table = measured([image.truth()], [sure], classes)
+        counted = ~table.ignored[0, 0]  # what lies on a crowd or a difficult object is neither hit nor false
+        columns = [sure[name].numpy()[order][counted] for name in ("labels", "scores", "boxes")]
+        columns.append(table.hit[0, 0][counted])
         rows += [(number, label, score, *box, hit) for label, score, box, hit in zip(*columns, strict=True)]
         sizes.append((image.width, image.height))
         objects.append(int((~(image.difficult | image.crowd)).sum()))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
-
 import torch
-from torch import Tensor, nn
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torch import nn
 
 from bench.data.detection import DetectionSet
 from bench.nets.backbone import Backbone, fix_batch_norm, of_cifar, of_imagenet, of_timm, vgg16
-from bench.nets.detector import Proposals, Regions, c4, fpn
+from bench.nets.detector import Proposals, Regions, c4, fpn, scaled
 from bench.nets.pretrained import WeightsError
 from bench.spec import Detection, Run
 from bench.tasks.job import Job
@@ -82,13 +78,7 @@ def _backbone(run: Run, job: Job, training: DetectionSet) -> Backbone:
         source = trained.recipe.views.crop if trained and trained.recipe.views else "torchvision"
         backbone = of_imagenet(net.depth, net.shortcut, path, source=source, stride_in=net.stride_in, fix_bn=settled)
     if not settled:
-        fix_batch_norm(backbone, _inputs(backbone, detection_of(run), training))
+        spec = detection_of(run)
+        some = [image.pixels().float() / 255 for image in training.trainable()[:SETTLING]]
+        fix_batch_norm(backbone, scaled(some, backbone, spec.side, spec.longest))
     return backbone
-
-
-def _inputs(backbone: Backbone, spec: Detection, training: DetectionSet) -> Iterator[Tensor]:
-    """Some training images as the backbone gets them, one at a time: (1, 3, H, W)."""
-    pixels = backbone.pixels
-    scaling = GeneralizedRCNNTransform(spec.side, spec.longest, list(pixels.mean), list(pixels.std))
-    for image in islice(training.trainable(), SETTLING):
-        yield scaling([image.pixels().float() / 255])[0].tensors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +32,19 @@ def weights_file(net: Net, job: Job) -> Path | None:
 
 
 def source_error(net: Net, job: Job) -> float | None:
-    """The classification error (top-1, %) of what the net starts from, as its own run or its publisher has it."""
+    """The classification error (top-1, %) of what the net starts from, as its own run or its publisher has it.
+
+    None where nobody says it. Raises WeightsError for weights of no classifier.
+    """
     source, _, name = net.weights.partition(":")
     if source == "run":
         result = RunFolder(_of_run(name, job).parent).result()
         return float(result["test_error"]) if result else None
     if source == "torchvision":
-        accuracy = torchvision_weights(net).meta["_metrics"]["ImageNet-1K"]["acc@1"]
-        return round(100 - float(accuracy), 6)
+        accuracy = float(torchvision_weights(net).meta["_metrics"]["ImageNet-1K"]["acc@1"])
+        if math.isnan(accuracy):
+            raise WeightsError(f"{net.weights} classify nothing, and torchvision says so: name IMAGENET1K_V1")
+        return round(100 - accuracy, 6)
     return None
 
 
@@ -48,18 +54,23 @@ def source_run(net: Net, job: Job) -> Run | None:
     if source != "run":
         return None
     run = RunFolder(_of_run(name, job).parent).run()
-    if replace(run.net, weights="", stride_in=net.stride_in) != replace(net, weights=""):
-        raise WeightsError(f"{run.id} trained {run.net.name}, which is not {replace(net, weights='').name}")
+    strided = net.family == "imagenet" and net.depth >= 50  # elsewhere no block has a stride to be in either place
+    theirs = run.net if strided else replace(run.net, stride_in=net.stride_in)
+    if replace(theirs, weights="") != replace(net, weights=""):
+        stride = f" with the stride in the {run.net.stride_in}" if strided else ""
+        raise WeightsError(f"{run.id} trained {run.net.name}{stride}, not the net that is to start from it")
     return run
 
 
 def _of_run(name: str, job: Job) -> Path:
-    """The last checkpoint of `SWEEP/RUN` in the same folder of runs."""
+    """The last checkpoint of `SWEEP/RUN` in the same folder of runs, which has to be done."""
     sweep, _, run = name.partition("/")
-    path = RunFolder(job.folder.path.parents[1] / sweep / run).checkpoint
-    if not path.is_file():
+    folder = RunFolder(job.folder.path.parents[1] / sweep / run)
+    path = folder.checkpoint
+    if not path.is_file() or folder.result() is None:
         raise WeightsError(
-            f"{path} is not there: the net starts from that run. Train it first: "
+            f"{path} {'is of a run that is not done' if path.is_file() else 'is not there'}: the net starts from that "
+            "run. Train it first: "
             f"python -m bench.sweep {sweep} --scale {run.split('-')[-3]} --only {run} --runs {path.parents[2]}"
         )
     return path

@@ -201,18 +201,31 @@ def train(
     """Trains up to `steps` updates; a row of the curve every `curve_every`, with the test every `test_every`.
 
     The last step always closes a row with a test, which is returned: the net as it is after the last step, never
-    the best one on the way. Raises DivergedError, and StoppedError after saving when `hooks.should_stop` says so.
+    the best one on the way. Raises DivergedError, and StoppedError after saving when `hooks.should_stop` or the test
+    itself says so; a test that was stopped comes first when the training goes on.
     """
+
+    def tested() -> Test:
+        try:
+            found = _finite(test(), trainer.step)
+        except StoppedError:
+            hooks.save(trainer)
+            raise
+        trainer.curve[-1] |= {"test_loss": found.loss, "test_error": found.error}
+        return found
+
+    def due() -> bool:
+        return trainer.step == steps or trainer.step % test_every == 0
+
     last: Test | None = None
+    if trainer.curve and trainer.curve[-1]["step"] == trainer.step and due() and "test_error" not in trainer.curve[-1]:
+        last = tested()
     for _ in _timed(trainer, steps, hooks):
         trainer.update()
-        ended = trainer.step == steps
-        if ended or trainer.step % curve_every == 0:
-            row = trainer.window()
-            if ended or trainer.step % test_every == 0:
-                last = _finite(test(), trainer.step)
-                row |= {"test_loss": last.loss, "test_error": last.error}
-            trainer.curve.append(row)
+        if trainer.step == steps or trainer.step % curve_every == 0:
+            trainer.curve.append(trainer.window())
+            if due():
+                last = tested()
     return last or _finite(test(), steps)
 
 
