@@ -35,7 +35,7 @@ from tests.test_worker import make, numbers
 
 SMALL = Detection(
     form="fpn", side=48, longest=64, width=8, hidden=8, before_nms=(50, 50), after_nms=(20, 20), sampled=16,
-    clip=10.0, refine=True,
+    clip=10.0, settle=4, refine=True,
 )  # fmt: skip
 RECIPE = Recipe(
     steps=5, drops=(4,), lr=0.01, batch=2, bn_group=1, curve_every=2, test_every=4, detection=SMALL, test_images=3
@@ -129,7 +129,7 @@ def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
 
 
 def test_the_papers_form_is_tested_in_several_scales_too(data: Path, tmp_path: Path) -> None:
-    usual = {"width": 256, "hidden": 1024}
+    usual: dict[str, Any] = {"width": 256, "hidden": 1024}
     found = replace(SMALL, form="c4", anchors=(8, 16), scales=(32, 48, 64), context=True, **usual)
     run = replace(RUN, recipe=replace(RECIPE, steps=1, drops=(), detection=found))
     folder = make(tmp_path, run)
@@ -232,7 +232,7 @@ SWEEP = """
 from bench.spec import Detection, Net, Recipe, Resources, Scale, Sweep
 
 found = Detection(form="fpn", side=48, longest=64, width=8, hidden=8, before_nms=(50, 50), after_nms=(20, 20),
-                  sampled=16, refine=True)
+                  sampled=16, refine=True, settle=2)
 recipe = Recipe(steps=2, drops=(1,), lr=0.01, batch=2, bn_group=2, curve_every=1, test_every=1, detection=found)
 cells = ((Net("cifar", 8, "none"), recipe), (Net("cifar", 8, "A"), recipe))
 SWEEP = Sweep("Tiny", "What?", "None.", {"quick": Scale(cells, (0, 1), data="bccd")}, task="detect", data="voc07",
@@ -274,16 +274,17 @@ def test_a_sweep_on_objects_ends_with_a_report_whose_digits_can_be_checked(
 OTHERS: dict[str, Any] = {
     "form": "fpn", "side": 500, "longest": 900, "anchors": (64, 128), "pooling": "align", "context": True,
     "width": 128, "hidden": 512, "before_nms": (100, 50), "after_nms": (90, 40), "sampled": 64, "nms": 0.5, "clip": 10,
-    "refine": True, "scales": (400, 600),
+    "settle": 16, "refine": True, "scales": (400, 600),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Detection)])
 def test_every_field_is_in_the_id_and_comes_back_from_a_row(name: str) -> None:
     form: dict[str, Any] = {"form": "fpn"} if name in ("width", "hidden") else {}
-    changed = replace(RUN, recipe=replace(RECIPE, detection=Detection(**{**form, name: OTHERS[name]})))
+    run = replace(RUN, net=Net("vgg", 16, "none"))
+    changed = replace(run, recipe=replace(RECIPE, detection=Detection(**{**form, name: OTHERS[name]})))
 
-    assert changed.id != replace(RUN, recipe=replace(RECIPE, detection=Detection(**form))).id
+    assert changed.id != replace(run, recipe=replace(RECIPE, detection=Detection(**form))).id
     row = {key: "" if value is None else str(value) for key, value in declared(changed).items()}
     assert run_of(row) == changed
     assert run_of(row).id == changed.id
@@ -298,7 +299,7 @@ def test_the_nets_that_scale_quick_starts_from_are_those_that_are_declared() -> 
 
 
 def test_a_run_is_read_back_from_its_json() -> None:
-    run = replace(RUN, recipe=replace(RECIPE, detection=Detection(scales=(400, 600))))
+    run = replace(RUN, recipe=replace(RECIPE, detection=Detection(scales=(400, 600), settle=1)))
 
     assert run_from_json(run.as_json()) == run
     assert run.id != RUN.id
@@ -309,6 +310,7 @@ def test_a_run_is_read_back_from_its_json() -> None:
     [
         (lambda: replace(RUN, task="classify"), "do not go together"),
         (lambda: replace(RUN, data="cifar10"), "do not go together"),
+        (lambda: replace(RUN, recipe=replace(RECIPE, detection=Detection())), "give detection.settle"),
         (lambda: Detection(form="ssd"), "form 'ssd' is not one of: c4, fpn"),
         (lambda: Detection(form="fpn", scales=(400, 600)), "scales: no part of form 'fpn'"),
         (lambda: Detection(scales=(600,)), "two or more, rising"),

@@ -140,7 +140,9 @@ def test_a_field_that_was_added_later_leaves_the_digests_that_there_were() -> No
     assert all(getattr(getattr(RUN, p), name) == value for p, f in ADDED_LATER.items() for name, value in f.items())
     without = {k: v for k, v in RUN.as_json().items() if k != "resources"}
     without["net"] = {"family": "cifar", "depth": 20, "shortcut": "A", "stride_in": "1x1"}
-    without["recipe"] = {name: value for name, value in without["recipe"].items() if name not in ("views", "faces", "detection")}
+    without["recipe"] = {
+        name: value for name, value in without["recipe"].items() if name not in ("views", "faces", "detection")
+    }
     assert RUN.digest == digest(without)[:8]
 
     assert replace(RUN, net=Net("cifar", 20, "A", norm="none")).id == "resnet-20-A-nobn-paper-s0-7b3e1768"

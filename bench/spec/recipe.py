@@ -84,6 +84,8 @@ class Detection:
     before_nms, after_nms: proposals (training, testing); in a pyramid before_nms are those of a level.
     sampled: regions of an image that are trained on. nms: IoU from which detections suppress each other. clip: the
     gradient's largest norm, 0 for no bound.
+    settle: training images over which the statistics of batch norm are computed anew before it is fixed; 0 keeps those
+    of the net's weights.
     refine, scales: tests besides with box refinement, and at these shorter sides (c4), as in Table 9.
     """
 
@@ -100,6 +102,7 @@ class Detection:
     sampled: int = 128
     nms: float = 0.3
     clip: float = 0.0
+    settle: int = 0
     refine: bool = False
     scales: tuple[int, ...] = ()
 
@@ -117,10 +120,13 @@ class Detection:
             (min(counts) >= 1, f"{counts}: anchors, channels, proposals and regions must be 1 or more"),
             (bool(self.anchors), "anchors must not be empty"),
             (len(self.before_nms) == len(self.after_nms) == 2, "proposals are given for (training, testing)"),
-            (0 < self.nms < 1 and self.clip >= 0, f"nms {self.nms} or clip {self.clip} is out of range"),
+            (
+                0 < self.nms < 1 and self.clip >= 0 and self.settle >= 0,
+                f"nms {self.nms}, clip {self.clip} or settle {self.settle} is out of range",
+            ),
             (not foreign, f"{', '.join(foreign)}: no part of form {self.form!r}"),
             (
-                all(type(n) is int for n in (self.side, self.longest, *counts, *self.scales)),
+                all(type(n) is int for n in (self.side, self.longest, self.settle, *counts, *self.scales)),
                 "sides, anchors, channels, proposals and regions must be whole numbers",
             ),
             (type(self.context) is type(self.refine) is bool, "context and refine are True or False"),

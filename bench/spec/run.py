@@ -108,6 +108,10 @@ class Run:
                 "a detector's net has batch norm (fixed), and nothing of its images is held back",
             ),
             (
+                self.task != "detect" or bool(self.net.weights) or self.net.family == "vgg" or self._settles(),
+                "batch norm without weights has no statistics to be fixed at: give detection.settle, such as 16 images",
+            ),
+            (
                 not (self.recipe.faces or self.recipe.detection) or self.recipe.batch <= 256 * self.recipe.bn_group,
                 f"a batch of {self.recipe.batch} in groups of {self.recipe.bn_group} has more than 256 groups, each of "
                 "which has a random stream of its own",
@@ -131,6 +135,9 @@ class Run:
                 "the stand-in is for scale quick alone: give the real data with --data",
             ),
         )
+
+    def _settles(self) -> bool:
+        return self.recipe.detection is not None and self.recipe.detection.settle > 0
 
     @property
     def digest(self) -> str:

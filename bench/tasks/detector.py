@@ -14,8 +14,6 @@ from bench.tasks.job import Job
 from bench.tasks.weights import source_run, weights_file
 from bench.train.detection_checks import refuse_small_groups
 
-SETTLING = 16  # training images over which the batch norms of a net without weights are settled, then fixed
-
 
 def detector(run: Run, job: Job, training: DetectionSet) -> nn.Module:
     """From the run's seed. Raises WeightsError for weights that are not there, or are another net's."""
@@ -65,20 +63,19 @@ def _faster_rcnn(backbone: Backbone, spec: Detection, classes: int) -> nn.Module
 
 def _backbone(run: Run, job: Job, training: DetectionSet) -> Backbone:
     """The run's net in stages, its batch norms fixed."""
-    net = run.net
+    net, spec = run.net, detection_of(run)
     trained, path = source_run(net, job), weights_file(net, job)
+    kept = spec.settle == 0
     if net.family == "vgg":
         return vgg16(path)
     if net.family == "timm":
-        return of_timm(net.weights.partition(":")[2], path, pretrained=True)
-    settled = bool(net.weights)
-    if net.family == "cifar":
-        backbone = of_cifar(net.depth, net.shortcut, path, fix_bn=settled)
+        backbone = of_timm(net.weights.partition(":")[2], path, pretrained=True, fix_bn=kept)
+    elif net.family == "cifar":
+        backbone = of_cifar(net.depth, net.shortcut, path, fix_bn=kept)
     else:
         source = trained.recipe.views.crop if trained and trained.recipe.views else "torchvision"
-        backbone = of_imagenet(net.depth, net.shortcut, path, source=source, stride_in=net.stride_in, fix_bn=settled)
-    if not settled:
-        spec = detection_of(run)
-        some = [image.pixels().float() / 255 for image in training.trainable()[:SETTLING]]
+        backbone = of_imagenet(net.depth, net.shortcut, path, source=source, stride_in=net.stride_in, fix_bn=kept)
+    if not kept:
+        some = [image.pixels().float() / 255 for image in training.trainable()[: spec.settle]]
         fix_batch_norm(backbone, scaled(some, backbone, spec.side, spec.longest))
     return backbone
