@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.precision import Bootstrap, MatchTable, bootstrap, paired_bootstrap
 from bench.report.frame import Set, display_name
-from bench.report.stats import Interval
+from bench.report.stats import Interval, contrast, sample
 
 SEED = 2015  # fixed, so that the same results give the same page
 POINTS = "101-point"
@@ -19,7 +19,10 @@ POINTS = "101-point"
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What `second` has over `first` on the same images, in points of AP50 and of AP; means over seeds."""
+    """What `second` has over `first` on the same images, in points of AP50 and of AP; means over seeds.
+
+    interval: of the gain in AP50 over images. over_seeds: over other seeds, None below two of each.
+    """
 
     words: str
     first: str
@@ -27,6 +30,7 @@ class Gain:
     ap50: tuple[float, float]
     ap: tuple[float, float]
     interval: Interval
+    over_seeds: Interval | None
     seeds: tuple[int, int]
     runs: tuple[str, ...]
 
@@ -71,7 +75,7 @@ def detected(results: Set) -> Detected:
 def _same_images(results: Set, *nets: str) -> bool:
     """Whether all runs of the nets were tested on the same images, as runs of one recipe and data are."""
     runs = results.done[results.done["net"].isin(nets)]
-    return not runs.duplicated(["data_sha256", "test_images"], keep="first").sum() < len(runs) - 1
+    return len(runs[["data_sha256", "test_images"]].drop_duplicates()) == 1
 
 
 def _interval(found: Bootstrap) -> Interval:
@@ -89,6 +93,7 @@ def _gain(results: Set, tables: Mapping[str, list[Any]], words: str, first: str,
         ap50=(ap50[0], ap50[1]),
         ap=(ap[0], ap[1]),
         interval=_interval(found),
+        over_seeds=contrast([sample(part["ap50"]) for part in parts], [-1, 1]).interval(),
         seeds=(len(parts[0]), len(parts[1])),
         runs=tuple(name for part in parts for name in part["id"]),
     )
