@@ -1,4 +1,4 @@
-"""Detection transfer: Faster R-CNN over a backbone, PASCAL VOC (Table 7; Appendix A).
+"""Detection transfer: Faster R-CNN over a backbone, on PASCAL VOC (Table 7; Appendix A), quickly on blood cells.
 
     python -m bench.sweep plain_vs_residual --scale short --seeds 0 --only resnet-20-A   # what quick starts from
     python -m bench.sweep detection --scale quick
@@ -62,7 +62,7 @@ QUICK = Recipe(
 )
 
 SWEEP = Sweep(
-    title="Detection transfer to PASCAL VOC",
+    title="Detection transfer",
     question="Does Faster R-CNN find objects better over a better backbone: ResNet-101 for VGG-16, or any for random?",
     claim="Only the backbone is exchanged: mAP on VOC 2007 test rises from 73.2 to 76.4 % (Table 7).",
     scales={

@@ -55,8 +55,8 @@ CURVES = (
 )
 SHOWN = (
     "Detections with a score of 0.5 or more in the first test images, which are held out: green where they are hits at "
-    "IoU .5, red and dashed where they are not. The photographs are not published here: each run leaves the same "
-    "detections drawn on them as `detections.png` in its folder of `runs/`."
+    "IoU .5, red and dashed where they are not, each with its class's first letter. The photographs are not published "
+    "here: each run leaves the same detections drawn on them as `detections.png` in its folder of `runs/`."
 )
 BACKBONE = "AP50 against the classification error of what the backbone was trained to before, a mark a net."
 
@@ -179,7 +179,7 @@ def curves(results: Set) -> Figure:
                 mean = part.dropna(subset=[column]).groupby("step")[column].mean()
                 ax.plot(mean.index, mean, style, marker=mark, ms=4, color=colour, lw=1.5, label=display_name(net))
         left.set(xlabel="iterations", ylabel="training loss", ylim=(0, None))
-        right.set(xlabel="iterations", ylabel="AP50 (%)", ylim=(0, None), xlim=(0, None))
+        right.set(xlabel="iterations", ylabel="AP50 (%)", ylim=(0, 100), xlim=(0, None))
         left.legend(fontsize=7, frameon=False)
     return figure
 
