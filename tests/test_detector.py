@@ -229,7 +229,7 @@ def test_a_stride_elsewhere_than_the_weights_learned_it_is_refused(tmp_path: Pat
         of_imagenet(50, "B", tmp_path / "any.pth")
     with pytest.raises(ValueError, match="caffe have the stride in the 1x1"):
         of_imagenet(50, "B", tmp_path / "any.pth", source="caffe", stride_in="3x3")
-    with pytest.raises(ValueError, match="'me' of the weights is not one of: torchvision, caffe"):
+    with pytest.raises(ValueError, match="'me' of the weights is not one of: scale, inception, torchvision, caffe"):
         of_imagenet(50, "B", tmp_path / "any.pth", source="me")
 
 

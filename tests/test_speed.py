@@ -28,8 +28,8 @@ def test_the_fast_path_has_the_plain_ones_losses(monkeypatch: pytest.MonkeyPatch
     assert all(one.exact < 1e-10 for one in found), "one algorithm"
     assert all(one.early <= one.all for one in found)
     assert all(0 < one.loss < 1e-5 for one in found), "a step from the same weights"
-    # a plain net's gradient grows by seven powers of ten on its way back, and with it each rounding
-    assert all(0 < one.update < most for one, most in zip(found, (1e-4, 0.1), strict=True))
+    # with groups of two images a rounding that switches a ReLU moves the update by a percent
+    assert all(0 < one.update < 0.1 for one in found)
     words = agreement.summary(found).splitlines()
     assert [line.split(",")[0] for line in words[::4]] == ["resnet-20-A", "plain-20"]
     assert f"{found[0].plain_error:.2f} ± 0.00 % plain" in words[3]

@@ -52,9 +52,9 @@ def torchvision_weights(net: Net) -> Any:
     from torchvision.models import get_weight
 
     name = net.weights.partition(":")[2]
-    model = "VGG16" if net.family == "vgg" else f"ResNet{net.depth}"
+    model = "VGG-16" if net.family == "vgg" else f"ResNet-{net.depth}"
     try:
-        return get_weight(f"{model}_Weights.{name}")
+        return get_weight(f"{model.replace('-', '')}_Weights.{name}")
     except (ValueError, KeyError, AttributeError) as error:
         raise WeightsError(f"torchvision has no weights {name!r} of {model}: {error}") from None
 

@@ -28,7 +28,7 @@ from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set
 from bench.report.numbers import as_csv, numbers
 from bench.report.tables import Table, one_of
-from bench.spec import Sweep
+from bench.spec import DETECTION, Sweep
 from bench.store import make_folder, write_text
 
 SCALE_WORDS = {
@@ -301,7 +301,7 @@ def no_verdict(results: Set) -> list[str]:
 
 def provenance(results: Set) -> str:
     """A row a run: what anybody needs to do it again."""
-    error = "100 − AP50 %" if len(results.runs) and (results.runs["task"] == "detect").any() else "test error %"
+    error = "100 − AP50 %" if results.data in DETECTION else "test error %"
     header = ("run", "state", error, "images/s", "seconds", "torch", "threads", "weights SHA-256")
     rows = []
     for _, row in results.runs.iterrows():
