@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import runpy
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,22 @@ def failure(run: Run, data: Path, tmp_path: Path) -> str:
 
 def test_without_its_data_a_run_says_where_to_get_them(tmp_path: Path) -> None:
     assert "no bccd/ or BCCD_Dataset/BCCD/ there. Get it from http" in failure(RUN, tmp_path, tmp_path / "runs")
+
+
+def test_images_to_learn_from_that_are_tested_too_are_refused(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "bccd", tmp_path / "bccd")
+    write_list(tmp_path / "bccd", "test", ["4", "5", "6"])
+
+    said = failure(RUN, tmp_path, tmp_path / "runs")
+
+    assert "1 images are in bccd train and in bccd test (4.jpg)" in said
+
+
+def test_a_list_that_is_no_text_is_named(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "bccd", tmp_path / "bccd")
+    (tmp_path / "bccd" / "ImageSets" / "Main" / "test.txt").write_bytes(b"\xff\xfe\x00")
+
+    assert "test.txt cannot be read as a list of images" in failure(RUN, tmp_path, tmp_path / "runs")
 
 
 def test_a_backbone_is_one_of_another_sweeps_runs_and_that_is_recorded(data: Path, tmp_path: Path) -> None:

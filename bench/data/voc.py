@@ -112,7 +112,10 @@ def _list(folder: Path, images: str) -> list[str]:
     if not path.is_file():
         there = sorted(p.stem for p in path.parent.glob("*.txt"))
         raise DataError(f"{path}: no such image list; there are: {named(there) if there else 'none'}")
-    ids = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    try:
+        ids = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a list of images ({error}): get it again") from None
     twice = [i for i in dict.fromkeys(ids) if ids.count(i) > 1] if len(set(ids)) < len(ids) else []
     if twice:
         raise DataError(f"{path} lists images twice ({named(twice)}): they would count twice in every number")

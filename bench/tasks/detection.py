@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench.data import find
 from bench.data.coco import coco
-from bench.data.detection import Annotated, DetectionSet
+from bench.data.detection import Annotated, DetectionSet, named
 from bench.data.detection_batches import DetectionBatches
 from bench.data.detection_pictures import detection_sheet
 from bench.data.find import DataError
@@ -111,6 +111,13 @@ class AnnotatedImages:
         Raises WeightsError where the net is to start from what is no classifier, or not done.
         """
         training, tested = load(run.data, job.data)
+        both = {image.path for image in training.images} & {image.path for image in tested.images}
+        if both:
+            names = named(sorted(path.name for path in both))
+            raise DataError(
+                f"{len(both):,} images are in {training.name} and in {tested.name} ({names}): what was trained on tests "
+                "nothing; take them out of one of the lists"
+            )
         used = tested.images[: run.recipe.test_images]
         if not any((~(image.difficult | image.crowd)).any() for image in used):
             raise DataError(f"{tested.name}: the first {len(used):,} images have no object to find: test more of them")
