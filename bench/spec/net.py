@@ -40,6 +40,11 @@ class Net:
                 f"weights {self.weights!r} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES)}",
             ),
             (
+                source != "run" or bool(re.fullmatch(r"[^/]+/[^/]+-(?:paper|short|quick)-s\d+-[0-9a-f]{8}", name)),
+                f"weights {self.weights!r} do not name a run: run:SWEEP/RUN, as in "
+                "run:plain_vs_residual/resnet-20-A-quick-s0-811fdd6d",
+            ),
+            (
                 (self.family == "timm") == (source == "timm"),
                 f"family {self.family!r} and weights {self.weights!r} do not go together: timm's nets are its own",
             ),

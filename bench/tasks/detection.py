@@ -115,8 +115,8 @@ class AnnotatedImages:
         if both:
             names = named(sorted(path.name for path in both))
             raise DataError(
-                f"{len(both):,} images are in {training.name} and in {tested.name} ({names}): what was trained on tests "
-                "nothing; take them out of one of the lists"
+                f"{len(both):,} images are in {training.name} and in {tested.name} ({names}): what was trained "
+                "on tests nothing; take them out of one of the lists"
             )
         used = tested.images[: run.recipe.test_images]
         if not any((~(image.difficult | image.crowd)).any() for image in used):
