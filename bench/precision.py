@@ -162,11 +162,6 @@ class MatchTable:
     voc_hit: NDArray[np.bool_]
     voc_positives: NDArray[np.uint32]
 
-    @property
-    def classes(self) -> int:
-        """K."""
-        return len(self.voc_positives)
-
     def matches(self, area: str = "all", iou: float = 0.5) -> tuple[Matches, ...]:
         """One a class by COCO's rules; area one of AREAS, iou one of IOUS."""
         a, t = AREAS.index(area), IOUS.index(iou)
@@ -208,7 +203,9 @@ class MatchTable:
         fits += [arrays["positives"].shape == (len(AREAS), classes, images)]
         fits += [not len(arrays[name]) or int(arrays[name].max()) < images for name in ("image", "voc_image")]
         if not all(fits):
-            raise ValueError(f"its arrays do not fit together: { ({n: a.shape for n, a in arrays.items()}) }")
+            raise ValueError(
+                f"its arrays do not fit together: {', '.join(f'{n} {a.shape}' for n, a in arrays.items())}"
+            )
         flags = {name: _unpacked(arrays[name], len(arrays["label"])) for name in ("hit", "ignored")}
         flags["voc_hit"] = _unpacked(arrays["voc_hit"], len(arrays["voc_label"]))
         return cls(**{f.name: flags.get(f.name, arrays[f.name]) for f in fields(cls)})
