@@ -22,6 +22,9 @@ def choose_cluster(args: argparse.Namespace) -> Profile | None:
         args.cluster = "slurm" if scheduler.answers() else "local"
     if args.no_wait and args.cluster == "inline":
         raise MistakeError("--no-wait needs processes of their own: use --cluster local or slurm")
+    if args.at_once and args.cluster != "local":
+        other = "at_once and pack of its profile say" if args.cluster == "slurm" else "one run at a time is its way"
+        raise MistakeError(f"--at-once is for --cluster local, and --cluster is {args.cluster}: there {other}")
     if args.cluster == "slurm":
         return settled(load_profile(args.profile))
     if args.profile:

@@ -24,6 +24,11 @@ def memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
+def cache_folder() -> Path:
+    """Where what was downloaded, computed or measured is kept for the next time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-bench"
+
+
 def device_tokens() -> tuple[str, ...]:
     """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES spells them (numbers or UUIDs)."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -45,6 +50,11 @@ def cuda_devices() -> tuple[str, ...]:
         return ()
     names = tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
     return names if visible is None else names[: len(visible.split(","))]
+
+
+def hardware() -> str:
+    """What runs train on here: the first CUDA device's name, else the processor's."""
+    return cuda_devices()[0] if cuda_devices() else cpu_name()
 
 
 def commit(source: Path = SOURCE) -> dict[str, str | bool | None]:

@@ -33,6 +33,13 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
+def parse_count(text: str) -> int:
+    """A whole number from 1 on."""
+    if not re.fullmatch(r"[1-9]\d{0,4}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; write a whole number from 1 on")
+    return int(text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the main job."""
     parser.add_argument("name", metavar="NAME", help="a sweep below sweeps/, or the path of a sweep file of your own")
@@ -48,6 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto: slurm where its commands answer, else local (as many runs at once as this machine has room for); "
         "inline: one after another",
+    )
+    parser.add_argument(
+        "--at-once",
+        type=parse_count,
+        metavar="N",
+        help="so many runs at once on this machine, which share its cores or CUDA devices (default: as measured by "
+        "`bench speed together`, else as many as there is room for)",
     )
     parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
     parser.add_argument("--classes", type=int, metavar="N", help="of ImageNet only the first so many classes")

@@ -196,6 +196,8 @@ class RunFolder:
             write_json(self.path / "run.json", run.as_json())
         elif self.run() != run:
             raise StoreError(f"{self.path} holds another run than its name says; move it away and start again")
+        elif self.state() == "pending":  # once begun it goes on with the threads that it had, to the same bits
+            write_json(self.path / "run.json", run.as_json())
 
     def run(self) -> Run:
         """The Run of this folder. Raises StoreError where run.json is missing or damaged."""

@@ -35,6 +35,7 @@ from bench.launch.follow import display
 from bench.launch.freeze import FreezeError, freeze, freeze_file
 from bench.launch.plan import Plan, describe, make_plan
 from bench.launch.profile import Profile
+from bench.launch.room import refuse_crowd
 from bench.launch.runner import Runner
 from bench.launch.scheduler import SlurmError
 from bench.launch.slurm import Slurm
@@ -58,6 +59,8 @@ def sweep(args: argparse.Namespace) -> int:
     scale = choose_scale(args.scale, args.cluster, declared)
     data_dir, data = choose_data(args, scale, declared)
     runs = choose_runs(args, declared, scale, data)
+    if args.at_once:
+        refuse_crowd(args.at_once, runs)
     sweep_folder = (args.runs / name).absolute()
     jobs = profile or Profile(nodes=1, tasks=1)  # several processes for one run are for Slurm
     plan = make_plan(
@@ -65,6 +68,7 @@ def sweep(args: argparse.Namespace) -> int:
         sweep_folder,
         args.results / name,
         here=profile is None,
+        at_once=0 if args.cluster == "inline" else args.at_once,
         processes=lambda run: jobs.asks(run.resources).processes,
     )
     print(f"{name} at scale {scale} on {data}\n{describe(plan, retry=args.retry)}", flush=True)

@@ -36,7 +36,7 @@ ARROWS = {
     "verification.py": set[str](),
     "store.py": {"spec"},
     "nets": {"nets", "spec"},
-    "data": {"data", "spec"},
+    "data": {"data", "machine", "spec"},
     "train": {"train", "precision", "store", "spec"},
     "tasks": {"tasks", "nets", "data", "train", "machine", "precision", "verification", "store", "spec"},
     "launch": {"launch", "tasks", "nets", "data", "train", "machine", "store", "spec"},

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.find import DataError, cache_folder
+from bench.data.find import DataError
+from bench.machine import cache_folder
 
 PARTS = ("stamp", "wnids", "files", "sizes", "offsets")
 Entry = tuple[str, str, str, int, int]  # wnid, file, path of the tar, size, offset

@@ -12,6 +12,8 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
+from bench.machine import cache_folder
+
 PYTHON, BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
 BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
 PYTHON_FILES = (*BATCHES, "batches.meta")
@@ -38,11 +40,6 @@ def data_folder(given: Path | None) -> Path:
         source = "--data" if given else "BENCH_DATA"
         raise DataError(f"{source} {named}: no such folder. Name the folder that holds {PYTHON}/ or {BINARY}/")
     return named.resolve()
-
-
-def cache_folder() -> Path:
-    """Where what was downloaded or computed is kept for the next time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-bench"
 
 
 def cifar10(folder: Path) -> Path | None:

@@ -61,9 +61,10 @@ class Inline:
 
 
 class Local:
-    """Jobs of submitit's local executor, at most `slots` at once, each on its own CUDA device where there are any.
+    """Jobs of submitit's local executor, at most `slots` at once, spread over the CUDA devices where there are any.
 
-    submitit's own executor starts everything at once, and everything on device 0.
+    submitit's own executor starts everything at once, and everything on device 0. Runs share a device where `slots` are
+    more than the devices.
     """
 
     verb = "starts"
@@ -71,7 +72,7 @@ class Local:
     def __init__(self, data: Path, slots: int, deadline: float | None) -> None:
         self.data, self.slots, self.deadline = data, slots, deadline
         self._jobs: dict[Path, tuple[RunFolder, Any, tuple[str, ...]]] = {}
-        self._free = list(device_tokens())
+        self._load = dict.fromkeys(device_tokens(), 0)  # runs on each device
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
         """Starts each run as a process of its own; its output goes to the run's log folder."""
@@ -94,8 +95,9 @@ class Local:
         self._jobs[folder.path] = (folder, job, devices)
 
     def _take_devices(self, resources: Resources) -> tuple[str, ...]:
-        taken = tuple(self._free[: resources.gpus])
-        self._free = [device for device in self._free if device not in taken]
+        taken = tuple(sorted(self._load, key=self._load.__getitem__)[: resources.gpus])
+        for device in taken:
+            self._load[device] += 1
         return taken
 
     def ended(self) -> list[RunFolder]:
@@ -104,7 +106,8 @@ class Local:
         ended = []
         for path in over:
             folder, _, devices = self._jobs.pop(path)
-            self._free = sorted((*self._free, *devices))
+            for device in devices:
+                self._load[device] -= 1
             ended.append(folder)
         return ended
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
-from bench.machine import cores, cpu_name, cuda_devices, memory_gib
-from bench.nets.counts import multiply_adds_of
-from bench.spec import Resources, Run
-from bench.store import RunFolder, folders
+from bench.launch import room
+from bench.launch.speeds import known_speeds, part_of, predicted_seconds
+from bench.spec import Run
+from bench.store import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +26,21 @@ class Item:
 class Plan:
     """The runs of a sweep in order. `basis` says in words where the predicted seconds come from.
 
-    slots: how many runs this machine has room for at once; None where they go to a cluster.
+    slots: how many runs this machine trains at once; None where they go to a cluster. way: why so, where it is chosen.
     """
 
     items: tuple[Item, ...]
     basis: str
     slots: int | None
+    way: str = ""
 
     def todo(self, *, retry: bool) -> tuple[Item, ...]:
         """What is to do: all that is not done, failed runs only where they are to be tried again."""
         return tuple(i for i in self.items if i.state != "done" and (retry or i.state != "failed"))
 
 
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """A measured training speed: images/s of a net in one process on some hardware; work: multiply-adds an image."""
-
-    net: str
-    work: int
-    batch: int
-    precision: str
-    images_per_s: float
-    hardware: str
-
-
 def _alone(_: Run) -> int:
     return 1
-
-
-def slots(resources: Resources) -> int:
-    """How many runs this machine has room for at once: one a CUDA device, else by cores and memory."""
-    if resources.gpus and cuda_devices():
-        return max(1, len(cuda_devices()) // resources.gpus)
-    return max(1, min(cores() // resources.cpus, int(memory_gib() / resources.memory_gib)))
 
 
 def make_plan(
@@ -69,82 +49,29 @@ def make_plan(
     committed: Path,
     *,
     here: bool = True,
+    at_once: int | None = None,
     processes: Callable[[Run], int] = _alone,
 ) -> Plan:
     """The plan of `runs` in `sweep_folder`; `committed` is the results folder asked where nothing ran here yet.
 
     here: whether the runs run on this machine; else the speed of any machine in `sweep_folder` counts.
+    at_once: how many are to train here at once; None for what was measured, else for what there is room for; 0 for one
+    after another with what each asks for.
     processes: in how many processes a run will train; their speeds are taken to add up.
     """
-    speeds, basis = _speeds(sweep_folder, committed, anywhere=not here)
+    places = [RunFolder(sweep_folder / run.id) for run in runs]
+    states = [folder.state() for folder in places]
+    slots, way = None, ""
+    if here:
+        runs, slots, way = room.shared(runs, sum(state != "done" for state in states), at_once)
+    speeds, together = known_speeds(sweep_folder, committed, anywhere=not here), room.measured() if here else ()
     items = []
-    for run in runs:
-        folder = RunFolder(sweep_folder / run.id)
-        alone = predicted_seconds(run, folder, speeds)
-        seconds = None if alone is None else alone / processes(run)
-        items.append(Item(run, folder, folder.state(), seconds))
-    room = min((slots(r) for r in {run.resources for run in runs}), default=1)
-    return Plan(tuple(items), basis, room if here else None)
-
-
-def _speeds(sweep_folder: Path, committed: Path, *, anywhere: bool) -> tuple[list[Speed], str]:
-    """Measured speeds on this hardware, else those of the committed results, with their source in words."""
-    here = cuda_devices()[0] if cuda_devices() else cpu_name()
-    own = [speed for speed in _own_speeds(sweep_folder) if anywhere or speed.hardware == here]
-    if own:
-        return own, "by the speed measured in these runs' folders" if anywhere else "by the speed measured here"
-    other = list(_committed_speeds(committed))
-    if not other:
-        return [], "not known before the first run here"
-    names = sorted({speed.hardware for speed in other})
-    same = [speed for speed in other if speed.hardware == here]
-    if same:
-        return same, "by the committed results' speed on this hardware"
-    return other, f"by the speed measured on {' and '.join(names)}; this machine has not been measured yet"
-
-
-def _own_speeds(sweep_folder: Path) -> Iterable[Speed]:
-    for folder in folders(sweep_folder.parent, sweep_folder.name).values():
-        result, env = folder.result(), folder.env()
-        if result and env:
-            run, speed = folder.run(), _of_one(result["images_per_s"], env.get("processes"))
-            about = (run.recipe.batch, run.recipe.precision, speed, env["hardware"])
-            yield Speed(run.net.name, multiply_adds_of(run), *about)
-
-
-def _committed_speeds(committed: Path) -> Iterable[Speed]:
-    try:
-        rows = list(csv.DictReader((committed / "runs.csv").read_text(encoding="utf-8").splitlines()))
-        for row in rows:
-            if row["state"] == "done":
-                speed = _of_one(float(row["images_per_s"]), row.get("processes"))
-                about = (int(row["batch"]), row["precision"], speed, row["hardware"])
-                yield Speed(row["net"], int(row["multiply_adds"] or 0), *about)
-    except (OSError, ValueError, KeyError):  # no results, or damaged ones, which `collect` will say: no prediction
-        return
-
-
-def _of_one(images_per_s: float, processes: object) -> float:
-    """The speed of one of the processes; of a run that went on in another number of them, of the fewest ("2; 1")."""
-    counts = [int(word) for word in str(processes or "").split("; ") if word.isdigit()]
-    return images_per_s / min(counts, default=1)
-
-
-def predicted_seconds(run: Run, folder: RunFolder, speeds: Sequence[Speed]) -> float | None:
-    """Seconds that the run still takes: by its own net's speed, else by multiply-adds from the others'."""
-    recipe, work = run.recipe, multiply_adds_of(run)
-    if not speeds or not recipe.steps:
-        return None
-    left = recipe.steps - _steps_done(folder)
-    alike = [s for s in speeds if (s.batch, s.precision) == (recipe.batch, recipe.precision)]
-    speeds = alike or speeds
-    same = [s.images_per_s for s in speeds if (s.net, s.work) == (run.net.name, work)]
-    if same:
-        return left * recipe.batch / median(same)
-    speeds = [s for s in speeds if s.work]  # nobody counts the work of VGG-16 and of timm's nets
-    if not speeds or not work:
-        return None
-    return left * recipe.batch * work / median(s.images_per_s * s.work for s in speeds)
+    for run, folder, state in zip(runs, places, states, strict=True):
+        begun = folder.run() if state in ("stopped", "running") else run  # goes on with the threads that it had
+        part = part_of(begun.resources, together) if here else 1.0
+        alone = predicted_seconds(run, _steps_done(folder), speeds.known, part)
+        items.append(Item(begun, folder, state, None if alone is None else alone / processes(run)))
+    return Plan(tuple(items), speeds.basis, slots, way)
 
 
 def _steps_done(folder: RunFolder) -> int:
@@ -187,6 +114,8 @@ def describe(plan: Plan, *, retry: bool) -> str:
     counts = f"{len(plan.items)} runs: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"
     failed = sum(i.state == "failed" for i in plan.items)
     lines.append(counts + (f", {failed} failed (start with --retry to try them again)" if failed and not retry else ""))
+    if todo and plan.way:
+        lines.append(plan.way)
     if todo and total is None:
         lines.append(f"cost: {plan.basis}")
     elif todo:

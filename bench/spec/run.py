@@ -34,6 +34,7 @@ class Resources:
     """What a run costs, not part of the id: another hardware or thread count moves a number by rounding only.
 
     cpus: threads of one process on a CPU. gpus: devices of one process. memory_gib: main memory of one process.
+    share: runs that train on one CUDA device at once (in a job on Slurm, the profile's at_once says it).
     checkpoint_seconds: at most this much training is lost to a kill -9.
     compile: whether torch.compile makes the net's kernels: faster after a wait of a minute.
     nodes, tasks: on Slurm a run trains on so many nodes in so many processes on each, which share its batch-norm
@@ -47,11 +48,13 @@ class Resources:
     nodes: int = 1
     tasks: int = 1
     compile: bool = False
+    share: int = 1
 
     def __post_init__(self) -> None:
         require(
             "resources",
             (self.cpus >= 1, f"cpus must be at least 1, got {self.cpus}"),
+            (self.share >= 1, f"share must be at least 1, got {self.share}"),
             (self.gpus >= 0, f"gpus must not be negative, got {self.gpus}"),
             (self.memory_gib > 0, f"memory_gib must be positive, got {self.memory_gib}"),
             (self.checkpoint_seconds >= 0, f"checkpoint_seconds must not be negative, got {self.checkpoint_seconds}"),

@@ -10,14 +10,28 @@ from pathlib import Path
 
 from bench.machine import cores
 
-GROUPS = ("start", "load", "pictures", "train", "evaluate", "checkpoint", "limits", "profile", "growth", "agreement")
-USUAL = GROUPS[:-1]  # agreement takes a quarter of an hour
+GROUPS = (
+    "start",
+    "load",
+    "pictures",
+    "train",
+    "evaluate",
+    "checkpoint",
+    "limits",
+    "profile",
+    "growth",
+    "together",
+    "agreement",
+)
+USUAL = GROUPS[:-2]  # together takes some minutes, agreement a quarter of an hour
 DEPTHS = (20, 56, 110)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all but the last)")
+    parser.add_argument(
+        "groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all but the last two)"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="real CIFAR-10, voc100 (else made up, as large)")
     parser.add_argument(
         "--depths", type=int, nargs="+", default=list(DEPTHS), metavar="DEPTH", help="of the nets trained"
@@ -28,4 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", type=int, nargs="+", default=[10, 100, 1_000], metavar="N", help="for the group growth"
     )
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="for the group together (default: 1, 2, 4, … up to the cores)",
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="for the group agreement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures with the hardware")

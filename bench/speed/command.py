@@ -16,9 +16,10 @@ from bench import __version__
 from bench.data import cifar as cifar_data
 from bench.data import find, procedural
 from bench.data.cifar import Images
-from bench.machine import commit, cpu_name
+from bench.launch import room
+from bench.machine import commit, cpu_name, hardware
 from bench.spec import Net, SpecError
-from bench.speed import GROUPS, USUAL, agreement, cases, pictures
+from bench.speed import GROUPS, USUAL, agreement, cases, pictures, together
 from bench.speed.paired import Case, Timing, measure
 from bench.store import write_json
 
@@ -30,9 +31,9 @@ def speed(args: argparse.Namespace) -> int:
         raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
     groups = args.groups or list(USUAL)
     torch.set_num_threads(args.threads)
-    hardware = f"{cpu_name()}, {args.threads} threads, torch {torch.__version__}"
-    print(f"{hardware}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
-    kept: dict[str, Any] = {"hardware": hardware, "bench": __version__, **commit(), "timings": []}
+    about = f"{cpu_name()}, {args.threads} threads, torch {torch.__version__}"
+    print(f"{about}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
+    kept: dict[str, Any] = {"hardware": about, "bench": __version__, **commit(), "timings": []}
     with tempfile.TemporaryDirectory() as folder:
         for case in chosen(groups, args, Path(folder)):
             timing = measure(case)
@@ -42,6 +43,8 @@ def speed(args: argparse.Namespace) -> int:
         kept["limits"] = _limits(args.depths)
     if "profile" in groups:
         kept["profile"] = _profile(args)
+    if "together" in groups:
+        kept["together"] = _together(args)
     if "agreement" in groups:
         kept["agreement"] = _agreement(args)
     if "growth" in groups:
@@ -124,11 +127,40 @@ def _profile(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     return found
 
 
+def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Several runs at once, for each net; what is found is kept for plans."""
+    counts = tuple(args.at_once or together.counts())
+    rows: list[room.Together] = []
+    kept: list[dict[str, Any]] = []
+    for depth in args.depths:
+        for precision in args.precision:
+            net = Net("cifar", depth, "A")
+            print(f"{net.name}, {precision}, at once on {hardware()}:", flush=True)
+            found = list(together.measure(net, precision, counts, find.data_folder(args.data)))
+            gains = room.gains([row for row, _, _ in found])
+            for row, rounds, peak in found:
+                threads = f"{row.threads} thread{'s' * (row.threads > 1)} each"
+                speed = rates((row.images_per_s, min(rounds), max(rounds)))
+                print(
+                    f"  {row.at_once:>3} with {threads}: {speed} images/s in all, "
+                    f"{gains.get(row.at_once, 0):.2f} times one; {peak:.2f} GiB a run at most",
+                    flush=True,
+                )
+                rows.append(row)
+                kept.append({**asdict(row), "rounds": rounds, "peak_memory_gib": peak})
+    if not any(row.at_once == 1 for row in rows):
+        print("nothing is kept for plans: one run by itself was not measured (--at-once 1 …)")
+        return kept
+    path = room.keep(rows, torch=str(torch.__version__), bench=__version__)
+    print(f"bench.sweep --cluster local trains small nets {room.best(rows)} at once from now on: kept in {path}")
+    return kept
+
+
 def _agreement(args: argparse.Namespace) -> list[dict[str, Any]]:
     """The fast path against the plain one, by each precision asked for."""
     images, kept = _images(args.data), []
     for precision in args.precision:
-        found = list(agreement.agreements(images, precision, args.compile))
+        found = list(agreement.agreements(images, precision, args.compile, args.seeds))
         print(agreement.summary(found), flush=True)
         kept += [asdict(one) for one in found]
     return kept

@@ -55,6 +55,7 @@ def session(run: Run, device: torch.device, data_sha256: str, notice: str, team:
         "torchvision": version("torchvision"),
         "hardware": "; ".join(dict.fromkeys(team.each(hardware))),
         "threads": run.resources.cpus,
+        "share": run.resources.share,
         "processes": team.size,
         "data": run.data,
         "data_sha256": data_sha256,

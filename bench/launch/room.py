@@ -1,0 +1,143 @@
+"""How many runs this machine trains at once, and what each of them gets: as measured, as asked for, or as fits.
+
+`bench speed together` measures what small nets gain from sharing a processor or a GPU; plans read it. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from bench.machine import cache_folder, cores, cuda_devices, hardware, memory_gib
+from bench.spec import Resources, Run, SpecError
+from bench.store import StoreError, make_folder, read_json, write_json
+
+WORTH = 1.03  # throughput that a further run at once has to add, above what two measurements of one thing differ by
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A measurement: `at_once` runs of a net train `images_per_s` images a second in all.
+
+    threads: of each of them on a CPU; on a GPU they share one device. work: multiply-adds an image.
+    """
+
+    net: str
+    work: int
+    batch: int
+    precision: str
+    at_once: int
+    threads: int
+    images_per_s: float
+
+
+def measurements() -> Path:
+    """Where measurements are kept, by hardware."""
+    return cache_folder() / "together.json"
+
+
+def keep(rows: Sequence[Together], **about: str) -> Path:
+    """Keeps what was measured here in place of what was known; `about`: what else is to be said of it."""
+    path = measurements()
+    make_folder(path.parent)
+    others = _kept()
+    values = {"measured": date.today().isoformat(), **about, "rows": [asdict(row) for row in rows]}
+    write_json(path, {**others, hardware(): values})
+    return path
+
+
+def measured() -> tuple[Together, ...]:
+    """What was measured on this hardware, as far as this process has the cores for it; nothing where it is damaged."""
+    try:
+        rows = [Together(**row) for row in _kept()[hardware()]["rows"]]
+    except (KeyError, TypeError):
+        return ()
+    return tuple(row for row in rows if cuda_devices() or row.at_once * row.threads <= cores())
+
+
+def _kept() -> dict[str, Any]:
+    try:
+        value = read_json(measurements())
+    except StoreError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def gains(rows: Sequence[Together]) -> dict[int, float]:
+    """The throughput of so many runs at once relative to one, the mean over the nets measured."""
+    alone = {(row.net, row.precision): row.images_per_s for row in rows if row.at_once == 1}
+    found = defaultdict(list)
+    for row in rows:
+        if (row.net, row.precision) in alone:
+            found[row.at_once].append(row.images_per_s / alone[row.net, row.precision])
+    return {count: fmean(values) for count, values in sorted(found.items())}
+
+
+def best(rows: Sequence[Together]) -> int:
+    """How many runs at once give the most; fewer where more add next to nothing."""
+    found = gains(rows) or {1: 1.0}
+    chosen = min(found)
+    for count, gain in found.items():
+        if gain > WORTH * found[chosen]:
+            chosen = count
+    return chosen
+
+
+def slots(resources: Resources) -> int:
+    """How many such runs have room here at once: by CUDA devices and who shares them, else by cores, and by memory."""
+    memory = int(memory_gib() / resources.memory_gib)
+    if resources.gpus and cuda_devices():
+        return max(1, min(len(cuda_devices()) // resources.gpus * resources.share, memory))
+    return max(1, min(cores() // resources.cpus, memory))
+
+
+def refuse_crowd(at_once: int, runs: Sequence[Run]) -> None:
+    """Raises SpecError where so many of the runs at once have no room here."""
+    need = max(run.resources.memory_gib for run in runs)
+    if at_once * need > memory_gib():
+        raise SpecError(
+            f"--at-once {at_once}: runs of {need:g} GiB each need {at_once * need:g} GiB, and this machine has "
+            f"{memory_gib():.0f}: at most {max(1, int(memory_gib() / need))}"
+        )
+    if not cuda_devices() and at_once > cores():
+        raise SpecError(f"--at-once {at_once}: this process may use {cores()} cores, and each run needs one")
+
+
+def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tuple[Run, ...], int, str]:
+    """The runs with what each of them gets, how many of them at once, and in words why; `waiting` are still to do.
+
+    at_once: as asked for, 0 for one after another with what each asks for; None for what was measured, if all are
+    trainings of the paper's small nets that ask for nothing special, else what there is room for.
+    """
+    if at_once == 0:
+        return tuple(runs), 1, ""
+    why = ", as asked for"
+    if at_once is None:
+        known, fit = measured(), min((slots(resources) for resources in {run.resources for run in runs}), default=1)
+        if not known or not all(run.net.family == "cifar" and run.resources == Resources() for run in runs):
+            return tuple(runs), fit, ""
+        at_once = min(best(known) * (len(cuda_devices()) or 1), int(memory_gib() / Resources().memory_gib))
+        why = f", as measured on this machine ({measurements()})"
+    at_once = max(1, min(at_once, waiting))
+    given = [replace(run, resources=_part(run.resources, at_once)) for run in runs]
+    return tuple(given), at_once, f"{_each(at_once)}{why}" if at_once > 1 else ""
+
+
+def _part(own: Resources, at_once: int) -> Resources:
+    """What one of so many runs at once gets."""
+    devices = len(cuda_devices())
+    if own.gpus and devices:
+        return replace(own, share=max(1, -(-at_once * own.gpus // devices)))
+    return replace(own, cpus=max(1, cores() // at_once))
+
+
+def _each(at_once: int) -> str:
+    if cuda_devices():
+        return f"{at_once} runs at once on {len(cuda_devices())} CUDA devices"
+    threads = cores() // at_once
+    return f"{at_once} runs at once with {threads} {'thread' if threads == 1 else 'threads'} each"

@@ -1,0 +1,128 @@
+"""What small nets gain from training at once on one processor or GPU, each run in a process of its own, as runs are."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from bench.data import cifar as cifar_data
+from bench.data import find, procedural
+from bench.data.cifar import Prepare
+from bench.launch.room import Together
+from bench.machine import cores, device_tokens
+from bench.nets.counts import multiply_adds
+from bench.spec import Net, Recipe, Resources, Run
+from bench.tasks.classify import build_net, trainer_of
+from bench.tasks.material import Cifar
+from bench.tasks.session import device_of
+from bench.train.team import ALONE
+
+SECONDS = 15.0  # of each measurement, and the patience for what comes before
+PATIENCE = 300.0
+TESTED = 1_000  # test images looked at first, so that the peak memory is a run's
+ON_GPU = 16  # as many at once at most where nobody says how many
+
+
+def counts() -> tuple[int, ...]:
+    """Powers of two up to the cores, on a GPU up to 16."""
+    most = ON_GPU if device_tokens() else cores()
+    return tuple(takewhile(lambda n: n <= most, (2**k for k in range(16))))
+
+
+def measure(
+    net: Net, precision: str, at_once: Sequence[int], data: Path | None, seconds: float = SECONDS
+) -> Iterator[tuple[Together, tuple[float, ...], float]]:
+    """So many runs of `net` at once, each count twice, the second time in the opposite order.
+
+    Yields the measurement, its two rates, and a run's peak memory in GiB. A count at which a run died is left out.
+    """
+    rates, peaks = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
+    died = set[int]()
+    for count in (*at_once, *reversed(at_once)):
+        if count in died:
+            continue
+        found = _at_once(net, precision, count, data, seconds)
+        if found is None:
+            died.add(count)
+            continue
+        rates[count].append(sum(rate for rate, _ in found))
+        peaks[count].append(max(peak for _, peak in found))
+    for count in at_once:
+        if count not in died:
+            about = (net.name, multiply_adds(net), Recipe().batch, precision, count, _threads(count))
+            yield Together(*about, fmean(rates[count])), tuple(rates[count]), max(peaks[count])
+
+
+def _threads(count: int) -> int:
+    return max(1, cores() // count)
+
+
+def _at_once(
+    net: Net, precision: str, count: int, data: Path | None, seconds: float
+) -> list[tuple[float, float]] | None:
+    """Each run's images/s and peak GiB; None where one died."""
+    context = multiprocessing.get_context("spawn")
+    start, found = context.Barrier(count), context.Queue()
+    device = device_tokens()[:1]
+    processes = [
+        context.Process(target=_train, args=(net, precision, _threads(count), device, data, seconds, start, found))
+        for _ in range(count)
+    ]
+    values: list[tuple[float, float]] = []
+    try:
+        for process in processes:
+            process.start()
+        while len(values) < count:
+            try:
+                values.append(found.get(timeout=1))
+            except queue.Empty:
+                if any(process.exitcode for process in processes):
+                    return None
+        return values
+    finally:
+        for process in processes:
+            process.kill() if len(values) < count else process.join()
+
+
+def _train(
+    net: Net,
+    precision: str,
+    threads: int,
+    device: tuple[str, ...],
+    data: Path | None,
+    seconds: float,
+    start: Barrier,
+    found: Any,
+) -> None:
+    """One run: warms up, waits for the others, and trains for `seconds`."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(device)
+    recipe = Recipe(precision=precision, test_images=TESTED)
+    run = Run("paper", net, "cifar10", recipe, 0, resources=Resources(cpus=threads))
+    place = device_of(run)
+    folder = find.cifar10(data) if data else None
+    images = (cifar_data.load(folder) if folder else procedural.stand_in(5_000, TESTED)).to(place)
+    material = Cifar(images, None, Prepare.of(images.train_x), recipe, run.seed, ALONE)
+    trainer = trainer_of(build_net(run, material).to(place), material.batches(), recipe)
+    material.test(trainer.net)
+    steps_a_look = 1 if place.type == "cpu" else 50  # a look waits for the GPU
+    for _ in range(2 * steps_a_look):
+        trainer.update()
+    trainer.window()
+    start.wait(PATIENCE)
+    begin, steps = time.perf_counter(), 0
+    while (passed := time.perf_counter() - begin) < seconds:
+        for _ in range(steps_a_look):
+            trainer.update()
+        trainer.window()
+        steps += steps_a_look
+    found.put((steps * recipe.batch / passed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20))
