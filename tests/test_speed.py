@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
 
 from bench.data import procedural
 from bench.spec import Net
@@ -36,7 +37,7 @@ def test_the_fast_path_has_the_plain_ones_losses(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_profile_adds_up_and_knows_the_parts_of_a_step() -> None:
-    shares = profile(Net("cifar", 8, "A"), procedural.stand_in(200, 50), "fp32", compiled=False)
+    shares = profile(Net("cifar", 8, "A"), procedural.stand_in(200, 50), "fp32", torch.device("cpu"), compiled=False)
 
     assert sum(shares.values()) == pytest.approx(100)
     assert {"convolutions, backward", "convolutions, forward", "batch norm, backward", "SGD"} <= set(shares)

@@ -17,6 +17,7 @@ from bench.nets.resnet import cifar
 from bench.store import StoreError
 from bench.train import checkpoint
 from bench.train.checkpoint import weights_digest
+from bench.train.graph import WARM, Captured
 from bench.train.loop import DivergedError, Hooks, StoppedError, Trainer, train
 from bench.train.metrics import Evaluation, evaluate
 
@@ -232,3 +233,62 @@ def test_a_checkpoint_of_resnet_110_can_be_carried(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "checkpoint.pt", carried.state_dict())
 
     assert (tmp_path / "checkpoint.pt").stat().st_size < 16 * 2**20
+
+
+def _recorder(records: list[int]) -> Captured:
+    """Does the work again where a graph would replay its kernels: all that is not CUDA's own part."""
+
+    def capture(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+        records.append(len(records))
+        made = torch.full((2,), torch.nan, dtype=torch.double)
+        return lambda: (made.copy_(work()), None)[1], made
+
+    return Captured(warm=lambda work: work(), capture=capture)
+
+
+def test_a_captured_step_is_the_step_for_each_rate_and_after_a_resume() -> None:
+    plain, captured = trainer(4), trainer(4)
+    records: list[int] = []
+    captured.captured = _recorder(records)
+    run(plain)
+    run(captured)
+
+    assert weights_digest(captured.net.state_dict()) == weights_digest(plain.net.state_dict())
+    assert captured.curve == plain.curve
+    assert len(records) == 2, "one graph at the first rate, one at the second"
+
+    saved: list[dict[str, Any]] = []
+    halted, resumed = trainer(4), trainer(4)
+    halted.captured, resumed.captured = _recorder(records), _recorder(records)
+    with pytest.raises(StoppedError):
+        run(halted, stop_after=WARM + 1, saved=saved)
+    resumed.update()
+    resumed.load_state_dict(saved[-1])
+    before = len(records)
+    run(resumed)
+    assert weights_digest(resumed.net.state_dict()) == weights_digest(plain.net.state_dict())
+    assert len(records) == before + 1, "the steps after a resume are warm ones again"
+
+
+class OnGpu(Fixed):
+    def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        x, y = super().draw(part)
+        return x.cuda(), y.cuda()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_cuda_graph_gives_the_bits_of_single_kernels(precision: str) -> None:
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    digests = []
+    for graph in (False, True):
+        t = trainer(4, precision)
+        t.net.cuda().to(memory_format=torch.channels_last)
+        t.batches = OnGpu()
+        t.captured = Captured() if graph else None
+        for _ in range(20):
+            t.update()
+        digests.append((weights_digest(t.net.state_dict()), t.window()["loss"]))
+    assert digests[0] == digests[1]

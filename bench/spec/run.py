@@ -37,6 +37,7 @@ class Resources:
     share: runs that train on one CUDA device at once (in a job on Slurm, the profile's at_once says it).
     checkpoint_seconds: at most this much training is lost to a kill -9.
     compile: whether torch.compile makes the net's kernels: faster after a wait of a minute.
+    graph: whether the step of a classifier that trains on a GPU in one process is one CUDA graph (not run yet).
     nodes, tasks: on Slurm a run trains on so many nodes in so many processes on each, which share its batch-norm
     groups equally: the batch of 128 in groups of 64 has room for two. Elsewhere a run is one process.
     """
@@ -48,6 +49,7 @@ class Resources:
     nodes: int = 1
     tasks: int = 1
     compile: bool = False
+    graph: bool = False
     share: int = 1
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from bench.speed import usual
 from bench.speed.paired import Case, rate, spread
 from bench.tasks.classify import trainer_of
 from bench.train import checkpoint
+from bench.train.graph import Captured
 from bench.train.metrics import evaluate
 
 BATCH = 128
@@ -31,24 +32,39 @@ MOVES = 10  # times that a fused training step has to move each convolution's ou
 
 
 def _batches(images: Images) -> Batches:
-    return Batches(images, Prepare.of(images.train_x), BATCH, torch.Generator().manual_seed(0))
+    generator = torch.Generator(images.train_x.device).manual_seed(0)
+    return Batches(images, Prepare.of(images.train_x), BATCH, generator)
 
 
-def training(net: Net, images: Images, precision: str, *, compiled: bool = False, steps: int = 2) -> Case:
-    """Whole training steps at the paper's recipe against the usual loop, images/s."""
+def training(
+    net: Net, images: Images, precision: str, place: torch.device, *, compiled: bool = False, graph: bool = False
+) -> Case:
+    """Whole training steps at the paper's recipe on `place` against the usual loop there, images/s.
+
+    graph: as one CUDA graph.
+    """
     recipe = replace(Recipe(), precision=precision)
     torch.manual_seed(0)
-    built = cifar(net.depth, net.shortcut)
+    built = cifar(net.depth, net.shortcut).to(place)
     theirs = usual.UsualTraining(copy.deepcopy(built), images, BATCH)
-    ours = trainer_of(built, _batches(images), recipe, compiled=compiled)
+    ours = trainer_of(built, _batches(images.to(place)), recipe, compiled=compiled)
+    on_gpu = place.type == "cuda"
+    ours.captured = Captured() if graph and on_gpu else None
+    steps = 50 if on_gpu else 2
 
-    def run(step: Callable[[], object]) -> float:
+    def ourselves() -> float:
         for _ in range(steps):
-            step()
+            ours.update()
+        ours.window()  # waits for a GPU
         return steps * BATCH
 
-    name = f"training step, {net.name}, {precision}{', compiled' * compiled}"
-    return Case(name, "images", partial(run, ours.update), partial(run, theirs.step), "DataLoader of PIL images, fp32")
+    def usually() -> float:
+        for _ in range(steps):
+            theirs.step()
+        return steps * BATCH
+
+    name = f"training step, {net.name}, {precision}{', compiled' * compiled}{', one graph' * (graph and on_gpu)}"
+    return Case(name, "images", ourselves, usually, "DataLoader of PIL images, fp32")
 
 
 def loading(images: Images) -> Case:
@@ -109,22 +125,30 @@ def starting(name: str, arguments: list[str]) -> Case:
     return Case(name, "starts", ours, bare, "python -c pass", rounds=11)
 
 
-def limits(net: Net) -> dict[str, float]:
+def limits(net: Net, place: torch.device) -> dict[str, float]:
     """This machine's two limits, measured on the spot, and the seconds a training step of `net` takes at each.
 
     Arithmetic: 3 x 2 x multiply-adds (forward, and two products backward) at the rate of a large fp32 matrix
     product. Traffic: every convolution's output moved MOVES times at the rate of a large copy.
     """
-    a, b, big = torch.randn(1024, 1024), torch.randn(1024, 1024), torch.randn(2**26)
+    on_gpu = place.type == "cuda"
+    side, again = (8192, 10) if on_gpu else (1024, 1)
+    a, b, big = (torch.randn(*size, device=place) for size in ((side, side), (side, side), (2**26,)))
     target = torch.empty_like(big)
 
     def multiply() -> float:
-        torch.mm(a, b)
-        return 2 * 1024**3
+        for _ in range(again):
+            torch.mm(a, b)
+        _wait(place)
+        return again * 2 * side**3
 
     def move() -> float:
-        target.copy_(big)
-        return 2 * 4 * 2**26
+        for _ in range(again):
+            target.copy_(big)
+        _wait(place)
+        return again * 2 * 4 * 2**26
+
+    multiply(), move()
 
     flops, bandwidth = (spread([rate(work) for _ in range(9)])[0] for work in (multiply, move))
     outputs = sum(c.c_out * c.side**2 for c in convolutions(net)[0])
@@ -147,19 +171,32 @@ KINDS = {  # of what torch's profiler names: the first that is part of a name, o
 }
 
 
-def profile(net: Net, images: Images, precision: str, *, compiled: bool, steps: int = 3) -> dict[str, float]:
-    """Where the CPU time of a training step at the paper's recipe goes: percent by kind of work, the largest first."""
+def _wait(place: torch.device) -> None:
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+
+
+def profile(
+    net: Net, images: Images, precision: str, place: torch.device, *, compiled: bool, steps: int = 3
+) -> dict[str, float]:
+    """Where the time of a training step at the paper's recipe goes: percent by kind of work, the largest first.
+
+    The processor's time on a CPU, that of the kernels on a GPU.
+    """
     torch.manual_seed(0)
-    recipe = replace(Recipe(), precision=precision)
-    trainer = trainer_of(cifar(net.depth, net.shortcut), _batches(images), recipe, compiled=compiled)
+    recipe, activity = replace(Recipe(), precision=precision), torch.profiler.ProfilerActivity
+    net_here = cifar(net.depth, net.shortcut).to(place)
+    trainer = trainer_of(net_here, _batches(images.to(place)), recipe, compiled=compiled)
+    on_gpu = place.type == "cuda"
     trainer.update()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+    with torch.profiler.profile(activities=[activity.CPU, *([activity.CUDA] if on_gpu else [])]) as found:
         for _ in range(steps):
             trainer.update()
+        trainer.window()
     times: dict[str, float] = {}
     for event in found.events():
         kind = _kind(event)
-        times[kind] = times.get(kind, 0.0) + event.self_cpu_time_total
+        times[kind] = times.get(kind, 0.0) + (event.self_device_time_total if on_gpu else event.self_cpu_time_total)
     total = sum(times.values())
     return {kind: 100 * time / total for kind, time in sorted(times.items(), key=lambda item: -item[1])}
 

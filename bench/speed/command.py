@@ -17,11 +17,12 @@ from bench.data import cifar as cifar_data
 from bench.data import find, procedural
 from bench.data.cifar import Images
 from bench.launch import room
-from bench.machine import commit, cpu_name, hardware
-from bench.spec import Net, SpecError
+from bench.machine import commit, hardware
+from bench.spec import Net, Recipe, Resources, Run, SpecError
 from bench.speed import GROUPS, USUAL, agreement, cases, pictures, together
 from bench.speed.paired import Case, Timing, measure
 from bench.store import write_json
+from bench.tasks.session import device_of
 
 
 def speed(args: argparse.Namespace) -> int:
@@ -30,19 +31,19 @@ def speed(args: argparse.Namespace) -> int:
     if unknown:
         raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
     groups = args.groups or list(USUAL)
-    torch.set_num_threads(args.threads)
-    about = f"{cpu_name()}, {args.threads} threads, torch {torch.__version__}"
+    place = device_of(Run("quick", Net("cifar", 20, "A"), "stand-in", Recipe(), 0, resources=Resources(args.threads)))
+    about = f"{hardware()}, {args.threads} threads, torch {torch.__version__}"
     print(f"{about}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
     kept: dict[str, Any] = {"hardware": about, "bench": __version__, **commit(), "timings": []}
     with tempfile.TemporaryDirectory() as folder:
-        for case in chosen(groups, args, Path(folder)):
+        for case in chosen(groups, args, Path(folder), place):
             timing = measure(case)
             print(line(timing), flush=True)
             kept["timings"].append(timing.as_json())
     if "limits" in groups:
-        kept["limits"] = _limits(args.depths)
+        kept["limits"] = _limits(args.depths, place)
     if "profile" in groups:
-        kept["profile"] = _profile(args)
+        kept["profile"] = _profile(args, place)
     if "together" in groups:
         kept["together"] = _together(args)
     if "agreement" in groups:
@@ -60,7 +61,7 @@ def _images(data: Path | None) -> Images:
     return cifar_data.load(found) if found else procedural.stand_in()
 
 
-def chosen(groups: list[str], args: argparse.Namespace, folder: Path) -> Iterator[Case]:
+def chosen(groups: list[str], args: argparse.Namespace, folder: Path, place: torch.device) -> Iterator[Case]:
     """The cases of the groups, each made when its turn comes, so that nets do not pile up in memory."""
     if "start" in groups:
         dry = ["plain_vs_residual", "--scale", "paper", "--dry-run"]
@@ -77,7 +78,7 @@ def chosen(groups: list[str], args: argparse.Namespace, folder: Path) -> Iterato
     for net in nets:
         for precision in args.precision:
             if "train" in groups:
-                yield cases.training(net, images, precision, compiled=args.compile)
+                yield cases.training(net, images, precision, place, compiled=args.compile, graph=args.graph)
         if "evaluate" in groups and not net.plain:
             yield cases.evaluation(net, images)
         if "checkpoint" in groups and not net.plain:
@@ -100,11 +101,11 @@ def rates(values: tuple[float, float, float]) -> str:
     return "{} ({}–{})".format(*(f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values))
 
 
-def _limits(depths: list[int]) -> dict[str, dict[str, float]]:
+def _limits(depths: list[int], place: torch.device) -> dict[str, dict[str, float]]:
     found = {}
     for depth in depths:
         net = Net("cifar", depth, "A")
-        values = found[net.name] = cases.limits(net)
+        values = found[net.name] = cases.limits(net, place)
         print(
             f"limits for {net.name}, batch {cases.BATCH}, fp32: {values['gflop_per_s']:.0f} GFLOP/s in matrix products "
             f"and {values['gb_per_s']:.1f} GB/s copying allow a step of {1e3 * values['arithmetic_s']:.0f} ms by "
@@ -113,13 +114,13 @@ def _limits(depths: list[int]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _profile(args: argparse.Namespace) -> dict[str, dict[str, float]]:
+def _profile(args: argparse.Namespace, place: torch.device) -> dict[str, dict[str, float]]:
     """Where a training step's time goes, by net and precision."""
     images, found = _images(args.data), {}
     for depth in args.depths:
         for precision in args.precision:
             net = Net("cifar", depth, "A")
-            shares = cases.profile(net, images, precision, compiled=args.compile)
+            shares = cases.profile(net, images, precision, place, compiled=args.compile)
             name = f"{net.name}, {precision}{', compiled' * args.compile}"
             found[name] = shares
             words = ", ".join(f"{part} {share:.0f} %" for part, share in shares.items())
@@ -136,7 +137,7 @@ def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
         for precision in args.precision:
             net = Net("cifar", depth, "A")
             print(f"{net.name}, {precision}, at once on {hardware()}:", flush=True)
-            found = list(together.measure(net, precision, counts, find.data_folder(args.data)))
+            found = list(together.measure(net, precision, counts, find.data_folder(args.data), graph=args.graph))
             gains = room.gains([row for row, _, _ in found])
             for row, rounds, peak in found:
                 threads = f"{row.threads} thread{'s' * (row.threads > 1)} each"

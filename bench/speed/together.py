@@ -25,6 +25,7 @@ from bench.spec import Net, Recipe, Resources, Run
 from bench.tasks.classify import build_net, trainer_of
 from bench.tasks.material import Cifar
 from bench.tasks.session import device_of
+from bench.train.graph import Captured
 from bench.train.team import ALONE
 
 SECONDS = 15.0  # of each measurement, and the patience for what comes before
@@ -40,7 +41,13 @@ def counts() -> tuple[int, ...]:
 
 
 def measure(
-    net: Net, precision: str, at_once: Sequence[int], data: Path | None, seconds: float = SECONDS
+    net: Net,
+    precision: str,
+    at_once: Sequence[int],
+    data: Path | None,
+    seconds: float = SECONDS,
+    *,
+    graph: bool = False,
 ) -> Iterator[tuple[Together, tuple[float, ...], float]]:
     """So many runs of `net` at once, each count twice, the second time in the opposite order.
 
@@ -51,7 +58,7 @@ def measure(
     for count in (*at_once, *reversed(at_once)):
         if count in died:
             continue
-        found = _at_once(net, precision, count, data, seconds)
+        found = _at_once(net, precision, count, data, seconds, graph)
         if found is None:
             died.add(count)
             continue
@@ -68,14 +75,16 @@ def _threads(count: int) -> int:
 
 
 def _at_once(
-    net: Net, precision: str, count: int, data: Path | None, seconds: float
+    net: Net, precision: str, count: int, data: Path | None, seconds: float, graph: bool
 ) -> list[tuple[float, float]] | None:
     """Each run's images/s and peak GiB; None where one died."""
     context = multiprocessing.get_context("spawn")
     start, found = context.Barrier(count), context.Queue()
     device = device_tokens()[:1]
     processes = [
-        context.Process(target=_train, args=(net, precision, _threads(count), device, data, seconds, start, found))
+        context.Process(
+            target=_train, args=(net, precision, graph, _threads(count), device, data, seconds, start, found)
+        )
         for _ in range(count)
     ]
     values: list[tuple[float, float]] = []
@@ -97,6 +106,7 @@ def _at_once(
 def _train(
     net: Net,
     precision: str,
+    graph: bool,
     threads: int,
     device: tuple[str, ...],
     data: Path | None,
@@ -113,6 +123,7 @@ def _train(
     images = (cifar_data.load(folder) if folder else procedural.stand_in(5_000, TESTED)).to(place)
     material = Cifar(images, None, Prepare.of(images.train_x), recipe, run.seed, ALONE)
     trainer = trainer_of(build_net(run, material).to(place), material.batches(), recipe)
+    trainer.captured = Captured() if graph and place.type == "cuda" else None
     material.test(trainer.net)
     steps_a_look = 1 if place.type == "cpu" else 50  # a look waits for the GPU
     for _ in range(2 * steps_a_look):

@@ -64,11 +64,12 @@ class UsualTraining:
 
     def __init__(self, net: nn.Module, images: Images, batch: int) -> None:
         self.net, self.batches = net.train(), training_batches(images, batch)
+        self.device = next(net.parameters()).device
         self.optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
 
     def step(self) -> float:
         """One iteration; the loss."""
-        x, y = next(self.batches)
+        x, y = (part.to(self.device) for part in next(self.batches))
         loss = F.cross_entropy(self.net(x), y)
         self.optimizer.zero_grad()
         loss.backward()

@@ -21,6 +21,7 @@ from bench.tasks.pictures import ImageNet
 from bench.tasks.session import DeviceError, device_of, merged, session
 from bench.train import checkpoint
 from bench.train.distributed import PeerError, agree
+from bench.train.graph import Captured
 from bench.train.layers import Row, layer_rows, response_stds
 from bench.train.loop import Batches, CrossEntropy, DivergedError, Hooks, Trainer, train
 from bench.train.metrics import Evaluation, Tested, bits, error_of
@@ -85,6 +86,8 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
         trainer.objective, trainer.noise = CrossEntropy(labelled=True), run.seed
     if recipe.detection:
         trainer.objective, trainer.noise, trainer.clip = DetectionLosses(), run.seed, recipe.detection.clip
+    if _graphs(run, device, team):
+        trainer.captured = Captured()
     saved = _resume(trainer, run, job, device, material.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
@@ -102,6 +105,12 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
         result = _result(run, trainer, last, validation) | protocols | digests
         job.folder.finish(result, merged(sessions))
     team.any(False)  # the others stay until the result is written: without it all would have to come again
+
+
+def _graphs(run: Run, device: torch.device, team: Team) -> bool:
+    """Whether the training step is one CUDA graph: asked for, and nothing in it that differs from step to step."""
+    asked = run.resources.graph and device.type == "cuda" and team.size == 1
+    return asked and run.task in ("classify", "diagnose")
 
 
 def _train(

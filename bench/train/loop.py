@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.train.graph import Captured
 from bench.train.metrics import Test, autocast
 from bench.train.team import ALONE, Team
 
@@ -84,6 +85,7 @@ class Trainer:
     noise: the seed of what the net itself draws, such as dropout; torch's generator is set anew for every group of
     every step, so that there is nothing to save, and nothing depends on who takes which group. None for a net that
     draws nothing.
+    captured: makes the step by a CUDA graph, of a training without noise in one process; None for step by step.
     """
 
     net: nn.Module
@@ -97,6 +99,7 @@ class Trainer:
     objective: Objective = field(default_factory=CrossEntropy)
     clip: float = 0.0
     noise: int | None = None
+    captured: Captured | None = None
     step: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -109,21 +112,32 @@ class Trainer:
 
     def update(self) -> None:
         """One iteration: a batch, its gradient, a step of SGD at the rate of this step."""
-        groups = self.batches.batch // self.bn_group
-        own = self.team.own(groups)
+        own = self.team.own(self.groups)
         inputs, targets = self.batches.draw(slice(own.start * self.bn_group, own.stop * self.bn_group))
-        self.optimizer.param_groups[0]["lr"] = self.rate(self.step)
+        rate = self.optimizer.param_groups[0]["lr"] = self.rate(self.step)
+        done = self.captured(self._learn, inputs, targets, rate) if self.captured else self._learn(inputs, targets)
+        self._pending.append(done)
+        self.step += 1
+
+    @property
+    def groups(self) -> int:
+        """Batch-norm groups of a batch."""
+        return self.batches.batch // self.bn_group
+
+    def _learn(self, inputs: Any, targets: Any) -> Tensor:
+        """The gradient of a batch and the optimiser's step; (mean loss, *parts), still on the device."""
+        own = self.team.own(self.groups)
         self.optimizer.zero_grad(set_to_none=True)
-        with self.team.together(self.net, groups):
+        with self.team.together(self.net, self.groups):
             parts = [
                 self._backward(inputs[start : start + self.bn_group], targets[start : start + self.bn_group], number)
                 for number, start in zip(range(own.start, own.stop), range(0, len(targets), self.bn_group), strict=True)
             ]
-        self._pending.append(self.team.sum(torch.stack(parts).sum(0)))
+        done = self.team.sum(torch.stack(parts).sum(0))
         if self.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self.optimizer.step()
-        self.step += 1
+        return done
 
     def _backward(self, inputs: Any, targets: Any, number: int) -> Tensor:
         """Adds one group's part of the gradient; returns its part of (mean loss, *parts), still on the device."""
@@ -172,6 +186,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if state["batches"] is not None:  # None where nothing more is to be drawn
             self.batches.load_state_dict(state["batches"])
+        if self.captured:
+            self.captured.forget()
         self._pending = [part.to(next(self.net.parameters()).device) for part in state["pending"]]
 
 
