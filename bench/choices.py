@@ -104,8 +104,13 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
     runs = sweep.runs(scale, args.seeds, data)
     if args.only is None:
         return runs
-    chosen = tuple(r for r in runs if any(fnmatch.fnmatchcase(n, args.only) for n in (r.id, r.net.name)))
-    if not chosen:
-        nets = ", ".join(dict.fromkeys(r.net.name for r in runs))
-        raise MistakeError(f"--only {args.only!r} matches no run; the nets are: {nets}")
-    return chosen
+    wanted = {pattern: [r for r in runs if _matches(r, pattern)] for pattern in args.only.split(",")}
+    for pattern, found in wanted.items():
+        if not found:
+            nets = ", ".join(dict.fromkeys(r.net.name for r in runs))
+            raise MistakeError(f"--only {pattern!r} matches no run; the nets are: {nets}")
+    return tuple(dict.fromkeys(run for found in wanted.values() for run in found))
+
+
+def _matches(run: Run, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in (run.id, run.net.name))

@@ -32,6 +32,11 @@ def test_hours_are_of_gpus_where_runs_have_one_else_of_cores() -> None:
     assert hours([item(0, 3600), item(1, None)], Profile()) == (None, "GPU-hours")
 
 
+def test_runs_that_share_a_gpu_have_their_part_of_its_hours() -> None:
+    """Four runs of 2 h each, all at once on one GPU."""
+    assert hours([item(seed, 7200, replace(GPU, share=4)) for seed in range(4)], Profile()) == (2, "GPU-hours")
+
+
 def test_a_budget_refuses_what_is_above_it_and_what_nobody_knows() -> None:
     refuse_above(1.5, [item(0, 3600), item(1, 1800)], Profile(), "measured")
     with pytest.raises(SpecError, match=r"predicted 1.5 GPU-hours \(measured\) are above --budget 1.4h; nothing"):

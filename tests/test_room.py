@@ -12,8 +12,9 @@ from bench.launch import room, speeds
 from bench.launch.executors import Local
 from bench.launch.plan import describe, make_plan
 from bench.launch.room import Together, best, gains, keep, measured, refuse_crowd, shared, slots
-from bench.launch.speeds import Speed, part_of, predicted_seconds
+from bench.launch.speeds import part_of
 from bench.nets.counts import multiply_adds
+from bench.nets.speeds import Speed, predicted_seconds, speed_of
 from bench.spec import Net, Recipe, Resources, Run, SpecError
 from bench.speed import together
 from bench.store import RunFolder
@@ -95,6 +96,13 @@ def test_a_gpu_is_shared_by_as_many_as_were_asked_for(monkeypatch: pytest.Monkey
     assert shared(RUNS, 4, None)[1] == 4, "two on each, as measured on one"
 
 
+def test_on_a_cluster_the_profile_says_who_shares(tmp_path: Path) -> None:
+    runs = [replace(RUNS[0], resources=Resources(share=4))]
+
+    assert make_plan(runs, tmp_path, tmp_path, here=False).items[0].run.resources == Resources()
+    assert make_plan(runs, tmp_path, tmp_path).items[0].run.resources.share == 4
+
+
 def test_runs_are_spread_over_the_devices_and_come_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("bench.launch.executors.device_tokens", lambda: ("0", "1"))
     local = Local(tmp_path, 4, None)
@@ -138,6 +146,8 @@ def test_training_and_tests_are_predicted_apart() -> None:
     assert predicted_seconds(RUNS[0], 0, [known]) == pytest.approx(whole)
     assert predicted_seconds(RUNS[0], 32_000, [known]) == pytest.approx(whole / 2)
     assert predicted_seconds(RUNS[0], 0, [known], part=0.5) == pytest.approx(2 * whole)
+    assert predicted_seconds(RUNS[0], 0, [replace(known, part=0.5)]) == pytest.approx(whole / 2)
+    assert predicted_seconds(RUNS[0], 0, [replace(known, part=None)], part=0.5) == pytest.approx(whole)
     deep = replace(RUNS[0], net=Net("cifar", 110, "A"))
     assert predicted_seconds(deep, 0, [known]) == pytest.approx(whole * multiply_adds(deep.net) / WORK)
     untested = replace(known, tested=0, tested_per_s=0.0)
@@ -168,11 +178,11 @@ def test_what_tests_took_is_taken_off_a_finished_run() -> None:
         "seconds": 100.0, "images_per_s": 64.0, "test_images": 1_000, "test_images_per_s": 100.0,
     }  # fmt: skip
 
-    speed = speeds._speed("resnet-20-A", WORK, row, "a chip", 1.0)
+    speed = speed_of("resnet-20-A", WORK, row, "a chip", 1.0)
 
     assert speed.images_per_s == pytest.approx(80)
     assert predicted_seconds(run, 0, [speed]) == pytest.approx(100)
-    slow = speeds._speed("resnet-20-A", WORK, {**row, "test_images_per_s": 1.0}, "a chip", 1.0)
+    slow = speed_of("resnet-20-A", WORK, {**row, "test_images_per_s": 1.0}, "a chip", 1.0)
     assert (slow.images_per_s, slow.tested) == (64, 0), "a last test on a busy machine says nothing of the others"
 
 

@@ -47,7 +47,9 @@ def test_durations_have_units(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("options", [["--seeds", "a"], ["--seeds", "4-0"], ["--time-limit", "0m"], ["--scale", "long"]])
+@pytest.mark.parametrize(
+    "options", [["--seeds", "a"], ["--seeds", "4-0"], ["--time-limit", "0m"], ["--scale", "long"], ["--at-once", "0"]]
+)
 def test_a_bad_option_is_refused_by_the_parser(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main(["plain_vs_residual", *options])
@@ -60,6 +62,9 @@ MISTAKES = {
     "no such sweep": (["tyni"], "there is no sweep 'tyni' in .*; there are: tiny"),
     "no such file": (["sweeps/tyni.py"], "there is no sweep file sweeps/tyni.py"),
     "no run matches": (["tiny", "--only", "vgg*"], "matches no run; the nets are: plain-8, resnet-8-A"),
+    "one of two matches": (["tiny", "--only", "plain-8,vgg*"], "--only 'vgg\\*' matches no run; the nets are: plain-8"),
+    "at once inline": (["tiny", "--cluster", "inline", "--at-once", "2"], "--at-once is for --cluster local"),
+    "too many at once": (["tiny", "--cluster", "local", "--at-once", "9999"], "need .* GiB, and this machine has"),
     "scale not declared": (["tiny", "--scale", "paper", "--dry-run"], "'paper' is not one of this sweep's: quick"),
     "data folder missing": (["tiny", "--data", "nowhere"], "--data nowhere: no such folder"),
     "runs folder impossible": (["tiny", "--runs", "sweeps/tiny.py/x"], "cannot write .*Not a directory"),
@@ -145,6 +150,13 @@ def test_a_dry_run_says_the_fifty_runs_and_starts_nothing(capsys: pytest.Capture
     assert "50 runs: 0 done, 50 to do" in out
     assert "plain-110-paper-s4-" in out
     assert not runs.exists()
+
+
+def test_the_runs_asked_for_come_in_the_order_asked_for(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    main(["plain_vs_residual", "--scale", "quick", "--only", "*-56*,plain-*", "--dry-run", "--runs", str(tmp_path)])
+
+    names = re.findall(r"^  (\S+)-quick-s0", capsys.readouterr().out, re.MULTILINE)
+    assert names == ["plain-56", "resnet-56-A", "plain-20"]
 
 
 def test_help_and_dry_run_import_nothing_heavy() -> None:

@@ -17,7 +17,8 @@ FLOAT_BYTES = 4
 def hours(items: Sequence[Item], profile: Profile) -> tuple[float | None, str]:
     """Predicted GPU-hours, or core-hours where no run has a GPU; None where the speed is not known.
 
-    Runs that share a GPU are counted as if they took turns: an upper bound. All processes of a run count.
+    Runs that share a GPU have their part of its hours; in jobs on Slurm they are counted as if they took turns, an
+    upper bound. All processes of a run count.
     """
     asked = [profile.asks(item.run.resources) for item in items]
     on_gpu = any(one.gpus for one in asked)
@@ -25,7 +26,9 @@ def hours(items: Sequence[Item], profile: Profile) -> tuple[float | None, str]:
     if any(item.seconds is None for item in items):
         return None, unit
     each = [one.processes * (one.gpus if on_gpu else one.cpus) for one in asked]
-    return sum((item.seconds or 0) * count for item, count in zip(items, each, strict=True)) / 3600, unit
+    shares = [item.run.resources.share if on_gpu else 1 for item in items]
+    parts = zip(items, each, shares, strict=True)
+    return sum((item.seconds or 0) * count / share for item, count, share in parts) / 3600, unit
 
 
 def refuse_unequal(items: Sequence[Item], profile: Profile) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.launch import room
-from bench.launch.speeds import known_speeds, part_of, predicted_seconds
+from bench.launch.speeds import known_speeds, part_of
+from bench.nets.speeds import predicted_seconds
 from bench.spec import Run
 from bench.store import RunFolder
 
@@ -61,7 +62,8 @@ def make_plan(
     """
     places = [RunFolder(sweep_folder / run.id) for run in runs]
     states = [folder.state() for folder in places]
-    slots, way = None, ""
+    slots, way = None, ""  # on a cluster it is the profile that says who shares a GPU
+    runs = [run if here or run.resources.share == 1 else room.alone(run) for run in runs]
     if here:
         runs, slots, way = room.shared(runs, sum(state != "done" for state in states), at_once)
     speeds, together = known_speeds(sweep_folder, committed, anywhere=not here), room.measured() if here else ()

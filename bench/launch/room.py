@@ -96,6 +96,11 @@ def slots(resources: Resources) -> int:
     return max(1, min(cores() // resources.cpus, memory))
 
 
+def alone(run: Run) -> Run:
+    """The run with a CUDA device of its own."""
+    return replace(run, resources=replace(run.resources, share=1))
+
+
 def refuse_crowd(at_once: int, runs: Sequence[Run]) -> None:
     """Raises SpecError where so many of the runs at once have no room here."""
     need = max(run.resources.memory_gib for run in runs)

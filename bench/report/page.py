@@ -27,13 +27,14 @@ from bench.report.digests import write_digests
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set
 from bench.report.numbers import as_csv, numbers
+from bench.report.remaining import remaining_section
 from bench.report.tables import Table, one_of
 from bench.spec import DETECTION, Sweep
 from bench.store import make_folder, write_text
 
 SCALE_WORDS = {
     "paper": "the paper's schedule",
-    "short": "an eighth of the paper's steps: not to be compared with the paper's numbers",
+    "short": "a part of the paper's steps: not to be compared with the paper's numbers",
     "quick": "a few minutes' look at the claim's shape: not to be compared with the paper's numbers",
 }
 FIGURE_6 = (
@@ -150,6 +151,7 @@ def page(evidence: Evidence, others: Iterable[tuple[str, str]] = ()) -> str:
         f"**The paper's claim.** {sweep.claim}",
         *SECTIONS[sweep.task](evidence, found),
         *_section("Costs", found.get("costs")),
+        *(remaining_section(evidence) if "costs" in found else []),
         "## Deviations from the paper",
         bullets((*sweep.scales[results.scale].deviations, *sweep.deviations)),
         "## Provenance",
