@@ -14,12 +14,12 @@ from bench.report.tables import Table, one_of
 from bench.spec import SCALES, Run
 
 HEADER = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
-NOTE = (
+RECKONED = (
     "A run's time is reckoned from the speeds of the runs above, by multiply-adds where its own net is not among them, "
-    "training and tests apart, on {hardware}. Failed runs are not counted. What runs them all, keeps what is done and "
-    "goes on with what was begun:"
+    "training and tests apart, on {hardware}. "
 )
-TIMED = ("classify", "diagnose")  # tasks whose time multiply-adds tell
+NOTE = "Failed runs are not counted. What runs them all, keeps what is done and goes on with what was begun:"
+TIMED = ("classify",)  # where multiply-adds tell the time; a few steps of "diagnose" are mostly looking at layers
 
 
 def remaining_section(evidence: Evidence) -> list[str]:
@@ -52,7 +52,8 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
                 duration(each * len(runs)),
             )
         )
-    return Table(HEADER, rows, text=3, note=NOTE.format(hardware=one_of(evidence.results.done["hardware"])))
+    reckoned = RECKONED.format(hardware=one_of(evidence.results.done["hardware"])) if speeds else ""
+    return Table(HEADER, rows, text=3, note=reckoned + NOTE)
 
 
 def _left(evidence: Evidence) -> Iterator[Run]:
