@@ -38,7 +38,9 @@ def data_folder(given: Path | None) -> Path:
         return cache_folder()
     if not named.is_dir():
         source = "--data" if given else "BENCH_DATA"
-        raise DataError(f"{source} {named}: no such folder. Name the folder that holds {PYTHON}/ or {BINARY}/")
+        raise DataError(
+            f"{source} {named}: no such folder. Name the one that holds the data sets: {BINARY}/, imagenet/, …"
+        )
     return named.resolve()
 
 

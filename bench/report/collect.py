@@ -24,6 +24,7 @@ from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.report.digests import write_digests
 from bench.report.ensembles import collect_ensembles
 from bench.spec import (
+    DETECTOR_LOSSES,
     OPTIONS,
     PRECISIONS_OF_BOXES,
     PROTOCOLS,
@@ -58,8 +59,7 @@ VIEWS, OF_FACES, OF_DETECTION = "views_", "faces_", "detection_"  # before the n
 PARTS = {"views": VIEWS, "faces": OF_FACES, "detection": OF_DETECTION}
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
-LOSSES = ("class_loss", "box_loss", "objectness_loss", "proposal_loss")
-DETECTOR_CURVE_COLUMNS = (*CURVE_COLUMNS[:5], *LOSSES, *CURVE_COLUMNS[5:])  # in the order in which a run writes them
+DETECTOR_CURVE_COLUMNS = (*CURVE_COLUMNS[:5], *DETECTOR_LOSSES, *CURVE_COLUMNS[5:])  # in the order a run writes them
 LAYER_COLUMNS = (
     "id", "step", "layer", "name", "response_std", "batch_std", "response_grad_norm", "grad_norm", "weight_norm",
 )  # fmt: skip

@@ -152,8 +152,7 @@ def page(evidence: Evidence, others: Iterable[tuple[str, str]] = ()) -> str:
         *SECTIONS[sweep.task](evidence, found),
         *_section("Costs", found.get("costs")),
         *(remaining_section(evidence) if "costs" in found else []),
-        "## Deviations from the paper",
-        bullets((*sweep.scales[results.scale].deviations, *sweep.deviations)),
+        *_deviations(sweep, results.scale),
         "## Provenance",
         provenance(results),
         "## How to cite",
@@ -232,6 +231,11 @@ SECTIONS: Mapping[str, Callable[[Evidence, Mapping[str, Table]], list[str]]] = {
 
 def _section(heading: str, table: Table | None) -> list[str]:
     return [f"## {heading}", table.markdown(), table.note] if table else []
+
+
+def _deviations(sweep: Sweep, scale: str) -> list[str]:
+    known = (*sweep.scales[scale].deviations, *sweep.deviations)
+    return ["## Deviations from the paper", bullets(known) if known else "The sweep names none."]
 
 
 def _figures(results: Set) -> list[str]:

@@ -10,6 +10,7 @@ from bench.spec.run import ADDED_LATER, Resources, Run, digest, run_from_json
 from bench.spec.sweep import Claim, Ensemble, Scale, Sweep
 from bench.spec.words import (
     DETECTION,
+    DETECTOR_LOSSES,
     FACES,
     HEALTHY,
     IMAGENET_DEPTHS,
@@ -26,6 +27,7 @@ from bench.spec.words import (
 __all__ = [
     "ADDED_LATER",
     "DETECTION",
+    "DETECTOR_LOSSES",
     "FACES",
     "HEALTHY",
     "IMAGENET_DEPTHS",

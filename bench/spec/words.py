@@ -35,6 +35,7 @@ VERIFICATION = (
 PRECISIONS_OF_BOXES = (
     "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "voc07_map", "voc12_map",
 )  # fmt: skip
+DETECTOR_LOSSES = ("class_loss", "box_loss", "objectness_loss", "proposal_loss")  # of Faster R-CNN, in its curve
 OPTIONS = ("refined", "multi_scale")  # Table 9's at test time: the same columns with the option's name before them
 METRICS = ("test_error", "train_error", *PROTOCOLS)
 PICTURES = re.compile(r"(?:tiny-)?imagenet(?:-(\d+))?")

@@ -25,7 +25,7 @@ from bench.data.voc import voc_layout, voc_test, voc_train
 from bench.nets.inference import detect
 from bench.nets.regions import Detections
 from bench.precision import MatchTable
-from bench.spec import Run
+from bench.spec import DETECTOR_LOSSES, Run
 from bench.store import atomic
 from bench.tasks.detector import detection_of, detector
 from bench.tasks.job import Job
@@ -45,7 +45,7 @@ SHOWN, SURE = 4, 0.5  # test images whose detections are shown, and the score fr
 class DetectionLosses:
     """The four losses of Faster R-CNN, added up: classes and boxes of regions, objectness and boxes of proposals."""
 
-    parts: tuple[str, ...] = ("class_loss", "box_loss", "objectness_loss", "proposal_loss")
+    parts: tuple[str, ...] = DETECTOR_LOSSES
 
     def __call__(
         self, net: nn.Module, inputs: list[Tensor], targets: list[dict[str, Tensor]], precision: str
