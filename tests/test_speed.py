@@ -31,6 +31,7 @@ def test_the_fast_path_has_the_plain_ones_losses(monkeypatch: pytest.MonkeyPatch
     assert all(0 < one.loss < 1e-5 for one in found), "a step from the same weights"
     # with groups of two images a rounding that switches a ReLU moves the update by a percent
     assert all(0 < one.update < 0.1 for one in found)
+    assert all(0 < one.statistics < 1e-4 for one in found)
     words = agreement.summary(found).splitlines()
     assert [line.split(",")[0] for line in words[::4]] == ["resnet-20-A", "plain-20"]
     assert f"{found[0].plain_error:.2f} ± 0.00 % plain" in words[3]

@@ -10,7 +10,7 @@ is a single step of both from the same weights, at the start and all along the t
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
@@ -37,10 +37,10 @@ RECIPE = Recipe(steps=STEPS, lr=0.02, drops=(100, 150), batch=32, bn_group=16, t
 class Agreement:
     """One seed of one net: largest differences of a step's loss, and both paths' test errors in percent.
 
-    loss, update: of single steps from the plain path's weights: the largest difference of the loss, and of the change
-    of all weights relative to its length (2-norm). exact: in the first 20 steps in fp64. early, all: in the first 20
-    and in all steps at the precision asked for. itself: in the first 20 steps of the plain path in fp32, with one
-    thread against all.
+    loss, update, statistics: of single steps from the plain path's weights: the largest difference of the loss, and of
+    the changes of all weights and of batch norm's running statistics, relative to their length (2-norm).
+    exact: in the first 20 steps in fp64. early, all: in the first 20 and in all steps at the precision asked for.
+    itself: in the first 20 steps of the plain path in fp32, with one thread against all.
     """
 
     net: str
@@ -48,6 +48,7 @@ class Agreement:
     seed: int
     loss: float
     update: float
+    statistics: float
     exact: float
     early: float
     itself: float
@@ -75,6 +76,7 @@ def agreements(images: Images, precision: str, compiled: bool, seeds: int = 3) -
                 seed=seed,
                 loss=shadow.loss,
                 update=shadow.update,
+                statistics=shadow.statistics,
                 exact=_apart(*doubles),
                 early=_apart(fast[:EARLY], plain[:EARLY]),
                 itself=_apart(alone, plain[:EARLY]),
@@ -104,13 +106,13 @@ def summary(found: list[Agreement]) -> str:
         errors = [[one.fast_error for one in part], [one.plain_error for one in part]]
         fast, plain = (f"{mean(e):.2f} ± {stdev(e) if len(e) > 1 else 0:.2f} %" for e in errors)
         apart = contrast([sample(e) for e in errors], [1, -1])
-        most = {
-            name: max(getattr(o, name) for o in part) for name in ("loss", "update", "exact", "early", "itself", "all")
-        }
+        names = ("loss", "update", "statistics", "exact", "early", "itself", "all")
+        most = {name: max(getattr(o, name) for o in part) for name in names}
         lines += [
             f"{net}, {part[0].precision}, {len(part)} seeds:",
             f"  one step from the same weights, {len(CHECKED)} times in {STEPS} steps: losses apart by at most "
-            f"{most['loss']:.1e}, updates by {most['update']:.1e} of their length",
+            f"{most['loss']:.1e}, updates by {most['update']:.1e} of their length, those of batch norm's statistics by "
+            f"{most['statistics']:.1e}",
             f"  {EARLY} steps one after the other: losses apart by at most {most['exact']:.1e} in fp64, "
             f"{most['early']:.1e} as asked (the plain path from itself, with one thread: {most['itself']:.1e}); "
             f"{STEPS} steps: {most['all']:.1e}",
@@ -144,11 +146,11 @@ class _Shadow:
         built = cifar(net.depth, net.shortcut)
         self.stream = _Stream(images, seed, torch.float)
         self.trainer = trainer_of(built, self.stream, replace(RECIPE, precision=precision), compiled=compiled)
-        self.loss = self.update = 0.0
+        self.loss = self.update = self.statistics = 0.0
 
     def step(self, plain: torch.nn.Module, optimizer: torch.optim.Optimizer, stream: _Stream, step: int) -> None:
         """The update that the plain path is about to make."""
-        self.before = _flat(plain)
+        self.before = [_flat(values) for values in _parts(plain)]
         self.trainer.net.load_state_dict(plain.state_dict())
         self.trainer.optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         self.stream.load_state_dict(stream.state_dict())
@@ -157,13 +159,21 @@ class _Shadow:
 
     def compare(self, plain: torch.nn.Module, loss: float) -> None:
         """After the plain path has made it, too."""
-        ours, theirs = _flat(self.trainer.net) - self.before, _flat(plain) - self.before
+        apart = []
+        for before, own, other in zip(self.before, _parts(self.trainer.net), _parts(plain), strict=True):
+            ours, theirs = _flat(own) - before, _flat(other) - before
+            apart.append(float((ours - theirs).norm() / theirs.norm()))
         self.loss = max(self.loss, abs(self.trainer.window()["loss"] - loss))
-        self.update = max(self.update, float((ours - theirs).norm() / theirs.norm()))
+        self.update, self.statistics = max(self.update, apart[0]), max(self.statistics, apart[1])
 
 
-def _flat(net: torch.nn.Module) -> Tensor:
-    return torch.cat([p.detach().double().reshape(-1) for p in net.parameters()])
+def _parts(net: torch.nn.Module) -> tuple[Iterable[Tensor], Iterable[Tensor]]:
+    """Weights, and running statistics."""
+    return net.parameters(), (value for name, value in net.named_buffers() if "running" in name)
+
+
+def _flat(values: Iterable[Tensor]) -> Tensor:
+    return torch.cat([value.detach().double().reshape(-1) for value in values])
 
 
 def _fast(
