@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import re
 from pathlib import Path
 
 from bench.data import find
@@ -104,12 +105,17 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
     runs = sweep.runs(scale, args.seeds, data)
     if args.only is None:
         return runs
-    wanted = {pattern: [r for r in runs if _matches(r, pattern)] for pattern in args.only.split(",")}
+    wanted = {pattern: [r for r in runs if _matches(r, pattern)] for pattern in _patterns(args.only)}
     for pattern, found in wanted.items():
         if not found:
             nets = ", ".join(dict.fromkeys(r.net.name for r in runs))
             raise MistakeError(f"--only {pattern!r} matches no run; the nets are: {nets}")
     return tuple(dict.fromkeys(run for found in wanted.values() for run in found))
+
+
+def _patterns(text: str) -> list[str]:
+    """The patterns between commas; a comma in brackets is a pattern's own."""
+    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()] or [text]
 
 
 def _matches(run: Run, pattern: str) -> bool:

@@ -196,8 +196,10 @@ class RunFolder:
             write_json(self.path / "run.json", run.as_json())
         elif self.run() != run:
             raise StoreError(f"{self.path} holds another run than its name says; move it away and start again")
-        elif self.state() == "pending":  # once begun it goes on with the threads that it had, to the same bits
-            write_json(self.path / "run.json", run.as_json())
+        elif known != (now := json.loads(json.dumps(run.as_json()))) and self.state() in ("pending", "failed"):
+            if self.checkpoint.exists():  # once begun it goes on with the threads that it had, to the same bits
+                now["resources"]["cpus"] = self.run().resources.cpus
+            write_json(self.path / "run.json", now)
 
     def run(self) -> Run:
         """The Run of this folder. Raises StoreError where run.json is missing or damaged."""
@@ -304,7 +306,7 @@ class RunFolder:
 
     def predict(self, seconds: float) -> None:
         """Keeps what a plan said before the run first started, for the report to hold against what it took."""
-        if not (self.path / "predicted.json").exists() and not self.checkpoint.exists():
+        if not self.checkpoint.exists():
             write_json(self.path / "predicted.json", {"seconds": seconds})
 
     def predicted_seconds(self) -> float | None:

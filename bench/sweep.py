@@ -68,6 +68,7 @@ def sweep(args: argparse.Namespace) -> int:
         sweep_folder,
         args.results / name,
         here=profile is None,
+        retry=args.retry,
         at_once=0 if args.cluster == "inline" else args.at_once,
         processes=lambda run: jobs.asks(run.resources).processes,
     )

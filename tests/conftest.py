@@ -23,6 +23,12 @@ def tiny_run(net: str = "A", seed: int = 0, checkpoint_seconds: float = 60, **re
     return Run("quick", Net("cifar", 8, net), "stand-in", changed, seed, resources=resources)
 
 
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was downloaded or measured on this machine moves no test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def bench_data() -> Path:
     """The folder of real data; the test is skipped, saying so, where there is none."""

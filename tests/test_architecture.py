@@ -45,7 +45,7 @@ ARROWS = {
     "declared.py": {"paper", "store", "spec"},
     "choices.py": {"declared", "launch", "data", "machine", "spec"},
     "sweep.py": {"options", "declared", "choices", "launch", "report", "data", "machine", "store", "spec"},
-    "speed": {"speed", "launch", "report", "tasks", "nets", "data", "train", "machine", "store", "spec"},
+    "speed": {"speed", "options", "launch", "report", "tasks", "nets", "data", "train", "machine", "store", "spec"},
     "cli.py": {"sweep", "options", "declared", "speed", "report", "launch", "data", "store", "spec"},
     "__main__.py": {"cli"},
     "__init__.py": set[str](),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from bench.nets.counts import multiply_adds
 from bench.nets.speeds import Speed, predicted_seconds, speed_of
 from bench.spec import Net, Recipe, Resources, Run, SpecError
 from bench.speed import together
-from bench.store import RunFolder
+from bench.speed.made_up import finish
+from bench.store import RunFolder, StoreError
 
 NET = Net("cifar", 20, "A")
 WORK = multiply_adds(NET)
 RUNS = tuple(Run("paper", NET, "cifar10", Recipe(), seed) for seed in range(4))
-ALONE = Together("resnet-20-A", WORK, 128, "fp32", 1, 2, 200.0)
+ALONE = Together("resnet-20-A", WORK, 128, "fp32", 1, 2, 2, 200.0)
 BOTH = replace(ALONE, at_once=2, threads=1, images_per_s=230.0)
 
 
@@ -49,6 +51,8 @@ def test_what_was_measured_is_kept_by_hardware_and_the_best_of_it_chosen(monkeyp
     assert best(measured()) == 2
     assert best([ALONE, replace(BOTH, images_per_s=204.0)]) == 1, "2 % more is within the noise"
 
+    died = replace(ALONE, net="resnet-110-A", images_per_s=40.0)
+    assert best([ALONE, BOTH, died]) == 1, "a count at which one net died is none to choose"
     _machine(monkeypatch, cores=1, devices=())
     assert measured() == (), "a process that may use one core only has not been measured"
     _machine(monkeypatch, cores=2, devices=("a GPU",))
@@ -58,7 +62,17 @@ def test_what_was_measured_is_kept_by_hardware_and_the_best_of_it_chosen(monkeyp
     assert measured() == (ALONE, BOTH), "another hardware's measurement leaves it alone"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a chip": {"rows": [{"net": 1}]}}', '{"a chip": 3}'])
+ODD = {"at_once": "2", "threads": None, "images_per_s": 0, "work": -1, "net": 3, "cores": 2.5, "batch": "x"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"a chip": {"rows": [{"net": 1}]}}', '{"a chip": 3}', '{"a chip": {"rows": 3}}'),
+        *(json.dumps({"a chip": {"rows": [{**asdict(ALONE), name: value}]}}) for name, value in ODD.items()),
+        json.dumps({"a chip": {"rows": [{**asdict(ALONE), "images_per_s": "x"}]}}),
+    ],
+)
 def test_a_damaged_measurement_is_as_good_as_none(text: str) -> None:
     keep([ALONE])
     room.measurements().write_text(text)
@@ -81,6 +95,8 @@ def test_runs_share_the_cores_as_measured_and_never_more_than_there_are_runs() -
     special = tuple(replace(run, resources=Resources(cpus=2, memory_gib=3.0)) for run in RUNS)
     assert shared(special, 4, None) == (special, 1, ""), "a sweep's own word counts"
     assert shared(RUNS, 4, 0) == (RUNS, 1, ""), "one after another"
+    larger = (replace(RUNS[0], net=Net("cifar", 110, "A")), *RUNS)
+    assert shared(larger, 5, None)[1:] == (1, ""), "nobody measured a net of 110 layers"
 
 
 def test_a_gpu_is_shared_by_as_many_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +119,34 @@ def test_on_a_cluster_the_profile_says_who_shares(tmp_path: Path) -> None:
     assert make_plan(runs, tmp_path, tmp_path).items[0].run.resources.share == 4
 
 
+def test_runs_of_other_machines_are_as_fast_as_they_were(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever plans for a cluster sits on a machine that says nothing of its nodes."""
+    _machine(monkeypatch, cores=64, devices=())
+    finish(RunFolder(tmp_path / "sweep" / RUNS[0].id), RUNS[0], 10.0)  # 30 s, on hardware "made up"
+
+    item = make_plan(RUNS[1:2], tmp_path / "sweep", tmp_path, here=False).items[0]
+
+    assert item.seconds == pytest.approx(30)
+
+
+def test_a_plan_takes_over_threads_and_nothing_else(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / RUNS[0].id)
+    folder.create(replace(RUNS[0], resources=Resources(cpus=1, memory_gib=1.0)))
+    folder.checkpoint.touch()
+
+    assert make_plan(RUNS[:1], tmp_path, tmp_path).items[0].run.resources == Resources(cpus=1)
+    assert make_plan(RUNS[:1], tmp_path, tmp_path, here=False).items[0].run.resources == Resources()
+    folder.create(RUNS[0])
+    assert folder.run().resources == Resources(cpus=1, memory_gib=1.0), "it is stopped: only its threads matter"
+    folder.path.joinpath("run.json").write_text("{")
+    assert make_plan(RUNS[:1], tmp_path, tmp_path).items[0].run == RUNS[0], "the start will say that it is damaged"
+    folder.path.joinpath("run.json").unlink()
+    folder.create(RUNS[1])
+    folder.checkpoint.touch()
+    with pytest.raises(StoreError, match="holds another run"):
+        folder.create(make_plan(RUNS[:1], tmp_path, tmp_path).items[0].run)
+
+
 def test_runs_are_spread_over_the_devices_and_come_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("bench.launch.executors.device_tokens", lambda: ("0", "1"))
     local = Local(tmp_path, 4, None)
@@ -122,6 +166,7 @@ def test_runs_are_spread_over_the_devices_and_come_back(monkeypatch: pytest.Monk
 
 def test_a_crowd_is_refused_with_what_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_crowd(2, RUNS)
+    refuse_crowd(1, [replace(RUNS[0], resources=Resources(memory_gib=32.0))])
     with pytest.raises(SpecError, match="--at-once 3: this process may use 2 cores"):
         refuse_crowd(3, RUNS)
     _machine(monkeypatch, cores=2, devices=("a GPU",))
@@ -135,7 +180,10 @@ def test_the_part_of_the_machine_is_the_measured_one(monkeypatch: pytest.MonkeyP
     assert part_of(Resources(cpus=1), (ALONE, BOTH)) == pytest.approx(1.15 / 2)
     _machine(monkeypatch, cores=2, devices=("a GPU",))
     assert part_of(Resources(share=4), ()) == 0.25
-    assert part_of(Resources(share=2), (ALONE, replace(ALONE, at_once=2, images_per_s=390.0))) == pytest.approx(0.975)
+    measured = (ALONE, replace(ALONE, at_once=2, images_per_s=390.0))
+    assert part_of(Resources(share=2), measured) == pytest.approx(0.975)
+    assert part_of(Resources(share=3), measured) == pytest.approx(1.95 / 3), "three give what two do, at least"
+    assert part_of(Resources(cpus=1, gpus=0), measured) == 0.5, "a run on the processor has nothing of the GPU's"
 
 
 def test_training_and_tests_are_predicted_apart() -> None:
@@ -184,6 +232,11 @@ def test_what_tests_took_is_taken_off_a_finished_run() -> None:
     assert predicted_seconds(run, 0, [speed]) == pytest.approx(100)
     slow = speed_of("resnet-20-A", WORK, {**row, "test_images_per_s": 1.0}, "a chip", 1.0)
     assert (slow.images_per_s, slow.tested) == (64, 0), "a last test on a busy machine says nothing of the others"
+    assert predicted_seconds(run, 0, [slow]) == pytest.approx(100), "its speed has the tests in it"
+    team = speed_of("resnet-20-A", WORK, {**row, "processes": "2"}, "a chip", 1.0)
+    assert predicted_seconds(run, 0, [team]) == pytest.approx(200)
+    tests = speed_of("resnet-20-A", WORK, {**row, "test_images_per_s": 2_000 / 80}, "a chip", 1.0)
+    assert predicted_seconds(run, 0, [tests]) == pytest.approx(100), "mostly tests"
 
 
 def test_a_plan_on_a_measured_machine_says_so_and_what_was_begun_keeps_its_threads(tmp_path: Path) -> None:

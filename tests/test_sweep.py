@@ -153,7 +153,7 @@ def test_a_dry_run_says_the_fifty_runs_and_starts_nothing(capsys: pytest.Capture
 
 
 def test_the_runs_asked_for_come_in_the_order_asked_for(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    main(["plain_vs_residual", "--scale", "quick", "--only", "*-56*,plain-*", "--dry-run", "--runs", str(tmp_path)])
+    main(["plain_vs_residual", "--scale", "quick", "--only", "*-56*, plain-*,", "--dry-run", "--runs", str(tmp_path)])
 
     names = re.findall(r"^  (\S+)-quick-s0", capsys.readouterr().out, re.MULTILINE)
     assert names == ["plain-56", "resnet-56-A", "plain-20"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.launch import room
 from bench.launch.speeds import known_speeds, part_of
 from bench.nets.speeds import predicted_seconds
 from bench.spec import Run
-from bench.store import RunFolder
+from bench.store import RunFolder, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def make_plan(
     *,
     here: bool = True,
     at_once: int | None = None,
+    retry: bool = False,
     processes: Callable[[Run], int] = _alone,
 ) -> Plan:
     """The plan of `runs` in `sweep_folder`; `committed` is the results folder asked where nothing ran here yet.
@@ -58,6 +60,7 @@ def make_plan(
     here: whether the runs run on this machine; else the speed of any machine in `sweep_folder` counts.
     at_once: how many are to train here at once; None for what was measured, else for what there is room for; 0 for one
     after another with what each asks for.
+    retry: whether failed runs are to be tried again.
     processes: in how many processes a run will train; their speeds are taken to add up.
     """
     places = [RunFolder(sweep_folder / run.id) for run in runs]
@@ -65,15 +68,26 @@ def make_plan(
     slots, way = None, ""  # on a cluster it is the profile that says who shares a GPU
     runs = [run if here or run.resources.share == 1 else room.alone(run) for run in runs]
     if here:
-        runs, slots, way = room.shared(runs, sum(state != "done" for state in states), at_once)
+        waiting = sum(state in ("pending", "stopped", *(("failed",) if retry else ())) for state in states)
+        runs, slots, way = room.shared(runs, waiting, at_once)
     speeds, together = known_speeds(sweep_folder, committed, anywhere=not here), room.measured() if here else ()
     items = []
     for run, folder, state in zip(runs, places, states, strict=True):
-        begun = folder.run() if state in ("stopped", "running") else run  # goes on with the threads that it had
-        part = part_of(begun.resources, together) if here else 1.0
+        if here and state in ("stopped", "running"):
+            run = _with_its_threads(run, folder)
+        part = part_of(run.resources, together) if here else 1.0
         alone = predicted_seconds(run, _steps_done(folder), speeds.known, part)
-        items.append(Item(begun, folder, state, None if alone is None else alone / processes(run)))
+        items.append(Item(run, folder, state, None if alone is None else alone / processes(run)))
     return Plan(tuple(items), speeds.basis, slots, way)
+
+
+def _with_its_threads(run: Run, folder: RunFolder) -> Run:
+    """The run with the threads that it was begun with and goes on with, to the same bits."""
+    with suppress(StoreError):  # a damaged folder is for its start or the collection to name
+        begun = folder.run()
+        if begun == run:
+            return replace(run, resources=replace(run.resources, cpus=begun.resources.cpus))
+    return run
 
 
 def _steps_done(folder: RunFolder) -> int:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.machine import cache_folder, cores, cuda_devices, hardware, memory_gib
+from bench.nets.counts import multiply_adds_of
 from bench.spec import Resources, Run, SpecError
 from bench.store import StoreError, make_folder, read_json, write_json
 
@@ -24,7 +26,7 @@ WORTH = 1.03  # throughput that a further run at once has to add, above what two
 class Together:
     """A measurement: `at_once` runs of a net train `images_per_s` images a second in all.
 
-    threads: of each of them on a CPU; on a GPU they share one device. work: multiply-adds an image.
+    threads: of each of them on a CPU, of `cores`; on a GPU they share one device. work: multiply-adds an image.
     """
 
     net: str
@@ -33,6 +35,7 @@ class Together:
     precision: str
     at_once: int
     threads: int
+    cores: int
     images_per_s: float
 
 
@@ -55,9 +58,15 @@ def measured() -> tuple[Together, ...]:
     """What was measured on this hardware, as far as this process has the cores for it; nothing where it is damaged."""
     try:
         rows = [Together(**row) for row in _kept()[hardware()]["rows"]]
+        fine = all(
+            isinstance(row.net, str)
+            and all(type(n) is int and n > 0 for n in (row.work, row.batch, row.at_once, row.threads, row.cores))
+            and 0 < row.images_per_s < math.inf
+            for row in rows
+        )
     except (KeyError, TypeError):
         return ()
-    return tuple(row for row in rows if cuda_devices() or row.at_once * row.threads <= cores())
+    return tuple(row for row in rows if cuda_devices() or row.cores == cores()) if fine else ()
 
 
 def _kept() -> dict[str, Any]:
@@ -69,13 +78,13 @@ def _kept() -> dict[str, Any]:
 
 
 def gains(rows: Sequence[Together]) -> dict[int, float]:
-    """The throughput of so many runs at once relative to one, the mean over the nets measured."""
+    """The throughput of so many runs at once relative to one: the mean over the nets, where all of them lived."""
     alone = {(row.net, row.precision): row.images_per_s for row in rows if row.at_once == 1}
     found = defaultdict(list)
     for row in rows:
         if (row.net, row.precision) in alone:
             found[row.at_once].append(row.images_per_s / alone[row.net, row.precision])
-    return {count: fmean(values) for count, values in sorted(found.items())}
+    return {count: fmean(values) for count, values in sorted(found.items()) if len(values) == len(alone)}
 
 
 def best(rows: Sequence[Together]) -> int:
@@ -92,7 +101,8 @@ def slots(resources: Resources) -> int:
     """How many such runs have room here at once: by CUDA devices and who shares them, else by cores, and by memory."""
     memory = int(memory_gib() / resources.memory_gib)
     if resources.gpus and cuda_devices():
-        return max(1, min(len(cuda_devices()) // resources.gpus * resources.share, memory))
+        apart = max(1, len(cuda_devices()) // resources.gpus)
+        return max(apart, min(apart * resources.share, memory))
     return max(1, min(cores() // resources.cpus, memory))
 
 
@@ -104,12 +114,12 @@ def alone(run: Run) -> Run:
 def refuse_crowd(at_once: int, runs: Sequence[Run]) -> None:
     """Raises SpecError where so many of the runs at once have no room here."""
     need = max(run.resources.memory_gib for run in runs)
-    if at_once * need > memory_gib():
+    if at_once > 1 and at_once * need > memory_gib():
         raise SpecError(
             f"--at-once {at_once}: runs of {need:g} GiB each need {at_once * need:g} GiB, and this machine has "
             f"{memory_gib():.0f}: at most {max(1, int(memory_gib() / need))}"
         )
-    if not cuda_devices() and at_once > cores():
+    if not _on_gpu(runs) and at_once > cores():
         raise SpecError(f"--at-once {at_once}: this process may use {cores()} cores, and each run needs one")
 
 
@@ -117,20 +127,30 @@ def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tupl
     """The runs with what each of them gets, how many of them at once, and in words why; `waiting` are still to do.
 
     at_once: as asked for, 0 for one after another with what each asks for; None for what was measured, if all are
-    trainings of the paper's small nets that ask for nothing special, else what there is room for.
+    trainings of nets no larger than the measured ones that ask for nothing special, else what there is room for.
     """
     if at_once == 0:
         return tuple(runs), 1, ""
     why = ", as asked for"
     if at_once is None:
         known, fit = measured(), min((slots(resources) for resources in {run.resources for run in runs}), default=1)
-        if not known or not all(run.net.family == "cifar" and run.resources == Resources() for run in runs):
+        if not known or not all(_alike(run, known) for run in runs):
             return tuple(runs), fit, ""
         at_once = min(best(known) * (len(cuda_devices()) or 1), int(memory_gib() / Resources().memory_gib))
         why = f", as measured on this machine ({measurements()})"
     at_once = max(1, min(at_once, waiting))
     given = [replace(run, resources=_part(run.resources, at_once)) for run in runs]
-    return tuple(given), at_once, f"{_each(at_once)}{why}" if at_once > 1 else ""
+    return tuple(given), at_once, f"{_each(at_once, runs)}{why}" if at_once > 1 else ""
+
+
+def _alike(run: Run, known: Sequence[Together]) -> bool:
+    """Whether what was measured holds for the run."""
+    usual = run.net.family == "cifar" and run.task == "classify" and run.resources == Resources()
+    return usual and any(row.work >= multiply_adds_of(run) and row.batch >= run.recipe.batch for row in known)
+
+
+def _on_gpu(runs: Sequence[Run]) -> bool:
+    return bool(cuda_devices()) and any(run.resources.gpus for run in runs)
 
 
 def _part(own: Resources, at_once: int) -> Resources:
@@ -141,8 +161,9 @@ def _part(own: Resources, at_once: int) -> Resources:
     return replace(own, cpus=max(1, cores() // at_once))
 
 
-def _each(at_once: int) -> str:
-    if cuda_devices():
-        return f"{at_once} runs at once on {len(cuda_devices())} CUDA devices"
+def _each(at_once: int, runs: Sequence[Run]) -> str:
+    if _on_gpu(runs):
+        count = len(cuda_devices())
+        return f"{at_once} runs at once on {count} CUDA {'device' if count == 1 else 'devices'}"
     threads = cores() // at_once
     return f"{at_once} runs at once with {threads} {'thread' if threads == 1 else 'threads'} each"

@@ -26,14 +26,15 @@ class Speeds:
 def known_speeds(sweep_folder: Path, committed: Path, *, anywhere: bool) -> Speeds:
     """Speeds on this hardware (`anywhere`: on any), else those of the committed results."""
     here, together = hardware(), measured()
-    own = [speed for speed in _own(sweep_folder, together) if anywhere or speed.hardware == here]
+    place = None if anywhere else here
+    own = [speed for speed in _own(sweep_folder, place, together) if anywhere or speed.hardware == here]
     machine = [] if anywhere else list(_of_machine(together, here))
     if own:
         words = "by the speed measured in these runs' folders" if anywhere else "by the speed measured here"
         return Speeds((*own, *machine), words)
     if machine:
         return Speeds(tuple(machine), "by `bench speed together` on this machine")
-    other = list(_committed(committed, here, together))
+    other = list(_committed(committed, place, together))
     if not other:
         return Speeds((), "not known before the first run here")
     same = [speed for speed in other if speed.hardware == here]
@@ -49,33 +50,32 @@ def part_of(resources: Resources, together: Sequence[Together]) -> float:
     """The part of this machine's speed that a run gets, as far as was measured, else by threads or turns."""
     known = gains(together)
     if resources.gpus and cuda_devices():
-        return known.get(resources.share, 1.0) / resources.share
-    counts = {row.threads: row.at_once for row in reversed(together)}
-    if resources.cpus in counts and counts[resources.cpus] in known:
-        count = counts[resources.cpus]
-        return known[count] / count
-    return min(1.0, resources.cpus / cores())
+        # what fewer at once gave together, more of them give at least
+        return max([1.0, *(gain for count, gain in known.items() if count <= resources.share)]) / resources.share
+    counts = {} if cuda_devices() else {row.threads: row.at_once for row in together if row.at_once in known}
+    count = counts.get(resources.cpus)
+    return known[count] / count if count else min(1.0, resources.cpus / cores())
 
 
-def _own(sweep_folder: Path, together: Sequence[Together]) -> Iterable[Speed]:
+def _own(sweep_folder: Path, here: str | None, together: Sequence[Together]) -> Iterable[Speed]:
+    """here: the hardware of which a run may have had a part; None where the runs are of other machines."""
     for folder in folders(sweep_folder.parent, sweep_folder.name).values():
         result, env = folder.result(), folder.env()
         if result and env:
             run = folder.run()
-            had = replace(
-                run.resources, cpus=fewest(env.get("threads")), share=fewest(env.get("share")), memory_gib=1.0
-            )
+            had = replace(run.resources, cpus=fewest(env.get("threads")), share=fewest(env.get("share")))
+            part = part_of(had, together) if env["hardware"] == here else None
             about = {name: getattr(run.recipe, name) for name in ("steps", "batch", "test_every", "precision")}
             row = {**about, **result, "processes": env.get("processes")}
-            yield speed_of(run.net.name, multiply_adds_of(run), row, env["hardware"], part_of(had, together))
+            yield speed_of(run.net.name, multiply_adds_of(run), row, env["hardware"], part)
 
 
-def _committed(committed: Path, here: str, together: Sequence[Together]) -> Iterable[Speed]:
+def _committed(committed: Path, here: str | None, together: Sequence[Together]) -> Iterable[Speed]:
     try:
         rows = list(csv.DictReader((committed / "runs.csv").read_text(encoding="utf-8").splitlines()))
         for row in rows:
             if row["state"] == "done":
-                had = Resources(cpus=fewest(row.get("threads")), gpus=int(bool(cuda_devices())))
+                had = Resources(cpus=fewest(row.get("threads")), share=fewest(row.get("share")))
                 part = part_of(had, together) if row["hardware"] == here else None
                 yield speed_of(row["net"], int(row["multiply_adds"] or 0), row, row["hardware"], part)
     except (OSError, ValueError, KeyError):  # no results, or damaged ones, which `collect` will say: no prediction

@@ -12,6 +12,7 @@ from bench.nets.counts import multiply_adds_of
 from bench.spec import Run
 
 CIFAR_TEST = 10_000
+LEAST = 0.1  # of a run's time that training has at least
 FORWARD = 1 / 3  # of a training step's multiply-adds a test needs, where its speed was not measured
 
 
@@ -19,8 +20,9 @@ FORWARD = 1 / 3  # of a training step's multiply-adds a test needs, where its sp
 class Speed:
     """A measured speed of a net in one process on some hardware; work: multiply-adds an image.
 
-    images_per_s: in training, tests not counted. tested, tested_per_s: images of one test, and images/s in it; 0 where
-    no test was timed. part: of this machine that the run had, 1 where it was alone; None on another machine.
+    images_per_s: in training, tests not counted, but where `whole` says so. tested, tested_per_s: images of one test,
+    and images/s in it; 0 where no test was timed. part: of this machine that the run had, 1 where it was alone; None on
+    another machine.
     """
 
     net: str
@@ -32,21 +34,23 @@ class Speed:
     tested: int = 0
     tested_per_s: float = 0.0
     part: float | None = 1.0
+    whole: bool = False
 
 
 def speed_of(net: str, work: int, row: Mapping[str, Any], chip: str, part: float | None) -> Speed:
-    """Of a finished run. What its tests took is taken off, as far as their time is known."""
-    batch, rate = int(row["batch"]), float(row["images_per_s"])
+    """Of a finished run. What its tests took is taken off, as far as their time is known and can be true."""
+    batch, rate, processes = int(row["batch"]), float(row["images_per_s"]), fewest(row.get("processes"))
     tested, tested_per_s = int(row.get("test_images") or 0), float(row.get("test_images_per_s") or 0)
     seconds, steps, every = (float(row.get(name) or 0) for name in ("seconds", "steps", "test_every"))
-    if tested_per_s and seconds and every:
-        left = seconds - math.ceil(steps / every) * tested / tested_per_s
-        if left > seconds / 2:  # else the last test was far slower than the others
-            rate = steps * batch / left
-        else:
-            tested = 0
-    rate /= fewest(row.get("processes"))
-    return Speed(net, work, batch, row["precision"], rate, chip, tested, tested_per_s, part)
+    left = seconds - math.ceil(steps / every) * tested / tested_per_s if tested_per_s and every else 0.0
+    whole = left < LEAST * seconds or not left  # the last test was far slower than the others
+    if whole:
+        tested, tested_per_s = 0, 0.0
+    else:
+        rate = steps * batch / left
+    return Speed(
+        net, work, batch, row["precision"], rate / processes, chip, tested, tested_per_s / processes, part, whole
+    )
 
 
 def fewest(count: object) -> int:
@@ -83,7 +87,12 @@ def _nearest(run: Run, work: int, speeds: Sequence[Speed]) -> list[Speed]:
 
 
 def _test_seconds(run: Run, found: Sequence[Speed], scale: Sequence[float], rate: float) -> float:
-    """One test: the timed ones' images at their speed, else CIFAR-10's by the work of a forward pass."""
+    """One test: the timed ones' images at their speed, else CIFAR-10's by the work of a forward pass.
+
+    0 where the speeds have tests in them.
+    """
+    if all(s.whole for s in found):
+        return 0.0
     timed = [(s, k) for s, k in zip(found, scale, strict=True) if s.tested and s.tested_per_s]
     if run.net.family == "cifar" and not (run.recipe.faces or run.recipe.detection):
         images = min(run.recipe.test_images, CIFAR_TEST)

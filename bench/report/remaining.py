@@ -9,9 +9,9 @@ from bench.nets.counts import OURS
 from bench.nets.speeds import Speed, predicted_seconds, speed_of
 from bench.report.costs import duration
 from bench.report.evidence import Evidence
-from bench.report.frame import PAPERS, display_name
-from bench.report.tables import Table, one_of
-from bench.spec import SCALES, Run
+from bench.report.frame import display_name
+from bench.report.tables import Table
+from bench.spec import PICTURES, SCALES, Run
 
 HEADER = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 RECKONED = (
@@ -23,23 +23,35 @@ TIMED = ("classify",)  # where multiply-adds tell the time; a few steps of "diag
 
 
 def remaining_section(evidence: Evidence) -> list[str]:
-    """The section of a page, empty where nothing is left."""
-    left = list(_left(evidence))
+    """The section of a page, empty where nothing is left, and of a stand-in, which is no data to finish with."""
+    left = [] if evidence.results.data == "stand-in" else list(_left(evidence))
     if not left:
         return []
     table = remaining_table(evidence, left)
-    scales = dict.fromkeys(run.scale for run in left)
-    commands = "\n".join(f"python -m bench.sweep {evidence.name} --scale {scale}" for scale in scales)
-    return ["## What has not been run", table.markdown(), table.note, f"```sh\n{commands}\n```"]
+    scales = {run.scale: run.data for run in left}
+    commands = [
+        f"python -m bench.sweep {evidence.name} --scale {s}{_classes(evidence, s, d)}" for s, d in scales.items()
+    ]
+    return ["## What has not been run", table.markdown(), table.note, "\n".join(("```sh", *commands, "```"))]
+
+
+def _classes(evidence: Evidence, scale: str, data: str) -> str:
+    """What the command needs for a part of ImageNet's classes, where the scale itself does not say it."""
+    match = PICTURES.fullmatch(data)
+    count = int(match[1] or 0) if match else 0
+    return f" --classes {count}" if count and count != evidence.sweep.scales[scale].classes else ""
 
 
 def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
     """A row a scale and net."""
-    speeds = _speeds(evidence)
+    done = evidence.results.done
+    hardware = str(done["hardware"].mode().iloc[0]) if len(done) else ""
+    speeds = _speeds(evidence, hardware)
     rows = []
     for scale, net in dict.fromkeys((run.scale, run.net.name) for run in left):
         runs = [run for run in left if (run.scale, run.net.name) == (scale, net)]
-        seconds = predicted_seconds(runs[0], 0, speeds) if speeds else None
+        alike = runs[0].data == evidence.results.data
+        seconds = predicted_seconds(runs[0], 0, speeds) if speeds and alike else None
         each = math.nan if seconds is None else seconds
         rows.append(
             (
@@ -52,8 +64,8 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
                 duration(each * len(runs)),
             )
         )
-    reckoned = RECKONED.format(hardware=one_of(evidence.results.done["hardware"])) if speeds else ""
-    return Table(HEADER, rows, text=3, note=reckoned + NOTE)
+    known = any(row[-1] != "–" for row in rows)
+    return Table(HEADER, rows, text=3, note=(RECKONED.format(hardware=hardware) if known else "") + NOTE)
 
 
 def _left(evidence: Evidence) -> Iterator[Run]:
@@ -63,18 +75,21 @@ def _left(evidence: Evidence) -> Iterator[Run]:
     for run in sweep.runs(results.scale, None, results.data):
         if states.get(run.id) not in ("done", "failed"):
             yield run
-    if evidence.page == "README.md" and results.data in PAPERS:
+    if evidence.page == "README.md":
         for scale in SCALES[: SCALES.index(results.scale)]:
-            if scale in sweep.scales and sweep.data_at(scale) == results.data:
-                yield from sweep.runs(scale, None, results.data)
+            if scale in sweep.scales:
+                yield from sweep.runs(scale, None, sweep.data_at(scale))
 
 
-def _speeds(evidence: Evidence) -> list[Speed]:
+def _speeds(evidence: Evidence, hardware: str) -> list[Speed]:
+    """Of the runs on this hardware, as they were: a run among others is as slow as it was among them."""
     if evidence.sweep.task not in TIMED:
         return []
+    done = evidence.results.done
+    rows = ({str(k): v for k, v in row.items()} for row in done[done["hardware"] == hardware].to_dict("records"))
     return [
-        speed_of(str(row["net"]), int(row["multiply_adds"]), row, str(row["hardware"]), None)
-        for row in ({str(k): v for k, v in one.items()} for one in evidence.results.done.to_dict("records"))
+        speed_of(str(row["net"]), int(row["multiply_adds"]), row, hardware, None)
+        for row in rows
         if row["family"] in OURS
     ]
 

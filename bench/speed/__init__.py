@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from bench.machine import cores
+from bench.options import parse_count
 
 GROUPS = (
     "start",
@@ -45,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--at-once",
-        type=int,
+        type=parse_count,
         nargs="+",
         metavar="N",
-        help="for the group together (default: 1, 2, 4, … up to the cores)",
+        help="for the group together (default: 1, 2, 4, … up to the cores, on a GPU 16)",
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="for the group agreement")
+    parser.add_argument("--seeds", type=parse_count, default=3, metavar="N", help="for the group agreement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures with the hardware")

@@ -195,6 +195,8 @@ def profile(
         trainer.window()
     times: dict[str, float] = {}
     for event in found.events():
+        if event.device_type != torch.profiler.DeviceType.CPU:
+            continue  # a kernel, whose time its call has, too
         kind = _kind(event)
         times[kind] = times.get(kind, 0.0) + (event.self_device_time_total if on_gpu else event.self_cpu_time_total)
     total = sum(times.values())

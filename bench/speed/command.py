@@ -17,12 +17,14 @@ from bench.data import cifar as cifar_data
 from bench.data import find, procedural
 from bench.data.cifar import Images
 from bench.launch import room
-from bench.machine import commit, hardware
+from bench.machine import commit, cpu_name, hardware
 from bench.spec import Net, Recipe, Resources, Run, SpecError
 from bench.speed import GROUPS, USUAL, agreement, cases, pictures, together
 from bench.speed.paired import Case, Timing, measure
 from bench.store import write_json
-from bench.tasks.session import device_of
+from bench.tasks.session import DeviceError, device_of
+
+ON_DEVICE = {"train", "limits", "profile"}  # groups that are measured on a GPU where there is one
 
 
 def speed(args: argparse.Namespace) -> int:
@@ -31,8 +33,11 @@ def speed(args: argparse.Namespace) -> int:
     if unknown:
         raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
     groups = args.groups or list(USUAL)
-    place = device_of(Run("quick", Net("cifar", 20, "A"), "stand-in", Recipe(), 0, resources=Resources(args.threads)))
-    about = f"{hardware()}, {args.threads} threads, torch {torch.__version__}"
+    torch.set_num_threads(args.threads)
+    place = _device(args.threads) if ON_DEVICE & set(groups) else torch.device("cpu")
+    about = f"{cpu_name()}, {args.threads} threads, torch {torch.__version__}"
+    if place.type == "cuda":
+        about += f"; {', '.join(sorted(ON_DEVICE & set(groups)))} on {hardware()}, deterministic kernels, no TF32"
     print(f"{about}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
     kept: dict[str, Any] = {"hardware": about, "bench": __version__, **commit(), "timings": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -54,6 +59,14 @@ def speed(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, kept)
     return 0
+
+
+def _device(threads: int) -> torch.device:
+    """Where runs train here, set up as they set it up. Raises SpecError where a GPU is there and cannot be used."""
+    try:
+        return device_of(Run("quick", Net("cifar", 20, "A"), "stand-in", Recipe(), 0, resources=Resources(threads)))
+    except DeviceError as error:
+        raise SpecError(str(error)) from None
 
 
 def _images(data: Path | None) -> Images:
@@ -149,11 +162,12 @@ def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
                 )
                 rows.append(row)
                 kept.append({**asdict(row), "rounds": rounds, "peak_memory_gib": peak})
-    if not any(row.at_once == 1 for row in rows):
-        print("nothing is kept for plans: one run by itself was not measured (--at-once 1 …)")
+    if args.graph or not any(row.at_once == 1 for row in rows):
+        why = "runs train without --graph" if args.graph else "one run by itself was not measured (--at-once 1 …)"
+        print(f"nothing is kept for plans: {why}")
         return kept
     path = room.keep(rows, torch=str(torch.__version__), bench=__version__)
-    print(f"bench.sweep --cluster local trains small nets {room.best(rows)} at once from now on: kept in {path}")
+    print(f"bench.sweep --cluster local trains nets up to these {room.best(room.measured())} at once: kept in {path}")
     return kept
 
 

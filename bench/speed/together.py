@@ -60,13 +60,14 @@ def measure(
             continue
         found = _at_once(net, precision, count, data, seconds, graph)
         if found is None:
+            print(f"  {count:>3}: a run died, of memory it may be; {net.name} is not measured so", flush=True)
             died.add(count)
             continue
         rates[count].append(sum(rate for rate, _ in found))
         peaks[count].append(max(peak for _, peak in found))
     for count in at_once:
         if count not in died:
-            about = (net.name, multiply_adds(net), Recipe().batch, precision, count, _threads(count))
+            about = (net.name, multiply_adds(net), Recipe().batch, precision, count, _threads(count), cores())
             yield Together(*about, fmean(rates[count])), tuple(rates[count]), max(peaks[count])
 
 
@@ -100,7 +101,8 @@ def _at_once(
         return values
     finally:
         for process in processes:
-            process.kill() if len(values) < count else process.join()
+            if process.pid is not None:
+                process.kill() if len(values) < count else process.join()
 
 
 def _train(

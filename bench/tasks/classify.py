@@ -91,7 +91,8 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     saved = _resume(trainer, run, job, device, material.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
-        sessions.append(session(run, device, material.digest, material.notice, team))
+        kernels = "graph" if trainer.captured else "compiled" if run.resources.compile else "eager"
+        sessions.append(session(run, device, material.digest, material.notice, team, kernels))
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
     last = _train(trainer, material, run, job, sessions, layers, partial(look, trainer, material, recipe))
     validation, further = material.held_out(trainer.net), material.further(trainer.net)

@@ -44,8 +44,13 @@ def _reproducible_cuda() -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def session(run: Run, device: torch.device, data_sha256: str, notice: str, team: Team = ALONE) -> dict[str, Any]:
-    """Provenance of one start's part of a run, taken before it trains."""
+def session(
+    run: Run, device: torch.device, data_sha256: str, notice: str, team: Team = ALONE, kernels: str = "eager"
+) -> dict[str, Any]:
+    """Provenance of one start's part of a run, taken before it trains.
+
+    kernels: how the training step is made, "eager", "compiled" or "graph".
+    """
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         **commit(),
@@ -56,6 +61,7 @@ def session(run: Run, device: torch.device, data_sha256: str, notice: str, team:
         "hardware": "; ".join(dict.fromkeys(team.each(hardware))),
         "threads": run.resources.cpus,
         "share": run.resources.share,
+        "kernels": kernels,
         "processes": team.size,
         "data": run.data,
         "data_sha256": data_sha256,

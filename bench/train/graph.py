@@ -7,7 +7,7 @@ whole-step capture; it has not been run on a GPU yet, and runs only where it is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -17,9 +17,14 @@ Recorded = tuple[Callable[[], None], Tensor]
 WARM = 3  # steps before the first capture: libraries get their handles and SGD its momentum buffers
 
 
+@cache
+def _side() -> torch.cuda.Stream:
+    return torch.cuda.Stream()
+
+
 def warm(work: Work) -> Tensor:
-    """Does `work` on a stream of its own, as what is to be captured must have run before."""
-    here, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    """Does `work` on a side stream, as what is to be captured must have run before."""
+    here, side = torch.cuda.current_stream(), _side()
     side.wait_stream(here)
     with torch.cuda.stream(side):
         made = work()
@@ -30,7 +35,8 @@ def warm(work: Work) -> Tensor:
 def capture(work: Work) -> Recorded:
     """Records `work` without doing it: what does it, and the tensor that it will leave its outcome in each time."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # thread_local: what the loader's thread does to pinned memory meanwhile is none of the capture's business
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         made = work()
     return graph.replay, made
 
