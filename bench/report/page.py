@@ -306,18 +306,21 @@ def no_verdict(results: Set) -> list[str]:
 
 
 def provenance(results: Set) -> str:
-    """A row a run: what anybody needs to do it again."""
+    """A row a run that has begun: what anybody needs to do it again. The others are counted."""
     error = "100 − AP50 %" if results.data in DETECTION else "test error %"
     header = ("run", "state", error, "images/s", "seconds", "torch", "threads", "weights SHA-256")
     rows = []
-    for _, row in results.runs.iterrows():
+    begun = results.runs[results.runs["state"] != "pending"]
+    waiting = len(results.runs) - len(begun)
+    for _, row in begun.iterrows():
         if row["state"] == "done":
             numbers = (f"{row['test_error']:.2f}", rounded(row["images_per_s"]), f"{row['seconds']:.0f}")
             rest = (str(row["torch"]), str(row["threads"]), f"`{str(row['weights_sha256'])[:12]}`")
         else:
             numbers, rest = ("–", "–", "–"), ("–", "–", "–")
         rows.append((f"`{row['id']}`", str(row["state"]), *numbers, *rest))
-    return Table(header, rows, text=2).markdown()
+    more = f"\n\n{waiting:,} more {'run has' if waiting == 1 else 'runs have'} not begun." if waiting else ""
+    return Table(header, rows, text=2).markdown() + more
 
 
 def bullets(lines: Iterable[str]) -> str:

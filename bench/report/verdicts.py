@@ -21,6 +21,7 @@ HOW = (
     "each shown by a test of their own; “undecided” is what neither shows."
 )
 TO_GO = " The seeds still needed are for a power of 0.8, as if what was observed were the truth."
+UNSEEN = " Without a number at this scale: {claims}."
 NOT_THE_PAPER = (
     "**Not comparable with the paper:** these runs are not {what}. What is seen here is about this scale only."
 )
@@ -46,9 +47,11 @@ CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 9
 
 
 def claims_table(evidence: Evidence) -> Table:
-    """A row a claim, the verdict first."""
-    judged = evidence.judged
-    to_go = seeds_to_go(judged) if evidence.results.comparable else {}
+    """A row a claim, the verdict first; at a scale that decides nothing, claims without a number stand in the note."""
+    judged, comparable = evidence.judged, evidence.results.comparable
+    to_go = seeds_to_go(judged) if comparable else {}
+    shown = [one for one in judged if one.links or comparable] or judged
+    unseen = [one.claim.text.rstrip(".") for one in judged if one not in shown]
     rows = [
         (
             anchor(evidence.id(one.claim.id)) + verdict_words(one, to_go),
@@ -58,9 +61,10 @@ def claims_table(evidence: Evidence) -> Table:
             _seeds(one),
             _p(one),
         )
-        for one in judged
+        for one in shown
     ]
-    return Table(CLAIMS, rows, text=4, note=HOW.format(count=len(judged)) + (TO_GO if any(to_go.values()) else ""))
+    note = HOW.format(count=len(judged)) + (TO_GO if any(to_go.values()) else "")
+    return Table(CLAIMS, rows, text=4, note=note + (UNSEEN.format(claims="; ".join(unseen)) if unseen else ""))
 
 
 def _links(evidence: Evidence, one: Judged) -> str:
