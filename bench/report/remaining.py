@@ -55,7 +55,7 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
         each = math.nan if seconds is None else seconds
         rows.append(
             (
-                scale,
+                scale if alike else f"{scale}, {runs[0].data}",
                 display_name(net),
                 _seeds([run.seed for run in runs]),
                 f"{runs[0].recipe.steps:,}",
