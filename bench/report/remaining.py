@@ -15,8 +15,8 @@ from bench.spec import PICTURES, SCALES, Run
 
 HEADER = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 RECKONED = (
-    "A run's time is reckoned from the speeds of the runs above, by multiply-adds where its own net is not among them, "
-    "training and tests apart, on {hardware}. "
+    "A run's time is reckoned by multiply-adds, training and tests apart, from the run above that made the most of them "
+    "a second, one of {net} on {hardware}: others may have shared the machine. "
 )
 NOTE = "Failed runs are not counted. What runs them all, keeps what is done and goes on with what was begun:"
 TIMED = ("classify",)  # where multiply-adds tell the time; a few steps of "diagnose" are mostly looking at layers
@@ -46,12 +46,12 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
     """A row a scale and net."""
     done = evidence.results.done
     hardware = str(done["hardware"].mode().iloc[0]) if len(done) else ""
-    speeds = _speeds(evidence, hardware)
+    fastest = _fastest(evidence, hardware)
     rows = []
     for scale, net in dict.fromkeys((run.scale, run.net.name) for run in left):
         runs = [run for run in left if (run.scale, run.net.name) == (scale, net)]
         alike = runs[0].data == evidence.results.data
-        seconds = predicted_seconds(runs[0], 0, speeds) if speeds and alike else None
+        seconds = predicted_seconds(runs[0], 0, [fastest]) if fastest and alike else None
         each = math.nan if seconds is None else seconds
         rows.append(
             (
@@ -65,7 +65,8 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
             )
         )
     known = any(row[-1] != "–" for row in rows)
-    return Table(HEADER, rows, text=3, note=(RECKONED.format(hardware=hardware) if known else "") + NOTE)
+    how = RECKONED.format(net=display_name(fastest.net), hardware=hardware) if fastest and known else ""
+    return Table(HEADER, rows, text=3, note=how + NOTE)
 
 
 def _left(evidence: Evidence) -> Iterator[Run]:
@@ -81,17 +82,18 @@ def _left(evidence: Evidence) -> Iterator[Run]:
                 yield from sweep.runs(scale, None, sweep.data_at(scale))
 
 
-def _speeds(evidence: Evidence, hardware: str) -> list[Speed]:
-    """Of the runs on this hardware, as they were: a run among others is as slow as it was among them."""
+def _fastest(evidence: Evidence, hardware: str) -> Speed | None:
+    """The speed of the run with the most multiply-adds a second, in training; None where they tell no time."""
     if evidence.sweep.task not in TIMED:
-        return []
+        return None
     done = evidence.results.done
     rows = ({str(k): v for k, v in row.items()} for row in done[done["hardware"] == hardware].to_dict("records"))
-    return [
+    speeds = [
         speed_of(str(row["net"]), int(row["multiply_adds"]), row, hardware, None)
         for row in rows
         if row["family"] in OURS
     ]
+    return max(speeds, key=lambda speed: speed.images_per_s * speed.work, default=None)
 
 
 def _seeds(seeds: Sequence[int]) -> str:
