@@ -15,8 +15,8 @@ from bench.spec import PICTURES, SCALES, Run
 
 HEADER = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 RECKONED = (
-    "A run's time is reckoned by multiply-adds, training and tests apart, from the run above that made the most of them "
-    "a second, one of {net} on {hardware}: others may have shared the machine. "
+    "A run's time is reckoned by multiply-adds, training and tests apart, from the run above with the most of them a "
+    "second, one of {net} on {hardware}: others may have shared the machine. "
 )
 NOTE = "Failed runs are not counted. What runs them all, keeps what is done and goes on with what was begun:"
 TIMED = ("classify",)  # where multiply-adds tell the time; a few steps of "diagnose" are mostly looking at layers
