@@ -73,7 +73,9 @@ def _left(evidence: Evidence) -> Iterator[Run]:
     """Declared runs of this set that have not ended, then, on the sweep's own page, those of larger scales."""
     sweep, results = evidence.sweep, evidence.results
     states = dict(zip(results.runs["id"], results.runs["state"], strict=True))
-    for run in sweep.runs(results.scale, None, results.data):
+    declared = sweep.runs(results.scale, None, results.data)
+    order = {net.name: place for place, (net, _) in enumerate(sweep.scales[results.scale].cells)}
+    for run in sorted(declared, key=lambda run: order[run.net.name]):
         if states.get(run.id) not in ("done", "failed"):
             yield run
     if evidence.page == "README.md":
