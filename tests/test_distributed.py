@@ -319,7 +319,7 @@ def test_the_tasks_of_a_job_start_a_broken_team_again(straight: RunFolder, tmp_p
     for one in tasks:
         one.start()
     for one in tasks:
-        one.join(60)
+        one.join(150)
 
     assert [one.exitcode for one in tasks] == [0, 0]
     assert numbers(folder) == numbers(straight)
