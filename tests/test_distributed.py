@@ -52,7 +52,7 @@ def in_team(size: int, work: Callable[..., Any], folder: Path, *arguments: Any) 
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(150)
     assert [process.exitcode for process in processes] == [0] * size
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(size)]
 
@@ -185,7 +185,7 @@ def start(folder: RunFolder, size: int, start: str = "7.0", spoil: Callable[[], 
 def ended(processes: list[Any]) -> list[str]:
     """The word of each, or its signal."""
     for process in processes:
-        process.join(60)
+        process.join(150)
         assert process.exitcode is not None, "hangs"
     return [pack.WORDS.get(p.exitcode, f"signal {-p.exitcode}") for p in processes]
 
