@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench.data import find
@@ -105,10 +106,11 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
     runs = sweep.runs(scale, args.seeds, data)
     if args.only is None:
         return runs
-    wanted = {pattern: [r for r in runs if _matches(r, pattern)] for pattern in _patterns(args.only)}
+    named = {run: (run.id, run.net.name, sweep.scales[scale].name_of(run)) for run in runs}
+    wanted = {pattern: [r for r in runs if _matches(named[r], pattern)] for pattern in _patterns(args.only)}
     for pattern, found in wanted.items():
         if not found:
-            nets = ", ".join(dict.fromkeys(r.net.name for r in runs))
+            nets = ", ".join(sweep.scales[scale].names)
             raise MistakeError(f"--only {pattern!r} matches no run; the nets are: {nets}")
     return tuple(dict.fromkeys(run for found in wanted.values() for run in found))
 
@@ -118,5 +120,5 @@ def _patterns(text: str) -> list[str]:
     return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()] or [text]
 
 
-def _matches(run: Run, pattern: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for name in (run.id, run.net.name))
+def _matches(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)

@@ -72,7 +72,8 @@ def sweep(args: argparse.Namespace) -> int:
         at_once=0 if args.cluster == "inline" else args.at_once,
         processes=lambda run: jobs.asks(run.resources).processes,
     )
-    print(f"{name} at scale {scale} on {data}\n{describe(plan, retry=args.retry)}", flush=True)
+    variants = {run: declared.scales[scale].name_of(run).partition("+")[2] for run in runs}
+    print(f"{name} at scale {scale} on {data}\n{describe(plan, retry=args.retry, variants=variants)}", flush=True)
     _check_cost(args, plan, profile)
     if args.dry_run:
         return 0

@@ -40,6 +40,8 @@ EQUALS = Claim(
     "same", "The same number.", "Table 6", "equals", (RESIDUAL[110],), margin=0.5, number="t6.resnet-110.error"
 )
 
+IN_BF16 = Claim("bf16", "The same in bf16.", "", "unchanged", (PLAIN[20],), margin=0.5, variant="bf16")
+
 
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -50,6 +52,9 @@ EQUALS = Claim(
         ({"margin": -1}, "margin must not be negative, got -1"),
         ({"number": "t6.resnet-20.error"}, "'worse with depth' names no number of the paper"),
         ({"kind": "equals", "nets": (PLAIN[20],)}, "give a margin; 'equals' needs the id of a number"),
+        ({"kind": "unchanged", "nets": (PLAIN[20],), "margin": 1}, "'unchanged' needs a variant, such as \"bf16\""),
+        ({"kind": "unchanged", "nets": (PLAIN[20],), "variant": "bf16"}, "no seeds prove two numbers equal"),
+        ({"variant": "bf16"}, "'worse with depth' has no variant"),
     ],
 )
 def test_a_claim_that_cannot_be_meant_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -62,6 +67,8 @@ def test_a_sweep_refuses_two_claims_of_one_name_and_claims_about_nets_that_it_do
 
     with pytest.raises(SpecError, match="two claims have the id degrades; claims .* are about nets .*: resnet-56-A"):
         Sweep("T", "Q?", "C.", scales, claims=(DEGRADES, DEGRADES, BEATS))
+    with pytest.raises(SpecError, match=r"are about nets .*: plain-20\+bf16"):
+        Sweep("T", "Q?", "C.", scales, claims=(IN_BF16,))
 
 
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.py")), ids=lambda p: p.stem)
@@ -177,7 +184,7 @@ def runs(scale: str = "paper", data: str = "cifar10") -> Set:
     rows = [
         {
             "id": f"{net}-{i}", "net": net, "depth": int(net.split("-")[1]), "seed": i, "state": "done",
-            "test_error": error, "train_error": error / 4, "test_images": 16,
+            "test_error": error, "train_error": error / 4, "test_images": 16, "variant": "",
         }
         for net, errors in nets.items()
         for i, error in enumerate(errors)
@@ -196,6 +203,29 @@ def evidence(one: Set, *claims: Claim) -> Evidence:
 
 def claims(of: Evidence) -> list[str]:
     return claims_section(of, claims_table(of) if of.judged else None)
+
+
+@pytest.mark.parametrize(
+    ("other", "finding"),
+    [
+        ((8.6, 8.7, 8.8, 8.7), REPRODUCED),  # 0.05 away
+        ((9.6, 9.7, 9.8, 9.7), NOT_REPRODUCED),  # 1.05 worse
+        ((7.6, 7.7, 7.8, 7.7), NOT_REPRODUCED),  # 0.95 better, which is a change, too
+        ((8.6, 9.9, 8.1, 9.2), UNDECIDED),
+    ],
+)
+def test_a_net_is_unchanged_by_another_recipe_where_the_tests_show_it_within_the_margin(
+    other: tuple[float, ...], finding: str
+) -> None:
+    own = sample((8.6, 8.8, 8.7, 8.5))
+
+    (judged,) = judge((IN_BF16,), {("plain-20", "test_error"): own, ("plain-20+bf16", "test_error"): sample(other)})
+    (alone,) = judge((IN_BF16,), {("plain-20", "test_error"): own})
+
+    assert judged.finding == finding
+    assert judged.links[0].label == "plain-20, bf16 − plain-20"
+    assert judged.links[0].effect.effect == pytest.approx(np.mean(other) - 8.65)
+    assert (alone.finding, alone.links, alone.missing) == (UNDECIDED, (), ("plain-20+bf16",))
 
 
 def test_failed_and_missing_runs_are_counted_as_seeds_without_a_number() -> None:
@@ -220,7 +250,7 @@ def test_another_scale_gets_no_verdict_on_the_paper_but_says_what_is_seen(scale:
 def test_the_page_counts_the_verdicts_and_says_how_they_came_about() -> None:
     page = "\n".join(claims(evidence(runs(), DEGRADES, BEATS, EQUALS)))
 
-    assert "**Verdicts on the paper's 3 claims: 2 reproduced, 1 undecided.**" in page
+    assert "**Verdicts on the sweep's 3 claims: 2 reproduced, 1 undecided.**" in page
     assert "plain-56 − plain-20: +3.55 [" in page
     assert "corrected by Holm over all 3 claims" in page
     assert claims(evidence(runs())) == []
@@ -232,7 +262,9 @@ def test_nets_are_compared_image_by_image_where_the_images_are_stored() -> None:
     better = {name: bytes([0b11111111, 0b11001100]) for name in stored if name.startswith("resnet")}
     bits = {name: np.frombuffer(value, np.uint8) for name, value in (stored | better).items()}
 
-    table = re.sub(r"<a id=\S+></a>", "", paired_table(evidence(replace(bare, correct=bits))).markdown()).splitlines()
+    found = paired_table(evidence(replace(bare, correct=bits)))
+    assert found is not None
+    table = re.sub(r"<a id=\S+></a>", "", found.markdown()).splitlines()
 
     assert not evidence(bare).pairs
     assert [cell.strip() for cell in table[2].strip("|").split("|")][:3] == ["20", "2, 3", "−25.00"]

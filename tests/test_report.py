@@ -16,6 +16,7 @@ from bench.report import frame, tables
 from bench.report.collect import collect, read_rows
 from bench.report.digests import files_in
 from bench.report.evidence import Evidence, weigh
+from bench.report.numbers import numbers
 from bench.report.page import page, write_report
 from bench.spec import Claim, Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
@@ -109,6 +110,55 @@ def test_numbers_of_another_recipe_are_not_averaged_in(tmp_path: Path) -> None:
 
     assert frame.by_net(one.runs).loc["resnet-20-A", "test_error_mean"] == 10.0
     assert "1 finished runs of other recipes" in page(evidence(one))
+
+
+def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_path: Path) -> None:
+    net, bf16 = Net("cifar", 20, "A"), replace(RECIPE, precision="bf16")
+    cells = ((net, RECIPE), (net, bf16), (Net("cifar", 20, "none"), RECIPE))
+    claim = Claim("same", "It is the same.", "", "unchanged", (net,), margin=0.5, variant="bf16")
+    sweep = Sweep("Made up", "Is it?", "It is.", {"quick": Scale(cells, (0, 1, 2))}, claims=(claim,))
+    for run in sweep.runs("quick"):
+        fake(tmp_path / "runs", run, 20.0 + run.seed + 30 * (run.recipe == bf16) + 40 * (run.net.shortcut == "none"))
+    collect(tmp_path / "results", [tmp_path / "runs"], sweep.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+    found = weigh("made_up", sweep, [one])[0]
+    text = re.sub(r"<a id=\S+></a>", "", page(found))
+
+    assert frame.by_net(one.runs)["test_error_mean"].to_dict() == {
+        "plain-20": 61, "resnet-20-A": 21, "resnet-20-A+bf16": 51,
+    }  # fmt: skip
+    assert list(frame.first_option(one.runs)["net"].unique()) == ["plain-20", "resnet-20-A"], "what figures show"
+    assert [pair.key for pair in found.pairs] == ["pair-20", "pair-resnet-20-A+bf16"]
+    (row,) = (line for line in text.splitlines() if line.startswith("| ResNet-20, bf16 | 3, 3"))
+    assert [cell.strip() for cell in row.split("|")][3:5] == ["+30.00", "27.73 to 32.27"]  # ± 2.776 sqrt(2 / 3)
+    assert "ResNet-20, bf16 − ResNet-20: +30.00 [+27.73, +32.27]" in text
+    assert {"pair-20.test_error", "pair-resnet-20-A+bf16.test_error", "resnet-20-A+bf16.test_error"} <= {
+        number.id.removeprefix("made_up.quick.") for number in numbers(found)
+    }
+    assert math.isclose(found.pairs[1].difference, 30)
+    shutil.rmtree(tmp_path / "runs")
+    write_report("made_up", sweep, tmp_path / "results", tmp_path / "reports")
+    assert (
+        r"bench@made_up.quick.resnet-20-A+bf16.test_error\endcsname{51.00}"
+        in (tmp_path / "reports" / "tables" / "numbers.tex").read_text()
+    )
+
+
+def test_what_is_left_names_the_recipe(tmp_path: Path) -> None:
+    net = Net("cifar", 20, "A")
+    cells = ((net, RECIPE), (net, replace(RECIPE, bn_group=128, steps=200)))
+    sweep = Sweep("Made up", "Is it?", "It is.", {"quick": Scale(cells, (0, 1))})
+    fake(tmp_path / "runs", sweep.runs("quick")[0], 20.0)
+    collect(tmp_path / "results", [tmp_path / "runs"], sweep.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+    rows = [line for line in page(weigh("made_up", sweep, [one])[0]).splitlines() if line.startswith("| quick |")]
+
+    assert [row.split("|")[2:5] for row in rows] == [
+        [" ResNet-20 ", " 1 ", " 100 "],
+        [" ResNet-20, steps 200, batch norm over 128 ", " 0, 1 ", " 200 "],
+    ]
 
 
 def test_a_sweep_of_which_every_run_failed_has_a_page_that_says_so(tmp_path: Path) -> None:

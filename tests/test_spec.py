@@ -213,5 +213,23 @@ def test_every_cell_has_its_first_seed_before_any_has_its_second() -> None:
     assert [r.seed for r in sweep.runs("paper", seeds=(7,))] == [7, 7]
 
 
+def test_a_net_by_several_recipes_is_named_by_what_is_not_as_in_its_first() -> None:
+    net, other, own = Net("cifar", 20, "A"), Net("cifar", 56, "none"), Recipe(bn_group=32)
+    recipes = (own, replace(own, precision="bf16"), replace(own, bn_group=128, drops=(8_000, 9_000)))
+    scale = Scale((*((net, recipe) for recipe in recipes), (other, Recipe())), (0, 1))
+    sweep = Sweep("t", "q", "c", {"paper": scale})
+
+    names = ("resnet-20-A", "resnet-20-A+bf16", "resnet-20-A+drops=8000_9000+bn_group=128", "plain-56")
+    assert scale.names == names
+    assert [scale.name_of(run) for run in sweep.runs("paper")] == [*names, *names]
+
+
+def test_recipes_that_differ_in_a_part_without_a_short_spelling_need_sweeps_of_their_own() -> None:
+    net = Net("imagenet", 18, "A")
+
+    with pytest.raises(SpecError, match="one net's recipes differ in views: give each a sweep of its own"):
+        Scale(((net, Recipe(views=Views())), (net, Recipe(views=Views(side=160)))), (0,))
+
+
 def test_a_shortened_recipe_keeps_the_shares_of_its_drops() -> None:
     assert shortened(Recipe(), 8_000).drops == (4_000, 6_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,11 +117,12 @@ def measured(run: Run, test_error: float) -> str:
     return f"AP50 {100 - test_error:.2f} %" if run.task == "detect" else f"test error {test_error:.2f} %"
 
 
-def describe(plan: Plan, *, retry: bool) -> str:
-    """The plan as text: a line a run, then the totals."""
+def describe(plan: Plan, *, retry: bool, variants: Mapping[Run, str] | None = None) -> str:
+    """The plan as text: a line a run, with its net's variant where it is one, then the totals."""
     width = max((len(i.folder.path.name) for i in plan.items), default=0)
     lines = [
         f"  {i.folder.path.name:{width}}  {i.run.recipe.steps:>6,} steps  {i.state:8} {duration(i.seconds):>8}"
+        f"  {(variants or {}).get(i.run, '')}".rstrip()
         for i in plan.items
     ]
     todo = plan.todo(retry=retry)

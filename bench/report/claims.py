@@ -18,7 +18,7 @@ import pandas as pd
 from bench.paper import paper_numbers, paper_value
 from bench.report.frame import Set, display_name
 from bench.report.stats import Contrast, Region, Sample, contrast, holm, interaction, sample, seeds_until_decided
-from bench.spec import METRICS, Claim, Net
+from bench.spec import METRICS, Claim
 
 ALPHA = 0.05
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
@@ -103,11 +103,11 @@ def _p_any_outside(links: Sequence[Link]) -> float:
 
 
 def _missing(claim: Claim, samples: Samples) -> tuple[str, ...]:
-    return tuple(net.name for net in claim.nets if not _has_number(net, claim.metric, samples))
+    return tuple(name for name in claim.names if not _has_number(name, claim.metric, samples))
 
 
-def _has_number(net: Net, metric: str, samples: Samples) -> bool:
-    return (net.name, metric) in samples and samples[net.name, metric].n > 0
+def _has_number(name: str, metric: str, samples: Samples) -> bool:
+    return (name, metric) in samples and samples[name, metric].n > 0
 
 
 def links_of(claim: Claim, samples: Samples) -> tuple[Link, ...]:
@@ -115,52 +115,55 @@ def links_of(claim: Claim, samples: Samples) -> tuple[Link, ...]:
 
     An order is seen, and can be refuted, on some of its nets; any other claim needs all of them.
     """
-    nets = [net for net in claim.nets if _has_number(net, claim.metric, samples)]
+    names = [name for name in claim.names if _has_number(name, claim.metric, samples)]
     ordered = claim.kind.endswith("with depth")
-    if not nets or (len(nets) < len(claim.nets) and not ordered):
+    if not names or (len(names) < len(claim.names) and not ordered):
         return ()
-    return _LINKS[claim.kind](claim, nets, [samples[net.name, claim.metric] for net in nets])
+    nets = [display_name(name) for name in names]
+    return _LINKS[claim.kind](claim, nets, [samples[name, claim.metric] for name in names])
 
 
-def _name(net: Net) -> str:
-    return display_name(net.name)
-
-
-def _against_the_paper(claim: Claim, nets: Sequence[Net], samples: Sequence[Sample]) -> tuple[Link, ...]:
+def _against_the_paper(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
     published = paper_value(paper_numbers()[claim.number])
     bounds = (-claim.margin, claim.margin) if claim.kind == "equals" else (claim.margin, math.inf)
-    label = f"{_name(nets[0])} − paper's {published:g}"
+    label = f"{nets[0]} − paper's {published:g}"
     return (Link(label, contrast(samples, [1], published), Region(*bounds)),)
 
 
-def _with_depth(claim: Claim, nets: Sequence[Net], samples: Sequence[Sample]) -> tuple[Link, ...]:
+def _with_depth(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
     worse = claim.kind.startswith("worse")
     links = []
     for (shallow, deep), pair in zip(pairwise(nets), pairwise(samples), strict=True):
         first, second = (deep, shallow) if worse else (shallow, deep)
         effect = contrast(pair, [-1, 1] if worse else [1, -1])
-        links.append(Link(f"{_name(first)} − {_name(second)}", effect, Region(claim.margin)))
+        links.append(Link(f"{first} − {second}", effect, Region(claim.margin)))
     return tuple(links)
 
 
-def _residual(claim: Claim, nets: Sequence[Net], samples: Sequence[Sample]) -> tuple[Link, ...]:
+def _residual(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
     effect = contrast(samples, [1, -1])
-    return (Link(f"{_name(nets[0])} − {_name(nets[1])}", effect, Region(claim.margin)),)
+    return (Link(f"{nets[0]} − {nets[1]}", effect, Region(claim.margin)),)
 
 
-def _interaction(claim: Claim, nets: Sequence[Net], samples: Sequence[Sample]) -> tuple[Link, ...]:
-    a, b, c, d = map(_name, nets)
+def _variant(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
+    effect = contrast(samples, [-1, 1])
+    return (Link(f"{nets[1]} − {nets[0]}", effect, Region(-claim.margin, claim.margin)),)
+
+
+def _interaction(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
+    a, b, c, d = nets
     effect = interaction((samples[0], samples[1]), (samples[2], samples[3]))
     return (Link(f"({b} − {a}) − ({d} − {c})", effect, Region(claim.margin)),)
 
 
-_LINKS: Mapping[str, Callable[[Claim, Sequence[Net], Sequence[Sample]], tuple[Link, ...]]] = {
+_LINKS: Mapping[str, Callable[[Claim, Sequence[str], Sequence[Sample]], tuple[Link, ...]]] = {
     "equals": _against_the_paper,
     "exceeds": _against_the_paper,
     "worse with depth": _with_depth,
     "better with depth": _with_depth,
     "residual beats plain": _residual,
     "interaction": _interaction,
+    "unchanged": _variant,
 }
 
 

@@ -117,7 +117,16 @@ def _steps_below_80(one: Set, done: pd.DataFrame) -> pd.Series[float]:
     return curves[curves["error"] < 80].groupby("id")["step"].min().astype(float)
 
 
-FROM_CURVES: Mapping[str, Callable[[Set, pd.DataFrame], pd.Series[float]]] = {"steps_below_80": _steps_below_80}
+def _error_at_2000(one: Set, done: pd.DataFrame) -> pd.Series[float]:
+    """Of each run, the training error of the window that ends after 2,000 steps, five passes over CIFAR-10."""
+    curves = one.curves[one.curves["id"].isin(done["id"])]
+    return curves[curves["step"] == 2_000].set_index("id")["error"]
+
+
+FROM_CURVES: Mapping[str, Callable[[Set, pd.DataFrame], pd.Series[float]]] = {
+    "steps_below_80": _steps_below_80,
+    "error_at_2000": _error_at_2000,
+}
 
 
 def _sample(one: Set, number: Number) -> Sample | None:
@@ -132,8 +141,8 @@ def _sample(one: Set, number: Number) -> Sample | None:
 def _runnable(number: Number, study: Study) -> Answer:
     """The command that measures it, and what that costs."""
     scale = study.sweep.scales["paper"]
-    cell = next(((net, recipe) for net, recipe in scale.cells if net.name == number.get("net")), None)
-    only = f" --only {cell[0].name}" if cell else ""
+    cell = next((c for c, name in zip(scale.cells, scale.names, strict=True) if name == number.get("net")), None)
+    only = f" --only {number['net']}" if cell else ""
     command = f"`python -m bench.sweep {study.name} --scale paper{only}`"
     return Answer(number, RUNNABLE, "–", f"{command}: {_cost(study, *cell, len(scale.seeds))}" if cell else command)
 

@@ -34,6 +34,7 @@ NUMBERS = (
     "source_error",
 )  # fmt: skip
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
+DIFFERENCES = {"bn_group": "batch norm over", "lr": "rate", "weight_decay": "weight decay"}  # of a recipe, in words
 SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
 PAPERS = ("cifar10", "imagenet", "voc07+12", "coco14")  # the paper's own data sets, whole
 
@@ -131,13 +132,13 @@ def _set(
     layers: pd.DataFrame,
     ensembles: pd.DataFrame,
 ) -> Set:
-    """The declared runs among `runs`: a mean over seeds must not mix two recipes that share a net's name."""
+    """The declared runs among `runs`, each by the name of its cell: a mean over seeds must not mix two recipes."""
     scale, data = str(runs["scale"].iloc[0]), str(runs["data"].iloc[0])
     seeds = sorted({*sweep.scales[scale].seeds, *runs["seed"].astype(int)})
-    declared = {run.id for run in sweep.runs(scale, seeds, data)}
+    declared = {run.id: sweep.scales[scale].name_of(run) for run in sweep.runs(scale, seeds, data)}
     ours = runs[runs["id"].isin(declared)]
-    if ours.duplicated(["net", "seed"]).any():
-        raise StoreError(f"at scale {scale} one net stands under two recipes; give each its own sweep")
+    names = ours["id"].map(declared)
+    ours = ours.assign(net=names, variant=names.str.partition("+")[2])
     kept = set(ours["id"])
     return Set(
         scale=scale,
@@ -162,6 +163,11 @@ def with_bn(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["norm"] != "none"]
 
 
+def own_recipes(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs by each net's own recipe, without its variants: what nets are compared by."""
+    return runs[runs["variant"] == ""]
+
+
 def by_net(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a net: number of done seeds, mean and standard deviation (n - 1) of each number over them."""
     runs = runs.reindex(columns=[*runs.columns, *(column for column in SPREAD if column not in runs)])
@@ -176,19 +182,32 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
         params=("params", "first"),
         multiply_adds=("multiply_adds", "first"),
         norm=("norm", "first"),
+        variant=("variant", "first"),
         test_images=("test_images", "first"),
         declared=("seed", "size"),
         failed=("state", lambda s: int((s == "failed").sum())),
     )
     frame = about.join(measured)
-    return frame.assign(n=frame["n"].fillna(0).astype(int)).sort_values(["depth", "shortcut"])
+    return frame.assign(n=frame["n"].fillna(0).astype(int)).sort_values(["depth", "shortcut", "variant"])
 
 
 def display_name(net: str) -> str:
     """The paper's name of a net: `ResNet-20`, `plain-20`, `ResNet-34 (B)`.
 
-    The option is named where it is not A, and always for ImageNet's depths; so are published weights and no BN.
+    The option is named where it is not A, and always for ImageNet's depths; so are published weights, no BN, and what
+    differs from the net's own recipe.
     """
+    net, _, variant = net.partition("+")
+    return ", ".join([_net_name(net), *map(_difference, filter(None, variant.split("+")))])
+
+
+def _difference(part: str) -> str:
+    """`bf16`, `batch norm over 128`, `rate 0.2`."""
+    name, _, value = part.partition("=")
+    return f"{DIFFERENCES.get(name, name)} {value.replace('_', ', ')}".rstrip()
+
+
+def _net_name(net: str) -> str:
     if net.startswith("timm."):
         return net.replace(".", " ", 1)
     if net.startswith("vgg-"):
@@ -208,8 +227,9 @@ def display_name(net: str) -> str:
 def first_option(runs: pd.DataFrame) -> pd.DataFrame:
     """Of each depth the plain net and one residual net, with the shortcuts that the paper shows in its figures.
 
-    That is option A, and B for the nets of 50 layers and more on ImageNet.
+    That is option A, and B for the nets of 50 layers and more on ImageNet; each by its own recipe.
     """
+    runs = own_recipes(runs)
     residual = runs["shortcut"] != "none"
     first = runs[residual].groupby("depth")["shortcut"].transform("min").reindex(runs.index)
     return runs[~residual | (runs["shortcut"] == first)]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.report.collect import LAYER_COLUMNS
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name
+from bench.report.frame import Set, display_name, own_recipes
 from bench.report.tables import Table, anchor
 from bench.spec import HEALTHY
 
@@ -64,10 +64,13 @@ FIGURES = {  # by file: what it shows, and how to read it
 
 
 def observed(results: Set) -> pd.DataFrame:
-    """Every row of the layers with its run's net, depth, shortcut, norm, seed and steps; `last` marks a run's end."""
+    """Every row of the layers with its run's net, depth, shortcut, norm, seed and steps; `last` marks a run's end.
+
+    Of a net's own recipe alone.
+    """
     if results.layers.empty:
         return pd.DataFrame(columns=[*LAYER_COLUMNS, *ABOUT[1:], "kind", "last"]).astype({"last": bool})
-    runs = results.runs.loc[:, list(ABOUT)]
+    runs = own_recipes(results.runs).loc[:, list(ABOUT)]
     runs = runs.assign(norm=runs["norm"].replace("", "bn"))  # of before nets had a norm
     frame = results.layers.merge(runs, on="id")
     pairs = zip(frame["norm"], frame["shortcut"] == "none", strict=True)

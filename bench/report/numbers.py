@@ -174,7 +174,7 @@ def _of_claim(evidence: Evidence, judged: Judged) -> Iterator[Number]:
             interval=link.effect.interval(),
             unit="points",
             digits=2,
-            runs=tuple(done.loc[done["net"].isin({net.name for net in claim.nets}), "id"]),
+            runs=tuple(done.loc[done["net"].isin(claim.names), "id"]),
             paper=claim.number,
             verdict=judged.verdict,
         )
@@ -182,8 +182,8 @@ def _of_claim(evidence: Evidence, judged: Judged) -> Iterator[Number]:
 
 def _of_pair(evidence: Evidence, pair: Pair) -> Number:
     return Number(
-        id=evidence.id(f"pair-{pair.depth}", "test_error"),
-        what=f"ResNet-{pair.depth} − plain-{pair.depth}, test error on the same images, difference",
+        id=evidence.id(pair.key, "test_error"),
+        what=f"{pair.words}, test error on the same images, difference",
         value=pair.difference,
         std=math.nan,
         n=min(pair.seeds),

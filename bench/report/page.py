@@ -115,7 +115,8 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
         **(_detection_tables(evidence) if evidence.detected else {}),
         "table6": tables.table6(evidence) if about_errors and not results.pictures else None,
         "claims": verdicts.claims_table(evidence) if _judged(evidence) else None,
-        "pairs": verdicts.paired_table(evidence) if evidence.pairs else None,
+        "pairs": verdicts.paired_table(evidence),
+        "variants": verdicts.variants_table(evidence),
         "protocols": tables.protocols(evidence) if done and about_errors and not results.pictures else None,
         "gradients": layers.gradient_table(evidence) if layers.has_gradients(results) else None,
         "responses": layers.response_table(evidence) if layers.has_responses(results) else None,
@@ -175,6 +176,7 @@ def classification(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
         *imagenet.sections(found),
         *_section("Protocols side by side", found.get("protocols")),
         *_section("Plain and residual nets, image by image", found.get("pairs")),
+        *_section("One net by several recipes", found.get("variants")),
         *_figures(results),
         *layers.response_sections(results, found.get("responses")),
     ]

@@ -1,12 +1,13 @@
-"""The plain and the residual net of one depth compared on the same test images."""
+"""Two nets, or a net by two recipes, compared on the same test images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.report.frame import Set
+from bench.report.frame import Set, display_name
 from bench.report.stats import Interval, McNemar, mcnemar, paired_bootstrap
 
 SEED = 2015  # fixed, so that the same results give the same page
@@ -15,35 +16,62 @@ DRAWS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two nets on the same images: plain first. Differences are residual minus plain, in points of test error.
+    """Plain and residual net of one depth, or a net by its own recipe and by a variant: the second minus the first.
 
-    interval: bootstrap over images and seeds. first: McNemar's test of the first seed of each. runs: of both nets.
+    names: of both in ids. variant: whether they are one net. depth: of both. seeds: of each.
+    difference: in points of test error. interval: bootstrap over images and seeds.
+    first: McNemar's test of the first seed of each. runs: of both.
     """
 
+    names: tuple[str, str]
     depth: int
+    variant: bool
     seeds: tuple[int, int]
     difference: float
     interval: Interval
     first: McNemar
     runs: tuple[str, ...]
 
+    @property
+    def key(self) -> str:
+        """For the number's id: `pair-20`, `pair-resnet-20-A+bf16`."""
+        return f"pair-{self.names[1] if self.variant else self.depth}"
+
+    @property
+    def words(self) -> str:
+        """`ResNet-20 − plain-20`."""
+        first, second = map(display_name, self.names)
+        return f"{second} − {first}"
+
 
 def pairs(results: Set) -> tuple[Pair, ...]:
-    """A pair for each depth whose two nets have their per-image correctness stored, on equally many images."""
-    found = (_pair(results, int(depth)) for depth in sorted(results.done["depth"].unique()))
+    """Those whose two nets have their per-image correctness stored, on equally many images; depths before variants."""
+    found = (_pair(results, names, depth) for names, depth in (*_depths(results), *_variants(results)))
     return tuple(pair for pair in found if pair)
 
 
-def _pair(results: Set, depth: int) -> Pair | None:
-    nets = f"plain-{depth}", f"resnet-{depth}-{'B' if depth >= 50 and results.pictures else 'A'}"
-    plain, residual = map(results.correct_images, nets)
-    if plain is None or residual is None or plain.shape[1] != residual.shape[1]:
+def _depths(results: Set) -> Iterator[tuple[tuple[str, str], int]]:
+    for depth in map(int, sorted(results.done["depth"].unique())):
+        yield (f"plain-{depth}", f"resnet-{depth}-{'B' if depth >= 50 and results.pictures else 'A'}"), depth
+
+
+def _variants(results: Set) -> Iterator[tuple[tuple[str, str], int]]:
+    for net, part in results.done.groupby("net", sort=False):
+        if part["variant"].iloc[0]:
+            yield (str(net).partition("+")[0], str(net)), int(part["depth"].iloc[0])
+
+
+def _pair(results: Set, names: tuple[str, str], depth: int) -> Pair | None:
+    first, second = map(results.correct_images, names)
+    if first is None or second is None or first.shape[1] != second.shape[1]:
         return None
     return Pair(
+        names=names,
         depth=depth,
-        seeds=(len(plain), len(residual)),
-        difference=100 * float(plain.mean() - residual.mean()),
-        interval=paired_bootstrap(plain, residual, np.random.default_rng([SEED, depth]), draws=DRAWS),
-        first=mcnemar(plain[0], residual[0]),
-        runs=tuple(results.done.loc[results.done["net"].isin(nets), "id"]),
+        variant="+" in names[1],
+        seeds=(len(first), len(second)),
+        difference=100 * float(first.mean() - second.mean()),
+        interval=paired_bootstrap(first, second, np.random.default_rng([SEED, depth]), draws=DRAWS),
+        first=mcnemar(first[0], second[0]),
+        runs=tuple(results.done.loc[results.done["net"].isin(names), "id"]),
     )

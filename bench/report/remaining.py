@@ -48,8 +48,9 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
     hardware = str(done["hardware"].mode().iloc[0]) if len(done) else ""
     fastest = _fastest(evidence, hardware)
     rows = []
-    for scale, net in dict.fromkeys((run.scale, run.net.name) for run in left):
-        runs = [run for run in left if (run.scale, run.net.name) == (scale, net)]
+    named = [(run.scale, evidence.sweep.scales[run.scale].name_of(run)) for run in left]
+    for scale, net in dict.fromkeys(named):
+        runs = [run for run, name in zip(left, named, strict=True) if name == (scale, net)]
         alike = runs[0].data == evidence.results.data
         seconds = predicted_seconds(runs[0], 0, [fastest]) if fastest and alike else None
         each = math.nan if seconds is None else seconds
@@ -74,8 +75,8 @@ def _left(evidence: Evidence) -> Iterator[Run]:
     sweep, results = evidence.sweep, evidence.results
     states = dict(zip(results.runs["id"], results.runs["state"], strict=True))
     declared = sweep.runs(results.scale, None, results.data)
-    order = {net.name: place for place, (net, _) in enumerate(sweep.scales[results.scale].cells)}
-    for run in sorted(declared, key=lambda run: order[run.net.name]):
+    cells = sweep.scales[results.scale]
+    for run in sorted(declared, key=lambda run: cells.names.index(cells.name_of(run))):
         if states.get(run.id) not in ("done", "failed"):
             yield run
     if evidence.page == "README.md":

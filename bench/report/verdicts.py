@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, Judged, Link, seeds_to_go
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name
-from bench.report.pairs import DRAWS, SEED
-from bench.report.stats import LEVEL, MOST_SEEDS
+from bench.report.pairs import DRAWS, SEED, Pair
+from bench.report.stats import LEVEL, MOST_SEEDS, contrast, sample
 from bench.report.tables import Table, anchor, low_to_high, p_words, signed
 
 HERE = {REPRODUCED: "seen at this scale", NOT_REPRODUCED: "the opposite at this scale"}
@@ -40,7 +40,7 @@ def claims_section(evidence: Evidence, table: Table | None) -> list[str]:
 def _summary(judged: Sequence[Judged]) -> str:
     counts = Counter(one.verdict for one in judged)
     parts = [f"{counts[verdict]} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED) if counts[verdict]]
-    return f"**Verdicts on the paper's {len(judged)} claims: {', '.join(parts)}.**"
+    return f"**Verdicts on the sweep's {len(judged)} claims: {', '.join(parts)}.**"
 
 
 CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")
@@ -116,31 +116,65 @@ def _p(one: Judged) -> str:
 
 
 IMAGE_BY_IMAGE = (
-    "Both nets of a row saw the same test images. The interval bootstraps images and seeds together{few}; it is the "
+    "Both {what} of a row saw the same test images. The interval bootstraps images and seeds together{few}; it is the "
     "{level:.0f} % percentile interval of {draws:,} draws with the fixed seed {seed}. McNemar's test (mid-p, "
-    "two-sided) compares the first seed of each net on the images that only one of the two gets right: test-set "
+    "two-sided) compares the first seed of each on the images that only one of the two gets right: test-set "
     "sampling alone."
 )
-FEW = ", and with fewer than 20 seeds of a net it is too narrow, with one seed it speaks of the images alone"
+FEW = ", and with fewer than 20 seeds of each it is too narrow, with one seed it speaks of the images alone"
 PAIRED = (
     "layers", "seeds (plain, residual)", "error: residual − plain, points", "95 %, images and seeds",
     "only plain right", "only residual right", "McNemar p",
 )  # fmt: skip
 
 
-def paired_table(evidence: Evidence) -> Table:
-    """A row a depth."""
-    few = FEW if any(pair.interval.small for pair in evidence.pairs) else ""
+def paired_table(evidence: Evidence) -> Table | None:
+    """A row a depth; None where no depth has both nets."""
+    pairs = [pair for pair in evidence.pairs if not pair.variant]
     rows = [
         (
             f"{pair.depth}",
             f"{pair.seeds[0]}, {pair.seeds[1]}",
-            anchor(evidence.id(f"pair-{pair.depth}", "test_error")) + signed(pair.difference),
+            anchor(evidence.id(pair.key, "test_error")) + signed(pair.difference),
             low_to_high(pair.interval),
             f"{pair.first.only_first}",
             f"{pair.first.only_second}",
             p_words(pair.first.p_mid),
         )
-        for pair in evidence.pairs
+        for pair in pairs
     ]
-    return Table(PAIRED, rows, note=IMAGE_BY_IMAGE.format(few=few, level=100 * LEVEL, draws=DRAWS, seed=SEED))
+    return Table(PAIRED, rows, note=_image_by_image("nets", pairs)) if rows else None
+
+
+def _image_by_image(what: str, pairs: Sequence[Pair]) -> str:
+    few = FEW if any(pair.interval.small for pair in pairs) else ""
+    return IMAGE_BY_IMAGE.format(what=what, few=few, level=100 * LEVEL, draws=DRAWS, seed=SEED)
+
+
+VARIANTS = (
+    "net by another recipe", "seeds (own, other)", "error: other − own, points", "95 %, seeds",
+    "95 %, images and seeds", "only own right", "only other right", "McNemar p",
+)  # fmt: skip
+OVER_SEEDS = "The interval over seeds is Student's t with Welch's degrees of freedom. "
+
+
+def variants_table(evidence: Evidence) -> Table | None:
+    """A row a net and recipe beside its own; None where every net has one recipe."""
+    pairs = [pair for pair in evidence.pairs if pair.variant]
+    done = evidence.results.done
+    rows = []
+    for pair in pairs:
+        own, other = (sample(done.loc[done["net"] == name, "test_error"]) for name in pair.names)
+        rows.append(
+            (
+                display_name(pair.names[1]),
+                f"{pair.seeds[0]}, {pair.seeds[1]}",
+                anchor(evidence.id(pair.key, "test_error")) + signed(pair.difference),
+                low_to_high(contrast([own, other], [-1, 1]).interval()),
+                low_to_high(pair.interval),
+                f"{pair.first.only_first}",
+                f"{pair.first.only_second}",
+                p_words(pair.first.p_mid),
+            )
+        )
+    return Table(VARIANTS, rows, note=OVER_SEEDS + _image_by_image("recipes", pairs)) if rows else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from bench.spec.words import COLOURS, CROPS, FORMS, LOSSES, POOLS, PRECISIONS, SPLITS, require
@@ -216,6 +216,23 @@ class Recipe:
                 f"test_every {self.test_every} must be a multiple of curve_every {self.curve_every}",
             ),
         )
+
+
+def variant(recipe: Recipe, first: Recipe) -> str:
+    """What of `recipe` is not as in `first`, as it stands in an id: "bf16", "bn_group=128+lr=0.2"; "" where all is.
+
+    Raises SpecError where a part differs that has no short spelling: views, faces, detection.
+    """
+    differ = [f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(first, f.name)]
+    long = [name for name in differ if is_dataclass(getattr(recipe, name)) or is_dataclass(getattr(first, name))]
+    require("scale", (not long, f"one net's recipes differ in {', '.join(long)}: give each a sweep of its own"))
+    return "+".join(_spelled(name, getattr(recipe, name)) for name in differ)
+
+
+def _spelled(name: str, value: Any) -> str:
+    if name == "precision":
+        return str(value)
+    return f"{name}={'_'.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def shortened(recipe: Recipe, steps: int, **changes: Any) -> Recipe:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from bench.spec.net import Net
-from bench.spec.recipe import Recipe
+from bench.spec.recipe import Recipe, variant
 from bench.spec.run import Resources, Run
 from bench.spec.words import KINDS, METRICS, SCALES, TASKS, SpecError, require
 
@@ -18,6 +19,7 @@ CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
     "better with depth": (2, 99),
     "residual beats plain": (2, 2),
     "interaction": (4, 4),
+    "unchanged": (1, 1),
 }
 
 
@@ -25,6 +27,7 @@ CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
 class Scale:
     """The cells of a sweep at one scale: each net with its recipe, and the seeds of each.
 
+    cells: a net may be there by several recipes; the first is its own, the others are variants, named by what differs.
     deviations: where this scale differs from the paper beyond the sweep's own deviations.
     classes: of ImageNet the first so many; 0 for all.
     about: what the scale is, in words, where it is not what such a scale is in general.
@@ -48,6 +51,22 @@ class Scale:
             (not self.data or self.data in KINDS, f"data {self.data!r} is not one of: {', '.join(KINDS)}"),
             (bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), f"seeds {self.seeds} must be distinct"),
         )
+        _names(self.cells)  # says what cannot be named
+
+    def name_of(self, run: Run) -> str:
+        """The name in tables and ids of the run's cell: its net's, with the variant: `resnet-20-A+bf16`."""
+        return _names(self.cells)[run.net, run.recipe]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all cells in their order."""
+        return tuple(_names(self.cells).values())
+
+
+@cache
+def _names(cells: tuple[tuple[Net, Recipe], ...]) -> Mapping[tuple[Net, Recipe], str]:
+    first = dict(reversed(cells))  # of each net the first
+    return {(n, r): "+".join(filter(None, (n.name, variant(r, first[n])))) for n, r in cells}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,7 @@ class Claim:
         "residual beats plain": the plain and the residual net; the second is better by more than `margin`
         "interaction": plain shallow, plain deep, residual shallow, residual deep; depth costs the plain net
             more points than the residual one, by more than `margin`
+        "unchanged": one net; by the recipe of `variant` it is within `margin` points of what it has by its own
     number: the id in bench/paper.yaml of the number that "equals" and "exceeds" compare with.
     """
 
@@ -73,6 +93,7 @@ class Claim:
     metric: str = "test_error"
     margin: float = 0.0
     number: str = ""
+    variant: str = ""
 
     def __post_init__(self) -> None:
         fewest, most = CLAIM_NETS.get(self.kind, (0, 99))
@@ -82,12 +103,25 @@ class Claim:
             (self.metric in METRICS, f"metric {self.metric!r} is not one of: {', '.join(METRICS)}"),
             (fewest <= len(self.nets) <= most, f"{self.kind!r} is not about {len(self.nets)} nets"),
             (self.margin >= 0, f"margin must not be negative, got {self.margin}"),
-            (self.kind != "equals" or self.margin > 0, "no seeds prove two numbers equal: give a margin"),
+            (
+                self.kind not in ("equals", "unchanged") or self.margin > 0,
+                "no seeds prove two numbers equal: give a margin",
+            ),
+            (
+                bool(self.variant) == (self.kind == "unchanged"),
+                f'{self.kind!r} {"has no" if self.variant else "needs a"} variant, such as "bf16"',
+            ),
             (
                 bool(self.number) == (self.kind in ("equals", "exceeds")),
                 f"{self.kind!r} {'names no' if self.number else 'needs the id of a'} number of the paper",
             ),
         )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in tables and ids of what the claim compares."""
+        nets = tuple(net.name for net in self.nets)
+        return (*nets, f"{nets[0]}+{self.variant}") if self.variant else nets
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +171,10 @@ class Sweep:
         wrong = {n for n, s in self.scales.items() if n not in SCALES or not isinstance(s, Scale)}
         named = bool(self.scales) and not wrong
         require("sweep", (named, f"scales {wrong or '{}'} must map {', '.join(SCALES)} to a Scale"))
-        run_here = {net for scale in self.scales.values() for net, _ in scale.cells}
-        named_nets = {
-            net for nets in (*(c.nets for c in self.claims), *(e.nets for e in self.ensembles)) for net in nets
-        }
-        absent = sorted(net.name for net in named_nets - run_here)
+        run_here = {name for scale in self.scales.values() for name in scale.names}
+        named_nets = {name for claim in self.claims for name in claim.names}
+        named_nets |= {net.name for ensemble in self.ensembles for net in ensemble.nets}
+        absent = sorted(named_nets - run_here)
         require(
             f"sweep {self.title!r}",
             (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),

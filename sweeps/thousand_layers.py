@@ -1,0 +1,82 @@
+"""1202 layers, and 110 without a warm-up: where plain depth stops to pay on CIFAR-10 (Table 6, Fig. 6, Section 4.2).
+
+    python -m bench.sweep thousand_layers
+
+Paper: ResNet-1202 has 7.93 % test error against ResNet-110's 6.43 at a training error below 0.1 %, "because of
+overfitting"; ResNet-110 at the rate of 0.1 from the start "starts converging (<90% error) after several epochs, but
+still reaches similar accuracy" (footnote 5).
+
+One seed of each, as the paper has of ResNet-1202: a run of it costs eleven times one of ResNet-110. ResNet-110 has the
+ids that it has in `plain_vs_residual`: a copy of such a run's folder in runs/thousand_layers is taken as done.
+"""
+
+from dataclasses import replace
+
+from bench.spec import Claim, Net, Recipe, Resources, Scale, Sweep, shortened
+
+RESNET_110, RESNET_1202 = Net("cifar", 110, "A"), Net("cifar", 1202, "A")
+WARMED = Recipe(warmup_steps=400)
+QUICK = shortened(
+    WARMED, 20, drops=(), warmup_steps=10, batch=16, bn_group=16, test_images=100, curve_every=5, test_every=20
+)
+
+
+def cells(recipe: Recipe) -> tuple[tuple[Net, Recipe], ...]:
+    """ResNet-110 with and without its warm-up, then ResNet-1202."""
+    return (RESNET_110, recipe), (RESNET_110, replace(recipe, warmup_steps=0)), (RESNET_1202, recipe)
+
+
+SWEEP = Sweep(
+    title="A thousand layers, and a hundred without a warm-up, on CIFAR-10",
+    question="Is a residual net of 1202 layers worse than one of 110, and does one of 110 need its warm-up?",
+    claim=(
+        "Section 4.2: ResNet-1202 trains without difficulty (training error below 0.1 %), and its test error, 7.93 %, "
+        "is worse than ResNet-110's, 6.43 %. Footnote 5: without its warm-up ResNet-110 starts later and reaches a "
+        "similar accuracy."
+    ),
+    scales={
+        "paper": Scale(cells(WARMED), (0,)),
+        "quick": Scale(
+            cells(QUICK),
+            (0,),
+            (
+                "20 steps of 16 images, the warm-up the first 10, and the first 100 test images: that nets of 1202 "
+                "layers train at all, and what a step of them costs.",
+            ),
+            resources=Resources(memory_gib=4.0),
+        ),
+    },
+    deviations=(
+        "The warm-up of 1202 layers is ResNet-110's, 400 steps at 0.01; the paper says that it trained the net as "
+        "described for the others.",
+        "What the sweep `plain_vs_residual` says of initialisation, batch norm, weight decay, momentum, pixels and the "
+        "training error holds here as well.",
+    ),
+    claims=(
+        Claim(
+            "resnet-1202-worse",
+            "The test error rises from ResNet-110 to ResNet-1202.",
+            "Table 6; Fig. 6, right",
+            "worse with depth",
+            (RESNET_110, RESNET_1202),
+        ),
+        Claim(
+            "resnet-1202-number",
+            "ResNet-1202 has the paper's test error, to within 0.5 points.",
+            "Table 6",
+            "equals",
+            (RESNET_1202,),
+            margin=0.5,
+            number="t6.resnet-1202.error",
+        ),
+        Claim(
+            "no-warm-up",
+            "Without its warm-up ResNet-110 has the same test error, to within 0.5 points.",
+            "footnote 5",
+            "unchanged",
+            (RESNET_110,),
+            margin=0.5,
+            variant="warmup_steps=0",
+        ),
+    ),
+)
