@@ -106,7 +106,7 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
     runs = sweep.runs(scale, args.seeds, data)
     if args.only is None:
         return runs
-    named = {run: (run.id, run.net.name, sweep.scales[scale].name_of(run)) for run in runs}
+    named = {run: (run.id, sweep.scales[scale].name_of(run)) for run in runs}
     wanted = {pattern: [r for r in runs if _matches(named[r], pattern)] for pattern in _patterns(args.only)}
     for pattern, found in wanted.items():
         if not found:

@@ -66,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
     parser.add_argument("--classes", type=int, metavar="N", help="of ImageNet only the first so many classes")
     parser.add_argument(
-        "--only", metavar="GLOB", help="only runs whose id or net matches, in this order, such as 'plain-*,resnet-20-A'"
+        "--only",
+        metavar="GLOB",
+        help="only runs whose id or net (with +RECIPE where that is not its own) matches, in this order, such as "
+        "'plain-*,resnet-20-A'",
     )
     parser.add_argument(
         "--data",

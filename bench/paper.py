@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -47,3 +48,11 @@ def paper_value(number: dict[str, Any]) -> float:
 def paper_error(net: str) -> dict[str, Any] | None:
     """The paper's Table 6 number for a net of this name, None where it prints none."""
     return next((n for n in paper_numbers().values() if n.get("net") == net and n["table"] == "Table 6"), None)
+
+
+def printed(number: Mapping[str, Any]) -> str:
+    """As the paper prints it: `> 60 %`, `6.43 (6.61 ± 0.16, n = 5) %`."""
+    relation = {"about": "about ", ">": "> ", "<": "< "}.get(number.get("relation", ""), "")
+    runs = f", n = {number['n']}" if "n" in number else ""
+    mean = f" ({number['mean']:g} ± {number['std']:g}{runs})" if "mean" in number else ""
+    return f"{relation}{number['printed']}{mean} {number['unit']}"

@@ -100,7 +100,7 @@ def test_a_number_of_the_paper_is_cited_from_the_paper(capsys: pytest.CaptureFix
     assert main(["cite", "t6.resnet-110.error"]) == 0
 
     said = capsys.readouterr().out
-    assert "6.43 % (mean 6.61 ± 0.16 of 5 runs)" in said
+    assert "6.43 (6.61 ± 0.16, n = 5) %" in said
     assert "@inproceedings{he2016deep," in said
 
 

@@ -116,7 +116,7 @@ def test_an_order_with_a_net_missing_can_be_refuted_but_not_reproduced() -> None
     judged = one(ORDER, plain_20=LOW, plain_56=HIGH)
 
     assert (judged.verdict, judged.missing) == (UNDECIDED, ("plain-32", "plain-44"))
-    assert verdict_words(judged, {}) == "undecided (no number of plain-32, plain-44)"
+    assert verdict_words(judged, {}) == "undecided (no number of plain-32; plain-44)"
     assert one(ORDER, plain_20=HIGH, plain_56=LOW).verdict == NOT_REPRODUCED
 
 
@@ -161,7 +161,7 @@ def test_every_seed_at_chance_is_above_sixty_for_certain() -> None:
         ({"plain_20": [9.5], "plain_56": HIGH}, "undecided (needs two seeds of each net)"),
         ({"plain_20": [9.5, 9.7, 9.9], "plain_56": [9.8, 10.1, 9.9]}, "undecided (about 6 more seeds of each net)"),
         ({"plain_20": [9.5, 9.9], "plain_56": [9.7, 9.70001]}, "undecided (1,000 seeds of each net would not"),
-        ({}, "undecided (no number of plain-20, plain-56)"),
+        ({}, "undecided (no number of plain-20; plain-56)"),
     ],
 )
 def test_what_an_undecided_claim_still_needs_is_said(nets: dict[str, list[float]], words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from torchvision.models import vgg16, vgg19
 from bench.cli import main
 from bench.declared import load_sweep
 from bench.nets.counts import vgg_convolutions, vgg_multiply_adds
-from bench.paper import paper_numbers
+from bench.paper import paper_numbers, printed
 from bench.report import coverage as cover
 from bench.report.collect import collect
 from bench.report.computed import COMPUTED, CUT_OFF, DIFFERENT, SAME, agreement, table6_parameters
-from bench.report.coverage import Answer, coverage, load, printed, totals, write_index
+from bench.report.coverage import Answer, coverage, load, totals, write_index
 from bench.spec import Claim, Net, Recipe, Scale, Sweep
 
 from .test_report import fake
@@ -89,8 +90,27 @@ def test_a_number_that_no_claim_is_about_is_measured_without_a_verdict(tmp_path:
     assert (warm_up.status, warm_up.ours) == ("measured, without a claim", "10.00 ± 0.00 (3)")
 
 
-def test_a_stand_ins_numbers_answer_nothing(tmp_path: Path) -> None:
-    found = answers(results(tmp_path, "quick", {20: [8.7, 8.75, 8.8]}, "stand-in"))
+def test_the_error_after_five_epochs_is_that_of_the_net_without_its_warm_up(tmp_path: Path) -> None:
+    net, own = Net("cifar", 110, "A"), Recipe(steps=4_000, drops=(), warmup_steps=400)
+    cells = ((net, own), (net, replace(own, warmup_steps=0)))
+    sweep = Sweep("Made up", "Is it?", "It is.", {"paper": Scale(cells, (0,))})
+    found = []
+    for run in sweep.runs("paper"):
+        fake(tmp_path / "runs", run, 8.0)
+        collect(tmp_path / "results" / "thousand_layers", [tmp_path / "runs"], sweep.runs("paper"))
+        answered = coverage(load({"thousand_layers": sweep}, tmp_path / "results"))
+        found.append({a.number["id"]: a for a in answered}["txt.no-warm-up.error"])
+
+    assert [(a.status, a.ours) for a in found] == [
+        ("runnable", "–"), ("measured, without a claim", "35.00 (1)")
+    ]  # fmt: skip
+    assert all(a.how.endswith("; several epochs taken to be five, 2,000 steps") for a in found)
+    assert "--only resnet-110-A+warmup_steps=0: 1 run of 4,000 steps" in found[0].how.replace("`", "")
+
+
+@pytest.mark.parametrize("data", ["stand-in", "cifar10"])
+def test_numbers_of_a_stand_in_and_of_scale_quick_answer_nothing(tmp_path: Path, data: str) -> None:
+    found = answers(results(tmp_path, "quick", {20: [8.7, 8.75, 8.8]}, data))
 
     assert found["t6.resnet-20.error"].status == "runnable"
     # 3 x 100 steps x 128 images x 40,551,040; at 1,280 images a second

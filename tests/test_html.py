@@ -234,6 +234,14 @@ def test_what_comes_from_outside_is_shown_and_cannot_run(tmp_path: Path) -> None
     assert ATTACK.replace('"', "'") in found.words
 
 
+def test_ids_of_another_recipe_are_anchors_and_not_words(tmp_path: Path) -> None:
+    name = "made_up.paper.resnet-20-A+split=45k/5k+bn_group=128.test_error"
+    found = Elements(html(written(tmp_path, page=f'# A\n\n| a |\n| --: |\n| <a id="{name}"></a>8.70 (1) |\n')))
+
+    assert "<a id" not in found.words
+    assert [a["id"] for a in found.each("a") if a.get("id", "").endswith(name)], "it can be linked to"
+
+
 def test_the_same_pages_give_the_same_bytes_wherever_they_lie(tmp_path: Path) -> None:
     texts = {html(written(tmp_path / name, page="# A\n\n![b](curves.svg)\n")) for name in ("one", "two")}
 

@@ -137,6 +137,9 @@ def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_
         number.id.removeprefix("made_up.quick.") for number in numbers(found)
     }
     assert math.isclose(found.pairs[1].difference, 30)
+    assert "recipe | state" in text
+    assert "1 net" not in text
+    assert "2 nets by" in text
     shutil.rmtree(tmp_path / "runs")
     write_report("made_up", sweep, tmp_path / "results", tmp_path / "reports")
     assert (
@@ -159,6 +162,14 @@ def test_what_is_left_names_the_recipe(tmp_path: Path) -> None:
         [" ResNet-20 ", " 1 ", " 100 "],
         [" ResNet-20, steps 200, batch norm over 128 ", " 0, 1 ", " 200 "],
     ]
+
+
+def test_rows_of_old_recipes_alone_are_no_set(tmp_path: Path) -> None:
+    fake(tmp_path / "runs", Run("quick", Net("cifar", 20, "A"), "cifar10", replace(RECIPE, lr=0.2), 0), 50.0)
+    fake(tmp_path / "runs", SWEEP.runs("paper")[0], 10.0)
+    collect(tmp_path / "results", [tmp_path / "runs"], SWEEP.runs("paper"))
+
+    assert [one.scale for one in frame.load(tmp_path / "results", SWEEP)] == ["paper"]
 
 
 def test_a_sweep_of_which_every_run_failed_has_a_page_that_says_so(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from bench.declared import load_sweep
 from bench.spec import (
     ADDED_LATER,
+    Ensemble,
     Net,
     Recipe,
     Resources,
@@ -222,6 +224,34 @@ def test_a_net_by_several_recipes_is_named_by_what_is_not_as_in_its_first() -> N
     names = ("resnet-20-A", "resnet-20-A+bf16", "resnet-20-A+drops=8000_9000+bn_group=128", "plain-56")
     assert scale.names == names
     assert [scale.name_of(run) for run in sweep.runs("paper")] == [*names, *names]
+
+
+@pytest.mark.parametrize(("name", "scales"), [("thousand_layers", ("paper",)), ("cifar_details", ("paper", "short"))])
+def test_a_nets_own_recipe_is_one_run_in_every_sweep_that_has_it(name: str, scales: tuple[str, ...]) -> None:
+    """So that a run's folder can be copied from one sweep to the other, as the sweeps' files say."""
+    sweep, whole = (load_sweep(one)[1] for one in (name, "plain_vs_residual"))
+
+    for scale in scales:
+        own = {run.id for run in sweep.runs(scale) if "+" not in sweep.scales[scale].name_of(run)}
+        there = {run.id for run in whole.runs(scale)}
+        assert own - there == {run.id for run in sweep.runs(scale) if run.net.depth == 1202}
+        assert own & there
+
+
+def test_two_nets_of_one_name_need_sweeps_of_their_own() -> None:
+    cells = tuple((Net("imagenet", 50, "B", where), Recipe(views=Views())) for where in ("1x1", "3x3"))
+
+    with pytest.raises(SpecError, match="two nets are both named resnet-50-B: give each a sweep of its own"):
+        Scale(cells, (0,))
+
+
+def test_an_ensemble_is_of_nets_by_one_recipe() -> None:
+    nets = Net("imagenet", 18, "A"), Net("imagenet", 34, "A")
+    own = Recipe(views=Views())
+    cells = (*((net, own) for net in nets), (nets[0], replace(own, precision="bf16")))
+
+    with pytest.raises(SpecError, match="one recipe each, and resnet-18-A is here by several"):
+        Sweep("t", "q", "c", {"paper": Scale(cells, (0,))}, data="imagenet", ensembles=(Ensemble("e", "E", nets),))
 
 
 def test_recipes_that_differ_in_a_part_without_a_short_spelling_need_sweeps_of_their_own() -> None:

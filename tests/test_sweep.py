@@ -159,6 +159,25 @@ def test_the_runs_asked_for_come_in_the_order_asked_for(capsys: pytest.CaptureFi
     assert names == ["plain-56", "resnet-56-A", "plain-20"]
 
 
+@pytest.mark.parametrize(
+    ("only", "shown"),
+    [
+        ("resnet-20-A", [""]),
+        ("resnet-20-A+bf16", ["bf16"]),
+        ("resnet-20-A*", ["", "bf16", "bn_group=128"]),
+        ("*+bn_group=128,*+bf16", ["bn_group=128", "bf16"]),
+    ],
+)
+def test_a_net_is_chosen_with_its_recipe(
+    only: str, shown: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked = ["--scale", "quick", "--seeds", "0", "--only", only, "--dry-run", "--runs", str(tmp_path)]
+    assert main(["cifar_details", *asked]) == 0
+
+    lines = re.findall(r"^  resnet-20-A-quick-s0-\w{8}(.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert [line.split("?")[-1].strip() for line in lines] == shown
+
+
 def test_help_and_dry_run_import_nothing_heavy() -> None:
     code = (
         "import contextlib, sys; from bench.sweep import main\n"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.paper import paper_numbers
+from bench.paper import paper_numbers, printed
 from bench.report import frame
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set
@@ -112,11 +112,10 @@ def _unknown(number_id: str, ids: Sequence[str]) -> UnknownNumberError:
 
 
 def _paper_card(number: Mapping[str, Any]) -> str:
-    spread = f" (mean {number['mean']:g} ± {number['std']:g} of {number['n']} runs)" if "mean" in number else ""
     return "\n".join(
         [
             f"{number['id']}: {number['row']}, {number['column']}",
-            f"  {number['printed']} {number['unit']}{spread}",
+            f"  {printed(number)}",
             f"  in the paper: {number['table']}; {number['protocol']}",
             "",
             PAPER,
@@ -149,7 +148,7 @@ def _beside(number: Number, results: Set) -> list[str]:
     lines = [f"  verdict: {number.verdict}"] if number.verdict else []
     if number.paper:
         there = paper_numbers()[number.paper]
-        lines.append(f"  in the paper: {there['printed']} {there['unit']} ({number.paper})")
+        lines.append(f"  in the paper: {printed(there)} ({number.paper})")
     if not results.comparable:
         lines.append(f"  scale {results.scale} on {results.data}: not to be compared with the paper's numbers")
     return lines

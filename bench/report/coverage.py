@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bench.nets.counts import multiply_adds
-from bench.paper import paper_numbers
+from bench.paper import paper_numbers, printed
 from bench.report import frame
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, judge_set
 from bench.report.computed import COMPUTED, agreement, table6_parameters
@@ -95,19 +95,21 @@ def _answer(number: Number, studies: Mapping[str, Study], verdicts: Mapping[str,
 
 def _computed(number: Number) -> Answer:
     ours = COMPUTED[number["id"]]()
-    note = f"; {number['note']}" if "note" in number else ""
-    return Answer(number, COUNTED, f"{ours:.5g}", agreement(ours, number["printed"]) + note)
+    return Answer(number, COUNTED, f"{ours:.5g}", agreement(ours, number["printed"]) + _note(number))
 
 
 def _measured(number: Number, study: Study, verdict: str | None) -> Answer | None:
-    """The number as the best of the study's scales has it; a stand-in's, or a part of ImageNet's, answer nothing."""
+    """The number as the best of the study's scales has it.
+
+    Scale quick answers nothing, nor does a stand-in or a part of ImageNet.
+    """
     names = page_names(study.sets)
     for one in study.sets:
-        ours = _sample(one, number) if one.data in PAPERS else None
+        ours = _sample(one, number) if one.data in PAPERS and one.scale != "quick" else None
         if ours is not None and ours.n:
             status = (verdict or MEASURED) if one.comparable else ELSEWHERE
             page = f"[{study.name}, scale {one.scale}]({study.name}/{names[one.scale, one.data]})"
-            return Answer(number, status, mean_std(ours.mean, ours.std, ours.n), page)
+            return Answer(number, status, mean_std(ours.mean, ours.std, ours.n), page + _note(number))
     return None
 
 
@@ -144,26 +146,23 @@ def _runnable(number: Number, study: Study) -> Answer:
     cell = next((c for c, name in zip(scale.cells, scale.names, strict=True) if name == number.get("net")), None)
     only = f" --only {number['net']}" if cell else ""
     command = f"`python -m bench.sweep {study.name} --scale paper{only}`"
-    return Answer(number, RUNNABLE, "–", f"{command}: {_cost(study, *cell, len(scale.seeds))}" if cell else command)
+    cost = f": {_cost(study, number['net'], *cell, len(scale.seeds))}" if cell else ""
+    return Answer(number, RUNNABLE, "–", command + cost + _note(number))
 
 
-def _cost(study: Study, net: Net, recipe: Recipe, seeds: int) -> str:
+def _note(number: Number) -> str:
+    return f"; {number['note']}" if "note" in number else ""
+
+
+def _cost(study: Study, name: str, net: Net, recipe: Recipe, seeds: int) -> str:
     """Runs and steps, multiply-adds (a backward pass is two forward ones), and hours where a speed was measured."""
     images = recipe.steps * recipe.batch
     words = f"{seeds} run{'s' * (seeds > 1)} of {recipe.steps:,} steps"
     if not recipe.detection:  # whose regions cost as much as its backbone, and are counted by nobody
         words += f", {3 * images * multiply_adds(net):.1e} multiply-adds each"
-    speeds = [s.done.loc[s.done["net"] == net.name, "images_per_s"].median() for s in study.sets]
+    speeds = [s.done.loc[s.done["net"] == name, "images_per_s"].median() for s in study.sets]
     known = [speed for speed in speeds if speed > 0]
     return f"{words}, {images / max(known) / 3600:.1f} h each at the fastest speed measured" if known else words
-
-
-def printed(number: Number) -> str:
-    """As the paper prints it: `> 60 %`, `6.43 (6.61 ± 0.16, n = 5) %`."""
-    relation = {"about": "about ", ">": "> ", "<": "< "}.get(number.get("relation", ""), "")
-    runs = f", n = {number['n']}" if "n" in number else ""
-    mean = f" ({number['mean']:g} ± {number['std']:g}{runs})" if "mean" in number else ""
-    return f"{relation}{number['printed']}{mean} {number['unit']}"
 
 
 def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tuple[Path, list[Answer]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.report.evidence import Evidence
 from bench.report.figures import STYLE
-from bench.report.frame import Set, display_name
+from bench.report.frame import Set, display_name, own_recipes
 from bench.report.stats import of_percent, sample, wilson
 from bench.report.tables import Table, anchor, caption, low_to_high, mean_std
 from bench.verification import Roc, across_folds
@@ -106,8 +106,8 @@ def findings(results: Set) -> list[str]:
 
 def _contrasts(results: Set) -> Iterator[str]:
     """Plain against residual at one depth, transferred against from scratch."""
-    means = accuracy(results.done.groupby("net", sort=False)["test_error"].mean())
-    seeds = results.done.groupby("net", sort=False).size()
+    by_net = own_recipes(results.done).groupby("net", sort=False)
+    means, seeds = accuracy(by_net["test_error"].mean()), by_net.size()
     for net in means.index:
         name = str(net)
         if name.startswith("resnet-") and "-run." not in name and (twin := f"plain-{name.split('-')[1]}") in means:

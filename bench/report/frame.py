@@ -34,7 +34,7 @@ NUMBERS = (
     "source_error",
 )  # fmt: skip
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
-DIFFERENCES = {"bn_group": "batch norm over", "lr": "rate", "weight_decay": "weight decay"}  # of a recipe, in words
+DIFFERENCES = {"bn_group": "batch norm over", "lr": "rate", "warmup_lr": "warm-up rate", "warmup_steps": "warm-up"}
 SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
 PAPERS = ("cifar10", "imagenet", "voc07+12", "coco14")  # the paper's own data sets, whole
 
@@ -137,8 +137,8 @@ def _set(
     seeds = sorted({*sweep.scales[scale].seeds, *runs["seed"].astype(int)})
     declared = {run.id: sweep.scales[scale].name_of(run) for run in sweep.runs(scale, seeds, data)}
     ours = runs[runs["id"].isin(declared)]
-    names = ours["id"].map(declared)
-    ours = ours.assign(net=names, variant=names.str.partition("+")[2])
+    names = [declared[name] for name in ours["id"]]
+    ours = ours.assign(net=names, variant=[name.partition("+")[2] for name in names])
     kept = set(ours["id"])
     return Set(
         scale=scale,
@@ -202,9 +202,10 @@ def display_name(net: str) -> str:
 
 
 def _difference(part: str) -> str:
-    """`bf16`, `batch norm over 128`, `rate 0.2`."""
+    """`bf16`, `batch norm over 128`, `no warm-up`."""
     name, _, value = part.partition("=")
-    return f"{DIFFERENCES.get(name, name)} {value.replace('_', ', ')}".rstrip()
+    words, value = DIFFERENCES.get(name, name.replace("_", " ")), value.replace("_", ", ")
+    return f"no {words}" if "=" in part and value in ("", "0") else f"{words} {value}".rstrip()
 
 
 def _net_name(net: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.precision import Bootstrap, MatchTable, bootstrap, paired_bootstrap
-from bench.report.frame import Set, display_name
+from bench.report.frame import Set, display_name, own_recipes
 from bench.report.stats import Interval, contrast, sample
 
 SEED = 2015  # fixed, so that the same results give the same page
@@ -101,7 +101,7 @@ def _gain(results: Set, tables: Mapping[str, list[Any]], words: str, first: str,
 
 def _pairs(results: Set) -> Iterator[tuple[str, str, str]]:
     """Words and two nets: every net over VGG-16, weights over none, residual over plain with weights alike."""
-    about = results.done.drop_duplicates("net").fillna({"weights": ""})
+    about = own_recipes(results.done).drop_duplicates("net").fillna({"weights": ""})
     nets = [{str(key): value for key, value in row.items()} for row in about.to_dict("records")]
     for one in nets:
         for other in nets:

@@ -27,7 +27,7 @@ from markdown_it.token import Token
 from bench.report import svg
 from bench.store import StoreError, write_text
 
-ANCHOR = re.compile(r'<a id="([\w.:-]+)"></a>')
+ANCHOR = re.compile(r'<a id="([\w.:+=/-]+)"></a>')
 LONG = 20  # a cell of a table with more letters may be broken into lines
 TOTAL = "all"  # what the first cell of a table's last row says where that row is the sum of the others
 WEB = ("http", "https", "mailto")

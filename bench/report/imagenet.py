@@ -10,7 +10,7 @@ import pandas as pd
 from bench.paper import paper_number
 from bench.report.ensembles import ERRORS
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name
+from bench.report.frame import Set, display_name, own_recipes
 from bench.report.stats import of_percent, sample, wilson
 from bench.report.tables import Table, anchor, caption, low_to_high, mean_std, missing
 
@@ -46,7 +46,7 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
 
 def table2(results: Set) -> Table:
     """Table 2: top-1 error by 10 crops, plain nets beside ResNets with option A."""
-    frame = results.nets
+    frame = own_recipes(results.nets)
     rows = []
     for depth in (18, 34):
         pair = [frame[(frame["depth"] == depth) & (frame["shortcut"] == option)] for option in ("none", "A")]

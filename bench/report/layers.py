@@ -287,6 +287,9 @@ def _std(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}" if value < 1_000 else two_digits(value)
 
 
+OWN = " Variants of a net's recipe are left out."
+
+
 def response_table(evidence: Evidence) -> Table:
     """A row a net with BN: the mean, the smallest and the largest std over its layers, each averaged over seeds."""
     rows, seen = [], responses(evidence.results)
@@ -302,6 +305,7 @@ def response_table(evidence: Evidence) -> Table:
         rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", mean, *numbers, f"{len(by_seed)}"))
     header = ("net", "layers", "std, mean over layers", "smallest", "largest", "mean, in training mode", "seeds")
     how = FIGURE_7 + (ONE_BATCH if seen["batch_std"].notna().any() else "")
+    how += OWN if (evidence.results.runs["variant"] != "").any() else ""
     return Table(header, rows, note=how)
 
 

@@ -90,7 +90,9 @@ def cifar_table() -> Table:
 
 def costs(sets: Sequence[Set]) -> Table:
     """A row a net: counts, and the speed where results have one."""
-    done = pd.concat([one.done for one in sets]) if sets else pd.DataFrame(columns=["family", "net"])
+    done = (
+        pd.concat([one.done for one in sets]).drop_duplicates("id") if sets else pd.DataFrame(columns=["family", "net"])
+    )
     return Table(COSTS, [_cost(net, done) for net in (*CIFAR, *PLAIN, *RESIDUAL)], text=2)
 
 

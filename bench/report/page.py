@@ -25,7 +25,7 @@ from bench.report import (
 from bench.report.costs import cost_table, rounded
 from bench.report.digests import write_digests
 from bench.report.evidence import Evidence, weigh
-from bench.report.frame import Set
+from bench.report.frame import Set, display_name
 from bench.report.numbers import as_csv, numbers
 from bench.report.remaining import remaining_section
 from bench.report.tables import Table, one_of
@@ -267,7 +267,7 @@ def what_ran(evidence: Evidence) -> str:
     steps = one_of(runs["steps"].map("{:,}".format))
     lines = [
         f"Scale `{results.scale}`: {sweep.scales[results.scale].about or SCALE_WORDS[results.scale]}.",
-        f"{len(done)} of {len(runs)} runs done; {runs['net'].nunique()} nets, "
+        f"{len(done)} of {len(runs)} runs done; {_how_many(runs)}, "
         f"{steps} steps of {one_of(runs['batch'].astype(str))} images.",
     ]
     if len(done):
@@ -283,6 +283,12 @@ def what_ran(evidence: Evidence) -> str:
     command = f"python -m bench.sweep {evidence.name} --scale {results.scale}{other}"
     digest = f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page."
     return bullets([*lines, digest, f"Command: `{command}`"])
+
+
+def _how_many(runs: pd.DataFrame) -> str:
+    """`10 nets`, `2 nets by 6 recipes`."""
+    nets, rows = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
+    return f"{nets} net{'s' * (nets > 1)}" + (f" by {rows // nets} recipes each" if rows > nets else "")
 
 
 def odd_pictures(done: pd.DataFrame) -> list[str]:
@@ -310,7 +316,18 @@ def no_verdict(results: Set) -> list[str]:
 def provenance(results: Set) -> str:
     """A row a run that has begun: what anybody needs to do it again. The others are counted."""
     error = "100 − AP50 %" if results.data in DETECTION else "test error %"
-    header = ("run", "state", error, "images/s", "seconds", "torch", "threads", "weights SHA-256")
+    several = bool((results.runs["variant"] != "").any())  # then the run's name does not tell its recipe
+    header = (
+        "run",
+        *["recipe"] * several,
+        "state",
+        error,
+        "images/s",
+        "seconds",
+        "torch",
+        "threads",
+        "weights SHA-256",
+    )
     rows = []
     begun = results.runs[results.runs["state"] != "pending"]
     waiting = len(results.runs) - len(begun)
@@ -320,9 +337,10 @@ def provenance(results: Set) -> str:
             rest = (str(row["torch"]), str(row["threads"]), f"`{str(row['weights_sha256'])[:12]}`")
         else:
             numbers, rest = ("–", "–", "–"), ("–", "–", "–")
-        rows.append((f"`{row['id']}`", str(row["state"]), *numbers, *rest))
+        recipe = [display_name(row["net"]).partition(", ")[2] or "the net's own"] if several else []
+        rows.append((f"`{row['id']}`", *recipe, str(row["state"]), *numbers, *rest))
     more = f"\n\n{waiting:,} more {'run has' if waiting == 1 else 'runs have'} not begun." if waiting else ""
-    return Table(header, rows, text=2).markdown() + more
+    return Table(header, rows, text=2 + several).markdown() + more
 
 
 def bullets(lines: Iterable[str]) -> str:

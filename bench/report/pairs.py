@@ -18,7 +18,7 @@ DRAWS = 1_000
 class Pair:
     """Plain and residual net of one depth, or a net by its own recipe and by a variant: the second minus the first.
 
-    names: of both in ids. variant: whether they are one net. depth: of both. seeds: of each.
+    names: the first's and the second's, as in ids. variant: whether they are one net. seeds: of each.
     difference: in points of test error. interval: bootstrap over images and seeds.
     first: McNemar's test of the first seed of each. runs: of both.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from bench.nets.counts import OURS
 from bench.nets.speeds import Speed, predicted_seconds, speed_of
@@ -46,13 +46,13 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
     """A row a scale and net."""
     done = evidence.results.done
     hardware = str(done["hardware"].mode().iloc[0]) if len(done) else ""
-    fastest = _fastest(evidence, hardware)
+    fastest = _fastest(evidence, hardware, {run.recipe.precision for run in left})
     rows = []
     named = [(run.scale, evidence.sweep.scales[run.scale].name_of(run)) for run in left]
     for scale, net in dict.fromkeys(named):
         runs = [run for run, name in zip(left, named, strict=True) if name == (scale, net)]
         alike = runs[0].data == evidence.results.data
-        seconds = predicted_seconds(runs[0], 0, [fastest]) if fastest and alike else None
+        seconds = predicted_seconds(runs[0], 0, fastest) if fastest and alike else None
         each = math.nan if seconds is None else seconds
         rows.append(
             (
@@ -66,7 +66,7 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
             )
         )
     known = any(row[-1] != "–" for row in rows)
-    how = RECKONED.format(net=display_name(fastest.net), hardware=hardware) if fastest and known else ""
+    how = RECKONED.format(net=" and ".join(display_name(s.net) for s in fastest), hardware=hardware) if known else ""
     return Table(HEADER, rows, text=3, note=how + NOTE)
 
 
@@ -85,10 +85,13 @@ def _left(evidence: Evidence) -> Iterator[Run]:
                 yield from sweep.runs(scale, None, sweep.data_at(scale))
 
 
-def _fastest(evidence: Evidence, hardware: str) -> Speed | None:
-    """The speed of the run with the most multiply-adds a second, in training; None where they tell no time."""
+def _fastest(evidence: Evidence, hardware: str, precisions: Set[str]) -> list[Speed]:
+    """By precision the speed of the run with the most multiply-adds a second in training; none where they tell no time.
+
+    Where no run had one of `precisions`, the fastest of all.
+    """
     if evidence.sweep.task not in TIMED:
-        return None
+        return []
     done = evidence.results.done
     rows = ({str(k): v for k, v in row.items()} for row in done[done["hardware"] == hardware].to_dict("records"))
     speeds = [
@@ -96,7 +99,9 @@ def _fastest(evidence: Evidence, hardware: str) -> Speed | None:
         for row in rows
         if row["family"] in OURS
     ]
-    return max(speeds, key=lambda speed: speed.images_per_s * speed.work, default=None)
+    ordered = sorted(speeds, key=lambda speed: speed.images_per_s * speed.work)
+    by_precision = {speed.precision: speed for speed in ordered}
+    return [s for p, s in by_precision.items() if p in precisions] or ordered[-1:]
 
 
 def _seeds(seeds: Sequence[int]) -> str:

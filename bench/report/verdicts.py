@@ -90,7 +90,7 @@ def verdict_words(one: Judged, to_go: dict[str, int | None]) -> str:
 
 def _needs(one: Judged, more: int | None) -> str:
     if one.missing:
-        return f"no number of {', '.join(map(display_name, one.missing))}"
+        return f"no number of {'; '.join(map(display_name, one.missing))}"
     if min(one.ns) < 2:
         return "needs two seeds of each net"
     if more is None:
@@ -121,7 +121,7 @@ IMAGE_BY_IMAGE = (
     "two-sided) compares the first seed of each on the images that only one of the two gets right: test-set "
     "sampling alone."
 )
-FEW = ", and with fewer than 20 seeds of each it is too narrow, with one seed it speaks of the images alone"
+FEW = ", and with fewer than 20 seeds of a net it is too narrow, with one seed it speaks of the images alone"
 PAIRED = (
     "layers", "seeds (plain, residual)", "error: residual − plain, points", "95 %, images and seeds",
     "only plain right", "only residual right", "McNemar p",
@@ -155,11 +155,14 @@ VARIANTS = (
     "net by another recipe", "seeds (own, other)", "error: other − own, points", "95 %, seeds",
     "95 %, images and seeds", "only own right", "only other right", "McNemar p",
 )  # fmt: skip
-OVER_SEEDS = "The interval over seeds is Student's t with Welch's degrees of freedom. "
+OVER_SEEDS = (
+    "The interval over seeds is Student's t with Welch's degrees of freedom. Both recipes take the same seeds, and so "
+    "the same initialisation and order of images; the intervals reckon with independent ones. "
+)
 
 
 def variants_table(evidence: Evidence) -> Table | None:
-    """A row a net and recipe beside its own; None where every net has one recipe."""
+    """A row a net by another recipe than its own, where both have ended on the same images; None where none has."""
     pairs = [pair for pair in evidence.pairs if pair.variant]
     done = evidence.results.done
     rows = []

@@ -225,9 +225,8 @@ def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, 
 
     sweep: the folder below `results`, "*" for any. Raises StoreError naming the finished runs where it is none.
     """
-    done = [
-        row for path in sorted(results.glob(f"{sweep}/runs.csv")) for row in read_rows(path) if row["state"] == "done"
-    ]
+    rows = [row for path in sorted(results.glob(f"{sweep}/runs.csv")) for row in read_rows(path)]
+    done = list({row["id"]: row for row in rows if row["state"] == "done"}.values())  # one run may be in two sweeps
     row = next((one for one in done if one["id"] == run_id), None)
     if row is None:
         raise StoreError(f"no finished run {run_id!r} in {results}; there are: {', '.join(one['id'] for one in done)}")

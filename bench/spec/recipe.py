@@ -219,7 +219,7 @@ class Recipe:
 
 
 def variant(recipe: Recipe, first: Recipe) -> str:
-    """What of `recipe` is not as in `first`, as it stands in an id: "bf16", "bn_group=128+lr=0.2"; "" where all is.
+    """What of `recipe` is not as in `first`, as it stands in an id: "bf16", "lr=0.2+bn_group=128"; "" where all is.
 
     Raises SpecError where a part differs that has no short spelling: views, faces, detection.
     """

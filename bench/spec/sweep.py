@@ -51,7 +51,9 @@ class Scale:
             (not self.data or self.data in KINDS, f"data {self.data!r} is not one of: {', '.join(KINDS)}"),
             (bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), f"seeds {self.seeds} must be distinct"),
         )
-        _names(self.cells)  # says what cannot be named
+        names = self.names
+        twice = sorted({name for name in names if names.count(name) > 1})
+        require("scale", (not twice, f"two nets are both named {', '.join(twice)}: give each a sweep of its own"))
 
     def name_of(self, run: Run) -> str:
         """The name in tables and ids of the run's cell: its net's, with the variant: `resnet-20-A+bf16`."""
@@ -71,7 +73,7 @@ def _names(cells: tuple[tuple[Net, Recipe], ...]) -> Mapping[tuple[Net, Recipe],
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One statement of the paper that a sweep can decide, written down before its runs, with its tolerance.
+    """One statement, most often the paper's, that a sweep can decide, written down before its runs with its tolerance.
 
     kind, with what `nets` then are, and what is claimed of their mean `metric` (percent) over the seeds:
         "equals": one net; it lies within `margin` points of the paper's number
@@ -175,12 +177,19 @@ class Sweep:
         named_nets = {name for claim in self.claims for name in claim.names}
         named_nets |= {net.name for ensemble in self.ensembles for net in ensemble.nets}
         absent = sorted(named_nets - run_here)
+        several = {name.partition("+")[0] for name in run_here if "+" in name}
+        mixed = sorted({net.name for ensemble in self.ensembles for net in ensemble.nets} & several)
         require(
             f"sweep {self.title!r}",
             (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
             (self.data in KINDS, f"data {self.data!r} is not one of: {', '.join(KINDS)}"),
             (not twice, f"two claims have the id {', '.join(twice)}"),
-            (not absent, f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}"),
+            (
+                not absent,
+                f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}; "
+                f"there are: {', '.join(sorted(run_here))}",
+            ),
+            (not mixed, f"an ensemble is of nets by one recipe each, and {', '.join(mixed)} is here by several"),
         )
 
     def at(self, scale: str) -> Scale:
