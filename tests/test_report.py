@@ -128,10 +128,13 @@ def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_
     assert frame.by_net(one.runs)["test_error_mean"].to_dict() == {
         "plain-20": 61, "resnet-20-A": 21, "resnet-20-A+bf16": 51,
     }  # fmt: skip
-    assert list(frame.first_option(one.runs)["net"].unique()) == ["plain-20", "resnet-20-A"], "what figures show"
+    assert list(frame.first_option(one.runs)["net"].unique()) == ["resnet-20-A", "plain-20"], "what figures show"
     assert [pair.key for pair in found.pairs] == ["pair-20", "pair-resnet-20-A+bf16"]
-    (row,) = (line for line in text.splitlines() if line.startswith("| ResNet-20, bf16 | 3, 3"))
-    assert [cell.strip() for cell in row.split("|")][3:5] == ["+30.00", "27.73 to 32.27"]  # ± 2.776 sqrt(2 / 3)
+    (row,) = (line for line in text.splitlines() if line.startswith("| ResNet-20, bf16 | fp32 | 3 "))
+    assert [cell.strip() for cell in row.split("|")][4:6] == ["+30.00", "27.73 to 32.27"]  # ± 2.776 sqrt(2 / 3)
+    assert (
+        "ResNet-20, bf16: the test error is 30.00 points higher than by its own recipe (51.00 % against 21.00" in text
+    )
     assert "ResNet-20, bf16 − ResNet-20: +30.00 [+27.73, +32.27]" in text
     assert {"pair-20.test_error", "pair-resnet-20-A+bf16.test_error", "resnet-20-A+bf16.test_error"} <= {
         number.id.removeprefix("made_up.quick.") for number in numbers(found)
@@ -148,6 +151,26 @@ def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_
     )
 
 
+def test_recipes_are_compared_over_the_seeds_that_both_have(tmp_path: Path) -> None:
+    net, lr = Net("cifar", 20, "A"), replace(RECIPE, lr=1e18, drops=())
+    sweep = Sweep("Made up", "Is it?", "It is.", {"quick": Scale(((net, lr), (net, RECIPE)), (0, 1, 2))})
+    errors = {("+", 1): 30.0, ("+", 2): 33.0, ("", 0): 90.0, ("", 1): 31.0}
+    for run in sweep.runs("quick"):
+        if (error := errors.get(("+" if run.recipe == RECIPE else "", run.seed))) is not None:
+            fake(tmp_path / "runs", run, error)
+    collect(tmp_path / "results", [tmp_path / "runs"], sweep.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+    found = weigh("made_up", sweep, [one])[0]
+    (pair,) = found.pairs
+
+    assert (pair.seeds, pair.key) == ((1, 1), "pair-resnet-20-A+lr=0.1+drops=50_75")
+    assert math.isclose(pair.difference, -1.0), "of seed 1 alone"
+    assert abs(pair.first.only_second - pair.first.only_first) == 100, "of that seed, too"
+    assert sorted(name.split("-")[4] for name in pair.runs) == ["s1", "s1"]
+    assert "| ResNet-20, rate 0.1, drops after 50/75 | rate 1e+18, no drops | 1 |" in page(found)
+
+
 def test_what_is_left_names_the_recipe(tmp_path: Path) -> None:
     net = Net("cifar", 20, "A")
     cells = ((net, RECIPE), (net, replace(RECIPE, bn_group=128, steps=200)))
@@ -160,7 +183,7 @@ def test_what_is_left_names_the_recipe(tmp_path: Path) -> None:
 
     assert [row.split("|")[2:5] for row in rows] == [
         [" ResNet-20 ", " 1 ", " 100 "],
-        [" ResNet-20, steps 200, batch norm over 128 ", " 0, 1 ", " 200 "],
+        [" ResNet-20, 200 steps, batch norm over 128 ", " 0, 1 ", " 200 "],
     ]
 
 

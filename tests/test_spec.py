@@ -259,6 +259,8 @@ def test_recipes_that_differ_in_a_part_without_a_short_spelling_need_sweeps_of_t
 
     with pytest.raises(SpecError, match="one net's recipes differ in views: give each a sweep of its own"):
         Scale(((net, Recipe(views=Views())), (net, Recipe(views=Views(side=160)))), (0,))
+    with pytest.raises(SpecError, match="one net's recipes differ in test_images"):
+        Scale(((Net("cifar", 20, "A"), Recipe()), (Net("cifar", 20, "A"), Recipe(test_images=100))), (0,))
 
 
 def test_a_shortened_recipe_keeps_the_shares_of_its_drops() -> None:

@@ -33,8 +33,9 @@ def curves(results: Set) -> Figure:
 
     Mean over the seeds with the band from the lowest to the highest.
     """
-    frame = results.curves.merge(first_option(with_bn(results.runs))[["id", "depth", "shortcut", "steps"]], on="id")
-    longest = int(results.runs["steps"].max())
+    runs = first_option(with_bn(results.runs))
+    frame = results.curves.merge(runs[["id", "depth", "shortcut", "steps"]], on="id")
+    longest = int(runs["steps"].max())
     unit, name = (1e4, "iterations (1e4)") if longest >= 10_000 else (1, "iterations")
     frame = frame.assign(x=frame["step"] / unit, plain=frame["shortcut"] == "none")
     depths = sorted(frame["depth"].unique())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,11 @@ NUMBERS = (
     "source_error",
 )  # fmt: skip
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
-DIFFERENCES = {"bn_group": "batch norm over", "lr": "rate", "warmup_lr": "warm-up rate", "warmup_steps": "warm-up"}
+DIFFERENCES = {  # what differs from a net's own recipe, in words
+    "bn_group": "batch norm over {}", "lr": "rate {}", "warmup_lr": "warm-up at {}", "steps": "{} steps",
+    "warmup_steps": "warm-up of {} steps", "warmup_steps=0": "no warm-up", "batch": "batches of {}",
+    "drops": "drops after {}", "drops=": "no drops",
+}  # fmt: skip
 SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
 PAPERS = ("cifar10", "imagenet", "voc07+12", "coco14")  # the paper's own data sets, whole
 
@@ -87,12 +91,13 @@ class Set:
         """A row a net, as `by_net` has it."""
         return by_net(self.runs)
 
-    def correct_images(self, net: str) -> NDArray[np.bool_] | None:
-        """Seeds x images, True where right, over the net's done runs; None where there are none.
+    def correct_images(self, net: str, seeds: Container[int] | None = None) -> NDArray[np.bool_] | None:
+        """Seeds x images, True where right, over the net's done runs (of these seeds); None where there are none.
 
         Runs whose bits are not stored, or that saw fewer images than the others, are left out.
         """
-        done = self.done[self.done["net"] == net]
+        done = self.done[self.done["net"] == net].sort_values("seed")
+        done = done if seeds is None else done[[int(seed) in seeds for seed in done["seed"]]]
         images = dict(zip(done["id"], done["test_images"], strict=True))
         bits = [np.unpackbits(self.correct[name])[: int(n)] for name, n in images.items() if name in self.correct]
         longest = max(map(len, bits), default=0)
@@ -139,6 +144,9 @@ def _set(
     ours = runs[runs["id"].isin(declared)]
     names = [declared[name] for name in ours["id"]]
     ours = ours.assign(net=names, variant=[name.partition("+")[2] for name in names])
+    if (ours["variant"] != "").any():  # a net's own recipe first, as in the sweep's file
+        place = {name: k for k, name in enumerate(sweep.scales[scale].names)}
+        ours = ours.assign(place=ours["net"].map(place)).sort_values(["place", "seed"]).drop(columns="place")
     kept = set(ours["id"])
     return Set(
         scale=scale,
@@ -198,14 +206,14 @@ def display_name(net: str) -> str:
     differs from the net's own recipe.
     """
     net, _, variant = net.partition("+")
-    return ", ".join([_net_name(net), *map(_difference, filter(None, variant.split("+")))])
+    return ", ".join([_net_name(net), *map(difference, filter(None, variant.split("+")))])
 
 
-def _difference(part: str) -> str:
+def difference(part: str) -> str:
     """`bf16`, `batch norm over 128`, `no warm-up`."""
-    name, _, value = part.partition("=")
-    words, value = DIFFERENCES.get(name, name.replace("_", " ")), value.replace("_", ", ")
-    return f"no {words}" if "=" in part and value in ("", "0") else f"{words} {value}".rstrip()
+    name, given, value = part.partition("=")
+    words = DIFFERENCES.get(part) or DIFFERENCES.get(name) or name.replace("_", " ") + " {}" * bool(given)
+    return words.format(value.replace("_", "/"))
 
 
 def _net_name(net: str) -> str:

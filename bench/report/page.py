@@ -25,7 +25,7 @@ from bench.report import (
 from bench.report.costs import cost_table, rounded
 from bench.report.digests import write_digests
 from bench.report.evidence import Evidence, weigh
-from bench.report.frame import Set, display_name
+from bench.report.frame import Set, display_name, own_recipes
 from bench.report.numbers import as_csv, numbers
 from bench.report.remaining import remaining_section
 from bench.report.tables import Table, one_of
@@ -42,6 +42,7 @@ FIGURE_6 = (
     "training error (augmented batches, in training mode), bold the test error; mean over the seeds, and a band from "
     "the lowest to the highest seed where there are several."
 )
+OWN = " Each net by its own recipe."
 TRADEOFF = (
     "Test error of the last step against what a net costs: mean over the seeds, with the 95 % interval of the mean "
     "where there are two or more. Parameters and multiply-adds are computed; the training time is the one measured."
@@ -80,7 +81,7 @@ def drawings(sweep: Sweep, sets: Sequence[Set]) -> dict[str, tuple[Callable[[], 
     """What draws each figure, by its file (SVG, beside which a PNG stands), and the results that it draws."""
     found: dict[str, tuple[Callable[[], Figure], Set]] = {}
     for one in sets:
-        of_errors = figures.FIGURES if len(one.done) and sweep.task == "classify" else {}
+        of_errors = figures.FIGURES if len(own_recipes(one.done)) and sweep.task == "classify" else {}
         of_faces = faces.drawings(one) if sweep.task == "verify" else {}
         of_boxes = detection.drawings(one) if sweep.task == "detect" else {}
         own = {name: partial(draw, one) for name, draw in {**of_errors, **of_faces, **of_boxes}.items()}
@@ -149,7 +150,7 @@ def page(evidence: Evidence, others: Iterable[tuple[str, str]] = ()) -> str:
         f"# {title(sweep, results)}",
         what_ran(evidence),
         f"**Question.** {sweep.question}",
-        f"**The paper's claim.** {sweep.claim}",
+        f"**The claim.** {sweep.claim}",
         *SECTIONS[sweep.task](evidence, found),
         *_section("Costs", found.get("costs")),
         *(remaining_section(evidence) if "costs" in found else []),
@@ -170,7 +171,7 @@ def classification(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
     results = evidence.results
     return [
         "## What the numbers say",
-        findings(results),
+        findings(evidence),
         *verdicts.claims_section(evidence, found.get("claims")),
         *_section("Table 6", found.get("table6")),
         *imagenet.sections(found),
@@ -241,12 +242,12 @@ def _deviations(sweep: Sweep, scale: str) -> list[str]:
 
 
 def _figures(results: Set) -> list[str]:
-    if not len(results.done):
+    if not len(own_recipes(results.done)):
         return []
     return [
         "## Figure 4" if results.pictures else "## Figure 6",
         f"![Training and test error against iterations](curves-{results.label}.svg)",
-        imagenet.FIGURE_4 if results.pictures else FIGURE_6,
+        (imagenet.FIGURE_4 if results.pictures else FIGURE_6) + (OWN if (results.runs["variant"] != "").any() else ""),
         "## Which net for what can be spent",
         f"![Test error against depth, parameters, multiply-adds and training time](tradeoff-{results.label}.svg)",
         TRADEOFF,
@@ -286,9 +287,9 @@ def what_ran(evidence: Evidence) -> str:
 
 
 def _how_many(runs: pd.DataFrame) -> str:
-    """`10 nets`, `2 nets by 6 recipes`."""
+    """`10 nets`, `2 nets by 6 recipes in all`."""
     nets, rows = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
-    return f"{nets} net{'s' * (nets > 1)}" + (f" by {rows // nets} recipes each" if rows > nets else "")
+    return f"{nets} net{'s' * (nets > 1)}" + (f" by {rows} recipes in all" if rows > nets else "")
 
 
 def odd_pictures(done: pd.DataFrame) -> list[str]:
@@ -301,9 +302,10 @@ def _commits(done: pd.DataFrame) -> pd.Series[str]:
     return done["commit"].str[:10].replace("", "unknown") + dirty
 
 
-def findings(results: Set) -> str:
+def findings(evidence: Evidence) -> str:
     """What the numbers say of the claim, in words, as far as this scale allows."""
-    lines = [*tables.differences(results), *tables.with_depth(results)]
+    results = evidence.results
+    lines = [*tables.differences(results), *tables.with_depth(results), *verdicts.variant_findings(evidence)]
     lines = lines or ["Too few runs are done to say anything."]
     return bullets([*lines, *layers.diverged(results), *no_verdict(results)])
 

@@ -18,6 +18,8 @@ DRAWS = 1_000
 class Pair:
     """Plain and residual net of one depth, or a net by its own recipe and by a variant: the second minus the first.
 
+    A net's recipes are compared over the seeds that both have, nets over all that each has.
+
     names: the first's and the second's, as in ids. variant: whether they are one net. seeds: of each.
     difference: in points of test error. interval: bootstrap over images and seeds.
     first: McNemar's test of the first seed of each. runs: of both.
@@ -62,9 +64,12 @@ def _variants(results: Set) -> Iterator[tuple[tuple[str, str], int]]:
 
 
 def _pair(results: Set, names: tuple[str, str], depth: int) -> Pair | None:
-    first, second = map(results.correct_images, names)
+    seeds = [set(results.done.loc[results.done["net"] == name, "seed"].astype(int)) for name in names]
+    both = seeds[0] & seeds[1] if "+" in names[1] else None
+    first, second = (results.correct_images(name, both) for name in names)
     if first is None or second is None or first.shape[1] != second.shape[1]:
         return None
+    done = results.done[results.done["net"].isin(names)]
     return Pair(
         names=names,
         depth=depth,
@@ -73,5 +78,5 @@ def _pair(results: Set, names: tuple[str, str], depth: int) -> Pair | None:
         difference=100 * float(first.mean() - second.mean()),
         interval=paired_bootstrap(first, second, np.random.default_rng([SEED, depth]), draws=DRAWS),
         first=mcnemar(first[0], second[0]),
-        runs=tuple(results.done.loc[results.done["net"].isin(names), "id"]),
+        runs=tuple(done.loc[done["seed"].isin(both) if both else done["net"].notna(), "id"]),
     )

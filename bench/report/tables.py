@@ -69,7 +69,7 @@ def low_to_high(interval: Interval | None, digits: int = 2) -> str:
 
 def signed(number: float) -> str:
     """`+0.12`, `−1.33`."""
-    return f"{number:+.2f}".replace("-", "−")
+    return f"{round(number, 2) + 0.0:+.2f}".replace("-", "−")  # and no −0.00
 
 
 def p_words(p: float) -> str:
@@ -199,15 +199,16 @@ def differences(results: Set) -> list[str]:
         p, r = plain.iloc[0], residual.iloc[0]
         lines.append(
             f"At {depth} layers the residual net's training loss is "
-            f"{_change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
+            f"{change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
             f"({r['train_loss_mean']:.3f} against {p['train_loss_mean']:.3f}) and its test error "
-            f"{_change(r['test_error_mean'] - p['test_error_mean'], 2, ' points')} "
+            f"{change(r['test_error_mean'] - p['test_error_mean'], 2, ' points')} "
             f"({r['test_error_mean']:.2f} % against {p['test_error_mean']:.2f} %); n = {r['n']} and {p['n']}."
         )
     return lines
 
 
-def _change(difference: float, digits: int, unit: str = "") -> str:
+def change(difference: float, digits: int, unit: str = "") -> str:
+    """`0.12 points lower`, `the same`."""
     size = f"{abs(difference):.{digits}f}"
     if float(size) == 0:
         return "the same"
@@ -226,9 +227,9 @@ def with_depth(results: Set) -> list[str]:
         if len(part) < 2:
             continue
         steps = ", ".join(f"{row['depth']} layers {row['train_error_mean']:.2f} %" for _, row in part.iterrows())
-        change = part["train_error_mean"].iloc[-1] - part["train_error_mean"].iloc[0]
+        grown = part["train_error_mean"].iloc[-1] - part["train_error_mean"].iloc[0]
         lines.append(
             f"Training error of {name} nets by depth: {steps}; the deepest is "
-            f"{_change(change, 2, ' points')}{' than' if round(abs(change), 2) else ' as'} the shallowest."
+            f"{change(grown, 2, ' points')}{' than' if round(abs(grown), 2) else ' as'} the shallowest."
         )
     return lines

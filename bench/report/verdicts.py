@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
 
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, Judged, Link, seeds_to_go
 from bench.report.evidence import Evidence
-from bench.report.frame import display_name
+from bench.report.frame import difference, display_name
 from bench.report.pairs import DRAWS, SEED, Pair
 from bench.report.stats import LEVEL, MOST_SEEDS, contrast, sample
-from bench.report.tables import Table, anchor, low_to_high, p_words, signed
+from bench.report.tables import Table, anchor, change, low_to_high, p_words, signed
+from bench.spec import Claim
 
 HERE = {REPRODUCED: "seen at this scale", NOT_REPRODUCED: "the opposite at this scale"}
 HOW = (
@@ -40,7 +44,7 @@ def claims_section(evidence: Evidence, table: Table | None) -> list[str]:
 def _summary(judged: Sequence[Judged]) -> str:
     counts = Counter(one.verdict for one in judged)
     parts = [f"{counts[verdict]} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED) if counts[verdict]]
-    return f"**Verdicts on the sweep's {len(judged)} claims: {', '.join(parts)}.**"
+    return f"**Verdicts on the sweep's {len(judged)} claim{'s' * (len(judged) > 1)}: {', '.join(parts)}.**"
 
 
 CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")
@@ -55,7 +59,7 @@ def claims_table(evidence: Evidence) -> Table:
     rows = [
         (
             anchor(evidence.id(one.claim.id)) + verdict_words(one, to_go),
-            one.claim.text,
+            one.claim.text + _terms(one.claim),
             one.claim.source,
             _links(evidence, one) or "–",
             _seeds(one),
@@ -65,6 +69,13 @@ def claims_table(evidence: Evidence) -> Table:
     ]
     note = HOW.format(count=len(judged)) + (TO_GO if any(to_go.values()) else "")
     return Table(CLAIMS, rows, text=4, note=note + (UNSEEN.format(claims="; ".join(unseen)) if unseen else ""))
+
+
+def _terms(claim: Claim) -> str:
+    """The margin, and the metric where it is another than the test error."""
+    terms = [claim.metric.replace("_", " ")] if claim.metric != "test_error" else []
+    terms += [f"margin {claim.margin:g}"] if claim.margin else []
+    return f" ({', '.join(terms)})" if terms else ""
 
 
 def _links(evidence: Evidence, one: Judged) -> str:
@@ -152,12 +163,12 @@ def _image_by_image(what: str, pairs: Sequence[Pair]) -> str:
 
 
 VARIANTS = (
-    "net by another recipe", "seeds (own, other)", "error: other − own, points", "95 %, seeds",
+    "net by another recipe", "its own", "seeds", "error: other − own, points", "95 %, seeds",
     "95 %, images and seeds", "only own right", "only other right", "McNemar p",
 )  # fmt: skip
 OVER_SEEDS = (
-    "The interval over seeds is Student's t with Welch's degrees of freedom. Both recipes take the same seeds, and so "
-    "the same initialisation and order of images; the intervals reckon with independent ones. "
+    "Compared over the seeds that both recipes have. A seed gives both the same weights to start from; the intervals "
+    "take them as independent all the same. The one over seeds is Student's t with Welch's degrees of freedom. "
 )
 
 
@@ -167,11 +178,13 @@ def variants_table(evidence: Evidence) -> Table | None:
     done = evidence.results.done
     rows = []
     for pair in pairs:
-        own, other = (sample(done.loc[done["net"] == name, "test_error"]) for name in pair.names)
+        runs = done[done["id"].isin(pair.runs)]
+        own, other = (sample(runs.loc[runs["net"] == name, "test_error"]) for name in pair.names)
         rows.append(
             (
                 display_name(pair.names[1]),
-                f"{pair.seeds[0]}, {pair.seeds[1]}",
+                _own(runs[runs["net"] == pair.names[0]].iloc[0], pair.names[1]),
+                f"{pair.seeds[0]}",
                 anchor(evidence.id(pair.key, "test_error")) + signed(pair.difference),
                 low_to_high(contrast([own, other], [-1, 1]).interval()),
                 low_to_high(pair.interval),
@@ -180,4 +193,25 @@ def variants_table(evidence: Evidence) -> Table | None:
                 p_words(pair.first.p_mid),
             )
         )
-    return Table(VARIANTS, rows, note=OVER_SEEDS + _image_by_image("recipes", pairs)) if rows else None
+    return Table(VARIANTS, rows, text=2, note=OVER_SEEDS + _image_by_image("recipes", pairs)) if rows else None
+
+
+def _own(row: pd.Series[Any], other: str) -> str:
+    """What the net's own recipe has where the other differs: `fp32`, `batch norm over 64`."""
+    names = [part.partition("=")[0] if "=" in part else "precision" for part in other.split("+")[1:]]
+    parts = (f"{name}={str(row[name]).replace(' ', '_')}" if name != "precision" else row[name] for name in names)
+    return ", ".join(map(difference, parts))
+
+
+def variant_findings(evidence: Evidence) -> list[str]:
+    """What another recipe changes of a net, in words."""
+    done, lines = evidence.results.done, []
+    for pair in (pair for pair in evidence.pairs if pair.variant):
+        runs = done[done["id"].isin(pair.runs)]
+        own, other = (runs.loc[runs["net"] == name, "test_error"].mean() for name in pair.names)
+        lines.append(
+            f"{display_name(pair.names[1])}: the test error is {change(other - own, 2, ' points')} "
+            f"{'than' if round(abs(other - own), 2) else 'as'} by its own recipe ({other:.2f} % against {own:.2f} %); "
+            f"n = {pair.seeds[0]} of each."
+        )
+    return lines

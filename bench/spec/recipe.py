@@ -221,10 +221,12 @@ class Recipe:
 def variant(recipe: Recipe, first: Recipe) -> str:
     """What of `recipe` is not as in `first`, as it stands in an id: "bf16", "lr=0.2+bn_group=128"; "" where all is.
 
-    Raises SpecError where a part differs that has no short spelling: views, faces, detection.
+    Raises SpecError where a part differs that has no short spelling (views, faces, detection), or the test images, on
+    which another number is measured.
     """
     differ = [f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(first, f.name)]
     long = [name for name in differ if is_dataclass(getattr(recipe, name)) or is_dataclass(getattr(first, name))]
+    long += [name for name in differ if name == "test_images"]
     require("scale", (not long, f"one net's recipes differ in {', '.join(long)}: give each a sweep of its own"))
     return "+".join(_spelled(name, getattr(recipe, name)) for name in differ)
 
@@ -232,7 +234,8 @@ def variant(recipe: Recipe, first: Recipe) -> str:
 def _spelled(name: str, value: Any) -> str:
     if name == "precision":
         return str(value)
-    return f"{name}={'_'.join(map(str, value)) if isinstance(value, tuple) else value}"
+    text = "_".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"{name}={text.replace('+', '')}"  # 1e+18 is 1e18
 
 
 def shortened(recipe: Recipe, steps: int, **changes: Any) -> Recipe:
