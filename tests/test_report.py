@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 from bench.report import frame, tables
 from bench.report.collect import collect, read_rows
+from bench.report.costs import cost_table
 from bench.report.digests import files_in
 from bench.report.evidence import Evidence, weigh
 from bench.report.numbers import numbers
@@ -149,6 +151,32 @@ def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_
         r"bench@made_up.quick.resnet-20-A+bf16.test_error\endcsname{51.00}"
         in (tmp_path / "reports" / "tables" / "numbers.tex").read_text()
     )
+
+
+def test_times_of_a_net_are_of_one_machine(tmp_path: Path) -> None:
+    cells = CELLS[:2]
+    sweep = Sweep("Made up", "Is it?", "It is.", {"quick": Scale(cells, (0, 1, 2))})
+    for run in sweep.runs("quick"):
+        folder = fake(tmp_path / "runs", run, 20.0)
+        on_old = run.seed == 0 or run.net.plain
+        env = (folder.path / "env.json").read_text()
+        (folder.path / "env.json").write_text(
+            env.replace('"hardware": "made up"', f'"hardware": "{"old" if on_old else "new"}"')
+        )
+        result = folder.result() or {}
+        seconds = 100.0 * (1 + run.seed)
+        speed = run.recipe.steps * run.recipe.batch / seconds
+        (folder.path / "result.json").write_text(json.dumps({**result, "seconds": seconds, "images_per_s": speed}))
+    collect(tmp_path / "results", [tmp_path / "runs"], sweep.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+    found = weigh("made_up", sweep, [one])[0]
+    costs = cost_table(found)
+    seconds_of = {n.id.split(".")[2]: (n.value, n.n) for n in numbers(found) if n.id.endswith(".seconds")}
+
+    assert seconds_of == {"plain-20": (200.0, 3), "resnet-20-A": (250.0, 2)}
+    assert [(row[0], row[-2], row[-1]) for row in costs.rows] == [("plain-20", "3", "old"), ("ResNet-20", "2", "new")]
+    assert "several machines" in costs.note
 
 
 def test_recipes_are_compared_over_the_seeds_that_both_have(tmp_path: Path) -> None:

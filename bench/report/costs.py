@@ -9,20 +9,20 @@ import pandas as pd
 
 from bench.nets.counts import OURS, activations
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name
+from bench.report.frame import Set, display_name, on_one_machine
 from bench.report.tables import Table, anchor, one_of
 from bench.spec import Net
 
 HEADER = (
     "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
-    "time a run", "predicted", "runs",
+    "time a run", "predicted", "runs", "hardware",
 )  # fmt: skip
 NOTE = (
     "Multiply-adds are those of one image forward, through convolutions and classifier{of_a_detector}. Activations are "
     "the outputs of all convolutions in fp32, which a training step has to keep (and some more). Speeds and times are "
-    "means over the runs; predicted is what the plan said before the run started, where it knew a speed. Measured on "
-    "{hardware}."
+    "means over the runs; predicted is what the plan said before the run started, where it knew a speed."
 )
+MIXED = " Of a net with runs on several machines they are of the one that has most of them."
 TOTAL = " All runs took {spent}{predicted}."
 UNITS = (("h", 3600), ("min", 60), ("s", 1))
 
@@ -30,10 +30,11 @@ UNITS = (("h", 3600), ("min", 60), ("s", 1))
 def cost_table(evidence: Evidence) -> Table:
     """A row a net that has a finished run."""
     done = evidence.results.done
-    rows = [_row(evidence, str(net), part) for net, part in done.groupby("net", sort=False)]
+    alike = on_one_machine(done)
+    rows = [_row(evidence, str(net), part) for net, part in alike.groupby("net", sort=False)]
     detector = " (of a detector through its backbone alone, an image being a square of its shorter side)"
     words = detector if evidence.sweep.task == "detect" else ""
-    note = NOTE.format(hardware=one_of(done["hardware"]), of_a_detector=words) + _total(evidence.results)
+    note = NOTE.format(of_a_detector=words) + (MIXED if len(alike) < len(done) else "") + _total(evidence.results)
     return Table(HEADER, rows, note=note)
 
 
@@ -48,6 +49,7 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
         anchor(evidence.id(net, "seconds")) + duration(runs["seconds"].mean()),
         duration(runs["predicted_seconds"].mean()),
         f"{len(runs)}",
+        one_of(runs["hardware"]),
     )
 
 

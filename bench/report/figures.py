@@ -12,9 +12,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from bench.report.frame import Set, first_option, with_bn
+from bench.report.frame import Set, first_option, on_one_machine, with_bn
 from bench.report.stats import of_percent, sample
 from bench.store import atomic
 
@@ -56,9 +56,11 @@ FAMILIES = (("plain", "s", "--", 6), ("residual", "o", "-", -12))  # marker, lin
 def tradeoff(results: Set) -> Figure:
     """Test error against depth, parameters, multiply-adds and measured training time: which net for what can be spent.
 
-    Mean over the seeds with its 95 % interval.
+    Mean over the seeds with its 95 % interval. Times are of the machine that most nets have their runs on.
     """
-    minutes = results.done.groupby("net")["seconds"].mean() / 60
+    runs = on_one_machine(first_option(with_bn(results.done)))
+    machine = runs.groupby("hardware")["net"].nunique().idxmax()
+    minutes = runs[runs["hardware"] == machine].groupby("net")["seconds"].mean() / 60
     unit, size = ("h", 60) if minutes.max() >= 100 else ("min", 1)
     frame = first_option(with_bn(results.nets)).query("n > 0").assign(time=minutes / size)
     frame = frame.assign(params=frame["params"] / 1e6, multiply_adds=frame["multiply_adds"] / 1e6)
@@ -67,14 +69,16 @@ def tradeoff(results: Set) -> Figure:
         "depth": "layers",
         "params": "parameters (M)",
         "multiply_adds": "multiply-adds (M)",
-        "time": f"training ({unit})",
+        "time": f"training ({unit}) on {machine}" if runs["hardware"].nunique() > 1 else f"training ({unit})",
     }
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 5.4), layout="constrained")
         for ax, (column, label) in zip(figure.subplots(2, 2, sharey=True).flat, axes.items(), strict=True):
-            _against(ax, frame, column)
+            _against(ax, frame.dropna(subset=column), column)
             ax.set(xlabel=label, ylabel="test error (%)")
-            ax.xaxis.set_major_locator(MaxNLocator(6))
+            ax.xaxis.set_major_locator(
+                FixedLocator(sorted(set(frame["depth"]))) if column == "depth" else MaxNLocator(6)
+            )
             ax.margins(0.08, 0.12)
         handles = [Line2D([], [], color=c, ls=s, marker=m, label=f"{n} nets") for (n, m, s, _), c in _families()]
         figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)

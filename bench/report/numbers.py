@@ -19,7 +19,7 @@ from bench.report import layers
 from bench.report.claims import Judged
 from bench.report.ensembles import ERRORS as ERRORS_OF_ENSEMBLES
 from bench.report.evidence import Evidence
-from bench.report.frame import display_name
+from bench.report.frame import display_name, on_one_machine
 from bench.report.pairs import Pair
 from bench.report.stats import Interval, of_percent, sample
 
@@ -132,9 +132,11 @@ def numbers(evidence: Evidence) -> tuple[Number, ...]:
 
 def _of_nets(evidence: Evidence) -> Iterator[Number]:
     results = evidence.results
+    alike = set(on_one_machine(results.done)["id"])
     for net, part in results.done.groupby("net", sort=False):
         for metric in OF_TASK.get(evidence.sweep.task, COSTS):
-            values = part.set_index("id")[metric.column].dropna()
+            runs = part[part["id"].isin(alike)] if metric in COSTS else part
+            values = runs.set_index("id")[metric.column].dropna()
             if len(values):
                 beside = _paper(str(net), metric) if results.comparable else ""
                 yield _of_net(evidence.id(str(net), metric.column), str(net), metric, values, beside)

@@ -45,7 +45,8 @@ FIGURE_6 = (
 OWN = " Each net by its own recipe."
 TRADEOFF = (
     "Test error of the last step against what a net costs: mean over the seeds, with the 95 % interval of the mean "
-    "where there are two or more. Parameters and multiply-adds are computed; the training time is the one measured."
+    "where there are two or more. Parameters and multiply-adds are computed; the training time is the one measured, of "
+    "the machine that most of the nets ran on."
 )
 
 
