@@ -52,6 +52,12 @@ def own_file(name: str) -> bool:
     return name.endswith(".py") and not (project_folder() / "sweeps" / Path(name).name).is_file()
 
 
+def kept_here(name: str) -> bool:
+    """Whether `name` is no sweep of the project, and that of one's own whose numbers and file lie in this folder."""
+    project = project_folder() / "sweeps" / f"{name}.py"
+    return not name.endswith(".py") and not project.is_file() and (Path("results") / name / DECLARATION).is_file()
+
+
 def load_sweep(name: str, results: Path | None = None) -> tuple[str, Sweep]:
     """The sweep's name and value. Raises MistakeError with the file's line where the file itself fails."""
     import runpy

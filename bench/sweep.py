@@ -21,6 +21,7 @@ from bench.declared import (
     MistakeError,
     declared_runs,
     keep_declaration,
+    kept_here,
     known_sweeps,
     load_sweep,
     own_file,
@@ -50,6 +51,8 @@ FAILED, MISTAKE, STOPPED = 1, 2, 3
 
 def sweep(args: argparse.Namespace) -> int:
     """Does what the command says; returns the exit code."""
+    if args.results is None and kept_here(args.name):
+        args.results, args.reports = Path("results"), args.reports or Path("reports")
     name, declared = load_sweep(args.name, args.results)
     profile = choose_cluster(args)
     root = Path.cwd() if own_file(args.name) else project_folder()

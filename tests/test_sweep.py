@@ -330,6 +330,7 @@ def test_a_sweep_of_ones_own_keeps_all_where_it_is_typed_and_is_known_there_by_n
     assert {p.name for p in place.iterdir()} == {"mine.py", "runs", "results", "reports"}
     assert (place / "results" / "mine" / "sweep.py").read_text() == own.read_text()
     own.unlink()
+    assert main(["mine", "--scale", "quick", "--cluster", "inline"]) == 0, "as its page says, from the file kept there"
     assert bench(["verify"]) == 0
     assert bench(["verify", "mine"]) == 0
     assert bench(["report", "mine"]) == 0
