@@ -73,7 +73,8 @@ def claims_table(evidence: Evidence) -> Table:
 
 def _terms(claim: Claim) -> str:
     """The margin, and the metric where it is another than the test error."""
-    terms = [claim.metric.replace("_", " ")] if claim.metric != "test_error" else []
+    metric = claim.metric.replace("train_", "training_").replace("_", " ")
+    terms = [metric] if claim.metric != "test_error" else []
     terms += [f"margin {claim.margin:g}"] if claim.margin else []
     return f" ({', '.join(terms)})" if terms else ""
 
