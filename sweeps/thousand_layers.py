@@ -48,7 +48,7 @@ SWEEP = Sweep(
                 "images, where the paper has 64,000 steps of 128, 400 and 64.",
                 ONE_SEED,
             ),
-            about="some steps, to see that 1202 layers can be trained and what they cost; nothing is learnt",
+            about="some steps, to see what 1202 layers cost; nothing is learnt in so few",
             resources=Resources(memory_gib=4.0),
         ),
     },

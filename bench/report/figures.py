@@ -41,9 +41,11 @@ def curves(results: Set) -> Figure:
     depths = sorted(frame["depth"].unique())
     colours = dict(zip(depths, sns.color_palette("colorblind", len(depths)), strict=True))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, 3.8), layout="constrained")
-        axes = figure.subplots(1, 2, sharey=True)
-        for ax, plain, family in zip(axes, (True, False), ("plain", "ResNet"), strict=True):
+        there = set(frame["plain"]) or {True, False}
+        families = [(plain, kind) for plain, kind in ((True, "plain"), (False, "ResNet")) if plain in there]
+        figure = Figure(figsize=(1 + 3.5 * len(families), 3.8), layout="constrained")
+        axes = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
+        for ax, (plain, family) in zip(axes, families, strict=True):
             _panel(ax, frame[frame["plain"] == plain], colours, family)
             ax.set(xlabel=name, ylabel="error (%)", xlim=(0, longest / unit))
         axes[0].set_ylim(*_limits(frame))

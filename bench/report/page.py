@@ -38,7 +38,7 @@ SCALE_WORDS = {
     "quick": "a few minutes' look at the claim's shape: not to be compared with the paper's numbers",
 }
 FIGURE_6 = (
-    "Error against iterations in the manner of the paper's Fig. 6: plain nets left, residual nets right; dashed the "
+    "Error against iterations in the manner of the paper's Fig. 6{sides}: dashed the "
     "training error (augmented batches, in training mode), bold the test error; mean over the seeds, and a band from "
     "the lowest to the highest seed where there are several."
 )
@@ -245,10 +245,13 @@ def _deviations(sweep: Sweep, scale: str) -> list[str]:
 def _figures(results: Set) -> list[str]:
     if not len(own_recipes(results.done)):
         return []
+    both = own_recipes(results.done)["shortcut"].eq("none").nunique() == 2
+    sides = ", plain nets left, residual nets right" if both else ""
     return [
         "## Figure 4" if results.pictures else "## Figure 6",
         f"![Training and test error against iterations](curves-{results.label}.svg)",
-        (imagenet.FIGURE_4 if results.pictures else FIGURE_6) + (OWN if (results.runs["variant"] != "").any() else ""),
+        (imagenet.FIGURE_4 if results.pictures else FIGURE_6.format(sides=sides))
+        + (OWN if (results.runs["variant"] != "").any() else ""),
         "## Which net for what can be spent",
         f"![Test error against depth, parameters, multiply-adds and training time](tradeoff-{results.label}.svg)",
         TRADEOFF,
