@@ -32,7 +32,7 @@ def cells(recipe: Recipe, *nets: Net) -> tuple[tuple[Net, Recipe], ...]:
 
 
 def unchanged(net: Net, variant: str) -> Claim:
-    """The net is what it is by the paper's recipe."""
+    """The claim that the net's test error by the variant is what it is by its own recipe."""
     name = f"{'plain' if net.plain else 'ResNet'}-{net.depth}"
     text = OTHERWISE[variant].format(net=name)
     return Claim(f"{name.lower()}-{variant}", text, "–", "unchanged", (net,), margin=0.5, variant=variant)

@@ -20,8 +20,6 @@ WARMED = Recipe(warmup_steps=400)
 QUICK = shortened(
     WARMED, 20, drops=(), warmup_steps=10, batch=16, bn_group=16, test_images=100, curve_every=5, test_every=20
 )
-
-
 ONE_SEED = "One seed of each net, as the paper has of ResNet-1202: no claim is decided by that."
 
 
