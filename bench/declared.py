@@ -121,5 +121,9 @@ def keep_declaration(name: str, results: Path) -> None:
 
 def declared_runs(declared: Sweep, example: Run, seeds: Sequence[int] | None = None) -> tuple[Run, ...]:
     """All that the sweep declares at the scale and on the data of `example`, with the seeds asked for besides."""
-    every = tuple(dict.fromkeys((*declared.scales[example.scale].seeds, *(seeds or ()))))
-    return declared.runs(example.scale, every, example.data)
+    planned = declared.scales[example.scale].all_seeds
+    further = [seed for seed in seeds or () if seed not in planned]
+    return (
+        *declared.runs(example.scale, None, example.data),
+        *declared.runs(example.scale, further, example.data),
+    )

@@ -1,30 +1,48 @@
-"""The verdicts on the claims that a sweep wrote down before its runs.
+"""How the claims of a sweep are judged: one procedure, written down before the runs that it judges.
 
-Each claim puts an effect (a mean, a difference, a difference of differences over the seeds) inside a region. It is
-reproduced where the test for "inside" rejects, not reproduced where the one for "outside" does, else undecided. Both
-families of tests are corrected by Holm over all claims of the sweep, so that in at most 5 % of sweeps any claim at
-all is wrongly called reproduced, and in at most 5 % any is wrongly called not reproduced.
+Version 1 (`bench.spec.PROCEDURE`; a change that could change a verdict raises it):
+
+1. Which claims are judged at a scale, and by which seeds, is declared in the sweep (`Scale.judges`, `seeds`). A claim
+   gets its verdict when every net in it has all of its planned seeds, by these and no others; before that there is no
+   look, and no test is printed. More seeds later would be a new declaration, on fresh seeds alone.
+2. A seed whose training diverged counts with the error of a guess (90 % with ten classes) and is never replaced.
+3. A claim puts one or several effects inside a region: means over seeds, their differences, differences of differences.
+   Variances are those of each net alone, never pooled over depths or families: Student's t for one mean, Welch's t with
+   Satterthwaite's degrees of freedom for several (Welch 1947). Two recipes of one net share their seeds and are compared
+   seed by seed (paired t). Equality within a margin is two one-sided tests (Schuirmann 1987); "not worse by more than a
+   margin" is one of them (non-inferiority).
+4. The standard deviation over seeds has a floor, so that five equal values prove nothing. Test error: two seeds that
+   disagree on a share d of N images, each of these a coin, differ with a variance of d/N, which is d/2N for one of them.
+   Where the judged images are not stored, and for training errors (N images of the last window), d/2 is p(1 - p).
+5. A claim of several effects holds if all do: its p-value is the largest (intersection-union test, Berger 1982). It fails
+   if one does not: the smallest times their number (Bonferroni).
+6. Two families, "it holds" and "it does not", are each corrected by Holm (1979) over the claims judged at the scale, a
+   number fixed in advance; one that waits counts with p = 1. Each family has half of LEVEL, so that in at most 5 % of
+   sweeps any verdict at all is wrong, in either direction, however the claims depend on each other. `python -m bench
+   simulate` shows it for unequal spreads on the bound of every claim.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from functools import cache
 
 import pandas as pd
 
 from bench.paper import paper_numbers, paper_value
-from bench.report.frame import Set, display_name
-from bench.report.stats import Contrast, Region, Sample, contrast, holm, interaction, sample, seeds_until_decided
-from bench.spec import METRICS, Claim
+from bench.report.frame import DIVERGED, PAPERS, Set, display_name
+from bench.report.stats import Contrast, Region, binomial_std, contrast, disagreement_std, holm, sample
+from bench.spec import LEVEL, METRICS, Claim, Comparison, Sweep, classes_of
 
-ALPHA = 0.05
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
-NOT_COMPARABLE = "not comparable"
+WAITING, NOT_JUDGED = "not yet judged", "not judged"
 
-Samples = Mapping[tuple[str, str], Sample]
+# by name of a net and metric, each seed's number in percent
+Seeds = Mapping[tuple[str, str], Mapping[int, float]]
+# the least standard deviation over seeds of a net's metric, or of the difference of two recipes of it
+Floor = Callable[[tuple[str, ...], str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,152 +56,164 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A claim with what was measured of it. A claim of several links holds where every one of them does.
+    """A claim with what was measured of it.
 
-    p_for, p_against: Holm-corrected p-values for "it holds" and for "it does not".
-    finding: the verdict on the runs at hand; `verdict` is the one on the paper.
-    missing: nets of the claim without a number.
+    links: the comparisons all of whose nets have a number. p_for, p_against: Holm-corrected p-values for "it holds" and
+    for "it does not"; NaN where it is not judged. seeds: how many of the planned seeds each net has, and how many are
+    planned.
     """
 
     claim: Claim
     links: tuple[Link, ...]
     p_for: float
     p_against: float
-    finding: str
     verdict: str
-    missing: tuple[str, ...] = ()
+    seeds: Mapping[str, tuple[int, int]]
 
     @property
-    def ns(self) -> tuple[int, ...]:
-        """How many seeds each sample of each link has."""
-        return tuple(n for link in self.links for n in link.effect.ns)
-
-    @property
-    def testable(self) -> bool:
-        """Whether every net has the two seeds that a test needs."""
-        return bool(self.links) and not self.missing and all(link.effect.known for link in self.links)
+    def decided(self) -> bool:
+        """Whether the procedure has spoken."""
+        return self.verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)
 
 
-def judge_set(claims: Sequence[Claim], results: Set) -> tuple[Judged, ...]:
-    """The verdicts on the paper from the runs of one set; at another scale than the paper's, findings alone."""
-    return judge(claims, samples_of(results.runs), comparable=results.comparable)
+def judge_set(sweep: Sweep, results: Set) -> tuple[Judged, ...]:
+    """Every claim of the sweep, in its order, from the runs of one set; verdicts for those judged at its scale.
+
+    On other data than the paper's, such as a stand-in, none is judged.
+    """
+    scale = sweep.scales[results.scale]
+    judged = sweep.judged_at(results.scale) if results.data in PAPERS else ()
+    return judge(sweep.claims, judged, seeds_of(results), scale.planned, floor_of(results, scale.planned))
 
 
-def samples_of(runs: pd.DataFrame) -> dict[tuple[str, str], Sample]:
-    """A sample a net and metric; runs without a number count as missing."""
-    runs = runs.reindex(columns=[*runs.columns, *(metric for metric in METRICS if metric not in runs)])
-    numbers = runs.assign(**{metric: runs[metric].where(runs["state"] == "done") for metric in METRICS})
-    return {(str(net), m): sample(part[m]) for net, part in numbers.groupby("net") for m in METRICS}
+def judge(
+    claims: Iterable[Claim],
+    judged: Sequence[Claim],
+    seeds: Seeds,
+    planned: Mapping[str, Sequence[int]],
+    floor: Floor,
+) -> tuple[Judged, ...]:
+    """Every claim with its effects, and the verdicts on those `judged` whose nets have all of their planned seeds.
+
+    planned: by name of a net; a claim that is not judged is described by all the seeds there are.
+    """
+    by_plan = {
+        key: {seed: value for seed, value in values.items() if seed in planned.get(key[0], ())}
+        for key, values in seeds.items()
+    }
+    ready = {claim: links_of(claim, by_plan, floor) for claim in judged if _complete(claim, by_plan, planned)}
+    p_for = dict(zip(judged, holm([_p_holds(ready.get(c)) for c in judged]), strict=True))
+    p_against = dict(zip(judged, holm([_p_fails(ready.get(c)) for c in judged]), strict=True))
+    found = []
+    for claim in claims:
+        counts = {name: _count(name, claim, by_plan, planned) for name in claim.names}
+        if claim in ready:
+            ps = p_for[claim], p_against[claim]
+            found.append(Judged(claim, ready[claim], *ps, _verdict(*ps), counts))
+        else:
+            own, words = (by_plan, WAITING) if claim in judged else (seeds, NOT_JUDGED)
+            found.append(Judged(claim, links_of(claim, own, floor), math.nan, math.nan, words, counts))
+    return tuple(found)
 
 
-def judge(claims: Sequence[Claim], samples: Samples, *, comparable: bool = True) -> tuple[Judged, ...]:
-    """The verdicts on `claims` from the samples by net and metric."""
-    links = [links_of(claim, samples) for claim in claims]
-    missing = [_missing(claim, samples) for claim in claims]
-    p_for = holm([_p_all_inside(one) if not none else math.nan for one, none in zip(links, missing, strict=True)])
-    p_against = holm([_p_any_outside(one) for one in links])
-    judged = []
-    for claim, one, none, yes, no in zip(claims, links, missing, p_for, p_against, strict=True):
-        finding = REPRODUCED if yes < ALPHA else NOT_REPRODUCED if no < ALPHA else UNDECIDED
-        verdict = finding if comparable else NOT_COMPARABLE
-        judged.append(Judged(claim, one, yes, no, finding, verdict, none))
-    return tuple(judged)
+def _verdict(p_for: float, p_against: float) -> str:
+    return REPRODUCED if p_for <= LEVEL / 2 else NOT_REPRODUCED if p_against <= LEVEL / 2 else UNDECIDED
 
 
-def _p_all_inside(links: Sequence[Link]) -> float:
+def _complete(claim: Claim, seeds: Seeds, planned: Mapping[str, Sequence[int]]) -> bool:
+    """Whether every net has its planned seeds, at least the two that a spread needs."""
+    counts = [_count(name, claim, seeds, planned) for name in claim.names]
+    return all(there == wanted >= 2 for there, wanted in counts)
+
+
+def _count(name: str, claim: Claim, seeds: Seeds, planned: Mapping[str, Sequence[int]]) -> tuple[int, int]:
+    wanted = planned.get(name, ())
+    return len(set(seeds.get((name, claim.metric), ())) & set(wanted)), len(wanted)
+
+
+def _p_holds(links: Sequence[Link] | None) -> float:
     """An intersection-union test: all links at once are shown by the weakest of them, without a correction."""
-    ps = [link.region.p_inside(link.effect) for link in links]
-    return math.nan if not ps or any(map(math.isnan, ps)) else max(ps)
+    return max(link.region.p_inside(link.effect) for link in links) if links else math.nan
 
 
-def _p_any_outside(links: Sequence[Link]) -> float:
+def _p_fails(links: Sequence[Link] | None) -> float:
     """One link outside refutes the claim; there are as many ways to err as links, hence Bonferroni."""
-    ps = [p for p in (link.region.p_outside(link.effect) for link in links) if not math.isnan(p)]
-    return min(1.0, len(links) * min(ps)) if ps else math.nan
+    return min(1.0, len(links) * min(link.region.p_outside(link.effect) for link in links)) if links else math.nan
 
 
-def _missing(claim: Claim, samples: Samples) -> tuple[str, ...]:
-    return tuple(name for name in claim.names if not _has_number(name, claim.metric, samples))
+def links_of(claim: Claim, seeds: Seeds, floor: Floor) -> tuple[Link, ...]:
+    """The comparisons that the claim is made of, as far as their nets have numbers."""
+    against = paper_value(paper_numbers()[claim.number]) if claim.number else 0.0
+    found = []
+    for one in claim.comparisons:
+        values = {name: seeds.get((name, claim.metric), {}) for name in one.weights}
+        effect = _paired(one, values, claim, floor) if claim.paired else _welch(one, values, claim, floor, against)
+        if effect is not None:
+            label = one.label.format_map({name: display_name(name) for name in one.weights})
+            found.append(Link(label + (f" {against:g}" if claim.number else ""), effect, Region(one.low, one.high)))
+    return tuple(found)
 
 
-def _has_number(name: str, metric: str, samples: Samples) -> bool:
-    return (name, metric) in samples and samples[name, metric].n > 0
+Values = Mapping[str, Mapping[int, float]]
 
 
-def links_of(claim: Claim, samples: Samples) -> tuple[Link, ...]:
-    """The comparisons that the claim is made of, as far as its nets have numbers; the claimed direction is positive.
-
-    An order is seen, and can be refuted, on some of its nets; any other claim needs all of them.
-    """
-    names = [name for name in claim.names if _has_number(name, claim.metric, samples)]
-    ordered = claim.kind.endswith("with depth")
-    if not names or (len(names) < len(claim.names) and not ordered):
-        return ()
-    nets = [display_name(name) for name in names]
-    return _LINKS[claim.kind](claim, nets, [samples[name, claim.metric] for name in names])
-
-
-def _against_the_paper(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
-    published = paper_value(paper_numbers()[claim.number])
-    bounds = (-claim.margin, claim.margin) if claim.kind == "equals" else (claim.margin, math.inf)
-    label = f"{nets[0]} − paper's {published:g}"
-    return (Link(label, contrast(samples, [1], published), Region(*bounds)),)
-
-
-def _with_depth(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
-    worse = claim.kind.startswith("worse")
-    links = []
-    for (shallow, deep), pair in zip(pairwise(nets), pairwise(samples), strict=True):
-        first, second = (deep, shallow) if worse else (shallow, deep)
-        effect = contrast(pair, [-1, 1] if worse else [1, -1])
-        links.append(Link(f"{first} − {second}", effect, Region(claim.margin)))
-    return tuple(links)
-
-
-def _residual(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
-    effect = contrast(samples, [1, -1])
-    return (Link(f"{nets[0]} − {nets[1]}", effect, Region(claim.margin)),)
-
-
-def _variant(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
-    effect = contrast(samples, [-1, 1])
-    return (Link(f"{nets[1]} − {nets[0]}", effect, Region(-claim.margin, claim.margin)),)
-
-
-def _interaction(claim: Claim, nets: Sequence[str], samples: Sequence[Sample]) -> tuple[Link, ...]:
-    a, b, c, d = nets
-    effect = interaction((samples[0], samples[1]), (samples[2], samples[3]))
-    return (Link(f"({b} − {a}) − ({d} − {c})", effect, Region(claim.margin)),)
-
-
-_LINKS: Mapping[str, Callable[[Claim, Sequence[str], Sequence[Sample]], tuple[Link, ...]]] = {
-    "equals": _against_the_paper,
-    "exceeds": _against_the_paper,
-    "worse with depth": _with_depth,
-    "better with depth": _with_depth,
-    "residual beats plain": _residual,
-    "interaction": _interaction,
-    "unchanged": _variant,
-}
-
-
-def seeds_to_go(judged: Iterable[Judged]) -> dict[str, int | None]:
-    """By id of each undecided claim, how many more seeds a net would decide it; None where that is unknown or no use.
-
-    As if what was observed were the truth. The level is Holm's next one: shared among the claims that are still open.
-    """
-    undecided = [j for j in judged if j.finding == UNDECIDED]
-    return {j.claim.id: _to_go(j.links, ALPHA / len(undecided)) for j in undecided}
-
-
-def _to_go(links: Sequence[Link], alpha: float) -> int | None:
-    if not links:
+def _welch(one: Comparison, values: Values, claim: Claim, floor: Floor, against: float) -> Contrast | None:
+    if not all(values.values()):
         return None
-    outside = [link for link in links if not link.region.holds(link.effect.effect)]
-    level = alpha / len(links) if outside else alpha
-    needed = [seeds_until_decided(link.effect, link.region, level) for link in outside or links]
-    known = [n for n in needed if n is not None]
-    if not known or (len(known) < len(needed) and not outside):
+    samples = [sample(list(seeds.values())).at_least(floor((name,), claim.metric)) for name, seeds in values.items()]
+    return contrast(samples, list(one.weights.values()), against)
+
+
+def _paired(one: Comparison, values: Values, claim: Claim, floor: Floor) -> Contrast | None:
+    """The difference seed by seed, over the seeds that both recipes have."""
+    both = sorted(set.intersection(*(set(seeds) for seeds in values.values())))
+    if not both:
         return None
-    total = min(known) if outside else max(known)
-    return max(1, total - min(n for link in links for n in link.effect.ns))
+    differences = [sum(w * values[name][seed] for name, w in one.weights.items()) for seed in both]
+    return contrast([sample(differences).at_least(floor(tuple(one.weights), claim.metric))], [1])
+
+
+def seeds_of(results: Set) -> dict[tuple[str, str], dict[int, float]]:
+    """Each seed's number of every net and error; a diverged seed has that of a guess."""
+    guess = 100 - 100 / classes_of(results.data)
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for metric in (name for name in METRICS if name in results.runs):
+        for _, row in results.runs.iterrows():
+            diverged = row["state"] == "failed" and DIVERGED.match(str(row.get("error_message", "")))
+            number = float(row[metric]) if row["state"] == "done" else guess if diverged else math.nan
+            if not math.isnan(number):
+                found.setdefault((str(row["net"]), metric), {})[int(row["seed"])] = number
+    return found
+
+
+def floor_of(results: Set, planned: Mapping[str, Sequence[int]]) -> Floor:
+    """The floor (rule 4) from the planned seeds of one set."""
+    runs = results.runs
+    ours = replace(results, runs=runs[[seed in planned.get(net, ()) for net, seed in zip(*_keys(runs), strict=True)]])
+
+    @cache
+    def floor(names: tuple[str, ...], metric: str) -> float:
+        return _disagreement(ours, names, metric) or _binomial(ours, names, metric)
+
+    return floor
+
+
+def _keys(runs: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[int]]:
+    return runs["net"], runs["seed"].astype(int)
+
+
+def _disagreement(results: Set, names: tuple[str, ...], metric: str) -> float | None:
+    """By how often two seeds disagree on a test image; None where fewer than two are stored for the same images."""
+    images = [results.correct_images(name, metric=metric) for name in names]
+    there = [one for one in images if one is not None]
+    if len(there) < len(names) or len({one.shape[1] for one in there}) > 1 or sum(map(len, there)) < 2:
+        return None
+    return disagreement_std(*there)
+
+
+def _binomial(results: Set, names: tuple[str, ...], metric: str) -> float:
+    done = results.done[results.done["net"].isin(names)]
+    if not len(done):
+        return 0.0
+    images = done["curve_every"] * done["batch"] if metric == "train_error" else done["test_images"]
+    return math.sqrt(len(names)) * binomial_std(float(done[metric].mean()), int(images.min()))

@@ -17,7 +17,7 @@ import pandas as pd
 from bench.nets.counts import multiply_adds
 from bench.paper import paper_numbers, printed
 from bench.report import frame
-from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, judge_set
+from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, judge_set
 from bench.report.computed import COMPUTED, agreement, table6_parameters
 from bench.report.frame import PAPERS, Set, page_names
 from bench.report.html import write_html
@@ -29,7 +29,7 @@ from bench.store import make_folder, write_text
 
 MEASURED, ELSEWHERE = "measured, without a claim", "measured at another scale"
 COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED = "computed", "runnable", "planned", "not attempted"
-STATUSES = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, MEASURED, ELSEWHERE, COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED)
+STATUSES = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, WAITING, MEASURED, ELSEWHERE, COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED)
 
 Number = dict[str, Any]
 
@@ -77,8 +77,8 @@ def totals(answers: Sequence[Answer]) -> dict[str, int]:
 
 def _verdicts(study: Study) -> dict[str, str]:
     """By id of a number, the verdict of the claim that it is reproduced."""
-    judged = [one for s in study.sets if s.comparable for one in judge_set(study.sweep.claims, s)]
-    return {one.claim.number: one.verdict for one in judged if one.claim.number and one.links}
+    judged = [one for s in study.sets if s.comparable for one in judge_set(study.sweep, s)]
+    return {one.claim.number: one.verdict for one in judged if one.claim.number and one.verdict != NOT_JUDGED}
 
 
 def _answer(number: Number, studies: Mapping[str, Study], verdicts: Mapping[str, Mapping[str, str]]) -> Answer:
@@ -146,7 +146,7 @@ def _runnable(number: Number, study: Study) -> Answer:
     cell = next((c for c, name in zip(scale.cells, scale.names, strict=True) if name == number.get("net")), None)
     only = f" --only {number['net']}" if cell else ""
     command = f"`python -m bench.sweep {study.name} --scale paper{only}`"
-    cost = f": {_cost(study, number['net'], *cell, len(scale.seeds))}" if cell else ""
+    cost = f": {_cost(study, number['net'], *cell, len(scale.seeds_of(cell[0])))}" if cell else ""
     return Answer(number, RUNNABLE, "–", command + cost + _note(number))
 
 
@@ -220,10 +220,16 @@ def _reports(studies: Sequence[Study]) -> str:
         pages = [
             f"[{s.label}]({study.name}/{names[s.scale, s.data]}): {len(s.done)} of {len(s.runs)}" for s in study.sets
         ]
-        verdicts = Counter(one.verdict for s in study.sets if s.comparable for one in judge_set(study.sweep.claims, s))
-        words = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
+        words = "; ".join(filter(None, (_verdict_counts(study.sweep, s) for s in study.sets)))
         rows.append((study.name, study.sweep.question, "; ".join(pages) or "not run yet", words or "–"))
     return markdown(("sweep", "question", "scale: runs done", "verdicts"), rows, text=4)
+
+
+def _verdict_counts(sweep: Sweep, results: Set) -> str:
+    """`short: 2 reproduced, 8 not yet judged`; "" where no claim is judged at the scale."""
+    counts = Counter(one.verdict for one in judge_set(sweep, results) if one.verdict != NOT_JUDGED)
+    words = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    return f"{results.label}: {words}" if words else ""
 
 
 def _by_table(answers: Sequence[Answer]) -> str:

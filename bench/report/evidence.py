@@ -41,7 +41,7 @@ def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
             sweep=sweep,
             results=one,
             page=pages[one.scale, one.data],
-            judged=judge_set(sweep.claims, one),
+            judged=judge_set(sweep, one),
             pairs=pairs(one) if sweep.task == "classify" else (),
             detected=detected(one) if sweep.task == "detect" and len(one.done) else None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,7 +29,7 @@ from bench.spec import (
 from bench.store import StoreError
 
 NUMBERS = (
-    "depth", "seed", "params", "multiply_adds", "steps", "batch", "test_images", "test_error", "train_error",
+    "depth", "seed", "params", "multiply_adds", "steps", "batch", "curve_every", "test_images", "test_error", "train_error",
     "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
     "test_images_per_s", "predicted_seconds", *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS,
     "source_error",
@@ -39,6 +40,7 @@ DIFFERENCES = {  # what differs from a net's own recipe, in words
     "warmup_steps": "warm-up of {} steps", "warmup_steps=0": "no warm-up", "batch": "batches of {}",
     "drops": "drops after {}", "drops=": "no drops",
 }  # fmt: skip
+DIVERGED = re.compile(r"the (?:training|test) loss is (?:nan|-?inf) at step")  # what the training loop says of it
 SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
 PAPERS = ("cifar10", "imagenet", "voc07+12", "coco14")  # the paper's own data sets, whole
 
@@ -91,15 +93,20 @@ class Set:
         """A row a net, as `by_net` has it."""
         return by_net(self.runs)
 
-    def correct_images(self, net: str, seeds: Container[int] | None = None) -> NDArray[np.bool_] | None:
+    def correct_images(
+        self, net: str, seeds: Container[int] | None = None, metric: str = "test_error"
+    ) -> NDArray[np.bool_] | None:
         """Seeds x images, True where right, over the net's done runs (of these seeds); None where there are none.
+
+        metric: the error that counts the wrong ones.
 
         Runs whose bits are not stored, or that saw fewer images than the others, are left out.
         """
         done = self.done[self.done["net"] == net].sort_values("seed")
         done = done if seeds is None else done[[int(seed) in seeds for seed in done["seed"]]]
         images = dict(zip(done["id"], done["test_images"], strict=True))
-        bits = [np.unpackbits(self.correct[name])[: int(n)] for name, n in images.items() if name in self.correct]
+        kept = {name if metric == "test_error" else f"{name}:{metric}": n for name, n in images.items()}
+        bits = [np.unpackbits(self.correct[name])[: int(n)] for name, n in kept.items() if name in self.correct]
         longest = max(map(len, bits), default=0)
         same = [row.astype(bool) for row in bits if len(row) == longest]
         return np.stack(same) if same else None
@@ -139,7 +146,7 @@ def _set(
 ) -> Set:
     """The declared runs among `runs`, each by the name of its cell: a mean over seeds must not mix two recipes."""
     scale, data = str(runs["scale"].iloc[0]), str(runs["data"].iloc[0])
-    seeds = sorted({*sweep.scales[scale].seeds, *runs["seed"].astype(int)})
+    seeds = sorted({*sweep.scales[scale].all_seeds, *runs["seed"].astype(int)})
     declared = {run.id: sweep.scales[scale].name_of(run) for run in sweep.runs(scale, seeds, data)}
     ours = runs[runs["id"].isin(declared)]
     names = [declared[name] for name in ours["id"]]

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import optimize, special, stats
 from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
 SMALL = 20  # below this many values a percentile bootstrap is known to be too narrow
-MOST_SEEDS = 1_000
 POWER = 0.8
 
 Floats = NDArray[np.float64]
@@ -56,6 +55,10 @@ class Sample:
     def interval(self) -> Interval | None:
         """Student's interval of the mean at 95 %; None below two seeds."""
         return contrast([self], [1]).interval()
+
+    def at_least(self, std: float) -> Sample:
+        """The sample with no smaller standard deviation than `std`; one seed still has none."""
+        return replace(self, std=max(self.std, std)) if self.n > 1 else self
 
 
 def sample(values: ArrayLike) -> Sample:
@@ -108,9 +111,9 @@ class Contrast:
         return Interval(self.effect - half, self.effect + half, "t")
 
     def p_above(self, bound: float) -> float:
-        """The one-sided p-value for "the effect is above `bound`"; NaN where there is no standard error."""
-        if self.se == 0:  # every seed gave the same number: nothing is left to chance
-            return 0.0 if self.effect > bound else 1.0
+        """The one-sided p-value for "the effect is above `bound`"; NaN where there is no standard error, or it is 0."""
+        if self.se == 0:  # equal numbers are no proof that another seed would give the same
+            return math.nan
         return float(special.stdtr(self.df, (bound - self.effect) / self.se))
 
     def p_below(self, bound: float) -> float:
@@ -183,30 +186,52 @@ def holm(ps: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def seeds_until_decided(effect: Contrast, region: Region, alpha: float) -> int | None:
-    """How many seeds a net decide, with power 0.8, on which side of the region's bounds the effect lies.
+def power(effect: float, region: Region, alpha: float, variances: Sequence[float], ns: Sequence[int]) -> float:
+    """The probability to show, at the one-sided level `alpha`, on which side of its bounds the effect lies.
 
-    As if the observed effect and spread were the truth and every net had equally many seeds. None where fewer than
-    two seeds of a net leave the spread unknown, where there is none, or where MOST_SEEDS would not do.
+    variances: what one seed of each sample adds to the variance of the effect. By the noncentral t distribution; with
+    two bounds (TOST) the usual lower bound.
     """
-    if not effect.se > 0:
-        return None
-    ns = np.arange(2.0, MOST_SEEDS + 1)
-    se: Floats = np.sqrt(sum(effect.variances) / ns)
-    df = (ns - 1) * sum(effect.variances) ** 2 / sum(v**2 for v in effect.variances)
-    power = _power(effect.effect, region, alpha, se, df)
-    return int(ns[np.argmax(power >= POWER)]) if (power >= POWER).any() else None
-
-
-def _power(effect: float, region: Region, alpha: float, se: Floats, df: Floats) -> Floats:
-    """The probability to decide, by the noncentral t distribution; for TOST the usual lower bound."""
+    truth = Contrast(effect, tuple(variances), tuple(ns))
     distances = [d for d in (effect - region.low, region.high - effect) if math.isfinite(d)]
     if region.holds(effect):
-        misses = [stats.nct.cdf(-special.stdtrit(df, alpha), df, d / se) for d in distances]
-        return np.asarray(np.maximum(0.0, 1 - np.sum(misses, axis=0)), float)
-    level = alpha / len(distances)
-    outside = max(-d for d in distances)
-    return np.asarray(stats.nct.sf(-special.stdtrit(df, level), df, outside / se), float)
+        misses = sum(_miss(truth, d, alpha) for d in distances)
+        return max(0.0, 1 - misses)
+    return 1 - _miss(truth, max(-d for d in distances), alpha / len(distances))
+
+
+def _miss(truth: Contrast, distance: float, alpha: float) -> float:
+    critical = -special.stdtrit(truth.df, alpha)
+    return float(stats.nct.cdf(critical, truth.df, distance / truth.se))
+
+
+def detectable(region: Region, alpha: float, variances: Sequence[float], ns: Sequence[int]) -> float:
+    """The distance inside a one-sided bound that is shown with a probability of POWER."""
+    def lacking(distance: float) -> float:
+        return power(region.low + distance, region, alpha, variances, ns) - POWER
+
+    return float(optimize.brentq(lacking, 1e-9, 1e4))
+
+
+def disagreement_std(first: Bools, second: Bools | None = None) -> float:
+    """The standard deviation in points that coin flips give, on the images on which two seeds disagree.
+
+    first: seeds x images, True where right; of the error of one seed, by its own pairs of seeds. With `second`, of the
+    difference of two errors, by one seed of each.
+    """
+    right, seeds, images = first.mean(0), *first.shape
+    if second is None:
+        share, of = float((2 * right * (1 - right)).mean()) * seeds / (seeds - 1), 2
+    else:
+        other, of = second.mean(0), 1
+        share = float((right * (1 - other) + other * (1 - right)).mean())
+    return 100 * math.sqrt(max(share, 1 / images) / (of * images))
+
+
+def binomial_std(error: float, images: int) -> float:
+    """The standard deviation in points of an error in percent on so many images, each right or wrong by itself."""
+    share = min(max(error / 100, 1 / images), 1 - 1 / images)
+    return 100 * math.sqrt(share * (1 - share) / images)
 
 
 def wilson(error: float, images: int, level: float = LEVEL) -> Interval:

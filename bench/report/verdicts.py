@@ -8,67 +8,80 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, Judged, Link, seeds_to_go
+from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged, Link
 from bench.report.evidence import Evidence
 from bench.report.frame import difference, display_name
 from bench.report.pairs import DRAWS, SEED, Pair
-from bench.report.stats import LEVEL, MOST_SEEDS, contrast, sample
+from bench.report.stats import LEVEL, sample
 from bench.report.tables import Table, anchor, change, low_to_high, p_words, signed
+from bench.spec import LEVEL as LEVEL_OF_CLAIMS
 from bench.spec import Claim
 
-HERE = {REPRODUCED: "seen at this scale", NOT_REPRODUCED: "the opposite at this scale"}
+PROCEDURE_PAGE = "../procedure.md"  # written by `python -m bench simulate`
 HOW = (
-    "The claims and their tolerances stand in the sweep's file, whose history dates them. Measured are means over the "
-    "seeds and their differences in points, with 95 % intervals (Student's t, Welch's degrees of freedom) that are not "
-    "corrected for their number. p is one-sided, for an equal number the larger of two (TOST), for an order that of "
-    "its weakest step, and corrected by Holm over all {count} claims. At 5 %, “reproduced” and “not reproduced” are "
-    "each shown by a test of their own; “undecided” is what neither shows."
+    "The claims, the seeds that judge them and the procedure were declared before the runs ([how claims are "
+    "judged]({procedure}); digest of the declaration `{digest}`). Measured are means over the seeds and their differences "
+    "in points, with 95 % intervals (Student's t, Welch's degrees of freedom; two recipes of one net seed by seed) that "
+    "are not corrected for their number. p is one-sided, for an equal number the larger of two (TOST), for an order that "
+    "of its weakest step, and corrected by Holm over the {count} claims that are judged at this scale; “reproduced” and "
+    "“not reproduced” each need p ≤ {level:g}, so that in at most {both:.0f} % of sweeps any verdict is wrong. "
+    "“Undecided” is what neither shows at the planned number of seeds."
 )
-TO_GO = " The seeds still needed are for a power of 0.8, as if what was observed were the truth."
 UNSEEN = " Without a number at this scale: {claims}."
-NOT_THE_PAPER = (
-    "**Not comparable with the paper:** these runs are not {what}. What is seen here is about this scale only."
-)
+NO_JUDGE = "No claim is judged at this scale; what was measured of each is described."
+NOT_THE_DATA = "**Not comparable with the paper:** these runs are not on the paper's data, and no claim is judged."
 
 
 def claims_section(evidence: Evidence, table: Table | None) -> list[str]:
     """The paragraphs of the claims: the verdicts counted, the table, how it was judged. None without claims."""
     if table is None:
         return []
-    results = evidence.results
-    what = "on the paper's data" if results.data == "stand-in" else "at the paper's schedule"
-    first = _summary(evidence.judged) if results.comparable else NOT_THE_PAPER.format(what=what)
-    return ["## Claims", first, table.markdown(), table.note]
+    return ["## Claims", _summary(evidence), table.markdown(), table.note]
 
 
-def _summary(judged: Sequence[Judged]) -> str:
+def _summary(evidence: Evidence) -> str:
+    judged = [one for one in evidence.judged if one.verdict != NOT_JUDGED]
+    if evidence.results.data == "stand-in":
+        return NOT_THE_DATA
+    if not judged:
+        return NO_JUDGE
     counts = Counter(one.verdict for one in judged)
-    parts = [f"{counts[verdict]} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED) if counts[verdict]]
-    return f"**Verdicts on the sweep's {len(judged)} claim{'s' * (len(judged) > 1)}: {', '.join(parts)}.**"
+    words = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, WAITING)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in words if counts[verdict]]
+    where = "" if evidence.results.comparable else " at this scale, which is not the paper's schedule"
+    return f"**Verdicts on the {len(judged)} claim{'s' * (len(judged) > 1)} judged{where}: {', '.join(parts)}.**"
 
 
 CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")
 
 
 def claims_table(evidence: Evidence) -> Table:
-    """A row a claim, the verdict first; at a scale that decides nothing, claims without a number stand in the note."""
-    judged, comparable = evidence.judged, evidence.results.comparable
-    to_go = seeds_to_go(judged) if comparable else {}
-    shown = [one for one in judged if one.links or comparable] or judged
-    unseen = [one.claim.text.rstrip(".") for one in judged if one not in shown]
+    """A row a claim, the judged ones first; those that are not judged and without a number stand in the note."""
+    shown = [one for one in evidence.judged if one.links or one.verdict != NOT_JUDGED] or list(evidence.judged)
+    unseen = [one.claim.text.rstrip(".") for one in evidence.judged if one not in shown]
+    comparable = evidence.results.comparable
     rows = [
         (
-            anchor(evidence.id(one.claim.id)) + verdict_words(one, to_go),
+            anchor(evidence.id(one.claim.id)) + verdict_words(one, comparable=comparable),
             one.claim.text + _terms(one.claim),
             one.claim.source,
             _links(evidence, one) or "–",
             _seeds(one),
             _p(one),
         )
-        for one in shown
+        for one in sorted(shown, key=lambda one: one.verdict == NOT_JUDGED)
     ]
-    note = HOW.format(count=len(judged)) + (TO_GO if any(to_go.values()) else "")
-    return Table(CLAIMS, rows, text=4, note=note + (UNSEEN.format(claims="; ".join(unseen)) if unseen else ""))
+    return Table(CLAIMS, rows, text=4, note=_how(evidence) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else ""))
+
+
+def _how(evidence: Evidence) -> str:
+    return HOW.format(
+        procedure=PROCEDURE_PAGE,
+        digest=evidence.sweep.claims_digest(evidence.results.scale)[:12],
+        count=sum(one.verdict != NOT_JUDGED for one in evidence.judged),
+        level=LEVEL_OF_CLAIMS / 2,
+        both=100 * LEVEL_OF_CLAIMS,
+    )
 
 
 def _terms(claim: Claim) -> str:
@@ -87,27 +100,23 @@ def _links(evidence: Evidence, one: Judged) -> str:
     return "; ".join(anchor(number) + _measured(link) for number, link in zip(ids, one.links, strict=True))
 
 
-def verdict_words(one: Judged, to_go: dict[str, int | None]) -> str:
-    """The verdict, with what an undecided claim still needs and what another scale shows of it."""
-    if one.verdict in HERE:
-        return f"**{one.verdict}**"
-    if one.verdict == UNDECIDED:
-        return f"{UNDECIDED} ({_needs(one, to_go.get(one.claim.id))})"
-    if not one.links:
-        return f"{one.verdict} (no number at this scale)"
-    if one.claim.number:
-        return one.verdict  # another schedule has no say on the paper's own number
-    return f"{one.verdict} ({HERE.get(one.finding, 'undecided at this scale')})"
+def verdict_words(one: Judged, *, comparable: bool) -> str:
+    """The verdict; while it waits, how many of the planned seeds there are. comparable: at the paper's schedule."""
+    if one.verdict == WAITING:
+        return f"{WAITING} ({_lacking(one)})"
+    where = "" if comparable else " at this scale"
+    return one.verdict + where if one.verdict in (UNDECIDED, NOT_JUDGED) else f"**{one.verdict}**{where}"
 
 
-def _needs(one: Judged, more: int | None) -> str:
-    if one.missing:
-        return f"no number of {'; '.join(map(display_name, one.missing))}"
-    if min(one.ns) < 2:
-        return "needs two seeds of each net"
-    if more is None:
-        return f"{MOST_SEEDS:,} seeds of each net would not decide what was observed"
-    return f"about {more} more seed{'s' if more > 1 else ''} of each net"
+def _lacking(one: Judged) -> str:
+    """`1 of 5 seeds`, or by net where they differ."""
+    short = {name: count for name, count in one.seeds.items() if count[0] < count[1]}
+    counts = {f"{there} of {planned} seeds" for there, planned in short.values()}
+    if not short:
+        return "one seed is no spread"
+    if len(counts) == 1 and len(short) == len(one.seeds):
+        return counts.pop()
+    return "; ".join(f"{display_name(name)} {there} of {planned} seeds" for name, (there, planned) in short.items())
 
 
 def _measured(link: Link) -> str:
@@ -117,14 +126,14 @@ def _measured(link: Link) -> str:
 
 
 def _seeds(one: Judged) -> str:
-    ns = sorted(set(one.ns))
+    ns = sorted({n for link in one.links for n in link.effect.ns})
     return "–" if not ns else f"{ns[0]}" if len(ns) == 1 else f"{ns[0]} to {ns[-1]}"
 
 
 def _p(one: Judged) -> str:
-    if one.finding == NOT_REPRODUCED:
-        return p_words(one.p_against)
-    return p_words(one.p_for) if one.testable else "–"
+    if not one.decided:
+        return "–"
+    return p_words(one.p_against if one.verdict == NOT_REPRODUCED else one.p_for)
 
 
 IMAGE_BY_IMAGE = (
@@ -168,8 +177,8 @@ VARIANTS = (
     "95 %, images and seeds", "only own right", "only other right", "McNemar p",
 )  # fmt: skip
 OVER_SEEDS = (
-    "Compared over the seeds that both recipes have. A seed gives both the same weights to start from; the intervals "
-    "take them as independent all the same. The one over seeds is Student's t with Welch's degrees of freedom. "
+    "Compared seed by seed, over the seeds that both recipes have: a seed gives both the same weights to start from and "
+    "the same order of images. The interval over seeds is Student's t of these differences. "
 )
 
 
@@ -180,14 +189,14 @@ def variants_table(evidence: Evidence) -> Table | None:
     rows = []
     for pair in pairs:
         runs = done[done["id"].isin(pair.runs)]
-        own, other = (sample(runs.loc[runs["net"] == name, "test_error"]) for name in pair.names)
+        own, other = (runs[runs["net"] == name].set_index("seed")["test_error"] for name in pair.names)
         rows.append(
             (
                 display_name(pair.names[1]),
                 _own(runs[runs["net"] == pair.names[0]].iloc[0], pair.names[1]),
                 f"{pair.seeds[0]}",
                 anchor(evidence.id(pair.key, "test_error")) + signed(pair.difference),
-                low_to_high(contrast([own, other], [-1, 1]).interval()),
+                low_to_high(sample(other - own).interval),
                 low_to_high(pair.interval),
                 f"{pair.first.only_first}",
                 f"{pair.first.only_second}",

@@ -4,10 +4,11 @@ A Run is a frozen value. Whatever can change its number is in it and hashed into
 whatever changes only the bill is in Resources and is not.
 """
 
+from bench.spec.claim import LEVEL, PROCEDURE, Claim, Comparison
 from bench.spec.net import Net
 from bench.spec.recipe import Detection, Faces, Recipe, Views, shortened
 from bench.spec.run import ADDED_LATER, Resources, Run, digest, run_from_json
-from bench.spec.sweep import Claim, Ensemble, Scale, Sweep
+from bench.spec.sweep import Ensemble, Scale, Sweep
 from bench.spec.words import (
     DETECTION,
     DETECTOR_LOSSES,
@@ -32,14 +33,17 @@ __all__ = [
     "FACES",
     "HEALTHY",
     "IMAGENET_DEPTHS",
+    "LEVEL",
     "METRICS",
     "OPTIONS",
     "PICTURES",
     "PRECISIONS_OF_BOXES",
+    "PROCEDURE",
     "PROTOCOLS",
     "SCALES",
     "VERIFICATION",
     "Claim",
+    "Comparison",
     "Detection",
     "Ensemble",
     "Faces",

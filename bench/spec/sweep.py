@@ -6,28 +6,24 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
+from bench.spec.claim import LEVEL, PROCEDURE, Claim
 from bench.spec.net import Net
 from bench.spec.recipe import Recipe, variant
-from bench.spec.run import Resources, Run
-from bench.spec.words import KINDS, METRICS, SCALES, TASKS, SpecError, require
-
-CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
-    "equals": (1, 1),
-    "exceeds": (1, 1),
-    "worse with depth": (2, 99),
-    "better with depth": (2, 99),
-    "residual beats plain": (2, 2),
-    "interaction": (4, 4),
-    "unchanged": (1, 1),
-}
+from bench.spec.run import Resources, Run, digest
+from bench.spec.words import KINDS, SCALES, TASKS, SpecError, require
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The cells of a sweep at one scale: each net with its recipe, and the seeds of each.
+    """The cells of a sweep at one scale: each net with its recipe, the planned seeds, and which claims they decide.
 
     cells: a net may be there by several recipes; the first is its own, the others are variants, named by what differs.
+    seeds: of every net but those that `seeds_by_net` gives others.
+    judges: the ids of the claims that get a verdict at this scale, once every net of theirs has its planned seeds;
+    None for every claim at scale paper and none at the others. Fixed before the runs: their number is what the level is
+    shared among.
     deviations: where this scale differs from the paper beyond the sweep's own deviations.
     classes: of ImageNet the first so many; 0 for all.
     about: what the scale is, in words, where it is not what such a scale is in general.
@@ -41,6 +37,8 @@ class Scale:
     about: str = ""
     resources: Resources | None = None
     data: str = ""
+    seeds_by_net: Mapping[Net, tuple[int, ...]] = field(default_factory=dict)
+    judges: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         pairs = all(isinstance(c, tuple) and [type(x) for x in c] == [Net, Recipe] for c in self.cells)
@@ -49,7 +47,14 @@ class Scale:
             (bool(self.cells) and pairs, "cells must be pairs (Net, Recipe), at least one"),
             (len(set(self.cells)) == len(self.cells), "a cell is there twice"),
             (not self.data or self.data in KINDS, f"data {self.data!r} is not one of: {', '.join(KINDS)}"),
-            (bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), f"seeds {self.seeds} must be distinct"),
+            *(
+                (bool(seeds) and len(set(seeds)) == len(seeds), f"seeds {seeds} must be distinct, and at least one")
+                for seeds in (self.seeds, *self.seeds_by_net.values())
+            ),
+            (
+                self.seeds_by_net.keys() <= {net for net, _ in self.cells},
+                "seeds_by_net names nets that are in no cell",
+            ),
         )
         names = self.names
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -64,66 +69,25 @@ class Scale:
         """The names of all cells in their order."""
         return tuple(_names(self.cells).values())
 
+    def seeds_of(self, net: Net) -> tuple[int, ...]:
+        """The planned seeds of the net, by each of its recipes."""
+        return self.seeds_by_net.get(net, self.seeds)
+
+    @property
+    def planned(self) -> dict[str, tuple[int, ...]]:
+        """The planned seeds by name of a cell."""
+        return {name: self.seeds_of(net) for (net, _), name in _names(self.cells).items()}
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Every seed that is planned for any net, in order."""
+        return tuple(dict.fromkeys((*self.seeds, *sorted(s for own in self.seeds_by_net.values() for s in own))))
+
 
 @cache
 def _names(cells: tuple[tuple[Net, Recipe], ...]) -> Mapping[tuple[Net, Recipe], str]:
     first = dict(reversed(cells))  # of each net the first
     return {(n, r): "+".join(filter(None, (n.name, variant(r, first[n])))) for n, r in cells}
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One statement, most often the paper's, that a sweep can decide, written down before its runs with its tolerance.
-
-    kind, with what `nets` then are, and what is claimed of their mean `metric` (percent) over the seeds:
-        "equals": one net; it lies within `margin` points of the paper's number
-        "exceeds": one net; it is above the paper's number by more than `margin`
-        "worse with depth": shallow to deep; each net is worse than the one before it by more than `margin`
-        "better with depth": shallow to deep; each net is better than the one before it by more than `margin`
-        "residual beats plain": the plain and the residual net; the second is better by more than `margin`
-        "interaction": plain shallow, plain deep, residual shallow, residual deep; depth costs the plain net
-            more points than the residual one, by more than `margin`
-        "unchanged": one net; by the recipe of `variant` it is within `margin` points of what it has by its own
-    number: the id in bench/paper.yaml of the number that "equals" and "exceeds" compare with.
-    """
-
-    id: str
-    text: str
-    source: str
-    kind: str
-    nets: tuple[Net, ...]
-    metric: str = "test_error"
-    margin: float = 0.0
-    number: str = ""
-    variant: str = ""
-
-    def __post_init__(self) -> None:
-        fewest, most = CLAIM_NETS.get(self.kind, (0, 99))
-        require(
-            f"claim {self.id!r}",
-            (self.kind in CLAIM_NETS, f"kind {self.kind!r} is not one of: {', '.join(CLAIM_NETS)}"),
-            (self.metric in METRICS, f"metric {self.metric!r} is not one of: {', '.join(METRICS)}"),
-            (fewest <= len(self.nets) <= most, f"{self.kind!r} is not about {len(self.nets)} nets"),
-            (self.margin >= 0, f"margin must not be negative, got {self.margin}"),
-            (
-                self.kind not in ("equals", "unchanged") or self.margin > 0,
-                "no seeds prove two numbers equal: give a margin",
-            ),
-            (
-                bool(self.variant) == (self.kind == "unchanged"),
-                f'{self.kind!r} {"has no" if self.variant else "needs a"} variant, such as "bf16"',
-            ),
-            (
-                bool(self.number) == (self.kind in ("equals", "exceeds")),
-                f"{self.kind!r} {'names no' if self.number else 'needs the id of a'} number of the paper",
-            ),
-        )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names in tables and ids of what the claim compares."""
-        nets = tuple(net.name for net in self.nets)
-        return (*nets, f"{nets[0]}+{self.variant}") if self.variant else nets
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +142,8 @@ class Sweep:
         named_nets |= {net.name for ensemble in self.ensembles for net in ensemble.nets}
         absent = sorted(named_nets - run_here)
         several = {name.partition("+")[0] for name in run_here if "+" in name}
+        judged = {(s, i) for s, scale in self.scales.items() for i in scale.judges or ()}
+        unknown = sorted({claim for _, claim in judged} - set(ids))
         mixed = sorted({net.name for ensemble in self.ensembles for net in ensemble.nets} & several)
         require(
             f"sweep {self.title!r}",
@@ -188,6 +154,17 @@ class Sweep:
                 not absent,
                 f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}; "
                 f"there are: {', '.join(sorted(run_here))}",
+            ),
+            (not unknown, f"judges names claims that are not there: {', '.join(unknown)}; there are: {', '.join(ids)}"),
+            (
+                not any(scale == "quick" for scale, _ in judged),
+                "scale quick judges no claim: its recipe is made for minutes, and tuned on what it would judge",
+            ),
+            *(
+                (set(claim.names) <= set(scale.names), f"{name} judges {claim.id!r} and does not run all of its nets")
+                for name, scale in self.scales.items()
+                for claim in self.claims
+                if claim.id in (scale.judges or ())
             ),
             (not mixed, f"an ensemble is of nets by one recipe each, and {', '.join(mixed)} is here by several"),
         )
@@ -202,11 +179,36 @@ class Sweep:
         """What the scale's runs are trained on, as it is declared. Raises SpecError."""
         return self.at(scale).data or self.data
 
-    def runs(self, scale: str, seeds: Iterable[int] | None = None, data: str = "cifar10") -> tuple[Run, ...]:
-        """All runs at `scale`, seed by seed, so that every cell has its first seed before any has its second."""
+    def judged_at(self, scale: str) -> tuple[Claim, ...]:
+        """The claims that get a verdict at the scale."""
         at = self.at(scale)
+        if at.judges is not None:
+            return tuple(claim for claim in self.claims if claim.id in at.judges)
+        return tuple(claim for claim in self.claims if scale == "paper" and set(claim.names) <= set(at.names))
+
+    def declaration(self, scale: str) -> dict[str, Any]:
+        """What decides the claims at the scale, as plain JSON values: its digest is in every run's provenance.
+
+        Ids, metrics, nets with their weights, bounds, planned seeds, level and the version of the procedure; no prose,
+        so that wording can change.
+        """
+        planned = self.at(scale).planned
+        claims = [claim.declared(planned) for claim in sorted(self.judged_at(scale), key=lambda claim: claim.id)]
+        return {"procedure": PROCEDURE, "level": LEVEL, "scale": scale, "claims": claims}
+
+    def claims_digest(self, scale: str) -> str:
+        """SHA-256 of the declaration at the scale."""
+        return digest(self.declaration(scale))
+
+    def runs(self, scale: str, seeds: Iterable[int] | None = None, data: str = "cifar10") -> tuple[Run, ...]:
+        """All runs at `scale`, seed by seed, so that every cell has its first seed before any has its second.
+
+        seeds: of every cell, instead of the planned ones.
+        """
+        at, given = self.at(scale), None if seeds is None else tuple(seeds)
         return tuple(
             Run(scale, net, data, recipe, seed, self.task, at.resources or self.resources)
-            for seed in (at.seeds if seeds is None else tuple(seeds))
+            for seed in (at.all_seeds if given is None else given)
             for net, recipe in at.cells
+            if given is not None or seed in at.seeds_of(net)
         )

@@ -1,0 +1,171 @@
+"""Claim: one statement that the numbers of a sweep can decide, declared before its runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from bench.spec.net import Net
+from bench.spec.words import METRICS, require
+
+Names = tuple[str, ...]
+
+LEVEL = 0.05  # of all verdicts of one sweep at one scale together: bench/report/claims.py says how it is held
+PROCEDURE = 1  # version of the rules in bench/report/claims.py: raised by whatever could change a verdict
+
+CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
+    "equals": (1, 1),
+    "exceeds": (1, 1),
+    "worse with depth": (2, 99),
+    "better with depth": (2, 99),
+    "not worse with depth": (2, 99),
+    "residual beats plain": (2, 2),
+    "interaction": (4, 4),
+    "unchanged": (1, 1),
+}
+WITH_MARGIN = ("equals", "unchanged", "not worse with depth")  # no seeds prove that two numbers are equal
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One statement, most often the paper's, that a sweep can decide, written down before its runs with its tolerance.
+
+    kind, with what `nets` then are, and what is claimed of their mean `metric` (percent) over the seeds:
+        "equals": one net; it lies within `margin` points of the paper's number
+        "exceeds": one net; it is above the paper's number by more than `margin`
+        "worse with depth": shallow to deep; each net is worse than the one before it by more than `margin`
+        "better with depth": shallow to deep; each net is better than the one before it by more than `margin`
+        "not worse with depth": shallow to deep; each net is worse than the one before it by less than `margin`
+        "residual beats plain": the plain and the residual net; the second is better by more than `margin`
+        "interaction": plain shallow, plain deep, residual shallow, residual deep; depth costs the plain net
+            more points than the residual one, by more than `margin`
+        "unchanged": one net; by the recipe of `variant` it is within `margin` points of what it has by its own
+    number: the id in bench/paper.yaml of the number that "equals" and "exceeds" compare with.
+    """
+
+    id: str
+    text: str
+    source: str
+    kind: str
+    nets: tuple[Net, ...]
+    metric: str = "test_error"
+    margin: float = 0.0
+    number: str = ""
+    variant: str = ""
+
+    def __post_init__(self) -> None:
+        fewest, most = CLAIM_NETS.get(self.kind, (0, 99))
+        require(
+            f"claim {self.id!r}",
+            (self.kind in CLAIM_NETS, f"kind {self.kind!r} is not one of: {', '.join(CLAIM_NETS)}"),
+            (self.metric in METRICS, f"metric {self.metric!r} is not one of: {', '.join(METRICS)}"),
+            (fewest <= len(self.nets) <= most, f"{self.kind!r} is not about {len(self.nets)} nets"),
+            (self.margin >= 0, f"margin must not be negative, got {self.margin}"),
+            (
+                self.kind not in WITH_MARGIN or self.margin > 0,
+                f"no seeds prove two numbers equal: {self.kind!r} needs a margin above 0",
+            ),
+            (
+                bool(self.variant) == (self.kind == "unchanged"),
+                f'{self.kind!r} {"has no" if self.variant else "needs a"} variant, such as "bf16"',
+            ),
+            (
+                bool(self.number) == (self.kind in ("equals", "exceeds")),
+                f"{self.kind!r} {'names no' if self.number else 'needs the id of a'} number of the paper",
+            ),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in tables and ids of what the claim compares."""
+        nets = tuple(net.name for net in self.nets)
+        return (*nets, f"{nets[0]}+{self.variant}") if self.variant else nets
+
+    @property
+    def paired(self) -> bool:
+        """Whether its two sides share seeds, so that they are compared seed by seed: two recipes of one net."""
+        return bool(self.variant)
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """What the claim says in numbers: every one of these must hold."""
+        return _COMPARISONS[self.kind](self.names, self.margin)
+
+    def declared(self, seeds: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+        """What decides the claim, without its prose, as plain JSON values. seeds: the planned ones, by name of a net."""
+        return {
+            "id": self.id,
+            "metric": self.metric,
+            "number": self.number,
+            "paired": self.paired,
+            "comparisons": [one.declared() for one in self.comparisons],
+            "seeds": {name: list(seeds[name]) for name in self.names},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A weighted sum of means (minus the paper's number, where the claim names one) lies between `low` and `high`.
+
+    weights: a net's name in tables and ids, and its weight. label: the sum in words, each `{name}` a net's.
+    """
+
+    weights: Mapping[str, int]
+    label: str
+    low: float
+    high: float = math.inf
+
+    def declared(self) -> dict[str, Any]:
+        """As plain JSON values; a bound that is infinite is None."""
+        low, high = (bound if math.isfinite(bound) else None for bound in (self.low, self.high))
+        return {"weights": dict(self.weights), "low": low, "high": high}
+
+
+def _difference(more: str, less: str, low: float, high: float = math.inf) -> Comparison:
+    return Comparison({more: 1, less: -1}, f"{{{more}}} − {{{less}}}", low, high)
+
+
+def _equals(names: Names, margin: float) -> tuple[Comparison, ...]:
+    return (Comparison({names[0]: 1}, f"{{{names[0]}}} − paper's", -margin, margin),)
+
+
+def _exceeds(names: Names, margin: float) -> tuple[Comparison, ...]:
+    return (Comparison({names[0]: 1}, f"{{{names[0]}}} − paper's", margin),)
+
+
+def _worse(names: Names, margin: float) -> tuple[Comparison, ...]:
+    return tuple(_difference(deep, shallow, margin) for shallow, deep in pairwise(names))
+
+
+def _better(names: Names, margin: float) -> tuple[Comparison, ...]:
+    return tuple(_difference(shallow, deep, margin) for shallow, deep in pairwise(names))
+
+
+def _not_worse(names: Names, margin: float) -> tuple[Comparison, ...]:
+    return tuple(_difference(shallow, deep, -margin) for shallow, deep in pairwise(names))
+
+
+def _unchanged(names: Names, margin: float) -> tuple[Comparison, ...]:
+    return (_difference(names[1], names[0], -margin, margin),)
+
+
+def _interaction(names: Names, margin: float) -> tuple[Comparison, ...]:
+    plain, plain_deep, residual, residual_deep = names
+    weights = {plain: -1, plain_deep: 1, residual: 1, residual_deep: -1}
+    label = f"({{{plain_deep}}} − {{{plain}}}) − ({{{residual_deep}}} − {{{residual}}})"
+    return (Comparison(weights, label, margin),)
+
+
+_COMPARISONS: Mapping[str, Callable[[Names, float], tuple[Comparison, ...]]] = {
+    "equals": _equals,
+    "exceeds": _exceeds,
+    "worse with depth": _worse,
+    "better with depth": _better,
+    "not worse with depth": _not_worse,
+    "residual beats plain": _better,
+    "interaction": _interaction,
+    "unchanged": _unchanged,
+}
