@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.data import find
@@ -14,7 +15,7 @@ from bench.declared import MistakeError
 from bench.launch import scheduler
 from bench.launch.profile import Profile, load_profile
 from bench.launch.slurm import settled
-from bench.machine import cuda_devices
+from bench.machine import cuda_devices, cxx_compiler, no_compiler
 from bench.spec import DETECTION, FACES, Run, Sweep
 
 
@@ -113,6 +114,20 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
             nets = ", ".join(sweep.scales[scale].names)
             raise MistakeError(f"--only {pattern!r} matches no run; the nets are: {nets}")
     return tuple(dict.fromkeys(run for found in wanted.values() for run in found))
+
+
+def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The runs with the kernels that `--compile` asks for; eager ones, said in one line, where it cannot be had.
+
+    What a cluster's nodes have, only they can say.
+    """
+    if not args.compile:
+        return tuple(runs)
+    lacks = args.cluster != "slurm" and cxx_compiler() is None
+    eager = {run for run in runs if lacks and not (run.resources.gpus and cuda_devices())}
+    if eager:
+        print(f"--compile: {no_compiler()}; runs that begin now train eager")
+    return tuple(replace(run, resources=replace(run.resources, compile=run not in eager)) for run in runs)
 
 
 def _patterns(text: str) -> list[str]:

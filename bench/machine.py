@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
+import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1]
 CODE = ("bench", "sweeps")  # what can change a number
 FROZEN = "frozen.json"  # beside a copy of the code that jobs run: the commit it is of
+# glibc gives buffers as large as a net's activations back to the kernel at every step and asks for them anew: the page
+# faults cost a third of a step on a CPU. With these a process keeps its pages, and takes them 2 MiB at a time. They are
+# read when a process starts, so that they must be in its environment before.
+TUNABLES = "GLIBC_TUNABLES"
+KEEPS_PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
+BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # of x86 processors that multiply bf16
+BF16_CAPABILITY = 8.0  # of CUDA devices, from Ampere on
 
 
 def cores() -> int:
@@ -43,13 +53,72 @@ def cuda_devices() -> tuple[str, ...]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
         return ()
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    names = _nvidia_smi("name")
+    return names if visible is None else names[: len(visible.split(","))]
+
+
+def _nvidia_smi(column: str) -> tuple[str, ...]:
+    """This of each device; nothing where nvidia-smi does not answer."""
+    query = ["nvidia-smi", f"--query-gpu={column}", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return ()
-    names = tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
-    return names if visible is None else names[: len(visible.split(","))]
+    return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+
+
+def allocator_settings() -> dict[str, str]:
+    """What a worker's environment needs so that it keeps its memory; nothing off Linux or where the user has set it."""
+    return {TUNABLES: KEEPS_PAGES} if sys.platform == "linux" and TUNABLES not in os.environ else {}
+
+
+def allocator() -> str:
+    """How this process was started: "tuned" with the suite's settings of the allocator, else "default"."""
+    return "tuned" if os.environ.get(TUNABLES) == KEEPS_PAGES else "default"
+
+
+def compiler_name() -> str:
+    """The C++ compiler that torch.compile calls on a CPU: $CXX, else the system's usual one."""
+    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+
+
+def cxx_compiler() -> str | None:
+    """Where that compiler is, None where it is not there."""
+    return shutil.which((shlex.split(compiler_name()) or [""])[0])
+
+
+def no_compiler() -> str:
+    """What is missing and what to do, in words."""
+    return (
+        f"torch.compile needs a C++ compiler on a CPU, and there is no {compiler_name()} here: install one "
+        "(apt-get install g++) or set CXX to one"
+    )
+
+
+def lacks_bf16(cpuinfo: str) -> bool:
+    """Whether this text of /proc/cpuinfo is of a processor without bf16 units; not said where it names no flags."""
+    flags = next((line.split(":", 1)[1].split() for line in cpuinfo.splitlines() if line.startswith("flags")), None)
+    return flags is not None and not set(BF16_FLAGS) & set(flags)
+
+
+def cpu_lacks_bf16() -> bool:
+    """Whether this processor has no bf16 units, as far as the system tells."""
+    try:
+        return lacks_bf16(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    except OSError:
+        return False
+
+
+def gpu_lacks_bf16() -> bool:
+    """Whether a CUDA device here is older than Ampere, as nvidia-smi tells."""
+    return any(capability < BF16_CAPABILITY for capability in _capabilities())
+
+
+def _capabilities() -> tuple[float, ...]:
+    try:
+        return tuple(map(float, _nvidia_smi("compute_cap")))
+    except ValueError:  # an old driver does not know the question
+        return ()
 
 
 def hardware() -> str:

@@ -61,7 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_count,
         metavar="N",
         help="so many runs at once on this machine, which share its cores or CUDA devices (default: as measured by "
-        "`bench speed together`, else as many as there is room for)",
+        "`bench speed together`, else as many as there is room for, on a CPU a core each)",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="runs that have not begun train through torch.compile; on a CPU it needs a C++ compiler",
     )
     parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
     parser.add_argument("--classes", type=int, metavar="N", help="of ImageNet only the first so many classes")

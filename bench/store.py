@@ -25,7 +25,7 @@ import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,10 +196,10 @@ class RunFolder:
             write_json(self.path / "run.json", run.as_json())
         elif self.run() != run:
             raise StoreError(f"{self.path} holds another run than its name says; move it away and start again")
-        elif known != (now := json.loads(json.dumps(run.as_json()))) and self.state() in ("pending", "failed"):
-            if self.checkpoint.exists():  # once begun it goes on with the threads that it had, to the same bits
-                now["resources"]["cpus"] = self.run().resources.cpus
-            write_json(self.path / "run.json", now)
+        elif known != json.loads(json.dumps(run.as_json())) and self.state() in ("pending", "failed"):
+            if self.checkpoint.exists():
+                run = replace(run, resources=run.resources.as_begun(self.run().resources))
+            write_json(self.path / "run.json", run.as_json())
 
     def run(self) -> Run:
         """The Run of this folder. Raises StoreError where run.json is missing or damaged."""

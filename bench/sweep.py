@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.choices import choose_cluster, choose_data, choose_runs, choose_scale
+from bench.choices import choose_cluster, choose_data, choose_kernels, choose_runs, choose_scale
 from bench.data.find import DataError
 from bench.declared import (
     MistakeError,
@@ -30,7 +30,7 @@ from bench.declared import (
     sweep_file,
 )
 from bench.launch import scheduler
-from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal
+from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, slow_bf16
 from bench.launch.executors import Executor, Inline, Local
 from bench.launch.follow import display
 from bench.launch.freeze import FreezeError, freeze, freeze_file
@@ -61,7 +61,7 @@ def sweep(args: argparse.Namespace) -> int:
     args.results, args.reports = args.results or root / "results", args.reports or root / "reports"
     scale = choose_scale(args.scale, args.cluster, declared)
     data_dir, data = choose_data(args, scale, declared)
-    runs = choose_runs(args, declared, scale, data)
+    runs = choose_kernels(args, choose_runs(args, declared, scale, data))
     if args.at_once:
         refuse_crowd(args.at_once, runs)
     sweep_folder = (args.runs / name).absolute()
@@ -108,8 +108,10 @@ def _check_cost(args: argparse.Namespace, plan: Plan, profile: Profile | None) -
     if profile is not None and todo:
         refuse_unequal(todo, profile)
         print(describe_jobs(todo, profile, scheduler.max_array_size()), flush=True)
-    elif several:
+    if profile is None and several:
         print(f"{several:,} runs ask for several processes: on --cluster {args.cluster} each trains in one", flush=True)
+    if profile is None and (words := slow_bf16(item.run for item in todo)):
+        print(words, flush=True)
     if args.budget and todo and not args.report_only:
         here = profile or Profile(nodes=1, tasks=1, gpus=None if cuda_devices() else 0)
         refuse_above(args.budget / 3600, todo, here, plan.basis)

@@ -83,7 +83,6 @@ def test_a_damaged_measurement_is_as_good_as_none(text: str) -> None:
 
 
 def test_runs_share_the_cores_as_measured_and_never_more_than_there_are_runs() -> None:
-    assert shared(RUNS, 4, None) == (RUNS, 1, "")
     keep([ALONE, BOTH])
 
     runs, at_once, why = shared(RUNS, 4, None)
@@ -93,10 +92,51 @@ def test_runs_share_the_cores_as_measured_and_never_more_than_there_are_runs() -
     runs, at_once, why = shared(RUNS, 1, None)
     assert (at_once, {run.resources.cpus for run in runs}, why) == (1, {2}, "")
     special = tuple(replace(run, resources=Resources(cpus=2, memory_gib=3.0)) for run in RUNS)
-    assert shared(special, 4, None) == (special, 1, ""), "a sweep's own word counts"
+    assert "as there is room for" in shared(special, 4, None)[2], "not what was measured"
     assert shared(RUNS, 4, 0) == (RUNS, 1, ""), "one after another"
     larger = (replace(RUNS[0], net=Net("cifar", 110, "A")), *RUNS)
-    assert shared(larger, 5, None)[1:] == (1, ""), "nobody measured a net of 110 layers"
+    assert "as there is room for" in shared(larger, 5, None)[2], "nobody measured a net of 110 layers"
+    compiled = [replace(run, resources=Resources(compile=True)) for run in RUNS]
+    assert "as measured" in shared(compiled, 4, None)[2], "how its kernels are made is nothing special"
+    keep([ALONE, replace(BOTH, images_per_s=190.0)])
+    assert shared(RUNS, 4, None)[1] == 1, "where two at once were measured to be slower"
+
+
+ROOM = "as there is room for: runs side by side gain more than threads inside one (else say --at-once N)"
+
+
+@pytest.mark.parametrize(
+    ("cores", "waiting", "memory", "at_once", "threads"),
+    [
+        (2, 9, 2.0, 2, 1),
+        (2, 1, 2.0, 1, 2),
+        (16, 9, 2.0, 8, 2),
+        (16, 3, 2.0, 3, 5),
+        (16, 9, 6.0, 2, 8),
+        (4, 9, 32.0, 1, 4),
+    ],
+)
+def test_where_nothing_was_measured_runs_are_side_by_side_on_a_processor(
+    cores: int, waiting: int, memory: float, at_once: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _machine(monkeypatch, cores=cores, devices=())
+    runs = [replace(RUNS[0], resources=Resources(memory_gib=memory)), *RUNS[1:]]
+
+    given, count, why = shared(runs, waiting, None)
+
+    assert (count, {run.resources.cpus for run in given}) == (at_once, {threads})
+    assert given[0].resources.memory_gib == memory
+    each = f"{at_once} runs at once with {threads} {'thread' if threads == 1 else 'threads'} each"
+    assert why == (f"{each}, {ROOM}" if at_once > 1 else "")
+
+
+def test_a_sweeps_few_threads_and_a_gpu_change_nothing_of_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    _machine(monkeypatch, cores=8, devices=())
+    narrow = tuple(replace(run, resources=Resources(cpus=1)) for run in RUNS)
+    assert shared(narrow, 4, None) == (narrow, 8, "")
+    assert shared(RUNS, 4, 2)[2] == "2 runs at once with 4 threads each, as asked for"
+    _machine(monkeypatch, cores=8, devices=("a GPU",))
+    assert shared(RUNS, 4, None) == (RUNS, 1, "")
 
 
 def test_a_gpu_is_shared_by_as_many_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +185,27 @@ def test_a_plan_takes_over_threads_and_nothing_else(tmp_path: Path) -> None:
     folder.checkpoint.touch()
     with pytest.raises(StoreError, match="holds another run"):
         folder.create(make_plan(RUNS[:1], tmp_path, tmp_path).items[0].run)
+
+
+def test_a_plan_takes_over_the_kernels_of_what_was_begun(tmp_path: Path) -> None:
+    compiled = [replace(run, resources=Resources(compile=True)) for run in RUNS[:3]]
+    for run, begun, kept in ((RUNS[0], RUNS[0], True), (RUNS[1], compiled[1], True), (RUNS[2], RUNS[2], False)):
+        folder = RunFolder(tmp_path / run.id)
+        folder.create(begun)
+        if kept:
+            folder.checkpoint.touch()
+
+    plan = make_plan(compiled, tmp_path, tmp_path)
+
+    assert [item.run.resources.compile for item in plan.items] == [False, True, True]
+    assert [item.run.resources.compile for item in make_plan(RUNS[:3], tmp_path, tmp_path).items] == [
+        False,
+        True,
+        False,
+    ]
+    RunFolder(tmp_path / RUNS[1].id).fail("it diverged", retry=False)
+    assert make_plan(RUNS[1:2], tmp_path, tmp_path, retry=True).items[0].run.resources.compile
+    assert [item.run.id for item in plan.items] == [run.id for run in RUNS[:3]]
 
 
 def test_runs_are_spread_over_the_devices_and_come_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ import errno
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.spec import Resources
 from bench.store import BusyError, RunFolder, StoreError, atomic, make_folder, read_json, write_json
 from tests.conftest import tiny_run
 
@@ -135,6 +137,27 @@ def test_a_folder_that_holds_another_run_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="holds another run"):
         made.create(tiny_run(seed=1))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("failed", [False, True])
+def test_once_begun_a_run_keeps_its_threads_and_kernels(tmp_path: Path, begun: bool, failed: bool) -> None:
+    made, run = folder(tmp_path), tiny_run()
+    first = replace(run, resources=Resources(cpus=3, compile=begun, graph=begun))
+    later = replace(run, resources=Resources(cpus=1, compile=not begun, graph=not begun, memory_gib=5.0))
+    made.create(first)
+    made.create(later)
+    assert made.run().resources == later.resources, "nothing of it was trained yet"
+    made.create(first)
+
+    made.checkpoint.touch()
+    if failed:
+        made.fail("it diverged", retry=False)
+    made.create(later)
+
+    kept = made.run().resources
+    assert (kept.cpus, kept.compile, kept.graph) == (3, begun, begun)
+    assert kept.memory_gib == (5.0 if failed else 2.0)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"scale": "quick"}'])

@@ -291,6 +291,72 @@ def test_off_slurm_a_run_declared_for_several_processes_is_one_and_a_line_says_s
     assert capsys.readouterr().out.count(said) == 1
 
 
+def planned(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """What a dry run of the tiny sweep prints."""
+    assert main(["tiny", "--scale", "quick", "--dry-run", "--cluster", "local", *options]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("tiny_sweep")
+def test_kernels_are_no_part_of_a_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CXX", sys.executable)
+
+    assert planned(capsys, "--compile") == planned(capsys), "the same ids, too"
+
+
+@pytest.mark.usefixtures("tiny_sweep")
+def test_runs_that_begin_are_compiled_where_there_is_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[Any] = []
+    monkeypatch.setattr(
+        "bench.sweep.Runner.run", lambda _, todo: begun.append([i.folder.run().resources for i in todo])
+    )
+    monkeypatch.setenv("CXX", sys.executable)
+    command = ["tiny", "--scale", "quick", "--cluster", "local"]
+
+    main([*command, "--compile"])
+    assert [one.compile for one in begun[-1]] == [True, True]
+    first = next(Path("runs/tiny").glob("*/run.json")).parent
+    (first / "checkpoint.pt").touch()
+    main(command)
+    assert sorted(one.compile for one in begun[-1]) == [False, True], "the one that was begun compiled stays so"
+    assert "--compile" not in capsys.readouterr().out
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    main([*command, "--compile"])
+    assert sorted(one.compile for one in begun[-1]) == [False, True]
+    out = capsys.readouterr().out
+    assert "--compile: torch.compile needs a C++ compiler on a CPU, and there is no no-such-compiler here: " in out
+    assert out.count("runs that begin now train eager") == 1
+
+
+@pytest.mark.usefixtures("tiny_sweep")
+def test_in_the_background_the_same_kernels_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+
+    class Child:
+        pid = 1
+
+        def __init__(self, words: list[str], **_: object) -> None:
+            started.append(words)
+
+    monkeypatch.setattr("bench.sweep.subprocess.Popen", Child)
+    assert main(["tiny", "--scale", "quick", "--cluster", "local", "--compile", "--no-wait"]) == 0
+    assert started[0][-5:] == ["--scale", "quick", "--cluster", "local", "--compile"]
+
+
+def test_a_machine_without_bf16_units_says_what_that_costs(
+    tiny_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "this processor has no bf16 units (amx_bf16, avx512_bf16): a bf16 step takes about 2 times"
+    monkeypatch.setattr("bench.launch.cost.cpu_lacks_bf16", lambda: True)
+    assert said not in planned(capsys), "nothing here is bf16"
+    tiny_sweep.write_text(tiny_sweep.read_text().replace("lr=lr", "lr=lr, precision='bf16'"))
+    assert planned(capsys).count(said) == 1
+    monkeypatch.setattr("bench.launch.cost.cpu_lacks_bf16", lambda: False)
+    assert said not in planned(capsys)
+
+
 NUMBERED = """
 from bench.spec import Claim, Net, Recipe, Scale, Sweep
 

@@ -286,3 +286,17 @@ def test_the_command_says_what_is_wrong_and_a_run_done_again_has_the_same_bits(
     assert main(["verify", "tiny"]) == 0
     assert main(["verify", "--rerun", "nothing"]) == 2
     assert f"no finished run 'nothing' in {Path.cwd() / 'results'}; there are: {run}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kernels", "compiled"), [("compiled", True), ("eager", False), (None, False)])
+def test_a_run_done_again_has_the_kernels_that_it_had(kernels: str | None, compiled: bool, tmp_path: Path) -> None:
+    """Results of older versions do not say."""
+    rows = pd.read_csv(ROOT / "results" / "plain_vs_residual" / "runs.csv", dtype=str, keep_default_na=False)
+    rows = rows[rows["state"] == "done"].head(1).drop(columns="kernels", errors="ignore")
+    (tmp_path / "a").mkdir()
+    (rows if kernels is None else rows.assign(kernels=kernels)).to_csv(tmp_path / "a" / "runs.csv", index=False)
+
+    run, _, _ = stored_run(rows["id"].iloc[0], tmp_path)
+
+    assert run.id == rows["id"].iloc[0]
+    assert run.resources.compile is compiled

@@ -19,8 +19,10 @@ import torch
 
 from bench.data import procedural
 from bench.launch.worker import Stop, work
+from bench.machine import cxx_compiler
 from bench.spec import Run
 from bench.store import RunFolder
+from bench.tasks.session import merged
 from tests.conftest import tiny_run
 
 # a clean process in which torch is imported once: each worker is a fork of it, there in milliseconds
@@ -230,6 +232,56 @@ def test_a_checkpoint_of_another_kind_of_device_is_refused_with_what_to_do(tmp_p
     assert error is not None
     assert "was made on a cuda device and this is a cpu" in error["message"]
     assert folder.state() == "stopped"
+
+
+def test_a_run_begun_compiled_waits_for_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny_run()
+    folder = make(tmp_path, replace(run, resources=replace(run.resources, compile=True)))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    error = folder.error()
+    assert error is not None
+    assert error["retry"]
+    assert not error["trace"]
+    assert (
+        "compiled kernels. torch.compile needs a C++ compiler on a CPU, and there is no no-such-comp"
+        in error["message"]
+    )
+    assert "install one (apt-get install g++) or set CXX" in error["message"]
+    folder.create(run)
+    assert work(folder.path, tmp_path) == "done", "nothing was trained yet: without --compile it begins eager"
+    env = folder.env()
+    assert env is not None
+    assert (env["kernels"], env["allocator"]) == ("eager", "default")
+
+
+@pytest.mark.skipif(not cxx_compiler(), reason="needs a C++ compiler: apt-get install g++")
+@pytest.mark.long
+def test_a_compiled_run_goes_on_compiled_whatever_is_asked_later(tmp_path: Path) -> None:
+    run = tiny_run()
+    compiled = replace(run, resources=replace(run.resources, compile=True))
+    folder, straight = make(tmp_path, compiled), make(tmp_path, compiled, "straight")
+    assert work(folder.path, tmp_path, deadline=time.time() - 1) == "stopped"
+    folder.create(run)
+
+    assert work(folder.path, tmp_path) == work(straight.path, tmp_path) == "done"
+
+    assert numbers(folder) == numbers(straight)
+    env = folder.env()
+    assert env is not None
+    assert (env["kernels"], env["sessions"]) == ("compiled", 2)
+
+
+def test_a_session_of_an_older_version_lacks_what_was_added_later() -> None:
+    old = {"dirty": False, "kernels": "eager", "started": 1.0, "ended": 2.0}
+    new = {**old, "allocator": "tuned", "started": 3.0, "ended": 4.0}
+
+    both = {"dirty": False, "kernels": "eager", "allocator": "tuned", "started": 1.0, "ended": 4.0, "sessions": 2}
+    assert merged([old, new]) == both
+    assert merged([new, {**old, "ended": 4.0}]) == {**both, "started": 3.0}
+    assert "allocator" not in merged([old])
 
 
 def test_a_run_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from bench.launch.worker import Stop, work, work_until
-from bench.machine import device_tokens
+from bench.machine import allocator_settings, device_tokens
 from bench.spec import Resources, Run
 from bench.store import RunFolder, make_folder
 
@@ -89,7 +89,8 @@ class Local:
         # a Ctrl-C is for the runner, which then asks each job by SIGTERM: a blocked SIGINT is inherited by the job
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            job = executor.submit(work, folder.path, self.data, self.deadline, devices)
+            with _environment(allocator_settings()):
+                job = executor.submit(work, folder.path, self.data, self.deadline, devices)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._jobs[folder.path] = (folder, job, devices)
@@ -117,3 +118,14 @@ class Local:
             with suppress(ProcessLookupError):
                 os.kill(int(job.job_id), signal.SIGTERM)
         return True
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """These too in the environment that a new process inherits; gone from ours afterwards."""
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name in values:
+            del os.environ[name]

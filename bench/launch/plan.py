@@ -59,7 +59,7 @@ def make_plan(
 
     here: whether the runs run on this machine; else the speed of any machine in `sweep_folder` counts.
     at_once: how many are to train here at once; None for what was measured, else for what there is room for; 0 for one
-    after another with what each asks for.
+    after another with what each asks for. What was begun keeps its threads and kernels.
     retry: whether failed runs are to be tried again.
     processes: in how many processes a run will train; their speeds are taken to add up.
     """
@@ -73,20 +73,20 @@ def make_plan(
     speeds, together = known_speeds(sweep_folder, committed, anywhere=not here), room.measured() if here else ()
     items = []
     for run, folder, state in zip(runs, places, states, strict=True):
-        if here and state in ("stopped", "running"):
-            run = _with_its_threads(run, folder)
+        if here and (state in ("stopped", "running") or (state == "failed" and folder.checkpoint.exists())):
+            run = _as_begun(run, folder)
         part = part_of(run.resources, together) if here else 1.0
         alone = predicted_seconds(run, _steps_done(folder), speeds.known, part)
         items.append(Item(run, folder, state, None if alone is None else alone / processes(run)))
     return Plan(tuple(items), speeds.basis, slots, way)
 
 
-def _with_its_threads(run: Run, folder: RunFolder) -> Run:
-    """The run with the threads that it was begun with and goes on with, to the same bits."""
+def _as_begun(run: Run, folder: RunFolder) -> Run:
+    """The run with the threads and kernels that it was begun with."""
     with suppress(StoreError):  # a damaged folder is for its start or the collection to name
         begun = folder.run()
         if begun == run:
-            return replace(run, resources=replace(run.resources, cpus=begun.resources.cpus))
+            return replace(run, resources=run.resources.as_begun(begun.resources))
     return run
 
 

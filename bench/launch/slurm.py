@@ -25,11 +25,13 @@ from bench.launch.packing import Shape, as_word, batched, flags, shapes, side_by
 from bench.launch.profile import Profile
 from bench.launch.scheduler import Job, Queue, SlurmError, ask
 from bench.launch.worker import Stop
+from bench.machine import KEEPS_PAGES, TUNABLES
 from bench.spec import Resources, Run
 from bench.store import RunFolder, Submission, make_folder
 
 NEVER = 1_000_000_000  # time-outs after which submitit gives a job up
 FILES_SECONDS = 1.0
+KEEP_PAGES = f"export {TUNABLES}=${{{TUNABLES}-{KEEPS_PAGES}}}"  # of the user or the profile's setup, if they set it
 SPOILT = "launch failed requeued held"
 
 
@@ -146,7 +148,7 @@ class Slurm:
             time=math.ceil(self.profile.time / 60),
             signal_delay_s=int(self.profile.warn),
             array_parallelism=self.profile.jobs or NEVER,
-            setup=[*self.profile.setup, *self._imports()],
+            setup=[*self.profile.setup, *self._imports(), KEEP_PAGES],
             # since 22.05 srun does not take over what sbatch was told
             srun_args=[f"--cpus-per-task={asked.cpus * side_by_side(self.profile, asked)}"],
             additional_parameters=flags(self.profile, asked),

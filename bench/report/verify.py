@@ -221,7 +221,7 @@ def _figure_problems(path: Path, made_of: str) -> Iterator[str]:
 
 
 def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, pd.Series[float]]:
-    """The Run of a row, with the threads it had; the row; and the test errors of all seeds of its net and recipe.
+    """The Run of a row, with the threads and kernels it had; the row; and the test errors of all seeds of its net and recipe.
 
     sweep: the folder below `results`, "*" for any. Raises StoreError naming the finished runs where it is none.
     """
@@ -232,9 +232,9 @@ def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, 
         raise StoreError(f"no finished run {run_id!r} in {results}; there are: {', '.join(one['id'] for one in done)}")
     run = run_of(row)
     alike = [one for one in done if replace(run_of(one), seed=run.seed) == run]
-    threads = int(row["threads"].split(";")[0])
+    had: dict[str, Any] = {"cpus": int(row["threads"].split(";")[0]), "compile": row.get("kernels") == "compiled"}
     return (
-        replace(run, resources=replace(run.resources, cpus=threads)),
+        replace(run, resources=replace(run.resources, **had)),
         row,
         pd.Series([float(one["test_error"]) for one in alike]),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -36,7 +36,7 @@ class Resources:
     cpus: threads of one process on a CPU. gpus: devices of one process. memory_gib: main memory of one process.
     share: runs that train on one CUDA device at once (in a job on Slurm, the profile's at_once says it).
     checkpoint_seconds: at most this much training is lost to a kill -9.
-    compile: whether torch.compile makes the net's kernels: faster after a wait of a minute.
+    compile: whether torch.compile makes the net's kernels: faster after a wait of a minute; `--compile` asks for it.
     graph: whether the step of a classifier that trains on a GPU in one process is one CUDA graph (not run yet).
     nodes, tasks: on Slurm a run trains on so many nodes in so many processes on each, which share its batch-norm
     groups equally: the batch of 128 in groups of 64 has room for two. Elsewhere a run is one process.
@@ -62,6 +62,10 @@ class Resources:
             (self.checkpoint_seconds >= 0, f"checkpoint_seconds must not be negative, got {self.checkpoint_seconds}"),
             (self.nodes >= 1 and self.tasks >= 1, f"nodes and tasks must be 1 or more, got {self.nodes}, {self.tasks}"),
         )
+
+    def as_begun(self, begun: Resources) -> Resources:
+        """These with the threads and kernels that a run was begun with: it goes on with them, to the same bits."""
+        return replace(self, cpus=begun.cpus, compile=begun.compile, graph=begun.graph)
 
     @property
     def processes(self) -> int:

@@ -18,7 +18,7 @@ from bench.tasks.faces import FacePairs
 from bench.tasks.job import Job
 from bench.tasks.material import Cifar, Material
 from bench.tasks.pictures import ImageNet
-from bench.tasks.session import DeviceError, device_of, merged, session
+from bench.tasks.session import DeviceError, compiles, device_of, merged, session
 from bench.train import checkpoint
 from bench.train.distributed import PeerError, agree
 from bench.train.graph import Captured
@@ -77,10 +77,11 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     and the MACHINE_ERRORS.
     """
     recipe, device, team = run.recipe, device_of(run), job.team
+    compiled = compiles(run, device)
     material = material_of(run, job, device)
     agree(team, device=device.type, data=material.digest, torch=str(torch.__version__))
     net = build_net(run, material).to(device)
-    trainer = trainer_of(net, material.batches(), recipe, compiled=run.resources.compile)
+    trainer = trainer_of(net, material.batches(), recipe, compiled=compiled)
     trainer.team = team
     if recipe.faces:
         trainer.objective, trainer.noise = CrossEntropy(labelled=True), run.seed
@@ -91,7 +92,7 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     saved = _resume(trainer, run, job, device, material.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
-        kernels = "graph" if trainer.captured else "compiled" if run.resources.compile else "eager"
+        kernels = "graph" if trainer.captured else "compiled" if compiled else "eager"
         sessions.append(session(run, device, material.digest, material.notice, team, kernels))
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
     last = _train(trainer, material, run, job, sessions, layers, partial(look, trainer, material, recipe))

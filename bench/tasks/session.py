@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bench import __version__
-from bench.machine import commit, cpu_name, cuda_devices
+from bench.machine import allocator, commit, cpu_name, cuda_devices, cxx_compiler, no_compiler
 from bench.spec import Run
 from bench.train.team import ALONE, Team
 
@@ -32,6 +32,15 @@ def device_of(run: Run) -> torch.device:
         )
     _reproducible_cuda()
     return torch.device("cuda")
+
+
+def compiles(run: Run, device: torch.device) -> bool:
+    """Whether the run's kernels are compiled. Raises DeviceError where they are to be and cannot."""
+    if run.resources.compile and device.type == "cpu" and cxx_compiler() is None:
+        raise DeviceError(
+            f"this run was begun, or is declared, with compiled kernels. {no_compiler()}; it then goes on"
+        )
+    return run.resources.compile
 
 
 def _reproducible_cuda() -> None:
@@ -62,6 +71,7 @@ def session(
         "threads": run.resources.cpus,
         "share": run.resources.share,
         "kernels": kernels,
+        "allocator": allocator(),
         "processes": team.size,
         "data": run.data,
         "data_sha256": data_sha256,
@@ -72,8 +82,12 @@ def session(
 
 
 def merged(sessions: list[dict[str, Any]]) -> dict[str, Any]:
-    """Provenance of a run: each value of its sessions, several of them joined by "; ", from first start to last end."""
-    values = {name: list(dict.fromkeys(s[name] for s in sessions)) for name in sessions[0]}
+    """Provenance of a run: each value of its sessions, several of them joined by "; ", from first start to last end.
+
+    A session of an older version lacks what was added later.
+    """
+    names = dict.fromkeys(name for s in sessions for name in s)
+    values = {name: list(dict.fromkeys(s[name] for s in sessions if name in s)) for name in names}
     joined = {n: v[0] if len(v) == 1 else "; ".join(map(str, v)) for n, v in values.items()}
     dirty = any(values["dirty"]) if None not in values["dirty"] else None
     ends = {"started": sessions[0]["started"], "ended": sessions[-1]["ended"], "sessions": len(sessions)}

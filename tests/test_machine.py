@@ -1,0 +1,138 @@
+"""What a machine is asked: its bf16 units, its compiler, the allocator of its workers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import machine
+from bench.launch import cost, executors
+from bench.launch.executors import Local
+from bench.launch.profile import Profile
+from bench.launch.slurm import Slurm
+from bench.launch.worker import Stop
+from bench.machine import KEEPS_PAGES, TUNABLES, allocator, allocator_settings, cxx_compiler, lacks_bf16
+from bench.spec import Net, Recipe, Resources, Run
+from bench.store import RunFolder, Submission
+from tests.conftest import tiny_run
+
+CPUINFO = "processor\t: 0\nmodel name\t: A chip\nflags\t\t: fpu sse avx2 avx512f{}\nbugs\t\t: none\n\n"
+BF16 = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(precision="bf16"), 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        (CPUINFO.format(""), True),
+        (CPUINFO.format(" avx512_vnni avx512_bf16x"), True),
+        (CPUINFO.format(" avx512_bf16 x"), False),
+        (CPUINFO.format(" amx_bf16"), False),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16\n", False),
+        ("", False),
+    ],
+)
+def test_bf16_units_are_read_from_the_flags(text: str, lacks: bool) -> None:
+    assert lacks_bf16(text) is lacks
+
+
+@pytest.mark.parametrize(
+    ("answer", "lacks"), [(("7.5",), True), (("8.0",), False), (("9.0", "7.0"), True), ((), False), (("?",), False)]
+)
+def test_a_gpu_before_ampere_has_no_bf16_units(
+    answer: tuple[str, ...], lacks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_nvidia_smi", lambda _: answer)
+
+    assert machine.gpu_lacks_bf16() is lacks
+
+
+def test_of_bf16_is_said_what_it_costs_on_the_device_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "cpu_lacks_bf16", lambda: True)
+    monkeypatch.setattr(cost, "gpu_lacks_bf16", lambda: True)
+    monkeypatch.setattr(cost, "cuda_devices", lambda: ("a GPU",))
+    on_cpu = replace(BF16, resources=Resources(gpus=0))
+
+    assert cost.slow_bf16([BF16]).startswith("a GPU here has no bf16 units (they come from compute capability 8.0 on)")
+    assert cost.slow_bf16([on_cpu]).startswith("this processor has no bf16 units (amx_bf16, avx512_bf16)")
+    assert cost.slow_bf16([replace(BF16, recipe=Recipe())]) == ""
+    monkeypatch.setattr(cost, "cuda_devices", lambda: ())
+    assert cost.slow_bf16([BF16]) == cost.slow_bf16([on_cpu])
+    monkeypatch.setattr(cost, "cpu_lacks_bf16", lambda: False)
+    assert cost.slow_bf16([BF16]) == ""
+
+
+def test_the_compiler_is_the_one_that_torch_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", f"{sys.executable} --flag")
+    assert cxx_compiler() == sys.executable
+    monkeypatch.setenv("CXX", "")
+    assert cxx_compiler() is None
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", "")
+    assert cxx_compiler() is None
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings are for Linux")
+
+
+@linux
+@pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
+def test_a_worker_is_started_with_an_allocator_that_keeps_its_pages(
+    own: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The process itself says what it was started with."""
+    monkeypatch.delenv(TUNABLES, raising=False)
+    if own is not None:
+        monkeypatch.setenv(TUNABLES, own)
+    monkeypatch.setattr(executors, "work", _says)
+    folder = RunFolder(tmp_path / "run")
+    local = Local(tmp_path, 1, None)
+
+    local.submit([(tiny_run(), folder)])
+    _, job, _ = local._jobs[folder.path]
+
+    expected = own or KEEPS_PAGES
+    assert job.result() == (expected, "default" if own else "tuned", True)
+    assert os.environ.get(TUNABLES) == own, "this process was not started so"
+
+
+def _says(*_: object) -> tuple[str, str, bool]:
+    value = os.environ[TUNABLES]
+    at_start = f"{TUNABLES}={value.split(':')[0]}".encode()  # glibc cuts what it reads at each colon
+    return value, allocator(), at_start in Path("/proc/self/environ").read_bytes()
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_off_linux_there_is_nothing_to_set(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TUNABLES, raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+
+    assert allocator_settings() == {}
+    assert allocator() == "default"
+
+
+def test_jobs_on_slurm_keep_their_pages_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell lines of a job leave a value of the user's, or of the profile's own lines, as it is."""
+    asked: dict[str, list[str]] = {}
+
+    class Executor:
+        def __init__(self, **_: object) -> None: ...
+
+        def update_parameters(self, **given: list[str]) -> None:
+            asked.update(given)
+
+    monkeypatch.setattr("submitit.SlurmExecutor", Executor)
+    jobs = Slurm(tmp_path, tmp_path, Profile(setup=("module load x",)), tmp_path, Stop(), print)
+    jobs._submitit(Submission(tmp_path / "a"), Resources(), None)
+    line = asked["setup"][-1]
+
+    assert asked["setup"][0] == "module load x"
+    for before, after in (({}, KEEPS_PAGES), ({TUNABLES: "own"}, "own"), ({TUNABLES: ""}, "")):
+        shown = subprocess.run(
+            ["bash", "-c", f"{line}; env"], env={"PATH": os.environ["PATH"], **before}, capture_output=True, text=True
+        )
+        assert f"{TUNABLES}={after}" in shown.stdout.splitlines()
