@@ -79,7 +79,10 @@ def _ended(one: Found) -> str:
 
 def _distinct(results: Iterable[Found]) -> list[Found]:
     """Each result once, at its first place."""
-    return list({one.key: one for one in reversed(list(results))}.values())[::-1]
+    found: dict[tuple[str, str], Found] = {}
+    for one in results:
+        found.setdefault(one.key, one)
+    return list(found.values())
 
 
 def _read_again(stands: Found, folders: Sequence[Found]) -> Found:
