@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from bench.data.cifar import Batches, Images, Prepare, augment, load, make_images
 from bench.data.find import DataError, cifar10, data_folder, notice, verify
 from bench.data.procedural import stand_in
+from bench.spec.official import is_official
 
 
 def small(n: int = 50) -> Images:
@@ -47,6 +49,22 @@ def test_the_binary_layout_is_read_whole_and_in_order(tmp_path: Path) -> None:
     assert np.array_equal(images.train_x[10_000:20_000].numpy().reshape(-1, 3072), raw[:, 1:])
     assert np.array_equal(images.train_y[10_000:20_000].numpy(), raw[:, 0])
     assert images.notice == "made up"
+
+
+def change_a_pixel(folder: Path, name: str = "test_batch.bin") -> None:
+    """The last pixel of the file one brighter."""
+    raw = np.fromfile(folder / name, np.uint8)
+    raw[-1] += np.uint8(1)
+    raw.tofile(folder / name)
+
+
+def test_one_changed_pixel_is_another_digest_and_made_up_data_are_not_the_official_ones(tmp_path: Path) -> None:
+    out = write_binary(tmp_path)
+    before = load(out).digest
+    change_a_pixel(out)
+
+    assert len({before, load(out).digest}) == 2
+    assert not is_official("cifar10", before)
 
 
 def test_a_truncated_batch_is_refused_with_its_name_and_sizes(tmp_path: Path) -> None:
@@ -193,3 +211,20 @@ def test_the_real_cifar10_has_its_known_mean(bench_data: Path) -> None:
     assert channel.tolist() == pytest.approx([0.491400, 0.482158, 0.446531], abs=2e-6)
     assert torch.bincount(images.train_y).tolist() == [5_000] * 10
     assert torch.bincount(images.test_y).tolist() == [1_000] * 10
+
+
+@pytest.mark.data
+def test_the_real_cifar10_is_the_official_one_until_a_pixel_changes(bench_data: Path, tmp_path: Path) -> None:
+    found = cifar10(bench_data)
+    assert found is not None
+    assert is_official("cifar10", load(found).digest)
+    if found.name != "cifar-10-batches-bin":
+        pytest.skip("the python batches are MD5-checked: a changed pixel is refused there")
+    copy = tmp_path / found.name
+    copy.mkdir()
+    for path in found.glob("*.bin"):
+        shutil.copyfile(path, copy / path.name)
+
+    change_a_pixel(copy)
+
+    assert is_official("cifar10", load(copy).digest) is False

@@ -259,26 +259,6 @@ def test_the_caption_counts_the_images_that_were_tested(tmp_path: Path) -> None:
     assert "on 16 test images" in page(evidence(one, sweep))
 
 
-def test_two_different_results_for_one_run_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    run = SWEEP.runs("quick")[0]
-    fake(tmp_path / "one", run, 11.0)
-    fake(tmp_path / "two", run, 12.0, digest="other")
-
-    with pytest.raises(StoreError, match="has two different results, in .*one.* and .*two"):
-        collect(tmp_path / "results", [tmp_path / "one", tmp_path / "two"], ())
-    assert not (tmp_path / "results" / "runs.csv").exists()
-
-
-def test_a_number_that_takes_anothers_place_is_said(tmp_path: Path) -> None:
-    run, said = SWEEP.runs("quick")[0], list[str]()
-    fake(tmp_path / "one", run, 11.0)
-    fake(tmp_path / "two", run, 12.0, digest="other")
-    collect(tmp_path / "results", [tmp_path / "one"], ())
-    collect(tmp_path / "results", [tmp_path / "two"], (), say=said.append)
-
-    assert said == [f"{run.id}: test error 12.00 % takes the place of 11.00 % (measured on made up)"]
-
-
 @pytest.mark.parametrize(
     ("values", "text"),
     [([8.61, 8.83], "8.72 ± 0.16 (2)"), ([8.61], "8.61 (1)"), ([], "–"), ([7.0, 7.0, 7.0], "7.00 ± 0.00 (3)")],

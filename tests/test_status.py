@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from bench.launch import status
 from bench.launch.scheduler import Job, Queue, SlurmError
 from bench.launch.worker import work
+from bench.spec.official import OFFICIAL
+from bench.speed.made_up import finish
 from bench.store import RunFolder, Submission
 from tests.conftest import tiny_run
 
@@ -44,13 +48,27 @@ def test_every_state_has_its_row(sweep: Path, monkeypatch: pytest.MonkeyPatch) -
     lines = status.table(sweep, queue_of(sweep, monkeypatch, RUNNING, WAITING, OTHER)).splitlines()
 
     assert lines[0].split() == ["run", "state", "step", "images/s", "error", "left", "job", "node"]
-    rows = {line.split()[0].rsplit("-", 1)[0]: " ".join(line.split()[1:]) for line in lines[1:-1]}
+    rows = {line.split()[0].rsplit("-", 1)[0]: " ".join(line.split()[1:]) for line in lines[1:-2]}
     assert rows["resnet-8-A-quick-s1"] == "running 4/12 16 50.00 % train 4 s 77_0 n7"
     assert rows["resnet-8-A-quick-s2"] == "queued (QOSMaxJobsPerUserLimit) 0/12 77_1"
     assert rows["resnet-8-A-quick-s3"] == "pending 0/12"
     assert rows["plain-8-quick-s0"].startswith("failed 1/12 the training loss is")
     assert rows["resnet-8-A-quick-s0"].startswith("done 12/12")
-    assert lines[-1] == "5 runs: 1 done, 1 failed, 1 pending, 1 queued, 1 running"
+    assert lines[-2] == "5 runs: 1 done, 1 failed, 1 pending, 1 queued, 1 running"
+    assert lines[-1].startswith("data of the runs that are done: stand-in (SHA-256 ")
+
+
+def test_the_data_of_finished_runs_are_official_or_not(tmp_path: Path) -> None:
+    for seed, digest in enumerate((OFFICIAL["cifar10"][1], OFFICIAL["cifar10"][1], "d" * 64)):
+        run = replace(tiny_run(seed=seed), data="cifar10")
+        finish(RunFolder(tmp_path / "tiny" / run.id), run, 50.0)
+        path = tmp_path / "tiny" / run.id / "env.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"data_sha256": digest}))
+
+    assert status.table(tmp_path / "tiny", None).splitlines()[-1] == (
+        "data of the runs that are done: the official CIFAR-10 (SHA-256 32e5966899bd) in 2 runs, "
+        "not the official CIFAR-10 (SHA-256 dddddddddddd) in 1 run"
+    )
 
 
 def test_a_queue_that_does_not_answer_is_said(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:

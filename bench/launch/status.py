@@ -11,6 +11,7 @@ from typing import Any
 from bench.launch.plan import duration, speed_words
 from bench.launch.scheduler import Job, Queue
 from bench.spec import Run
+from bench.spec.official import data_of_runs
 from bench.store import RunFolder, folders
 
 CLEAR = "\x1b[2J\x1b[H"  # an empty screen
@@ -18,15 +19,15 @@ HEAD = ("run", "state", "step", "images/s", "error", "left", "job", "node")
 
 
 def table(sweep: Path, queue: Queue | None) -> str:
-    """A row a run, then how many are in which state. `queue` is None where nothing was submitted."""
-    return _text(_rows(sweep, queue), answers=queue is None or queue.jobs() is not None)
+    """A row a run, then how many are in which state, and of which data. `queue` is None where nothing was submitted."""
+    return _text(_rows(sweep, queue), _data(sweep), answers=queue is None or queue.jobs() is not None)
 
 
 def watch(sweep: Path, queue: Queue | None, *, every: float = 5.0) -> None:
     """The table again and again, until nothing of it runs or waits any more."""
     while True:
         rows, answers = _rows(sweep, queue), queue is None or queue.jobs() is not None
-        print(f"{CLEAR}{time.strftime('%H:%M:%S')}\n{_text(rows, answers=answers)}", flush=True)
+        print(f"{CLEAR}{time.strftime('%H:%M:%S')}\n{_text(rows, _data(sweep), answers=answers)}", flush=True)
         if answers and not any(_word(row) in ("queued", "running") for row in rows):
             return
         time.sleep(every)
@@ -37,12 +38,21 @@ def _rows(sweep: Path, queue: Queue | None) -> list[tuple[str, ...]]:
     return [_row(folder, jobs) for folder in folders(sweep.parent, sweep.name).values()]
 
 
-def _text(rows: list[tuple[str, ...]], *, answers: bool) -> str:
+def _data(sweep: Path) -> str:
+    """What the finished runs were trained on, as their env.json says it; a run that goes on says nothing of it."""
+    found = folders(sweep.parent, sweep.name).values()
+    seen = [(folder.run().data, env) for folder in found if (env := folder.env())]
+    return data_of_runs((data, str(env.get("data_sha256") or "")) for data, env in seen)
+
+
+def _text(rows: list[tuple[str, ...]], data: str, *, answers: bool) -> str:
     cells = [HEAD, *rows]
     widths = [max(len(row[k]) for row in cells) for k in range(len(HEAD))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     counts = sorted(Counter(_word(row) for row in rows).items())
     lines.append(f"{len(rows):,} runs: " + ", ".join(f"{count:,} {state}" for state, count in counts))
+    if data:
+        lines.append(f"data of the runs that are done: {data}")
     if not answers:
         lines.append("Slurm does not answer: this is what the folders say, without the queue")
     return "\n".join(lines)

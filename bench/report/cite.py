@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bench.paper import paper_numbers, printed
 from bench.report import frame
 from bench.report.evidence import Evidence, weigh
@@ -15,6 +17,7 @@ from bench.report.frame import Set
 from bench.report.numbers import Number, numbers
 from bench.report.tables import low_to_high, one_of
 from bench.spec import Sweep
+from bench.spec.official import OFFICIAL, data_of_runs
 
 PAPER = """@inproceedings{he2016deep,
   author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
@@ -172,7 +175,13 @@ def provenance(number: Number, results: Set) -> list[str]:
         f"{len(runs)} runs: {', '.join(runs['id'])}",
         f"seeds: {', '.join(dict.fromkeys(runs['seed'].astype(str)))}",
         *textwrap.wrap(f"recipe: {', '.join(config)}", 110, subsequent_indent="  "),
+        *([f"data: {_data(runs)}"] if results.data in OFFICIAL else []),
         *(f"{words}: {one_of(runs[name].astype(str))}" for name, words in SHOWN.items()),
         f"results SHA-256: {results.digest}",
         f"dates: {runs['started'].min()} to {runs['ended'].max()}",
     ]
+
+
+def _data(runs: pd.DataFrame) -> str:
+    """Whether the runs saw the official data."""
+    return data_of_runs(zip(runs["data"], runs["data_sha256"], strict=True))

@@ -1,7 +1,7 @@
 """From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, layers.parquet, correct.npz,
 SHA256SUMS.
 
-Rows of runs that other machines did stay as they are; a run done here replaces the row that stood for it.
+Rows of runs that other machines did stay as they are. The first result of a run stands; further ones go to repeats.csv.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.nets.counts import multiply_adds_of, parameters_of
+from bench.report import standing
 from bench.report.digests import write_digests
 from bench.report.ensembles import collect_ensembles
+from bench.report.standing import Found, Settled, settle
 from bench.spec import (
     DETECTOR_LOSSES,
     OPTIONS,
@@ -76,33 +78,38 @@ def collect(
     """Merges the run folders below each of `runs` (a sweep's folders) into `results`; returns runs.csv.
 
     declared: the runs that belong to the sweep; one that is nowhere done is a row that says so. ensembles: of them.
-    Raises StoreError where two folders hold different results for one run: nothing is written then.
+    Of several results of one run `bench.report.standing.settle` says which one stands.
     """
     make_folder(results)
     with exclusive(results):  # two runners that end together must not drop each other's rows
-        declared, found = tuple(declared), _found(runs, say)
-        collected = _merge(results, found, declared, say)
-        ours = {run.id: found[run.id] for run in declared if run.id in found}
+        declared, settled = tuple(declared), _settled(results, runs, say)
+        collected = _merge(results, settled, declared)
+        ours = {run.id: one.source for run in declared if (one := settled.get(run.id)) and one.source}
         collect_ensembles(results, ensembles, ours)
         write_digests(results)
         return collected
 
 
-def _merge(
-    results: Path, found: Mapping[str, RunFolder], declared: Iterable[Run], say: Callable[[str], object]
-) -> Path:
-    known = {row["id"]: row for row in read_rows(results / "runs.csv")}
-    fresh = {name: _row(folder) for name, folder in found.items()}
+def _settled(results: Path, runs: Sequence[Path], say: Callable[[str], object]) -> dict[str, Settled]:
+    """Every run of the results and of the folders: what stands, and what does not, which is said."""
+    known = {row["id"]: Found(row) for row in read_rows(results / "runs.csv")}
+    found, aside = _found(runs, say), [Found(row) for row in read_rows(results / standing.FILE)]
+    settled = {}
+    for name in dict.fromkeys((*known, *found)):
+        kept = [one for one in aside if one.row["id"] == name] if aside else []
+        settled[name] = settle(known.get(name), kept, found.get(name, ()))
+        for line in standing.said(name, known.get(name), settled[name]):
+            say(line)
+    return settled
+
+
+def _merge(results: Path, settled: Mapping[str, Settled], declared: Iterable[Run]) -> Path:
     missing = {run.id: {"id": run.id, **_declared(run), "state": "pending"} for run in declared}
-    rows = {**missing, **known, **{n: r for n, r in fresh.items() if _counts(r, known.get(n))}}
-    for name in sorted(set(fresh) & set(known)):
-        old, new = known[name], fresh[name]
-        if old["state"] == new["state"] == "done" and old["weights_sha256"] != new["weights_sha256"]:
-            before, now = float(old["test_error"]), float(new["test_error"])
-            say(f"{name}: test error {now:.2f} % takes the place of {before:.2f} % (measured on {old['hardware']})")
-    here = {n: f for n, f in found.items() if rows[n] is fresh[n] and fresh[n]["state"] == "done"}
+    rows = {**missing, **{name: dict(one.stands.row) for name, one in settled.items()}}
+    fresh = {name: one.stands.folder for name, one in settled.items() if one.stands.folder}
+    here = {name: folder for name, folder in fresh.items() if rows[name]["state"] == "done"}
     # what was seen of a run that diverged is worth keeping: its layers stand, though it has no result
-    seen = here | {n: f for n, f in found.items() if rows[n] is fresh[n] and fresh[n]["state"] == "failed"}
+    seen = {name: folder for name, folder in fresh.items() if rows[name]["state"] in ("done", "failed")}
     curves = {name: folder.curve_rows() for name, folder in here.items()}
     layers = {name: folder.layer_rows() for name, folder in seen.items()}
     detectors = any(row.get("task") == "detect" for row in rows.values())
@@ -111,28 +118,30 @@ def _merge(
     _write_arrays(results / "correct.npz", here, rows, _correctness)
     _write_arrays(results / "pairs.npz", here, rows, _pair_scores)
     _write_arrays(results / "matches.npz", here, rows, _matches)
+    _write_repeats(results / standing.FILE, settled.values(), rows)
     write_text(results / "runs.csv", _csv(sorted(rows.values(), key=_order)))
     return results / "runs.csv"
 
 
-def _found(runs: Sequence[Path], say: Callable[[str], object]) -> dict[str, RunFolder]:
-    """Every run folder, the done one where several hold the same run; copies and foreign folders are passed over."""
-    found: dict[str, RunFolder] = {}
+def _write_repeats(path: Path, settled: Iterable[Settled], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """The further results of the runs, under the columns of runs.csv; no file where there is none."""
+    repeats = [one for each in settled for one in each.aside]
+    repeats.sort(key=lambda one: (_order(one.row), one.key))
+    if repeats:
+        write_text(path, _csv([one.row for one in repeats], rows.values()))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _found(runs: Sequence[Path], say: Callable[[str], object]) -> dict[str, list[Found]]:
+    """Every run folder by its run, in the order given; foreign folders and copies by another name are passed over."""
+    found: dict[str, list[Found]] = {}
     for sweep_folder in runs:
         for name, folder in folders(sweep_folder.parent, sweep_folder.name).items():
             if problem := _foreign(folder):
                 say(f"{folder.path} is passed over: {problem}")
-                continue
-            other = found.get(name)
-            result = folder.result()
-            theirs = other.result() if other else None
-            if result and theirs and result["weights_sha256"] != theirs["weights_sha256"]:
-                raise StoreError(
-                    f"{name} has two different results, in {other and other.path} and {folder.path}; "
-                    "name only one of the two with --runs"
-                )
-            if other is None or (result and not theirs):
-                found[name] = folder
+            else:
+                found.setdefault(name, []).append(Found(_row(folder), folder))
     return found
 
 
@@ -144,11 +153,6 @@ def _foreign(folder: RunFolder) -> str | None:
         return str(error)
     result = folder.result()
     return None if run.id == folder.path.name and (not result or result["id"] == run.id) else f"it holds {run.id}"
-
-
-def _counts(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
-    """Whether a row from a run folder stands: always, unless the run is done elsewhere and not here."""
-    return old is None or new["state"] == "done" or old["state"] != "done"
 
 
 def _declared(run: Run) -> dict[str, Any]:
@@ -282,10 +286,13 @@ def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """All rows under all columns, with those of other versions after ours; floats in full, so that nothing is lost."""
+def _csv(rows: Sequence[Mapping[str, Any]], beside: Iterable[Mapping[str, Any]] = ()) -> str:
+    """All rows under all columns, those of other versions after ours; floats in full, so that nothing is lost.
+
+    beside: rows whose columns it has, too.
+    """
     always = ("id", *_declared(EXAMPLE), "state", "error_message", *RESULT_COLUMNS, *MORE_COLUMNS, *ENV_COLUMNS)
-    columns = list(dict.fromkeys((*always, *(name for row in rows for name in row))))
+    columns = list(dict.fromkeys((*always, *(name for row in (*beside, *rows) for name in row))))
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
     writer.writeheader()
@@ -325,6 +332,7 @@ def _write_table(
     parts.append(old[old["id"].isin(set(rows)) & ~old["id"].isin(set(here))])
     filled = [part.reindex(columns=list(columns)).astype(_types(columns)) for part in parts if len(part)]
     if not filled:
+        path.unlink(missing_ok=True)
         return
     order = [name for name in ("id", "step", "layer") if name in columns]
     table = pd.concat(filled).sort_values(order, ignore_index=True)
@@ -387,10 +395,11 @@ def _write_arrays(
 ) -> None:
     """The arrays of the runs `here`, and of those done elsewhere what the file had, without runs that are in no row."""
     kept = set(rows)
-    arrays = {name: array for name, array in read_arrays(path).items() if name.split(":")[0] in kept}
+    arrays = {name: array for name, array in read_arrays(path).items() if name.split(":")[0] in kept - set(here)}
     for name, folder in here.items():
         arrays |= arrays_of(name, folder)
     if not arrays:
+        path.unlink(missing_ok=True)
         return
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **dict(sorted(arrays.items())))

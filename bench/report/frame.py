@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.report import standing
 from bench.report.collect import ENV_COLUMNS, OF_OPTIONS, read_arrays, read_correct, read_curves, read_layers, read_rows
 from bench.report.ensembles import ensemble_frame
 from bench.spec import (
@@ -54,6 +55,7 @@ class Set:
     correct: by run, eight test images a byte, a bit set where the net is right.
     layers: a row a run, step and layer, of failed runs too; empty in results from before layers were looked at.
     ensembles: a row an ensemble and seed. pair_scores: of verifications, matches: of detectors, see collect.
+    repeats: the sweep's further results of the same runs, which are in no number.
     """
 
     scale: str
@@ -67,6 +69,7 @@ class Set:
     ensembles: pd.DataFrame = field(default_factory=pd.DataFrame)
     pair_scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     matches: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    repeats: Sequence[Mapping[str, str]] = ()
 
     @property
     def label(self) -> str:
@@ -125,9 +128,13 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
     curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")
     layers, ensembles = read_layers(results / "layers.parquet"), ensemble_frame(results)
-    pair_scores, matches = read_arrays(results / "pairs.npz"), read_arrays(results / "matches.npz")
+    more: dict[str, Any] = {
+        "pair_scores": read_arrays(results / "pairs.npz"),
+        "matches": read_arrays(results / "matches.npz"),
+        "repeats": read_rows(results / standing.FILE),
+    }
     sets = [
-        replace(_set(sweep, rows, part, curves, correct, layers, ensembles), pair_scores=pair_scores, matches=matches)
+        replace(_set(sweep, rows, part, curves, correct, layers, ensembles), **more)
         for scale in SCALES
         for _, part in runs[runs["scale"] == scale].groupby("data")
         if scale in sweep.scales

@@ -29,7 +29,8 @@ from bench.report.frame import Set, display_name, own_recipes
 from bench.report.numbers import as_csv, numbers
 from bench.report.remaining import remaining_section
 from bench.report.tables import Table, one_of
-from bench.spec import DETECTION, Sweep
+from bench.spec import DETECTION, Sweep, digest
+from bench.spec.official import data_of_runs
 from bench.store import make_folder, write_text
 
 SCALE_WORDS = {
@@ -277,7 +278,7 @@ def what_ran(evidence: Evidence) -> str:
     ]
     if len(done):
         lines += [
-            f"Data: {results.data} (SHA-256 {one_of(done['data_sha256'].str[:12])}).",
+            f"Data: {data_of_runs(zip(done['data'], done['data_sha256'], strict=True), bold='**')}.",
             f"Hardware: {one_of(done['hardware'])}. Commit: {one_of(_commits(done))}.",
             f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
             *(f"Notice of the data: {text}" for text in sorted(set(done["notice"]) - {""})),
@@ -286,8 +287,8 @@ def what_ran(evidence: Evidence) -> str:
     seeds = sorted(set(runs["seed"].astype(int)))
     other = "" if seeds == sorted(sweep.scales[results.scale].all_seeds) else f" --seeds {','.join(map(str, seeds))}"
     command = f"python -m bench.sweep {evidence.name} --scale {results.scale}{other}"
-    digest = f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page."
-    return bullets([*lines, digest, f"Command: `{command}`"])
+    checked = f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page."
+    return bullets([*lines, checked, f"Command: `{command}`"])
 
 
 def _how_many(runs: pd.DataFrame) -> str:
@@ -346,7 +347,19 @@ def provenance(results: Set) -> str:
         recipe = [display_name(row["net"]).partition(", ")[2] or "the net's own"] if several else []
         rows.append((f"`{row['id']}`", *recipe, str(row["state"]), *numbers, *rest))
     more = f"\n\n{waiting:,} more {'run has' if waiting == 1 else 'runs have'} not begun." if waiting else ""
-    return Table(header, rows, text=2 + several).markdown() + more
+    return "\n\n".join([Table(header, rows, text=2 + several).markdown() + more, *repeated(results)])
+
+
+def repeated(results: Set) -> list[str]:
+    """What further results of the runs there are, which are in no number, beside the ones that stand."""
+    standing = dict(zip(results.runs["id"], results.runs["test_error"], strict=True))
+    ours = [row for row in results.repeats if row["id"] in standing]
+    if not ours:
+        return []
+    lines = [f"`{row['id']}` {float(row['test_error']):.2f} % beside {standing[row['id']]:.2f} %" for row in ours]
+    words = "1 further result" if len(ours) == 1 else f"{len(ours):,} further results"
+    what = f"{words} of the same runs {'is' if len(ours) == 1 else 'are'} kept in repeats.csv"
+    return [f"{what} (SHA-256 {digest(ours)[:12]}): {'; '.join(lines)}."]
 
 
 def bullets(lines: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ Needs no torch and no run folder. Every problem is a sentence that says where it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report import coverage, detection, digests, faces, frame
+from bench.report import coverage, detection, digests, faces, frame, standing
 from bench.report.collect import (
     RESULT_COLUMNS,
     layers_digest,
@@ -80,6 +80,34 @@ def result_problems(results: Path) -> Iterator[str]:
             yield f"{results / 'runs.csv'}: {row['id']}: {problem}"
 
     yield from ensemble_problems(results, rows)
+    yield from _repeat_problems(results / standing.FILE, rows)
+
+
+def _repeat_problems(path: Path, rows: Sequence[Row]) -> Iterator[str]:
+    """What in repeats.csv is no further result of a run that has one."""
+    seen = {(*standing.Found(row).key, row["id"]) for row in rows if row["state"] == "done"}
+    ids = {name for *_, name in seen}
+    for row in read_rows(path):
+        key = (*standing.Found(row).key, row["id"])
+        if row["id"] not in ids:
+            yield f"{path}: {row['id']} has no result in runs.csv that it could be a further one of"
+        elif key in seen or row["state"] != "done":
+            yield f"{path}: {row['id']}: it is no further result, but {row['state']} and there already"
+        seen.add(key)
+        for problem in _alone_problems(row):
+            yield f"{path}: {row['id']}: {problem}"
+
+
+def _alone_problems(row: Row) -> Iterator[str]:
+    """What contradicts itself in a row whose curve and images are not kept."""
+    try:
+        yield from _settings_problems(row)
+        yield from _number_problems(row)
+        wrong = float(row["test_error"]) / 100 * int(row["test_images"])
+        if row.get("task") in ("", "classify", "diagnose") and not math.isclose(wrong, round(wrong), abs_tol=1e-6):
+            yield f"test_error is {row['test_error']}, which no number of {row['test_images']} images gives"
+    except (ValueError, KeyError) as error:
+        yield f"a value cannot be read: {error}"
 
 
 def _row_problems(
