@@ -2,6 +2,7 @@
 
     runs/<sweep>/<run id>/
         run.json         the Run, written first
+        declared.json    the digest of the claims as they stood when the run was last started
         predicted.json   what the plan said it takes, where it knew a speed
         lock             held (flock) by the one process that trains, the first where a run has several
         heartbeat.json   step, loss, speed, about once a second while training
@@ -303,6 +304,15 @@ class RunFolder:
     def clear_error(self) -> None:
         """Forgets the last error: the run goes on."""
         (self.path / "error.json").unlink(missing_ok=True)
+
+    def declare(self, claims_sha256: str) -> None:
+        """Keeps the digest of the sweep's claims at the run's scale, for its provenance. Raises StoreError."""
+        write_json(self.path / "declared.json", {"claims_sha256": claims_sha256})
+
+    def claims_digest(self) -> str:
+        """The digest of the claims that `declare` kept, "" where there is none."""
+        value = _record(self.path / "declared.json", claims_sha256=str)
+        return value["claims_sha256"] if value else ""
 
     def predict(self, seconds: float) -> None:
         """Keeps what a plan said before the run first started, for the report to hold against what it took."""

@@ -64,7 +64,7 @@ def sweep(args: argparse.Namespace) -> int:
     runs = choose_kernels(args, choose_runs(args, declared, scale, data))
     if args.at_once:
         refuse_crowd(args.at_once, runs)
-    sweep_folder = (args.runs / name).absolute()
+    sweep_folder, claims = (args.runs / name).absolute(), declared.claims_digest(scale)
     jobs = profile or Profile(nodes=1, tasks=1)  # several processes for one run are for Slurm
     plan = make_plan(
         runs,
@@ -85,16 +85,22 @@ def sweep(args: argparse.Namespace) -> int:
     if args.report_only:
         failed = 0
     elif args.no_wait and plan.todo(retry=args.retry):
-        return _detach(args, sweep_folder) if profile is None else _leave_to_slurm(args, plan, data_dir, profile)
+        if profile is None:
+            return _detach(args, sweep_folder)
+        _make_folders(plan, claims)
+        return _leave_to_slurm(args, plan, data_dir, profile)
     else:
+        _make_folders(plan, claims)
         failed = _launch(args, plan, data_dir, profile)
     _report(args, name, declared, plan.items[0].run)
     return _verdict(plan, failed)
 
 
-def _make_folders(plan: Plan) -> None:
+def _make_folders(plan: Plan, claims_sha256: str) -> None:
     for item in plan.items:
         item.folder.create(item.run)
+        if item.state != "done":
+            item.folder.declare(claims_sha256)
         if item.seconds is not None:
             item.folder.predict(item.seconds)
         if damage := item.folder.damage():
@@ -120,7 +126,6 @@ def _check_cost(args: argparse.Namespace, plan: Plan, profile: Profile | None) -
 def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profile | None) -> int:
     """Runs what the plan has to do; returns how many runs failed in this start."""
     deadline = time.time() + args.time_limit if args.time_limit else None
-    _make_folders(plan)
     todo = plan.todo(retry=args.retry)
     if not todo:
         return 0
@@ -148,7 +153,6 @@ def _slurm(
 
 def _leave_to_slurm(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profile) -> int:
     """Submits everything, and a last job that collects and reports: nobody has to wait."""
-    _make_folders(plan)
     stop = Stop(time.time() + args.time_limit if args.time_limit else None)
     slurm = _slurm(args, plan, data_dir, profile, stop, print)
     slurm.submit([(item.run, item.folder) for item in plan.todo(retry=args.retry)])

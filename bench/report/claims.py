@@ -6,16 +6,17 @@ Version 1 (`bench.spec.PROCEDURE`; a change that could change a verdict raises i
    gets its verdict when every net in it has all of its planned seeds, by these and no others; before that there is no
    look, and no test is printed. More seeds later would be a new declaration, on fresh seeds alone.
 2. A seed whose training diverged counts with the error of a guess (90 % with ten classes) and is never replaced.
-3. A claim puts one or several effects inside a region: means over seeds, their differences, differences of differences.
-   Variances are those of each net alone, never pooled over depths or families: Student's t for one mean, Welch's t with
-   Satterthwaite's degrees of freedom for several (Welch 1947). Two recipes of one net share their seeds and are compared
-   seed by seed (paired t). Equality within a margin is two one-sided tests (Schuirmann 1987); "not worse by more than a
-   margin" is one of them (non-inferiority).
+3. A claim puts one or several effects inside a region: means over seeds, differences, differences of differences.
+   Variances are those of each net alone, never pooled over depths or families: Student's t for one mean, Welch's t
+   with Satterthwaite's degrees of freedom for several (Welch 1947). Two recipes of one net share their seeds and are
+   compared seed by seed (paired t). Equality within a margin is two one-sided tests (Schuirmann 1987); "not worse by
+   more than a margin" is one of them (non-inferiority).
 4. The standard deviation over seeds has a floor, so that five equal values prove nothing. Test error: two seeds that
-   disagree on a share d of N images, each of these a coin, differ with a variance of d/N, which is d/2N for one of them.
-   Where the judged images are not stored, and for training errors (N images of the last window), d/2 is p(1 - p).
-5. A claim of several effects holds if all do: its p-value is the largest (intersection-union test, Berger 1982). It fails
-   if one does not: the smallest times their number (Bonferroni).
+   disagree on a share d of N images, a coin toss on each of these, differ with a variance of d/N, which is d/2N for one
+   of them. Where the judged images are not stored, and for training errors (N images of the last window), d/2 is
+   p(1 - p).
+5. A claim of several effects holds if all do: its p-value is the largest (intersection-union test, Berger 1982). It
+   fails if one does not: the smallest times their number (Bonferroni).
 6. Two families, "it holds" and "it does not", are each corrected by Holm (1979) over the claims judged at the scale, a
    number fixed in advance; one that waits counts with p = 1. Each family has half of LEVEL, so that in at most 5 % of
    sweeps any verdict at all is wrong, in either direction, however the claims depend on each other. `python -m bench

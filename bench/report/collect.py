@@ -53,8 +53,8 @@ SOME_RESULTS = (
 )  # fmt: skip  # columns where a run has them
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
-    "hardware", "threads", "share", "kernels", "allocator", "processes", "commit", "dirty", "bench", "torch",
-    "torchvision", "python", "data_sha256", "started", "ended", "sessions", "notice",
+    "hardware", "threads", "share", "kernels", "allocator", "processes", "commit", "dirty", "claims_sha256",
+    "bench", "torch", "torchvision", "python", "data_sha256", "started", "ended", "sessions", "notice",
 )  # fmt: skip
 ASKED = "test_images_asked"  # the recipe's number, where a run had another
 VIEWS, OF_FACES, OF_DETECTION = "views_", "faces_", "detection_"  # before the names of these parts of a recipe

@@ -29,7 +29,18 @@ from bench.store import make_folder, write_text
 
 MEASURED, ELSEWHERE = "measured, without a claim", "measured at another scale"
 COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED = "computed", "runnable", "planned", "not attempted"
-STATUSES = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, WAITING, MEASURED, ELSEWHERE, COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED)
+STATUSES = (
+    REPRODUCED,
+    NOT_REPRODUCED,
+    UNDECIDED,
+    WAITING,
+    MEASURED,
+    ELSEWHERE,
+    COUNTED,
+    RUNNABLE,
+    PLANNED,
+    NOT_ATTEMPTED,
+)
 
 Number = dict[str, Any]
 

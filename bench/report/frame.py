@@ -30,8 +30,8 @@ from bench.spec import (
 from bench.store import StoreError
 
 NUMBERS = (
-    "depth", "seed", "params", "multiply_adds", "steps", "batch", "curve_every", "test_images", "test_error", "train_error",
-    "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
+    "depth", "seed", "params", "multiply_adds", "steps", "batch", "curve_every", "test_images", "test_error",
+    "train_error", "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
     "test_images_per_s", "predicted_seconds", *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS,
     "source_error",
 )  # fmt: skip

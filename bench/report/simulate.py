@@ -123,7 +123,8 @@ SPREADS: Mapping[str, Spreads] = {
 
 
 def draw(plan: Plan, means: Means, spreads: Mapping[str, float], rng: Generator, *, humps: bool = False) -> Seeds:
-    """One sweep: each net's planned seeds, normal about its mean; with `humps` three in ten lie apart from the others."""
+    """One sweep: each net's planned seeds, normal about its mean; with `humps` three in ten lie apart from the "
+    "others."""
     found = {}
     for name, metric in plan.keys:
         seeds = plan.planned[name]
@@ -134,7 +135,9 @@ def draw(plan: Plan, means: Means, spreads: Mapping[str, float], rng: Generator,
     return found
 
 
-def share_wrong(plan: Plan, means: Means, spreads: Spreads, draws: int, rng: Generator, *, humps: bool = False) -> float:
+def share_wrong(
+    plan: Plan, means: Means, spreads: Spreads, draws: int, rng: Generator, *, humps: bool = False
+) -> float:
     """The share of sweeps, in percent, with any wrong verdict in either direction. No floor: it only makes fewer."""
     errors = {claim: wrong(claim, means) for claim in plan.claims}
     count = 0
@@ -163,11 +166,12 @@ def errors_table(plan: Plan, draws: int) -> Table:
 
 
 ERRORS = (
-    "Share of made-up sweeps, in percent, with any wrong verdict in either direction; allowed are 5. Of each row {draws:,} "
-    "sweeps a column, so that a true 5.0 shows as up to {sampling:.1f} more in one cell of twenty. Standard deviations lie "
-    "between {low:g} and {high:g} points. On a bound both verdicts count as wrong. The seeds are drawn from normal "
-    "distributions. Where they are not, nothing is promised: with three seeds in ten a jump away from the others, all "
-    "nets alike, {humps:.1f} % of sweeps have a wrong verdict. A net whose seeds lie in two heaps must be looked at."
+    "Share of made-up sweeps, in percent, with any wrong verdict in either direction; allowed are 5. Of each row "
+    "{draws:,} sweeps a column, so that a true 5.0 shows as up to {sampling:.1f} more in one cell of twenty. Standard "
+    "deviations lie between {low:g} and {high:g} points. On a bound both verdicts count as wrong. The seeds are drawn "
+    "from normal distributions. Where they are not, nothing is promised: with three seeds in ten a jump away from the "
+    "others, all nets alike, {humps:.1f} % of sweeps have a wrong verdict. A net whose seeds lie in two heaps must be "
+    "looked at."
 )
 
 
@@ -178,13 +182,21 @@ def power_table(plan: Plan) -> Table:
     return Table(HEADER, rows, text=4, note=POWERS.format(low=low, high=high, power=POWER, level=LEVEL))
 
 
-HEADER = ("claim", "metric", "what is compared", "lies", "planned seeds", "shown with power 0.8", "power if nothing differs")
+HEADER = (
+    "claim",
+    "metric",
+    "what is compared",
+    "lies",
+    "planned seeds",
+    "shown with power 0.8",
+    "power if nothing differs",
+)
 POWERS = (
-    "Ranges go from a standard deviation over seeds of {low:g} points and the last step of Holm's procedure (p ≤ {level:g}/2) "
-    "to {high:g} points and its first (shared among all judged claims). Shown with power {power:g}: how far beyond its "
-    "bound an effect must lie, in points; of several comparisons the hardest one. Where a claim says that nothing differs "
-    "by more than a margin, its power is given for a true difference of 0. Recipes compared seed by seed are taken to be "
-    "independent: sharing seeds can only help."
+    "Ranges go from a standard deviation over seeds of {low:g} points and the last step of Holm's procedure (p ≤ "
+    "{level:g}/2) to {high:g} points and its first (shared among all judged claims). Shown with power {power:g}: how "
+    "far beyond its bound an effect must lie, in points; of several comparisons the hardest one. Where a claim says "
+    "that nothing differs by more than a margin, its power is given for a true difference of 0. Recipes compared seed "
+    "by seed are taken to be independent: sharing seeds can only help."
 )
 
 

@@ -207,6 +207,7 @@ def _miss(truth: Contrast, distance: float, alpha: float) -> float:
 
 def detectable(region: Region, alpha: float, variances: Sequence[float], ns: Sequence[int]) -> float:
     """The distance inside a one-sided bound that is shown with a probability of POWER."""
+
     def lacking(distance: float) -> float:
         return power(region.low + distance, region, alpha, variances, ns) - POWER
 

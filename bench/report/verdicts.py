@@ -20,12 +20,12 @@ from bench.spec import Claim
 PROCEDURE_PAGE = "../procedure.md"  # written by `python -m bench simulate`
 HOW = (
     "The claims, the seeds that judge them and the procedure were declared before the runs ([how claims are "
-    "judged]({procedure}); digest of the declaration `{digest}`). Measured are means over the seeds and their differences "
-    "in points, with 95 % intervals (Student's t, Welch's degrees of freedom; two recipes of one net seed by seed) that "
-    "are not corrected for their number. p is one-sided, for an equal number the larger of two (TOST), for an order that "
-    "of its weakest step, and corrected by Holm over the {count} claims that are judged at this scale; “reproduced” and "
-    "“not reproduced” each need p ≤ {level:g}, so that in at most {both:.0f} % of sweeps any verdict is wrong. "
-    "“Undecided” is what neither shows at the planned number of seeds."
+    "judged]({procedure}); digest of the declaration `{digest}`). Measured are means over the seeds and their "
+    "differences in points, with 95 % intervals (Student's t, Welch's degrees of freedom; two recipes of one net seed "
+    "by seed) that are not corrected for their number. p is one-sided, for an equal number the larger of two (TOST), "
+    "for an order that of its weakest step, and corrected by Holm over the {count} claims that are judged at this "
+    "scale; “reproduced” and “not reproduced” each need p ≤ {level:g}, so that in at most {both:.0f} % of sweeps any "
+    "verdict is wrong. “Undecided” is what neither shows at the planned number of seeds."
 )
 UNSEEN = " Without a number at this scale: {claims}."
 NO_JUDGE = "No claim is judged at this scale; what was measured of each is described."
@@ -71,7 +71,9 @@ def claims_table(evidence: Evidence) -> Table:
         )
         for one in sorted(shown, key=lambda one: one.verdict == NOT_JUDGED)
     ]
-    return Table(CLAIMS, rows, text=4, note=_how(evidence) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else ""))
+    return Table(
+        CLAIMS, rows, text=4, note=_how(evidence) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
+    )
 
 
 def _how(evidence: Evidence) -> str:
@@ -177,8 +179,8 @@ VARIANTS = (
     "95 %, images and seeds", "only own right", "only other right", "McNemar p",
 )  # fmt: skip
 OVER_SEEDS = (
-    "Compared seed by seed, over the seeds that both recipes have: a seed gives both the same weights to start from and "
-    "the same order of images. The interval over seeds is Student's t of these differences. "
+    "Compared seed by seed, over the seeds that both recipes have: a seed gives both the same weights to start from "
+    "and the same order of images. The interval over seeds is Student's t of these differences. "
 )
 
 

@@ -95,7 +95,10 @@ class Claim:
         return _COMPARISONS[self.kind](self.names, self.margin)
 
     def declared(self, seeds: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-        """What decides the claim, without its prose, as plain JSON values. seeds: the planned ones, by name of a net."""
+        """What decides the claim, without its prose, as plain JSON values.
+
+        seeds: the planned ones, by name of a net.
+        """
         return {
             "id": self.id,
             "metric": self.metric,

@@ -93,7 +93,8 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
         kernels = "graph" if trainer.captured else "compiled" if compiled else "eager"
-        sessions.append(session(run, device, material.digest, material.notice, team, kernels))
+        claims = job.folder.claims_digest()
+        sessions.append(session(run, device, material.digest, material.notice, team, kernels, claims))
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
     last = _train(trainer, material, run, job, sessions, layers, partial(look, trainer, material, recipe))
     validation, further = material.held_out(trainer.net), material.further(trainer.net)

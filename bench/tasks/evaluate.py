@@ -32,7 +32,7 @@ def evaluate(run: Run, job: Job) -> None:
     net = found.net.to(device).to(memory_format=torch.channels_last)
     weights = checkpoint.weights_digest(net.state_dict())
     agree(team, device=device.type, data=material.digest, weights=weights, torch=str(torch.__version__))
-    about = session(run, device, material.digest, material.notice, team)
+    about = session(run, device, material.digest, material.notice, team, claims_sha256=job.folder.claims_digest())
     print(f"bench: tests {run.id} on {device}", flush=True)
     centre = material.test(net)
     protocols = by_protocol(centre, material.further(net)) | material.remarks(net, centre)

@@ -54,11 +54,18 @@ def _reproducible_cuda() -> None:
 
 
 def session(
-    run: Run, device: torch.device, data_sha256: str, notice: str, team: Team = ALONE, kernels: str = "eager"
+    run: Run,
+    device: torch.device,
+    data_sha256: str,
+    notice: str,
+    team: Team = ALONE,
+    kernels: str = "eager",
+    claims_sha256: str = "",
 ) -> dict[str, Any]:
     """Provenance of one start's part of a run, taken before it trains.
 
-    kernels: how the training step is made, "eager", "compiled" or "graph".
+    kernels: how the training step is made, "eager", "compiled" or "graph". claims_sha256: of the claims that were
+    declared by then (`Sweep.claims_digest`).
     """
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
@@ -73,6 +80,7 @@ def session(
         "kernels": kernels,
         "allocator": allocator(),
         "processes": team.size,
+        "claims_sha256": claims_sha256,
         "data": run.data,
         "data_sha256": data_sha256,
         "notice": notice,
@@ -90,5 +98,7 @@ def merged(sessions: list[dict[str, Any]]) -> dict[str, Any]:
     values = {name: list(dict.fromkeys(s[name] for s in sessions if name in s)) for name in names}
     joined = {n: v[0] if len(v) == 1 else "; ".join(map(str, v)) for n, v in values.items()}
     dirty = any(values["dirty"]) if None not in values["dirty"] else None
+    # the claims as they stood when the run began, "" where it began before they were declared
+    first = {"claims_sha256": sessions[0].get("claims_sha256", "")}
     ends = {"started": sessions[0]["started"], "ended": sessions[-1]["ended"], "sessions": len(sessions)}
-    return {**joined, "dirty": dirty, **ends}
+    return {**joined, "dirty": dirty, **first, **ends}
