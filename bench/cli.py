@@ -16,7 +16,8 @@ from bench.launch import scheduler
 from bench.launch.again import run_again
 from bench.launch.status import table, watch
 from bench.options import add_arguments as add_sweep_arguments
-from bench.spec import Run
+from bench.options import parse_count
+from bench.spec import SCALES, Run
 from bench.speed import add_arguments as add_speed_arguments
 from bench.store import StoreError, folders, make_folder, submissions
 from bench.sweep import guarded
@@ -119,6 +120,20 @@ def cite(args: argparse.Namespace) -> int:
     return 0
 
 
+def simulate(args: argparse.Namespace) -> int:
+    """Prints how a sweep's claims are judged at a scale, how often that errs, and what the planned seeds can show."""
+    from bench.report.simulate import Plan, procedure_page
+
+    name, sweep = load_sweep(args.name, _results(args))
+    if not sweep.judged_at(args.scale):
+        raise MistakeError(f"{name} judges no claim at scale {args.scale}: Scale(judges=…) of its file names them")
+    low, high = args.spread
+    if not 0 < low <= high:
+        raise MistakeError(f"--spread {low:g} {high:g}: give two standard deviations above 0, the smaller one first")
+    print(procedure_page(name, Plan(sweep, args.scale, (low, high)), args.draws), end="")
+    return 0
+
+
 def verify(args: argparse.Namespace) -> int:
     """Checks that every digit of results and reports follows from the runs; or does one run again and compares."""
     from bench.report.verify import index_problems, problems
@@ -184,6 +199,7 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str
     "report": (report, "write a sweep's pages from results/", ("name", "--results", "--reports")),
     "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance", ("--results",)),
     "verify": (verify, "check that every published digit follows from the runs", ("--results", "--reports", "--runs")),
+    "simulate": (simulate, "show how claims are judged, how often that errs, and its power", ("name", "--results")),
     "coverage": (
         coverage,
         "account for every number of the paper; writes the index of all reports",
@@ -209,6 +225,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits"
     )
     one["collect"].add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
+    of_simulate = one["simulate"]
+    of_simulate.add_argument("--scale", choices=SCALES, default="paper")
+    of_simulate.add_argument(
+        "--spread",
+        type=float,
+        nargs=2,
+        required=True,
+        metavar="STD",
+        help="least and largest std over seeds, in points",
+    )
+    of_simulate.add_argument("--draws", type=parse_count, default=1_000, help="made-up sweeps a case (default: 1000)")
     example = "such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"
     one["cite"].add_argument("id", metavar="ID", help=example)
     of_verify = one["verify"]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 
 from bench.paper import paper_numbers, paper_value
+from bench.report import claims
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, Seeds, judge
 from bench.report.stats import POWER, Region, detectable, power
 from bench.report.tables import Table
@@ -37,7 +38,7 @@ class Plan:
     spread: tuple[float, float]
 
     @cached_property
-    def claims(self) -> tuple[Claim, ...]:
+    def judged(self) -> tuple[Claim, ...]:
         """The judged claims."""
         return self.sweep.judged_at(self.scale)
 
@@ -49,7 +50,7 @@ class Plan:
     @cached_property
     def keys(self) -> tuple[tuple[str, str], ...]:
         """The nets and metrics that the claims are about."""
-        return tuple(dict.fromkeys((name, claim.metric) for claim in self.claims for name in claim.names))
+        return tuple(dict.fromkeys((name, claim.metric) for claim in self.judged for name in claim.names))
 
 
 def effect_of(claim: Claim, one: Comparison, means: Means) -> float:
@@ -65,7 +66,7 @@ def true_means(plan: Plan) -> dict[tuple[str, str], float]:
     """
     published = {
         (claim.names[0], claim.metric): paper_value(paper_numbers()[claim.number])
-        for claim in plan.claims
+        for claim in plan.judged
         if claim.kind == "equals"
     }
     places = {name: FAR * place for place, name in enumerate(plan.planned) if "+" not in name}
@@ -80,7 +81,7 @@ def on_the_bounds(plan: Plan) -> Iterator[tuple[str, Means]]:
     """All nets alike; then each comparison of each claim exactly on each of its bounds, the other nets far apart."""
     yield "all nets alike", dict.fromkeys(plan.keys, 50.0)
     far = true_means(plan)
-    for claim in plan.claims:
+    for claim in plan.judged:
         for number, one in enumerate(claim.comparisons, 1):
             for bound in filter(math.isfinite, (one.low, one.high)):
                 (name, weight), step = next(iter(one.weights.items())), f" ({number})" * (len(claim.comparisons) > 1)
@@ -139,11 +140,11 @@ def share_wrong(
     plan: Plan, means: Means, spreads: Spreads, draws: int, rng: Generator, *, humps: bool = False
 ) -> float:
     """The share of sweeps, in percent, with any wrong verdict in either direction. No floor: it only makes fewer."""
-    errors = {claim: wrong(claim, means) for claim in plan.claims}
+    errors = {claim: wrong(claim, means) for claim in plan.judged}
     count = 0
     for _ in range(draws):
         seeds = draw(plan, means, spreads(plan, rng), rng, humps=humps)
-        judged = judge(plan.claims, plan.claims, seeds, plan.planned, lambda *_: 0.0)
+        judged = judge(plan.judged, plan.judged, seeds, plan.planned, lambda *_: 0.0)
         count += any(one.verdict in errors[one.claim] for one in judged)
     return 100 * count / draws
 
@@ -177,7 +178,7 @@ ERRORS = (
 
 def power_table(plan: Plan) -> Table:
     """A row a claim: what its planned seeds can show, from the largest spread to the least."""
-    rows = [(claim.id, *_terms(plan, claim), *_power(plan, claim)) for claim in plan.claims]
+    rows = [(claim.id, *_terms(plan, claim), *_power(plan, claim)) for claim in plan.judged]
     low, high = plan.spread
     return Table(HEADER, rows, text=4, note=POWERS.format(low=low, high=high, power=POWER, level=LEVEL))
 
@@ -209,7 +210,7 @@ def _terms(plan: Plan, claim: Claim) -> tuple[str, str, str, str]:
 
 
 def _power(plan: Plan, claim: Claim) -> tuple[str, str]:
-    ends = list(zip(plan.spread, (LEVEL / 2, LEVEL / 2 / len(plan.claims)), strict=True))
+    ends = list(zip(plan.spread, (LEVEL / 2, LEVEL / 2 / len(plan.judged)), strict=True))
     if all(one.low < 0 for one in claim.comparisons):
         shares = [min(_power_of(plan, claim, one, *end) for one in claim.comparisons) for end in ends]
         return "–", f"{shares[1]:.2f} to {shares[0]:.2f}"
@@ -228,3 +229,42 @@ def _power_of(plan: Plan, claim: Claim, one: Comparison, std: float, level: floa
 
 def _detectable(plan: Plan, claim: Claim, one: Comparison, std: float, level: float) -> float:
     return detectable(Region(one.low, one.high), level, *_variances(plan, claim, one, std))
+
+
+PAGE = """# How the claims of {name} are judged at scale {scale}
+
+{rules}
+
+Digest of the declaration: `{digest}`.
+
+## How often the procedure errs
+
+{errors}
+
+{errors_note}
+
+## What the planned seeds can show
+
+{powers}
+
+{powers_note}
+
+Command: `{command}`
+"""
+
+
+def procedure_page(name: str, plan: Plan, draws: int) -> str:
+    """The page of one scale: the rules, how often they err on made-up sweeps, and their power."""
+    errors, powers = errors_table(plan, draws), power_table(plan)
+    low, high = plan.spread
+    return PAGE.format(
+        name=name,
+        scale=plan.scale,
+        rules=str(claims.__doc__).strip(),
+        digest=plan.sweep.claims_digest(plan.scale),
+        errors=errors.markdown(),
+        errors_note=errors.note,
+        powers=powers.markdown(),
+        powers_note=powers.note,
+        command=f"python -m bench simulate {name} --scale {plan.scale} --spread {low:g} {high:g} --draws {draws}",
+    )

@@ -249,7 +249,7 @@ def _figure_problems(path: Path, made_of: str) -> Iterator[str]:
 
 
 def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, pd.Series[float]]:
-    """The Run of a row, with its threads and kernels; the row; the test errors of all seeds of its net and recipe.
+    """The Run of a row, with the threads and kernels it had; the row; test errors of all seeds of its net and recipe.
 
     sweep: the folder below `results`, "*" for any. Raises StoreError naming the finished runs where it is none.
     """
