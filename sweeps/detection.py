@@ -34,7 +34,7 @@ SMALLER = tuple(Net("imagenet", depth, "B", "3x3", weights=TORCHVISION) for dept
 
 # a run of plain_vs_residual at scale short, trained on CIFAR-10; in all nets batch norm is settled on the same images
 RANDOM = Net("cifar", 20, "A")
-TRANSFERRED = Net("cifar", 20, "A", weights="run:plain_vs_residual/resnet-20-A-short-s0-dcb1235c")
+TRANSFERRED = Net("cifar", 20, "A", weights="run:plain_vs_residual/resnet-20-A-short-s0-4d94aefe")
 QUICK = Recipe(
     steps=300,
     lr=0.01,

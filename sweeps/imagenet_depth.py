@@ -104,6 +104,15 @@ CLAIMS = (
         "ten_crop_error",
     ),
     Claim(
+        "residual-trains",
+        "The training error of the ResNet of 34 layers is not above that of the one of 18 layers.",
+        "Fig. 4, right",
+        "not worse with depth",
+        (residual(18, "A"), residual(34, "A")),
+        "train_error",
+        TOLERANCE,
+    ),
+    Claim(
         "residual-gains",
         "The ResNet of 34 layers has a lower validation error than the one of 18 layers.",
         "Table 2",
@@ -158,7 +167,12 @@ SWEEP = Sweep(
         "101 and 152 layers are better still (Tables 3 and 4)."
     ),
     scales={
-        "paper": Scale(tuple((net, PAPER) for net in NETS), (0, 1, 2), (SCHEDULE, EIGHT_GPUS)),
+        "paper": Scale(
+            tuple((net, PAPER) for net in NETS),
+            (0, 1, 2),
+            (SCHEDULE, EIGHT_GPUS),
+            judges=tuple(claim.id for claim in CLAIMS),
+        ),
         "short": Scale(
             tuple((net, NINETY_EPOCHS) for net in NETS),
             (0, 1, 2),

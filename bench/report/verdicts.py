@@ -17,15 +17,17 @@ from bench.report.tables import Table, anchor, change, low_to_high, p_words, sig
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
 from bench.spec import Claim
 
+MEASURED = (
+    "Measured are means over the seeds and their differences in points, with 95 % intervals (Student's t, Welch's "
+    "degrees of freedom; two recipes of one net seed by seed) that are not corrected for their number."
+)
 HOW = (
     "The claims, the seeds that judge them and the procedure are declared in the sweep's file (digest `{digest}`); "
     "`python -m bench simulate {name} --scale {scale} --spread STD STD` prints the procedure and how often it errs. "
-    "Measured are means over the seeds and their differences in points, with 95 % intervals (Student's t, Welch's "
-    "degrees of freedom; two recipes of one net seed by seed) that are not corrected for their number. p is one-sided, "
-    "for an equal number the larger of two (TOST), for an order that of its weakest step, and corrected by Holm over "
-    "the {count} claims that are judged at this scale; “reproduced” and “not reproduced” each need p ≤ {level:g}, so "
-    "that in at most {both:.0f} % of sweeps any verdict is wrong. “Undecided” is what neither shows at the planned "
-    "number of seeds."
+    "{measured} p is one-sided, for an equal number the larger of two (TOST), for an order that of its weakest step, "
+    "and corrected by Holm over the {count} claims that are judged at this scale; “reproduced” and “not reproduced” "
+    "each need p ≤ {level:g}, so that in at most {both:.0f} % of sweeps any verdict is wrong. “Undecided” is what "
+    "neither shows at the planned number of seeds."
 )
 UNSEEN = " Without a number at this scale: {claims}."
 NO_JUDGE = "No claim is judged at this scale; what was measured of each is described."
@@ -77,11 +79,15 @@ def claims_table(evidence: Evidence) -> Table:
 
 
 def _how(evidence: Evidence) -> str:
+    count = sum(one.verdict != NOT_JUDGED for one in evidence.judged)
+    if not count:
+        return MEASURED
     return HOW.format(
+        measured=MEASURED,
         name=evidence.name,
         scale=evidence.results.scale,
         digest=evidence.sweep.claims_digest(evidence.results.scale)[:12],
-        count=sum(one.verdict != NOT_JUDGED for one in evidence.judged),
+        count=count,
         level=LEVEL_OF_CLAIMS / 2,
         both=100 * LEVEL_OF_CLAIMS,
     )

@@ -1,0 +1,78 @@
+"""What the sweeps declared, as values: ids of runs and digests of claims. A change of any is another study."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from bench.declared import load_sweep
+from bench.spec import Sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+# ids of the runs that were trained under them; a change of any is another study
+IDS = {
+    ("plain_vs_residual", "paper", "resnet-20-A"): "resnet-20-A-paper-s0-bc90003b",
+    ("plain_vs_residual", "paper", "plain-20"): "plain-20-paper-s0-fdeab492",
+    ("plain_vs_residual", "short", "resnet-20-A"): "resnet-20-A-short-s0-4d94aefe",
+    ("plain_vs_residual", "short", "plain-20"): "plain-20-short-s0-2eff60c2",
+    ("plain_vs_residual", "quick", "resnet-20-A"): "resnet-20-A-quick-s0-811fdd6d",
+    ("cifar_details", "paper", "resnet-20-A"): "resnet-20-A-paper-s0-bc90003b",
+    ("cifar_details", "short", "resnet-20-A"): "resnet-20-A-short-s0-4d94aefe",
+    ("thousand_layers", "paper", "resnet-110-A"): "resnet-110-A-paper-s0-848d0d51",
+    ("plain_vs_residual", "paper", "resnet-110-A"): "resnet-110-A-paper-s0-848d0d51",
+}
+CLAIMS = {
+    ("plain_vs_residual", "paper"): "6f3ff3e929a16d0446fb78a56cda86af3954aa2f0e0d18ed67788f8a5eca0c14",
+    ("plain_vs_residual", "short"): "7a38cf7bf1e0ed46b0557ff9b5239c7413173d7f54ba31df766ce34156d057a6",
+    ("cifar_details", "paper"): "ac6b7fc99e287e89ffc0c20c30d15535908c6f03f153abd8fc1006fcf464492f",
+    ("imagenet_depth", "paper"): "906a185cdf22d362c02a8987b1376e4c0a0d1bcc69faf68d8a0d3edf4d97aa87",
+}
+
+
+def sweep(name: str) -> Sweep:
+    return load_sweep(str(ROOT / "sweeps" / f"{name}.py"))[1]
+
+
+@pytest.mark.parametrize(("name", "scale", "net"), IDS)
+def test_runs_keep_their_ids(name: str, scale: str, net: str) -> None:
+    of = sweep(name)
+
+    assert IDS[name, scale, net] in {r.id for r in of.runs(scale, (0,)) if of.scales[scale].name_of(r) == net}
+
+
+@pytest.mark.parametrize(("name", "scale"), CLAIMS)
+def test_declared_claims_keep_their_digest(name: str, scale: str) -> None:
+    assert sweep(name).claims_digest(scale) == CLAIMS[name, scale]
+
+
+@pytest.mark.parametrize("name", ["plain_vs_residual", "cifar_details", "thousand_layers", "gradients"])
+def test_every_committed_run_of_scale_quick_is_declared(name: str) -> None:
+    declared = {run.id for run in sweep(name).runs("quick", range(3))}
+    with (ROOT / "results" / name / "runs.csv").open(encoding="utf-8") as file:
+        committed = {row["id"] for row in csv.DictReader(file) if row["scale"] == "quick"}
+
+    assert committed
+    assert committed <= declared
+
+
+def test_plain_vs_residual_plans_five_seeds_at_the_ends_three_between_and_one_of_110_layers() -> None:
+    planned = sweep("plain_vs_residual").scales["short"].planned
+
+    assert {name: len(seeds) for name, seeds in planned.items()} == {
+        f"{family.format(depth)}": count
+        for depth, count in ((20, 5), (32, 3), (44, 3), (56, 5), (110, 1))
+        for family in ("plain-{}", "resnet-{}-A")
+    }
+    assert len(sweep("plain_vs_residual").runs("short")) == 34
+
+
+def test_no_claim_about_110_layers_or_a_number_of_the_paper_is_judged_at_scale_short() -> None:
+    of = sweep("plain_vs_residual")
+    judged = of.judged_at("short")
+
+    assert len(judged) == 10
+    assert not [claim.id for claim in judged if claim.number or any(net.depth == 110 for net in claim.nets)]
+    assert of.judged_at("quick") == ()
+    assert of.judged_at("paper") == of.claims
