@@ -1,4 +1,4 @@
-"""The paper's numbers (bench/paper.yaml)."""
+"""The paper's numbers (bench/paper.yaml), and other people's for the same nets (bench/reproductions.yaml)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def paper_numbers() -> dict[str, dict[str, Any]]:
         n["id"]: n | _metric(n) | {key: words[key][n[key]] for key in words if key in n} | {"printed": literal["value"]}
         for n, literal in zip(paper["numbers"], as_text["numbers"], strict=True)
     }
+
+
+@cache
+def reproductions() -> tuple[dict[str, Any], ...]:
+    """Other people's test errors on CIFAR-10: name, source, statistic, schedule, and `error` by name of a net."""
+    text = files("bench").joinpath("reproductions.yaml").read_text(encoding="utf-8")
+    return tuple(yaml.safe_load(text))
 
 
 def _metric(number: dict[str, Any]) -> dict[str, str]:

@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.paper import paper_numbers, printed
-from bench.report import frame
-from bench.report.evidence import Evidence, weigh
+from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set
 from bench.report.numbers import Number, numbers
 from bench.report.tables import low_to_high, one_of
@@ -104,7 +103,7 @@ def _named(number_id: str, sweeps: Mapping[str, Sweep], results: Path) -> list[s
 
 
 def _weighed(name: str, sweeps: Mapping[str, Sweep], results: Path) -> tuple[Evidence, ...]:
-    return weigh(name, sweeps[name], frame.load(results / name, sweeps[name]))
+    return weigh(name, sweeps[name], load_sets(results / name, sweeps[name]))
 
 
 def _unknown(number_id: str, ids: Sequence[str]) -> UnknownNumberError:

@@ -16,9 +16,9 @@ import pandas as pd
 
 from bench.nets.counts import multiply_adds
 from bench.paper import paper_numbers, printed
-from bench.report import frame
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, judge_set
 from bench.report.computed import COMPUTED, agreement, table6_parameters
+from bench.report.evidence import load_sets
 from bench.report.frame import PAPERS, Set, page_names
 from bench.report.html import write_html
 from bench.report.nets import nets_page
@@ -68,7 +68,7 @@ def load(sweeps: Mapping[str, Sweep], results: Path) -> list[Study]:
     """Every sweep with its results, where it has any."""
     known = {name: (results / name / "runs.csv").exists() for name in sweeps}
     return [
-        Study(name, sweep, tuple(frame.load(results / name, sweep)) if known[name] else ())
+        Study(name, sweep, tuple(load_sets(results / name, sweep)) if known[name] else ())
         for name, sweep in sweeps.items()
     ]
 

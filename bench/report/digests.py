@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from bench.store import StoreError, sha256, write_text
@@ -22,6 +23,13 @@ def write_digests(folder: Path, files: Iterable[Path] | None = None) -> None:
     listed = files_in(folder) if files is None else sorted(files)
     lines = (f"{sha256((folder / path).read_bytes())}  {path.as_posix()}\n" for path in listed)
     write_text(folder / NAME, "".join(lines))
+
+
+def drop_others(folder: Path, files: Iterable[Path]) -> None:
+    """Removes what the folder's list names and `files` do not, an earlier report's pages; other files stay."""
+    with suppress(StoreError):  # no list, or a damaged one: nothing is known to be ours
+        for name in set(read_digests(folder)) - {path.as_posix() for path in files}:
+            (folder / name).unlink(missing_ok=True)
 
 
 def read_digests(folder: Path) -> dict[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from bench.report import frame
 from bench.report.claims import Judged, judge_set
 from bench.report.frame import Set, page_names
 from bench.report.gains import Detected, detected
@@ -17,6 +19,7 @@ class Evidence:
     """The results of one set with their verdicts (in the order of the sweep's claims) and pairs of nets.
 
     detected: of detectors, what their matches come to. page: the file of its page in the sweep's folder of reports.
+    scales: those with a page of their own.
     """
 
     name: str
@@ -26,10 +29,17 @@ class Evidence:
     judged: tuple[Judged, ...]
     pairs: tuple[Pair, ...]
     detected: Detected | None = None
+    scales: tuple[str, ...] = ()
 
     def id(self, *parts: str) -> str:
         """The id of a number of this set: `plain_vs_residual.paper.resnet-110-A.test_error`."""
         return ".".join((self.name, self.results.label, *parts))
+
+
+def load_sets(results: Path, sweep: Sweep) -> list[Set]:
+    """Every set in a sweep's results: those with a verdict first, then by scale. Raises StoreError."""
+    sets = frame.load(results, sweep)
+    return sorted(sets, key=lambda one: not any(judged.decided for judged in judge_set(sweep, one)))
 
 
 def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
@@ -44,6 +54,7 @@ def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
             judged=judge_set(sweep, one),
             pairs=pairs(one) if sweep.task == "classify" else (),
             detected=detected(one) if sweep.task == "detect" and len(one.done) else None,
+            scales=tuple(other.scale for other in sets),
         )
         for one in sets
     )

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from bench.report import (
     cite,
     detection,
+    digests,
     faces,
     figures,
     frame,
@@ -23,8 +24,7 @@ from bench.report import (
     verdicts,
 )
 from bench.report.costs import cost_table, rounded
-from bench.report.digests import write_digests
-from bench.report.evidence import Evidence, weigh
+from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set, display_name, own_recipes
 from bench.report.numbers import as_csv, numbers
 from bench.report.remaining import remaining_section
@@ -59,7 +59,7 @@ def write_report(
     focus: (scale, data), the best set where it is None. None where no run of it has ended yet.
     Raises StoreError where the results cannot be read.
     """
-    sets = frame.load(results, sweep)
+    sets = load_sets(results, sweep)
     if not sets:
         return None
     make_folder(reports)
@@ -69,7 +69,8 @@ def write_report(
         figures.save(draw(), reports / file, results_drawn)
     for file, text in written.items():
         write_text(reports / file, text)
-    write_digests(reports, files_of(drawn, written))
+    digests.drop_others(reports, files_of(drawn, written))
+    digests.write_digests(reports, files_of(drawn, written))
     wanted = frame.page_names(sets).get(focus or (sets[0].scale, sets[0].data))
     return reports / wanted if wanted else None
 
@@ -117,6 +118,7 @@ def tables_of(evidence: Evidence) -> dict[str, Table]:
         "verification": faces.verification_table(evidence) if done and evidence.sweep.task == "verify" else None,
         **(_detection_tables(evidence) if evidence.detected else {}),
         "table6": tables.table6(evidence) if about_errors and not results.pictures else None,
+        "others": tables.reproductions_table(evidence) if about_errors and not results.pictures else None,
         "claims": verdicts.claims_table(evidence) if _judged(evidence) else None,
         "pairs": verdicts.paired_table(evidence),
         "variants": verdicts.variants_table(evidence),
@@ -176,6 +178,7 @@ def classification(evidence: Evidence, found: Mapping[str, Table]) -> list[str]:
         findings(evidence),
         *verdicts.claims_section(evidence, found.get("claims")),
         *_section("Table 6", found.get("table6")),
+        *_section("Beside other people's numbers", found.get("others")),
         *imagenet.sections(found),
         *_section("Protocols side by side", found.get("protocols")),
         *_section("Plain and residual nets, image by image", found.get("pairs")),

@@ -81,7 +81,7 @@ def _left(evidence: Evidence) -> Iterator[Run]:
             yield run
     if evidence.page == "README.md":
         for scale in SCALES[: SCALES.index(results.scale)]:
-            if scale in sweep.scales:
+            if scale in sweep.scales and scale not in evidence.scales:
                 yield from sweep.runs(scale, None, sweep.data_at(scale))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.paper import paper_error
+from bench.paper import paper_error, reproductions
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, first_option, with_bn
 from bench.report.stats import Interval, of_percent, sample, wilson
@@ -99,6 +99,36 @@ def table6(evidence: Evidence) -> Table:
     ordered = pd.concat([frame[frame["shortcut"] != "none"], frame[frame["shortcut"] == "none"]])
     rows = [_table6_row(evidence, str(net), row) for net, row in ordered.iterrows()]
     return Table(TABLE_6, rows, note=caption(evidence.results))
+
+
+STATISTICS = {"best": "best epoch on the test images", "last": "last epoch", "not said": "which epoch is not said"}
+OTHERS = (
+    "Test errors in %, as their own pages print them; none of the others names a number of runs. {about} A best epoch "
+    "chosen on the test images flatters (see the protocols below)."
+)
+
+
+def reproductions_table(evidence: Evidence) -> Table | None:
+    """Table 6's nets beside other people's; None where the results are no others' schedule or nobody else has a net."""
+    nets = evidence.results.nets
+    known = [one for one in reproductions() if set(one["error"]) & set(nets.index[nets["n"] > 0])]
+    if not evidence.results.comparable or not known:
+        return None
+    rows = [
+        (
+            display_name(str(net)),
+            printed(str(net)),
+            mean_std(row["test_error_mean"], row["test_error_std"], int(row["n"])),
+            *(f"{one['error'][net]:.2f}" if net in one["error"] else "–" for one in known),
+        )
+        for net, row in nets.iterrows()
+        if any(net in one["error"] for one in known)
+    ]
+    about = " ".join(
+        f"{one['name']} ({one['source']}): {STATISTICS[one['statistic']]}, schedule: {one['schedule']}."
+        for one in known
+    )
+    return Table(("net", "paper", "here (n)", *(one["name"] for one in known)), rows, note=OTHERS.format(about=about))
 
 
 def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[str, ...]:

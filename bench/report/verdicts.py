@@ -64,7 +64,7 @@ def claims_table(evidence: Evidence) -> Table:
     comparable = evidence.results.comparable
     rows = [
         (
-            anchor(evidence.id(one.claim.id)) + verdict_words(one, comparable=comparable),
+            anchor(evidence.id(one.claim.id)) + verdict_words(one, comparable=comparable) + _undeclared(evidence, one),
             one.claim.text + _terms(one.claim),
             one.claim.source,
             _links(evidence, one) or "–",
@@ -112,9 +112,21 @@ def _links(evidence: Evidence, one: Judged) -> str:
 def verdict_words(one: Judged, *, comparable: bool) -> str:
     """The verdict; while it waits, how many of the planned seeds there are. comparable: at the paper's schedule."""
     if one.verdict == WAITING:
-        return f"{WAITING} ({_lacking(one)})"
+        return f"{NOT_JUDGED}: {_lacking(one)}"
     where = "" if comparable else " at this scale"
     return one.verdict + where if one.verdict in (UNDECIDED, NOT_JUDGED) else f"**{one.verdict}**{where}"
+
+
+def _undeclared(evidence: Evidence, one: Judged) -> str:
+    """Said of a judged claim some of whose runs began under other claims than today's, or before there were any."""
+    runs = evidence.results.done
+    ours = runs[runs["net"].isin(one.claim.names)]
+    digests = set(ours["claims_sha256"]) - {evidence.sweep.claims_digest(evidence.results.scale)}
+    if one.verdict == NOT_JUDGED or not digests:
+        return ""
+    how = "before the claims were declared" if digests == {""} else "under other claims than today's"
+    whose = "" if len(set(ours["claims_sha256"])) == 1 else "some runs "
+    return f"; {whose}started {how}"
 
 
 def _lacking(one: Judged) -> str:

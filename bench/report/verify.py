@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report import coverage, detection, digests, faces, frame, standing
+from bench.report import coverage, detection, digests, faces, standing
 from bench.report.collect import (
     RESULT_COLUMNS,
     layers_digest,
@@ -30,6 +30,7 @@ from bench.report.collect import (
     run_of,
 )
 from bench.report.ensembles import ensemble_problems
+from bench.report.evidence import load_sets
 from bench.report.figures import drawn_from
 from bench.report.html import html
 from bench.report.page import drawings, files_of, texts
@@ -200,7 +201,7 @@ def _as_written(curve: pd.DataFrame) -> list[dict[str, Any]]:
 
 def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
     """What in the report does not follow from the results. Raises StoreError where these cannot be read."""
-    sets = frame.load(results, sweep)
+    sets = load_sets(results, sweep)
     written, drawn = texts(name, sweep, sets), drawings(sweep, sets)
     for file, text in written.items():
         yield from text_problems(reports / file, text)
