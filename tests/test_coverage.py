@@ -84,6 +84,13 @@ def test_verdicts_measurements_and_what_is_still_to_run(tmp_path: Path) -> None:
     assert found["t6.resnet-32.error"].status == "runnable"
 
 
+def test_a_claim_that_waits_for_seeds_answers_its_number_with_no_verdict(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "plain_vs_residual"
+    shutil.rmtree(folder / next(run.id for run in SWEEP.runs("paper") if run.seed == 2 and run.net.depth == 20)) if (
+        results(tmp_path, "paper", {20: [8.7, 8.75, 8.8]})
+    ) else None
+
+
 def test_a_number_that_no_claim_is_about_is_measured_without_a_verdict(tmp_path: Path) -> None:
     warm_up = answers(results(tmp_path, "paper", {110: [6.6, 6.7, 6.5]}))["txt.warm-up.steps"]
 
@@ -183,7 +190,8 @@ def test_the_index_links_every_report_and_is_the_same_byte_for_byte(tmp_path: Pa
 
     assert pages[0] == pages[1]
     assert "[paper](plain_vs_residual/README.md): 3 of 9; [quick](plain_vs_residual/quick.md): 3 of 9" in text
-    assert "1 reproduced, 1 undecided" in text
+    assert "paper: 1 reproduced, 1 not yet judged |" in text
+    assert "quick:" not in text, "no claim is judged there"
     assert text.count("| `t") == 140
     assert "| all | 140 |" in text
 

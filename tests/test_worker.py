@@ -171,6 +171,7 @@ def test_a_run_that_diverges_is_failed_with_its_step_and_stays_so(tmp_path: Path
     assert error is not None
     assert "the training loss is" in error["message"]
     assert "at step" in error["message"]
+    assert DIVERGED.match(error["message"]), "a report counts it as a seed with the error of a guess"
 
 
 def test_a_damaged_checkpoint_fails_this_start_and_the_next_one_ends_in_the_same_bits(tmp_path: Path) -> None:
@@ -279,9 +280,45 @@ def test_a_session_of_an_older_version_lacks_what_was_added_later() -> None:
     new = {**old, "allocator": "tuned", "started": 3.0, "ended": 4.0}
 
     both = {"dirty": False, "kernels": "eager", "allocator": "tuned", "started": 1.0, "ended": 4.0, "sessions": 2}
+    both["claims_sha256"] = ""
     assert merged([old, new]) == both
     assert merged([new, {**old, "ended": 4.0}]) == {**both, "started": 3.0}
     assert "allocator" not in merged([old])
+
+
+def test_a_run_has_the_claims_that_stood_when_it_began() -> None:
+    """ "" where it began before they were declared: what is declared later was declared with numbers in sight."""
+    before = {"dirty": False, "started": 1.0, "ended": 2.0}
+    early, late = ({**before, "claims_sha256": digest} for digest in ("early", "late"))
+
+    assert merged([early, late, early])["claims_sha256"] == "early"
+    assert merged([late])["claims_sha256"] == "late"
+    assert merged([before, late])["claims_sha256"] == ""
+    assert merged([{**before, "claims_sha256": ""}, late])["claims_sha256"] == ""
+
+
+def test_the_digest_of_the_claims_is_in_a_runs_provenance(tmp_path: Path) -> None:
+    declared, undeclared = (make(tmp_path, tiny_run(), name) for name in ("declared", "undeclared"))
+    declared.declare("c" * 64)
+
+    for folder, digest in ((declared, "c" * 64), (undeclared, "")):
+        assert work(folder.path, tmp_path) == "done"
+        env = folder.env()
+        assert env is not None
+        assert env["claims_sha256"] == folder.claims_digest() == digest
+
+
+def test_a_run_that_goes_on_after_its_claims_were_declared_anew_has_those_of_its_start(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run())
+    folder.declare("first")
+    assert work(folder.path, tmp_path, deadline=time.time() - 1) == "stopped"
+    folder.declare("second")
+
+    assert work(folder.path, tmp_path) == "done"
+
+    env = folder.env()
+    assert env is not None
+    assert (env["claims_sha256"], env["sessions"]) == ("first", 2)
 
 
 def test_a_run_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:
