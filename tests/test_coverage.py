@@ -37,7 +37,7 @@ def results(tmp_path: Path, scale: str, errors: dict[int, list[float]], data: st
     """Results of the made-up sweep under the real one's name, with these errors by depth, seed by seed."""
     folder = tmp_path / "runs" / "plain_vs_residual"
     for run in SWEEP.runs(scale, data=data):
-        if run.net.depth in errors:
+        if run.seed < len(errors.get(run.net.depth, ())):
             fake(folder, run, errors[run.net.depth][run.seed])
     collect(tmp_path / "results" / "plain_vs_residual", [folder], SWEEP.runs(scale, data=data))
     return tmp_path / "results"
@@ -82,6 +82,22 @@ def test_verdicts_measurements_and_what_is_still_to_run(tmp_path: Path) -> None:
     assert found["t6.resnet-110.error"].ours == "8.10 ± 0.10 (3)"
     assert found["t6.resnet-110.error"].how == "[plain_vs_residual, scale short](plain_vs_residual/short.md)"
     assert found["t6.resnet-32.error"].status == "runnable"
+
+
+def test_a_number_whose_claim_waits_for_planned_seeds_is_shown_without_a_verdict(tmp_path: Path) -> None:
+    found = answers(results(tmp_path, "paper", {20: [8.7, 8.75]}))["t6.resnet-20.error"]
+
+    assert (found.status, found.ours) == ("not yet judged", "8.72 ± 0.04 (2)")
+
+
+def test_a_number_whose_claim_is_not_judged_is_measured_without_a_verdict(tmp_path: Path) -> None:
+    sweep = replace(SWEEP, scales={**SWEEP.scales, "paper": replace(CELLS, judges=("n56",))})
+    where = results(tmp_path, "paper", {20: [8.7, 8.75, 8.8], 56: [9.5, 9.55, 9.6]})
+
+    found = {a.number["id"]: a.status for a in coverage(load({"plain_vs_residual": sweep}, where))}
+
+    assert found["t6.resnet-20.error"] == "measured, without a claim"
+    assert found["t6.resnet-56.error"] == "not reproduced"
 
 
 def test_a_number_that_no_claim_is_about_is_measured_without_a_verdict(tmp_path: Path) -> None:
@@ -183,7 +199,7 @@ def test_the_index_links_every_report_and_is_the_same_byte_for_byte(tmp_path: Pa
 
     assert pages[0] == pages[1]
     assert "[paper](plain_vs_residual/README.md): 3 of 9; [quick](plain_vs_residual/quick.md): 3 of 9" in text
-    assert "1 reproduced, 1 undecided" in text
+    assert "| paper: 1 reproduced, 1 not yet judged |" in text  # no claim is judged at scale quick
     assert text.count("| `t") == 140
     assert "| all | 140 |" in text
 

@@ -215,6 +215,42 @@ def test_every_cell_has_its_first_seed_before_any_has_its_second() -> None:
     assert [r.seed for r in sweep.runs("paper", seeds=(7,))] == [7, 7]
 
 
+def test_a_net_may_have_planned_seeds_of_its_own_by_each_of_its_recipes() -> None:
+    small, large, other = (Net("cifar", depth, "A") for depth in (20, 32, 44))
+    cells = ((small, Recipe()), (large, Recipe()), (large, Recipe(precision="bf16")), (other, Recipe()))
+    scale = Scale(cells, (0, 1), seeds_by_net={large: (1, 5, 2), other: (0,)})
+    sweep = Sweep("t", "q", "c", {"paper": scale})
+
+    assert [scale.seeds_of(net) for net in (small, large, other)] == [(0, 1), (1, 5, 2), (0,)]
+    assert scale.planned == {
+        "resnet-20-A": (0, 1), "resnet-32-A": (1, 5, 2), "resnet-32-A+bf16": (1, 5, 2), "resnet-44-A": (0,),
+    }  # fmt: skip
+    assert scale.all_seeds == (0, 1, 2, 5)
+    order = [(scale.name_of(run), run.seed) for run in sweep.runs("paper")]
+    both = ("resnet-32-A", "resnet-32-A+bf16")
+    assert order == [
+        ("resnet-20-A", 0), ("resnet-44-A", 0), ("resnet-20-A", 1), *((net, 1) for net in both),
+        *((net, 2) for net in both), *((net, 5) for net in both),
+    ]  # fmt: skip
+    given = [(scale.name_of(run), run.seed) for run in sweep.runs("paper", seeds=(7,))]
+    assert given == [(name, 7) for name in scale.names], "seeds that are asked for are of every net"
+    assert sweep.runs("paper", seeds=()) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds_by_net": {Net("cifar", 56, "A"): (0,)}}, "seeds_by_net names nets that are in no cell"),
+        ({"seeds_by_net": {Net("cifar", 20, "A"): (3, 3)}}, "seeds (3, 3) must be distinct, and at least one"),
+        ({"seeds_by_net": {Net("cifar", 20, "A"): ()}}, "seeds () must be distinct, and at least one"),
+        ({"seeds": ()}, "seeds () must be distinct, and at least one"),
+    ],
+)
+def test_planned_seeds_that_cannot_be_meant_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(words)):
+        replace(Scale(((Net("cifar", 20, "A"), Recipe()),), (0, 1)), **changes)
+
+
 def test_a_net_by_several_recipes_is_named_by_what_is_not_as_in_its_first() -> None:
     net, other, own = Net("cifar", 20, "A"), Net("cifar", 56, "none"), Recipe(bn_group=32)
     recipes = (own, replace(own, precision="bf16"), replace(own, bn_group=128, drops=(8_000, 9_000)))

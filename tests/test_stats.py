@@ -15,7 +15,7 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 from statsmodels.stats.weightstats import DescrStatsW, ttost_ind
 
 from bench.report import stats
-from bench.report.stats import Contrast, Interval, Region, Sample, contrast, sample
+from bench.report.stats import Interval, Region, Sample, contrast, sample
 
 SEEDS = [[8.61, 8.83, 8.55, 8.9, 8.7], [7.51, 7.6, 7.4], [13.2, 14.9, 12.7, 13.0], [6.9, 7.3, 7.0, 7.1, 6.8]]
 A, B, C, D = SEEDS
@@ -63,14 +63,23 @@ def test_no_seed_has_nothing() -> None:
     assert math.isnan(contrast([none, sample(A)], [1, -1]).effect)
 
 
-def test_without_variance_the_interval_is_a_point_and_the_tests_are_certain() -> None:
+def test_without_variance_the_interval_is_a_point_and_nothing_is_tested() -> None:
     same = sample([90.0, 90.0, 90.0])
     above = contrast([same], [1], 60)
 
     assert low_high(same.interval) == (90.0, 90.0)
-    assert (above.p_above(0), above.p_below(0)) == (0.0, 1.0)
-    assert (above.p_above(30), above.p_below(30)) == (1.0, 1.0)  # exactly on the bound: neither above nor below
-    assert Region(-0.5, 0.5).p_inside(contrast([same], [1], 90.2)) == 0.0
+    assert math.isnan(above.p_above(0))
+    assert math.isnan(above.p_below(0))
+    assert math.isnan(Region(-0.5, 0.5).p_inside(contrast([same], [1], 90.2)))
+    assert Region(-0.5, 0.5).p_outside(contrast([same], [1], 60)) == 1.0
+
+
+def test_a_sample_has_at_least_the_spread_that_it_is_given() -> None:
+    small, large, one = sample([9.0, 9.0, 9.01]), sample(C), sample([7.0])
+
+    assert small.at_least(0.3) == Sample(3, 0, small.mean, 0.3)
+    assert large.at_least(0.3) == large
+    assert math.isnan(one.at_least(0.3).std)
 
 
 @pytest.mark.parametrize("against", [8.5, 8.75, 9.2])
@@ -236,37 +245,90 @@ def test_the_paired_bootstrap_adds_the_seeds_to_the_images() -> None:
     assert ours.high - ours.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
 
 
-def needed(effect: float, stds: list[float], region: Region, alpha: float = 0.05) -> int | None:
-    variances = tuple(s**2 for s in stds)
-    return stats.seeds_until_decided(Contrast(effect, variances, (3,) * len(stds)), region, alpha)
-
-
+@pytest.mark.parametrize("alpha", [0.025, 0.0025])
+@pytest.mark.parametrize("n", [3, 5, 10])
 @pytest.mark.parametrize("effect", [0.1, 0.25, 0.6])
-def test_how_many_seeds_it_takes_is_what_statsmodels_says(effect: float) -> None:
-    two = TTestIndPower().solve_power(effect / 0.2, alpha=0.05, power=0.8, alternative="larger")
-    one = TTestPower().solve_power(effect / 0.2, alpha=0.05, power=0.8, alternative="larger")
+def test_the_power_is_what_statsmodels_says(effect: float, n: int, alpha: float) -> None:
+    two = TTestIndPower().power(effect / 0.2, nobs1=n, alpha=alpha, alternative="larger")
+    one = TTestPower().power(effect / 0.2, nobs=n, alpha=alpha, alternative="larger")
 
-    assert needed(effect, [0.2, 0.2], Region(0)) == max(2, math.ceil(two))
-    assert needed(effect, [0.2], Region(0)) == max(2, math.ceil(one))
-    assert needed(-effect, [0.2, 0.2], Region(0)) == max(2, math.ceil(two))
-
-
-def test_outside_of_two_bounds_takes_the_seeds_of_half_the_level() -> None:
-    theirs = TTestPower().solve_power(0.2 / 0.2, alpha=0.025, power=0.8, alternative="larger")
-
-    assert needed(0.7, [0.2], Region(-0.5, 0.5)) == needed(-0.7, [0.2], Region(-0.5, 0.5)) == math.ceil(theirs)
+    assert stats.power(effect, Region(0), alpha, [0.04, 0.04], [n, n]) == pytest.approx(two, abs=1e-9)
+    assert stats.power(effect, Region(0), alpha, [0.04], [n]) == pytest.approx(one, abs=1e-9)
+    assert stats.power(1 - effect, Region(1), alpha, [0.04, 0.04], [n, n]) == pytest.approx(two, abs=1e-9), "fails"
 
 
-def test_more_seeds_are_needed_near_a_bound_and_none_suffice_on_it() -> None:
-    well_inside, near, on = (needed(e, [0.2], Region(-0.5, 0.5)) for e in (0.0, 0.4, 0.5))
+def test_the_power_to_be_outside_of_two_bounds_is_that_of_half_the_level() -> None:
+    theirs = TTestPower().power(0.2 / 0.2, nobs=8, alpha=0.0125, alternative="larger")
 
-    assert well_inside is not None
-    assert near is not None
-    assert well_inside < near
-    assert on is None
-    assert needed(0.0, [0.2, 0.2], Region(0)) is None
+    assert stats.power(0.7, Region(-0.5, 0.5), 0.025, [0.04], [8]) == pytest.approx(theirs, abs=1e-9)
+    assert stats.power(-0.7, Region(-0.5, 0.5), 0.025, [0.04], [8]) == pytest.approx(theirs, abs=1e-9)
 
 
-def test_without_a_spread_nobody_knows_how_many_seeds_it_takes() -> None:
-    assert stats.seeds_until_decided(contrast([sample([7.0])], [1]), Region(0), 0.05) is None
-    assert stats.seeds_until_decided(contrast([sample([7.0, 7.0])], [1], 7.0), Region(0), 0.05) is None
+@pytest.mark.parametrize(("effect", "stds"), [(0.0, (0.2, 0.2)), (0.1, (0.3, 0.1)), (0.25, (0.2, 0.2))])
+def test_the_power_of_an_equality_is_how_often_made_up_seeds_show_it(effect: float, stds: tuple[float, float]) -> None:
+    rng, region = np.random.default_rng(0), Region(-0.6, 0.6)
+    drawn = [(rng.normal(effect, stds[0], 6), rng.normal(0, stds[1], 6)) for _ in range(2_000)]
+    shown = [region.p_inside(contrast([sample(a), sample(b)], [1, -1])) <= 0.025 for a, b in drawn]
+
+    power = stats.power(effect, region, 0.025, [s**2 for s in stds], [6, 6])
+
+    assert power == pytest.approx(np.mean(shown), abs=0.035)  # three standard errors
+
+
+def test_the_power_is_less_near_a_bound_and_on_it_no_more_than_the_level() -> None:
+    inside, near, on = (stats.power(e, Region(-0.5, 0.5), 0.025, [0.04], [5]) for e in (0.0, 0.4, 0.4999999))
+
+    assert inside > near > on
+    assert on == pytest.approx(0.025, abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_detectable_distance_is_statsmodels_and_the_inverse_of_the_power(n: int) -> None:
+    theirs = 0.2 * TTestIndPower().solve_power(nobs1=n, alpha=0.025, power=0.8, alternative="larger")
+
+    found = stats.detectable(Region(0.1), 0.025, [0.04, 0.04], [n, n])
+    unequal = stats.detectable(Region(0.1), 0.025, [0.01, 0.64], [n, 5])
+
+    assert found == pytest.approx(theirs, rel=1e-6)
+    assert stats.power(0.1 + found, Region(0.1), 0.025, [0.04, 0.04], [n, n]) == pytest.approx(0.8, abs=1e-9)
+    assert stats.power(0.1 + unequal, Region(0.1), 0.025, [0.01, 0.64], [n, 5]) == pytest.approx(0.8, abs=1e-9)
+
+
+def test_the_disagreement_of_seeds_is_the_formula_by_hand() -> None:
+    one, other = np.array([[1, 1, 0, 0], [1, 0, 1, 0]], bool), np.array([[1, 1, 1, 0]], bool)
+    three = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0]], bool)  # its pairs disagree on 1, 1 and 2 of 4 images
+    alike = np.ones((5, 4), bool)
+
+    assert stats.disagreement_std(one) == close(100 * math.sqrt(2 / 4 / (2 * 4)))
+    assert stats.disagreement_std(three) == close(100 * math.sqrt(4 / 3 / 4 / (2 * 4)))
+    assert stats.disagreement_std(one, other) == close(100 * math.sqrt((1 / 4 + 1 / 4) / 2 / 4))
+    assert stats.disagreement_std(alike) == close(100 * math.sqrt(1 / 4 / (2 * 4)))  # of one image at the least
+
+
+def test_the_disagreement_of_seeds_is_the_spread_of_coin_flips() -> None:
+    """On a fifth of 2,000 images each seed tosses a coin of its own, on the others all are right."""
+    rng = np.random.default_rng(0)
+    chance = np.where(np.arange(2_000) < 400, 0.5, 1.0)
+    first, second = (rng.random((600, 2_000)) < chance for _ in range(2))
+    errors = [100 - 100 * right.mean(axis=1) for right in (first, second)]
+
+    assert stats.disagreement_std(first) == pytest.approx(100 * math.sqrt(400 * 0.25) / 2_000, rel=0.01)
+    assert np.std(errors[0], ddof=1) == pytest.approx(stats.disagreement_std(first), rel=0.08)
+    assert np.std(errors[0] - errors[1], ddof=1) == pytest.approx(stats.disagreement_std(first, second), rel=0.08)
+
+    few = [stats.disagreement_std(first[k : k + 5]) for k in range(0, 600, 5)]
+    assert np.mean(few) == pytest.approx(100 * math.sqrt(400 / 4) / 2_000, rel=0.01)  # five seeds say the same
+
+
+@pytest.mark.parametrize(
+    ("error", "images", "std"),
+    [(10.0, 10_000, 0.3), (50.0, 100, 5.0), (0.0, 100, math.sqrt(0.99)), (100.0, 100, math.sqrt(0.99))],
+)
+def test_the_binomial_spread_is_the_formula_by_hand(error: float, images: int, std: float) -> None:
+    assert stats.binomial_std(error, images) == close(std)
+
+
+def test_the_binomial_spread_is_that_of_coin_flips() -> None:
+    errors = np.random.default_rng(0).binomial(10_000, 0.08, 4_000) / 100
+
+    assert np.std(errors, ddof=1) == pytest.approx(stats.binomial_std(8.0, 10_000), rel=0.04)

@@ -20,6 +20,7 @@ import torch
 from bench.data import procedural
 from bench.launch.worker import Stop, work
 from bench.machine import cxx_compiler
+from bench.report.frame import DIVERGED
 from bench.spec import Run
 from bench.store import RunFolder
 from bench.tasks.session import merged
@@ -171,6 +172,7 @@ def test_a_run_that_diverges_is_failed_with_its_step_and_stays_so(tmp_path: Path
     assert error is not None
     assert "the training loss is" in error["message"]
     assert "at step" in error["message"]
+    assert DIVERGED.match(error["message"]), "a report counts it as a seed with the error of a guess"
 
 
 def test_a_damaged_checkpoint_fails_this_start_and_the_next_one_ends_in_the_same_bits(tmp_path: Path) -> None:
@@ -278,10 +280,35 @@ def test_a_session_of_an_older_version_lacks_what_was_added_later() -> None:
     old = {"dirty": False, "kernels": "eager", "started": 1.0, "ended": 2.0}
     new = {**old, "allocator": "tuned", "started": 3.0, "ended": 4.0}
 
-    both = {"dirty": False, "kernels": "eager", "allocator": "tuned", "started": 1.0, "ended": 4.0, "sessions": 2}
+    both: dict[str, Any] = {"dirty": False, "kernels": "eager", "allocator": "tuned", "claims_sha256": ""}
+    both |= {"started": 1.0, "ended": 4.0, "sessions": 2}
     assert merged([old, new]) == both
     assert merged([new, {**old, "ended": 4.0}]) == {**both, "started": 3.0}
     assert "allocator" not in merged([old])
+
+
+def test_a_run_has_the_claims_that_stood_when_it_began() -> None:
+    """None where it began before they were declared: what is declared later has numbers in sight."""
+    before: dict[str, Any] = {"dirty": False, "started": 1.0, "ended": 2.0}
+    early, late, none = ({**before, "claims_sha256": digest} for digest in ("early", "late", ""))
+    starts = ([early, late, early], [late], [before, late], [none, late])
+
+    assert [merged(sessions)["claims_sha256"] for sessions in starts] == ["early", "late", "", ""]
+
+
+def test_the_digest_of_the_claims_is_in_a_runs_provenance_as_it_stood_at_its_start(tmp_path: Path) -> None:
+    undeclared, folder = make(tmp_path, tiny_run(), "undeclared"), make(tmp_path, tiny_run())
+    folder.declare("first")
+    assert work(folder.path, tmp_path, deadline=time.time() - 1) == "stopped"
+    folder.declare("second")
+
+    assert work(folder.path, tmp_path) == work(undeclared.path, tmp_path) == "done"
+
+    env, without = folder.env(), undeclared.env()
+    assert env is not None
+    assert without is not None
+    assert (env["claims_sha256"], env["sessions"], folder.claims_digest()) == ("first", 2, "second")
+    assert without["claims_sha256"] == undeclared.claims_digest() == ""
 
 
 def test_a_run_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:

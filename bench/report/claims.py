@@ -133,8 +133,12 @@ def _count(name: str, claim: Claim, seeds: Seeds, planned: Mapping[str, Sequence
 
 
 def _p_holds(links: Sequence[Link] | None) -> float:
-    """An intersection-union test: all links at once are shown by the weakest of them, without a correction."""
-    return max(link.region.p_inside(link.effect) for link in links) if links else math.nan
+    """An intersection-union test: all links at once are shown by the weakest of them, without a correction.
+
+    A link without a test, such as that of two nets of which every seed diverged, shows nothing.
+    """
+    ps = [link.region.p_inside(link.effect) for link in links or ()]
+    return max(ps) if ps and not any(map(math.isnan, ps)) else math.nan
 
 
 def _p_fails(links: Sequence[Link] | None) -> float:

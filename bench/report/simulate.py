@@ -124,8 +124,7 @@ SPREADS: Mapping[str, Spreads] = {
 
 
 def draw(plan: Plan, means: Means, spreads: Mapping[str, float], rng: Generator, *, humps: bool = False) -> Seeds:
-    """One sweep: each net's planned seeds, normal about its mean; with `humps` three in ten lie apart from the "
-    "others."""
+    """One sweep: each net's planned seeds, normal about its mean; with `humps` three in ten lie apart from the rest."""
     found = {}
     for name, metric in plan.keys:
         seeds = plan.planned[name]
