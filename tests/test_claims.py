@@ -281,7 +281,7 @@ def test_each_net_has_a_number_of_planned_seeds_of_its_own() -> None:
 def test_one_planned_seed_is_no_spread_and_never_judged() -> None:
     (found,) = judged((DEGRADES,), 1, plain_20=[9.4], plain_56=[13.0])
 
-    assert (found.verdict, verdict_words(found, comparable=True)) == (WAITING, "not yet judged (one seed is no spread)")
+    assert (found.verdict, verdict_words(found, comparable=True)) == (WAITING, "not judged: one seed is no spread")
 
 
 def test_a_claim_that_is_not_judged_is_described_by_all_seeds_there_are() -> None:
@@ -377,7 +377,7 @@ def runs(
         {
             "id": f"{net}-{i}", "net": net, "depth": int(re.split("[-+]", net)[1]), "seed": i, "state": "done",
             "test_error": error, "train_error": error / 4, "test_images": images, "variant": net.partition("+")[2],
-            "curve_every": 200, "batch": 128, "error_message": "",
+            "curve_every": 200, "batch": 128, "error_message": "", "claims_sha256": "",
         }
         for net, values in errors.items()
         for i, error in enumerate(values)
@@ -531,9 +531,9 @@ def test_the_verdict_in_words_says_what_it_still_waits_for_and_where_it_holds() 
 
     assert verdict_words(here, comparable=True) == "**reproduced**"
     assert verdict_words(here, comparable=False) == "**reproduced** at this scale"
-    assert verdict_words(nothing, comparable=True) == "not yet judged (0 of 3 seeds)"
-    assert verdict_words(all_alike, comparable=True) == "not yet judged (1 of 3 seeds)"
-    assert verdict_words(some, comparable=False) == "not yet judged (plain-56 1 of 3 seeds)"
+    assert verdict_words(nothing, comparable=True) == "not judged: 0 of 3 seeds"
+    assert verdict_words(all_alike, comparable=True) == "not judged: 1 of 3 seeds"
+    assert verdict_words(some, comparable=False) == "not judged: plain-56 1 of 3 seeds"
 
 
 def test_the_page_counts_the_verdicts_and_says_how_they_came_about() -> None:
@@ -543,7 +543,7 @@ def test_the_page_counts_the_verdicts_and_says_how_they_came_about() -> None:
     assert "**Verdicts on the 3 claims judged: 2 reproduced, 1 not yet judged.**" in page
     assert "plain-56 − plain-20: +3.73 [" in page
     assert "corrected by Holm over the 3 claims" in page
-    assert f"digest of the declaration `{of.sweep.claims_digest('paper')[:12]}`" in page
+    assert f"(digest `{of.sweep.claims_digest('paper')[:12]}`)" in page
     assert claims(evidence(runs())) == []
 
 

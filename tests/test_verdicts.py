@@ -107,7 +107,7 @@ def share(of: Plan, means: Means, verdict: str, rng: Generator, draws: int = SWE
     """The share of sweeps, in percent, in which every claim gets this verdict."""
     spreads, count = dict.fromkeys(of.planned, std), 0
     for _ in range(draws):
-        judged = judge(of.claims, of.claims, draw(of, means, spreads, rng), of.planned, lambda *_: 0.0)
+        judged = judge(of.judged, of.judged, draw(of, means, spreads, rng), of.planned, lambda *_: 0.0)
         count += all(one.verdict == verdict for one in judged)
     return 100 * count / draws
 
@@ -168,7 +168,7 @@ def test_of_many_claims_on_their_bounds_any_wrong_verdict_comes_at_most_once_in_
     """Ten independent claims, each on its bound: without Holm a third of all sweeps would have a wrong verdict."""
     ten = family(10)
     alike = dict.fromkeys(ten.keys, 8.0)
-    assert all(len(wrong(one, alike)) == 2 for one in ten.claims)
+    assert all(len(wrong(one, alike)) == 2 for one in ten.judged)
 
     assert 2 < share_wrong(ten, alike, lambda at, _: dict.fromkeys(at.planned, STD), SWEEPS, rng) < 7.1
 

@@ -180,12 +180,17 @@ def _paired(one: Comparison, values: Values, claim: Claim, floor: Floor) -> Cont
 
 def seeds_of(results: Set) -> dict[tuple[str, str], dict[int, float]]:
     """Each seed's number of every net and error; a diverged seed has that of a guess."""
-    guess = 100 - 100 / classes_of(results.data)
     found: dict[tuple[str, str], dict[int, float]] = {}
     for metric in (name for name in METRICS if name in results.runs):
         for _, row in results.runs.iterrows():
             diverged = row["state"] == "failed" and DIVERGED.match(str(row.get("error_message", "")))
-            number = float(row[metric]) if row["state"] == "done" else guess if diverged else math.nan
+            number = (
+                float(row[metric])
+                if row["state"] == "done"
+                else guess_of(metric, results.data)
+                if diverged
+                else math.nan
+            )
             if not math.isnan(number):
                 found.setdefault((str(row["net"]), metric), {})[int(row["seed"])] = number
     return found
@@ -217,8 +222,15 @@ def _disagreement(results: Set, names: tuple[str, ...], metric: str) -> float | 
 
 
 def _binomial(results: Set, names: tuple[str, ...], metric: str) -> float:
-    done = results.done[results.done["net"].isin(names)]
-    if not len(done):
-        return 0.0
-    images = done["curve_every"] * done["batch"] if metric == "train_error" else done["test_images"]
-    return math.sqrt(len(names)) * binomial_std(float(done[metric].mean()), int(images.min()))
+    runs = results.runs[results.runs["net"].isin(names)]
+    if not len(runs):
+        return 0.0  # nothing is there to have a spread
+    done = runs.loc[runs["state"] == "done", metric]
+    images = runs["curve_every"] * runs["batch"] if metric == "train_error" else runs["test_images"]
+    error = float(done.mean()) if done.notna().any() else guess_of(metric, results.data)
+    return math.sqrt(len(names)) * binomial_std(error, int(images.min()))
+
+
+def guess_of(metric: str, data: str) -> float:
+    """The error in percent of a guess, or of five for top-5."""
+    return 100 - 100 * (5 if "top5" in metric else 1) / classes_of(data)
