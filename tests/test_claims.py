@@ -28,13 +28,18 @@ from bench.report.claims import (
     judge_set,
     seeds_of,
 )
-from bench.report.evidence import Evidence, weigh
+from bench.report.collect import collect
+from bench.report.digests import drop_others, write_digests
+from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import DIVERGED, Set
 from bench.report.stats import Region, binomial_std, contrast, disagreement_std, sample
+from bench.report.tables import reproductions_table
 from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA, claims_section, claims_table, paired_table, verdict_words
 from bench.spec import LEVEL, Claim, Net, Recipe, Scale, SpecError, Sweep
 from bench.train.loop import DivergedError
 from tests import test_train
+
+from .test_report import fake
 
 SWEEPS = Path(__file__).resolve().parents[1] / "sweeps"
 PLAIN = {d: Net("cifar", d, "none") for d in (20, 32, 44, 56)}
@@ -666,3 +671,79 @@ def test_the_bootstrap_of_a_page_is_the_same_every_time() -> None:
     stored = replace(bare, correct=bits, runs=bare.runs.assign(test_images=2_000))
 
     assert paired_table(evidence(stored)) == paired_table(evidence(stored))
+
+
+@pytest.mark.parametrize(
+    ("digests", "words"),
+    [
+        (("", "", ""), "not judged: 1 of 3 seeds; started before the claims were declared"),
+        (("", "now", ""), "not judged: 1 of 3 seeds; some runs started before the claims were declared"),
+        (("now", "now", ""), "not judged: 1 of 3 seeds"),
+        (("other", "other", ""), "not judged: 1 of 3 seeds; started under other claims than today's"),
+    ],
+)
+def test_the_page_says_which_claims_are_younger_than_runs_that_they_judge(
+    digests: tuple[str, str, str], words: str
+) -> None:
+    results = runs(errors={"plain-20": LOW[:1], "plain-56": HIGH[:1], "resnet-56-A": LOW[:1]})
+    now = evidence(results, DEGRADES).sweep.claims_digest("paper")
+    dated = results.runs.assign(claims_sha256=[now if text == "now" else text for text in digests])
+
+    page = "\n".join(claims(evidence(replace(results, runs=dated), DEGRADES)))
+
+    assert f"</a>{words} |" in page
+
+
+def test_the_first_page_is_that_of_a_scale_with_verdicts(tmp_path: Path) -> None:
+    net, other = PLAIN[20], PLAIN[56]
+    cells = tuple((n, Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)) for n in (net, other))
+    scales = {"paper": Scale(cells, (0, 1)), "short": Scale(cells, (0, 1), judges=("degrades",))}
+    sweep = Sweep("Made up", "Is it?", "It is.", scales, claims=(DEGRADES,))
+    ended = [*sweep.runs("paper", (0,)), *sweep.runs("short", (0,))]
+    for number, run in enumerate(ended):
+        fake(tmp_path / "runs", run, 10.0 + number)
+    collect(tmp_path / "results", [tmp_path / "runs"], ended)
+    first = [one.scale for one in load_sets(tmp_path / "results", sweep)]
+    for number, run in enumerate(sweep.runs("short", (1,))):
+        fake(tmp_path / "runs", run, 11.0 + number)
+    collect(tmp_path / "results", [tmp_path / "runs"], ended)
+
+    assert first == ["paper", "short"]
+    assert [one.scale for one in load_sets(tmp_path / "results", sweep)] == ["short", "paper"]
+
+
+def test_a_report_takes_the_place_of_the_files_of_an_earlier_one_and_leaves_others_alone(tmp_path: Path) -> None:
+    for name in ("README.md", "quick.md", "notes.md"):
+        (tmp_path / name).write_text(name)
+    write_digests(tmp_path, [Path("README.md"), Path("quick.md")])
+
+    drop_others(tmp_path, [Path("README.md")])
+
+    assert sorted(path.name for path in tmp_path.glob("*.md")) == ["README.md", "notes.md"]
+
+
+def test_other_peoples_numbers_stand_beside_ours_at_the_papers_schedule_alone() -> None:
+    nets = {"plain-20": [9.3], "resnet-20-A": [8.5], "resnet-56-A": []}
+    here, quick = (reproductions_table(evidence(with_params(runs(scale, errors=nets)))) for scale in ("paper", "quick"))
+
+    assert quick is None
+    assert here is not None
+    assert dict(zip(here.header, next(row for row in here.rows if row[0] == "ResNet-20"), strict=True)) == {
+        "net": "ResNet-20", "paper": "8.75", "here (n)": "8.50 (1)", "akamaster, PyTorch": "8.27",
+        "gcr, Torch": "8.29", "fish145, Caffe": "8.06", "a-martyn, PyTorch": "8.00",
+    }  # fmt: skip
+    assert (
+        "akamaster, PyTorch (github.com/akamaster/pytorch_resnet_cifar10): best epoch on the test images" in here.note
+    )
+
+
+def with_params(results: Set) -> Set:
+    """The columns that a table of nets needs besides."""
+    residual = results.runs["net"].str.startswith("resnet")
+    more: dict[str, Any] = {
+        "params": 1,
+        "multiply_adds": 1,
+        "norm": "bn",
+        "shortcut": residual.map({True: "A", False: "none"}),
+    }
+    return replace(results, runs=results.runs.assign(**more))
