@@ -89,7 +89,7 @@ class Local:
         # a Ctrl-C is for the runner, which then asks each job by SIGTERM: a blocked SIGINT is inherited by the job
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with _environment(allocator_settings()):
+            with environment(allocator_settings()):
                 job = executor.submit(work, folder.path, self.data, self.deadline, devices)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -121,11 +121,19 @@ class Local:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """These too in the environment that a new process inherits; gone from ours afterwards."""
-    os.environ.update(values)
+def environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """These in the environment that a new process inherits, without those that are None; as before afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    _put(values)
     try:
         yield
     finally:
-        for name in values:
-            del os.environ[name]
+        _put(before)
+
+
+def _put(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -22,16 +22,17 @@ GROUPS = (
     "profile",
     "growth",
     "together",
+    "settings",
     "agreement",
 )
-USUAL = GROUPS[:-2]  # together takes some minutes, agreement a quarter of an hour
+USUAL = GROUPS[:-3]  # together and settings take some minutes, agreement a quarter of an hour
 DEPTHS = (20, 56, 110)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument(
-        "groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all but the last two)"
+        "groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all but the last three)"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="real CIFAR-10, voc100 (else made up, as large)")
     parser.add_argument(
@@ -51,5 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="for the group together (default: 1, 2, 4, … up to the cores, on a GPU 16)",
     )
+    parser.add_argument("--rounds", type=parse_count, default=3, metavar="N", help="for the group settings")
+    parser.add_argument("--steps", type=parse_count, default=30, metavar="N", help="a round, for the group settings")
     parser.add_argument("--seeds", type=parse_count, default=3, metavar="N", help="for the group agreement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures with the hardware")

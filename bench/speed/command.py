@@ -19,8 +19,9 @@ from bench.data.cifar import Images
 from bench.launch import room
 from bench.machine import commit, cpu_name, hardware
 from bench.spec import Net, Recipe, Resources, Run, SpecError
-from bench.speed import GROUPS, USUAL, agreement, cases, pictures, together
-from bench.speed.paired import Case, Timing, measure
+from bench.speed import GROUPS, USUAL, agreement, cases, pictures, settings, together
+from bench.speed.paired import Case, Timing, measure, spread
+from bench.speed.settings import COMPILED, USUAL_LOOP
 from bench.store import write_json
 from bench.tasks.session import DeviceError, device_of
 
@@ -33,6 +34,8 @@ def speed(args: argparse.Namespace) -> int:
     if unknown:
         raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
     groups = args.groups or list(USUAL)
+    if "settings" in groups:
+        settings.refuse_gpu()
     torch.set_num_threads(args.threads)
     place = _device(args.threads) if ON_DEVICE & set(groups) else torch.device("cpu")
     about = f"{cpu_name()}, {args.threads} threads, torch {torch.__version__}"
@@ -51,6 +54,8 @@ def speed(args: argparse.Namespace) -> int:
         kept["profile"] = _profile(args, place)
     if "together" in groups:
         kept["together"] = _together(args)
+    if "settings" in groups:
+        kept["settings"] = _settings(args)
     if "agreement" in groups:
         kept["agreement"] = _agreement(args)
     if "growth" in groups:
@@ -169,6 +174,26 @@ def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
     path = room.keep(rows, torch=str(torch.__version__), bench=__version__)
     print(f"bench.sweep --cluster local trains nets up to these {room.best(room.measured())} at once: kept in {path}")
     return kept
+
+
+def _settings(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """What torch.compile, the allocator's settings and processes side by side bring, for each net."""
+    ways, left_out = settings.ways(args.threads)
+    print(f"processes take turns; rounds: {args.rounds}, steps of {cases.BATCH} images in each: {args.steps}{left_out}")
+    kept = []
+    for depth in args.depths:
+        for precision in args.precision:
+            net = Net("cifar", depth, "A")
+            print(f"{net.name}, {precision}, images/s (beside {COMPILED}; beside {USUAL_LOOP}):", flush=True)
+            found = settings.measure(net, precision, ways, find.data_folder(args.data), args.steps, args.rounds)
+            for row in settings.rows(found):
+                print(f"  {row.way:36}  {rates(spread(row.rates)):>24}  {_times(row.compiled)}  {_times(row.usual)}")
+                kept.append({"net": net.name, "precision": precision, "steps": args.steps, **asdict(row)})
+    return kept
+
+
+def _times(ratio: float | None) -> str:
+    return f"{'–' if ratio is None else format(ratio, '.2f'):>5}"
 
 
 def _agreement(args: argparse.Namespace) -> list[dict[str, Any]]:

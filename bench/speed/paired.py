@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -67,6 +67,6 @@ def rate(work: Callable[[], float]) -> float:
     return done / (time.perf_counter() - start)
 
 
-def spread(values: list[float]) -> tuple[float, float, float]:
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """Median, lowest, highest."""
     return median(values), min(values), max(values)

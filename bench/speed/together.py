@@ -8,7 +8,7 @@ import queue
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.data import cifar as cifar_data
 from bench.data import find, procedural
-from bench.data.cifar import Prepare
+from bench.data.cifar import Images, Prepare
 from bench.launch.room import Together
 from bench.machine import cores, device_tokens
 from bench.nets.counts import multiply_adds
@@ -79,16 +79,18 @@ def _at_once(
     net: Net, precision: str, count: int, data: Path | None, seconds: float, graph: bool
 ) -> list[tuple[float, float]] | None:
     """Each run's images/s and peak GiB; None where one died."""
+    return side_by_side(_train, (net, precision, graph, _threads(count), device_tokens()[:1], data, seconds), count)
+
+
+def side_by_side(target: Callable[..., None], arguments: tuple[Any, ...], count: int) -> list[Any] | None:
+    """What each of `count` fresh processes puts into its queue; None where one died.
+
+    target: called there with `arguments`, a barrier at which they wait for each other, and the queue.
+    """
     context = multiprocessing.get_context("spawn")
     start, found = context.Barrier(count), context.Queue()
-    device = device_tokens()[:1]
-    processes = [
-        context.Process(
-            target=_train, args=(net, precision, graph, _threads(count), device, data, seconds, start, found)
-        )
-        for _ in range(count)
-    ]
-    values: list[tuple[float, float]] = []
+    processes = [context.Process(target=target, args=(*arguments, start, found)) for _ in range(count)]
+    values: list[Any] = []
     try:
         for process in processes:
             process.start()
@@ -103,6 +105,12 @@ def _at_once(
         for process in processes:
             if process.pid is not None:
                 process.kill() if len(values) < count else process.join()
+
+
+def images_in(data: Path | None) -> Images:
+    """CIFAR-10 where it is below `data`, else a few made-up images."""
+    folder = find.cifar10(data) if data else None
+    return cifar_data.load(folder) if folder else procedural.stand_in(5_000, TESTED)
 
 
 def _train(
@@ -121,8 +129,7 @@ def _train(
     recipe = Recipe(precision=precision, test_images=TESTED)
     run = Run("paper", net, "cifar10", recipe, 0, resources=Resources(cpus=threads))
     place = device_of(run)
-    folder = find.cifar10(data) if data else None
-    images = (cifar_data.load(folder) if folder else procedural.stand_in(5_000, TESTED)).to(place)
+    images = images_in(data).to(place)
     material = Cifar(images, None, Prepare.of(images.train_x), recipe, run.seed, ALONE)
     trainer = trainer_of(build_net(run, material).to(place), material.batches(), recipe)
     trainer.captured = Captured() if graph and place.type == "cuda" else None
