@@ -78,7 +78,7 @@ SWEEP = Sweep(
             (0, 1),
             (
                 "Blood cells (BCCD: 205 training and 72 test images, 3 classes), a feature pyramid, 240 pixels, 300 "
-                "steps of 2 images at the rate of 0.01, over a net trained for 2,000 steps on CIFAR-10, both seeds "
+                "steps of 2 images at the rate of 0.01, over a net trained for 8,000 steps on CIFAR-10, both seeds "
                 "over the same one: what lies between them is none of the pre-training's.",
                 "Batch norm's statistics are computed anew on 16 of the training images, then fixed, with weights and "
                 "without: the paper's are those of ImageNet's training set.",

@@ -19,7 +19,7 @@ from tests.test_report import SWEEP, evidence, fake
 REAL = OFFICIAL["cifar10"][1]
 OTHER = "d" * 64
 RUN = SWEEP.runs("quick")[0]
-NOT_OFFICIAL = "not the official CIFAR-10 (SHA-256 dddddddddddd)"
+NOT_OFFICIAL = "data that are not the official CIFAR-10 (SHA-256 dddddddddddd)"
 
 
 def done(place: Path, error: float, data: str = OTHER, ended: float = 60.0, run: str = RUN.id) -> Path:

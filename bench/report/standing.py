@@ -101,7 +101,7 @@ def said(name: str, known: Found | None, settled: Settled) -> Iterator[str]:
                 f"{_percent(stands)} ({stands['hardware']}, {stands['ended'][:10]}), stands"
             )
     for one in settled.left:
-        was = data_words(one.row["data"], one.key[1])
+        was = data_words(one.row["data"], one.key[1]).replace("not the", "data that are not the", 1)
         if one is known:
             yield (
                 f"{name}: {_percent(stands)} on {data_words(stands['data'], settled.stands.key[1])} takes the place "
