@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import main
 from bench.declared import load_sweep
+from bench.report import claims
 from bench.spec import Sweep
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,3 +78,48 @@ def test_no_claim_about_110_layers_or_a_number_of_the_paper_is_judged_at_scale_s
     assert not [claim.id for claim in judged if claim.number or any(net.depth == 110 for net in claim.nets)]
     assert of.judged_at("quick") == ()
     assert of.judged_at("paper") == of.claims
+
+
+@pytest.mark.parametrize("scale", ["paper", "short"])
+def test_the_committed_simulation_is_of_todays_declaration_and_rules(scale: str) -> None:
+    page = (ROOT / "reports" / "procedure" / f"plain_vs_residual-{scale}.md").read_text(encoding="utf-8")
+
+    assert f"Digest of the declaration: `{sweep('plain_vs_residual').claims_digest(scale)}`." in page
+    assert str(claims.__doc__).strip() in page
+
+
+@pytest.mark.parametrize("scale", ["paper", "short"])
+def test_in_the_committed_simulation_no_truth_has_more_wrong_verdicts_than_are_allowed(scale: str) -> None:
+    """5 %, and what a thousand draws of a true 5.0 show in 999 cells of 1,000."""
+    page = (ROOT / "reports" / "procedure" / f"plain_vs_residual-{scale}.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    cells = [float(cell) for row in rows if len(row) == 4 and row[1].strip().isascii() and row[0] != "---"
+             for cell in row[1:] if cell[0].isdigit()]  # fmt: skip
+
+    assert len(cells) == 3 * (30 if scale == "paper" else 13)
+    assert max(cells) <= 7.2
+
+
+def test_the_procedure_is_printed_with_errors_and_power(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["simulate", "cifar_details", "--spread", "0.1", "0.5", "--draws", "2"]
+
+    assert main(command) == 0
+
+    page = capsys.readouterr().out
+    assert "| resnet-20-fp32 at -0.5 |" in page
+    assert "| resnet-20-fp32 | test_error | resnet-20-A+fp32 − resnet-20-A | -0.5 to 0.5 | 5, 5 | – |" in page
+    assert page.endswith("Command: `python -m bench simulate cifar_details --scale paper --spread 0.1 0.5 --draws 2`\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--scale", "quick", "--spread", "1", "2"], "judges no claim at scale quick"),
+        (["--spread", "2", "1"], "give two standard deviations above 0, the smaller one first"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused_in_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", "plain_vs_residual", *words]) == 2
+    assert message in capsys.readouterr().err
