@@ -130,6 +130,15 @@ def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, 
     return tuple(replace(run, resources=replace(run.resources, compile=run not in eager)) for run in runs)
 
 
+def unplanned(runs: Iterable[Run], sweep: Sweep, scale: str) -> str:
+    """A line on the runs whose seeds the claims of the scale do not count; "" where there are none."""
+    if not sweep.judged_at(scale):
+        return ""
+    more = [run.id for run in runs if run.seed not in sweep.scales[scale].seeds_of(run.net)]
+    which = ", ".join(more[:3]) + (f" and {len(more) - 3:,} more" if len(more) > 3 else "")
+    return f"not among the planned seeds, so that no verdict counts them: {which}\n" if more else ""
+
+
 def _patterns(text: str) -> list[str]:
     """The patterns between commas; a comma in brackets is a pattern's own."""
     return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()] or [text]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.choices import choose_cluster, choose_data, choose_kernels, choose_runs, choose_scale
+from bench.choices import choose_cluster, choose_data, choose_kernels, choose_runs, choose_scale, unplanned
 from bench.data.find import DataError
 from bench.declared import (
     MistakeError,
@@ -76,6 +76,7 @@ def sweep(args: argparse.Namespace) -> int:
         processes=lambda run: jobs.asks(run.resources).processes,
     )
     variants = {run: declared.scales[scale].name_of(run).partition("+")[2] for run in runs}
+    print(unplanned(runs, declared, scale), end="")
     print(f"{name} at scale {scale} on {data}\n{describe(plan, retry=args.retry, variants=variants)}", flush=True)
     _check_cost(args, plan, profile)
     if args.dry_run:

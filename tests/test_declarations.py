@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.choices import unplanned
 from bench.cli import main
 from bench.declared import load_sweep
 from bench.report import claims
@@ -68,6 +69,17 @@ def test_plain_vs_residual_plans_five_seeds_at_the_ends_three_between_and_one_of
         for family in ("plain-{}", "resnet-{}-A")
     }
     assert len(sweep("plain_vs_residual").runs("short")) == 34
+
+
+def test_seeds_that_no_verdict_counts_are_named_before_they_train() -> None:
+    of = sweep("plain_vs_residual")
+
+    assert unplanned(of.runs("short"), of, "short") == ""
+    assert unplanned(of.runs("quick", (0, 1)), of, "quick") == "", "quick judges nothing"
+    assert unplanned([r for r in of.runs("short", (2, 3)) if r.net.depth == 32], of, "short") == (
+        "not among the planned seeds, so that no verdict counts them: plain-32-short-s3-10bdd1f8, "
+        "resnet-32-A-short-s3-ece02ade\n"
+    )
 
 
 def test_no_claim_about_110_layers_or_a_number_of_the_paper_is_judged_at_scale_short() -> None:
