@@ -136,7 +136,7 @@ def unplanned(runs: Iterable[Run], sweep: Sweep, scale: str) -> str:
         return ""
     more = [run.id for run in runs if run.seed not in sweep.scales[scale].seeds_of(run.net)]
     which = ", ".join(more[:3]) + (f" and {len(more) - 3:,} more" if len(more) > 3 else "")
-    return f"not among the planned seeds, so that no verdict counts them: {which}\n" if more else ""
+    return f"runs with seeds that are not planned, which no verdict counts: {which}\n" if more else ""
 
 
 def _patterns(text: str) -> list[str]:

@@ -121,9 +121,5 @@ def keep_declaration(name: str, results: Path) -> None:
 
 def declared_runs(declared: Sweep, example: Run, seeds: Sequence[int] | None = None) -> tuple[Run, ...]:
     """All that the sweep declares at the scale and on the data of `example`, with the seeds asked for besides."""
-    planned = declared.scales[example.scale].all_seeds
-    further = [seed for seed in seeds or () if seed not in planned]
-    return (
-        *declared.runs(example.scale, None, example.data),
-        *declared.runs(example.scale, further, example.data),
-    )
+    planned = declared.runs(example.scale, None, example.data)
+    return tuple(dict.fromkeys((*planned, *declared.runs(example.scale, seeds or (), example.data))))

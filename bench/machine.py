@@ -73,8 +73,9 @@ def allocator_settings() -> dict[str, str]:
 
 
 def allocator() -> str:
-    """How this process was started: "tuned" with the suite's settings of the allocator, else "default"."""
-    return "tuned" if os.environ.get(TUNABLES) == KEEPS_PAGES else "default"
+    """The settings that the allocator started with: "tuned", the suite's; "own", the user's; or "default"."""
+    given = os.environ.get(TUNABLES)
+    return "tuned" if given == KEEPS_PAGES else "own" if given else "default"
 
 
 def compiler_name() -> str:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.spec import Run, SpecError, run_from_json
+from bench.spec import DIVERGED, Run, SpecError, run_from_json
 
 STALE_SECONDS = 120.0  # a heartbeat older than this is no sign of life: 60 s of checkpointing and a slow disk
 
@@ -304,6 +304,11 @@ class RunFolder:
     def clear_error(self) -> None:
         """Forgets the last error: the run goes on."""
         (self.path / "error.json").unlink(missing_ok=True)
+
+    def diverged(self) -> bool:
+        """Whether the run failed by itself: its loss was no number."""
+        error = self.error()
+        return error is not None and bool(DIVERGED.match(error["message"]))
 
     def declare(self, claims_sha256: str) -> None:
         """Keeps the digest of the sweep's claims at the run's scale, for its provenance. Raises StoreError."""

@@ -193,7 +193,8 @@ def _verdict(plan: Plan, failed: int) -> int:
     """The last line and the exit code."""
     states = [item.folder.state() for item in plan.items]
     done, total = states.count("done"), len(states)
-    failures = "; --retry tries the failed ones again" if "failed" in states else ""
+    again = any(s == "failed" and not i.folder.diverged() for s, i in zip(states, plan.items, strict=True))
+    failures = "; --retry tries the failed ones again" if again else ""
     rest = "; the same command goes on" if done + states.count("failed") < total else ""
     print(f"{done} of {total} runs are done{rest}{failures}")
     if failed or "failed" in states:

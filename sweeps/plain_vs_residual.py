@@ -65,8 +65,8 @@ WARM_UP = (
 
 # Points of test error. The paper's ResNet-110 has a standard deviation of 0.16 over its seeds, so that one run, which
 # the other rows of Table 6 seem to be, lies within 0.32 of its mean 19 times in 20; the rest is for the recipe's
-# details that the paper leaves open (deviations, below). The step from 20 to 32 layers, 1.24, is well above it. By as
-# much may a deeper residual net's training error be above a shallower one's and still not have risen.
+# details that the paper leaves open (deviations, below). The step from 20 to 32 layers, 1.24, is well above it. The
+# same 0.5 is the margin of training errors: what counts as no rise is what counts as the same number.
 TOLERANCE = 0.5
 
 PLAIN = tuple(Net("cifar", depth, "none") for depth in DEPTHS)

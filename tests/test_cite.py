@@ -90,7 +90,7 @@ def test_a_number_is_cited_with_interval_n_bibtex_macro_and_provenance(capsys: p
         "seeds: 0, 1",
         "steps 100, lr 0.1",
         "commit: cccc",
-        "data: not the official CIFAR-10 (SHA-256 dddddddddddd)",
+        "data: the official CIFAR-10 (SHA-256 32e5966899bd)",
         "data SHA-256: d",
     ):
         assert words in said

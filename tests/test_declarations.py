@@ -77,7 +77,7 @@ def test_seeds_that_no_verdict_counts_are_named_before_they_train() -> None:
     assert unplanned(of.runs("short"), of, "short") == ""
     assert unplanned(of.runs("quick", (0, 1)), of, "quick") == "", "quick judges nothing"
     assert unplanned([r for r in of.runs("short", (2, 3)) if r.net.depth == 32], of, "short") == (
-        "not among the planned seeds, so that no verdict counts them: plain-32-short-s3-10bdd1f8, "
+        "runs with seeds that are not planned, which no verdict counts: plain-32-short-s3-10bdd1f8, "
         "resnet-32-A-short-s3-ece02ade\n"
     )
 

@@ -96,7 +96,7 @@ def test_a_worker_is_started_with_an_allocator_that_keeps_its_pages(
     _, job, _ = local._jobs[folder.path]
 
     expected = own or KEEPS_PAGES
-    assert job.result() == (expected, "default" if own else "tuned", True)
+    assert job.result() == (expected, "own" if own else "tuned", True)
     assert os.environ.get(TUNABLES) == own, "this process was not started so"
 
 

@@ -127,7 +127,7 @@ def test_the_same_weights_on_other_test_images_are_another_result(tmp_path: Path
 def test_a_result_stands_before_a_failure_in_any_order(tmp_path: Path) -> None:
     failed = RunFolder(tmp_path / "failed" / RUN.id)
     failed.create(RUN)
-    failed.fail("the training loss is nan at step 7", retry=False)
+    failed.fail("CUDA error: an illegal memory access", retry=False)
     good = done(tmp_path / "good", 11.0)
 
     for k, places in enumerate(((failed.path.parent, good), (good, failed.path.parent))):
@@ -135,6 +135,19 @@ def test_a_result_stands_before_a_failure_in_any_order(tmp_path: Path) -> None:
             collect(tmp_path / str(k), [place], ())
         assert errors(tmp_path / str(k) / "runs.csv") == [11.0]
     assert collected(tmp_path / "both", failed.path.parent, good) == ([], [11.0], [])
+
+
+def test_a_divergence_is_a_result_and_no_later_one_takes_its_place(tmp_path: Path) -> None:
+    diverged = RunFolder(tmp_path / "diverged" / RUN.id)
+    diverged.create(RUN)
+    diverged.fail("the training loss is nan at step 7", retry=False)
+    collected(tmp_path / "results", diverged.path.parent)
+
+    said, stands, aside = collected(tmp_path / "results", done(tmp_path / "good", 11.0))
+
+    assert (stands, aside) == ([], [11.0])
+    assert said[0].endswith("is kept in repeats.csv; the first result, the training loss is nan at step 7, stands")
+    assert read_rows(tmp_path / "results" / "runs.csv")[0]["state"] == "failed"
 
 
 def published(tmp_path: Path) -> Path:

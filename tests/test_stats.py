@@ -110,7 +110,7 @@ def test_the_interaction_is_the_regressions_with_an_error_that_allows_unequal_va
     plain, deep, y = np.array(rows).T
     fit = OLS(y, np.column_stack([np.ones_like(y), plain, deep, plain * deep])).fit(cov_type="HC2")
 
-    ours = stats.interaction((sample(A), sample(C)), (sample(B), sample(D)))
+    ours = contrast([sample(A), sample(C), sample(B), sample(D)], [-1, 1, 1, -1])
 
     assert ours.effect == close(fit.params[3])
     assert ours.se == close(fit.bse[3])
@@ -124,7 +124,7 @@ def test_the_interactions_degrees_of_freedom_are_satterthwaites_in_exact_fractio
         shares.append((sum((v - mean) ** 2 for v in exact) / (len(exact) - 1) / len(exact), len(exact) - 1))
     df = sum(s for s, _ in shares) ** 2 / sum(s**2 / d for s, d in shares)
 
-    assert stats.interaction((sample(A), sample(B)), (sample(C), sample(D))).df == close(float(df))
+    assert contrast([sample(A), sample(B), sample(C), sample(D)], [-1, 1, 1, -1]).df == close(float(df))
 
 
 @pytest.mark.parametrize(("published", "margin"), [(8.75, 0.5), (8.75, 0.05), (9.5, 0.5)])

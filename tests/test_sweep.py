@@ -16,6 +16,7 @@ import pytest
 
 from bench.cli import main as bench
 from bench.options import parse_duration, parse_seeds
+from bench.store import RunFolder
 from bench.sweep import main
 from tests.conftest import SWEEP_FILE
 
@@ -225,6 +226,14 @@ def test_a_failed_run_is_a_row_and_exit_code_1_and_is_tried_again_when_asked(
     assert "Failed: `plain-8-quick-s0-" in page
     assert main(arguments) == 1
     out = capsys.readouterr().out
+    assert "1 diverged (which is their result)" in out
+    assert out.rstrip().endswith("1 of 2 runs are done")
+    assert main([*arguments, "--retry"]) == 1
+    assert "starts" not in capsys.readouterr().out, "a seed that diverged is never replaced"
+    (run,) = (project / "runs" / "tiny").glob("plain-8-*")
+    RunFolder(run).fail("CUDA error", retry=False)
+    assert main(arguments) == 1
+    out = capsys.readouterr().out
     assert "1 failed (start with --retry to try them again)" in out
     assert "1 of 2 runs are done; --retry tries the failed ones again" in out
     assert main([*arguments, "--retry"]) == 1
@@ -348,7 +357,7 @@ def test_in_the_background_the_same_kernels_are_asked_for(monkeypatch: pytest.Mo
 def test_a_machine_without_bf16_units_says_what_that_costs(
     tiny_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = "this processor has no bf16 units (amx_bf16, avx512_bf16): a bf16 step takes about 2 times"
+    said = "this processor has no bf16 units (amx_bf16, avx512_bf16): for ResNet-20 a bf16 step took about 2 times"
     monkeypatch.setattr("bench.launch.cost.cpu_lacks_bf16", lambda: True)
     assert said not in planned(capsys), "nothing here is bf16"
     tiny_sweep.write_text(tiny_sweep.read_text().replace("lr=lr", "lr=lr, precision='bf16'"))

@@ -51,7 +51,9 @@ def test_a_differences_interval_covers_the_truth_with_unequal_spreads_too(
 
 def test_the_interactions_interval_covers_the_truth(rng: Generator) -> None:
     found = [
-        stats.interaction((drawn(rng, 9.5), drawn(rng, 13.5, 0.9)), (drawn(rng, 8.5), drawn(rng, 7.0, 0.3))).interval()
+        contrast(
+            [drawn(rng, 9.5), drawn(rng, 13.5, 0.9), drawn(rng, 8.5), drawn(rng, 7.0, 0.3)], [-1, 1, 1, -1]
+        ).interval()
         for _ in range(SWEEPS)
     ]
 

@@ -20,8 +20,7 @@ import torch
 from bench.data import procedural
 from bench.launch.worker import Stop, work
 from bench.machine import cxx_compiler
-from bench.report.frame import DIVERGED
-from bench.spec import Run
+from bench.spec import DIVERGED, Run
 from bench.store import RunFolder
 from bench.tasks.session import merged
 from tests.conftest import tiny_run

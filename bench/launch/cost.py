@@ -110,7 +110,9 @@ def slow_bf16(runs: Iterable[Run]) -> str:
     kinds = {bool(run.resources.gpus and cuda_devices()) for run in runs if run.recipe.precision == "bf16"}
     words = []
     if False in kinds and cpu_lacks_bf16():
-        words.append(f"this processor has no bf16 units ({', '.join(BF16_FLAGS)}): a bf16 step takes {BF16_COST}")
+        words.append(
+            f"this processor has no bf16 units ({', '.join(BF16_FLAGS)}): for ResNet-20 a bf16 step took {BF16_COST}"
+        )
     if True in kinds and gpu_lacks_bf16():
         least = f"compute capability {BF16_CAPABILITY} on"
         words.append(f"a GPU here has no bf16 units (they come from {least}): a bf16 step may take longer than in fp32")

@@ -16,12 +16,16 @@ from bench.store import RunFolder, StoreError
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One run of a plan with its folder, its state now, and its predicted seconds (None where unknown)."""
+    """One run of a plan with its folder, its state now, and its predicted seconds (None where unknown).
+
+    diverged: whether it failed by itself, which is a result: it is not tried again.
+    """
 
     run: Run
     folder: RunFolder
     state: str
     seconds: float | None
+    diverged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,8 @@ class Plan:
     way: str = ""
 
     def todo(self, *, retry: bool) -> tuple[Item, ...]:
-        """What is to do: all that is not done, failed runs only where they are to be tried again."""
-        return tuple(i for i in self.items if i.state != "done" and (retry or i.state != "failed"))
+        """What is not done: failed runs only where they are to be tried again, diverged ones never."""
+        return tuple(i for i in self.items if i.state != "done" and (i.state != "failed" or (retry and not i.diverged)))
 
 
 def _alone(_: Run) -> int:
@@ -77,7 +81,8 @@ def make_plan(
             run = _as_begun(run, folder)
         part = part_of(run.resources, together) if here else 1.0
         alone = predicted_seconds(run, _steps_done(folder), speeds.known, part)
-        items.append(Item(run, folder, state, None if alone is None else alone / processes(run)))
+        seconds = None if alone is None else alone / processes(run)
+        items.append(Item(run, folder, state, seconds, state == "failed" and folder.diverged()))
     return Plan(tuple(items), speeds.basis, slots, way)
 
 
@@ -129,7 +134,9 @@ def describe(plan: Plan, *, retry: bool, variants: Mapping[Run, str] | None = No
     known = [i.seconds for i in todo if i.seconds is not None]
     total = sum(known) if len(known) == len(todo) and todo else None
     counts = f"{len(plan.items)} runs: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"
-    failed = sum(i.state == "failed" for i in plan.items)
+    diverged = sum(i.diverged for i in plan.items)
+    failed = sum(i.state == "failed" for i in plan.items) - diverged
+    counts += f", {diverged} diverged (which is their result)" if diverged else ""
     lines.append(counts + (f", {failed} failed (start with --retry to try them again)" if failed and not retry else ""))
     if todo and plan.way:
         lines.append(plan.way)

@@ -3,24 +3,27 @@
 Version 1 (`bench.spec.PROCEDURE`; a change that could change a verdict raises it):
 
 1. Which claims are judged at a scale, and by which seeds, is declared in the sweep (`Scale.judges`, `seeds`). A claim
-   gets its verdict when every net in it has all of its planned seeds, by these and no others; before that there is no
-   look, and no test is printed. More seeds later would be a new declaration, on fresh seeds alone.
+   gets its verdict when every net in it has all of its planned seeds, by these and no others; before that it has no
+   verdict, no p-value and no interval. More seeds later would be a new declaration, on fresh seeds alone. A run that
+   began before its claims were declared counts, and the page says so; one on data that are known not to be the paper's
+   does not.
 2. A seed whose training diverged counts with the error of a guess (90 % with ten classes) and is never replaced.
 3. A claim puts one or several effects inside a region: means over seeds, differences, differences of differences.
    Variances are those of each net alone, never pooled over depths or families: Student's t for one mean, Welch's t
    with Satterthwaite's degrees of freedom for several (Welch 1947). Two recipes of one net share their seeds and are
    compared seed by seed (paired t). Equality within a margin is two one-sided tests (Schuirmann 1987); "not worse by
    more than a margin" is one of them (non-inferiority).
-4. The standard deviation over seeds has a floor, so that five equal values prove nothing. Test error: two seeds that
-   disagree on a share d of N images, a coin toss on each of these, differ with a variance of d/N, which is d/2N for one
-   of them. Where the judged images are not stored, and for training errors (N images of the last window), d/2 is
-   p(1 - p).
+4. The standard deviation over seeds has a floor, so that equal values are not taken for no spread. Test error: two
+   seeds that disagree on a share d of N images, a coin toss on each of these, differ with a variance of d/N, which is
+   d/2N for one of them. Where the judged images are not stored, and for training errors (N images of the last window),
+   d/2 is p(1 - p).
 5. A claim of several effects holds if all do: its p-value is the largest (intersection-union test, Berger 1982). It
    fails if one does not: the smallest times their number (Bonferroni).
 6. Two families, "it holds" and "it does not", are each corrected by Holm (1979) over the claims judged at the scale, a
-   number fixed in advance; one that waits counts with p = 1. Each family has half of LEVEL, so that in at most 5 % of
-   sweeps any verdict at all is wrong, in either direction, however the claims depend on each other. `python -m bench
-   simulate` shows it for unequal spreads on the bound of every claim.
+   number fixed in advance; one that waits counts with p = 1, so that "undecided" is final when none waits. Each family
+   has half of LEVEL: as far as each net's errors over seeds are normally distributed, any verdict at all is wrong in at
+   most 5 % of sweeps, in either direction, however the claims depend on each other. `python -m bench simulate` shows it
+   for unequal spreads on the bound of every claim, and what becomes of it where seeds lie in two heaps.
 """
 
 from __future__ import annotations
@@ -30,12 +33,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+import numpy as np
 import pandas as pd
 
 from bench.paper import paper_numbers, paper_value
-from bench.report.frame import DIVERGED, PAPERS, Set, display_name
+from bench.report.frame import PAPERS, Set, display_name
 from bench.report.stats import Contrast, Region, binomial_std, contrast, disagreement_std, holm, sample
-from bench.spec import LEVEL, METRICS, Claim, Comparison, Sweep, classes_of
+from bench.spec import DIVERGED, LEVEL, METRICS, Claim, Comparison, Sweep, classes_of
+from bench.spec.official import is_official
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 WAITING, NOT_JUDGED = "not yet judged", "not judged"
@@ -82,9 +87,17 @@ def judge_set(sweep: Sweep, results: Set) -> tuple[Judged, ...]:
 
     On other data than the paper's, such as a stand-in, none is judged.
     """
-    scale = sweep.scales[results.scale]
+    planned = sweep.scales[results.scale].planned
     judged = sweep.judged_at(results.scale) if results.data in PAPERS else ()
-    return judge(sweep.claims, judged, seeds_of(results), scale.planned, floor_of(results, scale.planned))
+    counted = _on_the_papers_data(results) if judged else results
+    return judge(sweep.claims, judged, seeds_of(counted), planned, floor_of(counted, planned))
+
+
+def _on_the_papers_data(results: Set) -> Set:
+    """The runs that a verdict may count: all but those on data that are known not to be the official ones."""
+    runs = results.runs
+    other = [bool(sha) and is_official(results.data, sha) is False for sha in map(str, runs["data_sha256"])]
+    return replace(results, runs=runs[~np.array(other, bool)])
 
 
 def judge(

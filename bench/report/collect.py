@@ -223,6 +223,8 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "error_message": " ".join(error.split()),
         "layers_sha256": layers_digest(folder.layer_rows()) if state in ("done", "failed") else None,
     }
+    if state == "failed":
+        row["claims_sha256"] = folder.claims_digest()
     if state == "done":
         row |= {name: result.get(name) for name in RESULT_COLUMNS}
         row |= {name: result[name] for name in SOME_RESULTS if name in result}

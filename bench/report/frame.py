@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -41,7 +40,6 @@ DIFFERENCES = {  # what differs from a net's own recipe, in words
     "warmup_steps": "warm-up of {} steps", "warmup_steps=0": "no warm-up", "batch": "batches of {}",
     "drops": "drops after {}", "drops=": "no drops",
 }  # fmt: skip
-DIVERGED = re.compile(r"the (?:training|test) loss is (?:nan|-?inf) at step")  # what the training loop says of it
 SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
 PAPERS = ("cifar10", "imagenet", "voc07+12", "coco14")  # the paper's own data sets, whole
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.paper import paper_error, paper_number
 from bench.report import layers
-from bench.report.claims import Judged
+from bench.report.claims import WAITING, Judged
 from bench.report.ensembles import ERRORS as ERRORS_OF_ENSEMBLES
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name, on_one_machine
@@ -173,7 +173,7 @@ def _of_claim(evidence: Evidence, judged: Judged) -> Iterator[Number]:
             value=link.effect.effect,
             std=math.nan,
             n=min(link.effect.ns),
-            interval=link.effect.interval(),
+            interval=None if judged.verdict == WAITING else link.effect.interval(),
             unit="points",
             digits=2,
             runs=tuple(done.loc[done["net"].isin(claim.names), "id"]),

@@ -288,7 +288,8 @@ def what_ran(evidence: Evidence) -> str:
             *(f"Pictures that the runs met: {text.removesuffix('.')}." for text in odd_pictures(done)),
         ]
     seeds = sorted(set(runs["seed"].astype(int)))
-    other = "" if seeds == sorted(sweep.scales[results.scale].all_seeds) else f" --seeds {','.join(map(str, seeds))}"
+    planned = {run.id for run in sweep.runs(results.scale, None, results.data)}
+    other = "" if set(runs["id"]) <= planned else f" --seeds {','.join(map(str, seeds))}"
     command = f"python -m bench.sweep {evidence.name} --scale {results.scale}{other}"
     checked = f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page."
     return bullets([*lines, checked, f"Command: `{command}`"])

@@ -62,7 +62,8 @@ def effect_of(claim: Claim, one: Comparison, means: Means) -> float:
 def true_means(plan: Plan) -> dict[tuple[str, str], float]:
     """Means far apart: plain nets rise with depth from far above the residual ones, which fall, but for what is equal.
 
-    A net that a claim holds against the paper's number has that number; a net by another recipe has its own's.
+    A net that a claim holds against the paper's number has that number, and so lies near others; a net by another
+    recipe has its own's.
     """
     published = {
         (claim.names[0], claim.metric): paper_value(paper_numbers()[claim.number])
@@ -78,7 +79,7 @@ def true_means(plan: Plan) -> dict[tuple[str, str], float]:
 
 
 def on_the_bounds(plan: Plan) -> Iterator[tuple[str, Means]]:
-    """All nets alike; then each comparison of each claim exactly on each of its bounds, the other nets far apart."""
+    """All nets alike; then each comparison of each claim exactly on each of its bounds, other nets apart."""
     yield "all nets alike", dict.fromkeys(plan.keys, 50.0)
     far = true_means(plan)
     for claim in plan.judged:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.spec import DIVERGED
 from bench.spec.official import data_words, is_official
 from bench.store import RunFolder
 
@@ -24,6 +25,11 @@ class Found:
     def done(self) -> bool:
         """Whether it is a result."""
         return bool(self.row["state"] == "done")
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it failed by itself, which is a result, too."""
+        return self.row["state"] == "failed" and bool(DIVERGED.match(str(self.row.get("error_message") or "")))
 
     @property
     def key(self) -> tuple[str, str]:
@@ -53,14 +59,17 @@ def settle(known: Found | None, aside: Sequence[Found], folders: Sequence[Found]
     """The rule: the first result of a run stands, and no later one takes its place because it is newer or better.
 
     known: the row in runs.csv, None without one; aside: the rows in repeats.csv; folders: in the order they were given.
-    A result is one that is done: any of them stands before a failure. Of rows without a result the first folder's
-    stands. The same weights on the same data are the same result. Of others
+    A result is one that is done: any of them stands before a failure, but for a divergence in runs.csv, which is the
+    run's first result and never replaced. Of rows without a result the first folder's stands. The same weights on the
+    same data are the same result. Of others
     - one on the official data stands before all that are not, which then leave the results;
     - else the first stands, which is the one in runs.csv, without it the one that ended first; the rest is kept aside.
     """
     results = [one for one in (*([known] if known else []), *folders) if one.done]
     if not results:
         return Settled((*folders, *([known] if known else []))[0], aside)
+    if known and known.diverged:
+        return Settled(known, _distinct([*sorted(results, key=_ended), *aside]))
     first = results[0] if known and known.done else min(results, key=_ended)
     in_order = _distinct([first, *sorted(results, key=_ended), *aside])
     official = [one for one in in_order if one.official]
@@ -96,10 +105,8 @@ def said(name: str, known: Found | None, settled: Settled) -> Iterator[str]:
     stands = settled.stands.row
     for one in settled.aside:
         if one.folder:
-            yield (
-                f"{name}: {_percent(one.row)} from {one.folder.path} is kept in {FILE}; the first result, "
-                f"{_percent(stands)} ({stands['hardware']}, {stands['ended'][:10]}), stands"
-            )
+            later = f"{_percent(one.row)} from {one.folder.path}"
+            yield f"{name}: {later} is kept in {FILE}; {_first(settled.stands)} stands"
     for one in settled.left:
         was = data_words(one.row["data"], one.key[1]).replace("not the", "data that are not the", 1)
         if one is known:
@@ -110,6 +117,13 @@ def said(name: str, known: Found | None, settled: Settled) -> Iterator[str]:
         else:
             place = one.folder.path if one.folder else FILE
             yield f"{name}: {_percent(one.row)} from {place}, on {was}, is left out; {_percent(stands)} stands"
+
+
+def _first(one: Found) -> str:
+    """The result that stands, in words."""
+    if one.diverged:
+        return f"the first result, {one.row['error_message']},"
+    return f"the first result, {_percent(one.row)} ({one.row['hardware']}, {one.row['ended'][:10]}),"
 
 
 def _percent(row: Row) -> str:

@@ -131,14 +131,6 @@ def contrast(samples: Sequence[Sample], weights: Sequence[float], against: float
     )
 
 
-def interaction(plain: tuple[Sample, Sample], residual: tuple[Sample, Sample]) -> Contrast:
-    """Family times depth: what going deeper adds to the plain net's error minus what it adds to the residual net's.
-
-    plain, residual: the shallow and the deep net of the family.
-    """
-    return contrast([*plain, *residual], [-1, 1, 1, -1])
-
-
 @dataclass(frozen=True, slots=True)
 class Region:
     """Where a claim puts an effect: between `low` and `high`, one of which may be infinite."""

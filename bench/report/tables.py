@@ -109,7 +109,7 @@ OTHERS = (
 
 
 def reproductions_table(evidence: Evidence) -> Table | None:
-    """Table 6's nets beside other people's; None where the results are no others' schedule or nobody else has a net."""
+    """Table 6's nets beside other people's; None at another schedule or where nobody has one of the nets."""
     nets = evidence.results.nets
     known = [one for one in reproductions() if set(one["error"]) & set(nets.index[nets["n"] > 0])]
     if not evidence.results.comparable or not known:

@@ -25,9 +25,9 @@ HOW = (
     "The claims, the seeds that judge them and the procedure are declared in the sweep's file (digest `{digest}`); "
     "`python -m bench simulate {name} --scale {scale} --spread STD STD` prints the procedure and how often it errs. "
     "{measured} p is one-sided, for an equal number the larger of two (TOST), for an order that of its weakest step, "
-    "and corrected by Holm over the {count} claims that are judged at this scale; “reproduced” and “not reproduced” "
-    "each need p ≤ {level:g}, so that in at most {both:.0f} % of sweeps any verdict is wrong. “Undecided” is what "
-    "neither shows at the planned number of seeds."
+    "and corrected by Holm over the {count} claims to be judged at this scale; “reproduced” and “not reproduced” "
+    "each need p ≤ {level:g}: as far as errors over seeds are normally distributed, any verdict is wrong in at most "
+    "{both:.0f} % of sweeps. “Undecided” is what neither shows; it is final when no claim waits for seeds."
 )
 UNSEEN = " Without a number at this scale: {claims}."
 NO_JUDGE = "No claim is judged at this scale; what was measured of each is described."
@@ -48,10 +48,10 @@ def _summary(evidence: Evidence) -> str:
     if not judged:
         return NO_JUDGE
     counts = Counter(one.verdict for one in judged)
-    words = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, WAITING)
-    parts = [f"{counts[verdict]} {verdict}" for verdict in words if counts[verdict]]
+    words = {REPRODUCED: REPRODUCED, NOT_REPRODUCED: NOT_REPRODUCED, UNDECIDED: UNDECIDED, WAITING: "waiting for seeds"}
+    parts = [f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict]]
     where = "" if evidence.results.comparable else " at this scale, which is not the paper's schedule"
-    return f"**Verdicts on the {len(judged)} claim{'s' * (len(judged) > 1)} judged{where}: {', '.join(parts)}.**"
+    return f"**Of {len(judged)} claim{'s' * (len(judged) > 1)} to be judged{where}: {', '.join(parts)}.**"
 
 
 CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")
@@ -103,10 +103,11 @@ def _terms(claim: Claim) -> str:
 
 def _links(evidence: Evidence, one: Judged) -> str:
     """What was measured of each comparison of the claim; several have a number of their own each."""
+    bare = one.verdict == WAITING
     if len(one.links) == 1:
-        return _measured(one.links[0])
+        return _measured(one.links[0], bare=bare)
     ids = (evidence.id(one.claim.id, str(k)) for k in range(1, len(one.links) + 1))
-    return "; ".join(anchor(number) + _measured(link) for number, link in zip(ids, one.links, strict=True))
+    return "; ".join(anchor(number) + _measured(link, bare=bare) for number, link in zip(ids, one.links, strict=True))
 
 
 def verdict_words(one: Judged, *, comparable: bool) -> str:
@@ -119,8 +120,10 @@ def verdict_words(one: Judged, *, comparable: bool) -> str:
 
 def _undeclared(evidence: Evidence, one: Judged) -> str:
     """Said of a judged claim some of whose runs began under other claims than today's, or before there were any."""
-    runs = evidence.results.done
-    ours = runs[runs["net"].isin(one.claim.names)]
+    runs, planned = evidence.results.runs, evidence.sweep.scales[evidence.results.scale].planned
+    counted = [seed in planned.get(net, ()) for net, seed in zip(runs["net"], runs["seed"].astype(int), strict=True)]
+    ours = runs[counted]
+    ours = ours[ours["net"].isin(one.claim.names) & ours["state"].isin(["done", "failed"])]
     digests = set(ours["claims_sha256"]) - {evidence.sweep.claims_digest(evidence.results.scale)}
     if one.verdict == NOT_JUDGED or not digests:
         return ""
@@ -140,8 +143,9 @@ def _lacking(one: Judged) -> str:
     return "; ".join(f"{display_name(name)} {there} of {planned} seeds" for name, (there, planned) in short.items())
 
 
-def _measured(link: Link) -> str:
-    interval = link.effect.interval()
+def _measured(link: Link, *, bare: bool) -> str:
+    """The effect and its interval, none while the claim waits for seeds: it would be a look at the verdict."""
+    interval = None if bare else link.effect.interval()
     within = f" [{signed(interval.low)}, {signed(interval.high)}]" if interval else ""
     return f"{link.label}: {signed(link.effect.effect)}{within}"
 

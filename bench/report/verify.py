@@ -86,7 +86,8 @@ def result_problems(results: Path) -> Iterator[str]:
 
 def _repeat_problems(path: Path, rows: Sequence[Row]) -> Iterator[str]:
     """What in repeats.csv is no further result of a run that has one."""
-    seen = {(*standing.Found(row).key, row["id"]) for row in rows if row["state"] == "done"}
+    results = [found for found in map(standing.Found, rows) if found.done or found.diverged]
+    seen = {(*found.key, found.row["id"]) for found in results}
     ids = {name for *_, name in seen}
     for row in read_rows(path):
         key = (*standing.Found(row).key, row["id"])
@@ -261,7 +262,11 @@ def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, 
         raise StoreError(f"no finished run {run_id!r} in {results}; there are: {', '.join(one['id'] for one in done)}")
     run = run_of(row)
     alike = [one for one in done if replace(run_of(one), seed=run.seed) == run]
-    had: dict[str, Any] = {"cpus": int(row["threads"].split(";")[0]), "compile": row.get("kernels") == "compiled"}
+    had: dict[str, Any] = {
+        "cpus": int(row["threads"].split(";")[0]),
+        "compile": row.get("kernels") == "compiled",
+        "graph": row.get("kernels") == "graph",
+    }
     return (
         replace(run, resources=replace(run.resources, **had)),
         row,

@@ -12,6 +12,7 @@ from bench.spec.sweep import Ensemble, Scale, Sweep
 from bench.spec.words import (
     DETECTION,
     DETECTOR_LOSSES,
+    DIVERGED,
     FACES,
     HEALTHY,
     IMAGENET_DEPTHS,
@@ -30,6 +31,7 @@ __all__ = [
     "ADDED_LATER",
     "DETECTION",
     "DETECTOR_LOSSES",
+    "DIVERGED",
     "FACES",
     "HEALTHY",
     "IMAGENET_DEPTHS",

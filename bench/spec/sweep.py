@@ -22,12 +22,8 @@ class Scale:
     cells: a net may be there by several recipes; the first is its own, the others are variants, named by what differs.
     seeds: of every net but those that `seeds_by_net` gives others.
     judges: the ids of the claims that get a verdict at this scale, once every net of theirs has its planned seeds;
-    None for every claim at scale paper and none at the others. Fixed before the runs: their number is what the level is
-    shared among.
-    deviations: where this scale differs from the paper beyond the sweep's own deviations.
-    classes: of ImageNet the first so many; 0 for all.
-    about: what the scale is, in words, where it is not what such a scale is in general.
-    resources: of its runs, and data: what they are trained on, where they are not the sweep's.
+    None for every claim at scale paper whose nets have two seeds or more, and none at the others. Fixed before the
+    runs: their number is what the level is shared among.
     """
 
     cells: tuple[tuple[Net, Recipe], ...]
@@ -161,7 +157,10 @@ class Sweep:
                 "scale quick judges no claim: its recipe is made for minutes, and tuned on what it would judge",
             ),
             *(
-                (set(claim.names) <= set(scale.names), f"{name} judges {claim.id!r} and does not run all of its nets")
+                (
+                    all(len(scale.planned.get(net, ())) > 1 for net in claim.names),
+                    f"{name} judges {claim.id!r} and does not plan two seeds or more of each of its nets",
+                )
                 for name, scale in self.scales.items()
                 for claim in self.claims
                 if claim.id in (scale.judges or ())
@@ -184,13 +183,15 @@ class Sweep:
         at = self.at(scale)
         if at.judges is not None:
             return tuple(claim for claim in self.claims if claim.id in at.judges)
-        return tuple(claim for claim in self.claims if scale == "paper" and set(claim.names) <= set(at.names))
+        several = {name for name, seeds in at.planned.items() if len(seeds) > 1}
+        return tuple(claim for claim in self.claims if scale == "paper" and set(claim.names) <= several)
 
     def declaration(self, scale: str) -> dict[str, Any]:
         """What decides the claims at the scale, as plain JSON values: its digest is in every run's provenance.
 
         Ids, metrics, nets with their weights, bounds, planned seeds, level and the version of the procedure; no prose,
-        so that wording can change.
+        so that wording can change. What a run is, its recipe, is in the run's id; what the paper's numbers are is data
+        of this suite (bench/paper.yaml).
         """
         planned = self.at(scale).planned
         claims = [claim.declared(planned) for claim in sorted(self.judged_at(scale), key=lambda claim: claim.id)]

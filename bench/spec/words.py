@@ -39,6 +39,7 @@ DETECTOR_LOSSES = ("class_loss", "box_loss", "objectness_loss", "proposal_loss")
 OPTIONS = ("refined", "multi_scale")  # Table 9's at test time: the same columns with the option's name before them
 METRICS = ("test_error", "train_error", *PROTOCOLS)
 PICTURES = re.compile(r"(?:tiny-)?imagenet(?:-(\d+))?")
+DIVERGED = re.compile(r"the (?:training|test) loss is (?:nan|-?inf) at step")  # what the training loop says of it
 # over a whole net: a gradient that grows or shrinks by less is called healthy, else exploding or vanishing
 HEALTHY = 10.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.spec import Net, Recipe, Run, Scale, Sweep
+from bench.spec.official import OFFICIAL
 from bench.store import RunFolder
 
 RECIPE = Recipe(steps=64_000, curve_every=200, test_every=1_000)
@@ -44,10 +45,15 @@ def finish(folder: RunFolder, run: Run, error: float, weights: str = "w") -> Non
         "images_per_s": recipe.steps * recipe.batch / seconds, "test_images_per_s": 100.0,
     }  # fmt: skip
     env = dict.fromkeys(("bench", "torch", "torchvision", "python", "hardware"), "made up") | {
-        "commit": "c" * 40, "dirty": False, "threads": 2, "data_sha256": "d" * 64, "notice": "", "started": 0.0,
-        "ended": 60.0, "sessions": 1,
+        "commit": "c" * 40, "dirty": False, "threads": 2, "data_sha256": official_digest(run.data), "notice": "",
+        "started": 0.0, "ended": 60.0, "sessions": 1,
     }  # fmt: skip
     folder.finish(result, env)
+
+
+def official_digest(data: str) -> str:
+    """The official data's digest, made-up where the suite knows none."""
+    return OFFICIAL[data][1] if data in OFFICIAL else "d" * 64
 
 
 def _correct(images: int, wrong: int, *, first: bool) -> str:
