@@ -15,9 +15,9 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[1]
 CODE = ("bench", "sweeps")  # what can change a number
 FROZEN = "frozen.json"  # beside a copy of the code that jobs run: the commit it is of
-# glibc gives buffers as large as a net's activations back to the kernel at every step and asks for them anew: the page
-# faults cost a third of a step on a CPU. With these a process keeps its pages, and takes them 2 MiB at a time. They are
-# read when a process starts, so that they must be in its environment before.
+# glibc gives buffers as large as a net's activations back to the kernel at every step and asks for them anew, a fault a
+# page. With these a process keeps its pages, and takes them 2 MiB at a time; `bench speed settings` measures the gain.
+# They are read when a process starts, so that they must be in its environment before.
 TUNABLES = "GLIBC_TUNABLES"
 KEEPS_PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # of x86 processors that multiply bf16
