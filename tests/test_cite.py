@@ -91,7 +91,7 @@ def test_a_number_is_cited_with_interval_n_bibtex_macro_and_provenance(capsys: p
         "steps 100, lr 0.1",
         "commit: cccc",
         "data: the official CIFAR-10 (SHA-256 32e5966899bd)",
-        "data SHA-256: d",
+        "data SHA-256: 32e5966899bd",
     ):
         assert words in said
 
