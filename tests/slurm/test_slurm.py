@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bench.store import RunFolder
 from bench.sweep import main
 from tests.conftest import SWEEP_FILE
 from tests.slurm.conftest import Shell, git, make_checkout
@@ -60,8 +61,10 @@ def test_a_packed_sweep_on_slurm_ends_in_the_same_report_and_bits_as_inline(shel
     head = git(shell.checkout, "rev-parse", "HEAD")
     assert [(one["commit"], one["dirty"]) for one in envs(shell)] == [(head, False)] * 2
     assert not list(sacct.parent.glob("*.asked"))
+    first, _ = (shell.project / "runs" / "tiny").glob("plain-8-*")
+    RunFolder(first).fail("CUDA error", retry=False)
     again = shell.here("--seeds", "0-1", "--retry", "--no-wait", profile="pack = 3\n" + HELD)
-    assert "slurm: 2 runs in 1 jobs" in again.stdout, "only what failed is tried again"
+    assert "slurm: 1 runs in 1 jobs" in again.stdout, "what failed is tried again, what diverged is not"
 
 
 def test_jobs_run_the_code_of_their_submission_and_report_with_nobody_waiting(
