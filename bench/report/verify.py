@@ -216,7 +216,7 @@ def index_problems(sweeps: Mapping[str, Sweep], results: Path, reports: Path) ->
     """What in the index of all reports does not follow from the results."""
     try:
         studies = coverage.load(sweeps, results)
-        for file, text in coverage.index_texts(studies, coverage.coverage(studies)).items():
+        for file, text in coverage.index_texts(studies, coverage.coverage(studies), reports).items():
             yield from text_problems(reports / file, text)
         yield from text_problems(reports / "index.html", html(reports))
     except StoreError as error:
