@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -220,6 +221,8 @@ def test_the_command_prints_the_totals_and_writes_the_index(
 
 @pytest.mark.skipif(not (ROOT / "reports" / "README.md").exists(), reason="no index is committed")
 def test_the_committed_index_follows_from_the_committed_results(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "reports" / "procedure", tmp_path / "procedure")
+
     written, _ = write_index(DECLARED, ROOT / "results", tmp_path)
 
     assert written.read_text() == (ROOT / "reports" / "README.md").read_text()
