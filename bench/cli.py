@@ -128,8 +128,10 @@ def simulate(args: argparse.Namespace) -> int:
     if not sweep.judged_at(args.scale):
         raise MistakeError(f"{name} judges no claim at scale {args.scale}: Scale(judges=…) of its file names them")
     low, high = args.spread
-    if not 0 < low <= high:
-        raise MistakeError(f"--spread {low:g} {high:g}: give two standard deviations above 0, the smaller one first")
+    if not 0 < low <= high <= 100:
+        raise MistakeError(
+            f"--spread {low:g} {high:g}: give two standard deviations above 0 and at most 100, the smaller one first"
+        )
     print(procedure_page(name, Plan(sweep, args.scale, (low, high)), args.draws), end="")
     return 0
 

@@ -127,7 +127,7 @@ def test_the_procedure_is_printed_with_errors_and_power(capsys: pytest.CaptureFi
     ("words", "message"),
     [
         (["--scale", "quick", "--spread", "1", "2"], "judges no claim at scale quick"),
-        (["--spread", "2", "1"], "give two standard deviations above 0, the smaller one first"),
+        (["--spread", "2", "1"], "give two standard deviations above 0 and at most 100, the smaller one first"),
     ],
 )
 def test_what_cannot_be_simulated_is_refused_in_one_line(

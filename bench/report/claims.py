@@ -32,6 +32,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -196,17 +197,18 @@ def seeds_of(results: Set) -> dict[tuple[str, str], dict[int, float]]:
     found: dict[tuple[str, str], dict[int, float]] = {}
     for metric in (name for name in METRICS if name in results.runs):
         for _, row in results.runs.iterrows():
-            diverged = row["state"] == "failed" and DIVERGED.match(str(row.get("error_message", "")))
-            number = (
-                float(row[metric])
-                if row["state"] == "done"
-                else guess_of(metric, results.data)
-                if diverged
-                else math.nan
-            )
+            number = _number(row, metric, results.data)
             if not math.isnan(number):
                 found.setdefault((str(row["net"]), metric), {})[int(row["seed"])] = number
     return found
+
+
+def _number(row: pd.Series[Any], metric: str, data: str) -> float:
+    """NaN for a run without a number, which may still get one."""
+    if row["state"] == "done":
+        return float(row[metric])
+    diverged = row["state"] == "failed" and DIVERGED.match(str(row.get("error_message", "")))
+    return guess_of(metric, data) if diverged else math.nan
 
 
 def floor_of(results: Set, planned: Mapping[str, Sequence[int]]) -> Floor:

@@ -203,7 +203,7 @@ def detectable(region: Region, alpha: float, variances: Sequence[float], ns: Seq
     def lacking(distance: float) -> float:
         return power(region.low + distance, region, alpha, variances, ns) - POWER
 
-    return float(optimize.brentq(lacking, 1e-9, 1e4))
+    return float(optimize.brentq(lacking, 1e-9, 1e7))
 
 
 def disagreement_std(first: Bools, second: Bools | None = None) -> float:
