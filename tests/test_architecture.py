@@ -20,6 +20,7 @@ HOMES = {
     "pytorch_metric_learning": set(),
     "safetensors": {"nets"},
     "pycocotools": {"train"},
+    "triton": {"train"},
     "submitit": {"launch"},
     "pandas": {"report"},
     "seaborn": {"report"},

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.nets.batch_norm import BatchNorm2d, norm_relu
 from bench.nets.counts import IMAGENET_BLOCKS
 from bench.spec import Net
 
@@ -34,7 +35,7 @@ def _conv(c_in: int, c_out: int, kernel: int, stride: int, norm: str) -> nn.Conv
 
 def _norm(channels: int, norm: str) -> nn.Module:
     """What follows a convolution: its output is the layer's response (Fig. 7)."""
-    return nn.BatchNorm2d(channels) if norm == "bn" else nn.Identity()
+    return BatchNorm2d(channels) if norm == "bn" else nn.Identity()
 
 
 class ZeroPadShortcut(nn.Module):
@@ -81,9 +82,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, width, H/stride, W/stride)."""
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return F.relu(y if self.downsample is None else y + self.downsample(x))
+        y = self.conv2(norm_relu(self.bn1, self.conv1(x)))
+        return norm_relu(self.bn2, y, None if self.downsample is None else self.downsample(x))
 
 
 class Bottleneck(nn.Module):
@@ -110,10 +110,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, 4 width, H/stride, W/stride)."""
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return F.relu(y if self.downsample is None else y + self.downsample(x))
+        y = self.conv2(norm_relu(self.bn1, self.conv1(x)))
+        y = self.conv3(norm_relu(self.bn2, y))
+        return norm_relu(self.bn3, y, None if self.downsample is None else self.downsample(x))
 
 
 Block = Callable[[int, int, int, str], BasicBlock | Bottleneck]
@@ -142,7 +141,7 @@ class CifarNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, 32, 32) images, mean subtracted, to (N, classes) logits."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = norm_relu(self.bn1, self.conv1(x))
         x = self.layer3(self.layer2(self.layer1(x)))
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits
@@ -174,7 +173,7 @@ class ImageNetNet(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) images to the last stage's map (N, 512 or 2048, H/32, W/32)."""
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        x = F.max_pool2d(norm_relu(self.bn1, self.conv1(x)), 3, 2, 1)
         out: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return out
 
