@@ -108,7 +108,7 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
     if args.only is None:
         return runs
     named = {run: (run.id, sweep.scales[scale].name_of(run)) for run in runs}
-    wanted = {pattern: [r for r in runs if _matches(named[r], pattern)] for pattern in _patterns(args.only)}
+    wanted = {pattern: [r for r in runs if matches(named[r], pattern)] for pattern in patterns(args.only)}
     for pattern, found in wanted.items():
         if not found:
             nets = ", ".join(sweep.scales[scale].names)
@@ -139,10 +139,11 @@ def unplanned(runs: Iterable[Run], sweep: Sweep, scale: str) -> str:
     return f"runs with seeds that are not planned, which no verdict counts: {which}\n" if more else ""
 
 
-def _patterns(text: str) -> list[str]:
+def patterns(text: str) -> list[str]:
     """The patterns between commas; a comma in brackets is a pattern's own."""
     return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()] or [text]
 
 
-def _matches(names: Iterable[str], pattern: str) -> bool:
+def matches(names: Iterable[str], pattern: str) -> bool:
+    """Whether one of the names fits the pattern."""
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import sweep as main_job
+from bench.choices import matches, patterns
 from bench.data.find import data_folder
 from bench.declared import MistakeError, declared_runs, keep_declaration, known_sweeps, load_sweep, project_folder
 from bench.launch import scheduler
@@ -19,7 +20,7 @@ from bench.options import add_arguments as add_sweep_arguments
 from bench.options import parse_count
 from bench.spec import SCALES, Run
 from bench.speed import add_arguments as add_speed_arguments
-from bench.store import StoreError, folders, make_folder, submissions
+from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
 from bench.sweep import guarded
 
 
@@ -76,6 +77,38 @@ def runs_in(place: Path) -> Iterator[Run]:
     for folder in folders(place.parent, place.name).values():
         with suppress(StoreError):  # `collect` says which folder it passes over
             yield folder.run()
+
+
+def pack(args: argparse.Namespace) -> int:
+    """Writes run folders as archives below a size."""
+    from bench.transfer.pack import pack as write_archives
+
+    chosen = _chosen(args)
+    packed = write_archives(
+        args.out, args.runs, chosen, files=args.files, mib=args.mib, weights=not args.no_weights, say=print
+    )
+    return 0 if packed else main_job.FAILED
+
+
+def _chosen(args: argparse.Namespace) -> list[RunFolder]:
+    """The run folders that `--only` names, of all sweeps. Raises MistakeError where there are none."""
+    found = all_folders(args.runs)
+    if not found:
+        raise MistakeError(f"no runs in {args.runs}; --runs names the folder given to bench.sweep --runs")
+    wanted = patterns(args.only) if args.only else ["*"]
+    named = {folder: (folder.path.parent.name, folder.path.name) for folder in found}
+    for pattern in wanted:
+        if not any(matches(names, pattern) for names in named.values()):
+            sweeps = ", ".join(dict.fromkeys(sweep for sweep, _ in named.values()))
+            raise MistakeError(f"--only {pattern!r} matches no run; the sweeps are: {sweeps}")
+    return [folder for folder, names in named.items() if any(matches(names, pattern) for pattern in wanted)]
+
+
+def unpack(args: argparse.Namespace) -> int:
+    """Places the runs of archives among those here."""
+    from bench.transfer.unpack import unpack as place
+
+    return 0 if place(args.archives, args.runs, say=print) else main_job.FAILED
 
 
 def report(args: argparse.Namespace) -> int:
@@ -198,6 +231,8 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str
     "status": (status, "show where every run of a sweep is", ("name", "--runs")),
     "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others", ("name", "--runs")),
     "collect": (collect, "merge run folders, of several machines too, into results/", ("name", "--results")),
+    "pack": (pack, "write run folders as archives below a size, for another machine", ("--runs",)),
+    "unpack": (unpack, "verify archives and place their runs; what is further on here stays", ("--runs",)),
     "report": (report, "write a sweep's pages from results/", ("name", "--results", "--reports")),
     "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance", ("--results",)),
     "verify": (verify, "check that every published digit follows from the runs", ("--results", "--reports", "--runs")),
@@ -227,6 +262,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits"
     )
     one["collect"].add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
+    _add_transfer_arguments(one["pack"], one["unpack"])
     of_simulate = one["simulate"]
     of_simulate.add_argument("--scale", choices=SCALES, default="paper")
     of_simulate.add_argument(
@@ -247,6 +283,26 @@ def build_parser() -> argparse.ArgumentParser:
     )
     of_verify.add_argument("--data", type=Path, metavar="DIR", help="data for --rerun (else $BENCH_DATA, else a cache)")
     return parser
+
+
+def _add_transfer_arguments(of_pack: argparse.ArgumentParser, of_unpack: argparse.ArgumentParser) -> None:
+    of_pack.description = (
+        "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come first, "
+        "then runs that can go on, those with least left first, then the weights of finished runs, as far as there is "
+        "room. A finished run travels without its optimiser. Exit code 1: a run that has begun was left behind."
+    )
+    of_pack.add_argument("out", type=Path, metavar="DIR", help="where the archives go; made beside it and renamed")
+    of_pack.add_argument("--only", metavar="GLOB", help="only runs whose id or sweep matches, such as 'plain-*,faces'")
+    of_pack.add_argument("--files", type=parse_count, default=8, metavar="N", help="at most so many archives (8)")
+    of_pack.add_argument("--mib", type=parse_count, default=16, metavar="M", help="each smaller than so many MiB (16)")
+    of_pack.add_argument("--no-weights", action="store_true", help="of finished runs the numbers alone")
+    of_unpack.description = (
+        "Verifies every file of every archive, then places the runs; a run that is further on here, done or being "
+        "trained stays as it is. Exit code 1: a run could not take its place."
+    )
+    of_unpack.add_argument(
+        "archives", type=Path, nargs="+", metavar="ARCHIVE", help="files that bench pack wrote, or folders of them"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

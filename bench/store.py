@@ -19,6 +19,7 @@ Beside them slurm/ has what was submitted and code/ what the jobs run. Standard 
 from __future__ import annotations
 
 import fcntl
+import fnmatch
 import hashlib
 import json
 import os
@@ -32,6 +33,12 @@ from typing import Any
 
 from bench.spec import DIVERGED, Run, SpecError, run_from_json
 
+# what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
+CONTENTS = (
+    *("run.json", "declared.json", "predicted.json", "scores-*.pt", "curve.jsonl", "layers.jsonl", "checkpoint.pt"),
+    *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png", "env.json", "result.json"),
+)
+ONLY_DONE, ONLY_UNDONE = ("env.json", "result.json"), ("scores-*.pt", "error.json")
 STALE_SECONDS = 120.0  # a heartbeat older than this is no sign of life: 60 s of checkpointing and a slow disk
 
 
@@ -77,6 +84,12 @@ def write_text(path: Path, text: str) -> None:
     """Writes `text` as UTF-8, atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `content`, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def make_folder(path: Path) -> Path:
@@ -211,6 +224,23 @@ class RunFolder:
             return run_from_json(value)
         except SpecError as error:
             raise StoreError(f"{self.path / 'run.json'}: {error}") from None
+
+    def contents(self) -> dict[str, bytes]:
+        """The files that make up the run, by name and in the order of CONTENTS; safe while it is being trained.
+
+        Of a run that is not done without env.json and result.json, which do not count then. Raises StoreError.
+        """
+        # asked first: what a run ends with is in place before its result
+        skipped = ONLY_UNDONE if self.result() is not None else ONLY_DONE
+        wanted = [pattern for pattern in CONTENTS if pattern not in skipped]
+        found: dict[str, bytes] = {}
+        try:
+            for path in (path for pattern in wanted for path in sorted(self.path.glob(pattern))):
+                with suppress(FileNotFoundError):  # a run that ends meanwhile has no use for it any more
+                    found[path.name] = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{error.filename} cannot be read: {error.strerror}") from error
+        return found
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -463,6 +493,16 @@ def _record(path: Path, **needed: type) -> dict[str, Any] | None:
         isinstance(value.get(name), (int, float) if kind is float else kind) for name, kind in needed.items()
     )
     return value if fits else None
+
+
+def is_content(name: str) -> bool:
+    """Whether a file of this name is part of a run."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in CONTENTS)
+
+
+def all_folders(runs: Path) -> list[RunFolder]:
+    """The run folders of all sweeps below `runs`."""
+    return [RunFolder(path.parent) for path in sorted(runs.glob("*/*/run.json"))]
 
 
 def folders(runs: Path, sweep: str) -> dict[str, RunFolder]:

@@ -47,7 +47,10 @@ ARROWS = {
     "choices.py": {"declared", "launch", "data", "machine", "spec"},
     "sweep.py": {"options", "declared", "choices", "launch", "report", "data", "machine", "store", "spec"},
     "speed": {"speed", "options", "launch", "report", "tasks", "nets", "data", "train", "machine", "store", "spec"},
-    "cli.py": {"sweep", "options", "declared", "speed", "report", "launch", "data", "store", "spec"},
+    "transfer": {"transfer", "train", "machine", "store", "spec"},
+    "cli.py": {
+        *("sweep", "options", "choices", "declared", "speed", "report", "transfer", "launch", "data", "store", "spec"),
+    },
     "__main__.py": {"cli"},
     "__init__.py": set[str](),
 }

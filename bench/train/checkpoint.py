@@ -20,10 +20,15 @@ FORMAT = 1
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Writes `state` (tensors, numbers, strings, lists, dicts) over `path`, atomically. Raises StoreError."""
     # by way of memory: on a full disk torch's own writer keeps its half file open, and with it the space for any word
+    with atomic(path) as temporary:
+        temporary.write_bytes(dumps(state))
+
+
+def dumps(state: Mapping[str, Any]) -> memoryview:
+    """The content of a file with `state`."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
-    with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    return buffer.getbuffer()
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -35,20 +40,45 @@ def load(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if state["format"] != FORMAT:
-            raise ValueError(f"format {state['format']}, this version reads {FORMAT}")
+        return _read(path)
     except (OSError, MemoryError):
         raise
     except Exception as error:
         aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
         path.replace(aside)
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise StoreError(
-            f"{path} is damaged ({reason}); it was set aside as {aside.name}. "
+            f"{path} is damaged ({_first_line(error)}); it was set aside as {aside.name}. "
             "Start again: the run trains from its first step, to the same numbers"
         ) from None
+
+
+def loads(content: bytes) -> dict[str, Any]:
+    """The state in a file's content, its tensors on the CPU. Raises ValueError where it is damaged."""
+    try:
+        return _read(io.BytesIO(content))
+    except MemoryError:
+        raise
+    except Exception as error:  # pickle's and zip's own errors, of several kinds
+        raise ValueError(f"it is damaged ({_first_line(error)})") from None
+
+
+def _read(source: Path | io.BytesIO) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
+    if state["format"] != FORMAT:
+        raise ValueError(f"format {state['format']}, this version reads {FORMAT}")
     return state
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def without_momentum(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left to keep of a training that has ended: no momentum, half the bytes, and no place in the data.
+
+    A run that is done is mended from it as from the whole one: it makes no step any more.
+    """
+    return {**state, "optimizer": {**state["optimizer"], "state": {}}, "batches": None}
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -1,0 +1,162 @@
+"""An archive: an uncompressed tar of run folders that says itself what is in it.
+
+    <sweep>/<run id>/<file>   the files of each run
+    manifest.json             last: the suite's version and commit, and of each run its state, its step and the size and
+                              SHA-256 of each file
+
+Weights do not compress. Each archive stands for itself, so that archives of several times can lie beside each other,
+and one that was cut off has no manifest.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench import __version__
+from bench.machine import commit
+from bench.store import StoreError, atomic, is_content, sha256
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+BLOCK = 512  # of a tar: each header is one, each file fills whole ones
+OVERHEAD = 16 * 1024  # more than an archive takes beside its parcels: the manifest's frame, the tar's end
+DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, tarfile.TarError)  # what it shows by
+STATES = ("pending", "begun", "diverged", "done")  # in the order in which a run comes to them
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A run on its way: its files by name, and how far it has come."""
+
+    sweep: str
+    id: str
+    state: str
+    step: int
+    files: Mapping[str, bytes]
+
+    @property
+    def name(self) -> str:
+        """The run's folder below the folder of runs."""
+        return f"{self.sweep}/{self.id}"
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """The larger, the further on."""
+        return self.state == "done", self.step, STATES.index(self.state)
+
+    @cached_property
+    def entry(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        files = {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in self.files.items()}
+        return {"sweep": self.sweep, "id": self.id, "state": self.state, "step": self.step, "files": files}
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes that it takes of an archive, its part of the manifest among them."""
+        members = (_header(f"{self.name}/{name}", len(data)) for name, data in self.files.items())
+        files = sum(len(info.tobuf(tarfile.GNU_FORMAT)) + -(-info.size // BLOCK) * BLOCK for info in members)
+        return files + len(json.dumps(self.entry)) + len(", ")
+
+
+def _header(name: str, size: int) -> tarfile.TarInfo:
+    """Without times and owners: the same runs make the same bytes."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info
+
+
+def write(path: Path, parcels: Iterable[Parcel]) -> None:
+    """Writes an archive over `path`, atomically. Raises StoreError."""
+    about = {"format": FORMAT, "bench": __version__, **commit()}
+    with atomic(path) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
+        entries = []
+        for parcel in parcels:
+            for name, data in parcel.files.items():
+                tar.addfile(_header(f"{parcel.name}/{name}", len(data)), io.BytesIO(data))
+            entries.append(parcel.entry)
+        manifest = json.dumps({**about, "runs": entries}).encode()
+        tar.addfile(_header(MANIFEST, len(manifest)), io.BytesIO(manifest))
+
+
+def read(path: Path) -> list[Parcel]:
+    """The runs of an archive, each file held against the manifest. Raises StoreError where anything is not as it says.
+
+    Nothing is written, and no member's name is taken for a path: only what a run folder holds is read.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            members = _members(tar)
+            return [_parcel(tar, members, entry) for entry in _entries(tar, members)]
+    except FileNotFoundError:
+        raise StoreError(f"there is no archive {path}; give files or folders that bench pack has written") from None
+    except DAMAGE as error:
+        raise unusable(path, error) from None
+
+
+def held(path: Path) -> dict[str, str]:
+    """The state of each run in an archive, by its folder below the folder of runs; files unread. Raises StoreError."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return {f"{one['sweep']}/{one['id']}": str(one["state"]) for one in _entries(tar, _members(tar))}
+    except DAMAGE as error:
+        raise unusable(path, error) from None
+
+
+def unusable(path: Path, error: Exception | str) -> StoreError:
+    """The refusal of an archive, for this reason."""
+    reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
+    return StoreError(f"{path} is damaged or no archive of bench pack ({reason}): pack its runs again or leave it out")
+
+
+def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+    """All members by name. Raises ValueError for anything that bench pack does not write."""
+    members: dict[str, tarfile.TarInfo] = {}
+    for member in tar:
+        sweep, run, file = ("", *member.name.split("/"))[-3:] if member.name.count("/") == 2 else ("", "", "")
+        named = bool(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", sweep)) and run not in ("", ".", "..")
+        if not member.isreg() or not (member.name == MANIFEST or (named and is_content(file))):
+            raise ValueError(f"{member.name!r} is no file of a run")
+        if member.name in members:
+            raise ValueError(f"{member.name!r} is there twice")
+        members[member.name] = member
+    return members
+
+
+def _entries(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> list[dict[str, Any]]:
+    """What the manifest says of each run; it has to name all that is there. Raises ValueError or KeyError."""
+    if MANIFEST not in members:
+        raise ValueError(f"it has no {MANIFEST}: it was cut off")
+    manifest = json.loads(_data(tar, members[MANIFEST]))
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"it has format {manifest['format']}, this version of the suite reads {FORMAT}")
+    entries: list[dict[str, Any]] = manifest["runs"]
+    named = {f"{entry['sweep']}/{entry['id']}/{file}" for entry in entries for file in entry["files"]}
+    if odd := sorted(named ^ (members.keys() - {MANIFEST})):
+        raise ValueError(f"{odd[0]} is in the manifest or the archive alone")
+    return entries
+
+
+def _parcel(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], entry: Mapping[str, Any]) -> Parcel:
+    """A run whose files have the digests of the manifest. Raises ValueError, KeyError or TypeError."""
+    if entry["state"] not in STATES or not isinstance(entry["step"], int):
+        raise ValueError(f"{entry['id']} is {entry['state']!r} at step {entry['step']!r}")
+    name = f"{entry['sweep']}/{entry['id']}"
+    files = {}
+    for file, known in entry["files"].items():
+        data = files[file] = _data(tar, members[f"{name}/{file}"])
+        if sha256(data) != known["sha256"]:
+            raise ValueError(f"{name}/{file} has not the SHA-256 of the manifest")
+    return Parcel(entry["sweep"], entry["id"], entry["state"], entry["step"], files)
+
+
+def _data(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    return file.read() if file else b""

@@ -1,0 +1,172 @@
+"""`python -m bench pack`: run folders as archives below a size, and no more than so many of them.
+
+What room there is goes first to results (a run's numbers are some 50 KB), then to runs that can go on, those first that
+have least left, then to the weights of finished runs. A set of archives that is there already is renewed: the new ones
+are made beside the folder and renamed into it, so that at any moment each archive there is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.store import RunFolder, StoreError, exclusive, make_folder
+from bench.transfer import archive
+from bench.transfer.archive import OVERHEAD, Parcel
+from bench.transfer.contents import CHECKPOINT, parcel_of, with_weights
+
+MIB = 2**20
+Say = Callable[[str], object]
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """The archives of a folder, in the order of their numbers."""
+    return sorted(folder.glob("runs-*.tar"), key=lambda path: (len(path.name), path.name))
+
+
+@dataclass
+class Boxes:
+    """Archives to be: at most `count`, each below `size` bytes. What is in them is held in memory."""
+
+    count: int
+    size: int
+    parcels: list[list[Parcel]] = field(default_factory=list)
+
+    def put(self, parcel: Parcel) -> bool:
+        """Lays the parcel into the first archive that has room; False where none has."""
+        for box in self.parcels:
+            if self._fits(*box, parcel):
+                box.append(parcel)
+                return True
+        if len(self.parcels) == self.count or not self._fits(parcel):
+            return False
+        self.parcels.append([parcel])
+        return True
+
+    def swap(self, parcel: Parcel, heavier: Parcel) -> bool:
+        """Takes `heavier` in the parcel's stead, in any archive; False where none has room."""
+        box = next(box for box in self.parcels if parcel in box)
+        place = box.index(parcel)
+        del box[place]
+        if self.put(heavier):
+            return True
+        box.insert(place, parcel)
+        return False
+
+    def lack(self, size: int) -> str:
+        """Why so many bytes found no room, in words."""
+        if size + OVERHEAD >= self.size:
+            return f"its {size / MIB:.2f} MiB are more than an archive of {self.size / MIB:g} MiB holds"
+        return f"no room is left for its {size / MIB:.2f} MiB in {self.count} archives of {self.size / MIB:g} MiB"
+
+    def _fits(self, *parcels: Parcel) -> bool:
+        return OVERHEAD + sum(parcel.size for parcel in parcels) < self.size
+
+
+def pack(out: Path, runs: Path, chosen: Sequence[RunFolder], *, files: int, mib: int, weights: bool, say: Say) -> bool:
+    """Writes `chosen` of the folders below `runs` as archives into `out`; says what became of each.
+
+    Returns whether every run that has begun is there; weights that found no room do not count. Raises StoreError where
+    nothing has begun, or an archive in `out` has what is nowhere else.
+    """
+    out = make_folder(out).resolve()
+    staging = make_folder(out.parent / f".{out.name}.packing")  # stays, with a lock in it
+    with exclusive(staging):
+        for leftover in staging.glob("*runs-*.tar*"):  # of one that was killed
+            leftover.unlink()
+        _refuse_loss(out, runs)
+        boxes = Boxes(files, mib * MIB)
+        left = list(_fill(boxes, chosen))
+        packed = [parcel for box in boxes.parcels for parcel in box]
+        if not packed and not left:
+            raise StoreError(f"none of the {len(chosen):,} runs in {runs} has begun: there is nothing to pack yet")
+        behind = _add_weights(boxes, packed, runs) if weights else []
+        for number, box in enumerate(boxes.parcels, 1):
+            archive.write(staging / f"runs-{number}.tar", box)
+        _publish(staging, out)
+    _tell(out, boxes, [*left, *behind], say)
+    return not left
+
+
+def _refuse_loss(out: Path, runs: Path) -> None:
+    """Raises StoreError where an archive that is to be replaced has a run, or a result, that `runs` has not."""
+    for path in archives_in(out):
+        for name, state in archive.held(path).items():
+            folder = RunFolder(runs / name)
+            if not folder.path.is_dir() or (state == "done" and folder.result() is None):
+                raise StoreError(
+                    f"{path} has {name}, {state}, which {runs} has not: bench unpack it first, or give another folder"
+                )
+
+
+def _fill(boxes: Boxes, chosen: Iterable[RunFolder]) -> Iterable[str]:
+    """Lays results, then what can go on, into the archives; yields a line for each run that stays behind."""
+    for folder in sorted(chosen, key=_turn):
+        name = f"{folder.path.parent.name}/{folder.path.name}"
+        try:
+            parcel = parcel_of(folder)
+        except StoreError as error:
+            yield f"{name}: left behind: {error}"
+            continue
+        if parcel.state != "pending" and not boxes.put(parcel):
+            yield f"{name}: left behind: {boxes.lack(parcel.size)}"
+
+
+def _turn(folder: RunFolder) -> tuple[float, Path]:
+    """Smaller is sooner: what has ended, then by the share of the steps that is left, as far as the curve tells."""
+    if folder.result() is not None or folder.diverged():
+        return -1.0, folder.path
+    rows = folder.curve_rows()
+    try:
+        steps = folder.run().recipe.steps
+    except StoreError:  # its turn says what is wrong
+        steps = 0
+    return 1 - rows[-1]["step"] / steps if rows and steps else 1.0, folder.path
+
+
+def _add_weights(boxes: Boxes, packed: Iterable[Parcel], runs: Path) -> list[str]:
+    """Lays the weights of finished runs to their results; a line for each that stay behind."""
+    behind = []
+    for parcel in (parcel for parcel in packed if parcel.state == "done"):
+        try:
+            heavier = with_weights(parcel, RunFolder(runs / parcel.name))
+        except StoreError as error:
+            behind.append(f"{parcel.name}: its weights are left behind: {error}")
+            continue
+        if heavier and not boxes.swap(parcel, heavier):
+            behind.append(f"{parcel.name}: its weights are left behind: {boxes.lack(heavier.size)}")
+    return behind
+
+
+def _publish(staging: Path, out: Path) -> None:
+    """Renames the new archives over the old ones, then removes those that are no longer of the set."""
+    new = archives_in(staging)
+    try:
+        for path in new:
+            path.replace(out / path.name)
+    except OSError as error:
+        raise StoreError(
+            f"archives cannot be renamed from {staging} into {out} ({error.strerror}): the two have to be on one file "
+            f"system; give a folder below it, such as {out / 'runs'}"
+        ) from None
+    for path in archives_in(out):
+        if path.name not in {one.name for one in new}:
+            path.unlink()
+
+
+def _tell(out: Path, boxes: Boxes, left: Iterable[str], say: Say) -> None:
+    for number, box in enumerate(boxes.parcels, 1):
+        for parcel in box:
+            weights = " with its weights" if parcel.state == "done" and CHECKPOINT in parcel.files else ""
+            say(f"{parcel.name}: {words(parcel)}{weights}, {parcel.size / MIB:.2f} MiB, in runs-{number}.tar")
+    for line in left:
+        say(line)
+    size = sum(path.stat().st_size for path in archives_in(out))
+    count = sum(map(len, boxes.parcels))
+    say(f"{out}: {count:,} runs in {len(boxes.parcels)} archives, {size / MIB:.2f} MiB")
+
+
+def words(parcel: Parcel) -> str:
+    """How far a run has come."""
+    return parcel.state if parcel.state == "done" else f"{parcel.state}, at step {parcel.step:,}"
