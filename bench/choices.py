@@ -14,9 +14,10 @@ from bench.data.find import DataError
 from bench.declared import MistakeError
 from bench.launch import scheduler
 from bench.launch.profile import Profile, load_profile
+from bench.launch.room import measured_way
 from bench.launch.slurm import settled
 from bench.machine import cuda_devices, cxx_compiler, no_compiler
-from bench.spec import DETECTION, FACES, Run, Sweep
+from bench.spec import DETECTION, FACES, Run, Sweep, Way
 
 
 def choose_cluster(args: argparse.Namespace) -> Profile | None:
@@ -117,17 +118,31 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
 
 
 def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, ...]:
-    """The runs with the kernels that `--compile` asks for; eager ones, said in one line, where it cannot be had.
+    """The runs with the kernels that the command asks for, or, on a GPU, that were measured to be fastest there.
 
-    What a cluster's nodes have, only they can say.
+    Eager ones, said in one line, where what is asked for cannot be had. What a cluster's nodes have, only they can say.
     """
-    if not args.compile:
-        return tuple(runs)
-    lacks = args.cluster != "slurm" and cxx_compiler() is None
+    asked = args.kernels
+    if args.compile:
+        asked = replace(asked or Way(), compile=True)
+    if asked is None:
+        return tuple(runs) if args.cluster == "slurm" else _as_measured(runs)
+    lacks = asked.compile and args.cluster != "slurm" and cxx_compiler() is None
     eager = {run for run in runs if lacks and not (run.resources.gpus and cuda_devices())}
     if eager:
         print(f"--compile: {no_compiler()}; runs that begin now train eager")
-    return tuple(replace(run, resources=replace(run.resources, compile=run not in eager)) for run in runs)
+    ways = {run: replace(asked, compile=asked.compile and run not in eager) for run in runs}
+    return tuple(replace(run, resources=run.resources.made(ways[run])) for run in runs)
+
+
+def _as_measured(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """With the way that `bench speed gpu` kept, where runs are like those it measured and declare no other."""
+    way = measured_way() if cuda_devices() else None
+    if way is None:
+        return tuple(runs)
+    alike = {r for r in runs if r.resources.gpus and r.net.family == "cifar" and r.resources.way == Way()}
+    print(f"kernels: {way}, as measured on this GPU; runs that have begun keep their own")
+    return tuple(replace(r, resources=r.resources.made(way)) if r in alike else r for r in runs)
 
 
 def unplanned(runs: Iterable[Run], sweep: Sweep, scale: str) -> str:

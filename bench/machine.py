@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,12 +15,14 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1]
 CODE = ("bench", "sweeps")  # what can change a number
-FROZEN = "frozen.json"  # beside a copy of the code that jobs run: the commit it is of
+FROZEN = "frozen.json"  # beside a copy of the code that has no history: the commit it is of
+SMI_SECONDS = 30  # a first answer may wait for the driver to load
 # glibc gives buffers as large as a net's activations back to the kernel at every step and asks for them anew, a fault a
 # page. With these a process keeps its pages, and takes them 2 MiB at a time; `bench speed settings` measures the gain.
 # They are read when a process starts, so that they must be in its environment before.
 TUNABLES = "GLIBC_TUNABLES"
 KEEPS_PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
+MEMORY = "BENCH_MEMORY_GIB"
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # of x86 processors that multiply bf16
 BF16_CAPABILITY = 8.0  # of CUDA devices, from Ampere on
 
@@ -30,7 +33,14 @@ def cores() -> int:
 
 
 def memory_gib() -> float:
-    """Main memory in GiB."""
+    """Main memory in GiB; $BENCH_MEMORY_GIB where that is set: some virtual machines start small and grow.
+
+    Raises ValueError where that is no positive number.
+    """
+    if told := os.environ.get(MEMORY):
+        if not re.fullmatch(r"\d+(\.\d+)?", told) or not float(told):
+            raise ValueError(f"{MEMORY}={told!r} is no number of GiB; write one such as 64")
+        return float(told)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
@@ -58,10 +68,15 @@ def cuda_devices() -> tuple[str, ...]:
 
 
 def _nvidia_smi(column: str) -> tuple[str, ...]:
-    """This of each device; nothing where nvidia-smi does not answer."""
+    """This of each device; nothing where nvidia-smi does not answer. One that hangs is said: it may hide a GPU."""
     query = ["nvidia-smi", f"--query-gpu={column}", "--format=csv,noheader"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=SMI_SECONDS)
+    except subprocess.TimeoutExpired:
+        print(
+            f"bench: nvidia-smi has not answered for {SMI_SECONDS} s: taken for a machine without GPU", file=sys.stderr
+        )
+        return ()
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
@@ -132,12 +147,12 @@ def commit(source: Path = SOURCE) -> dict[str, str | bool | None]:
 
     Only what can change a number counts as a difference: `bench` and `sweeps`.
     """
+    own = _git(source, "ls-files", "--", "bench")  # else a checkout that merely holds our venv, or a copy of the code
+    head = _git(source, "rev-parse", "HEAD") if own else None
     frozen = source / FROZEN
-    if frozen.exists():
+    if head is None and frozen.exists():
         known = json.loads(frozen.read_text(encoding="utf-8"))
         return {"commit": known["commit"], "dirty": known["dirty"]}
-    own = _git(source, "ls-files", "--", "bench")  # else a checkout that merely holds our venv
-    head = _git(source, "rev-parse", "HEAD") if own else None
     if head is None:
         return {"commit": None, "dirty": None}
     changes = _git(source, "status", "--porcelain", "--", *CODE)

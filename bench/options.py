@@ -6,7 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
-from bench.spec import SCALES
+from bench.spec import SCALES, Way
 
 UNITS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -40,6 +40,17 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_kernels(text: str) -> Way:
+    """Words such as `graph,fused` as a Way."""
+    words = {word.strip() for word in text.split(",")}
+    grouped = words & {"grouped", "fused"}
+    if words - {"eager", "graph", "compiled", *grouped} or len(grouped) > 1 or ("eager" in words and len(words) > 1):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no way to make steps; write eager, or some of graph, compiled, and one of grouped and fused"
+        )
+    return Way("graph" in words, "compiled" in words, *grouped)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the main job."""
     parser.add_argument("name", metavar="NAME", help="a sweep below sweeps/, or the path of a sweep file of your own")
@@ -64,9 +75,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "`bench speed together`, else as many as there is room for, on a CPU a core each)",
     )
     parser.add_argument(
+        "--kernels",
+        type=parse_kernels,
+        metavar="WAY",
+        help="how runs that have not begun make their steps: eager, or some of graph (one CUDA graph a step), compiled "
+        "(torch.compile), grouped or fused (batch norm of all groups in one pass), such as graph,fused (default: what "
+        "the sweep declares, on a GPU what `bench speed gpu` found to be fastest)",
+    )
+    parser.add_argument(
         "--compile",
         action="store_true",
-        help="runs that have not begun train through torch.compile; on a CPU it needs a C++ compiler",
+        help="the same as --kernels compiled; on a CPU it needs a C++ compiler",
     )
     parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
     parser.add_argument("--classes", type=int, metavar="N", help="of ImageNet only the first so many classes")

@@ -13,7 +13,8 @@
         env.json         provenance: commit, versions, hardware, data digest, dates
         result.json      written last: it is there if and only if the run is done
 
-Beside them slurm/ has what was submitted and code/ what the jobs run. Standard library only.
+Beside them slurm/ has what was submitted, code/ what the jobs run, crew-*.log what crews on a GPU wrote. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -159,6 +160,13 @@ class RunFolder:
     def curve(self) -> Path:
         """One JSON row a training window."""
         return self.path / "curve.jsonl"
+
+    def mark(self) -> int:
+        """Another number after each new checkpoint."""
+        try:
+            return self.checkpoint.stat().st_mtime_ns
+        except OSError:
+            return 0
 
     @property
     def layers(self) -> Path:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from bench.choices import choose_cluster, choose_data, choose_kernels, choose_runs, choose_scale, unplanned
@@ -31,6 +31,7 @@ from bench.declared import (
 )
 from bench.launch import scheduler
 from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, slow_bf16
+from bench.launch.crew import Crews, longest_first
 from bench.launch.executors import Executor, Inline, Local
 from bench.launch.follow import display
 from bench.launch.freeze import FreezeError, freeze, freeze_file
@@ -131,12 +132,17 @@ def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profi
     if not todo:
         return 0
     shown = display(todo)
-    with Stop(deadline) as stop:
+    with ExitStack() as stack:
+        stop = stack.enter_context(Stop(deadline))
         executor: Executor
         if profile is not None:
             executor = _slurm(args, plan, data_dir, profile, stop, shown.say)
         elif args.cluster == "inline":
             executor = Inline(data_dir, stop)
+        elif cuda_devices() and all(item.run.resources.gpus == 1 for item in todo):
+            todo = todo if args.only else tuple(longest_first(todo))
+            logs = plan.items[0].folder.path.parent
+            executor = stack.enter_context(Crews(data_dir, plan.slots or 1, deadline, logs))
         else:
             executor = Local(data_dir, plan.slots or 1, deadline)
         runner = Runner(executor, stop, shown)

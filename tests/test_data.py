@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.data.cifar import Batches, Images, Prepare, augment, load, make_images
+from bench.data.cifar import Batches, Crops, Images, Prepare, load, make_images
 from bench.data.find import DataError, cifar10, data_folder, notice, verify
 from bench.data.procedural import stand_in
 from bench.spec.official import is_official
@@ -128,7 +128,7 @@ def test_augmentation_is_a_crop_of_the_zero_padded_image_or_its_mirror() -> None
     x = torch.randn(40, 3, 32, 32)
     padded = F.pad(x, (4, 4, 4, 4))
 
-    out = augment(x, torch.Generator().manual_seed(5))
+    out = Crops.draw(len(x), torch.Generator().manual_seed(5)).cut(x)
 
     seen = set()
     for i in range(len(x)):
@@ -147,7 +147,7 @@ def test_augmentation_is_a_crop_of_the_zero_padded_image_or_its_mirror() -> None
 
 def test_the_generator_suffices_and_matters() -> None:
     x = torch.randn(16, 3, 32, 32)
-    first, again, other = (augment(x, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (Crops.draw(16, torch.Generator().manual_seed(seed)).cut(x) for seed in (1, 1, 2))
 
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -28,6 +28,7 @@ from bench.tasks.detection import AnnotatedImages
 from bench.tasks.job import Job
 from bench.train import checkpoint
 from bench.train.team import Team
+from bench.train.turns import finish
 from tests.conftest import tiny_run
 from tests.test_detection_data import write_list, write_voc
 from tests.test_distributed import in_team
@@ -120,7 +121,7 @@ def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
     monkeypatch.setattr("bench.tasks.detection.CHUNK", 2)
     folder = make(tmp_path, RUN)
 
-    assert work_until(folder.path, data, StopAt(questions)) == "stopped"  # type: ignore[arg-type]  # all it is asked
+    assert work_until(folder.path, data, StopAt(questions)) == "stopped"
     saved = checkpoint.load(folder.checkpoint)
     assert saved is not None
     assert (saved["step"], folder.scores("plain").exists()) == AFTER[questions]
@@ -148,7 +149,7 @@ def test_a_test_that_has_ended_is_not_done_again(
 ) -> None:
     monkeypatch.setattr("bench.tasks.detection.CHUNK", 2)
     folder = make(tmp_path, RUN)
-    assert work_until(folder.path, data, StopAt(9)) == "stopped"  # type: ignore[arg-type]  # in the refined test
+    assert work_until(folder.path, data, StopAt(9)) == "stopped"  # in the refined test
     kept = folder.scores("plain")
     saved = torch.load(kept, weights_only=True)
     nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "scores": torch.zeros(0)}
@@ -162,7 +163,7 @@ def test_a_test_that_has_ended_is_not_done_again(
 
 def trained(team: Team, folder: Path, data: Path) -> None:
     torch.set_num_threads(1)
-    classify(RUN, Job(RunFolder(folder), data, lambda: False, team))
+    finish(classify(RUN, Job(RunFolder(folder), data, lambda: False, team)))
 
 
 @pytest.mark.team

@@ -27,6 +27,7 @@ from bench.train.distributed import PeerError, agree, meet
 from bench.train.loop import StoppedError
 from bench.train.metrics import evaluate
 from bench.train.team import Team
+from bench.train.turns import finish
 from tests.conftest import tiny_run
 from tests.test_train import IMAGES, LABELS, Says, trainer
 from tests.test_worker import SPAWN, make, numbers, wait_for
@@ -102,7 +103,7 @@ class Counts(Says):
 
 
 def evaluation(team: Team, net: nn.Module, images: Tensor, count: int) -> tuple[int, Tensor, float]:
-    measured = evaluate(net, lambda x: x.float(), images[:count], LABELS[:count], batch=4, team=team)
+    measured = finish(evaluate(net, lambda x: x.float(), images[:count], LABELS[:count], batch=4, team=team))
     return net.seen, measured.correct, measured.loss  # type: ignore[return-value]  # an int, as Counts has it
 
 

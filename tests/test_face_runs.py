@@ -82,7 +82,7 @@ def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
 ) -> None:
     folder = make(tmp_path, RUN)
 
-    assert work_until(folder.path, data, StopAt(questions)) == "stopped"  # type: ignore[arg-type]  # all it is asked
+    assert work_until(folder.path, data, StopAt(questions)) == "stopped"
     assert work(folder.path, data) == "done"
 
     assert numbers(folder) == numbers(straight)

@@ -24,6 +24,7 @@ from bench.store import RunFolder
 from bench.sweep import main
 from bench.tasks.pictures import spread
 from bench.train.checkpoint import weights_digest
+from bench.train.turns import finish
 from tests.test_distributed import member
 from tests.test_worker import SPAWN, make, numbers
 
@@ -93,7 +94,7 @@ def test_stopped_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(
     """In the middle of an epoch, at its end, and between the pictures of the tests after the last step."""
     folder = make(tmp_path, RUN)
 
-    assert work_until(folder.path, data, StopAt(questions)) == "stopped"  # type: ignore[arg-type]  # all it is asked
+    assert work_until(folder.path, data, StopAt(questions)) == "stopped"
     assert work(folder.path, data) == "done"
 
     mine, theirs = numbers(folder), numbers(straight)
@@ -106,7 +107,7 @@ PERFECT = torch.eye(3, dtype=torch.float64).repeat_interleave(3, 0)  # of the ni
 
 def test_a_protocol_that_has_ended_is_not_done_again(straight: RunFolder, data: Path, tmp_path: Path) -> None:
     folder = make(tmp_path, RUN)
-    assert work_until(folder.path, data, StopAt(20)) == "stopped"  # type: ignore[arg-type]
+    assert work_until(folder.path, data, StopAt(20)) == "stopped"
     kept = folder.scores("ten_crop")
     assert kept.exists()
     saved = torch.load(kept, weights_only=True)
@@ -120,7 +121,7 @@ def test_a_protocol_that_has_ended_is_not_done_again(straight: RunFolder, data: 
 
 def test_scores_of_other_weights_are_not_taken(straight: RunFolder, data: Path, tmp_path: Path) -> None:
     folder = make(tmp_path, RUN)
-    assert work_until(folder.path, data, StopAt(20)) == "stopped"  # type: ignore[arg-type]
+    assert work_until(folder.path, data, StopAt(20)) == "stopped"
     saved = torch.load(folder.scores("ten_crop"), weights_only=True)
     spoilt = {**saved, "scores": PERFECT, "of": ["another", *saved["of"][1:]]}
     torch.save(spoilt, folder.scores("ten_crop"))
@@ -152,7 +153,7 @@ def trained(team: Any, folder: RunFolder, data: Path) -> None:
     from bench.tasks.classify import classify
     from bench.tasks.job import Job
 
-    classify(RUN, Job(folder, data, lambda: False, team))
+    finish(classify(RUN, Job(folder, data, lambda: False, team)))
 
 
 @pytest.mark.parametrize(

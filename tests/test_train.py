@@ -20,6 +20,8 @@ from bench.train.checkpoint import weights_digest
 from bench.train.graph import WARM, Captured
 from bench.train.loop import DivergedError, Hooks, StoppedError, Trainer, train
 from bench.train.metrics import Evaluation, evaluate
+from bench.train.turns import Work, finish, ready
+from tests.recorded import capture
 
 
 class Fixed:
@@ -64,7 +66,7 @@ def hooks(stop_after: int = 10**9, saved: list[dict[str, Any]] | None = None) ->
 
 def run(t: Trainer, steps: int = 9, **options: Any) -> None:
     test: Callable[[], Any] = lambda: evaluate(t.net, lambda x: x.float(), IMAGES, LABELS)  # noqa: E731
-    train(t, steps=steps, curve_every=2, test_every=4, test=test, hooks=hooks(**options))
+    finish(train(t, steps=steps, curve_every=2, test_every=4, test=test, hooks=hooks(**options)))
 
 
 IMAGES = torch.randint(0, 256, (30, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -169,7 +171,7 @@ def test_evaluation_counts_every_image_once_in_order_whatever_the_batch(batch: i
     images[[3, 17], 0, 0, 0] += 1
     net = Says().train()
 
-    measured = evaluate(net, lambda x: x.float(), images, LABELS, batch=batch)
+    measured = finish(evaluate(net, lambda x: x.float(), images, LABELS, batch=batch))
 
     assert measured.error == pytest.approx(100 * 2 / 30)
     assert (~measured.correct).nonzero().flatten().tolist() == [3, 17]
@@ -198,26 +200,26 @@ def test_a_test_that_was_stopped_comes_first_when_the_training_goes_on() -> None
     """Its row of the curve is there and waits for it; nothing is trained or tested twice."""
     straight, stopped, tests = trainer(), trainer(), []
 
-    def test_of(one: Trainer, *, stops: bool = False) -> Callable[[], Evaluation]:
-        def test() -> Evaluation:
+    def test_of(one: Trainer, *, stops: bool = False) -> Callable[[], Work[Evaluation]]:
+        def test() -> Work[Evaluation]:
             tests.append(one.step)
             if stops and one.step == 4:
                 raise StoppedError("in a test")
-            return Evaluation(torch.tensor([True, False]), float(one.step))
+            return ready(Evaluation(torch.tensor([True, False]), float(one.step)))
 
         return test
 
     about: dict[str, Any] = {"steps": 6, "curve_every": 2, "test_every": 4}
-    train(straight, **about, test=test_of(straight), hooks=hooks())
+    finish(train(straight, **about, test=test_of(straight), hooks=hooks()))
     saved: list[dict[str, Any]] = []
     with pytest.raises(StoppedError, match="in a test"):
-        train(stopped, **about, test=test_of(stopped, stops=True), hooks=hooks(saved=saved))
+        finish(train(stopped, **about, test=test_of(stopped, stops=True), hooks=hooks(saved=saved)))
     assert saved[-1]["step"] == 4
     again = trainer()
     again.load_state_dict(saved[-1])
     tests.clear()
 
-    last = train(again, **about, test=test_of(again), hooks=hooks())
+    last = finish(train(again, **about, test=test_of(again), hooks=hooks()))
 
     assert tests == [4, 6]
     assert again.curve == straight.curve
@@ -235,43 +237,62 @@ def test_a_checkpoint_of_resnet_110_can_be_carried(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoint.pt").stat().st_size < 16 * 2**20
 
 
-def _recorder(records: list[int]) -> Captured:
-    """Does the work again where a graph would replay its kernels: all that is not CUDA's own part."""
+def with_fused_sgd(*, graphs: list[int] | None = None) -> Trainer:
+    """graphs: makes its steps by what stands for a CUDA graph on a CPU, and counts there how many it captured."""
 
-    def capture(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        records.append(len(records))
-        made = torch.full((2,), torch.nan, dtype=torch.double)
-        return lambda: (made.copy_(work()), None)[1], made
+    def counted(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+        assert graphs is not None
+        graphs.append(len(graphs))
+        return capture(work)
 
-    return Captured(warm=lambda work: work(), capture=capture)
+    t = trainer(4)
+    captured = None if graphs is None else Captured(counted)
+    return Trainer(t.net, t.batches, t.rate, 0.9, 1e-4, 4, captured=captured, fused_sgd=True)
 
 
-def test_a_captured_step_is_the_step_for_each_rate_and_after_a_resume() -> None:
-    plain, captured = trainer(4), trainer(4)
-    records: list[int] = []
-    captured.captured = _recorder(records)
+def test_a_captured_step_is_the_step_by_one_graph_for_all_rates() -> None:
+    """The rate falls at step 5, after the capture: a rate that the graph took as a number would stay."""
+    graphs: list[int] = []
+    plain, captured = with_fused_sgd(), with_fused_sgd(graphs=graphs)
     run(plain)
     run(captured)
 
     assert weights_digest(captured.net.state_dict()) == weights_digest(plain.net.state_dict())
     assert captured.curve == plain.curve
-    assert len(records) == 2, "one graph at the first rate, one at the second"
+    assert graphs == [0]
 
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 7])
+def test_a_captured_training_goes_on_to_the_same_bits_across_a_drop_of_the_rate(stop_after: int) -> None:
+    graphs: list[int] = []
+    straight, stopped, resumed = with_fused_sgd(), with_fused_sgd(graphs=[]), with_fused_sgd(graphs=graphs)
+    run(straight)
     saved: list[dict[str, Any]] = []
-    halted, resumed = trainer(4), trainer(4)
-    halted.captured, resumed.captured = _recorder(records), _recorder(records)
     with pytest.raises(StoppedError):
-        run(halted, stop_after=1, saved=saved)
+        run(stopped, stop_after=stop_after, saved=saved)
+    assert type(saved[-1]["optimizer"]["param_groups"][0]["lr"]) is float
     for _ in range(WARM + 1):
-        resumed.update()
+        resumed.update()  # a graph of other tensors, to be forgotten
     resumed.load_state_dict(saved[-1])
-    before = len(records)
-    for _ in range(WARM):
-        resumed.update()
-    assert len(records) == before, "the steps after a resume are warm ones again: the optimiser has other tensors"
     run(resumed)
-    assert weights_digest(resumed.net.state_dict()) == weights_digest(plain.net.state_dict())
-    assert len(records) == before + 2, "one graph at the first rate, one at the second"
+
+    assert weights_digest(resumed.net.state_dict()) == weights_digest(straight.net.state_dict())
+    assert resumed.curve == straight.curve
+    assert len(graphs) == 1 + (9 - stop_after > WARM)
+
+
+def test_a_checkpoint_is_the_same_file_however_the_step_is_made() -> None:
+    """A usual training takes up what a fused one has saved, and the other way round, with its own kernels."""
+    for first, second in ((trainer(4), with_fused_sgd()), (with_fused_sgd(), trainer(4))):
+        first.update()
+        second.load_state_dict(copy.deepcopy(first.state_dict()))
+        own = second.optimizer.param_groups[0]["fused"]
+        second.update()
+        first.update()
+
+        assert second.optimizer.param_groups[0]["fused"] is own
+        ours, theirs = (torch.cat([p.flatten() for p in t.net.parameters()]) for t in (first, second))
+        assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
 class OnGpu(Fixed):

@@ -108,29 +108,42 @@ class Prepare:
         return (x.float() / 255 - self.mean).contiguous(memory_format=torch.channels_last)
 
 
-def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """A random 32x32 crop of each image padded by 4 zeros a side, or of its mirror image, on the images' device.
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """Where each of N images is cut from its padded self: the first row and column, 0 to 8, and whether mirrored."""
 
-    x: (N, 3, 32, 32), mean subtracted, so that the padding is the mean colour. Draws 3N numbers from `generator`.
-    """
-    n, _, height, width = x.shape
-    device = x.device
-    corner = torch.randint(0, 2 * PAD + 1, (2, n, 1), generator=generator, device=device)
-    mirrored = torch.randint(0, 2, (n, 1), generator=generator, device=device).bool()
-    rows = corner[0] + torch.arange(height, device=device)
-    columns = corner[1] + torch.arange(width, device=device)
-    columns = torch.where(mirrored, columns.flip(1), columns)
-    padded = F.pad(x, (PAD, PAD, PAD, PAD))
-    image = torch.arange(n, device=device)[:, None, None]
-    # indices around a slice put the channels last: the layout that the net wants
-    return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    row: Tensor
+    column: Tensor
+    mirrored: Tensor
+
+    @classmethod
+    def draw(cls, count: int, generator: torch.Generator) -> Crops:
+        """At random, on the generator's device: three numbers an image."""
+        device = generator.device
+        corner = torch.randint(0, 2 * PAD + 1, (2, count), generator=generator, device=device)
+        return cls(corner[0], corner[1], torch.randint(0, 2, (count,), generator=generator, device=device))
+
+    def cut(self, x: Tensor) -> Tensor:
+        """The 32x32 crop of each image padded by 4 zeros a side, or of its mirror image, on the images' device.
+
+        x: (N, 3, 32, 32), mean subtracted, so that the padding is the mean colour. Channels last.
+        """
+        n, _, height, width = x.shape
+        rows = self.row[:, None] + torch.arange(height, device=x.device)
+        columns = self.column[:, None] + torch.arange(width, device=x.device)
+        columns = torch.where(self.mirrored[:, None].bool(), columns.flip(1), columns)
+        padded = F.pad(x, (PAD, PAD, PAD, PAD))
+        image = torch.arange(n, device=x.device)[:, None, None]
+        # indices around a slice put the channels last: the layout that the net wants
+        return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 class Batches:
     """An endless stream of augmented batches: each epoch in a new order, batches running over its end.
 
     Every image comes once an epoch, whatever the batch, and `steps x batch` images in all, as iterations are
-    counted in the paper. All randomness is `generator`'s, which lives on the images' device.
+    counted in the paper. All randomness is the generator's, which lives on the CPU: a seed sees the same images, crops
+    and mirrors in the same order on every device.
     """
 
     def __init__(self, images: Images, prepare: Prepare, batch: int, generator: torch.Generator) -> None:
@@ -142,9 +155,20 @@ class Batches:
 
         All of the batch is made, whatever the part: the random stream is one for all processes of a run.
         """
+        x, y = self.make(self.choose().to(self.images.train_x.device))
+        return x[part], y[part]
+
+    def choose(self) -> Tensor:
+        """What the next batch is made of, on the CPU: image, row, column and mirror, (4, batch) int64."""
         index = self._order.draw(self.batch)
-        x = augment(self.prepare(self.images.train_x[index]), self.generator)
-        return x[part], self.images.train_y[index][part]
+        crops = Crops.draw(self.batch, self.generator)
+        return torch.stack((index, crops.row, crops.column, crops.mirrored))
+
+    def make(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of what was chosen, on the images' device, where `chosen` must be."""
+        index, row, column, mirrored = chosen
+        x = Crops(row, column, mirrored).cut(self.prepare(self.images.train_x[index]))
+        return x, self.images.train_y[index]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is."""
@@ -153,3 +177,48 @@ class Batches:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where `state` was taken."""
         self._order.load_state_dict(state)
+
+
+class Ahead:
+    """The choices of `batches` alone, BLOCK of them sent to the device at a time; a step makes its images itself.
+
+    Drawn one by one from the host, each batch would cost a GPU some forty launches outside the step's graph.
+    """
+
+    BLOCK = 200
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches, self.batch = batches, batches.batch
+        self._forget()
+
+    def _forget(self) -> None:
+        self._start, self._block, self._used = self.batches.state_dict(), torch.empty(0), 0
+
+    def draw(self, part: slice = WHOLE) -> tuple[Tensor]:  # noqa: ARG002 - the process has all of the batch
+        """The next choice, on the images' device."""
+        if self._used == len(self._block):
+            self._forget()
+            block, device = torch.stack([self.batches.choose() for _ in range(self.BLOCK)]), self.device
+            self._block = block.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else block
+        self._used += 1
+        return (self._block[self._used - 1],)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.batches.images.train_x.device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is after what was drawn of it, as `batches` would say it."""
+        ahead = self.batches.state_dict()
+        self.batches.load_state_dict(self._start)
+        for _ in range(self._used):
+            self.batches.choose()
+        state = self.batches.state_dict()
+        self.batches.load_state_dict(ahead)
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+        self.batches.load_state_dict(state)
+        self._forget()

@@ -21,8 +21,11 @@ YEAR_MINUTES = 60 * 24 * 365
 class Executor(Protocol):
     """Starts runs and says which have ended; what became of them is in their folders."""
 
-    slots: int
     verb: str  # what a submitted run does: it starts, or goes to a queue
+
+    @property
+    def slots(self) -> int:
+        """So many runs may be under way at once."""
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
         """Starts the runs. Never more than `slots` are under way."""
@@ -32,6 +35,9 @@ class Executor(Protocol):
 
     def stop(self) -> bool:
         """Asks all that is under way to write a checkpoint and end. False where it goes on without us instead."""
+
+    def log(self, folder: RunFolder) -> Path:
+        """Where a run's output goes: a file, or a folder of files."""
 
 
 class Inline:
@@ -58,6 +64,10 @@ class Inline:
     def stop(self) -> bool:
         """Nothing to ask: `submit` has returned."""
         return True
+
+    def log(self, folder: RunFolder) -> Path:
+        """Where it would go if the runs were processes."""
+        return folder.log
 
 
 class Local:
@@ -118,6 +128,10 @@ class Local:
             with suppress(ProcessLookupError):
                 os.kill(int(job.job_id), signal.SIGTERM)
         return True
+
+    def log(self, folder: RunFolder) -> Path:
+        """See Executor."""
+        return folder.log
 
 
 @contextmanager

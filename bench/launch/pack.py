@@ -1,7 +1,8 @@
 """The job that Slurm runs: several runs of one sweep, one after another or side by side, each in its own process.
 
-A pack knows nothing but the run folders: whatever killed it, its next start does what is not done. A run that dies
-does not take the others with it. After a stop by signal the pack asks Slurm for another turn, as often as it takes.
+Runs side by side on one GPU are a crew (bench.launch.crew) instead. A pack knows nothing but the run folders: whatever
+killed it, its next start does what is not done. A run that dies does not take the others with it. After a stop by
+signal the pack asks Slurm for another turn, as often as it takes.
 
 A run of several processes has a job of its own, and each task of the job is such a pack with one of the processes.
 """
@@ -14,13 +15,18 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from bench.launch.worker import ALONE, DEATHS, Seat, Stop, work_until
+from bench.launch.crew import Crews
+from bench.launch.follow import Lines
+from bench.launch.plan import Item
+from bench.launch.runner import Runner
+from bench.launch.worker import ALONE, DEATHS, ChildStop, Seat, Stop, work_until
 from bench.machine import device_tokens
 from bench.store import RunFolder, StoreError, make_folder
 
@@ -35,6 +41,7 @@ class Pack:
     """The runs `names` below `sweep`, at most `at_once` side by side. submitit calls it in each task of the job.
 
     tasks: the job's tasks, of which `tasks_per_node` on each node; they train one run together where there are several.
+    crew: whether all of them train in one process.
     """
 
     sweep: Path
@@ -44,6 +51,7 @@ class Pack:
     deadline: float | None = None
     tasks: int = 1
     tasks_per_node: int = 1
+    crew: bool = False
 
     def __call__(self) -> dict[str, str]:
         """Runs what is not done; returns the state of each run."""
@@ -54,7 +62,10 @@ class Pack:
             _clear_leftovers()
         with Stop(self.deadline) as stop:  # our handlers in place of submitit's
             folders = [RunFolder(self.sweep / name) for name in self.names]
-            Crew(deque(folders), self.data, self.at_once, stop, seat).run()
+            if self.crew:
+                self._run_crew(folders, stop)
+            else:
+                Processes(deque(folders), self.data, self.at_once, stop, seat).run()
             if self.tasks > 1 and seat.rank == 0:
                 with suppress(StoreError):
                     folders[0].meeting(seat.start).end()  # whatever the others wait for will not come
@@ -64,6 +75,13 @@ class Pack:
                 requeue()
         return states
 
+    def _run_crew(self, folders: Sequence[RunFolder], stop: Stop) -> None:
+        items = [Item(folder.run(), folder, folder.state(), None) for folder in folders if _can_be_read(folder)]
+        todo = [item for item in items if item.state not in ("done", "failed")]
+        logs = Path(os.environ.get("SUBMITIT_FOLDER") or self.sweep)
+        with Crews(self.data, self.at_once, self.deadline, logs) as executor:
+            Runner(executor, stop, Lines(todo)).run(todo)
+
     def checkpoint(self) -> Any:
         """For a signal that comes before `__call__` has its own handlers: submitit starts the same pack again."""
         from submitit.helpers import DelayedSubmission
@@ -72,8 +90,8 @@ class Pack:
 
 
 @dataclass
-class Crew:
-    """The processes of a pack."""
+class Processes:
+    """The runs of a pack, each in a process of its own."""
 
     waiting: deque[RunFolder]
     data: Path
@@ -124,7 +142,7 @@ class Crew:
     def _start(self, folder: RunFolder) -> None:
         name = folder.path.name
         self.busy_since.pop(name, None)
-        self.progress[name] = _mark(folder)
+        self.progress[name] = folder.mark()
         child = FORK.Process(target=_child, args=(folder, self.data, self.stop.deadline, self.seat))
         child.start()
         self.children[child.sentinel] = (folder, child)
@@ -144,7 +162,7 @@ class Crew:
     def _died(self, folder: RunFolder, code: int) -> None:
         """Again from its checkpoint; after some deaths in a row without a new checkpoint it is given up."""
         name = folder.path.name
-        self.deaths[name] = self.deaths[name] + 1 if _mark(folder) == self.progress[name] else 1
+        self.deaths[name] = self.deaths[name] + 1 if folder.mark() == self.progress[name] else 1
         if self.deaths[name] <= DEATHS:
             self.waiting.append(folder)
             return
@@ -158,16 +176,14 @@ class Crew:
             folder.fail(message, retry=True)
 
 
-class ChildStop(Stop):
-    """Stops when the pack is gone too: an orphan would hold its run where nobody sees it."""
-
-    def __init__(self, deadline: float | None = None) -> None:
-        super().__init__(deadline)
-        self.parent = os.getppid()
-
-    def __call__(self) -> bool:
-        """Whether to stop."""
-        return super().__call__() or os.getppid() != self.parent
+def _can_be_read(folder: RunFolder) -> bool:
+    try:
+        folder.run()
+    except StoreError as error:
+        with suppress(StoreError):
+            folder.fail(str(error), retry=True)
+        return False
+    return True
 
 
 def job_id() -> str:
@@ -226,14 +242,6 @@ def _child(folder: RunFolder, data: Path, deadline: float | None, seat: Seat) ->
     with ChildStop(deadline) as stop:
         word = work_until(folder.path, data, stop, seat)
     sys.exit(next(code for code, meant in WORDS.items() if meant == word))
-
-
-def _mark(folder: RunFolder) -> int:
-    """Another number after each new checkpoint."""
-    try:
-        return folder.checkpoint.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _words(code: int) -> str:

@@ -44,6 +44,11 @@ def side_by_side(profile: Profile, asked: Resources) -> int:
     return 1 if asked.processes > 1 else profile.at_once
 
 
+def is_crew(profile: Profile, asked: Resources) -> bool:
+    """Whether a job's runs train in one process: several of them, on one GPU."""
+    return asked.gpus == 1 and side_by_side(profile, asked) > 1
+
+
 def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
     """sbatch's flags for a job: memory and cores for the runs side by side, GPUs shared by them.
 

@@ -1,6 +1,7 @@
 """How many runs this machine trains at once, and what each of them gets: as measured, as asked for, or as fits.
 
-`bench speed together` measures what small nets gain from sharing a processor or a GPU; plans read it. No torch here.
+`bench speed together` measures what small nets gain from sharing a processor, `bench speed gpu` what they gain from
+sharing a GPU and the fastest way to train there; plans read it. No torch here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from bench.machine import cache_folder, cores, cuda_devices, hardware, memory_gib
 from bench.nets.counts import multiply_adds_of
-from bench.spec import Resources, Run, SpecError
+from bench.spec import Resources, Run, SpecError, Way
 from bench.store import StoreError, make_folder, read_json, write_json
 
 WORTH = 1.03  # throughput that a further run at once has to add, above what two measurements of one thing differ by
@@ -44,7 +45,7 @@ def measurements() -> Path:
     return cache_folder() / "together.json"
 
 
-def keep(rows: Sequence[Together], **about: str) -> Path:
+def keep(rows: Sequence[Together], **about: Any) -> Path:
     """Keeps what was measured here in place of what was known; `about`: what else is to be said of it."""
     path = measurements()
     make_folder(path.parent)
@@ -67,6 +68,14 @@ def measured() -> tuple[Together, ...]:
     except (KeyError, TypeError):
         return ()
     return tuple(row for row in rows if cuda_devices() or row.cores == cores()) if fine else ()
+
+
+def measured_way() -> Way | None:
+    """The fastest way to train on this hardware whose checks passed (`bench speed gpu`); None where nobody measured."""
+    try:
+        return Way(**_kept()[hardware()]["way"])
+    except (KeyError, TypeError):
+        return None
 
 
 def _kept() -> dict[str, Any]:
@@ -98,12 +107,13 @@ def best(rows: Sequence[Together]) -> int:
 
 
 def slots(resources: Resources) -> int:
-    """How many such runs have room here at once: by CUDA devices and who shares them, else by cores, and by memory."""
-    memory = int(memory_gib() / resources.memory_gib)
+    """How many such runs have room here at once: by CUDA devices and who shares them, else by cores and memory.
+
+    Runs that share a device are one process, so that main memory does not bound them.
+    """
     if resources.gpus and cuda_devices():
-        apart = max(1, len(cuda_devices()) // resources.gpus)
-        return max(apart, min(apart * resources.share, memory))
-    return max(1, min(cores() // resources.cpus, memory))
+        return max(1, len(cuda_devices()) // resources.gpus) * resources.share
+    return max(1, min(cores() // resources.cpus, int(memory_gib() / resources.memory_gib)))
 
 
 def alone(run: Run) -> Run:
@@ -113,13 +123,15 @@ def alone(run: Run) -> Run:
 
 def refuse_crowd(at_once: int, runs: Sequence[Run]) -> None:
     """Raises SpecError where so many of the runs at once have no room here."""
+    if _on_gpu(runs):
+        return
     need = max(run.resources.memory_gib for run in runs)
     if at_once > 1 and at_once * need > memory_gib():
         raise SpecError(
             f"--at-once {at_once}: runs of {need:g} GiB each need {at_once * need:g} GiB, and this machine has "
             f"{memory_gib():.0f}: at most {max(1, int(memory_gib() / need))}"
         )
-    if not _on_gpu(runs) and at_once > cores():
+    if at_once > cores():
         raise SpecError(f"--at-once {at_once}: this process may use {cores()} cores, and each run needs one")
 
 
@@ -136,7 +148,9 @@ def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tupl
     if at_once is None:
         known = measured()
         if known and all(_alike(run, known) for run in runs):
-            at_once = min(best(known) * (len(cuda_devices()) or 1), int(memory_gib() / Resources().memory_gib))
+            at_once = best(known) * (len(cuda_devices()) or 1)
+            if not _on_gpu(runs):
+                at_once = min(at_once, int(memory_gib() / Resources().memory_gib))
             why = f", as measured on this machine ({measurements()})"
         elif _on_gpu(runs) or any(run.resources.cpus < Resources().cpus for run in runs):
             return tuple(runs), min((slots(resources) for resources in {run.resources for run in runs}), default=1), ""
@@ -150,8 +164,7 @@ def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tupl
 
 def _alike(run: Run, known: Sequence[Together]) -> bool:
     """Whether what was measured holds for the run."""
-    eager = replace(run.resources, compile=False)
-    usual = run.net.family == "cifar" and run.task == "classify" and eager == Resources()
+    usual = run.net.family == "cifar" and run.task == "classify" and run.resources.made(Way()) == Resources()
     return usual and any(row.work >= multiply_adds_of(run) and row.batch >= run.recipe.batch for row in known)
 
 

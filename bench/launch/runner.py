@@ -33,6 +33,7 @@ class Runner:
     running: dict[str, Item] = field(default_factory=dict)
     elsewhere: dict[str, Item] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
+    marks: dict[str, int] = field(default_factory=dict)  # of each run's checkpoint when it was last started
 
     def run(self, todo: Sequence[Item]) -> None:
         """Runs `todo` to its end, or until `stop`; then all is checkpointed and the next start goes on."""
@@ -56,6 +57,7 @@ class Runner:
             self.waiting.extendleft(reversed(items))
             return
         self.running.update({item.run.id: item for item in items})
+        self.marks.update({item.run.id: item.folder.mark() for item in items})
         for item in items[:NAMED]:
             self.display.say(f"{item.run.id}: {self.executor.verb} ({item.state})")
         if len(items) > NAMED:
@@ -85,18 +87,19 @@ class Runner:
         self.display.say(outcome(folder, name))
 
     def _died(self, item: Item) -> None:
-        """A process that ended without a word: again from its checkpoint, a few times."""
+        """A process that ended without a word: again from its checkpoint, a few times where that is always the same."""
         name = item.run.id
-        self.deaths[name] += 1
+        self.deaths[name] = self.deaths[name] + 1 if item.folder.mark() == self.marks[name] else 1
         if self.deaths[name] <= DEATHS:
             self.display.say(f"{name}: its process died (killed, no memory, full disk); it goes on from its checkpoint")
             self.waiting.append(item)
             return
         self.failed += 1
         words = f"its process died {self.deaths[name]} times without a word (killed, no memory, full disk)"
+        words += f"; see {self.executor.log(item.folder)}"
         with suppress(StoreError):
-            item.folder.fail(f"{words}; see {item.folder.log}", retry=True)
-        self.display.say(f"{name}: failed: {words}; see {item.folder.log}")
+            item.folder.fail(words, retry=True)
+        self.display.say(f"{name}: failed: {words}")
 
     def _look_elsewhere(self) -> None:
         for name, item in list(self.elsewhere.items()):

@@ -21,7 +21,7 @@ from typing import Any
 
 from bench.launch import scheduler
 from bench.launch.pack import Pack
-from bench.launch.packing import Shape, as_word, batched, flags, shapes, side_by_side
+from bench.launch.packing import Shape, as_word, batched, flags, is_crew, shapes, side_by_side
 from bench.launch.profile import Profile
 from bench.launch.scheduler import Job, Queue, SlurmError, ask
 from bench.launch.worker import Stop
@@ -109,7 +109,8 @@ class Slurm:
         submission.create(packs)
         executor = self._submitit(submission, asked, after)
         shape = (side_by_side(self.profile, asked), self.halt.deadline, asked.processes, asked.tasks)
-        work = [Pack(self.sweep, names, self.data, *shape) for names in packs]
+        crew = is_crew(self.profile, asked)
+        work = [Pack(self.sweep, names, self.data, *shape, crew=crew) for names in packs]
 
         def send() -> Any:
             import submitit
@@ -245,6 +246,10 @@ class Slurm:
                 f"`python -m bench cancel {self.sweep.name}` cancels them"
             )
         return False
+
+    def log(self, folder: RunFolder) -> Path:
+        """See Executor."""
+        return folder.log
 
 
 def _lines(path: Path) -> list[str]:

@@ -8,11 +8,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 from bench.data.find import DataError
 from bench.store import BusyError, RunFolder, StoreError
@@ -77,6 +78,18 @@ class Stop:
         self.signal = number
 
 
+class ChildStop(Stop):
+    """Stops when the process that started this one is gone, too: an orphan would hold its run where nobody sees it."""
+
+    def __init__(self, deadline: float | None = None) -> None:
+        super().__init__(deadline)
+        self.parent = os.getppid()
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return super().__call__() or os.getppid() != self.parent
+
+
 def work(folder: Path, data: Path, deadline: float | None = None, devices: tuple[str, ...] = ()) -> str:
     """Runs the run in `folder` until it is "done", "stopped", "failed", or finds it "busy" elsewhere.
 
@@ -88,40 +101,55 @@ def work(folder: Path, data: Path, deadline: float | None = None, devices: tuple
         return work_until(folder, data, stop)
 
 
-def work_until(folder: Path, data: Path, stop: Stop, seat: Seat = ALONE) -> str:
-    """`work` with a Stop of the caller's, and as one of several processes of the run where `seat` says so.
+def work_until(folder: Path, data: Path, stop: Callable[[], bool], seat: Seat = ALONE) -> str:
+    """`work` until the caller's `stop`, and as one of several processes of the run where `seat` says so.
 
     The first of them has the folder: it alone holds the lock and writes. Each gets the word of what became of its own
     part; "lost" where another process ended without a word, after which all are to start again.
     """
-    run_folder = RunFolder(folder)
+    from bench.train.turns import Slot  # torch comes with the first run, not before
+
+    return Slot().finish(working(RunFolder(folder), data, stop, seat))
+
+
+def working(
+    folder: RunFolder, data: Path, stop: Callable[[], bool], seat: Seat = ALONE, *, crew: bool = False
+) -> Generator[Any, None, str]:
+    """`work_until` in turns (bench.train.turns.Work), which others may have between its steps.
+
+    crew: whether others train in this process. An error that leaves them no device is then raised: the process must
+    end, so that each goes on from its checkpoint in another one.
+    """
     if seat.rank:
-        return _run(run_folder, data, stop, seat)
+        return (yield from _running(folder, data, stop, seat, crew))
     try:
-        with run_folder.lock():
-            if run_folder.result() is not None:
+        with folder.lock():
+            if folder.result() is not None:
                 return "done"
-            run_folder.clear_error()
-            return _run(run_folder, data, stop, seat)
+            folder.clear_error()
+            return (yield from _running(folder, data, stop, seat, crew))
     except BusyError:
         return "busy"
     except StoreError as error:
-        return _failed(run_folder, error, seat, retry=True)
+        return _failed(folder, error, seat, retry=True)
 
 
-def _run(folder: RunFolder, data: Path, stop: Stop, seat: Seat) -> str:
-    from bench.tasks.classify import MACHINE_ERRORS, classify  # torch comes with the first run, not before
+def _running(
+    folder: RunFolder, data: Path, stop: Callable[[], bool], seat: Seat, crew: bool
+) -> Generator[Any, None, str]:
+    from bench.tasks.classify import MACHINE_ERRORS, classify
     from bench.tasks.diagnose import diagnose
     from bench.tasks.evaluate import evaluate
     from bench.tasks.job import Job
     from bench.train.distributed import LostError, meet
     from bench.train.loop import DivergedError, StoppedError
+    from bench.train.turns import device_is_lost
 
     tasks = {"classify": classify, "diagnose": diagnose, "evaluate": evaluate, "verify": classify, "detect": classify}
     try:
         run = folder.run()
         with meet(seat.rank, seat.size, folder.meeting(seat.start), stop) as team:
-            tasks[run.task](run, Job(folder, data, stop, team))
+            yield from tasks[run.task](run, Job(folder, data, stop, team))
     except StoppedError:
         return "stopped"
     except LostError as error:
@@ -129,9 +157,11 @@ def _run(folder: RunFolder, data: Path, stop: Stop, seat: Seat) -> str:
         return "lost"
     except DivergedError as error:
         return _failed(folder, error, seat, retry=False)
-    except (StoreError, DataError, OSError, MemoryError, *MACHINE_ERRORS) as error:
-        return _failed(folder, error, seat, retry=True)
     except Exception as error:  # whatever a run dies of is a failed row, not the end of the sweep
+        if crew and device_is_lost():
+            raise
+        if isinstance(error, (StoreError, DataError, OSError, MemoryError, *MACHINE_ERRORS)):
+            return _failed(folder, error, seat, retry=True)
         return _failed(folder, error, seat, retry=False, trace=traceback.format_exc())
     return "done"
 

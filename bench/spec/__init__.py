@@ -7,7 +7,7 @@ whatever changes only the bill is in Resources and is not.
 from bench.spec.claim import LEVEL, PROCEDURE, Claim, Comparison
 from bench.spec.net import Net
 from bench.spec.recipe import Detection, Faces, Recipe, Views, shortened
-from bench.spec.run import ADDED_LATER, Resources, Run, digest, run_from_json
+from bench.spec.run import ADDED_LATER, BATCH_NORMS, Resources, Run, Way, digest, run_from_json
 from bench.spec.sweep import Ensemble, Scale, Sweep
 from bench.spec.words import (
     DETECTION,
@@ -29,6 +29,7 @@ from bench.spec.words import (
 
 __all__ = [
     "ADDED_LATER",
+    "BATCH_NORMS",
     "DETECTION",
     "DETECTOR_LOSSES",
     "DIVERGED",
@@ -57,6 +58,7 @@ __all__ = [
     "SpecError",
     "Sweep",
     "Views",
+    "Way",
     "classes_of",
     "digest",
     "run_from_json",

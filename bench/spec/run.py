@@ -28,6 +28,26 @@ WEIGHTS_OF = {
     "detect": ("", "run", "file", "torchvision", "timm"),
 }
 
+BATCH_NORMS = ("passes", "grouped", "fused")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the steps of a run are made; see Resources. In words: "eager", "compiled", "graph, fused batch norm"."""
+
+    graph: bool = False
+    compile: bool = False
+    batch_norm: str = "passes"
+
+    def __str__(self) -> str:
+        parts = {"graph": self.graph, "compiled": self.compile, f"{self.batch_norm} batch norm": self.one_pass}
+        return ", ".join(word for word, asked in parts.items() if asked) or "eager"
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether all batch-norm groups go through the net at once."""
+        return self.batch_norm != "passes"
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -37,7 +57,9 @@ class Resources:
     share: runs that train on one CUDA device at once (in a job on Slurm, the profile's at_once says it).
     checkpoint_seconds: at most this much training is lost to a kill -9.
     compile: whether torch.compile makes the net's kernels: faster after a wait of a minute; `--compile` asks for it.
-    graph: whether the step of a classifier that trains on a GPU in one process is one CUDA graph (not run yet).
+    graph: whether the step of a classifier that trains on a GPU in one process is one CUDA graph.
+    batch_norm: how a classifier's batch-norm groups go through the net: in "passes", one after the other; all at once,
+    each "grouped" by torch's batch norm; or "fused", with shortcut and ReLU in Triton's kernels on a GPU.
     nodes, tasks: on Slurm a run trains on so many nodes in so many processes on each, which share its batch-norm
     groups equally: the batch of 128 in groups of 64 has room for two. Elsewhere a run is one process.
     """
@@ -51,12 +73,17 @@ class Resources:
     compile: bool = False
     graph: bool = False
     share: int = 1
+    batch_norm: str = "passes"
 
     def __post_init__(self) -> None:
         require(
             "resources",
             (self.cpus >= 1, f"cpus must be at least 1, got {self.cpus}"),
             (self.share >= 1, f"share must be at least 1, got {self.share}"),
+            (
+                self.batch_norm in BATCH_NORMS,
+                f"batch_norm {self.batch_norm!r} is not one of: {', '.join(BATCH_NORMS)}",
+            ),
             (self.gpus >= 0, f"gpus must not be negative, got {self.gpus}"),
             (self.memory_gib > 0, f"memory_gib must be positive, got {self.memory_gib}"),
             (self.checkpoint_seconds >= 0, f"checkpoint_seconds must not be negative, got {self.checkpoint_seconds}"),
@@ -65,7 +92,16 @@ class Resources:
 
     def as_begun(self, begun: Resources) -> Resources:
         """These with the threads and kernels that a run was begun with: it goes on with them, to the same bits."""
-        return replace(self, cpus=begun.cpus, compile=begun.compile, graph=begun.graph)
+        return replace(self.made(begun.way), cpus=begun.cpus)
+
+    @property
+    def way(self) -> Way:
+        """How its steps are made."""
+        return Way(self.graph, self.compile, self.batch_norm)
+
+    def made(self, way: Way) -> Resources:
+        """These with the steps made in that way."""
+        return replace(self, **asdict(way))
 
     @property
     def processes(self) -> int:

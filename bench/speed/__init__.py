@@ -40,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--precision", nargs="+", default=["fp32"], choices=("fp32", "bf16"))
     parser.add_argument("--compile", action="store_true", help="train through torch.compile")
-    parser.add_argument("--graph", action="store_true", help="train by one CUDA graph a step, where there is a GPU")
     parser.add_argument("--threads", type=int, default=cores(), help="of every case (default: all cores)")
     parser.add_argument(
         "--runs", type=int, nargs="+", default=[10, 100, 1_000], metavar="N", help="for the group growth"
@@ -50,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_count,
         nargs="+",
         metavar="N",
-        help="for the group together (default: 1, 2, 4, … up to the cores, on a GPU 16)",
+        help="for the group together (default: 1, 2, 4, … up to the cores)",
     )
     parser.add_argument("--rounds", type=parse_count, default=3, metavar="N", help="for the group settings")
     parser.add_argument("--steps", type=parse_count, default=30, metavar="N", help="a round, for the group settings")

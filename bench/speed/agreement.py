@@ -23,10 +23,11 @@ from bench.data.cifar import Batches, Images, Prepare
 from bench.nets.resnet import cifar
 from bench.report.stats import contrast, sample
 from bench.report.tables import low_to_high, signed
-from bench.spec import Net, Recipe
+from bench.spec import Net, Recipe, Way
 from bench.tasks.classify import trainer_of
 from bench.train.metrics import evaluate
 from bench.train.schedule import rate_at
+from bench.train.turns import finish
 
 STEPS, EARLY = 200, 20
 CHECKED = (*range(EARLY), *range(EARLY, STEPS, 20))  # steps that both paths make from the same weights
@@ -136,7 +137,7 @@ class _Stream(Batches):
 
 def _test(net: torch.nn.Module, images: Images) -> float:
     used, net = RECIPE.test_images, net.float()
-    return evaluate(net, Prepare.of(images.train_x), images.test_x[:used], images.test_y[:used]).error
+    return finish(evaluate(net, Prepare.of(images.train_x), images.test_x[:used], images.test_y[:used])).error
 
 
 class _Shadow:
@@ -145,7 +146,7 @@ class _Shadow:
     def __init__(self, net: Net, images: Images, seed: int, precision: str, *, compiled: bool) -> None:
         built = cifar(net.depth, net.shortcut)
         self.stream = _Stream(images, seed, torch.float)
-        self.trainer = trainer_of(built, self.stream, replace(RECIPE, precision=precision), compiled=compiled)
+        self.trainer = trainer_of(built, self.stream, replace(RECIPE, precision=precision), Way(compile=compiled))
         self.loss = self.update = self.statistics = 0.0
 
     def step(self, plain: torch.nn.Module, optimizer: torch.optim.Optimizer, stream: _Stream, step: int) -> None:
@@ -189,7 +190,7 @@ def _fast(
     torch.manual_seed(seed)
     recipe = replace(RECIPE, precision=precision)
     built = cifar(net.depth, net.shortcut).to(dtype)
-    trainer = trainer_of(built, _Stream(images, seed, dtype), recipe, compiled=compiled)
+    trainer = trainer_of(built, _Stream(images, seed, dtype), recipe, Way(compile=compiled))
     losses = []
     for _ in range(steps):
         trainer.update()

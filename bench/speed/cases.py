@@ -19,13 +19,13 @@ import torch
 from bench.data.cifar import Batches, Images, Prepare
 from bench.nets.counts import convolutions, multiply_adds
 from bench.nets.resnet import cifar
-from bench.spec import Net, Recipe
+from bench.spec import Net, Recipe, Way
 from bench.speed import usual
 from bench.speed.paired import Case, rate, spread
 from bench.tasks.classify import trainer_of
 from bench.train import checkpoint
-from bench.train.graph import Captured
 from bench.train.metrics import evaluate
+from bench.train.turns import finish
 
 BATCH = 128
 MOVES = 10  # times that a fused training step has to move each convolution's output: 4 forward, 6 backward
@@ -43,20 +43,18 @@ def training(
     place: torch.device,
     *,
     compiled: bool = False,
-    graph: bool = False,
     steps: int | None = None,
 ) -> Case:
     """Whole training steps at the paper's recipe on `place` against the usual loop there, images/s.
 
-    graph: as one CUDA graph. steps: of one turn (default: 2, on a GPU 50).
+    steps: of one turn (default: 2, on a GPU 50).
     """
     recipe = replace(Recipe(), precision=precision)
     torch.manual_seed(0)
     built = cifar(net.depth, net.shortcut).to(place)
     theirs = usual.UsualTraining(copy.deepcopy(built), images, BATCH)
-    ours = trainer_of(built, _batches(images.to(place)), recipe, compiled=compiled)
     on_gpu = place.type == "cuda"
-    ours.captured = Captured() if graph and on_gpu else None
+    ours = trainer_of(built, _batches(images.to(place)), recipe, Way(compile=compiled))
     steps = steps or (50 if on_gpu else 2)
 
     def ourselves() -> float:
@@ -70,7 +68,7 @@ def training(
             theirs.step()
         return steps * BATCH
 
-    name = f"training step, {net.name}, {precision}{', compiled' * compiled}{', one graph' * (graph and on_gpu)}"
+    name = f"training step, {net.name}, {precision}{', compiled' * compiled}"
     return Case(name, "images", ourselves, usually, "DataLoader of PIL images, fp32")
 
 
@@ -95,7 +93,7 @@ def evaluation(net: Net, images: Images, count: int = 500) -> Case:
     prepare = Prepare.of(images.train_x)
 
     def ours() -> float:
-        evaluate(channels_last, prepare, images.test_x[:count], images.test_y[:count])
+        finish(evaluate(channels_last, prepare, images.test_x[:count], images.test_y[:count]))
         return count
 
     def theirs() -> float:
@@ -193,7 +191,7 @@ def profile(
     torch.manual_seed(0)
     recipe, activity = replace(Recipe(), precision=precision), torch.profiler.ProfilerActivity
     net_here = cifar(net.depth, net.shortcut).to(place)
-    trainer = trainer_of(net_here, _batches(images.to(place)), recipe, compiled=compiled)
+    trainer = trainer_of(net_here, _batches(images.to(place)), recipe, Way(compile=compiled))
     on_gpu = place.type == "cuda"
     trainer.update()
     with torch.profiler.profile(activities=[activity.CPU, *([activity.CUDA] if on_gpu else [])]) as found:

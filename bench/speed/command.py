@@ -34,8 +34,8 @@ def speed(args: argparse.Namespace) -> int:
     if unknown:
         raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
     groups = args.groups or list(USUAL)
-    if "settings" in groups:
-        settings.refuse_gpu()
+    for group in {"settings", "together"} & set(groups):
+        settings.refuse_gpu(group)
     torch.set_num_threads(args.threads)
     place = _device(args.threads) if ON_DEVICE & set(groups) else torch.device("cpu")
     about = f"{cpu_name()}, {args.threads} threads, torch {torch.__version__}"
@@ -96,7 +96,7 @@ def chosen(groups: list[str], args: argparse.Namespace, folder: Path, place: tor
     for net in nets:
         for precision in args.precision:
             if "train" in groups:
-                yield cases.training(net, images, precision, place, compiled=args.compile, graph=args.graph)
+                yield cases.training(net, images, precision, place, compiled=args.compile)
         if "evaluate" in groups and not net.plain:
             yield cases.evaluation(net, images)
         if "checkpoint" in groups and not net.plain:
@@ -155,7 +155,7 @@ def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
         for precision in args.precision:
             net = Net("cifar", depth, "A")
             print(f"{net.name}, {precision}, at once on {hardware()}:", flush=True)
-            found = list(together.measure(net, precision, counts, find.data_folder(args.data), graph=args.graph))
+            found = list(together.measure(net, precision, counts, find.data_folder(args.data)))
             gains = room.gains([row for row, _, _ in found])
             for row, rounds, peak in found:
                 threads = f"{row.threads} thread{'s' * (row.threads > 1)} each"
@@ -167,9 +167,8 @@ def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
                 )
                 rows.append(row)
                 kept.append({**asdict(row), "rounds": rounds, "peak_memory_gib": peak})
-    if args.graph or not any(row.at_once == 1 for row in rows):
-        why = "runs train without --graph" if args.graph else "one run by itself was not measured (--at-once 1 …)"
-        print(f"nothing is kept for plans: {why}")
+    if not any(row.at_once == 1 for row in rows):
+        print("nothing is kept for plans: one run by itself was not measured (--at-once 1 …)")
         return kept
     path = room.keep(rows, torch=str(torch.__version__), bench=__version__)
     print(f"bench.sweep --cluster local trains nets up to these {room.best(room.measured())} at once: kept in {path}")

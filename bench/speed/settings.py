@@ -57,12 +57,12 @@ class Row:
     usual: float | None
 
 
-def refuse_gpu() -> None:
-    """Raises SpecError on a machine with a CUDA device."""
+def refuse_gpu(group: str) -> None:
+    """Raises SpecError on a machine with a CUDA device, which has a group of its own."""
     if cuda_devices():
         raise SpecError(
-            f"the group settings is about CPUs, and runs train on {cuda_devices()[0]} here; "
-            "CUDA_VISIBLE_DEVICES= measures the processor"
+            f"the group {group} is about CPUs, and runs train on {cuda_devices()[0]} here: `bench speed gpu` measures "
+            "it, CUDA_VISIBLE_DEVICES= the processor"
         )
 
 

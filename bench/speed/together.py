@@ -1,9 +1,8 @@
-"""What small nets gain from training at once on one processor or GPU, each run in a process of its own, as runs are."""
+"""What small nets gain from training at once on one processor, each run in a process of its own, as runs are."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import resource
 import time
@@ -19,25 +18,23 @@ from bench.data import cifar as cifar_data
 from bench.data import find, procedural
 from bench.data.cifar import Images, Prepare
 from bench.launch.room import Together
-from bench.machine import cores, device_tokens
+from bench.machine import cores
 from bench.nets.counts import multiply_adds
 from bench.spec import Net, Recipe, Resources, Run
 from bench.tasks.classify import build_net, trainer_of
 from bench.tasks.material import Cifar
 from bench.tasks.session import device_of
-from bench.train.graph import Captured
 from bench.train.team import ALONE
+from bench.train.turns import finish
 
 SECONDS = 15.0  # of each measurement, and the patience for what comes before
 PATIENCE = 300.0
 TESTED = 1_000  # test images looked at first, so that the peak memory is a run's
-ON_GPU = 16  # as many at once at most where nobody says how many
 
 
 def counts() -> tuple[int, ...]:
-    """Powers of two up to the cores, on a GPU up to 16."""
-    most = ON_GPU if device_tokens() else cores()
-    return tuple(takewhile(lambda n: n <= most, (2**k for k in range(16))))
+    """Powers of two up to the cores."""
+    return tuple(takewhile(lambda n: n <= cores(), (2**k for k in range(16))))
 
 
 def measure(
@@ -46,8 +43,6 @@ def measure(
     at_once: Sequence[int],
     data: Path | None,
     seconds: float = SECONDS,
-    *,
-    graph: bool = False,
 ) -> Iterator[tuple[Together, tuple[float, ...], float]]:
     """So many runs of `net` at once, each count twice, the second time in the opposite order.
 
@@ -58,7 +53,7 @@ def measure(
     for count in (*at_once, *reversed(at_once)):
         if count in died:
             continue
-        found = _at_once(net, precision, count, data, seconds, graph)
+        found = _at_once(net, precision, count, data, seconds)
         if found is None:
             print(f"  {count:>3}: a run died, of memory it may be; {net.name} is not measured so", flush=True)
             died.add(count)
@@ -76,10 +71,10 @@ def _threads(count: int) -> int:
 
 
 def _at_once(
-    net: Net, precision: str, count: int, data: Path | None, seconds: float, graph: bool
+    net: Net, precision: str, count: int, data: Path | None, seconds: float
 ) -> list[tuple[float, float]] | None:
     """Each run's images/s and peak GiB; None where one died."""
-    return side_by_side(_train, (net, precision, graph, _threads(count), device_tokens()[:1], data, seconds), count)
+    return side_by_side(_train, (net, precision, _threads(count), data, seconds), count)
 
 
 def side_by_side(target: Callable[..., None], arguments: tuple[Any, ...], count: int) -> list[Any] | None:
@@ -116,33 +111,26 @@ def images_in(data: Path | None) -> Images:
 def _train(
     net: Net,
     precision: str,
-    graph: bool,
     threads: int,
-    device: tuple[str, ...],
     data: Path | None,
     seconds: float,
     start: Barrier,
     found: Any,
 ) -> None:
     """One run: warms up, waits for the others, and trains for `seconds`."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(device)
     recipe = Recipe(precision=precision, test_images=TESTED)
-    run = Run("paper", net, "cifar10", recipe, 0, resources=Resources(cpus=threads))
+    run = Run("paper", net, "cifar10", recipe, 0, resources=Resources(cpus=threads, gpus=0))
     place = device_of(run)
-    images = images_in(data).to(place)
+    images = images_in(data)
     material = Cifar(images, None, Prepare.of(images.train_x), recipe, run.seed, ALONE)
     trainer = trainer_of(build_net(run, material).to(place), material.batches(), recipe)
-    trainer.captured = Captured() if graph and place.type == "cuda" else None
-    material.test(trainer.net)
-    steps_a_look = 1 if place.type == "cpu" else 50  # a look waits for the GPU
-    for _ in range(2 * steps_a_look):
+    finish(material.test(trainer.net))
+    for _ in range(2):
         trainer.update()
-    trainer.window()
     start.wait(PATIENCE)
     begin, steps = time.perf_counter(), 0
     while (passed := time.perf_counter() - begin) < seconds:
-        for _ in range(steps_a_look):
-            trainer.update()
+        trainer.update()
         trainer.window()
-        steps += steps_a_look
+        steps += 1
     found.put((steps * recipe.batch / passed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20))

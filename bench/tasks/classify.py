@@ -9,25 +9,29 @@ from typing import Any
 
 import torch
 
+from bench.data.cifar import Ahead
 from bench.nets import resnet
 from bench.nets.pretrained import WeightsError
-from bench.spec import Recipe, Run, classes_of
+from bench.spec import Recipe, Run, Way, classes_of
 from bench.store import RunFolder, StoreError
 from bench.tasks.detection import AnnotatedImages, DetectionLosses
 from bench.tasks.faces import FacePairs
 from bench.tasks.job import Job
 from bench.tasks.material import Cifar, Material
 from bench.tasks.pictures import ImageNet
-from bench.tasks.session import DeviceError, compiles, device_of, merged, session
+from bench.tasks.session import DeviceError, compiles, device_name, device_of, merged, session
 from bench.train import checkpoint
-from bench.train.distributed import PeerError, agree
+from bench.train.distributed import PeerError, agree, refuse_shared_device
 from bench.train.graph import Captured
+from bench.train.grouped_bn import group_batch_norm
 from bench.train.layers import Row, layer_rows, response_stds
 from bench.train.loop import Batches, CrossEntropy, DivergedError, Hooks, Trainer, train
 from bench.train.metrics import Evaluation, Tested, bits, error_of
 from bench.train.schedule import rate_at
 from bench.train.team import Team
+from bench.train.turns import Work
 
+EAGER = Way()
 # what is seen of the layers now: asked before the first step and at each test
 Look = Callable[[Trainer, Material, Recipe], list[Row]]
 
@@ -69,34 +73,33 @@ def responses_at_the_end(trainer: Trainer, material: Material, recipe: Recipe) -
     return layer_rows(trainer.net, trainer.step, stds=stds) if stds else []
 
 
-def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
+def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[None]:
     """Trains the run's net from its last checkpoint (or its seed) to its end and writes its result.
 
-    look: what is seen of the layers, before the first step and at each test; it must change nothing of the training.
+    Others may have a turn after each step. look: what is seen of the layers, before the first step and at each test; it
+    must change nothing of the training.
     Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError, StoreError, LostError
     and the MACHINE_ERRORS.
     """
     recipe, device, team = run.recipe, device_of(run), job.team
-    compiled = compiles(run, device)
+    compiles(run, device)
+    way = way_of(run, device, team)
+    refuse_shared_device(team, device_name(device))
     material = material_of(run, job, device)
     agree(team, device=device.type, data=material.digest, torch=str(torch.__version__))
-    net = build_net(run, material).to(device)
-    trainer = trainer_of(net, material.batches(), recipe, compiled=compiled)
+    trainer = trainer_of(build_net(run, material).to(device), material.batches(), recipe, way)
     trainer.team = team
     if recipe.faces:
         trainer.objective, trainer.noise = CrossEntropy(labelled=True), run.seed
     if recipe.detection:
         trainer.objective, trainer.noise, trainer.clip = DetectionLosses(), run.seed, recipe.detection.clip
-    if _graphs(run, device, team):
-        trainer.captured = Captured()
     saved = _resume(trainer, run, job, device, material.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
-        kernels = "graph" if trainer.captured else "compiled" if compiled else "eager"
         claims = job.folder.claims_digest()
-        sessions.append(session(run, device, material.digest, material.notice, team, kernels, claims))
+        sessions.append(session(run, device, material.digest, material.notice, team, str(way), claims))
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
-    last = _train(trainer, material, run, job, sessions, layers, partial(look, trainer, material, recipe))
+    last = yield from _train(trainer, material, run, job, sessions, layers, partial(look, trainer, material, recipe))
     validation, further = material.held_out(trainer.net), material.further(trainer.net)
     protocols = by_protocol(last, further) | material.remarks(trainer.net, last)
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
@@ -110,10 +113,16 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> None:
     team.any(False)  # the others stay until the result is written: without it all would have to come again
 
 
-def _graphs(run: Run, device: torch.device, team: Team) -> bool:
-    """Whether the training step is one CUDA graph: asked for, and nothing in it that differs from step to step."""
-    asked = run.resources.graph and device.type == "cuda" and team.size == 1
-    return asked and run.task in ("classify", "diagnose")
+def way_of(run: Run, device: torch.device, team: Team) -> Way:
+    """How the run's steps are made on `device`: as it asks, as far as its task allows.
+
+    Several processes share the groups of a batch. What differs from step to step cannot be a graph, and a look at the
+    layers hooks the batch norms that grouped ones go past.
+    """
+    asked, alone = run.resources.way, team.size == 1
+    graph = asked.graph and device.type == "cuda" and alone and run.task in ("classify", "diagnose")
+    one_pass = alone and run.task == "classify" and run.net.norm == "bn"
+    return Way(graph, asked.compile, asked.batch_norm if one_pass else "passes")
 
 
 def _train(
@@ -124,7 +133,7 @@ def _train(
     sessions: list[dict[str, Any]],
     layers: list[Row],
     look: Callable[[], list[Row]],
-) -> Tested:
+) -> Work[Tested]:
     """Trains to the end, with checkpoints and signs of life; the test after the last step. Raises what train raises."""
     recipe, team = run.recipe, job.team
     looking = partial(_look, trainer, look, layers)
@@ -137,13 +146,15 @@ def _train(
     try:
         if trainer.step == 0:
             looking()
-        return train(
-            trainer,
-            steps=recipe.steps,
-            curve_every=recipe.curve_every,
-            test_every=recipe.test_every,
-            test=partial(_look_and_test, looking, partial(material.test, trainer.net)),
-            hooks=hooks,
+        return (
+            yield from train(
+                trainer,
+                steps=recipe.steps,
+                curve_every=recipe.curve_every,
+                test_every=recipe.test_every,
+                test=partial(_look_and_test, looking, partial(material.test, trainer.net)),
+                hooks=hooks,
+            )
         )
     except DivergedError:
         # what was seen until then is what one wants to know of such a run
@@ -157,9 +168,9 @@ def _look(trainer: Trainer, look: Callable[[], list[Row]], layers: list[Row]) ->
         layers += look()
 
 
-def _look_and_test(looking: Callable[[], None], test: Callable[[], Tested]) -> Tested:
+def _look_and_test(looking: Callable[[], None], test: Callable[[], Work[Tested]]) -> Work[Tested]:
     looking()
-    return test()
+    return (yield from test())
 
 
 def _of_first(team: Team, work: Callable[..., object]) -> Callable[..., object]:
@@ -211,10 +222,13 @@ def _save(
     checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about})
 
 
-def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, *, compiled: bool = False) -> Trainer:
+def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way = EAGER) -> Trainer:
     """A training of `net` on `batches`, both on one device, channels last."""
     net = net.to(memory_format=torch.channels_last)
-    if compiled:
+    on_cuda = next(net.parameters()).device.type == "cuda"
+    if way.one_pass:
+        group_batch_norm(net, recipe.batch // recipe.bn_group, fused=way.batch_norm == "fused")
+    if way.compile:
         net.compile()
     rate = partial(
         rate_at,
@@ -224,7 +238,17 @@ def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, *, compil
         warmup_lr=recipe.warmup_lr,
     )
     return Trainer(
-        net, batches, rate, recipe.momentum, recipe.weight_decay, recipe.bn_group, precision=recipe.precision
+        net,
+        batches,
+        rate,
+        recipe.momentum,
+        recipe.weight_decay,
+        recipe.bn_group,
+        precision=recipe.precision,
+        captured=Captured() if way.graph else None,
+        make=batches.batches.make if isinstance(batches, Ahead) else None,
+        one_pass=way.one_pass,
+        fused_sgd=on_cuda,
     )
 
 

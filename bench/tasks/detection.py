@@ -35,6 +35,7 @@ from bench.train.detection_checks import rate_warning
 from bench.train.loop import DivergedError, StoppedError
 from bench.train.measured import measured
 from bench.train.metrics import Evaluation, autocast
+from bench.train.turns import Work, ready
 
 VOTE = 0.5  # IoU of box voting, which goes with box refinement (Appendix B)
 CHUNK, KEPT_EVERY = 8, 800  # test images between two looks at whether to stop, and between two savings
@@ -148,9 +149,9 @@ class AnnotatedImages:
         generator = torch.Generator().manual_seed(self.run.seed)
         return DetectionBatches(self.training.trainable(), self.run.recipe.batch, generator, self.device)
 
-    def test(self, net: nn.Module) -> DetectionTest:
+    def test(self, net: nn.Module) -> Work[DetectionTest]:
         """AP on the test images."""
-        return self._tested(net, "plain", {})
+        return ready(self._tested(net, "plain", {}))
 
     def _tested(self, net: nn.Module, name: str, options: dict[str, Any]) -> DetectionTest:
         """One way to test; what it finds is kept in the run's folder until all ways have ended.

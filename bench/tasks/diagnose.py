@@ -8,14 +8,15 @@ from bench.tasks.job import Job
 from bench.tasks.material import Material
 from bench.train.layers import Row, backward, layer_rows
 from bench.train.loop import Trainer
+from bench.train.turns import Work
 
 
-def diagnose(run: Run, job: Job) -> None:
+def diagnose(run: Run, job: Job) -> Work[None]:
     """Trains as `classify` does, to the same bits, and looks at the layers on the way; raises what it raises.
 
     A run that diverges keeps the rows until then: that of step 0 is always there.
     """
-    classify(run, job, look=gradients)
+    return classify(run, job, look=gradients)
 
 
 def gradients(trainer: Trainer, material: Material, recipe: Recipe) -> list[Row]:

@@ -16,9 +16,10 @@ from bench.tasks.weights import weights_folder
 from bench.train import checkpoint
 from bench.train.distributed import agree
 from bench.train.metrics import Evaluation
+from bench.train.turns import Work
 
 
-def evaluate(run: Run, job: Job) -> None:
+def evaluate(run: Run, job: Job) -> Work[None]:
     """Tests the run's weights and writes its result; a test that was stopped goes on at the next protocol.
 
     Raises WeightsError, DataError, StoppedError, StoreError, LostError and the MACHINE_ERRORS.
@@ -34,7 +35,7 @@ def evaluate(run: Run, job: Job) -> None:
     agree(team, device=device.type, data=material.digest, weights=weights, torch=str(torch.__version__))
     about = session(run, device, material.digest, material.notice, team, claims_sha256=job.folder.claims_digest())
     print(f"bench: tests {run.id} on {device}", flush=True)
-    centre = material.test(net)
+    centre = yield from material.test(net)
     protocols = by_protocol(centre, material.further(net)) | material.remarks(net, centre)
     if team.rank == 0:
         curve = {"curve_sha256": job.folder.write_curve([])}

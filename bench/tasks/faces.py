@@ -31,6 +31,7 @@ from bench.tasks.weights import weights_file
 from bench.train.embedding import Pixels, cosines, embed
 from bench.train.loop import Batches
 from bench.train.metrics import Evaluation
+from bench.train.turns import Work, ready
 from bench.verification import Roc, accuracy_at, across_folds, best_threshold
 
 FOLDS = 10
@@ -88,11 +89,11 @@ class FacePairs:
         generator = torch.Generator(self.device).manual_seed(self.run.seed)
         return faces_data.Batches(self.people, self.prepare, self.run.recipe.batch, generator)
 
-    def test(self, net: nn.Module) -> Evaluation:
+    def test(self, net: nn.Module) -> Work[Evaluation]:
         """Which pairs are judged right, each at the threshold that is best on the other nine folds; 1 - AUC as loss."""
         start = time.perf_counter()
         judged = self._judged(self.scores(net))
-        return replace(judged, seconds=time.perf_counter() - start)
+        return ready(replace(judged, seconds=time.perf_counter() - start))
 
     def held_out(self, net: nn.Module) -> None:
         """Nobody is held back."""

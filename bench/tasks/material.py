@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from bench.tasks.job import Job
 from bench.train.loop import Batches
 from bench.train.metrics import Evaluation, Tested, evaluate
 from bench.train.team import Team
+from bench.train.turns import Work, finish
 
 RESPONSE_IMAGES = 500  # test images behind a response's std: 32,000 values a channel or more, a twentieth of one test
 
@@ -35,8 +37,8 @@ class Material(Protocol):
     def batches(self) -> Batches:
         """The stream of training batches from the run's seed."""
 
-    def test(self, net: nn.Module) -> Tested:
-        """The test whose error is the run's number."""
+    def test(self, net: nn.Module) -> Work[Tested]:
+        """The test whose error is the run's number; others may have turns in it."""
 
     def held_out(self, net: nn.Module) -> Evaluation | None:
         """The same on the training images that the split holds back; None where it holds none back."""
@@ -68,7 +70,7 @@ class Cifar:
     @classmethod
     def of(cls, run: Run, job: Job, device: torch.device) -> Cifar:
         """The run's data set. Raises DataError where it is not below the job's data folder."""
-        images, kept_back = _split(load_images(run, job.data).to(device), run.recipe, run.seed)
+        images, kept_back = _split(load_images(run, job.data, device), run.recipe, run.seed)
         return cls(images, kept_back, Prepare.of(images.train_x), run.recipe, run.seed, job.team)
 
     @property
@@ -83,20 +85,22 @@ class Cifar:
 
     def batches(self) -> Batches:
         """See Material."""
-        generator = torch.Generator(self.images.train_x.device).manual_seed(self.seed)
-        return cifar_data.Batches(self.images, self.prepare, self.recipe.batch, generator)
+        generator = torch.Generator().manual_seed(self.seed)
+        batches = cifar_data.Batches(self.images, self.prepare, self.recipe.batch, generator)
+        on_cuda = self.images.train_x.device.type == "cuda"
+        return cifar_data.Ahead(batches) if on_cuda and self.team.size == 1 else batches
 
-    def _measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Evaluation:
+    def _measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Work[Evaluation]:
         return evaluate(net, self.prepare, x, y, precision=self.recipe.precision, team=self.team)
 
-    def test(self, net: nn.Module) -> Evaluation:
+    def test(self, net: nn.Module) -> Work[Evaluation]:
         """See Material."""
         used = self.recipe.test_images
         return self._measure(net, self.images.test_x[:used], self.images.test_y[:used])
 
     def held_out(self, net: nn.Module) -> Evaluation | None:
         """See Material."""
-        return self._measure(net, *self.kept_back) if self.kept_back else None
+        return finish(self._measure(net, *self.kept_back)) if self.kept_back else None
 
     def further(self, net: nn.Module) -> dict[str, Evaluation]:  # noqa: ARG002
         """CIFAR-10 has one protocol."""
@@ -116,11 +120,27 @@ class Cifar:
         return self.prepare(self.images.test_x[: min(self.recipe.test_images, RESPONSE_IMAGES)])
 
 
-def load_images(run: Run, data: Path) -> Images:
-    """CIFAR-10 or the stand-in. Raises DataError where it is not below `data`."""
+def load_images(run: Run, data: Path, device: torch.device) -> Images:
+    """CIFAR-10 or the stand-in on `device`, read once for all runs of this process: a crew's share it.
+
+    Raises DataError where it is not below `data`.
+    """
     if run.data == "stand-in":
-        return procedural.stand_in()
-    return cifar_data.load(find.cifar10(data) or find.fetch_cifar10(data))
+        return _stand_in(device)
+    folder = find.cifar10(data) or find.fetch_cifar10(data)
+    files = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.iterdir()))
+    return _cifar10(folder, files, device)
+
+
+@lru_cache(maxsize=1)
+def _stand_in(device: torch.device) -> Images:
+    return procedural.stand_in().to(device)
+
+
+@lru_cache(maxsize=1)
+def _cifar10(folder: Path, files: tuple[tuple[Path, int, int], ...], device: torch.device) -> Images:  # noqa: ARG001
+    """What is in `folder`; other `files` are other data."""
+    return cifar_data.load(folder).to(device)
 
 
 def _split(images: Images, recipe: Recipe, seed: int) -> tuple[Images, tuple[Tensor, Tensor] | None]:

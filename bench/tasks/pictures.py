@@ -29,6 +29,7 @@ from bench.train import checkpoint
 from bench.train.loop import Batches, StoppedError
 from bench.train.metrics import Evaluation
 from bench.train.protocols import Headed, dense_logits, evaluated, judge, scores
+from bench.train.turns import Work, ready
 
 STRIDE = 32  # of a net's last map: the training's global pooling has a window of side / STRIDE
 
@@ -84,9 +85,9 @@ class ImageNet:
         self.streams.append(stream)
         return stream
 
-    def test(self, net: nn.Module) -> Evaluation:
+    def test(self, net: nn.Module) -> Work[Evaluation]:
         """Top-1 and top-5 on the centre crop: the protocol of Fig. 4."""
-        return evaluated(self._centre(net), self._labels(), self.job.team)[0]
+        return ready(evaluated(self._centre(net), self._labels(), self.job.team)[0])
 
     def held_out(self, net: nn.Module) -> None:
         """No training picture is held back."""

@@ -34,6 +34,13 @@ def device_of(run: Run) -> torch.device:
     return torch.device("cuda")
 
 
+def device_name(device: torch.device) -> str:
+    """What tells this GPU from all others, "" for a CPU."""
+    if device.type != "cuda":
+        return ""
+    return f"{platform.node()}, {torch.cuda.get_device_properties(device).uuid}"
+
+
 def compiles(run: Run, device: torch.device) -> bool:
     """Whether the run's kernels are compiled. Raises DeviceError where they are to be and cannot."""
     if run.resources.compile and device.type == "cpu" and cxx_compiler() is None:
@@ -47,10 +54,12 @@ def _reproducible_cuda() -> None:
     """fp32 is fp32 (no TF32), and the same kernels each time, as far as torch has deterministic ones."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # deterministic algorithms also fill all fresh memory with NaN: some 960 kernels a step of ResNet-20 more
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch's stubs lack it
     torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # missing in torch's stubs
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = False  # it may choose other kernels when a run resumes
 
 
 def session(
@@ -64,7 +73,7 @@ def session(
 ) -> dict[str, Any]:
     """Provenance of one start's part of a run, taken before it trains.
 
-    kernels: how the training step is made, "eager", "compiled" or "graph". claims_sha256: of the claims that were
+    kernels: how the training step is made, in the words of a Way. claims_sha256: of the claims that were
     declared by then (`Sweep.claims_digest`).
     """
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()

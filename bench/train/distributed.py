@@ -158,6 +158,20 @@ def agree(team: Team, **facts: object) -> None:
                 raise PeerError(f"process {rank} has another {name} than process 0: {theirs[name]}, not {value}")
 
 
+def refuse_shared_device(team: Team, device: str) -> None:
+    """Raises PeerError, in every process of the team, where two have one GPU, which NCCL refuses in riddles.
+
+    device: what tells this process's from all others, "" for a CPU.
+    """
+    every = team.each(device)
+    for rank, theirs in enumerate(every):
+        if theirs and theirs in every[:rank]:
+            raise PeerError(
+                f"processes {every.index(theirs)} and {rank} of the run have the same GPU ({theirs}), and each needs "
+                "one of its own: ask for as many GPUs as processes, or for one process (tasks = 1)"
+            )
+
+
 @contextmanager
 def meet(rank: int, size: int, meeting: Meeting, stop: Callable[[], bool]) -> Iterator[Team]:
     """The team of `size` processes that meet at `meeting`, as process `rank` sees it; ALONE where there is one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bench.train.graph import Captured
 from bench.train.metrics import Test, autocast
 from bench.train.team import ALONE, Team
+from bench.train.turns import Work, finish, on_host
 
 
 class Batches(Protocol):
@@ -22,10 +23,11 @@ class Batches(Protocol):
 
     batch: int
 
-    def draw(self, part: slice = slice(None)) -> tuple[Any, Any]:
+    def draw(self, part: slice = slice(None)) -> tuple[Any, ...]:
         """Inputs and targets of the next batch, or of `part` of it: the place moves on by a batch.
 
-        Of a classification tensors (N, 3, H, W) and (N,), of a detection lists of images and of their targets.
+        Of a classification tensors (N, 3, H, W) and (N,), of a detection lists of images and of their targets; or what
+        the Trainer's `make` makes them of.
         """
 
     def state_dict(self) -> dict[str, Any]:
@@ -86,6 +88,12 @@ class Trainer:
     every step, so that there is nothing to save, and nothing depends on who takes which group. None for a net that
     draws nothing.
     captured: makes the step by a CUDA graph, of a training without noise in one process; None for step by step.
+    make: makes inputs and targets of what `batches` draws, as part of the step (and of its graph); None where batches
+    draws the inputs themselves. The whole batch is then this process's.
+    one_pass: all groups of the batch go through the net at once, whose batch norm knows them
+    (bench.train.grouped_bn); else one after the other, their gradients added up.
+    fused_sgd: the optimiser's step is one kernel with the learning rate in a tensor, as a graph needs it. It rounds
+    otherwise than torch's usual kernels, on a CPU as well.
     """
 
     net: nn.Module
@@ -100,38 +108,56 @@ class Trainer:
     clip: float = 0.0
     noise: int | None = None
     captured: Captured | None = None
+    make: Callable[..., tuple[Tensor, Tensor]] | None = None
+    one_pass: bool = False
+    fused_sgd: bool = False
     step: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     _pending: list[Tensor] = field(default_factory=list, repr=False)  # (loss, parts) of each step since the last row
 
     def __post_init__(self) -> None:
+        parameters = list(self.net.parameters())
+        self._rate = torch.tensor(0.1, device=parameters[0].device)
         self.optimizer = torch.optim.SGD(
-            self.net.parameters(), lr=0.1, momentum=self.momentum, weight_decay=self.weight_decay
+            parameters,
+            lr=self._rate if self.fused_sgd else 0.1,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            fused=self.fused_sgd or None,
         )
 
     def update(self) -> None:
         """One iteration: a batch, its gradient, a step of SGD at the rate of this step."""
         own = self.team.own(self.groups)
-        inputs, targets = self.batches.draw(slice(own.start * self.bn_group, own.stop * self.bn_group))
-        rate = self.optimizer.param_groups[0]["lr"] = self.rate(self.step)
-        done = self.captured(self._learn, inputs, targets, rate) if self.captured else self._learn(inputs, targets)
+        drawn = self.batches.draw(slice(own.start * self.bn_group, own.stop * self.bn_group))
+        self._set_rate(self.rate(self.step))
+        done = self.captured(self._learn, *drawn) if self.captured else self._learn(*drawn)
         self._pending.append(done)
         self.step += 1
+
+    def _set_rate(self, rate: float) -> None:
+        if self.fused_sgd:
+            self._rate.fill_(rate)  # in place: a graph has the tensor, not its value
+        else:
+            self.optimizer.param_groups[0]["lr"] = rate
 
     @property
     def groups(self) -> int:
         """Batch-norm groups of a batch."""
         return self.batches.batch // self.bn_group
 
-    def _learn(self, inputs: Any, targets: Any) -> Tensor:
+    def _learn(self, *drawn: Any) -> Tensor:
         """The gradient of a batch and the optimiser's step; (mean loss, *parts), still on the device."""
+        inputs, targets = self.make(*drawn) if self.make else drawn
         own = self.team.own(self.groups)
+        size = len(targets) if self.one_pass else self.bn_group
+        starts = range(0, len(targets), size)
         self.optimizer.zero_grad(set_to_none=True)
         with self.team.together(self.net, self.groups):
             parts = [
-                self._backward(inputs[start : start + self.bn_group], targets[start : start + self.bn_group], number)
-                for number, start in zip(range(own.start, own.stop), range(0, len(targets), self.bn_group), strict=True)
+                self._backward(inputs[start : start + size], targets[start : start + size], number)
+                for number, start in enumerate(starts, start=own.start)
             ]
         done = self.team.sum(torch.stack(parts).sum(0))
         if self.clip:
@@ -140,23 +166,27 @@ class Trainer:
         return done
 
     def _backward(self, inputs: Any, targets: Any, number: int) -> Tensor:
-        """Adds one group's part of the gradient; returns its part of (mean loss, *parts), still on the device."""
+        """Adds the gradient of one group, or of all; returns its part of (mean loss, *parts), still on the device."""
         if self.noise is not None:
             torch.manual_seed((self.noise << 32) + (number << 24) + self.step)
-        share = self.bn_group / self.batches.batch
+        share = len(targets) / self.batches.batch
         loss, *parts = self.objective(self.net, inputs, targets, self.precision)
         loss = loss * share
         loss.backward()
         return torch.stack((loss.detach().double(), *(part.double() * share for part in parts)))
 
     def window(self) -> dict[str, float]:
+        """Closes the training window (`closing_window`), waiting for the device."""
+        return finish(self.closing_window())
+
+    def closing_window(self) -> Work[dict[str, float]]:
         """Closes the training window: the mean loss and its parts of the batches since the last one.
 
         The training error is that of the augmented batches in training mode (the paper does not say how its Fig. 6
         measures it).
-        Raises DivergedError naming the first step whose loss is not finite. The only place that waits for a GPU.
+        Raises DivergedError naming the first step whose loss is not finite.
         """
-        losses, *parts = torch.stack(self._pending).cpu().unbind(1)
+        losses, *parts = (yield from on_host(torch.stack(self._pending))).unbind(1)
         bad = (~losses.isfinite()).nonzero()
         if len(bad):
             step = self.step - len(losses) + int(bad[0]) + 1
@@ -172,23 +202,35 @@ class Trainer:
         return {
             "step": self.step,
             "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self._optimizer_state(),
             "batches": self.batches.state_dict(),
             "curve": self.curve,
             "seconds": self.seconds,
             "pending": self._pending,
         }
 
+    def _optimizer_state(self) -> dict[str, Any]:
+        """The optimiser's, with the rate as a number: a checkpoint is the same however the steps are made."""
+        state = self.optimizer.state_dict()
+        rate = self.rate(max(self.step - 1, 0))
+        return {**state, "param_groups": [{**group, "lr": rate} for group in state["param_groups"]]}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from `state`; the next updates are the ones that would have come."""
         self.step, self.curve, self.seconds = state["step"], state["curve"], state["seconds"]
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._load_optimizer(state["optimizer"])
         if state["batches"] is not None:  # None where nothing more is to be drawn
             self.batches.load_state_dict(state["batches"])
         if self.captured:
             self.captured.forget()
         self._pending = [part.to(next(self.net.parameters()).device) for part in state["pending"]]
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Takes the momentum alone from `state`: how the step is made is this trainer's, not the checkpoint's."""
+        own = {name: self.optimizer.param_groups[0][name] for name in ("lr", "fused", "foreach")}
+        self.optimizer.load_state_dict(state)
+        self.optimizer.param_groups[0].update(own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,19 +253,19 @@ def train(
     steps: int,
     curve_every: int,
     test_every: int,
-    test: Callable[[], Test],
+    test: Callable[[], Work[Test]],
     hooks: Hooks,
-) -> Test:
+) -> Work[Test]:
     """Trains up to `steps` updates; a row of the curve every `curve_every`, with the test every `test_every`.
 
-    The last step always closes a row with a test, which is returned: the net as it is after the last step, never
-    the best one on the way. Raises DivergedError, and StoppedError after saving when `hooks.should_stop` or the test
-    itself says so; a test that was stopped comes first when the training goes on.
+    Others may have a turn after each update. The last step always closes a row with a test, which is returned: the net
+    as it is after the last step, never the best one on the way. Raises DivergedError, and StoppedError after saving
+    when `hooks.should_stop` or the test itself says so; a test that was stopped comes first when the training goes on.
     """
 
-    def tested() -> Test:
+    def tested() -> Work[Test]:
         try:
-            found = _finite(test(), trainer.step)
+            found = _finite((yield from test()), trainer.step)
         except StoppedError:
             hooks.save(trainer)
             raise
@@ -235,14 +277,17 @@ def train(
 
     last: Test | None = None
     if trainer.curve and trainer.curve[-1]["step"] == trainer.step and due() and "test_error" not in trainer.curve[-1]:
-        last = tested()
-    for _ in _timed(trainer, steps, hooks):
+        last = yield from tested()
+    clock = _Clock(trainer, steps, hooks)
+    while trainer.step < steps:
         trainer.update()
+        yield None
         if trainer.step == steps or trainer.step % curve_every == 0:
-            trainer.curve.append(trainer.window())
+            trainer.curve.append((yield from trainer.closing_window()))
             if due():
-                last = tested()
-    return last or _finite(test(), steps)
+                last = yield from tested()
+        clock.tick()
+    return last or _finite((yield from test()), steps)
 
 
 def _finite(measured: Test, step: int) -> Test:
@@ -252,25 +297,31 @@ def _finite(measured: Test, step: int) -> Test:
     return measured
 
 
-def _timed(trainer: Trainer, steps: int, hooks: Hooks) -> Iterator[None]:
-    """Yields once for each update to make; between them keeps the clock, saves, beats and stops."""
-    before, start = trainer.seconds, time.monotonic()
-    saved = beaten = start
-    first = trainer.step
-    while trainer.step < steps:
-        yield
-        now = time.monotonic()
-        trainer.seconds = before + now - start
-        if now - beaten >= 1 or trainer.step == first + 1:
-            beaten = now
-            latest = trainer.curve[-1] if trainer.curve else {}
-            shown = {name: latest[name] for name in ("loss", "error", "test_error") if name in latest}
-            hooks.beat(trainer.step, steps_per_s=(trainer.step - first) / (now - start), **shown)
-        if trainer.step < steps and hooks.should_stop():
-            hooks.save(trainer)
-            raise StoppedError(f"stopped at step {trainer.step:,} of {steps:,}")
-        if now - saved >= hooks.checkpoint_seconds:
-            hooks.save(trainer)
-            saved = time.monotonic()
-    if trainer.step > first:
-        hooks.save(trainer)
+class _Clock:
+    """Keeps the time of a training, and after each update saves, beats and stops where it is due."""
+
+    def __init__(self, trainer: Trainer, steps: int, hooks: Hooks) -> None:
+        self.trainer, self.steps, self.hooks = trainer, steps, hooks
+        self.before, self.first = trainer.seconds, trainer.step
+        self.start = self.saved = self.beaten = time.monotonic()
+
+    def tick(self) -> None:
+        """After an update and what it brought with it. Raises StoppedError after saving."""
+        trainer, now = self.trainer, time.monotonic()
+        trainer.seconds = self.before + now - self.start
+        if now - self.beaten >= 1 or trainer.step == self.first + 1:
+            self.beaten = now
+            self._beat((trainer.step - self.first) / (now - self.start))
+        if trainer.step == self.steps:
+            self.hooks.save(trainer)
+        elif self.hooks.should_stop():
+            self.hooks.save(trainer)
+            raise StoppedError(f"stopped at step {trainer.step:,} of {self.steps:,}")
+        elif now - self.saved >= self.hooks.checkpoint_seconds:
+            self.hooks.save(trainer)
+            self.saved = time.monotonic()
+
+    def _beat(self, steps_per_s: float) -> None:
+        latest = self.trainer.curve[-1] if self.trainer.curve else {}
+        shown = {name: latest[name] for name in ("loss", "error", "test_error") if name in latest}
+        self.hooks.beat(self.trainer.step, steps_per_s=steps_per_s, **shown)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.train.team import ALONE, Team
+from bench.train.turns import Work, on_host
 
 
 class Tested(Protocol):
@@ -39,6 +40,7 @@ class Tested(Protocol):
 
 
 Test = TypeVar("Test", bound=Tested)
+BATCH = {"cpu": 500, "cuda": 2_500}  # images of a forward pass: CIFAR's test set on a GPU in four
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +91,31 @@ def evaluate(
     images: Tensor,
     labels: Tensor,
     *,
-    batch: int = 500,
+    batch: int | None = None,
     precision: str = "fp32",
     team: Team = ALONE,
-) -> Evaluation:
+) -> Work[Evaluation]:
     """Top-1 on all of `images` (N, 3, H, W) uint8 with `labels` (N,), single view, net in evaluation mode.
 
-    `prepare` makes net inputs of a batch of images. `batch` bounds memory only. Each process of `team` takes a slice
-    of its own and gets the whole. Leaves the net's mode as it was.
+    `prepare` makes net inputs of a batch of images. `batch` bounds memory only; by default the device's. Others may
+    have a turn after each batch. Each process of `team` takes a slice of its own and gets the whole. Leaves the net's
+    mode as it was.
     """
     start = time.perf_counter()
     was_training = net.training
     net.eval()
     correct, losses = [], []
-    own = team.slice_of(len(labels))
-    for x, y in zip(images[own].split(batch), labels[own].split(batch), strict=True):
+    own, size = team.slice_of(len(labels)), batch or BATCH[images.device.type]
+    for x, y in zip(images[own].split(size), labels[own].split(size), strict=True):
         with autocast(x.device, precision):
             logits = net(prepare(x)).float()
         correct.append(logits.argmax(1) == y)
         losses.append(F.cross_entropy(logits, y, reduction="sum").double())
+        yield None
     net.train(was_training)
-    loss = float(team.sum(torch.stack(losses).sum())) / len(labels)
-    return Evaluation(torch.cat(team.each(torch.cat(correct).cpu())), loss, time.perf_counter() - start)
+    found = yield from on_host(torch.cat((torch.stack(losses).sum()[None], torch.cat(correct).double())))
+    loss = float(team.sum(found[0])) / len(labels)
+    return Evaluation(torch.cat(team.each(found[1:] > 0)), loss, time.perf_counter() - start)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

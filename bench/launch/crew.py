@@ -1,0 +1,232 @@
+"""A crew: one process that trains several runs on one device, a step of each in turn.
+
+Small nets leave most of a GPU idle, and processes that share one take turns on it; several streams of one process fill
+it. On a CPU a crew gains nothing and gives each run the bits that it has alone, which is how crews are tested.
+
+A run that diverges, raises, or finds the disk full or no memory ends by itself. What ends the process, an error of the
+device or a kill -9, ends all of them: the runner starts those that have not ended again, from their checkpoints, and
+fewer at once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from bench.launch.executors import environment
+from bench.launch.plan import Item
+from bench.launch.worker import ChildStop, working
+from bench.machine import allocator_settings, device_tokens
+from bench.nets.counts import multiply_adds_of
+from bench.spec import Run
+from bench.store import RunFolder, StoreError, make_folder
+
+DEEP = 110  # layers from which on a net's kernels go first: the longest runs decide when all have ended
+QUEUES = {"CUDA_DEVICE_MAX_CONNECTIONS": "32"}  # else streams beyond the eighth wait for each other
+IDLE_SECONDS = 1e-4
+LOOK_SECONDS = 0.1
+DEVICE_LOST = 20  # exit code
+SPAWN = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+
+
+class Crew:
+    """Runs that train in this process, each in a slot of its own (bench.train.turns.Slot), until `stop`."""
+
+    def __init__(self, data: Path, stop: Callable[[], bool]) -> None:
+        self.data, self.stop = data, stop
+        self._at_work: list[tuple[RunFolder, Any, Any]] = []  # with its slot and its work
+        self._free: dict[bool, list[Any]] = {True: [], False: []}  # slots, by whether they are urgent
+
+    def __len__(self) -> int:
+        return len(self._at_work)
+
+    def take(self, folder: RunFolder, stop: Callable[[], bool] | None = None) -> None:
+        """Begins with the run, or goes on with it. stop: the run's own, in place of the crew's."""
+        from bench.train.turns import Slot  # torch comes with the first run
+
+        urgent = _is_deep(folder)
+        slot = self._free[urgent].pop() if self._free[urgent] else Slot(urgent=urgent)
+        self._at_work.append((folder, slot, working(folder, self.data, stop or self.stop, crew=True)))
+
+    def turn(self) -> Iterator[RunFolder]:
+        """A step of each run that would not have to wait for the device; yields the runs that end with it.
+
+        Raises what has lost the device.
+        """
+        could = [each for each in self._at_work if each[1].can_go_on()]
+        for folder, slot, work in could:
+            if self._ends(folder, slot, work):
+                self._at_work = [each for each in self._at_work if each[1] is not slot]
+                self._free[slot.urgent].append(slot)
+                slot.free_memory()
+                yield folder
+        if not could:
+            time.sleep(IDLE_SECONDS)
+
+    @staticmethod
+    def _ends(folder: RunFolder, slot: Any, work: Any) -> bool:
+        from bench.train.turns import device_is_lost
+
+        try:
+            slot.turn(work)
+        except StopIteration:
+            return True
+        except Exception:  # such as a file system that is gone: without a word, as if its process had died
+            if device_is_lost():
+                raise
+            print(f"{folder.path.name}: {traceback.format_exc()}", file=sys.stderr, flush=True)
+            return True
+        return False
+
+
+def _is_deep(folder: RunFolder) -> bool:
+    with suppress(StoreError):  # the run itself will say what is wrong with its folder
+        return folder.run().net.depth >= DEEP
+    return False
+
+
+@dataclass
+class Member:
+    """A crew's process as the runner sees it, the line to it, and what it has to do."""
+
+    device: str
+    process: Any
+    line: Connection
+    runs: dict[str, RunFolder] = field(default_factory=dict)
+
+
+def longest_first(items: Sequence[Item]) -> list[Item]:
+    """Seed by seed, the runs with the most to compute first, so that none of them is left to train alone at the end."""
+    return sorted(items, key=lambda item: (item.run.seed, -item.run.recipe.steps * multiply_adds_of(item.run)))
+
+
+class Crews:
+    """An executor (see Executor): a crew on each CUDA device, or one on the CPU. As a context it ends them.
+
+    A crew whose process ends with runs left is started again when the runner brings them, for half as many at once.
+    """
+
+    verb = "starts"
+
+    def __init__(
+        self, data: Path, slots: int, deadline: float | None, logs: Path, devices: Sequence[str] | None = None
+    ) -> None:
+        """slots: runs at once, shared out among the devices. logs: the folder of the crews' output.
+
+        devices: as CUDA_VISIBLE_DEVICES spells them (default: all that this process has).
+        """
+        self.data, self.deadline, self.logs = data, deadline, make_folder(logs)
+        tokens = tuple(device_tokens() if devices is None else devices) or ("",)
+        shares = {token: slots // len(tokens) + (place < slots % len(tokens)) for place, token in enumerate(tokens)}
+        self.sizes = {token: share for token, share in shares.items() if share}
+        self.members: dict[str, Member] = {}
+        self._ended: list[RunFolder] = []
+
+    def __enter__(self) -> Crews:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for member in self.members.values():
+            member.line.close()  # its process ends when it has nothing to do any more
+            member.process.join()
+
+    @property
+    def slots(self) -> int:
+        """Runs at once in all."""
+        return sum(self.sizes.values())
+
+    def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
+        """Gives each run to the crew with the most room, which it starts where there is none."""
+        for _, folder in runs:
+            device = max(self.sizes, key=lambda token: self.sizes[token] - self._busy(token))
+            member = self.members.get(device) or self._start(device)
+            member.runs[folder.path.name] = folder
+            with suppress(OSError):  # its process has just ended: `ended` finds out
+                member.line.send(folder.path)
+
+    def _busy(self, device: str) -> int:
+        return len(self.members[device].runs) if device in self.members else 0
+
+    def _start(self, device: str) -> Member:
+        ours, its = SPAWN.Pipe()
+        about = (its, self._log(device), self.data, self.deadline, device)
+        process = SPAWN.Process(target=_process, args=about, daemon=True)
+        # a Ctrl-C is for the runner, which then asks the crew by SIGTERM
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with environment({**allocator_settings(), **QUEUES}):
+                process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        its.close()
+        self.members[device] = Member(device, process, ours)
+        return self.members[device]
+
+    def _log(self, device: str) -> Path:
+        return self.logs / f"crew-{device or 'cpu'}.log"
+
+    def log(self, folder: RunFolder) -> Path:
+        """See Executor; all runs of a crew write to one file."""
+        return next((self._log(m.device) for m in self.members.values() if folder.path.name in m.runs), self.logs)
+
+    def ended(self) -> list[RunFolder]:
+        """The runs that have ended since the last call, those of a crew that is gone among them."""
+        for member in list(self.members.values()):
+            alive = member.process.is_alive()  # before the line: what it said last is read
+            with suppress(EOFError, OSError):
+                while member.line.poll():
+                    self._ended.append(member.runs.pop(member.line.recv()))
+            if not alive:
+                self._gone(member)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def _gone(self, member: Member) -> None:
+        del self.members[member.device]
+        member.line.close()
+        if member.runs and member.process.exitcode:
+            self.sizes[member.device] = max(1, self.sizes[member.device] // 2)
+        self._ended += member.runs.values()
+
+    def stop(self) -> bool:
+        """SIGTERM to each crew: every run writes its checkpoint."""
+        for member in self.members.values():
+            member.process.terminate()
+        return True
+
+
+def _process(line: Connection, log: Path, data: Path, deadline: float | None, device: str) -> None:
+    """A crew's process: trains the runs that come down `line`, and says there which have ended, until it is closed."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = device
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    with ChildStop(deadline) as stop:
+        try:
+            _serve(line, Crew(data, stop), stop)
+        except Exception as error:
+            print(f"bench: the device is lost, and with it this process: {error}", file=sys.stderr, flush=True)
+            os._exit(DEVICE_LOST)  # the usual end would wait for the device
+
+
+def _serve(line: Connection, crew: Crew, stop: Callable[[], bool]) -> None:
+    more = True
+    while len(crew) or (more and not stop()):
+        try:
+            while more and line.poll(0 if len(crew) else LOOK_SECONDS):
+                crew.take(RunFolder(line.recv()))
+        except (EOFError, OSError):
+            more = False  # the runner has nothing more for us
+        for folder in crew.turn():
+            with suppress(OSError):
+                line.send(folder.path.name)
