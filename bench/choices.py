@@ -16,14 +16,16 @@ from bench.launch import scheduler
 from bench.launch.profile import Profile, load_profile
 from bench.launch.room import measured_way
 from bench.launch.slurm import settled
-from bench.machine import cuda_devices, cxx_compiler, no_compiler
+from bench.machine import cuda_devices, cxx_compiler, installed, no_compiler
 from bench.spec import DETECTION, FACES, Run, Sweep, Way
 
 
 def choose_cluster(args: argparse.Namespace) -> Profile | None:
     """Settles what `--cluster auto` means here; on Slurm returns the profile. Raises MistakeError, SpecError."""
     if args.cluster == "auto":
-        args.cluster = "slurm" if scheduler.answers() else "local"
+        args.cluster = "slurm" if scheduler.answers() else "local" if installed("submitit") else "inline"
+        if args.cluster == "inline":
+            print("cluster: inline, one run after another, as submitit is not installed (pip install submitit)")
     if args.no_wait and args.cluster == "inline":
         raise MistakeError("--no-wait needs processes of their own: use --cluster local or slurm")
     if args.at_once and args.cluster != "local":
@@ -34,6 +36,15 @@ def choose_cluster(args: argparse.Namespace) -> Profile | None:
     if args.profile:
         raise MistakeError(f"--profile is for Slurm, and --cluster is {args.cluster}")
     return None
+
+
+def refuse_without_submitit(cluster: str) -> None:
+    """Raises MistakeError where runs are to start as processes of their own and the package for that is missing."""
+    if cluster in ("local", "slurm") and not installed("submitit"):
+        raise MistakeError(
+            f"--cluster {cluster} starts runs through submitit, which is not installed: pip install submitit, or take "
+            "--cluster inline, which needs none"
+        )
 
 
 def choose_scale(asked: str, cluster: str, declared: Sweep) -> str:

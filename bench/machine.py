@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -23,8 +24,26 @@ SMI_SECONDS = 30  # a first answer may wait for the driver to load
 TUNABLES = "GLIBC_TUNABLES"
 KEEPS_PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
 MEMORY = "BENCH_MEMORY_GIB"
+SOME_NEED = ("pycocotools", "simplejpeg", "submitit", "timm")  # packages without which the other runs still train
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # of x86 processors that multiply bf16
 BF16_CAPABILITY = 8.0  # of CUDA devices, from Ampere on
+
+
+class MissingError(RuntimeError):
+    """A package that is needed here and not installed."""
+
+
+def installed(package: str) -> bool:
+    """Whether the package can be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def missing(error: Exception) -> MissingError | None:
+    """What to install, where `error` comes of a package that only some runs need; None for all other errors."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package not in SOME_NEED:
+        return None
+    return MissingError(f"this needs {package}, which is not installed: pip install {package}")
 
 
 def cores() -> int:

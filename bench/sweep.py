@@ -15,7 +15,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from bench.choices import choose_cluster, choose_data, choose_kernels, choose_runs, choose_scale, unplanned
+from bench.choices import (
+    choose_cluster,
+    choose_data,
+    choose_kernels,
+    choose_runs,
+    choose_scale,
+    refuse_without_submitit,
+    unplanned,
+)
 from bench.data.find import DataError
 from bench.declared import (
     MistakeError,
@@ -42,7 +50,7 @@ from bench.launch.runner import Runner
 from bench.launch.scheduler import SlurmError
 from bench.launch.slurm import Slurm
 from bench.launch.worker import Stop
-from bench.machine import cuda_devices
+from bench.machine import cuda_devices, missing
 from bench.options import add_arguments
 from bench.spec import Run, SpecError, Sweep
 from bench.store import StoreError, make_folder
@@ -82,6 +90,8 @@ def sweep(args: argparse.Namespace) -> int:
     _check_cost(args, plan, profile)
     if args.dry_run:
         return 0
+    if plan.todo(retry=args.retry) and not args.report_only:
+        refuse_without_submitit(args.cluster)
     for folder in (sweep_folder, args.results / name, args.reports / name):
         make_folder(folder)  # better refused now than when all has been trained
     if args.report_only:
@@ -224,6 +234,11 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
         return work(args)
     except (MistakeError, SpecError, DataError, StoreError, SlurmError, FreezeError) as error:
         print(f"bench: {error}", file=sys.stderr)
+        return MISTAKE
+    except ModuleNotFoundError as error:
+        if not (lacks := missing(error)):
+            raise
+        print(f"bench: {lacks}", file=sys.stderr)
         return MISTAKE
     except BrokenPipeError:
         with suppress(OSError):  # the reader of our output is gone (`| head`): nothing more can be said

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.machine import installed
 from bench.spec import Net, Recipe, Resources, Run
 
 torch.set_num_threads(1)
@@ -21,6 +22,22 @@ def tiny_run(net: str = "A", seed: int = 0, checkpoint_seconds: float = 60, **re
     changed = replace(TINY, **recipe)  # type: ignore[arg-type]  # any field of Recipe
     resources = Resources(cpus=1, gpus=0, memory_gib=0.5, checkpoint_seconds=checkpoint_seconds)
     return Run("quick", Net("cifar", 8, net), "stand-in", changed, seed, resources=resources)
+
+
+class StopAt:
+    """Asked to stop at the nth question."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    """Skips a test where the package is not installed, in the words that .ci/run refuses where all of them are."""
+    return pytest.mark.skipif(not installed(package), reason=f"needs {package}")
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("playwright", reason="needs playwright")
+
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.report.html import html, write_html

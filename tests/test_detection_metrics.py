@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+pytest.importorskip("pycocotools", reason="needs pycocotools")
+
 from bench.precision import AREAS, Matches, MatchTable, average_precision, bootstrap, mean_ap, paired_bootstrap
 from bench.train.coco_ap import NUMBERS, coco_ap
 from bench.train.detection_checks import rate_warning, refuse_small_groups

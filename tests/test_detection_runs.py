@@ -15,6 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
+pytest.importorskip("pycocotools", reason="needs pycocotools")
+
 from bench.cli import main as commands
 from bench.launch.worker import work, work_until
 from bench.report.collect import _declared as declared
@@ -29,10 +31,9 @@ from bench.tasks.job import Job
 from bench.train import checkpoint
 from bench.train.team import Team
 from bench.train.turns import finish
-from tests.conftest import tiny_run
+from tests.conftest import StopAt, tiny_run
 from tests.test_detection_data import write_list, write_voc
 from tests.test_distributed import in_team
-from tests.test_imagenet import StopAt
 from tests.test_worker import make, numbers
 
 SMALL = Detection(
@@ -97,7 +98,7 @@ def test_a_run_keeps_what_became_of_every_detection(straight: RunFolder) -> None
 
 
 def test_fixed_batch_norm_does_not_move_by_a_bit_and_the_rest_does(straight: RunFolder, data: Path) -> None:
-    start = AnnotatedImages.of(RUN, Job(straight, data, lambda: False), torch.device("cpu")).detector().state_dict()
+    start = AnnotatedImages.of(RUN, Job(straight, data, lambda: False), torch.device("cpu")).untrained().state_dict()
 
     saved = checkpoint.load(straight.checkpoint)
 
@@ -222,7 +223,7 @@ def test_a_backbone_is_one_of_another_sweeps_runs_and_that_is_recorded(data: Pat
 
     assert work(folder.path, data) == "done", folder.error()
 
-    start = AnnotatedImages.of(run, Job(folder, data, lambda: False), torch.device("cpu")).detector()
+    start = AnnotatedImages.of(run, Job(folder, data, lambda: False), torch.device("cpu")).untrained()
     saved, result = checkpoint.load(trained_before.checkpoint), trained_before.result()
     assert saved is not None
     assert result is not None

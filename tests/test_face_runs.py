@@ -22,8 +22,7 @@ from bench.tasks.faces import FacePairs
 from bench.tasks.job import Job
 from bench.train import checkpoint
 from bench.verification import across_folds
-from tests.conftest import tiny_run
-from tests.test_imagenet import StopAt
+from tests.conftest import StopAt, tiny_run
 from tests.test_worker import make, numbers
 
 FACES = Faces(side=32, size=8, loss="arcface", margin=0.2, scale=16.0)
@@ -120,7 +119,7 @@ def test_a_net_starts_from_the_last_checkpoint_of_another_sweeps_run(data: Path,
     run = replace(RUN, net=Net("cifar", 8, "A", weights=f"run:other/{source.id}"))
     folder = RunFolder(tmp_path / "runs" / "faces" / run.id)
 
-    start = FacePairs.of(run, Job(folder, data, lambda: False), torch.device("cpu")).recogniser()
+    start = FacePairs.of(run, Job(folder, data, lambda: False), torch.device("cpu")).untrained()
 
     saved = checkpoint.load(trained.checkpoint)
     assert saved is not None

@@ -15,6 +15,8 @@ import torch
 import torchvision
 from PIL import Image
 
+pytest.importorskip("simplejpeg", reason="needs simplejpeg")
+
 from bench.cli import main as commands
 from bench.launch.worker import work, work_until
 from bench.nets.pretrained import WeightsError, pretrained
@@ -25,6 +27,7 @@ from bench.sweep import main
 from bench.tasks.pictures import spread
 from bench.train.checkpoint import weights_digest
 from bench.train.turns import finish
+from tests.conftest import StopAt
 from tests.test_distributed import member
 from tests.test_worker import SPAWN, make, numbers
 
@@ -54,17 +57,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.open(odd / "0.JPEG").convert("L").save(odd / "0.JPEG")
     (odd / "1.JPEG").write_bytes((odd / "1.JPEG").read_bytes()[:-40])
     return root
-
-
-class StopAt:
-    """Asked to stop at the nth question."""
-
-    def __init__(self, n: int) -> None:
-        self.left = n
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left == 0
 
 
 @pytest.fixture(scope="module")

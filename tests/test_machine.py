@@ -19,7 +19,7 @@ from bench.launch.worker import Stop
 from bench.machine import KEEPS_PAGES, TUNABLES, allocator, allocator_settings, cxx_compiler, lacks_bf16
 from bench.spec import Net, Recipe, Resources, Run
 from bench.store import RunFolder, Submission
-from tests.conftest import tiny_run
+from tests.conftest import needs, tiny_run
 
 CPUINFO = "processor\t: 0\nmodel name\t: A chip\nflags\t\t: fpu sse avx2 avx512f{}\nbugs\t\t: none\n\n"
 BF16 = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(precision="bf16"), 0)
@@ -80,6 +80,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings are
 
 
 @linux
+@needs("submitit")
 @pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
 def test_a_worker_is_started_with_an_allocator_that_keeps_its_pages(
     own: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -115,6 +116,7 @@ def test_off_linux_there_is_nothing_to_set(platform: str, monkeypatch: pytest.Mo
     assert allocator() == "default"
 
 
+@needs("submitit")
 def test_jobs_on_slurm_keep_their_pages_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shell lines of a job leave a value of the user's, or of the profile's own lines, as it is."""
     asked: dict[str, list[str]] = {}

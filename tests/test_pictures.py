@@ -12,6 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+pytest.importorskip("simplejpeg", reason="needs simplejpeg")
+
 from bench.data.decode import Oddities, decode
 from bench.data.find import DataError, find_pictures
 from bench.data.pictures import PictureSet, load_pictures

@@ -18,7 +18,7 @@ from bench.cli import main as bench
 from bench.options import parse_duration, parse_seeds
 from bench.store import RunFolder
 from bench.sweep import main
-from tests.conftest import SWEEP_FILE
+from tests.conftest import SWEEP_FILE, needs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -192,7 +192,7 @@ def test_help_and_dry_run_import_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("cluster", ["inline", "local"])
+@pytest.mark.parametrize("cluster", ["inline", pytest.param("local", marks=needs("submitit"))])
 def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(tiny_sweep: Path, cluster: str) -> None:
     project = tiny_sweep.parents[1]
     done = command("tiny", "--scale", "quick", "--cluster", cluster, cwd=project)
@@ -255,6 +255,7 @@ def test_a_time_limit_stops_cleanly_and_the_next_start_ends_in_the_same_bits(tin
     assert results_of(project, "limited") == results_of(project)
 
 
+@needs("submitit")
 @pytest.mark.team
 def test_two_runners_on_one_sweep_run_no_run_twice(tiny_sweep: Path) -> None:
     project = tiny_sweep.parents[1]
@@ -275,6 +276,7 @@ def test_two_runners_on_one_sweep_run_no_run_twice(tiny_sweep: Path) -> None:
     assert len(trained) == 2
 
 
+@needs("submitit")
 @pytest.mark.team
 def test_without_waiting_the_sweep_goes_on_in_the_background(tiny_sweep: Path) -> None:
     project = tiny_sweep.parents[1]
@@ -322,7 +324,7 @@ def test_runs_that_begin_are_compiled_where_there_is_a_compiler(
         "bench.sweep.Runner.run", lambda _, todo: begun.append([i.folder.run().resources for i in todo])
     )
     monkeypatch.setenv("CXX", sys.executable)
-    command = ["tiny", "--scale", "quick", "--cluster", "local"]
+    command = ["tiny", "--scale", "quick", "--cluster", "inline"]
 
     main([*command, "--compile"])
     assert [one.compile for one in begun[-1]] == [True, True]
@@ -339,6 +341,7 @@ def test_runs_that_begin_are_compiled_where_there_is_a_compiler(
     assert out.count("runs that begin now train eager") == 1
 
 
+@needs("submitit")
 @pytest.mark.usefixtures("tiny_sweep")
 def test_in_the_background_the_same_kernels_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []

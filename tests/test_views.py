@@ -13,6 +13,8 @@ import torch
 import torchvision.transforms.functional as tf
 from PIL import Image
 
+pytest.importorskip("simplejpeg", reason="needs simplejpeg")
+
 from bench.data.colour import Normalise, keyed, measure
 from bench.data.decode import decode
 from bench.data.find import DataError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import signal
 import sys
 import threading
@@ -16,9 +17,18 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from bench.data.find import DataError
+from bench.machine import missing
 from bench.store import BusyError, RunFolder, StoreError
 
 DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before it is given up
+# each is imported with its first run: torch not before, and no package that only another task needs
+TASKS = {
+    "classify": "bench.tasks.classify:classify",
+    "diagnose": "bench.tasks.diagnose:diagnose",
+    "evaluate": "bench.tasks.evaluate:evaluate",
+    "verify": "bench.tasks.classify:classify",
+    "detect": "bench.tasks.classify:classify",
+}
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -137,19 +147,17 @@ def working(
 def _running(
     folder: RunFolder, data: Path, stop: Callable[[], bool], seat: Seat, crew: bool
 ) -> Generator[Any, None, str]:
-    from bench.tasks.classify import MACHINE_ERRORS, classify
-    from bench.tasks.diagnose import diagnose
-    from bench.tasks.evaluate import evaluate
+    from bench.tasks.classify import MACHINE_ERRORS
     from bench.tasks.job import Job
     from bench.train.distributed import LostError, meet
     from bench.train.loop import DivergedError, StoppedError
     from bench.train.turns import device_is_lost
 
-    tasks = {"classify": classify, "diagnose": diagnose, "evaluate": evaluate, "verify": classify, "detect": classify}
     try:
         run = folder.run()
         with meet(seat.rank, seat.size, folder.meeting(seat.start), stop) as team:
-            yield from tasks[run.task](run, Job(folder, data, stop, team))
+            task = pkgutil.resolve_name(TASKS[run.task])
+            yield from task(run, Job(folder, data, stop, team))
     except StoppedError:
         return "stopped"
     except LostError as error:
@@ -162,6 +170,8 @@ def _running(
             raise
         if isinstance(error, (StoreError, DataError, OSError, MemoryError, *MACHINE_ERRORS)):
             return _failed(folder, error, seat, retry=True)
+        if lacks := missing(error):
+            return _failed(folder, lacks, seat, retry=True)
         return _failed(folder, error, seat, retry=False, trace=traceback.format_exc())
     return "done"
 

@@ -194,7 +194,9 @@ def profile(
     trainer = trainer_of(net_here, _batches(images.to(place)), recipe, Way(compile=compiled))
     on_gpu = place.type == "cuda"
     trainer.update()
-    with torch.profiler.profile(activities=[activity.CPU, *([activity.CUDA] if on_gpu else [])]) as found:
+    activities = [activity.CPU, *([activity.CUDA] if on_gpu else [])]
+    # acc_events: there is one cycle only, but torch 2.11 warns where nothing is said of further ones
+    with torch.profiler.profile(activities=activities, acc_events=True) as found:
         for _ in range(steps):
             trainer.update()
         trainer.window()

@@ -19,7 +19,7 @@ from bench.data.cifar import Images
 from bench.launch import room
 from bench.machine import commit, cpu_name, hardware
 from bench.spec import Net, Recipe, Resources, Run, SpecError
-from bench.speed import GROUPS, USUAL, agreement, cases, pictures, settings, together
+from bench.speed import GROUPS, USUAL, agreement, cases, settings, together
 from bench.speed.paired import Case, Timing, measure, spread
 from bench.speed.settings import COMPILED, USUAL_LOOP
 from bench.store import write_json
@@ -86,6 +86,8 @@ def chosen(groups: list[str], args: argparse.Namespace, folder: Path, place: tor
         yield cases.starting("bench.sweep --help", ["--help"])
         yield cases.starting("bench.sweep --dry-run, 50 runs", dry)
     if "pictures" in groups:
+        from bench.speed import pictures  # with a decoder that nothing else here needs
+
         yield from pictures.loading(folder, find.data_folder(args.data))
     images = _images(args.data) if {"load", "train", "evaluate", "checkpoint"} & set(groups) else None
     if images is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,18 +15,15 @@ from bench.nets import resnet
 from bench.nets.pretrained import WeightsError
 from bench.spec import Recipe, Run, Way, classes_of
 from bench.store import RunFolder, StoreError
-from bench.tasks.detection import AnnotatedImages, DetectionLosses
-from bench.tasks.faces import FacePairs
 from bench.tasks.job import Job
-from bench.tasks.material import Cifar, Material
-from bench.tasks.pictures import ImageNet
+from bench.tasks.material import HOMES, Cifar, Material, OwnNet
 from bench.tasks.session import DeviceError, compiles, device_name, device_of, merged, session
 from bench.train import checkpoint
 from bench.train.distributed import PeerError, agree, refuse_shared_device
 from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
 from bench.train.layers import Row, layer_rows, response_stds
-from bench.train.loop import Batches, CrossEntropy, DivergedError, Hooks, Trainer, train
+from bench.train.loop import Batches, DivergedError, Hooks, Trainer, train
 from bench.train.metrics import Evaluation, Tested, bits, error_of
 from bench.train.schedule import rate_at
 from bench.train.team import Team
@@ -41,10 +39,8 @@ MACHINE_ERRORS = (DeviceError, PeerError, WeightsError, torch.OutOfMemoryError, 
 
 def build_net(run: Run, material: Material) -> torch.nn.Module:
     """The run's net, initialised from its seed. Raises WeightsError where it starts from some that are not there."""
-    if isinstance(material, FacePairs):
-        return material.recogniser()
-    if isinstance(material, AnnotatedImages):
-        return material.detector()
+    if isinstance(material, OwnNet):
+        return material.untrained()
     torch.manual_seed(run.seed)
     net = run.net
     if net.family == "cifar":
@@ -54,11 +50,10 @@ def build_net(run: Run, material: Material) -> torch.nn.Module:
 
 def material_of(run: Run, job: Job, device: torch.device) -> Material:
     """The run's data set. Raises DataError where it is not below the job's data folder."""
-    recipe = run.recipe
-    if recipe.detection:
-        return AnnotatedImages.of(run, job, device)
-    kind = ImageNet if recipe.views else FacePairs if recipe.faces else Cifar
-    return kind.of(run, job, device)
+    home = next((home for part, home in HOMES.items() if getattr(run.recipe, part)), None)
+    kind = pkgutil.resolve_name(home) if home else Cifar
+    material: Material = kind.of(run, job, device)
+    return material
 
 
 def responses(trainer: Trainer, material: Material, recipe: Recipe) -> list[float] | None:
@@ -89,10 +84,8 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[None
     agree(team, device=device.type, data=material.digest, torch=str(torch.__version__))
     trainer = trainer_of(build_net(run, material).to(device), material.batches(), recipe, way)
     trainer.team = team
-    if recipe.faces:
-        trainer.objective, trainer.noise = CrossEntropy(labelled=True), run.seed
-    if recipe.detection:
-        trainer.objective, trainer.noise, trainer.clip = DetectionLosses(), run.seed, recipe.detection.clip
+    if isinstance(material, OwnNet):
+        trainer.objective, trainer.noise, trainer.clip = material.objective, run.seed, material.clip
     saved = _resume(trainer, run, job, device, material.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:

@@ -134,8 +134,18 @@ class AnnotatedImages:
         """These sets come without one."""
         return ""
 
-    def detector(self) -> nn.Module:
-        """Faster R-CNN before its first step, from the run's seed. Raises WeightsError."""
+    @property
+    def objective(self) -> DetectionLosses:
+        """See DetectionLosses."""
+        return DetectionLosses()
+
+    @property
+    def clip(self) -> float:
+        """The recipe's bound."""
+        return detection_of(self.run).clip
+
+    def untrained(self) -> nn.Module:
+        """Faster R-CNN; see OwnNet."""
         if warning := self._warning():
             print(f"bench: {self.run.id}: {warning}", flush=True)
         return detector(self.run, self.job, self.training)

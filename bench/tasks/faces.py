@@ -29,7 +29,7 @@ from bench.store import atomic
 from bench.tasks.job import Job
 from bench.tasks.weights import weights_file
 from bench.train.embedding import Pixels, cosines, embed
-from bench.train.loop import Batches
+from bench.train.loop import Batches, CrossEntropy
 from bench.train.metrics import Evaluation
 from bench.train.turns import Work, ready
 from bench.verification import Roc, accuracy_at, across_folds, best_threshold
@@ -63,8 +63,18 @@ class FacePairs:
         prepare = OF_CIFAR if run.net.family == "cifar" and run.net.weights else Prepare()
         return cls(run, job, device, people.to(device), pairs, unchecked, prepare)
 
-    def recogniser(self) -> Recogniser:
-        """The run's net before its first step, from its seed. Raises WeightsError for weights that are not there."""
+    @property
+    def objective(self) -> CrossEntropy:
+        """A margin for the true class wants the labels."""
+        return CrossEntropy(labelled=True)
+
+    @property
+    def clip(self) -> float:
+        """No bound."""
+        return 0.0
+
+    def untrained(self) -> Recogniser:
+        """See OwnNet."""
         torch.manual_seed(self.run.seed)
         faces = _faces(self.run)
         backbone = _backbone(self.run, self.job, faces.side)
@@ -107,7 +117,7 @@ class FacePairs:
         return {
             "fixed_threshold": Evaluation(torch.from_numpy(fixed), math.nan),
             "pixels": self._judged(self._cosines(pixels)),
-            "untrained": self._judged(self.scores(self.recogniser().to(self.device))),
+            "untrained": self._judged(self.scores(self.untrained().to(self.device))),
         }
 
     def remarks(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,17 @@ from bench.data import find, procedural
 from bench.data.cifar import Images, Prepare
 from bench.spec import Recipe, Run
 from bench.tasks.job import Job
-from bench.train.loop import Batches
+from bench.train.loop import Batches, Objective
 from bench.train.metrics import Evaluation, Tested, evaluate
 from bench.train.team import Team
 from bench.train.turns import Work, finish
 
+# by the part of the recipe that only its runs have; imported when one is asked for, as each needs packages of its own
+HOMES = {
+    "detection": "bench.tasks.detection:AnnotatedImages",
+    "views": "bench.tasks.pictures:ImageNet",
+    "faces": "bench.tasks.faces:FacePairs",
+}
 RESPONSE_IMAGES = 500  # test images behind a response's std: 32,000 values a channel or more, a twentieth of one test
 
 
@@ -54,6 +60,22 @@ class Material(Protocol):
 
     def some_test_inputs(self) -> Tensor | None:
         """Inputs of the first test images, for the layers' responses (Fig. 7); None where nobody looks at layers."""
+
+
+@runtime_checkable
+class OwnNet(Protocol):
+    """A Material whose runs train a net of its own, which draws random numbers, by an objective of its own."""
+
+    @property
+    def objective(self) -> Objective:
+        """What the training minimises."""
+
+    @property
+    def clip(self) -> float:
+        """See Trainer."""
+
+    def untrained(self) -> nn.Module:
+        """The run's net before its first step, from its seed. Raises WeightsError for weights that are not there."""
 
 
 @dataclass(frozen=True, slots=True)
