@@ -64,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster",
         choices=("auto", "slurm", "local", "inline"),
         default="auto",
-        help="auto: slurm where its commands answer, else local (as many runs at once as this machine has room for); "
-        "inline: one after another",
+        help="auto: slurm where its commands answer, else local (as many runs at once as this machine has room for), "
+        "without submitit inline (one after another)",
     )
     parser.add_argument(
         "--at-once",
