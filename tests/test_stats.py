@@ -15,7 +15,7 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 from statsmodels.stats.weightstats import DescrStatsW, ttost_ind
 
 from bench.report import stats
-from bench.report.stats import Interval, Region, Sample, contrast, sample
+from bench.report.stats import Interval, Region, Sample, contrast, sample, total
 
 SEEDS = [[8.61, 8.83, 8.55, 8.9, 8.7], [7.51, 7.6, 7.4], [13.2, 14.9, 12.7, 13.0], [6.9, 7.3, 7.0, 7.1, 6.8]]
 A, B, C, D = SEEDS
@@ -29,6 +29,10 @@ def close(value: Any) -> Any:
 def low_high(interval: Interval | None) -> tuple[float, float]:
     assert interval is not None
     return interval.low, interval.high
+
+
+def test_a_sum_has_the_same_digits_in_every_python() -> None:
+    assert total([0.1] * 10) == 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 == 0.9999999999999999
 
 
 @pytest.mark.parametrize("values", SEEDS)

@@ -39,7 +39,7 @@ import pandas as pd
 
 from bench.paper import paper_numbers, paper_value
 from bench.report.frame import PAPERS, Set, display_name
-from bench.report.stats import Contrast, Region, binomial_std, contrast, disagreement_std, holm, sample
+from bench.report.stats import Contrast, Region, binomial_std, contrast, disagreement_std, holm, sample, total
 from bench.spec import DIVERGED, LEVEL, METRICS, Claim, Comparison, Sweep, classes_of
 from bench.spec.official import is_official
 
@@ -188,7 +188,7 @@ def _paired(one: Comparison, values: Values, claim: Claim, floor: Floor) -> Cont
     both = sorted(set.intersection(*(set(seeds) for seeds in values.values())))
     if not both:
         return None
-    differences = [sum(w * values[name][seed] for name, w in one.weights.items()) for seed in both]
+    differences = [total(w * values[name][seed] for name, w in one.weights.items()) for seed in both]
     return contrast([sample(differences).at_least(floor(tuple(one.weights), claim.metric))], [1])
 
 

@@ -18,7 +18,7 @@ from numpy.random import Generator
 from bench.paper import paper_numbers, paper_value
 from bench.report import claims
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, Seeds, judge
-from bench.report.stats import POWER, Region, detectable, power
+from bench.report.stats import POWER, Region, detectable, power, total
 from bench.report.tables import Table
 from bench.spec import LEVEL, Claim, Comparison, Sweep
 
@@ -56,7 +56,7 @@ class Plan:
 def effect_of(claim: Claim, one: Comparison, means: Means) -> float:
     """The true effect of a comparison, in points."""
     against = paper_value(paper_numbers()[claim.number]) if claim.number else 0.0
-    return sum(weight * means[name, claim.metric] for name, weight in one.weights.items()) - against
+    return total(weight * means[name, claim.metric] for name, weight in one.weights.items()) - against
 
 
 def true_means(plan: Plan) -> dict[tuple[str, str], float]:
@@ -220,7 +220,7 @@ def _power(plan: Plan, claim: Claim) -> tuple[str, str]:
 
 def _variances(plan: Plan, claim: Claim, one: Comparison, std: float) -> tuple[list[float], list[int]]:
     each, ns = [(w * std) ** 2 for w in one.weights.values()], [len(plan.planned[name]) for name in one.weights]
-    return ([sum(each)], ns[:1]) if claim.paired else (each, ns)
+    return ([total(each)], ns[:1]) if claim.paired else (each, ns)
 
 
 def _power_of(plan: Plan, claim: Claim, one: Comparison, std: float, level: float) -> float:

@@ -8,8 +8,10 @@ Errors are in percent, their differences in percentage points. Whatever draws is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,11 @@ POWER = 0.8
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+
+def total(terms: Iterable[float]) -> float:
+    """The terms added one after another, to the same digits in every Python: `sum` rounds otherwise from 3.12 on."""
+    return reduce(add, terms, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class Contrast:
     @property
     def se(self) -> float:
         """The standard error of the effect, NaN where it is not known."""
-        return math.sqrt(sum(self._shares())) if self.known else math.nan
+        return math.sqrt(total(self._shares())) if self.known else math.nan
 
     @property
     def df(self) -> float:
@@ -97,8 +104,8 @@ class Contrast:
         if not self.known:
             return math.nan
         shares = self._shares()
-        below = sum(share**2 / (n - 1) for share, n in zip(shares, self.ns, strict=True))
-        return sum(shares) ** 2 / below if below > 0 else float(sum(self.ns) - len(self.ns))
+        below = total(share**2 / (n - 1) for share, n in zip(shares, self.ns, strict=True))
+        return total(shares) ** 2 / below if below > 0 else float(sum(self.ns) - len(self.ns))
 
     def _shares(self) -> list[float]:
         return [v / n for v, n in zip(self.variances, self.ns, strict=True)]
@@ -125,7 +132,7 @@ def contrast(samples: Sequence[Sample], weights: Sequence[float], against: float
     """The weighted sum of the samples' means minus the constant `against`."""
     pairs = list(zip(samples, weights, strict=True))
     return Contrast(
-        effect=sum(w * s.mean for s, w in pairs) - against,
+        effect=total(w * s.mean for s, w in pairs) - against,
         variances=tuple((w * s.std) ** 2 for s, w in pairs),
         ns=tuple(s.n for s in samples),
     )
@@ -187,7 +194,7 @@ def power(effect: float, region: Region, alpha: float, variances: Sequence[float
     truth = Contrast(effect, tuple(variances), tuple(ns))
     distances = [d for d in (effect - region.low, region.high - effect) if math.isfinite(d)]
     if region.holds(effect):
-        misses = sum(_miss(truth, d, alpha) for d in distances)
+        misses = total(_miss(truth, d, alpha) for d in distances)
         return max(0.0, 1 - misses)
     return 1 - _miss(truth, max(-d for d in distances), alpha / len(distances))
 
