@@ -23,14 +23,14 @@ from bench.spec import DETECTION, FACES, Run, Sweep, Way
 def choose_cluster(args: argparse.Namespace) -> Profile | None:
     """Settles what `--cluster auto` means here; on Slurm returns the profile. Raises MistakeError, SpecError."""
     if args.cluster == "auto":
-        args.cluster = "slurm" if scheduler.answers() else "local" if installed("submitit") else "inline"
-        if args.cluster == "inline":
-            print("cluster: inline, one run after another, as submitit is not installed (pip install submitit)")
+        args.cluster = _chosen()
+    if args.cluster == "local" and cuda_devices():
+        args.cluster = "crew"
     if args.no_wait and args.cluster == "inline":
         raise MistakeError("--no-wait needs processes of their own: use --cluster local or slurm")
-    if args.at_once and args.cluster != "local":
+    if args.at_once and args.cluster not in ("local", "crew"):
         other = "at_once and pack of its profile say" if args.cluster == "slurm" else "one run at a time is its way"
-        raise MistakeError(f"--at-once is for --cluster local, and --cluster is {args.cluster}: there {other}")
+        raise MistakeError(f"--at-once is for --cluster local and crew, and --cluster is {args.cluster}: there {other}")
     if args.cluster == "slurm":
         return settled(load_profile(args.profile))
     if args.profile:
@@ -38,12 +38,22 @@ def choose_cluster(args: argparse.Namespace) -> Profile | None:
     return None
 
 
+def _chosen() -> str:
+    """What `--cluster auto` means here."""
+    if scheduler.answers():
+        return "slurm"
+    if cuda_devices() or installed("submitit"):
+        return "local"
+    print("cluster: inline, one run after another, as submitit is not installed (pip install submitit)")
+    return "inline"
+
+
 def refuse_without_submitit(cluster: str) -> None:
     """Raises MistakeError where runs are to start as processes of their own and the package for that is missing."""
     if cluster in ("local", "slurm") and not installed("submitit"):
         raise MistakeError(
             f"--cluster {cluster} starts runs through submitit, which is not installed: pip install submitit, or take "
-            "--cluster inline, which needs none"
+            "--cluster inline (one run after another) or crew (several in one process), which need none"
         )
 
 
@@ -131,7 +141,7 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
 def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, ...]:
     """The runs with the kernels that the command asks for, or, on a GPU, that were measured to be fastest there.
 
-    Eager ones, said in one line, where what is asked for cannot be had. What a cluster's nodes have, only they can say.
+    Not compiled, said in one line, where there is no compiler. What a cluster's nodes have, only they can say.
     """
     asked = args.kernels
     if args.compile:
@@ -141,7 +151,8 @@ def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, 
     lacks = asked.compile and args.cluster != "slurm" and cxx_compiler() is None
     eager = {run for run in runs if lacks and not (run.resources.gpus and cuda_devices())}
     if eager:
-        print(f"--compile: {no_compiler()}; runs that begin now train eager")
+        option = "--compile" if args.compile else "--kernels compiled"
+        print(f"{option}: {no_compiler()}; runs that begin now train {replace(asked, compile=False)}")
     ways = {run: replace(asked, compile=asked.compile and run not in eager) for run in runs}
     return tuple(replace(run, resources=run.resources.made(ways[run])) for run in runs)
 
@@ -152,7 +163,8 @@ def _as_measured(runs: Sequence[Run]) -> tuple[Run, ...]:
     if way is None:
         return tuple(runs)
     alike = {r for r in runs if r.resources.gpus and r.net.family == "cifar" and r.resources.way == Way()}
-    print(f"kernels: {way}, as measured on this GPU; runs that have begun keep their own")
+    if alike:
+        print(f"kernels: {way}, as measured on this GPU; runs that have begun keep their own")
     return tuple(replace(r, resources=r.resources.made(way)) if r in alike else r for r in runs)
 
 

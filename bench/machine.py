@@ -25,6 +25,7 @@ TUNABLES = "GLIBC_TUNABLES"
 KEEPS_PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
 MEMORY = "BENCH_MEMORY_GIB"
 SOME_NEED = ("pycocotools", "simplejpeg", "submitit", "timm")  # packages without which the other runs still train
+MOST_GIB = 10**6
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # of x86 processors that multiply bf16
 BF16_CAPABILITY = 8.0  # of CUDA devices, from Ampere on
 
@@ -46,6 +47,10 @@ def missing(error: Exception) -> MissingError | None:
     return MissingError(f"this needs {package}, which is not installed: pip install {package}")
 
 
+class SettingError(ValueError):
+    """An environment variable of the suite's says nothing that makes sense."""
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -54,11 +59,11 @@ def cores() -> int:
 def memory_gib() -> float:
     """Main memory in GiB; $BENCH_MEMORY_GIB where that is set: some virtual machines start small and grow.
 
-    Raises ValueError where that is no positive number.
+    Raises SettingError where that is no number above zero.
     """
     if told := os.environ.get(MEMORY):
-        if not re.fullmatch(r"\d+(\.\d+)?", told) or not float(told):
-            raise ValueError(f"{MEMORY}={told!r} is no number of GiB; write one such as 64")
+        if not re.fullmatch(r"\d+(\.\d+)?", told) or not 0 < float(told) <= MOST_GIB:
+            raise SettingError(f"{MEMORY}={told!r} is no number of GiB; write one such as 64")
         return float(told)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 

@@ -62,17 +62,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cluster",
-        choices=("auto", "slurm", "local", "inline"),
+        choices=("auto", "slurm", "local", "crew", "inline"),
         default="auto",
-        help="auto: slurm where its commands answer, else local (as many runs at once as this machine has room for), "
-        "without submitit inline (one after another)",
+        help="auto: slurm where its commands answer, else local (as many runs at once as this machine has room for, a "
+        "process each, on a GPU a crew), without submitit inline (one after another); crew: several runs in one "
+        "process, in turns",
     )
     parser.add_argument(
         "--at-once",
         type=parse_count,
         metavar="N",
         help="so many runs at once on this machine, which share its cores or CUDA devices (default: as measured by "
-        "`bench speed together`, else as many as there is room for, on a CPU a core each)",
+        "`bench speed together` or `gpu`, else as many as there is room for, on a CPU a core each)",
     )
     parser.add_argument(
         "--kernels",

@@ -50,7 +50,7 @@ from bench.launch.runner import Runner
 from bench.launch.scheduler import SlurmError
 from bench.launch.slurm import Slurm
 from bench.launch.worker import Stop
-from bench.machine import cuda_devices, missing
+from bench.machine import SettingError, cuda_devices, missing
 from bench.options import add_arguments
 from bench.spec import Run, SpecError, Sweep
 from bench.store import StoreError, make_folder
@@ -149,7 +149,7 @@ def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profi
             executor = _slurm(args, plan, data_dir, profile, stop, shown.say)
         elif args.cluster == "inline":
             executor = Inline(data_dir, stop)
-        elif cuda_devices() and all(item.run.resources.gpus == 1 for item in todo):
+        elif args.cluster == "crew":
             todo = todo if args.only else tuple(longest_first(todo))
             logs = plan.items[0].folder.path.parent
             executor = stack.enter_context(Crews(data_dir, plan.slots or 1, deadline, logs))
@@ -232,7 +232,7 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
     """Runs `work(args)`; a mistake of the user's is one line on stderr and exit code 2."""
     try:
         return work(args)
-    except (MistakeError, SpecError, DataError, StoreError, SlurmError, FreezeError) as error:
+    except (MistakeError, SpecError, SettingError, DataError, StoreError, SlurmError, FreezeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return MISTAKE
     except ModuleNotFoundError as error:

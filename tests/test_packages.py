@@ -104,7 +104,10 @@ def test_without_submitit_runs_in_processes_of_their_own_are_refused_before_anyt
     assert main(["tiny", "--scale", "quick", "--cluster", "local", *options]) == 2
 
     said = "bench: --cluster local starts runs through submitit, which is not installed: pip install submitit, or take "
-    assert capsys.readouterr().err == f"{said}--cluster inline, which needs none\n"
+    assert (
+        capsys.readouterr().err
+        == f"{said}--cluster inline (one run after another) or crew (several in one process), which need none\n"
+    )
     assert not (tiny_sweep.parents[1] / "runs").exists()
     assert main(["tiny", "--scale", "quick", "--cluster", "local", "--dry-run"]) == 0
     with pytest.raises(MistakeError, match="--cluster slurm starts runs through submitit"):

@@ -64,7 +64,7 @@ MISTAKES = {
     "no such file": (["sweeps/tyni.py"], "there is no sweep file sweeps/tyni.py"),
     "no run matches": (["tiny", "--only", "vgg*"], "matches no run; the nets are: plain-8, resnet-8-A"),
     "one of two matches": (["tiny", "--only", "plain-8,vgg*"], "--only 'vgg\\*' matches no run; the nets are: plain-8"),
-    "at once inline": (["tiny", "--cluster", "inline", "--at-once", "2"], "--at-once is for --cluster local"),
+    "at once inline": (["tiny", "--cluster", "inline", "--at-once", "2"], "--at-once is for --cluster local and crew"),
     "too many at once": (["tiny", "--cluster", "local", "--at-once", "9999"], "need .* GiB, and this machine has"),
     "scale not declared": (["tiny", "--scale", "paper", "--dry-run"], "'paper' is not one of this sweep's: quick"),
     "data folder missing": (["tiny", "--data", "nowhere"], "--data nowhere: no such folder"),
@@ -192,7 +192,7 @@ def test_help_and_dry_run_import_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("cluster", ["inline", pytest.param("local", marks=needs("submitit"))])
+@pytest.mark.parametrize("cluster", ["inline", "crew", pytest.param("local", marks=needs("submitit"))])
 def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(tiny_sweep: Path, cluster: str) -> None:
     project = tiny_sweep.parents[1]
     done = command("tiny", "--scale", "quick", "--cluster", cluster, cwd=project)

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -119,17 +120,24 @@ class Crews:
     verb = "starts"
 
     def __init__(
-        self, data: Path, slots: int, deadline: float | None, logs: Path, devices: Sequence[str] | None = None
+        self,
+        data: Path,
+        slots: int,
+        deadline: float | None,
+        logs: Path,
+        devices: Sequence[str] | None = None,
+        name: str = "crew",
     ) -> None:
-        """slots: runs at once, shared out among the devices. logs: the folder of the crews' output.
+        """slots: runs at once, shared out among the devices. logs: the folder of the crews' output, in files `name`-*.
 
         devices: as CUDA_VISIBLE_DEVICES spells them (default: all that this process has).
         """
-        self.data, self.deadline, self.logs = data, deadline, make_folder(logs)
+        self.data, self.deadline, self.logs, self.name = data, deadline, make_folder(logs), name
         tokens = tuple(device_tokens() if devices is None else devices) or ("",)
         shares = {token: slots // len(tokens) + (place < slots % len(tokens)) for place, token in enumerate(tokens)}
         self.sizes = {token: share for token, share in shares.items() if share}
         self.members: dict[str, Member] = {}
+        self._devices: dict[str, str] = {}  # where each run was last
         self._ended: list[RunFolder] = []
 
     def __enter__(self) -> Crews:
@@ -151,6 +159,7 @@ class Crews:
             device = max(self.sizes, key=lambda token: self.sizes[token] - self._busy(token))
             member = self.members.get(device) or self._start(device)
             member.runs[folder.path.name] = folder
+            self._devices[folder.path.name] = device
             with suppress(OSError):  # its process has just ended: `ended` finds out
                 member.line.send(folder.path)
 
@@ -160,7 +169,8 @@ class Crews:
     def _start(self, device: str) -> Member:
         ours, its = SPAWN.Pipe()
         about = (its, self._log(device), self.data, self.deadline, device)
-        process = SPAWN.Process(target=_process, args=about, daemon=True)
+        process = SPAWN.Process(target=_process, args=about)  # no daemon: those may not have loaders of pictures
+        resource_tracker.ensure_running()  # started by `start`, it would lift the mask
         # a Ctrl-C is for the runner, which then asks the crew by SIGTERM
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -173,11 +183,11 @@ class Crews:
         return self.members[device]
 
     def _log(self, device: str) -> Path:
-        return self.logs / f"crew-{device or 'cpu'}.log"
+        return self.logs / f"{self.name}-{device or 'cpu'}.log"
 
     def log(self, folder: RunFolder) -> Path:
         """See Executor; all runs of a crew write to one file."""
-        return next((self._log(m.device) for m in self.members.values() if folder.path.name in m.runs), self.logs)
+        return self._log(self._devices[folder.path.name])
 
     def ended(self) -> list[RunFolder]:
         """The runs that have ended since the last call, those of a crew that is gone among them."""
@@ -215,18 +225,21 @@ def _process(line: Connection, log: Path, data: Path, deadline: float | None, de
         try:
             _serve(line, Crew(data, stop), stop)
         except Exception as error:
-            print(f"bench: the device is lost, and with it this process: {error}", file=sys.stderr, flush=True)
+            print(f"bench: this process ends, perhaps for a lost device: {error!r}", file=sys.stderr, flush=True)
             os._exit(DEVICE_LOST)  # the usual end would wait for the device
 
 
 def _serve(line: Connection, crew: Crew, stop: Callable[[], bool]) -> None:
     more = True
     while len(crew) or (more and not stop()):
+        came: list[RunFolder] = []
         try:
-            while more and line.poll(0 if len(crew) else LOOK_SECONDS):
-                crew.take(RunFolder(line.recv()))
+            while more and line.poll(0 if len(crew) or came else LOOK_SECONDS):
+                came.append(RunFolder(line.recv()))
         except (EOFError, OSError):
             more = False  # the runner has nothing more for us
+        for folder in came:
+            crew.take(folder)
         for folder in crew.turn():
             with suppress(OSError):
                 line.send(folder.path.name)

@@ -79,7 +79,8 @@ class Pack:
         items = [Item(folder.run(), folder, folder.state(), None) for folder in folders if _can_be_read(folder)]
         todo = [item for item in items if item.state not in ("done", "failed")]
         logs = Path(os.environ.get("SUBMITIT_FOLDER") or self.sweep)
-        with Crews(self.data, self.at_once, self.deadline, logs) as executor:
+        # by the job's name: the jobs of an array share the folder, and each has a device 0
+        with Crews(self.data, self.at_once, self.deadline, logs, name=f"{job_id()}_crew") as executor:
             Runner(executor, stop, Lines(todo)).run(todo)
 
     def checkpoint(self) -> Any:

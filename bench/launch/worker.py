@@ -119,7 +119,25 @@ def work_until(folder: Path, data: Path, stop: Callable[[], bool], seat: Seat = 
     """
     from bench.train.turns import Slot  # torch comes with the first run, not before
 
-    return Slot().finish(working(RunFolder(folder), data, stop, seat))
+    place = RunFolder(folder)
+    try:
+        slot = Slot()
+    except RuntimeError as error:
+        return _without_device(place, error, seat)
+    return slot.finish(working(place, data, stop, seat))
+
+
+def _without_device(folder: RunFolder, error: RuntimeError, seat: Seat) -> str:
+    """The word for a run whose GPU is there and cannot be used: such as a lost one, or another process's alone."""
+    if seat.rank:
+        return _failed(folder, error, seat, retry=True)
+    try:
+        with folder.lock():
+            return "done" if folder.result() is not None else _failed(folder, error, seat, retry=True)
+    except BusyError:
+        return "busy"
+    except StoreError as also:
+        return _failed(folder, also, seat, retry=True)
 
 
 def working(

@@ -110,12 +110,13 @@ def way_of(run: Run, device: torch.device, team: Team) -> Way:
     """How the run's steps are made on `device`: as it asks, as far as its task allows.
 
     Several processes share the groups of a batch. What differs from step to step cannot be a graph, and a look at the
-    layers hooks the batch norms that grouped ones go past.
+    layers hooks the batch norms that grouped ones go past. On a CPU there are no fused kernels: groups are torch's.
     """
     asked, alone = run.resources.way, team.size == 1
     graph = asked.graph and device.type == "cuda" and alone and run.task in ("classify", "diagnose")
     one_pass = alone and run.task == "classify" and run.net.norm == "bn"
-    return Way(graph, asked.compile, asked.batch_norm if one_pass else "passes")
+    grouped = "grouped" if asked.batch_norm == "fused" and device.type != "cuda" else asked.batch_norm
+    return Way(graph, asked.compile, grouped if one_pass else "passes")
 
 
 def _train(
@@ -191,7 +192,7 @@ def _resume(trainer: Trainer, run: Run, job: Job, device: torch.device, data: st
         )
     ended = saved["step"] >= run.recipe.steps
     if saved["device"] != device.type and not ended:
-        # random numbers are drawn on the device: the rest of the stream exists on its kind only
+        # its kernels round otherwise: a run of both would be the numbers of neither
         raise DeviceError(
             f"{folder.checkpoint} was made on a {saved['device']} device and this is a {device.type}: go on where "
             "there is one, or move the checkpoint away to train from the first step here"

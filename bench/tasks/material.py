@@ -143,20 +143,15 @@ class Cifar:
 
 
 def load_images(run: Run, data: Path, device: torch.device) -> Images:
-    """CIFAR-10 or the stand-in on `device`, read once for all runs of this process: a crew's share it.
+    """The stand-in, or CIFAR-10 on `device`, read once for all runs of this process: a crew's share it.
 
     Raises DataError where it is not below `data`.
     """
     if run.data == "stand-in":
-        return _stand_in(device)
+        return procedural.stand_in().to(device)
     folder = find.cifar10(data) or find.fetch_cifar10(data)
     files = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.iterdir()))
     return _cifar10(folder, files, device)
-
-
-@lru_cache(maxsize=1)
-def _stand_in(device: torch.device) -> Images:
-    return procedural.stand_in().to(device)
 
 
 @lru_cache(maxsize=1)
