@@ -24,15 +24,16 @@ GROUPS = (
     "together",
     "settings",
     "agreement",
+    "gpu",
 )
-USUAL = GROUPS[:-3]  # together and settings take some minutes, agreement a quarter of an hour
+USUAL = GROUPS[:-4]  # together and settings take some minutes, agreement a quarter of an hour; gpu is one by itself
 DEPTHS = (20, 56, 110)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument(
-        "groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all but the last three)"
+        "groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all but the last four)"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="real CIFAR-10, voc100 (else made up, as large)")
     parser.add_argument(
@@ -53,5 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=parse_count, default=3, metavar="N", help="for the group settings")
     parser.add_argument("--steps", type=parse_count, default=30, metavar="N", help="a round, for the group settings")
+    parser.add_argument("--seconds", type=parse_count, default=90, metavar="S", help="about so long, for the group gpu")
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="for the group gpu: try the command itself on a CPU, with small nets; nothing is kept for plans",
+    )
     parser.add_argument("--seeds", type=parse_count, default=3, metavar="N", help="for the group agreement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures with the hardware")

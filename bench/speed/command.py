@@ -19,7 +19,7 @@ from bench.data.cifar import Images
 from bench.launch import room
 from bench.machine import commit, cpu_name, hardware
 from bench.spec import Net, Recipe, Resources, Run, SpecError
-from bench.speed import GROUPS, USUAL, agreement, cases, settings, together
+from bench.speed import GROUPS, USUAL, agreement, cases, gpu, settings, together
 from bench.speed.paired import Case, Timing, measure, spread
 from bench.speed.settings import COMPILED, USUAL_LOOP
 from bench.store import write_json
@@ -34,6 +34,8 @@ def speed(args: argparse.Namespace) -> int:
     if unknown:
         raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
     groups = args.groups or list(USUAL)
+    if "gpu" in groups:
+        return _gpu(args, groups)
     for group in {"settings", "together"} & set(groups):
         settings.refuse_gpu(group)
     torch.set_num_threads(args.threads)
@@ -64,6 +66,21 @@ def speed(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, kept)
     return 0
+
+
+def _gpu(args: argparse.Namespace, groups: list[str]) -> int:
+    """The group gpu. Raises SpecError where there is none, or other groups are asked for as well."""
+    if groups != ["gpu"]:
+        raise SpecError("the group gpu is measured by itself: bench speed gpu")
+    if args.rehearse:
+        return gpu.measure(None, args.seconds, args.json, torch.device("cpu"), rehearse=True)
+    place = _device(args.threads)
+    if place.type != "cuda":
+        raise SpecError(
+            "there is no CUDA device here for `bench speed gpu` to measure: `bench speed` measures the processor, and "
+            "--rehearse tries the command itself"
+        )
+    return gpu.measure(_images(args.data), args.seconds, args.json, place, rehearse=False)
 
 
 def _device(threads: int) -> torch.device:

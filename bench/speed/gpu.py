@@ -1,0 +1,307 @@
+"""`python -m bench speed gpu`: whether a GPU computes what it should, and the fastest way to train Table 6's nets.
+
+First the checks, then a table of convolutions, then the time of a step in every way there is, then crews. A way that
+fails is named and left out. The fastest whose checks passed is kept for this hardware, where bench.sweep takes it for
+runs that begin from then on. What is found is kept as it comes: a way that hangs loses nothing of the others.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import __version__
+from bench.data import procedural
+from bench.data.cifar import Images
+from bench.launch import room
+from bench.launch.room import Together
+from bench.machine import commit, cores, hardware
+from bench.nets.counts import convolutions as convolutions_of
+from bench.nets.counts import multiply_adds
+from bench.spec import BATCH_NORMS, Net, Recipe, Way
+from bench.speed import gpu_checks as checks
+from bench.speed.gpu_checks import Bench, Check, Convolution, checked, updates
+from bench.store import write_json
+from bench.train.turns import Slot, Work, device_is_lost
+
+TABLE6 = tuple(Net("cifar", depth, shortcut) for depth in (110, 56, 44, 32, 20) for shortcut in ("A", "none"))
+PAIR = (Net("cifar", 20, "A"), Net("cifar", 110, "none"))
+CREWS = (1, 4, 10)
+CREW = "crew = alone"
+STEPS = 64_000  # of a run at the paper's schedule
+WAY_SECONDS, CREW_SECONDS = 2.0, 6.0
+PASSES = 17.25  # times that a step with fused batch norm moves each convolution's output, both directions
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A step of a net in one way, alone: milliseconds."""
+
+    way: Way
+    precision: str
+    net: Net
+    milliseconds: float
+
+
+@dataclass
+class Found:
+    """All that was found, kept in `file` whenever something comes to it.
+
+    seconds_a_seed: of the ten nets of Table 6, tests apart; floor_seconds: what memory traffic alone takes of them.
+    """
+
+    device: str
+    file: Path | None
+    checks: list[Check] = field(default_factory=list)
+    convolutions: list[Convolution] = field(default_factory=list)
+    rates: list[Rate] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    way: Way | None = None
+    at_once: int = 1
+    gains: dict[int, float] = field(default_factory=dict)
+    seconds_a_seed: float = math.nan
+    floor_seconds: float = math.nan
+
+    def keep(self) -> None:
+        """Writes the file anew."""
+        if self.file is not None:
+            values = {name: None if value is math.nan else value for name, value in asdict(self).items()}
+            about = {"torch": str(torch.__version__), "bench": __version__, **commit()}
+            write_json(self.file, {**values, "file": str(self.file), **about})
+
+    def passed(self, name: str) -> bool:
+        """Whether that check was made and passed."""
+        return any(check.name == name and check.passed for check in self.checks)
+
+
+def measure(images: Images | None, seconds: float, file: Path | None, device: torch.device, *, rehearse: bool) -> int:
+    """Everything, in about so many seconds; the exit code: 0, or 1 where no way to train is right.
+
+    rehearse: on a CPU with small nets and a few steps, to try this command itself; nothing is kept for plans.
+    """
+    bench, found, ends = _bench(images, device, rehearse), Found(hardware(), file), time.monotonic() + seconds
+    print(f"{found.device}, torch {torch.__version__}; batches of {bench.recipe.batch}", flush=True)
+    try:
+        for part in (_check, _table, _rates, _crews):
+            part(bench, found, ends)
+            found.keep()
+    except RuntimeError as error:
+        print(f"the device is lost: {error}; what comes after it is left out")
+    _say_result(found, rehearse)
+    if found.way is not None and not rehearse:
+        print(f"runs that begin on this GPU from now on train so: kept in {_keep_for_plans(found)}")
+    found.keep()
+    return 0 if found.way is not None else 1
+
+
+def _bench(images: Images | None, device: torch.device, rehearse: bool) -> Bench:
+    recipe = Recipe(precision="bf16")
+    if rehearse:
+        torch.set_num_threads(1)
+        nets = (Net("cifar", 8, "A"), Net("cifar", 14, "none"))
+        return Bench(procedural.stand_in(200, 50).to(device), replace(recipe, batch=8, bn_group=4), nets, 8)
+    return Bench((images or procedural.stand_in()).to(device), recipe, PAIR, 200)
+
+
+def ways(device: torch.device) -> Iterator[Way]:
+    """Every way to make steps there, the likely best first; compiled ones last, as they take their time."""
+    for compiled in (False, True) if device.type == "cuda" else (False,):
+        for graph in (True, False) if device.type == "cuda" else (False,):
+            for batch_norm in reversed(BATCH_NORMS if device.type == "cuda" else BATCH_NORMS[:2]):
+                if not (compiled and batch_norm == "fused"):  # torch.compile fuses batch norm itself
+                    yield Way(graph, compiled, batch_norm)
+
+
+def _check(bench: Bench, found: Found, ends: float) -> None:
+    """Those of single parts, then those of each way that is not compiled."""
+
+    def check(name: str, work: Callable[[], str]) -> None:
+        if time.monotonic() > ends:
+            return
+        found.checks.append(checked(name, work))
+        _say_check(found.checks[-1])
+        _end_if_lost()
+
+    if bench.device.type == "cuda":
+        check("fused batch norm", lambda: checks.fused_batch_norm(bench))
+    check("fused SGD", lambda: checks.fused_sgd(bench))
+    for way in [each for each in ways(bench.device) if not each.compile]:
+        if way.graph:
+            check(f"{way}: graph = eager", lambda: checks.graph_is_eager(bench, way))  # noqa: B023 - called at once
+        check(f"{way}: resume", lambda: checks.resumes(bench, way))  # noqa: B023
+        check(f"{way}: NaN", lambda: checks.nan_shows(bench, way))  # noqa: B023
+        check(f"{way}: {CREW}", lambda: checks.together_is_alone(bench, way))  # noqa: B023
+
+
+def _say_check(check: Check) -> None:
+    print(f"{'right' if check.passed else 'WRONG'}  {check.name}: {check.words}", flush=True)
+
+
+def _end_if_lost() -> None:
+    if device_is_lost():
+        raise RuntimeError("CUDA does not answer any more")
+
+
+def is_right(way: Way, found: Found) -> bool:
+    """Whether the way's checks passed. torch.compile rounds otherwise: a compiled way is one of the eager kind."""
+    plain = replace(way, compile=False)
+    needed = [f"{plain}: resume", f"{plain}: NaN", *([f"{plain}: graph = eager"] if way.graph else [])]
+    needed += ["fused batch norm"] if way.batch_norm == "fused" else []
+    return all(found.passed(name) for name in needed)
+
+
+def _table(bench: Bench, found: Found, ends: float) -> None:
+    found.floor_seconds = _floor_seconds(bench)
+    print("convolutions of 3x3, ms forward, by inputs, by weights:")
+    for one in checks.convolutions(bench, 20 if bench.device.type == "cuda" else 1):
+        if time.monotonic() > ends:
+            return
+        found.convolutions.append(one)
+        print(f"  {one.name:18}  {one.kind:32}  {one.forward:.3f}  {one.inputs:.3f}  {one.weights:.3f}", flush=True)
+    _end_if_lost()
+
+
+def _rates(bench: Bench, found: Found, ends: float) -> None:
+    """Each right way, both nets; a third of what time is left is for the crews."""
+    until = time.monotonic() + (ends - time.monotonic()) * 2 / 3
+    for way in ways(bench.device):
+        if not is_right(way, found) or time.monotonic() > until:
+            found.failed.append(f"{way}: left out, " + ("not right" if time.monotonic() <= until else "no time left"))
+            continue
+        try:
+            mine = [Rate(way, "bf16", net, _step_ms(bench, net, way)) for net in bench.nets]
+        except Exception as error:  # such as a compiler that is not there
+            found.failed.append(f"{way}: {type(error).__name__}: {error}".splitlines()[0])
+            _end_if_lost()
+            continue
+        found.rates += mine
+        print(f"  {way!s:32}  " + "  ".join(f"{r.net.name} {r.milliseconds:.2f} ms" for r in mine), flush=True)
+        if found.way is None or _seconds_alone(bench, found, way) < _seconds_alone(bench, found, found.way):
+            found.way, found.seconds_a_seed = way, _seconds_alone(bench, found, way)
+            found.keep()
+
+
+def _step_ms(bench: Bench, net: Net, way: Way) -> float:
+    slot = Slot()
+    with slot.here():
+        trainer = bench.trainer(net, way)
+    slot.finish(updates(trainer, 6))  # the warm ones, the capture, and one replay
+    bench.wait()
+    start, steps = time.perf_counter(), 0
+    seconds = WAY_SECONDS if bench.device.type == "cuda" else 0.2
+    while time.perf_counter() - start < seconds:
+        slot.finish(updates(trainer, 10 if bench.device.type == "cuda" else 1))
+        bench.wait()
+        steps += 10 if bench.device.type == "cuda" else 1
+    return 1e3 * (time.perf_counter() - start) / steps
+
+
+def _alone_ms(found: Found, way: Way, net: Net) -> float:
+    """A step of any depth: on the line through the two nets that were measured."""
+    one, other = (rate for rate in found.rates if rate.way == way)
+    slope = (other.milliseconds - one.milliseconds) / (other.net.depth - one.net.depth)
+    return max(one.milliseconds + slope * (net.depth - one.net.depth), 1e-6)
+
+
+def _seconds_alone(bench: Bench, found: Found, way: Way) -> float:
+    """The ten nets of Table 6 at the paper's schedule, one after another."""
+    nets = TABLE6 if bench.nets == PAIR else bench.nets
+    return STEPS * sum(_alone_ms(found, way, net) for net in nets) / 1e3
+
+
+def _crews(bench: Bench, found: Found, ends: float) -> None:
+    """What crews of the best way bring: its steps, weighed by what they take alone, in the time that they take."""
+    way = found.way
+    if way is None:
+        return
+    if not found.passed(f"{replace(way, compile=False)}: {CREW}"):
+        found.failed.append("crews: nets side by side do not have the bits that they have alone")
+        return
+    alone = found.seconds_a_seed
+    for count in CREWS if bench.nets == PAIR else (1, 2):
+        if time.monotonic() > ends:
+            found.failed.append(f"a crew of {count}: no time left")
+            continue
+        try:
+            found.gains[count] = _gain(bench, found, way, count)
+        except Exception as error:  # such as want of memory
+            found.failed.append(f"a crew of {count}: {type(error).__name__}: {error}".splitlines()[0])
+            _end_if_lost()
+            continue
+        print(f"  a crew of {count}: {found.gains[count]:.2f} times one at a time", flush=True)
+        if found.gains[count] >= found.gains.get(found.at_once, 0.0):
+            found.at_once, found.seconds_a_seed = count, alone / found.gains[count]
+        found.keep()
+
+
+def _gain(bench: Bench, found: Found, way: Way, count: int) -> float:
+    nets = (TABLE6 if bench.nets == PAIR else bench.nets)[:count]
+    slots = [Slot(urgent=net.depth >= 110) for net in nets]
+    trainers = []
+    for slot, net in zip(slots, nets, strict=True):
+        with slot.here():
+            trainers.append(bench.trainer(net, way))
+        slot.finish(updates(trainers[-1], 6))
+    bench.wait()
+    seconds = CREW_SECONDS if bench.device.type == "cuda" else 0.3
+    before, start = [trainer.step for trainer in trainers], time.perf_counter()
+    checks.take_turns([(s, _until(t, start + seconds)) for s, t in zip(slots, trainers, strict=True)])
+    bench.wait()
+    passed = time.perf_counter() - start
+    steps = [trainer.step - first for trainer, first in zip(trainers, before, strict=True)]
+    return sum(n * _alone_ms(found, way, net) for n, net in zip(steps, nets, strict=True)) / (1e3 * passed)
+
+
+def _until(trainer: Any, end: float) -> Work[None]:
+    while time.perf_counter() < end:
+        trainer.update()
+        yield None
+
+
+def _say_result(found: Found, rehearse: bool) -> None:
+    for words in found.failed:
+        print(f"left out  {words}")
+    if found.way is None:
+        print("no way to train passed its checks: do not train on this device")
+        return
+    nets = "the two small nets of a rehearsal" if rehearse else "the ten nets of Table 6"
+    print(
+        f"fastest: {found.way}, {found.at_once} at once: {found.seconds_a_seed:,.0f} s a seed of {nets} at the paper's "
+        "schedule, without the tests"
+    )
+    if not rehearse:
+        print(f"memory traffic alone takes {found.floor_seconds:,.0f} s a seed at this device's copying rate")
+
+
+def _floor_seconds(bench: Bench) -> float:
+    """A seed of Table 6 if nothing but memory took time: bf16 maps, PASSES of each, at the rate of a large copy."""
+    source = torch.zeros(2**28 if bench.device.type == "cuda" else 2**22, device=bench.device)
+    target = source.clone()
+    bench.wait()
+    start = time.perf_counter()
+    for _ in range(10):
+        target.copy_(source)
+    bench.wait()
+    rate = 10 * 2 * 4 * len(source) / (time.perf_counter() - start)
+    outputs = sum(c.c_out * c.side**2 for net in TABLE6 for c in convolutions_of(net)[0])
+    return STEPS * Recipe().batch * 2 * PASSES * outputs / rate
+
+
+def _keep_for_plans(found: Found) -> Path:
+    """The crews as measurements of room, and the way."""
+    assert found.way is not None
+    largest = max(TABLE6, key=multiply_adds)
+    alone = 1e3 * Recipe().batch / _alone_ms(found, found.way, largest)
+    about = (largest.name, multiply_adds(largest), Recipe().batch, "bf16")
+    rows = [Together(*about, count, 1, cores(), alone * gain) for count, gain in _rated(found)]
+    return room.keep(rows, way=asdict(found.way), torch=str(torch.__version__), bench=__version__)
+
+
+def _rated(found: Found) -> Sequence[tuple[int, float]]:
+    return sorted(found.gains.items()) or [(1, 1.0)]

@@ -1,0 +1,312 @@
+"""Whether this device computes what it should in the ways that runs may train on it; see bench.speed.gpu.
+
+Bits must agree where the same kernels run (a graph and its eager step, two nets side by side and each alone, a training
+that was stopped and one that was not); elsewhere tolerances against fp64 are those of one rounding to the type used.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.data.cifar import Ahead, Batches, Images, Prepare
+from bench.nets.batch_norm import BatchNorm2d
+from bench.nets.resnet import cifar
+from bench.spec import Net, Recipe, Way
+from bench.tasks.classify import trainer_of
+from bench.train.checkpoint import weights_digest
+from bench.train.grouped_bn import group_batch_norm, grouped
+from bench.train.loop import DivergedError, Trainer
+from bench.train.turns import Slot, Work
+
+TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 5e-3}  # of fused batch norm against fp64 of the same inputs
+SGD_TOLERANCE = 1e-6
+MAPS = ((16, 32), (32, 16), (64, 8))  # channels and side of the CIFAR nets' maps
+DROP = 6  # the step at which the rate falls in the check of resuming
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a check found; `words` say how far apart things are, or what went wrong."""
+
+    name: str
+    passed: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all measurements share: the images, on the device, the recipe, and how long the checks train."""
+
+    images: Images
+    recipe: Recipe
+    nets: tuple[Net, Net]
+    steps: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images.train_x.device
+
+    @property
+    def groups(self) -> int:
+        """Batch-norm groups of a batch."""
+        return self.recipe.batch // self.recipe.bn_group
+
+    def trainer(self, net: Net, way: Way, seed: int = 0, **recipe: Any) -> Trainer:
+        """A training as a run has it."""
+        torch.manual_seed(seed)
+        built = cifar(net.depth, net.shortcut).to(self.device)
+        batches = Batches(self.images, Prepare.of(self.images.train_x), self.recipe.batch, _seeded(seed))
+        return trainer_of(built, Ahead(batches), replace(self.recipe, **recipe), way)
+
+    def wait(self) -> None:
+        """Until the device has done all."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def updates(trainer: Trainer, count: int) -> Work[None]:
+    """So many updates, with a turn for others after each."""
+    for _ in range(count):
+        trainer.update()
+        yield None
+
+
+def digest(trainer: Trainer) -> str:
+    """Of weights and statistics."""
+    return weights_digest(trainer.net.state_dict())
+
+
+def checked(name: str, work: Callable[[], str]) -> Check:
+    """`work` says in words what it found; whatever it raises is a check that failed."""
+    try:
+        return Check(name, True, work())
+    except Exception as error:  # whatever a device or a library does wrong: the other ways go on
+        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+def fused_batch_norm(bench: Bench) -> str:
+    """Against the plain one in fp64, from the same inputs."""
+    worst = []
+    for dtype, tolerance in TOLERANCES.items():
+        shapes = MAPS if dtype == torch.bfloat16 else MAPS[:1]  # each is compiled anew, half a minute in all
+        apart = max(_apart(bench, dtype, shape, with_shortcut) for shape in shapes for with_shortcut in (False, True))
+        worst.append(f"{str(dtype).removeprefix('torch.')} {apart:.1e}")
+        _require(apart <= tolerance, f"{dtype} is {apart:.1e} from fp64, more than {tolerance:g}")
+    return f"from fp64 at most {', '.join(worst)}"
+
+
+def _apart(bench: Bench, dtype: torch.dtype, shape: tuple[int, int], with_shortcut: bool) -> float:
+    """The largest relative distance of outputs, gradients and running statistics from fp64."""
+    channels, side = shape
+    torch.manual_seed(0)
+    size = (bench.recipe.batch, channels, side, side)
+    x, shortcut, dy = (torch.randn(size).to(bench.device, dtype) for _ in range(3))
+    found = []
+    for kind in (dtype, torch.float64):
+        layer = BatchNorm2d(channels).to(bench.device, torch.float32 if kind is dtype else kind)
+        if kind is dtype:
+            group_batch_norm(layer, bench.groups, fused=True)
+        else:
+            layer.kernel = partial(grouped, groups=bench.groups)
+        inputs = [
+            each.to(kind).contiguous(memory_format=torch.channels_last).requires_grad_() for each in (x, shortcut)
+        ]
+        y = layer.kernel(layer, inputs[0], inputs[1] if with_shortcut else None, True)  # type: ignore[misc]
+        y.backward(dy.to(kind))
+        grads = [each.grad for each in (*inputs, layer.weight, layer.bias) if each.grad is not None]
+        found.append([y.detach(), *grads, layer.running_mean, layer.running_var])
+    return max(_relative(ours, exact) for ours, exact in zip(*found, strict=True))
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _relative(ours: Tensor | None, exact: Tensor | None) -> float:
+    assert ours is not None
+    assert exact is not None
+    return float((ours.double() - exact).norm() / exact.norm())
+
+
+def fused_sgd(bench: Bench) -> str:
+    """Three steps of the optimiser against fp64."""
+    weights, gradients = torch.randn(1000, generator=_seeded(0)), torch.randn(3, 1000, generator=_seeded(1))
+    found = []
+    for dtype, fused in ((torch.float32, True), (torch.float64, False)):
+        parameter = nn.Parameter(weights.to(bench.device, dtype, copy=True))
+        rate = torch.tensor(0.1, device=bench.device) if fused else 0.1
+        sgd = torch.optim.SGD([parameter], rate, momentum=0.9, weight_decay=1e-4, fused=fused or None)
+        for gradient in gradients:
+            parameter.grad = gradient.to(bench.device, dtype)
+            sgd.step()
+        found.append(parameter.detach())
+    apart = _relative(*found)
+    _require(apart <= SGD_TOLERANCE, f"{apart:.1e} from fp64, more than {SGD_TOLERANCE:g}")
+    return f"from fp64 {apart:.1e}"
+
+
+def graph_is_eager(bench: Bench, way: Way) -> str:
+    """The same bits step by step and replayed."""
+    for net in bench.nets:
+        digests = []
+        for each in (replace(way, graph=False), way):
+            slot = Slot()
+            with slot.here():
+                trainer = bench.trainer(net, each)
+            slot.finish(updates(trainer, bench.steps // 4))
+            digests.append(digest(trainer))
+        _require(digests[0] == digests[1], f"{net.name} has other weights after {bench.steps // 4} steps")
+    return f"the same bits after {bench.steps // 4} steps of {bench.nets[0].name} and {bench.nets[1].name}"
+
+
+def together_is_alone(bench: Bench, way: Way) -> str:
+    """Two nets, a step of each in turn, and each by itself."""
+    steps, alone = bench.steps if way.graph else bench.steps // 4, []  # eager steps are slow
+    for net in bench.nets:
+        slot = Slot()
+        with slot.here():
+            trainer = bench.trainer(net, way)
+        slot.finish(updates(trainer, steps))
+        alone.append(digest(trainer))
+    slots = [Slot(), Slot(urgent=True)]
+    trainers = []
+    for slot, net in zip(slots, bench.nets, strict=True):
+        with slot.here():
+            trainers.append(bench.trainer(net, way))
+    take_turns(list(zip(slots, (updates(trainer, steps) for trainer in trainers), strict=True)))
+    for net, trainer, other in zip(bench.nets, trainers, alone, strict=True):
+        _require(digest(trainer) == other, f"{net.name} has other weights beside another net, after {steps} steps")
+    return f"the same bits after {steps} steps of {bench.nets[0].name} and {bench.nets[1].name}"
+
+
+def take_turns(work: Sequence[tuple[Slot, Work[None]]]) -> None:
+    """Does all of it, a turn of each whose device is not too far behind."""
+    left = list(work)
+    while left:
+        for slot, one in [each for each in left if each[0].can_go_on()]:
+            try:
+                slot.turn(one)
+            except StopIteration:
+                left = [each for each in left if each[0] is not slot]
+
+
+def nan_shows(bench: Bench, way: Way) -> str:
+    """Weights that are NaN end the training at the next look at the loss."""
+    slot = Slot()
+    with slot.here():
+        trainer = bench.trainer(bench.nets[0], way)
+        for _ in range(5):
+            trainer.update()
+        with torch.no_grad():
+            next(iter(trainer.net.parameters())).fill_(float("nan"))
+        trainer.update()
+        try:
+            trainer.window()
+        except DivergedError:
+            return "NaN weights end the training"
+    raise AssertionError("the loss is finite although weights are NaN")
+
+
+def resumes(bench: Bench, way: Way) -> str:
+    """Stopped before a drop of the rate and gone on with, or not stopped: the same bits."""
+    options: dict[str, Any] = {"drops": (DROP, 2 * DROP), "steps": 3 * DROP}
+    slot = Slot()
+    with slot.here():
+        straight, stopped, resumed = (bench.trainer(bench.nets[0], way, **options) for _ in range(3))
+    slot.finish(updates(straight, 3 * DROP))
+    slot.finish(updates(stopped, DROP - 1))
+    with slot.here():
+        bench.wait()
+        resumed.load_state_dict(_on_cpu(copy.deepcopy(stopped.state_dict())))
+    slot.finish(updates(resumed, 2 * DROP + 1))
+    _require(digest(straight) == digest(resumed), "a resumed training has other weights than one that was not stopped")
+    return f"the same bits across drops of the rate at steps {DROP} and {2 * DROP}"
+
+
+def _on_cpu(value: Any) -> Any:
+    """As a checkpoint on disk comes back."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {name: _on_cpu(each) for name, each in value.items()}
+    return [_on_cpu(each) for each in value] if isinstance(value, list) else value
+
+
+def _require(fine: bool, words: str) -> None:
+    if not fine:
+        raise AssertionError(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """A convolution's milliseconds for a batch: forward, by its inputs, by its weights (NaN where it has no inputs)."""
+
+    name: str
+    kind: str
+    forward: float
+    inputs: float
+    weights: float
+
+
+# in, out, side; 8 to 16 is the stem with its three channels padded
+CONVOLUTIONS = ((3, 16, 32), (8, 16, 32), *((channels, channels, side) for channels, side in MAPS))
+
+
+def convolutions(bench: Bench, again: int) -> Iterator[Convolution]:
+    """The 3x3 convolutions of the CIFAR nets, by precision, layout and whether cuDNN must be deterministic."""
+    layouts = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
+    kinds = [("bf16", "channels last", True), ("bf16", "channels last", False), ("fp32", "channels last", True)]
+    for precision, layout, deterministic in (*kinds, ("fp32", "contiguous", True)):
+        before = torch.backends.cudnn.deterministic
+        torch.backends.cudnn.deterministic = deterministic
+        try:
+            for c_in, c_out, side in CONVOLUTIONS:
+                dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+                times = _convolution(bench, (c_in, c_out, side), dtype, layouts[layout], again)
+                kind = f"{precision}, {layout}{'' if deterministic else ', any kernel'}"
+                yield Convolution(f"{c_in} to {c_out}, {side}x{side}", kind, *times)
+        finally:
+            torch.backends.cudnn.deterministic = before
+
+
+def _convolution(
+    bench: Bench, shape: tuple[int, int, int], dtype: torch.dtype, layout: torch.memory_format, again: int
+) -> tuple[float, float, float]:
+    c_in, c_out, side = shape
+    x, w = (
+        torch.randn(size, device=bench.device).to(dtype).contiguous(memory_format=layout).requires_grad_()
+        for size in ((bench.recipe.batch, c_in, side, side), (c_out, c_in, 3, 3))
+    )
+    y = F.conv2d(x, w, padding=1)
+    dy = torch.randn_like(y)
+
+    def by(what: Tensor) -> None:
+        torch.autograd.grad(y, what, dy, retain_graph=True)
+
+    works: tuple[Callable[[], object], ...] = (lambda: F.conv2d(x, w, padding=1), lambda: by(x), lambda: by(w))
+    first, second, third = (_milliseconds(bench, work, again) for work in works)
+    return first, second, third
+
+
+def _milliseconds(bench: Bench, work: Callable[[], object], again: int) -> float:
+    work()
+    bench.wait()
+    start = perf_counter()
+    for _ in range(again):
+        work()
+    bench.wait()
+    return 1e3 * (perf_counter() - start) / again
