@@ -23,16 +23,15 @@ from bench.spec import Net, Recipe, Resources, Scale, Sweep
 def recipe(steps):
     return Recipe(steps=steps, drops=(6, 9), batch=8, bn_group=4, test_images=40, curve_every=3, test_every=steps)
 
-cells = tuple((Net("cifar", *net), recipe(12)) for net in ((20, "none"), (20, "A")))
-cells += ((Net("cifar", 32, "A"), recipe({steps})),)
+few, many = recipe(12), recipe({steps})
+cells = ((Net("cifar", 20, "none"), few), (Net("cifar", 20, "A"), many), (Net("cifar", 32, "A"), few))
 SWEEP = Sweep("Tiny on CIFAR-10", "Does it run?", "It does.", {{"quick": Scale(cells, (0,))}},
               resources=Resources(cpus=1, gpus=0, memory_gib=0.5, checkpoint_seconds=1))
 """
 UNPACK = "import pathlib, sys; parts = sorted(pathlib.Path('given').iterdir()); " + (
     "pathlib.Path(sys.argv[1], 'whole').write_bytes(b''.join(p.read_bytes() for p in parts))"
 )
-LONG_SECONDS = 20.0  # of the run that is to be cut off and to go on: longer than the first campaign, alone
-DEEPER = 1.6  # times the work of 20 layers
+LONG_SECONDS = 14.0  # of steps of the run that is to be cut off and to go on; with all around them thrice as long
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 RUN_SECONDS = 240
 PART = 1_000_000  # bytes of each half of the data
@@ -55,13 +54,15 @@ class Rehearsal:
         self.pack_up()
         self.commit = self.prepare(["--parts", str(self.root / "home"), "unpack.py", "given/*"])
         self.first()
-        out = self.campaign("away", "2", limit=35, margin=12)
+        out = self.campaign("away", "2", limit=35, margin=12, every=6)
         self.expect((self.root / "away" / "data" / "whole").read_bytes() == b"12" * PART, "the data are whole")
         steps = self.steps_done(out)
-        self.expect(0 < steps[32] < self.long_steps, f"the long run was cut off and saved: {steps}")
+        self.expect(steps.get("plain-20") == 12, f"the short run ended: {steps}")
+        self.expect(0 < steps.get("resnet-20", 0) < self.long_steps, f"the long run was cut off and saved: {steps}")
         self.prepare(["--parts", str(out), "runs-*.tar"])
-        again = self.campaign("later", "1", limit=150, margin=12, resume="runs-*.tar")
-        self.expect(self.steps_done(again)[32] == self.long_steps, "the long run went on and ended")
+        again = self.campaign("later", "1", limit=220, margin=12, every=30, resume="runs-*.tar")
+        ended = {"plain-20": 12, "resnet-20": self.long_steps, "resnet-32": 12}
+        self.expect(self.steps_done(again) == ended, "the long run went on and ended, and so did the rest")
         self.home([out, again])
 
     def expect(self, holds: bool, words: str) -> None:
@@ -101,7 +102,7 @@ class Rehearsal:
         pace = re.search(r"([\d.]+) ms each", said)
         self.expect(pace is not None, "a step is timed")
         milliseconds = float(pace[1]) if pace else 1.0
-        self.long_steps = max(60, int(1e3 * LONG_SECONDS / (DEEPER * milliseconds)))
+        self.long_steps = max(60, 3 * int(1e3 * LONG_SECONDS / milliseconds / 3))
         (self.root / "tiny.py").write_text(SWEEP.format(steps=self.long_steps))
 
     @property
@@ -109,17 +110,17 @@ class Rehearsal:
         """The option."""
         return ["--unpack", "{python} unpack.py {data}"]
 
-    def campaign(self, place: str, share: str, limit: float, margin: float, resume: str = "") -> Path:
+    def campaign(self, place: str, share: str, limit: float, margin: float, every: float, resume: str = "") -> Path:
         """A campaign in a folder of its own; returns what comes back."""
         work, out = self.root / place, self.root / f"{place}-out" / "out"
         out.mkdir(parents=True)
         if resume:
-            shutil.copytree(self.root / "away" / "cache", work / "cache", dirs_exist_ok=True)
+            work.mkdir()
             with suppress(FileNotFoundError):
                 shutil.copyfile(self.root / "away" / "speeds.json", work / "speeds.json")
         words = ["--work", str(work), "--out", str(out), "--share", str(self.travel / share)]
         words += ["--resume", resume] if resume else self.unpack
-        times = ["--limit", f"{limit:g}", "--margin", f"{margin:g}", "--every", "6"]
+        times = ["--limit", f"{limit:g}", "--margin", f"{margin:g}", "--every", f"{every:g}"]
         began = time.monotonic()
         self.stretch(
             "campaign", *words, *times, "--sweep", str(self.root / "tiny.py"), "--scale", "quick", "--at-once", "2"
@@ -131,14 +132,14 @@ class Rehearsal:
         """A call on the machine: in the copy, which has no history."""
         return self.run([sys.executable, str(self.tree / "tests" / "gpu" / "stretch"), *words], self.tree, self.tree)
 
-    def steps_done(self, out: Path) -> dict[int, int]:
-        """The step of the run of each depth in the archives, which name the commit of the tree."""
+    def steps_done(self, out: Path) -> dict[str, int]:
+        """The step of each run in the archives, which name the commit of the tree."""
         from bench.transfer import archive
 
-        found: dict[int, int] = {}
+        found: dict[str, int] = {}
         for path in sorted(out.glob("runs-*.tar")):
             for parcel in archive.read(path):
-                found[int(json.loads(parcel.files["run.json"])["net"]["depth"])] = parcel.step
+                found["-".join(parcel.id.split("-")[:2])] = parcel.step
                 if parcel.state == "done":
                     known = json.loads(parcel.files["env.json"])["commit"]
                     self.expect(known == self.commit, f"{parcel.id} knows its commit")

@@ -281,7 +281,8 @@ class Campaign:
             before, self.steps[folder.path] = self.steps.get(folder.path, (0.0, 0)), at
             pace = (at[1] - before[1]) / (at[0] - before[0]) if before[0] and at[0] > before[0] else 0.0
             ends = f", ends in {(steps - at[1]) / pace:,.0f} s" if pace and at[1] < steps else ""
-            words.append(f"{folder.path.name} {at[1]:,} of {steps:,}{ends}")
+            done = folder.result() is not None
+            words.append(f"{folder.path.name} {'done' if done else f'{at[1]:,} of {steps:,}{ends}'}")
         self.log.say(f"{self.left:.0f} s left; {'; '.join(words) or 'no run has begun'}")
 
     def pack(self, seconds: float) -> bool:
@@ -300,6 +301,8 @@ def campaign(args: argparse.Namespace) -> int:
     if with_speeds.exists():
         shutil.copyfile(with_speeds, call.out / "speeds.json")
     call.finish_unpacking(call.take_share())
+    if args.unpack and not call.unpacked.exists():
+        call.log.trouble(f"the data are not there; parts that have not arrived: {carrying.missing(call.kept)[:3]}")
     tell_memory(call.log)
     if args.resume:
         archives = sorted(map(str, call.kept.glob(args.resume)))
