@@ -90,10 +90,11 @@ def lay_out(travel: Path, parts: Parts, room: float, known: Mapping[str, object]
 def arrive(share: Path, kept: Path, source: Path = SOURCE) -> list[str]:
     """Keeps a share's parts on this machine, and the commit beside the code; returns the parts that are still to come.
 
-    A checkout's own history, where it has travelled, goes before that file (bench.machine.commit).
+    A checkout that knows its own commit gets no such file: `bench.launch.freeze` would take it for a frozen copy.
     """
     shutil.copytree(share, kept, dirs_exist_ok=True)
-    shutil.copyfile(share / FROZEN, source / FROZEN)
+    if commit(source)["commit"] is None or (source / FROZEN).exists():
+        shutil.copyfile(share / FROZEN, source / FROZEN)
     return missing(kept)
 
 

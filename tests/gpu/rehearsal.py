@@ -31,7 +31,7 @@ SWEEP = Sweep("Tiny on CIFAR-10", "Does it run?", "It does.", {{"quick": Scale(c
 UNPACK = "import pathlib, sys; parts = sorted(pathlib.Path('given').iterdir()); " + (
     "pathlib.Path(sys.argv[1], 'whole').write_bytes(b''.join(p.read_bytes() for p in parts))"
 )
-LONG_SECONDS = 14.0  # of steps of the run that is to be cut off and to go on; with all around them thrice as long
+LONG_SECONDS = 18.0  # of steps of the run that is to be cut off and to go on; with all around them thrice as long
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 RUN_SECONDS = 240
 PART = 1_000_000  # bytes of each half of the data
@@ -54,13 +54,13 @@ class Rehearsal:
         self.pack_up()
         self.commit = self.prepare(["--parts", str(self.root / "home"), "unpack.py", "given/*"])
         self.first()
-        out = self.campaign("away", "2", limit=35, margin=12, every=6)
+        out = self.campaign("away", "2", limit=45, margin=12, every=6)
         self.expect((self.root / "away" / "data" / "whole").read_bytes() == b"12" * PART, "the data are whole")
         steps = self.steps_done(out)
         self.expect(steps.get("plain-20") == 12, f"the short run ended: {steps}")
         self.expect(0 < steps.get("resnet-20", 0) < self.long_steps, f"the long run was cut off and saved: {steps}")
         self.prepare(["--parts", str(out), "runs-*.tar"])
-        again = self.campaign("later", "1", limit=220, margin=12, every=30, resume="runs-*.tar")
+        again = self.campaign("later", "1", limit=300, margin=12, every=30, resume="runs-*.tar")
         ended = {"plain-20": 12, "resnet-20": self.long_steps, "resnet-32": 12}
         self.expect(self.steps_done(again) == ended, "the long run went on and ended, and so did the rest")
         self.home([out, again])

@@ -241,7 +241,6 @@ class Campaign:
     def sweep(self, plan: Round) -> int:
         """Trains until all is done or the time is over; returns the exit code, 0 where it was stopped."""
         if self.left < 5:
-            self.stopped = True
             return 0
         places = [f"--{kind}={self.call.work / kind}" for kind in ("runs", "results", "reports")]
         scale = ["--scale", self.args.scale, "--seeds", self.args.seeds, "--cluster", "crew"]
@@ -253,7 +252,7 @@ class Campaign:
             time.sleep(min(0.2, max(0, self.left)))
             if time.monotonic() >= due and self.left > 0:
                 self.project()
-                if halves % 2 == 0:
+                if halves % 2 == 0 and self.left > self.args.every / 4:  # else the last ones come soon enough
                     self.pack(min(self.left, self.args.every))
                 halves, due = halves + 1, time.monotonic() + self.args.every / 2
         if not step.running():
