@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +16,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench.launch.crew import Crew, Crews, longest_first
+from bench.launch import runner
+from bench.launch.crew import SPAWN, Crew, Crews, longest_first
 from bench.launch.follow import Lines
 from bench.launch.plan import Item
 from bench.launch.runner import Runner
-from bench.launch.worker import Stop, working
+from bench.launch.worker import DEATHS, Stop, working
 from bench.spec import Net, Run
 from bench.store import RunFolder
 from bench.train import checkpoint
@@ -201,6 +205,99 @@ def test_a_run_that_ends_makes_room_for_the_next_and_a_crew_that_is_stopped_has_
     assert [folder.state() for folder in folders] == ["done"] * 3
     assert endless.state() == "stopped"
     assert "bench: trains" in (tmp_path / "crew-cpu.log").read_text()
+    assert executor.log(endless) == tmp_path / "crew-cpu.log"
+
+
+def blocked(process: Any) -> int:
+    """The mask of the signals that a process has blocked, as its thread's status tells."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk")), 16)
+
+
+@pytest.mark.team
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_a_ctrl_c_is_for_the_runner_alone_from_the_first_crew_on(tmp_path: Path) -> None:
+    """In a process that has started nothing yet, and with it no tracker of multiprocessing's resources."""
+    code = """
+    from pathlib import Path
+    from bench.launch.crew import Crews
+    from tests.test_crew import blocked
+    if __name__ == "__main__":
+        with Crews(Path(), 1, None, Path(), devices=()) as executor:
+            print(blocked(executor._start("").process))
+    """
+    (tmp_path / "start.py").write_text(textwrap.dedent(code))
+
+    done = subprocess.run([sys.executable, "start.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+
+    assert int(done.stdout) & 1 << signal.SIGINT - 1, done.stderr
+
+
+def test_a_crew_may_start_the_processes_that_load_pictures_for_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon of multiprocessing's may not."""
+    daemons: list[bool] = []
+    monkeypatch.setattr(SPAWN.Process, "start", lambda process: daemons.append(process.daemon))
+
+    Crews(tmp_path, 1, None, tmp_path, devices=())._start("")
+
+    assert daemons == [False]
+
+
+class Dies:
+    """An executor whose runs die one after another without a word; before each death in `gets_on` there is progress."""
+
+    verb, slots = "starts", 1
+
+    def __init__(self, gets_on: frozenset[int], ends_at: int) -> None:
+        self.gets_on, self.ends_at, self.deaths = gets_on, ends_at, 0
+        self.folders: list[RunFolder] = []
+
+    def submit(self, runs: Any) -> None:
+        self.folders += [folder for _, folder in runs]
+
+    def ended(self) -> list[RunFolder]:
+        ended, self.folders = self.folders, []
+        for folder in ended:
+            self.deaths += 1
+            if self.deaths in self.gets_on:
+                folder.checkpoint.touch()
+                os.utime(folder.checkpoint, ns=(self.deaths, self.deaths))
+            if self.deaths == self.ends_at:
+                folder.fail("it says why", retry=False)
+        return ended
+
+    def stop(self) -> bool:
+        return True
+
+    def log(self, folder: RunFolder) -> Path:
+        return folder.path / "its.log"
+
+
+@pytest.mark.parametrize(
+    ("gets_on", "deaths"),
+    [(frozenset(), DEATHS + 1), (frozenset({2}), DEATHS + 2), (frozenset({3, 6, 9}), 9 + DEATHS), ({*range(30)}, 20)],
+)
+def test_deaths_count_anew_after_progress(
+    gets_on: frozenset[int], deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0)
+    folder = make(tmp_path, run_of(8, 0))
+    executor, items = Dies(gets_on, ends_at=20), [Item(folder.run(), folder, "pending", None)]
+    one = Runner(executor, Stop(), Lines(items))
+
+    one.run(items)
+
+    assert (executor.deaths, one.failed) == (deaths, 1)
+    if deaths < 20:
+        error = folder.error()
+        assert error is not None
+        assert error["retry"]
+        assert error["message"] == (
+            f"its process died {DEATHS + 1} times without a word (killed, no memory, full disk); "
+            f"see {folder.path / 'its.log'}"
+        )
 
 
 def test_slots_are_shared_out_among_devices_and_no_device_has_none(tmp_path: Path) -> None:

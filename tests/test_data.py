@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.data.cifar import Batches, Crops, Images, Prepare, load, make_images
+from bench.data.cifar import Ahead, Batches, Crops, Images, Prepare, load, make_images
 from bench.data.find import DataError, cifar10, data_folder, notice, verify
 from bench.data.procedural import stand_in
 from bench.spec.official import is_official
@@ -143,6 +145,58 @@ def test_augmentation_is_a_crop_of_the_zero_padded_image_or_its_mirror() -> None
         seen.add(key)
     assert len(seen) > 30
     assert {mirror for _, _, mirror in seen} == {False, True}
+
+
+def stream(seed: int = 3) -> Batches:
+    """Seven images in batches of three: an epoch ends within a batch."""
+    images = small()
+    few = replace(images, train_x=images.train_x[:7], train_y=images.train_y[:7])
+    return Batches(few, Prepare.of(few.train_x), 3, torch.Generator().manual_seed(seed))
+
+
+def test_a_batch_is_made_of_what_was_chosen_for_it() -> None:
+    drawn, made = stream(), stream()
+    for _ in range(4):
+        x, y = drawn.draw()
+        ours, labels = made.make(made.choose())
+        assert torch.equal(ours, x)
+        assert torch.equal(labels, y)
+        assert ours.stride() == x.stride()
+
+
+def test_choices_made_ahead_are_those_made_one_by_one_across_blocks_and_epochs() -> None:
+    ahead, batches = Ahead(stream()), stream()
+    assert ahead.batch == 3
+    for step in range(2 * Ahead.BLOCK + 3):
+        (choice,) = ahead.draw()
+        assert torch.equal(choice, batches.choose()), step
+
+
+def same_state(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    assert ours.keys() == theirs.keys()
+    return all(torch.equal(torch.as_tensor(ours[name]), torch.as_tensor(theirs[name])) for name in ours)
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 199, 200, 201])
+def test_choices_made_ahead_are_saved_as_if_they_were_not(drawn: int) -> None:
+    """A stream goes on from the other's state, whichever made it, and saving moves nothing."""
+    ahead, batches = Ahead(stream()), stream()
+    for _ in range(drawn):
+        ahead.draw()
+        batches.choose()
+
+    state = ahead.state_dict()
+    assert same_state(state, batches.state_dict())
+    assert same_state(ahead.state_dict(), state)
+    resumed, plain = Ahead(stream(4)), stream(5)
+    resumed.draw()  # of a block to be forgotten
+    resumed.load_state_dict(state)
+    plain.load_state_dict(state)
+    assert same_state(resumed.state_dict(), state)
+    for _ in range(Ahead.BLOCK + 2):
+        expected = batches.choose()
+        assert all(torch.equal(one, expected) for one in (*ahead.draw(), *resumed.draw(), plain.choose()))
+    assert same_state(resumed.state_dict(), batches.state_dict())
 
 
 def test_the_generator_suffices_and_matters() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.launch.freeze import FreezeError, freeze, freeze_file
-from bench.machine import commit
+from bench.machine import FROZEN, commit
 from tests.slurm.conftest import git
 
 
@@ -87,3 +87,25 @@ def test_a_sweep_file_is_kept_under_its_name(tmp_path: Path) -> None:
 
     assert freeze_file(tmp_path / "code", path, "mine").name == first.name == "mine.py"
     assert first.read_text() == "SWEEP = 1\n"
+
+
+def test_the_history_of_a_checkout_says_more_than_a_frozen_file(source: Path, tmp_path: Path) -> None:
+    head = git(source, "rev-parse", "HEAD")
+    (source / FROZEN).write_text('{"commit": "another", "dirty": true}')
+    assert commit(source) == {"commit": head, "dirty": False}
+
+    copy = tmp_path / "copy"
+    (copy / "bench").mkdir(parents=True)
+    assert commit(copy) == {"commit": None, "dirty": None}
+    (copy / FROZEN).write_text('{"commit": "another", "dirty": true}')
+    assert commit(copy) == {"commit": "another", "dirty": True}
+
+
+def test_a_frozen_copy_within_another_checkout_is_of_its_own_commit(source: Path) -> None:
+    copy = source / "runs" / "code"
+    (copy / "bench").mkdir(parents=True)
+    (copy / "bench" / "a.py").write_text("A = 0\n")
+    assert commit(copy) == {"commit": None, "dirty": None}
+    (copy / FROZEN).write_text('{"commit": "another", "dirty": false}')
+
+    assert commit(copy) == {"commit": "another", "dirty": False}

@@ -16,7 +16,17 @@ from bench.launch.executors import Local
 from bench.launch.profile import Profile
 from bench.launch.slurm import Slurm
 from bench.launch.worker import Stop
-from bench.machine import KEEPS_PAGES, TUNABLES, allocator, allocator_settings, cxx_compiler, lacks_bf16
+from bench.machine import (
+    KEEPS_PAGES,
+    MEMORY,
+    TUNABLES,
+    SettingError,
+    allocator,
+    allocator_settings,
+    cxx_compiler,
+    lacks_bf16,
+    memory_gib,
+)
 from bench.spec import Net, Recipe, Resources, Run
 from bench.store import RunFolder, Submission
 from tests.conftest import needs, tiny_run
@@ -74,6 +84,38 @@ def test_the_compiler_is_the_one_that_torch_calls(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", "")
     assert cxx_compiler() is None
+
+
+def test_memory_is_the_machines_or_what_one_says_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MEMORY, raising=False)
+    own = memory_gib()
+    assert own > 0
+    for told, gib in (("64", 64.0), ("1.5", 1.5), ("", own)):
+        monkeypatch.setenv(MEMORY, told)
+        assert memory_gib() == gib
+    for told in ("0", "0.0", "-3", "64G", "a lot", "1e3", "nan", "9" * 400):
+        monkeypatch.setenv(MEMORY, told)
+        with pytest.raises(SettingError, match=f"{MEMORY}='{told}' is no number of GiB; write one such as 64"):
+            memory_gib()
+
+
+def test_a_driver_that_hangs_is_said_and_one_that_is_not_there_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hangs(words: list[str], *, timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    def missing(*_: object, **__: object) -> None:
+        raise FileNotFoundError("nvidia-smi")
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for run, words in ((hangs, "bench: nvidia-smi has not answered for 30 s"), (missing, "")):
+        monkeypatch.setattr(subprocess, "run", run)
+        machine.cuda_devices.cache_clear()
+        assert machine.cuda_devices() == ()
+        said = capsys.readouterr()
+        assert (said.out, said.err.startswith(words), bool(said.err)) == ("", True, bool(words))
+    machine.cuda_devices.cache_clear()
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings are for Linux")

@@ -34,7 +34,7 @@ def made(sweep: Path, *runs: Run) -> list[RunFolder]:
     return folders
 
 
-def start(sweep: Path, *runs: Run, at_once: int = 1, before: str = "") -> subprocess.Popen[str]:
+def start(sweep: Path, *runs: Run, at_once: int = 1, before: str = "", crew: bool = False) -> subprocess.Popen[str]:
     """The pack in a process of its own, as in a job; `before` is code that runs first."""
     names = tuple(run.id for run in runs)
     code = f"""
@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import Any
 from bench.launch import pack
 {textwrap.dedent(before)}
-print("pack:", pack.Pack(Path({str(sweep)!r}), {names!r}, Path({str(sweep)!r}), {at_once})())
+print("pack:", pack.Pack(Path({str(sweep)!r}), {names!r}, Path({str(sweep)!r}), {at_once}, crew={crew})())
 """
     return subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -113,6 +113,51 @@ def commands(folder: Path, squeue: str) -> str:
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>{folder}/asked\necho {answer}\n')
         path.chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.mark.team
+def test_runs_that_share_a_device_are_a_crew_and_one_that_cannot_be_read_or_diverges_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBMITIT_FOLDER", str(tmp_path / "slurm"))
+    runs = (tiny_run(seed=0), tiny_run("none", lr=1e30), tiny_run(seed=1), tiny_run(seed=2))
+    fine, diverges, damaged, other = made(tmp_path / "crew", *runs)
+    straight = made(tmp_path / "one", runs[0], runs[3])
+    (damaged.path / "run.json").write_text("{")
+
+    out = ended(start(tmp_path / "crew", *runs, at_once=3, crew=True))
+    ended(start(tmp_path / "one", runs[0], runs[3]))
+
+    assert [folder.state() for folder in (fine, diverges, other)] == ["done", "failed", "done"]
+    assert [numbers(folder) for folder in (fine, other)] == [numbers(folder) for folder in straight]
+    error = damaged.error()
+    assert error is not None
+    assert "run.json cannot be read" in error["message"]
+    assert error["retry"]
+    log = (tmp_path / "slurm" / "107_crew-cpu.log").read_text()
+    assert log.count("bench: trains") == 3
+    assert f"{runs[0].id}: starts (pending)" in out
+    assert "starts" not in ended(start(tmp_path / "crew", *(runs[k] for k in (0, 1, 3)), crew=True))
+
+
+@pytest.mark.team
+def test_a_signal_stops_a_crew_with_all_checkpoints_written_and_the_pack_asks_for_another_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", commands(tmp_path / "bin", "RUNNING"))
+    monkeypatch.setenv("SUBMITIT_FOLDER", str(tmp_path / "slurm"))
+    runs = [tiny_run(seed=seed, **LONG) for seed in range(3)]
+    folders = made(tmp_path / "crew", *runs)
+    process = start(tmp_path / "crew", *runs, at_once=2, crew=True)
+    for folder in folders[:2]:
+        wait_for(folder.heartbeat)
+
+    process.send_signal(signal.SIGUSR2)
+    ended(process)
+
+    assert [folder.state() for folder in folders] == ["stopped", "stopped", "pending"]
+    assert not any(folder.lives() for folder in folders)
+    assert "scontrol requeue 107\n" in (tmp_path / "bin" / "asked").read_text()
 
 
 @pytest.mark.parametrize(("state", "requeued"), [("RUNNING", True), ("COMPLETING", False), ("", False)])

@@ -12,11 +12,11 @@ import pytest
 from bench.launch import room, speeds
 from bench.launch.executors import Local
 from bench.launch.plan import describe, make_plan
-from bench.launch.room import Together, best, gains, keep, measured, refuse_crowd, shared, slots
+from bench.launch.room import Together, best, gains, keep, measured, measured_way, refuse_crowd, shared, slots
 from bench.launch.speeds import part_of
 from bench.nets.counts import multiply_adds
 from bench.nets.speeds import Speed, predicted_seconds, speed_of
-from bench.spec import Net, Recipe, Resources, Run, SpecError
+from bench.spec import Net, Recipe, Resources, Run, SpecError, Way
 from bench.speed import together
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
@@ -25,6 +25,7 @@ NET = Net("cifar", 20, "A")
 WORK = multiply_adds(NET)
 RUNS = tuple(Run("paper", NET, "cifar10", Recipe(), seed) for seed in range(4))
 ALONE = Together("resnet-20-A", WORK, 128, "fp32", 1, 2, 2, 200.0)
+FAST = Way(graph=True, batch_norm="fused")
 BOTH = replace(ALONE, at_once=2, threads=1, images_per_s=230.0)
 
 
@@ -102,6 +103,37 @@ def test_runs_share_the_cores_as_measured_and_never_more_than_there_are_runs() -
     assert shared(RUNS, 4, None)[1] == 1, "where two at once were measured to be slower"
 
 
+def test_the_way_that_was_measured_is_known_on_its_hardware_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert measured_way() is None
+    _machine(monkeypatch, cores=2, devices=("a GPU",))
+    keep([ALONE])
+    assert measured_way() is None, "measured without a word about the way"
+    keep([ALONE], way=asdict(FAST))
+    assert measured_way() == FAST
+    keep([ALONE], way={"graph": True})
+    assert measured_way() == Way(graph=True), "of an older version: the rest is as it was then"
+    _machine(monkeypatch, cores=2, devices=("another GPU",))
+    assert measured_way() is None
+
+
+@pytest.mark.parametrize(
+    "way", [3, None, [], {"speed": 1}, {"graph": "yes"}, {"graph": 1}, {"compile": None}, {"batch_norm": "quick"}]
+)
+def test_a_damaged_way_is_as_good_as_none(way: Any) -> None:
+    keep([ALONE], way=way)
+
+    assert measured_way() is None
+    assert measured() == (ALONE,)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a chip": 3}', '{"a chip": {"way": "graph"}}'])
+def test_a_damaged_file_says_no_way(text: str) -> None:
+    keep([ALONE], way=asdict(FAST))
+    room.measurements().write_text(text)
+
+    assert measured_way() is None
+
+
 ROOM = "as there is room for: runs side by side gain more than threads inside one (else say --at-once N)"
 
 
@@ -144,7 +176,7 @@ def test_a_gpu_is_shared_by_as_many_as_were_asked_for(monkeypatch: pytest.Monkey
 
     assert slots(Resources()) == 2
     assert slots(Resources(share=3)) == 6
-    assert slots(Resources(share=30)) == 8, "16 GiB hold eight runs of two"
+    assert slots(Resources(share=30)) == 60, "runs that share a device are one process: main memory bounds none"
     runs, at_once, why = shared(RUNS, 4, 4)
     assert (at_once, {run.resources.share for run in runs}, {run.resources.cpus for run in runs}) == (4, {2}, {2})
     assert why == "4 runs at once on 2 CUDA devices, as asked for"
@@ -231,9 +263,10 @@ def test_a_crowd_is_refused_with_what_there_is_room_for(monkeypatch: pytest.Monk
     with pytest.raises(SpecError, match="--at-once 3: this process may use 2 cores"):
         refuse_crowd(3, RUNS)
     _machine(monkeypatch, cores=2, devices=("a GPU",))
-    refuse_crowd(8, RUNS)
+    refuse_crowd(99, RUNS)
+    on_cpu = [replace(RUNS[0], resources=Resources(gpus=0))]
     with pytest.raises(SpecError, match=r"need 18 GiB, and this machine has 16: at most 8"):
-        refuse_crowd(9, RUNS)
+        refuse_crowd(9, on_cpu)
 
 
 def test_the_part_of_the_machine_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) -> None:

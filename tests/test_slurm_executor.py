@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bench.launch import scheduler, slurm
+from bench.launch.pack import Pack
+from bench.launch.packing import is_crew
 from bench.launch.profile import Profile
 from bench.launch.scheduler import Job, SlurmError, patiently
 from bench.launch.slurm import SPOILT, Slurm
@@ -77,6 +83,45 @@ def test_a_job_held_for_a_spoilt_start_is_released_once_a_minute(
 
     assert asked == [("scontrol", "release", "77")]
     assert said[-1] == "slurm: job 77 is held (launch failed requeued held); it is released"
+
+
+@pytest.mark.parametrize(
+    ("profile", "own", "crew"),
+    [
+        (Profile(), {"gpus": 1}, False),
+        (Profile(at_once=4, pack=4), {"gpus": 1}, True),
+        (Profile(at_once=4, pack=4), {"gpus": 0}, False),
+        (Profile(at_once=4, pack=4), {"gpus": 2}, False),
+        (Profile(at_once=4, pack=4, gpus=0), {"gpus": 1}, False),
+        (Profile(at_once=4, pack=4, gpus=1), {"gpus": 0}, True),
+        (Profile(at_once=4, pack=4), {"gpus": 1, "tasks": 2}, False),
+    ],
+)
+def test_runs_of_a_job_that_share_one_gpu_are_a_crew(
+    profile: Profile, own: dict[str, Any], crew: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each job is told to do, as submitit is given it."""
+    packs: list[Pack] = []
+
+    class Executor:
+        def batch(self) -> nullcontext[None]:
+            return nullcontext()
+
+        def submit(self, pack: Pack) -> SimpleNamespace:
+            packs.append(pack)
+            return SimpleNamespace(job_id="77_0")
+
+    runs = [tiny_run(seed=seed) for seed in (0, 1)]
+    runs = [replace(run, resources=replace(run.resources, **own)) for run in runs]
+    monkeypatch.setattr(Slurm, "_submitit", lambda *_: Executor())
+    monkeypatch.setattr(scheduler, "listing", list)
+    monkeypatch.setattr(scheduler, "max_array_size", lambda: 1_000)
+    executor = Slurm(tmp_path / "tiny", tmp_path, profile, tmp_path, Stop(), lambda _: None)
+    executor.submit([(run, RunFolder(tmp_path / "tiny" / run.id)) for run in runs])
+
+    assert is_crew(profile, profile.asks(runs[0].resources)) is crew
+    assert [pack.crew for pack in packs] == [crew] * len(packs)
+    assert [name for pack in packs for name in pack.names] == [run.id for run in runs]
 
 
 def test_no_answer_is_no_news(follow: Follow) -> None:

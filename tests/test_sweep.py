@@ -87,6 +87,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(case: str, capsys: pytest.Capture
     assert re.search(words, error), error
 
 
+@pytest.mark.parametrize("cluster", [(), ("--at-once", "2")])
+@pytest.mark.usefixtures("tiny_sweep")
+def test_a_machine_that_is_told_a_memory_without_sense_says_so_in_one_line(
+    cluster: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BENCH_MEMORY_GIB", "64G")
+    monkeypatch.setattr("bench.launch.room.cuda_devices", lambda: ())
+
+    assert main(["tiny", "--scale", "quick", "--cluster", "local", "--dry-run", *cluster]) == 2
+
+    assert capsys.readouterr().err == "bench: BENCH_MEMORY_GIB='64G' is no number of GiB; write one such as 64\n"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -343,6 +343,26 @@ def test_the_held_out_split_is_measured(tmp_path: Path) -> None:
     assert 0 < result["val_error"] <= 100
 
 
+def test_a_gpu_that_does_not_answer_is_a_word_in_the_folder_and_the_next_start_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, done = make(tmp_path, tiny_run()), make(tmp_path, tiny_run(seed=1))
+    assert work(done.path, tmp_path) == "done"
+
+    def lost(_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: all CUDA-capable devices are busy")
+
+    monkeypatch.setattr("bench.train.turns.Slot.__init__", lost)
+    assert (work(folder.path, tmp_path), work(done.path, tmp_path)) == ("failed", "done")
+    with folder.lock():
+        assert work(folder.path, tmp_path) == "busy"
+
+    error = folder.error()
+    assert error is not None
+    assert error["message"] == "CUDA error: all CUDA-capable devices are busy"
+    assert error["retry"]
+
+
 def test_signal_handlers_are_given_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
 
