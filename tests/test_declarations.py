@@ -54,7 +54,8 @@ def test_declared_claims_keep_their_digest(name: str, scale: str) -> None:
 def test_every_committed_run_of_scale_quick_is_declared(name: str) -> None:
     declared = {run.id for run in sweep(name).runs("quick", range(3))}
     with (ROOT / "results" / name / "runs.csv").open(encoding="utf-8") as file:
-        committed = {row["id"] for row in csv.DictReader(file) if row["scale"] == "quick"}
+        rows = [row for row in csv.DictReader(file) if row["scale"] == "quick"]
+    committed = {row["id"] for row in rows if row["data"] == "cifar10"}  # the stand-in's are this machine's own
 
     assert committed
     assert committed <= declared
