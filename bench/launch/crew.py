@@ -36,6 +36,7 @@ DEEP = 110  # layers from which on a net's kernels go first: the longest runs de
 QUEUES = {"CUDA_DEVICE_MAX_CONNECTIONS": "32"}  # else streams beyond the eighth wait for each other
 IDLE_SECONDS = 1e-4
 LOOK_SECONDS = 0.1
+END_SECONDS = 60.0
 DEVICE_LOST = 20  # exit code
 SPAWN = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
 
@@ -146,7 +147,8 @@ class Crews:
     def __exit__(self, *_: object) -> None:
         for member in self.members.values():
             member.line.close()  # its process ends when it has nothing to do any more
-            member.process.join()
+            member.process.join(END_SECONDS)
+            member.process.kill()  # where CUDA's own end hangs; a run that has not saved by now loses a minute at most
 
     @property
     def slots(self) -> int:
