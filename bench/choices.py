@@ -27,7 +27,7 @@ def choose_cluster(args: argparse.Namespace) -> Profile | None:
     if args.cluster == "local" and cuda_devices():
         args.cluster = "crew"
     if args.no_wait and args.cluster == "inline":
-        raise MistakeError("--no-wait needs processes of their own: use --cluster local or slurm")
+        raise MistakeError("--no-wait needs runs in other processes than this: use --cluster local, crew or slurm")
     if args.at_once and args.cluster not in ("local", "crew"):
         other = "at_once and pack of its profile say" if args.cluster == "slurm" else "one run at a time is its way"
         raise MistakeError(f"--at-once is for --cluster local and crew, and --cluster is {args.cluster}: there {other}")
@@ -144,6 +144,8 @@ def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, 
     Not compiled, said in one line, where there is no compiler. What a cluster's nodes have, only they can say.
     """
     asked = args.kernels
+    if args.compile and asked == Way():
+        raise MistakeError("--compile and --kernels eager contradict each other: leave one out")
     if args.compile:
         asked = replace(asked or Way(), compile=True)
     if asked is None:

@@ -228,7 +228,11 @@ def test_a_ctrl_c_is_for_the_runner_alone_from_the_first_crew_on(tmp_path: Path)
     """
     (tmp_path / "start.py").write_text(textwrap.dedent(code))
 
-    done = subprocess.run([sys.executable, "start.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+
+    done = subprocess.run(
+        [sys.executable, "start.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100
+    )
 
     assert int(done.stdout) & 1 << signal.SIGINT - 1, done.stderr
 

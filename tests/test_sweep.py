@@ -70,7 +70,7 @@ MISTAKES = {
     "data folder missing": (["tiny", "--data", "nowhere"], "--data nowhere: no such folder"),
     "runs folder impossible": (["tiny", "--runs", "sweeps/tiny.py/x"], "cannot write .*Not a directory"),
     "profile without Slurm": (["tiny", "--cluster", "local", "--profile", "x.toml"], "--profile is for Slurm"),
-    "inline in the background": (["tiny", "--cluster", "inline", "--no-wait"], "--no-wait needs processes"),
+    "inline in the background": (["tiny", "--cluster", "inline", "--no-wait"], "--no-wait needs runs in other proc"),
 }  # fmt: skip
 
 

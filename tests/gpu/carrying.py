@@ -92,6 +92,8 @@ def arrive(share: Path, kept: Path, source: Path = SOURCE) -> list[str]:
 
     A checkout that knows its own commit gets no such file: `bench.launch.freeze` would take it for a frozen copy.
     """
+    if not share.is_dir():
+        raise CarryError(f"--share {share} is not here: carry it beside the tree, and run from the tree's root")
     shutil.copytree(share, kept, dirs_exist_ok=True)
     if commit(source)["commit"] is None or (source / FROZEN).exists():
         shutil.copyfile(share / FROZEN, source / FROZEN)
