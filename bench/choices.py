@@ -150,6 +150,8 @@ def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, 
         asked = replace(asked or Way(), compile=True)
     if asked is None:
         return tuple(runs) if args.cluster == "slurm" else _as_measured(runs)
+    if args.cluster != "slurm" and not cuda_devices():
+        asked = _on_a_cpu(asked)
     lacks = asked.compile and args.cluster != "slurm" and cxx_compiler() is None
     eager = {run for run in runs if lacks and not (run.resources.gpus and cuda_devices())}
     if eager:
@@ -157,6 +159,14 @@ def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, 
         print(f"{option}: {no_compiler()}; runs that begin now train {replace(asked, compile=False)}")
     ways = {run: replace(asked, compile=asked.compile and run not in eager) for run in runs}
     return tuple(replace(run, resources=run.resources.made(ways[run])) for run in runs)
+
+
+def _on_a_cpu(asked: Way) -> Way:
+    """What of it there is without CUDA, said in one line where that is less; a run begins and goes on with it."""
+    there = replace(asked, graph=False, batch_norm="grouped" if asked.batch_norm == "fused" else asked.batch_norm)
+    if there != asked:
+        print(f"--kernels: no CUDA device here for {asked}; runs that begin now train with kernels: {there}")
+    return there
 
 
 def _as_measured(runs: Sequence[Run]) -> tuple[Run, ...]:

@@ -127,8 +127,13 @@ def test_what_the_command_asks_for_is_what_all_runs_get(
     assert ways(asking(Way()), USUAL, DECLARED) == [Way()] * 2, "eager is a way to ask for"
     assert ways(asking(compiled=True), USUAL, DECLARED) == [Way(compile=True)] * 2
     assert ways(asking(grouped, compiled=True), USUAL) == ways(asking(both), USUAL) == [both]
-    assert choose_kernels(asking(FAST), (USUAL,)) == (USUAL,), "kernels are no part of a run"
+    assert choose_kernels(asking(grouped), (USUAL,)) == (USUAL,), "kernels are no part of a run"
     assert capsys.readouterr().out == ""
+    assert ways(asking(FAST), USUAL) == [grouped], "what there is without CUDA: a run carried to a GPU goes on with it"
+    assert capsys.readouterr().out == (
+        "--kernels: no CUDA device here for graph, fused batch norm; runs that begin now train with kernels: grouped "
+        "batch norm\n"
+    )
 
 
 @pytest.mark.parametrize(

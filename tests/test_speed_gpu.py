@@ -160,3 +160,5 @@ def test_without_a_gpu_the_command_says_so_and_nothing_is_measured(
     assert "there is no CUDA device here" in capsys.readouterr().err
     assert main(["speed", "gpu", "train"]) == 2
     assert "by itself" in capsys.readouterr().err
+    assert main(["speed", "start", "--rehearse"]) == 2
+    assert "--rehearse is for the group gpu" in capsys.readouterr().err

@@ -36,6 +36,8 @@ def speed(args: argparse.Namespace) -> int:
     groups = args.groups or list(USUAL)
     if "gpu" in groups:
         return _gpu(args, groups)
+    if args.rehearse:
+        raise SpecError("--rehearse is for the group gpu: bench speed gpu --rehearse")
     for group in {"settings", "together"} & set(groups):
         settings.refuse_gpu(group)
     torch.set_num_threads(args.threads)

@@ -4,7 +4,7 @@
     tests/gpu/stretch first …      the first call: what this machine is, whether all is right on it, how fast it is
     tests/gpu/stretch keep …       calls between, where data need more than two transfers
     tests/gpu/stretch campaign …   the last call: as many nets as the time allows, saved in archives every minute
-    tests/gpu/stretch rehearse     all of it on a CPU, in two minutes
+    tests/gpu/stretch rehearse     all of it on a CPU, in minutes
 
 Each call copies the tree and a share of the data there; what lies in --out comes back, even from a call that is cut
 off; --work is a folder that stays on the machine between the calls. A step that fails is said, and the rest goes on
