@@ -20,7 +20,7 @@ from bench.launch.scheduler import Job, SlurmError, patiently
 from bench.launch.slurm import SPOILT, Slurm
 from bench.launch.worker import Stop
 from bench.store import RunFolder, Submission
-from tests.conftest import tiny_run
+from tests.conftest import needs, tiny_run
 
 Follow = Callable[[list[Job] | None], list[RunFolder]]
 
@@ -85,6 +85,7 @@ def test_a_job_held_for_a_spoilt_start_is_released_once_a_minute(
     assert said[-1] == "slurm: job 77 is held (launch failed requeued held); it is released"
 
 
+@needs("submitit")
 @pytest.mark.parametrize(
     ("profile", "own", "crew"),
     [
