@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from bench.choices import (
+from bench.cli.options import add_arguments
+from bench.cli.request import (
     choose_cluster,
     choose_data,
     choose_kernels,
@@ -24,8 +25,7 @@ from bench.choices import (
     refuse_without_submitit,
     unplanned,
 )
-from bench.data.find import DataError
-from bench.declared import (
+from bench.cli.sweep_files import (
     MistakeError,
     declared_runs,
     keep_declaration,
@@ -37,21 +37,21 @@ from bench.declared import (
     refuse_namesake,
     sweep_file,
 )
-from bench.launch import scheduler
+from bench.data.locate import DataError
+from bench.launch.concurrency import refuse_crowd
 from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, slow_bf16
 from bench.launch.crew import Crews, longest_first
-from bench.launch.executors import Executor, Inline, Local
-from bench.launch.follow import display
-from bench.launch.freeze import FreezeError, freeze, freeze_file
+from bench.launch.local import Executor, Inline, Local
 from bench.launch.plan import Plan, describe, make_plan
-from bench.launch.profile import Profile
-from bench.launch.room import refuse_crowd
+from bench.launch.progress import display
 from bench.launch.runner import Runner
-from bench.launch.scheduler import SlurmError
-from bench.launch.slurm import Slurm
+from bench.launch.slurm import commands
+from bench.launch.slurm.commands import SlurmError
+from bench.launch.slurm.executor import Slurm
+from bench.launch.slurm.profile import Profile
+from bench.launch.slurm.snapshot import FreezeError, freeze, freeze_file
 from bench.launch.worker import Stop
 from bench.machine import SettingError, cuda_devices, missing
-from bench.options import add_arguments
 from bench.spec import Run, SpecError, Sweep
 from bench.store import StoreError, make_folder
 
@@ -125,7 +125,7 @@ def _check_cost(args: argparse.Namespace, plan: Plan, profile: Profile | None) -
     several = sum(item.run.resources.processes > 1 for item in todo)
     if profile is not None and todo:
         refuse_unequal(todo, profile)
-        print(describe_jobs(todo, profile, scheduler.max_array_size()), flush=True)
+        print(describe_jobs(todo, profile, commands.max_array_size()), flush=True)
     if profile is None and several:
         print(f"{several:,} runs ask for several processes: on --cluster {args.cluster} each trains in one", flush=True)
     if profile is None and (words := slow_bf16(item.run for item in todo)):

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench import machine
-from bench.launch import cost, executors
-from bench.launch.executors import Local
-from bench.launch.profile import Profile
-from bench.launch.slurm import Slurm
+from bench.launch import cost
+from bench.launch import local as executors
+from bench.launch.local import Local
+from bench.launch.slurm.executor import Slurm
+from bench.launch.slurm.profile import Profile
 from bench.launch.worker import Stop
 from bench.machine import (
     KEEPS_PAGES,

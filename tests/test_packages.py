@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.choices import refuse_without_submitit
-from bench.declared import MistakeError, load_sweep
-from bench.launch import scheduler
+from bench.cli.request import refuse_without_submitit
+from bench.cli.sweep_files import MistakeError, load_sweep
+from bench.launch.slurm import commands as scheduler
 from bench.launch.worker import TASKS, work
 from bench.machine import SOME_NEED
 from bench.spec import Recipe, words
 from bench.sweep import guarded, main
-from bench.tasks.material import HOMES
+from bench.tasks.classification.experiment import HOMES
 from tests.conftest import tiny_run
-from tests.test_worker import SPAWN, make
+from tests.launch.test_worker import SPAWN, make
 
 WORDS = ("status", "collect", "report", "verify")
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ def test_a_cifar_run_imports_nothing_that_only_other_runs_and_reports_need(tmp_p
 def test_a_cifar_sweep_goes_to_its_report_without_them(tiny_sweep: Path) -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(sys.argv[1:]))\n"
-        "from bench.cli import main\n"
+        "from bench.cli.commands import main\n"
         "for command in sys.stdin: assert main(command.split()) == 0, command"
     )
     sweep = "sweep tiny --scale quick --cluster"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from bench.cli import main as bench
-from bench.options import parse_duration, parse_seeds
+from bench.cli.commands import main as bench
+from bench.cli.options import parse_duration, parse_seeds
 from bench.store import RunFolder
 from bench.sweep import main
 from tests.conftest import SWEEP_FILE, needs
@@ -93,7 +93,7 @@ def test_a_machine_that_is_told_a_memory_without_sense_says_so_in_one_line(
     cluster: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BENCH_MEMORY_GIB", "64G")
-    monkeypatch.setattr("bench.launch.room.cuda_devices", lambda: ())
+    monkeypatch.setattr("bench.launch.concurrency.cuda_devices", lambda: ())
 
     assert main(["tiny", "--scale", "quick", "--cluster", "local", "--dry-run", *cluster]) == 2
 

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.data.find import DataError
+from bench.data.locate import DataError
 
 ODD = ("grey", "cmyk", "exif", "truncated", "not jpeg")
 NAMED = ("cmyk", "truncated", "not jpeg")  # two dozen in ImageNet; grey ones are one in fifty

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from bench.launch.packing import Shape, batched, shapes, side_by_side
 from bench.launch.plan import Item, duration
-from bench.launch.profile import Profile
+from bench.launch.slurm.packing import Shape, batched, shapes, side_by_side
+from bench.launch.slurm.profile import Profile
 from bench.machine import BF16_CAPABILITY, BF16_FLAGS, cpu_lacks_bf16, cuda_devices, gpu_lacks_bf16
 from bench.nets.counts import parameters_of
 from bench.spec import Run, SpecError

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from bench.launch.executors import environment
+from bench.launch.local import environment
 from bench.launch.plan import Item
 from bench.launch.worker import ChildStop, working
 from bench.machine import allocator_settings, device_tokens

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.launch import room
+from bench.launch import concurrency
 from bench.launch.speeds import known_speeds, part_of
 from bench.nets.speeds import predicted_seconds
 from bench.spec import Run
@@ -70,11 +70,11 @@ def make_plan(
     places = [RunFolder(sweep_folder / run.id) for run in runs]
     states = [folder.state() for folder in places]
     slots, way = None, ""  # on a cluster it is the profile that says who shares a GPU
-    runs = [run if here or run.resources.share == 1 else room.alone(run) for run in runs]
+    runs = [run if here or run.resources.share == 1 else concurrency.alone(run) for run in runs]
     if here:
         waiting = sum(state in ("pending", "stopped", *(("failed",) if retry else ())) for state in states)
-        runs, slots, way = room.shared(runs, waiting, at_once)
-    speeds, together = known_speeds(sweep_folder, committed, anywhere=not here), room.measured() if here else ()
+        runs, slots, way = concurrency.shared(runs, waiting, at_once)
+    speeds, together = known_speeds(sweep_folder, committed, anywhere=not here), concurrency.measured() if here else ()
     items = []
     for run, folder, state in zip(runs, places, states, strict=True):
         if here and (state in ("stopped", "running") or (state == "failed" and folder.checkpoint.exists())):

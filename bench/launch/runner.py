@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from bench.launch.executors import Executor
-from bench.launch.follow import Display, outcome
+from bench.launch.local import Executor
 from bench.launch.plan import Item
+from bench.launch.progress import Display, outcome
 from bench.launch.worker import DEATHS, Stop
 from bench.store import StoreError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.launch.room import Together, gains, measured
+from bench.launch.concurrency import Together, gains, measured
 from bench.machine import cores, cuda_devices, hardware
 from bench.nets.counts import multiply_adds_of
 from bench.nets.speeds import Speed, fewest, speed_of

@@ -16,18 +16,18 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from bench.data.find import DataError
+from bench.data.locate import DataError
 from bench.machine import missing
 from bench.store import BusyError, RunFolder, StoreError
 
 DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before it is given up
 # each is imported with its first run: torch not before, and no package that only another task needs
 TASKS = {
-    "classify": "bench.tasks.classify:classify",
-    "diagnose": "bench.tasks.diagnose:diagnose",
-    "evaluate": "bench.tasks.evaluate:evaluate",
-    "verify": "bench.tasks.classify:classify",
-    "detect": "bench.tasks.classify:classify",
+    "classify": "bench.tasks.training:classify",
+    "diagnose": "bench.tasks.diagnosis.experiment:diagnose",
+    "evaluate": "bench.tasks.classification.evaluate:evaluate",
+    "verify": "bench.tasks.training:classify",
+    "detect": "bench.tasks.training:classify",
 }
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -165,8 +165,8 @@ def working(
 def _running(
     folder: RunFolder, data: Path, stop: Callable[[], bool], seat: Seat, crew: bool
 ) -> Generator[Any, None, str]:
-    from bench.tasks.classify import MACHINE_ERRORS
     from bench.tasks.job import Job
+    from bench.tasks.training import MACHINE_ERRORS
     from bench.train.distributed import LostError, meet
     from bench.train.loop import DivergedError, StoppedError
     from bench.train.turns import device_is_lost

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.report import standing
 from bench.report.digests import write_digests
-from bench.report.ensembles import collect_ensembles
 from bench.report.standing import Found, Settled, settle
 from bench.spec import (
     DETECTOR_LOSSES,
@@ -41,6 +40,7 @@ from bench.spec import (
     Views,
 )
 from bench.store import RunFolder, StoreError, atomic, curve_text, exclusive, folders, make_folder, sha256, write_text
+from bench.tasks.classification.imagenet.ensembles import collect_ensembles
 
 RESULT_COLUMNS = (
     "test_images", "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",

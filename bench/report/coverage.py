@@ -20,8 +20,8 @@ from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDE
 from bench.report.computed import COMPUTED, agreement, table6_parameters
 from bench.report.evidence import load_sets
 from bench.report.frame import PAPERS, Set, page_names
-from bench.report.html import write_html
 from bench.report.nets import nets_page
+from bench.report.render.html import write_html
 from bench.report.stats import Sample, sample
 from bench.report.tables import markdown, mean_std
 from bench.spec import Net, Recipe, Sweep

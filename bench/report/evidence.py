@@ -9,9 +9,9 @@ from pathlib import Path
 from bench.report import frame
 from bench.report.claims import Judged, judge_set
 from bench.report.frame import Set, page_names
-from bench.report.gains import Detected, detected
 from bench.report.pairs import Pair, pairs
 from bench.spec import Sweep
+from bench.tasks.detection.gains import Detected, detected
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from bench.report import standing
 from bench.report.collect import ENV_COLUMNS, OF_OPTIONS, read_arrays, read_correct, read_curves, read_layers, read_rows
-from bench.report.ensembles import ensemble_frame
 from bench.spec import (
     DETECTION,
     FACES,
@@ -27,6 +26,7 @@ from bench.spec import (
     digest,
 )
 from bench.store import StoreError
+from bench.tasks.classification.imagenet.ensembles import ensemble_frame
 
 NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "curve_every", "test_images", "test_error",

@@ -9,29 +9,22 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report import (
-    cite,
-    detection,
-    digests,
-    faces,
-    figures,
-    frame,
-    imagenet,
-    latex,
-    layer_figures,
-    layers,
-    tables,
-    verdicts,
-)
+from bench.report import cite, digests, frame, tables, verdicts
 from bench.report.costs import cost_table, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set, display_name, own_recipes
 from bench.report.numbers import as_csv, numbers
 from bench.report.remaining import remaining_section
+from bench.report.render import figures, latex
 from bench.report.tables import Table, one_of
 from bench.spec import DETECTION, Sweep, digest
 from bench.spec.official import data_of_runs
 from bench.store import make_folder, write_text
+from bench.tasks.classification.imagenet import sections as imagenet
+from bench.tasks.detection import sections as detection
+from bench.tasks.diagnosis import figures as layer_figures
+from bench.tasks.diagnosis import sections as layers
+from bench.tasks.verification import sections as faces
 
 SCALE_WORDS = {
     "paper": "the paper's schedule",

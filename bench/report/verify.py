@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report import coverage, detection, digests, faces, standing
+from bench.report import coverage, digests, standing
 from bench.report.collect import (
     RESULT_COLUMNS,
     layers_digest,
@@ -29,14 +29,16 @@ from bench.report.collect import (
     read_rows,
     run_of,
 )
-from bench.report.ensembles import ensemble_problems
 from bench.report.evidence import load_sets
-from bench.report.figures import drawn_from
-from bench.report.html import html
 from bench.report.page import drawings, files_of, texts
+from bench.report.render.figures import drawn_from
+from bench.report.render.html import html
 from bench.report.stats import LEVEL, sample
 from bench.spec import PROTOCOLS, Run, SpecError, Sweep
 from bench.store import StoreError, curve_text, sha256
+from bench.tasks.classification.imagenet.ensembles import ensemble_problems
+from bench.tasks.detection import sections as detection
+from bench.tasks.verification import sections as faces
 
 BY_IMAGE = ("test_error", *PROTOCOLS, "fixed_threshold_error", "pixels_error", "untrained_error")
 STATES = ("done", "failed", "pending", "running", "stopped")

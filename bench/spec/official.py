@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-OFFICIAL = {  # by data set: its name, and SHA-256 over all pixels and labels as `bench.data.cifar.make_images` takes it
+OFFICIAL = {  # by data set: its name, and SHA-256 over all pixels and labels as the reader of CIFAR takes it
     "cifar10": ("CIFAR-10", "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec493"),
 }
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli.options import parse_count
 from bench.machine import cores
-from bench.options import parse_count
 
 GROUPS = (
     "start",

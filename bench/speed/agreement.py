@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data.cifar import Batches, Images, Prepare
 from bench.nets.resnet import cifar
 from bench.report.stats import contrast, sample
 from bench.report.tables import low_to_high, signed
 from bench.spec import Net, Recipe, Way
-from bench.tasks.classify import trainer_of
+from bench.tasks.classification.cifar import Batches, Images, Prepare
+from bench.tasks.training import trainer_of
 from bench.train.metrics import evaluate
 from bench.train.schedule import rate_at
 from bench.train.turns import finish

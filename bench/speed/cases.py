@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from bench.data.cifar import Batches, Images, Prepare
 from bench.nets.counts import convolutions, multiply_adds
 from bench.nets.resnet import cifar
 from bench.spec import Net, Recipe, Way
 from bench.speed import usual
 from bench.speed.paired import Case, rate, spread
-from bench.tasks.classify import trainer_of
+from bench.tasks.classification.cifar import Batches, Images, Prepare
+from bench.tasks.training import trainer_of
 from bench.train import checkpoint
 from bench.train.metrics import evaluate
 from bench.train.turns import finish

@@ -13,17 +13,18 @@ from typing import Any
 import torch
 
 from bench import __version__
-from bench.data import cifar as cifar_data
-from bench.data import find, procedural
-from bench.data.cifar import Images
-from bench.launch import room
+from bench.data import locate
+from bench.launch import concurrency
 from bench.machine import commit, cpu_name, hardware
 from bench.spec import Net, Recipe, Resources, Run, SpecError
 from bench.speed import GROUPS, USUAL, agreement, cases, gpu, settings, together
 from bench.speed.paired import Case, Timing, measure, spread
 from bench.speed.settings import COMPILED, USUAL_LOOP
 from bench.store import write_json
-from bench.tasks.session import DeviceError, device_of
+from bench.tasks.classification import cifar as cifar_data
+from bench.tasks.classification import synthetic
+from bench.tasks.classification.cifar import Images
+from bench.tasks.provenance import DeviceError, device_of
 
 ON_DEVICE = {"train", "limits", "profile"}  # groups that are measured on a GPU where there is one
 
@@ -94,8 +95,8 @@ def _device(threads: int) -> torch.device:
 
 
 def _images(data: Path | None) -> Images:
-    found = find.cifar10(find.data_folder(data))
-    return cifar_data.load(found) if found else procedural.stand_in()
+    found = locate.cifar10(locate.data_folder(data))
+    return cifar_data.load(found) if found else synthetic.stand_in()
 
 
 def chosen(groups: list[str], args: argparse.Namespace, folder: Path, place: torch.device) -> Iterator[Case]:
@@ -107,7 +108,7 @@ def chosen(groups: list[str], args: argparse.Namespace, folder: Path, place: tor
     if "pictures" in groups:
         from bench.speed import pictures  # with a decoder that nothing else here needs
 
-        yield from pictures.loading(folder, find.data_folder(args.data))
+        yield from pictures.loading(folder, locate.data_folder(args.data))
     images = _images(args.data) if {"load", "train", "evaluate", "checkpoint"} & set(groups) else None
     if images is None:
         return
@@ -170,14 +171,14 @@ def _profile(args: argparse.Namespace, place: torch.device) -> dict[str, dict[st
 def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Several runs at once, for each net; what is found is kept for plans."""
     counts = tuple(args.at_once or together.counts())
-    rows: list[room.Together] = []
+    rows: list[concurrency.Together] = []
     kept: list[dict[str, Any]] = []
     for depth in args.depths:
         for precision in args.precision:
             net = Net("cifar", depth, "A")
             print(f"{net.name}, {precision}, at once on {hardware()}:", flush=True)
-            found = list(together.measure(net, precision, counts, find.data_folder(args.data)))
-            gains = room.gains([row for row, _, _ in found])
+            found = list(together.measure(net, precision, counts, locate.data_folder(args.data)))
+            gains = concurrency.gains([row for row, _, _ in found])
             for row, rounds, peak in found:
                 threads = f"{row.threads} thread{'s' * (row.threads > 1)} each"
                 speed = rates((row.images_per_s, min(rounds), max(rounds)))
@@ -191,8 +192,9 @@ def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
     if not any(row.at_once == 1 for row in rows):
         print("nothing is kept for plans: one run by itself was not measured (--at-once 1 …)")
         return kept
-    path = room.keep(rows, torch=str(torch.__version__), bench=__version__)
-    print(f"bench.sweep --cluster local trains nets up to these {room.best(room.measured())} at once: kept in {path}")
+    path = concurrency.keep(rows, torch=str(torch.__version__), bench=__version__)
+    best = concurrency.best(concurrency.measured())
+    print(f"bench.sweep --cluster local trains nets up to these {best} at once: kept in {path}")
     return kept
 
 
@@ -205,7 +207,7 @@ def _settings(args: argparse.Namespace) -> list[dict[str, Any]]:
         for precision in args.precision:
             net = Net("cifar", depth, "A")
             print(f"{net.name}, {precision}, images/s (beside {COMPILED}; beside {USUAL_LOOP}):", flush=True)
-            found = settings.measure(net, precision, ways, find.data_folder(args.data), args.steps, args.rounds)
+            found = settings.measure(net, precision, ways, locate.data_folder(args.data), args.steps, args.rounds)
             for row in settings.rows(found):
                 print(f"  {row.way:36}  {rates(spread(row.rates)):>24}  {_times(row.compiled)}  {_times(row.usual)}")
                 kept.append({"net": net.name, "precision": precision, "steps": args.steps, **asdict(row)})

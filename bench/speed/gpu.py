@@ -17,10 +17,8 @@ from typing import Any
 import torch
 
 from bench import __version__
-from bench.data import procedural
-from bench.data.cifar import Images
-from bench.launch import room
-from bench.launch.room import Together
+from bench.launch import concurrency
+from bench.launch.concurrency import Together
 from bench.machine import commit, cores, hardware
 from bench.nets.counts import convolutions as convolutions_of
 from bench.nets.counts import multiply_adds
@@ -28,6 +26,8 @@ from bench.spec import BATCH_NORMS, Net, Recipe, Way
 from bench.speed import gpu_checks as checks
 from bench.speed.gpu_checks import Bench, Check, Convolution, checked, updates
 from bench.store import write_json
+from bench.tasks.classification import synthetic
+from bench.tasks.classification.cifar import Images
 from bench.train.turns import Slot, Work, device_is_lost
 
 TABLE6 = tuple(Net("cifar", depth, shortcut) for depth in (110, 56, 44, 32, 20) for shortcut in ("A", "none"))
@@ -105,8 +105,8 @@ def _bench(images: Images | None, device: torch.device, rehearse: bool) -> Bench
     if rehearse:
         torch.set_num_threads(1)
         nets = (Net("cifar", 8, "A"), Net("cifar", 14, "none"))
-        return Bench(procedural.stand_in(200, 50).to(device), replace(recipe, batch=8, bn_group=4), nets, 8)
-    return Bench((images or procedural.stand_in()).to(device), recipe, PAIR, 200)
+        return Bench(synthetic.stand_in(200, 50).to(device), replace(recipe, batch=8, bn_group=4), nets, 8)
+    return Bench((images or synthetic.stand_in()).to(device), recipe, PAIR, 200)
 
 
 def ways(device: torch.device) -> Iterator[Way]:
@@ -300,7 +300,7 @@ def _keep_for_plans(found: Found) -> Path:
     alone = 1e3 * Recipe().batch / _alone_ms(found, found.way, largest)
     about = (largest.name, multiply_adds(largest), Recipe().batch, "bf16")
     rows = [Together(*about, count, 1, cores(), alone * gain) for count, gain in _rated(found)]
-    return room.keep(rows, way=asdict(found.way), torch=str(torch.__version__), bench=__version__)
+    return concurrency.keep(rows, way=asdict(found.way), torch=str(torch.__version__), bench=__version__)
 
 
 def _rated(found: Found) -> Sequence[tuple[int, float]]:

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.data.cifar import Ahead, Batches, Images, Prepare
 from bench.nets.batch_norm import BatchNorm2d
 from bench.nets.resnet import cifar
 from bench.spec import Net, Recipe, Way
-from bench.tasks.classify import trainer_of
+from bench.tasks.classification.cifar import Ahead, Batches, Images, Prepare
+from bench.tasks.training import trainer_of
 from bench.train.checkpoint import weights_digest
 from bench.train.grouped_bn import group_batch_norm, grouped
 from bench.train.loop import DivergedError, Trainer

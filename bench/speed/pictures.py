@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.data.pictures import load_pictures
-from bench.data.stream import PictureBatches
-from bench.data.views import InceptionCrop, ScaleCrop, View, inception_view, paper_view
 from bench.speed import usual
 from bench.speed.paired import Case
+from bench.tasks.classification.imagenet.files import load_pictures
+from bench.tasks.classification.imagenet.stream import PictureBatches
+from bench.tasks.classification.imagenet.transforms import InceptionCrop, ScaleCrop, View, inception_view, paper_view
 
 BATCH = 50
 WNIDS = ("n00000000", "n00000001")

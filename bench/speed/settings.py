@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from bench.launch.executors import environment
+from bench.launch.local import environment
 from bench.machine import KEEPS_PAGES, TUNABLES, cuda_devices, cxx_compiler, no_compiler
 from bench.spec import Net, SpecError
 from bench.speed.cases import training

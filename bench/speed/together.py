@@ -14,16 +14,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench.data import cifar as cifar_data
-from bench.data import find, procedural
-from bench.data.cifar import Images, Prepare
-from bench.launch.room import Together
+from bench.data import locate
+from bench.launch.concurrency import Together
 from bench.machine import cores
 from bench.nets.counts import multiply_adds
 from bench.spec import Net, Recipe, Resources, Run
-from bench.tasks.classify import build_net, trainer_of
-from bench.tasks.material import Cifar
-from bench.tasks.session import device_of
+from bench.tasks.classification import cifar as cifar_data
+from bench.tasks.classification import synthetic
+from bench.tasks.classification.cifar import Images, Prepare
+from bench.tasks.classification.experiment import Cifar
+from bench.tasks.provenance import device_of
+from bench.tasks.training import build_net, trainer_of
 from bench.train.team import ALONE
 from bench.train.turns import finish
 
@@ -104,8 +105,8 @@ def side_by_side(target: Callable[..., None], arguments: tuple[Any, ...], count:
 
 def images_in(data: Path | None) -> Images:
     """CIFAR-10 where it is below `data`, else a few made-up images."""
-    folder = find.cifar10(data) if data else None
-    return cifar_data.load(folder) if folder else procedural.stand_in(5_000, TESTED)
+    folder = locate.cifar10(data) if data else None
+    return cifar_data.load(folder) if folder else synthetic.stand_in(5_000, TESTED)
 
 
 def _train(

@@ -1,1 +1,1 @@
-"""One Run in, one result out."""
+"""One folder a kind of experiment; one Run in, one result out."""

@@ -90,7 +90,7 @@ def lay_out(travel: Path, parts: Parts, room: float, known: Mapping[str, object]
 def arrive(share: Path, kept: Path, source: Path = SOURCE) -> list[str]:
     """Keeps a share's parts on this machine, and the commit beside the code; returns the parts that are still to come.
 
-    A checkout that knows its own commit gets no such file: `bench.launch.freeze` would take it for a frozen copy.
+    A checkout that knows its own commit gets no such file: a start on Slurm would take it for a frozen copy.
     """
     if not share.is_dir():
         raise CarryError(f"--share {share} is not here: carry it beside the tree, and run from the tree's root")

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import pytest
 
-from bench.launch.freeze import freeze
+from bench.launch.slurm.snapshot import freeze
 from bench.sweep import main
 from tests.slurm.cluster import SEARCH, Cluster, missing
 

@@ -11,10 +11,10 @@ import pytest
 
 from bench.store import RunFolder, folders
 from bench.sweep import main
-from tests import little_imagenet
 from tests.slurm.conftest import Shell, hurrying
 from tests.slurm.test_faults import LOW, Storm
 from tests.slurm.test_slurm import wait_for
+from tests.tasks.classification.imagenet import little
 
 SWEEP_FILE = """
 from bench.spec import Net, Recipe, Resources, Scale, Sweep
@@ -89,7 +89,7 @@ def test_pictures_are_shared_by_two_nodes_in_training_and_in_every_test(
     shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (shell.project / "sweeps" / "tiny.py").write_text(PICTURES)
-    little_imagenet.folders(tmp_path / "pictures")
+    little.folders(tmp_path / "pictures")
     data = ("--data", str(tmp_path / "pictures"))
     assert main(["tiny", "--scale", "quick", "--cluster", "inline", *APART, *data]) == 0
     capsys.readouterr()

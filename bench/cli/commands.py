@@ -1,0 +1,320 @@
+"""`python -m bench …`, also installed as `bench`: everything around the sweeps of the paper's studies."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bench import sweep as main_job
+from bench.cli.options import add_arguments as add_sweep_arguments
+from bench.cli.options import parse_count
+from bench.cli.request import matches, patterns
+from bench.cli.sweep_files import (
+    MistakeError,
+    declared_runs,
+    keep_declaration,
+    known_sweeps,
+    load_sweep,
+    project_folder,
+)
+from bench.data.locate import data_folder
+from bench.launch.rerun import run_again
+from bench.launch.slurm import commands as scheduler
+from bench.launch.status import table, watch
+from bench.spec import SCALES, Run
+from bench.speed import add_arguments as add_speed_arguments
+from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
+from bench.sweep import guarded
+
+
+def status(args: argparse.Namespace) -> int:
+    """Prints where every run of a sweep is."""
+    folder = _runs_of(args)
+    queue = scheduler.Queue(folder) if submissions(folder) else None
+    if args.watch:
+        watch(folder, queue)
+    else:
+        print(table(folder, queue))
+    return 0
+
+
+def cancel(args: argparse.Namespace) -> int:
+    """Cancels the sweep's jobs; what they have trained is kept."""
+    count = scheduler.cancel(_runs_of(args))
+    print(f"{count:,} jobs cancelled; runs that had begun go on from their checkpoints when the sweep starts again")
+    return 0
+
+
+def _runs_of(args: argparse.Namespace) -> Path:
+    """The folder of the sweep's runs. Raises MistakeError where there is none."""
+    folder: Path = (args.runs / Path(args.name).stem).absolute()
+    if not folder.is_dir():
+        raise MistakeError(
+            f"no runs of {args.name} in {args.runs}; --runs names the folder given to bench.sweep --runs"
+        )
+    return folder
+
+
+def collect(args: argparse.Namespace) -> int:
+    """Merges run folders into results/."""
+    from bench.report.collect import collect as merge
+
+    name, sweep = load_sweep(args.name, _results(args))
+    places = [folder / name for folder in args.runs]
+    absent = [str(place) for place in places if not place.is_dir()]
+    if absent:
+        raise MistakeError(
+            f"no runs of {name} in {', '.join(absent)}; --runs names folders given to bench.sweep --runs"
+        )
+    found = [run for place in places for run in runs_in(place)]
+    examples = {(run.scale, run.data): run for run in found if run.scale in sweep.scales}
+    declared = [run for example in examples.values() for run in declared_runs(sweep, example)]
+    make_folder(_results(args) / name)
+    keep_declaration(args.name, _results(args) / name)
+    print(merge(_results(args) / name, places, declared, say=print, ensembles=sweep.ensembles))
+    return 0
+
+
+def runs_in(place: Path) -> Iterator[Run]:
+    """The runs that can be read in a sweep's folder."""
+    for folder in folders(place.parent, place.name).values():
+        with suppress(StoreError):  # `collect` says which folder it passes over
+            yield folder.run()
+
+
+def pack(args: argparse.Namespace) -> int:
+    """Writes run folders as archives below a size."""
+    from bench.transfer.pack import pack as write_archives
+
+    chosen = _chosen(args)
+    packed = write_archives(
+        args.out, args.runs, chosen, files=args.files, mib=args.mib, weights=not args.no_weights, say=print
+    )
+    return 0 if packed else main_job.FAILED
+
+
+def _chosen(args: argparse.Namespace) -> list[RunFolder]:
+    """The run folders that `--only` names, of all sweeps. Raises MistakeError where there are none."""
+    found = all_folders(args.runs)
+    if not found:
+        raise MistakeError(f"no runs in {args.runs}; --runs names the folder given to bench.sweep --runs")
+    wanted = patterns(args.only) if args.only else ["*"]
+    named = {folder: (folder.path.parent.name, folder.path.name) for folder in found}
+    for pattern in wanted:
+        if not any(matches(names, pattern) for names in named.values()):
+            sweeps = ", ".join(dict.fromkeys(sweep for sweep, _ in named.values()))
+            raise MistakeError(f"--only {pattern!r} matches no run; the sweeps are: {sweeps}")
+    return [folder for folder, names in named.items() if any(matches(names, pattern) for pattern in wanted)]
+
+
+def unpack(args: argparse.Namespace) -> int:
+    """Places the runs of archives among those here."""
+    from bench.transfer.unpack import unpack as place
+
+    return 0 if place(args.archives, args.runs, say=print) else main_job.FAILED
+
+
+def report(args: argparse.Namespace) -> int:
+    """Writes a sweep's pages from results/."""
+    from bench.report.coverage import write_index
+    from bench.report.page import write_report
+
+    name, declared = load_sweep(args.name, _results(args))
+    reports = _reports(args)
+    page = write_report(name, declared, _results(args) / name, reports / name)
+    write_index(known_sweeps(_results(args), **{name: declared}), _results(args), reports)
+    print(page or f"{_results(args) / name} has no run that ended: nothing to report")
+    return 0 if page else main_job.FAILED
+
+
+def speed(args: argparse.Namespace) -> int:
+    """Measures this machine."""
+    from bench.speed.command import speed as measure
+
+    return measure(args)
+
+
+def coverage(args: argparse.Namespace) -> int:
+    """Says of each number of the paper what answers it, and writes the index of all reports."""
+    from bench.report.coverage import totals, write_index
+
+    reports = _reports(args)
+    page, answers = write_index(known_sweeps(_results(args)), _results(args), reports)
+    print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
+    print(f"{len(answers):4d} numbers of the paper\n{page}")
+    return 0
+
+
+def cite(args: argparse.Namespace) -> int:
+    """Prints a number with all that is to be said of it."""
+    from bench.report.cite import UnknownNumberError, card
+
+    try:
+        print(card(args.id, known_sweeps(_results(args)), _results(args)))
+    except UnknownNumberError as error:
+        raise MistakeError(str(error)) from None
+    return 0
+
+
+def simulate(args: argparse.Namespace) -> int:
+    """Prints how a sweep's claims are judged at a scale, how often that errs, and what the planned seeds can show."""
+    from bench.report.simulate import Plan, procedure_page
+
+    name, sweep = load_sweep(args.name, _results(args))
+    if not sweep.judged_at(args.scale):
+        raise MistakeError(f"{name} judges no claim at scale {args.scale}: Scale(judges=…) of its file names them")
+    low, high = args.spread
+    if not 0 < low <= high <= 100:
+        raise MistakeError(
+            f"--spread {low:g} {high:g}: give two standard deviations above 0 and at most 100, the smaller one first"
+        )
+    print(procedure_page(name, Plan(sweep, args.scale, (low, high)), args.draws), end="")
+    return 0
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Checks that every digit of results and reports follows from the runs; or does one run again and compares."""
+    from bench.report.verify import index_problems, problems
+
+    if args.rerun:
+        return _rerun(args)
+    reports = _reports(args)
+    sweeps = known_sweeps(_results(args)) if args.name is None else dict([load_sweep(args.name, _results(args))])
+    published = {name: sweep for name, sweep in sweeps.items() if (_results(args) / name).is_dir()}
+    if not published:
+        raise MistakeError(f"no results of {args.name or 'any sweep'} in {_results(args)}")
+    found: list[str] = []
+    for name, sweep in published.items():
+        wrong = list(problems(name, sweep, _results(args) / name, reports / name))
+        print(f"{name}: {f'{len(wrong)} problems' if wrong else 'every number follows from its runs'}")
+        found += wrong
+    if args.name is None:
+        found += index_problems(sweeps, _results(args), reports)
+    print("\n".join(found), file=sys.stderr, end="\n" if found else "")
+    return main_job.FAILED if found else 0
+
+
+def _rerun(args: argparse.Namespace) -> int:
+    """Trains the run of a row once more, in a folder of its own, and holds the result against the row."""
+    from bench.report.verify import compare_again, stored_run
+
+    run, row, errors = stored_run(args.rerun, _results(args), Path(args.name).stem if args.name else "*")
+    result = run_again(run, args.runs / "again", data_folder(args.data))
+    if result is None:
+        return main_job.STOPPED
+    agrees, words = compare_again(result, row, errors)
+    print(f"{args.rerun}: {words}")
+    return 0 if agrees else main_job.FAILED
+
+
+def _results(args: argparse.Namespace) -> Path:
+    given: Path | None = args.results
+    return given or _place("results")
+
+
+def _reports(args: argparse.Namespace) -> Path:
+    given: Path | None = args.reports
+    return given or _place("reports")
+
+
+def _place(folder: str) -> Path:
+    """Here, where a sweep of one's own left it, else in the project."""
+    here = Path.cwd() / folder
+    return here if here.is_dir() else project_folder() / folder
+
+
+SHARED: Mapping[str, Mapping[str, Any]] = {  # options that several commands have
+    "name": {"metavar": "NAME"},
+    "--runs": {"type": Path, "default": Path("runs"), "metavar": "DIR"},
+    "--results": {"type": Path, "metavar": "DIR"},
+    "--reports": {"type": Path, "metavar": "DIR"},
+}
+COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str, ...]]] = {
+    "sweep": (main_job.sweep, "run a sweep to its report (also python -m bench.sweep)", ()),
+    "status": (status, "show where every run of a sweep is", ("name", "--runs")),
+    "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others", ("name", "--runs")),
+    "collect": (collect, "merge run folders, of several machines too, into results/", ("name", "--results")),
+    "pack": (pack, "write run folders as archives below a size, for another machine", ("--runs",)),
+    "unpack": (unpack, "verify archives and place their runs; what is further on here stays", ("--runs",)),
+    "report": (report, "write a sweep's pages from results/", ("name", "--results", "--reports")),
+    "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance", ("--results",)),
+    "verify": (verify, "check that every published digit follows from the runs", ("--results", "--reports", "--runs")),
+    "simulate": (simulate, "show how claims are judged, how often that errs, and its power", ("name", "--results")),
+    "coverage": (
+        coverage,
+        "account for every number of the paper; writes the index of all reports",
+        ("--results", "--reports"),
+    ),
+    "speed": (speed, "measure what everything costs, beside plainly written references", ()),
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
+    one: dict[str, argparse.ArgumentParser] = {}
+    for name, (work, words, shared) in COMMANDS.items():
+        one[name] = commands.add_parser(name, allow_abbrev=False, help=words)
+        one[name].set_defaults(work=work)
+        for option in shared:
+            one[name].add_argument(option, **SHARED[option])
+    add_sweep_arguments(one["sweep"])
+    add_speed_arguments(one["speed"])
+    one["status"].add_argument(
+        "--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits"
+    )
+    one["collect"].add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
+    _add_transfer_arguments(one["pack"], one["unpack"])
+    of_simulate = one["simulate"]
+    of_simulate.add_argument("--scale", choices=SCALES, default="paper")
+    of_simulate.add_argument(
+        "--spread",
+        type=float,
+        nargs=2,
+        required=True,
+        metavar="STD",
+        help="least and largest std over seeds, in points",
+    )
+    of_simulate.add_argument("--draws", type=parse_count, default=1_000, help="made-up sweeps a case (default: 1000)")
+    example = "such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"
+    one["cite"].add_argument("id", metavar="ID", help=example)
+    of_verify = one["verify"]
+    of_verify.add_argument("name", metavar="NAME", nargs="?", help="one sweep (default: all, and the index)")
+    of_verify.add_argument(
+        "--rerun", metavar="RUN", help="train this run of the results once more below --runs, and compare"
+    )
+    of_verify.add_argument("--data", type=Path, metavar="DIR", help="data for --rerun (else $BENCH_DATA, else a cache)")
+    return parser
+
+
+def _add_transfer_arguments(of_pack: argparse.ArgumentParser, of_unpack: argparse.ArgumentParser) -> None:
+    of_pack.description = (
+        "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come first, "
+        "then runs that can go on, those with least left first, then the weights of finished runs, as far as there is "
+        "room. A finished run travels without its optimiser. Exit code 1: a run that has begun was left behind."
+    )
+    of_pack.add_argument("out", type=Path, metavar="DIR", help="where the archives go; made beside it and renamed")
+    of_pack.add_argument("--only", metavar="GLOB", help="only runs whose id or sweep matches, such as 'plain-*,faces'")
+    of_pack.add_argument("--files", type=parse_count, default=8, metavar="N", help="at most so many archives (8)")
+    of_pack.add_argument("--mib", type=parse_count, default=16, metavar="M", help="each smaller than so many MiB (16)")
+    of_pack.add_argument("--no-weights", action="store_true", help="of finished runs the numbers alone")
+    of_unpack.description = (
+        "Verifies every file of every archive, then places the runs; a run that is further on here, done or being "
+        "trained stays as it is. Exit code 1: a run could not take its place."
+    )
+    of_unpack.add_argument(
+        "archives", type=Path, nargs="+", metavar="ARCHIVE", help="files that bench pack wrote, or folders of them"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m bench`."""
+    command = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser().parse_args(command)
+    args.command = command[1:]
+    return guarded(args.work, args)

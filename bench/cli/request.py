@@ -1,0 +1,199 @@
+"""What the command leaves open: where the runs go, at which scale, on which data, and which of them."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench.cli.sweep_files import MistakeError
+from bench.data import locate
+from bench.data.locate import DataError
+from bench.launch.concurrency import measured_way
+from bench.launch.slurm import commands
+from bench.launch.slurm.executor import settled
+from bench.launch.slurm.profile import Profile, load_profile
+from bench.machine import cuda_devices, cxx_compiler, installed, no_compiler
+from bench.spec import DETECTION, FACES, Run, Sweep, Way
+
+
+def choose_cluster(args: argparse.Namespace) -> Profile | None:
+    """Settles what `--cluster auto` means here; on Slurm returns the profile. Raises MistakeError, SpecError."""
+    if args.cluster == "auto":
+        args.cluster = _chosen()
+    if args.cluster == "local" and cuda_devices():
+        args.cluster = "crew"
+    if args.no_wait and args.cluster == "inline":
+        raise MistakeError("--no-wait needs runs in other processes than this: use --cluster local, crew or slurm")
+    if args.at_once and args.cluster not in ("local", "crew"):
+        other = "at_once and pack of its profile say" if args.cluster == "slurm" else "one run at a time is its way"
+        raise MistakeError(f"--at-once is for --cluster local and crew, and --cluster is {args.cluster}: there {other}")
+    if args.cluster == "slurm":
+        return settled(load_profile(args.profile))
+    if args.profile:
+        raise MistakeError(f"--profile is for Slurm, and --cluster is {args.cluster}")
+    return None
+
+
+def _chosen() -> str:
+    """What `--cluster auto` means here."""
+    if commands.answers():
+        return "slurm"
+    if cuda_devices() or installed("submitit"):
+        return "local"
+    print("cluster: inline, one run after another, as submitit is not installed (pip install submitit)")
+    return "inline"
+
+
+def refuse_without_submitit(cluster: str) -> None:
+    """Raises MistakeError where runs are to start as processes of their own and the package for that is missing."""
+    if cluster in ("local", "slurm") and not installed("submitit"):
+        raise MistakeError(
+            f"--cluster {cluster} starts runs through submitit, which is not installed: pip install submitit, or take "
+            "--cluster inline (one run after another) or crew (several in one process), which need none"
+        )
+
+
+def choose_scale(asked: str, cluster: str, declared: Sweep) -> str:
+    """The scale that `auto` means here, said in one line."""
+    if asked != "auto":
+        return asked
+    if len(declared.scales) == 1:
+        print(f"scale: {(only := next(iter(declared.scales)))}, the sweep's only one")
+        return only
+    if cluster == "slurm":
+        print("scale: paper, as jobs go to Slurm")
+        return "paper"
+    devices = cuda_devices()
+    scale = "paper" if devices else "quick"
+    why = (
+        f"there is a GPU ({devices[0]})" if devices else "there is no GPU here; --scale paper runs the paper's schedule"
+    )
+    print(f"scale: {scale}, as {why}")
+    return scale
+
+
+def choose_data(args: argparse.Namespace, scale: str, declared: Sweep) -> tuple[Path, str]:
+    """The data folder and the data set: the sweep's, or at scale quick the stand-in where CIFAR-10 cannot be had."""
+    folder = locate.data_folder(args.data)
+    wanted = declared.data_at(scale)
+    if wanted in (*FACES, *DETECTION):
+        if not args.dry_run:
+            (locate.faces if wanted in FACES else locate.objects)(folder, wanted)
+        return folder, wanted
+    if wanted == "imagenet":
+        name = _pictures(folder, args.classes or declared.scales[scale].classes, args.dry_run)
+        if declared.task == "evaluate" and name != "imagenet":
+            raise MistakeError(f"published weights tell ImageNet's 1,000 classes apart, and {folder} has {name}")
+        return folder, name
+    if args.classes:
+        raise MistakeError("--classes is for sweeps on ImageNet")
+    found = locate.cifar10(folder)
+    if found is not None:
+        if not (args.dry_run or args.report_only):
+            locate.verify(found)
+        return folder, "cifar10"
+    if args.dry_run or args.report_only:
+        otherwise = " or take the stand-in" if scale == "quick" else ""
+        print(f"data: CIFAR-10 is not in {folder}; a start would download it{otherwise}")
+        return folder, "stand-in" if scale == "quick" else "cifar10"
+    print(f"data: CIFAR-10 is not in {folder}; downloading it")
+    try:
+        locate.fetch_cifar10(folder)
+    except DataError as error:
+        if scale != "quick" or args.data is not None:
+            raise
+        print(f"data: a procedural stand-in takes its place, since {error}")
+        return folder, "stand-in"
+    return folder, "cifar10"
+
+
+def _pictures(folder: Path, classes: int, dry_run: bool) -> str:
+    """The name of the pictures that are there, of so many classes (0: all). Raises DataError where there are none."""
+    found = locate.find_pictures(folder)
+    if found is None and dry_run:
+        print(f"data: ImageNet is not in {folder}, and nothing downloads it: {locate.PICTURE_ADDRESS}")
+        return f"imagenet-{classes}" if classes else "imagenet"
+    if found is None:
+        raise locate.no_pictures(folder)
+    name = locate.pictures_name(found, classes)
+    print(f"data: {name} in {found}")
+    return name
+
+
+def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -> tuple[Run, ...]:
+    """The runs that the command asks for. Raises MistakeError where none matches."""
+    runs = sweep.runs(scale, args.seeds, data)
+    if args.only is None:
+        return runs
+    named = {run: (run.id, sweep.scales[scale].name_of(run)) for run in runs}
+    wanted = {pattern: [r for r in runs if matches(named[r], pattern)] for pattern in patterns(args.only)}
+    for pattern, found in wanted.items():
+        if not found:
+            nets = ", ".join(sweep.scales[scale].names)
+            raise MistakeError(f"--only {pattern!r} matches no run; the nets are: {nets}")
+    return tuple(dict.fromkeys(run for found in wanted.values() for run in found))
+
+
+def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The runs with the kernels that the command asks for, or, on a GPU, that were measured to be fastest there.
+
+    Not compiled, said in one line, where there is no compiler. What a cluster's nodes have, only they can say.
+    """
+    asked = args.kernels
+    if args.compile and asked == Way():
+        raise MistakeError("--compile and --kernels eager contradict each other: leave one out")
+    if args.compile:
+        asked = replace(asked or Way(), compile=True)
+    if asked is None:
+        return tuple(runs) if args.cluster == "slurm" else _as_measured(runs)
+    if args.cluster != "slurm" and not cuda_devices():
+        asked = _on_a_cpu(asked)
+    lacks = asked.compile and args.cluster != "slurm" and cxx_compiler() is None
+    eager = {run for run in runs if lacks and not (run.resources.gpus and cuda_devices())}
+    if eager:
+        option = "--compile" if args.compile else "--kernels compiled"
+        print(f"{option}: {no_compiler()}; runs that begin now train {replace(asked, compile=False)}")
+    ways = {run: replace(asked, compile=asked.compile and run not in eager) for run in runs}
+    return tuple(replace(run, resources=run.resources.made(ways[run])) for run in runs)
+
+
+def _on_a_cpu(asked: Way) -> Way:
+    """What of it there is without CUDA, said in one line where that is less; a run begins and goes on with it."""
+    there = replace(asked, graph=False, batch_norm="grouped" if asked.batch_norm == "fused" else asked.batch_norm)
+    if there != asked:
+        print(f"--kernels: no CUDA device here for {asked}; runs that begin now train with kernels: {there}")
+    return there
+
+
+def _as_measured(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """With the way that `bench speed gpu` kept, where runs are like those it measured and declare no other."""
+    way = measured_way() if cuda_devices() else None
+    if way is None:
+        return tuple(runs)
+    alike = {r for r in runs if r.resources.gpus and r.net.family == "cifar" and r.resources.way == Way()}
+    if alike:
+        print(f"kernels: {way}, as measured on this GPU; runs that have begun keep their own")
+    return tuple(replace(r, resources=r.resources.made(way)) if r in alike else r for r in runs)
+
+
+def unplanned(runs: Iterable[Run], sweep: Sweep, scale: str) -> str:
+    """A line on the runs whose seeds the claims of the scale do not count; "" where there are none."""
+    if not sweep.judged_at(scale):
+        return ""
+    more = [run.id for run in runs if run.seed not in sweep.scales[scale].seeds_of(run.net)]
+    which = ", ".join(more[:3]) + (f" and {len(more) - 3:,} more" if len(more) > 3 else "")
+    return f"runs with seeds that are not planned, which no verdict counts: {which}\n" if more else ""
+
+
+def patterns(text: str) -> list[str]:
+    """The patterns between commas; a comma in brackets is a pattern's own."""
+    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()] or [text]
+
+
+def matches(names: Iterable[str], pattern: str) -> bool:
+    """Whether one of the names fits the pattern."""
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)

@@ -1,0 +1,194 @@
+"""Where the data are: `--data DIR`, else $BENCH_DATA, else a cache folder; downloaded where the network allows.
+
+Looking needs the standard library only, so that plans can ask.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+
+from bench.machine import cache_folder
+
+PYTHON, BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
+BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+PYTHON_FILES = (*BATCHES, "batches.meta")
+BINARY_FILES = tuple(f"{name}.bin" for name in BATCHES)
+RECORD = 1 + 3 * 32 * 32
+ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar.html"
+TRAIN_TAR, VAL_TAR, DEVKIT_TAR = (
+    f"ILSVRC2012_{part}" for part in ("img_train.tar", "img_val.tar", "devkit_t12.tar.gz")
+)
+PICTURE_FOLDERS = ("imagenet", "ILSVRC2012", ".", "tiny_imagenet_100", "tiny-imagenet-200")
+PICTURE_ADDRESS = "https://image-net.org/challenges/LSVRC/2012/"
+
+
+class DataError(RuntimeError):
+    """Data that are missing, incomplete or damaged; says what was found, what belongs there, what to do."""
+
+
+def data_folder(given: Path | None) -> Path:
+    """The folder that holds the data sets. Raises DataError where one was named that does not exist."""
+    named = given or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
+    if named is None:
+        return cache_folder()
+    if not named.is_dir():
+        source = "--data" if given else "BENCH_DATA"
+        raise DataError(
+            f"{source} {named}: no such folder. Name the one that holds the data sets: {BINARY}/, imagenet/, …"
+        )
+    return named.resolve()
+
+
+def cifar10(folder: Path) -> Path | None:
+    """The CIFAR-10 folder in `folder`, None where there is none. Raises DataError where one is incomplete."""
+    for name, files in ((PYTHON, PYTHON_FILES), (BINARY, BINARY_FILES)):
+        found = folder / name
+        if found.is_dir():
+            _check(found, files)
+            return found
+    return None
+
+
+def find_pictures(folder: Path) -> Path | None:
+    """The folder with ImageNet in or below `folder`, else with a part of Tiny-ImageNet; None where there is none.
+
+    A folder of ImageNet's name counts where it has train/ or val/, `folder` itself where it has both, each where it
+    has one of the official tar files. What is in them, and what is not, says `load_pictures` of
+    bench.tasks.classification.imagenet.files.
+    """
+    for name in PICTURE_FOLDERS:
+        found = folder / name
+        parts = [(found / part).is_dir() for part in ("train", "val")]
+        if (all(parts) if name == "." else any(parts)) or any((found / tar).is_file() for tar in (TRAIN_TAR, VAL_TAR)):
+            return found
+    return None
+
+
+def no_pictures(folder: Path) -> DataError:
+    """What to say where `find_pictures` finds nothing."""
+    looked = ", ".join(name for name in PICTURE_FOLDERS if name != ".")
+    return DataError(
+        f"{folder}: no ImageNet there ({looked}, each with train/<wnid>/ and val/, or {TRAIN_TAR} and {VAL_TAR}). "
+        f"Get it from {PICTURE_ADDRESS} and name the folder above it with --data or BENCH_DATA"
+    )
+
+
+FACE_FILES = {  # by data set: its folder, and a file that must be in it
+    "lfw-view1": ("lfw", "pairsDevTest.txt", "http://vis-www.cs.umass.edu/lfw/ (deep-funneled, with its lists)"),
+    "insightface": ("insightface", "train.rec", "https://github.com/deepinsight/insightface (a training set, lfw.bin)"),
+}
+
+
+def faces(folder: Path, name: str) -> Path:
+    """The folder of a set of faces below the data folder. Raises DataError where it is not there."""
+    inner, file, source = FACE_FILES[name]
+    if not (folder / inner / file).is_file():
+        raise DataError(
+            f"{folder}: no {inner}/{file} there. Get it from {source}, and name the folder above {inner}/ with --data "
+            "or BENCH_DATA"
+        )
+    return folder / inner
+
+
+OBJECT_FOLDERS = {  # by data set: folders of which one must be there, and where it comes from
+    "bccd": (("bccd", "BCCD_Dataset/BCCD"), "https://github.com/Shenggan/BCCD_Dataset"),
+    "voc07": (("VOCdevkit/VOC2007", "VOC2007"), "http://host.robots.ox.ac.uk/pascal/VOC/"),
+    "voc07+12": (("VOCdevkit/VOC2012", "VOC2012"), "http://host.robots.ox.ac.uk/pascal/VOC/"),
+    "coco14": (("coco/annotations",), "https://cocodataset.org/#download (2014 train, val and their annotations)"),
+}
+
+
+def objects(folder: Path, name: str) -> Path:
+    """The folder of a detection set in the data folder. Raises DataError where it is not there."""
+    inner, source = OBJECT_FOLDERS[name]
+    found = next((folder / one for one in inner if (folder / one).is_dir()), None)
+    if found is None:
+        raise DataError(
+            f"{folder}: no {' or '.join(f'{one}/' for one in inner)} there. Get it from {source}, and name the folder "
+            "above it with --data or BENCH_DATA"
+        )
+    return found
+
+
+def pictures_name(found: Path, classes: int) -> str:
+    """The data set in a folder that `find_pictures` found, of its first `classes` classes (0: all of them).
+
+    `imagenet` is all 1,000; a part of it `imagenet-100`, a part of Tiny-ImageNet `tiny-imagenet-100`.
+    Raises DataError where it has not so many.
+    """
+    kind, whole = ("tiny-imagenet", 200) if found.name.startswith("tiny") else ("imagenet", 1000)
+    parts = [found / part for part in ("train", "val") if (found / part).is_dir()]
+    there = sum(entry.is_dir() for entry in os.scandir(parts[0])) if parts else whole
+    there = there or whole  # a flat validation folder
+    if not 0 <= classes <= there:
+        raise DataError(f"{classes:,} classes are asked of {found}, which has {there:,}; ask for 1 to {there:,}")
+    used = classes or there
+    return kind if used == whole else f"{kind}-{used}"
+
+
+def _check(folder: Path, files: tuple[str, ...]) -> None:
+    """Refuses a folder with a missing or truncated batch before anything is started."""
+    problems = [f"{name} is missing" for name in files if not (folder / name).is_file()]
+    if folder.name == BINARY:
+        sizes = {name: (folder / name).stat().st_size for name in files if (folder / name).is_file()}
+        whole = 10_000 * RECORD
+        problems += [f"{name} has {size:,} bytes, not {whole:,}" for name, size in sizes.items() if size != whole]
+    if problems:
+        raise DataError(f"{folder}: {'; '.join(problems)}. Get CIFAR-10 again from {ADDRESS}")
+
+
+def verify(found: Path) -> None:
+    """Checks the MD5 of every official python batch, as torchvision knows them. Raises DataError.
+
+    The binary layout has no published sums; its sizes and labels are checked, and its digest is in every result.
+    """
+    if found.name != PYTHON:
+        return
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    known = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]
+    bad = [name for name, md5 in known if not check_integrity(str(found / name), md5)]
+    if bad:
+        raise DataError(
+            f"{found}: {', '.join(bad)} truncated or changed (MD5). Remove the folder to have it downloaded "
+            f"again, or get CIFAR-10 from {ADDRESS}"
+        )
+
+
+def notice(folder: Path) -> str:
+    """The text of NOTICE.json beside the data: what a reader of the numbers must know of them; "" without one."""
+    path = folder / "NOTICE.json"
+    if not path.exists():
+        return ""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["notice"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{path} cannot be read as JSON with a text 'notice': mend it, or the reports would omit it"
+        ) from None
+
+
+def fetch_cifar10(folder: Path) -> Path:
+    """Downloads CIFAR-10 into `folder` through torchvision (MD5-checked). Raises DataError where it cannot be had."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)  # a network that swallows packets must not hold a quick look for minutes
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        urllib.request.urlopen(ADDRESS).close()  # asked before torchvision, whose import takes seconds
+        from torchvision.datasets import CIFAR10
+
+        CIFAR10(str(folder), download=True)
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise DataError(
+            f"CIFAR-10 is not in {folder} and cannot be downloaded ({error}). Get it from {ADDRESS} and lay it out "
+            f"as {folder / PYTHON}/ or {folder / BINARY}/, or name the folder above it with --data or BENCH_DATA"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(before)
+    return folder / PYTHON

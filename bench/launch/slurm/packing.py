@@ -1,0 +1,76 @@
+"""How runs become jobs: which ones together, and what a job asks Slurm for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bench.launch.slurm.profile import Profile
+from bench.spec import Resources, Run
+from bench.store import RunFolder
+
+T = TypeVar("T")
+PACK_GIB = 0.75  # the pack's own process, in which torch is imported once: 0.5 measured, of which runs share most
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Jobs that ask for the same: `asked` by one run, `packs` the run ids of each job."""
+
+    asked: Resources
+    packs: tuple[tuple[str, ...], ...]
+
+
+def batched(values: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
+    """The values in their order, `size` at a time."""
+    return (tuple(values[k : k + size]) for k in range(0, len(values), size))
+
+
+def shapes(runs: Sequence[tuple[Run, RunFolder]], profile: Profile) -> list[Shape]:
+    """The runs packed into jobs, in their order, apart where they ask for different things."""
+    by_asked: dict[Resources, list[str]] = {}
+    for run, folder in runs:
+        by_asked.setdefault(profile.asks(run.resources), []).append(folder.path.name)
+    return [
+        Shape(asked, tuple(batched(names, 1 if asked.processes > 1 else profile.pack)))
+        for asked, names in by_asked.items()
+    ]
+
+
+def side_by_side(profile: Profile, asked: Resources) -> int:
+    """How many runs of a job train at once; one of several processes has its job to itself."""
+    return 1 if asked.processes > 1 else profile.at_once
+
+
+def is_crew(profile: Profile, asked: Resources) -> bool:
+    """Whether a job's runs train in one process: several of them, on one GPU."""
+    return asked.gpus == 1 and side_by_side(profile, asked) > 1
+
+
+def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
+    """sbatch's flags for a job: memory and cores for the runs side by side, GPUs shared by them.
+
+    Of a run with several processes each task has cores, memory and GPUs of its own.
+    """
+    runs = side_by_side(profile, asked)
+    ours = {
+        "partition": profile.partition,
+        "account": profile.account,
+        "qos": profile.qos,
+        "constraint": profile.constraint,
+        "time": math.ceil(profile.time / 60),
+        "nodes": asked.nodes,
+        "ntasks-per-node": asked.tasks,
+        "cpus-per-task": asked.cpus * runs,
+        "mem": f"{math.ceil((asked.memory_gib * runs + PACK_GIB) * asked.tasks * 1024)}M",
+        "gpus-per-node": asked.gpus * asked.tasks or None,
+        "requeue": True,
+    }
+    return {**{name: value for name, value in ours.items() if value is not None}, **profile.extra}
+
+
+def as_word(name: str, value: Any) -> str:
+    """A flag as a word of the command line."""
+    return f"--{name}" if value is True else f"--{name}={value}"

@@ -1,0 +1,1 @@
+"""Pages as HTML, LaTeX and SVG, and the figures' style."""

@@ -1,0 +1,249 @@
+"""All reports as one self-contained file, reports/index.html, for people who would rather look.
+
+It follows from the markdown pages and SVG figures below reports/ and from nothing else. Some of their text comes from
+outside (error messages of runs, notices of data sets): no HTML in it is let through but `<a id="…"></a>`, and the
+file's own policy lets the browser run the one script whose digest it names, and load nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import chain, count, pairwise
+from pathlib import Path
+from string import Template
+from urllib.parse import quote, unquote, urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+
+from bench.report.render import svg
+from bench.store import StoreError, write_text
+
+ANCHOR = re.compile(r'<a id="([\w.:+=/-]+)"></a>')
+LONG = 20  # a cell of a table with more letters may be broken into lines
+TOTAL = "all"  # what the first cell of a table's last row says where that row is the sum of the others
+WEB = ("http", "https", "mailto")
+
+Place = tuple[str, str]  # a page's path below reports/, and the fragment in it
+Ids = dict[Place, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of markdown, taken apart. path: below reports/, as links name it."""
+
+    path: str
+    tokens: list[Token]
+
+    def each(self, kind: str) -> Iterator[Token]:
+        """The tokens of this kind, within lines too."""
+        every = chain.from_iterable((token, *(token.children or ())) for token in self.tokens)
+        return (token for token in every if token.type == kind)
+
+
+def write_html(reports: Path) -> Path:
+    """Writes reports/index.html from the pages and figures there. Raises StoreError where one cannot be read."""
+    write_text(reports / "index.html", html(reports))
+    return reports / "index.html"
+
+
+def html(reports: Path) -> str:
+    """The file's text."""
+    parser = _parser()
+    pages = read_pages(reports, parser)
+    ids = _give_ids(pages)
+    number = count(1)
+    for page in pages:
+        for token in page.each("image"):
+            _draw(reports, page, token, f"f{next(number)}-")
+        for token in page.each("link_open"):
+            _relink(page, token, ids)
+        _mend_tables(page.tokens)
+    main = "\n".join(
+        f'<article id="{_escaped(ids[page.path, ""])}">\n{_rendered(page, parser)}</article>' for page in pages
+    )
+    return _shell(pages, ids, main)
+
+
+def _rendered(page: Page, parser: MarkdownIt) -> str:
+    return str(parser.renderer.render(page.tokens, parser.options, {}))
+
+
+def _shell(pages: Sequence[Page], ids: Ids, main: str) -> str:
+    markup, style, script = (
+        files("bench").joinpath(f"report/render/page.{kind}").read_text(encoding="utf-8")
+        for kind in ("html", "css", "js")
+    )
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    title = _escaped(next((text for _, text in _headings(pages[0], "h1")), "Reports")) if pages else "Reports"
+    nav = _navigation(pages, ids)
+    return Template(markup).substitute(title=title, digest=digest, style=style, nav=nav, main=main, script=script)
+
+
+def _navigation(pages: Sequence[Page], ids: Ids) -> str:
+    """The pages by their titles, with their sections."""
+    entries = []
+    for page in pages:
+        title = next((text for _, text in _headings(page, "h1")), page.path)
+        sections = [_entry(str(token.attrs["id"]), text) + "</li>" for token, text in _headings(page, "h2")]
+        inner = f"\n<ul>\n{chr(10).join(sections)}\n</ul>\n" if sections else ""
+        entries.append(f"{_entry(ids[page.path, ''], title)}{inner}</li>")
+    return "<ul>\n" + "\n".join(entries) + "\n</ul>"
+
+
+def _entry(target: str, text: str) -> str:
+    return f'<li><a href="{_fragment(target)}">{_escaped(text)}</a>'
+
+
+def _parser() -> MarkdownIt:
+    """CommonMark with tables and without HTML, which is shown as the text that it is; but anchors are known."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.inline.ruler.before("autolink", "anchor", _anchor)
+    parser.add_render_rule("table_open", lambda *_: '<div class="table">\n<table>\n')
+    parser.add_render_rule("table_close", lambda *_: "</table>\n</div>\n")
+    return parser
+
+
+def _anchor(state: StateInline, silent: bool) -> bool:
+    match = ANCHOR.match(state.src, state.pos)
+    if match is None:
+        return False
+    if not silent:
+        state.push("anchor_open", "a", 1).attrs = {"id": match[1]}
+        state.push("anchor_close", "a", -1)
+    state.pos = match.end()
+    return True
+
+
+def read_pages(reports: Path, parser: MarkdownIt) -> list[Page]:
+    """The index, then the pages that its links and theirs lead to, in that order; no stray file beside them."""
+    there = _files(reports, "md")
+    pages: dict[str, Page] = {}
+    waiting = ["README.md"]
+    while waiting:
+        path = waiting.pop(0)
+        if path in there and path not in pages:
+            pages[path] = page = Page(path, parser.parse(_read(there[path])))
+            places = (_place(path, str(link.attrs["href"])) for link in page.each("link_open"))
+            waiting += [place[0] for place in places if place]
+    return list(pages.values())
+
+
+def _files(reports: Path, kind: str) -> dict[str, Path]:
+    """Files of reports/ and of its sweeps' folders, by their path below it."""
+    found = sorted([*reports.glob(f"*.{kind}"), *reports.glob(f"*/*.{kind}")])
+    return {path.relative_to(reports).as_posix(): path for path in found}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; write the report again") from None
+
+
+def _place(page: str, link: str) -> Place | None:
+    """What a link on `page` means, as a path below reports/ and a fragment; None where it leads elsewhere."""
+    try:
+        parts = urlsplit(link)
+    except ValueError:  # such as http://[
+        return None
+    if parts.scheme or parts.netloc or parts.path.startswith("/"):
+        return None
+    path = posixpath.join(posixpath.dirname(page), unquote(parts.path))
+    return (posixpath.normpath(path) if parts.path else page), unquote(parts.fragment)
+
+
+def _give_ids(pages: Sequence[Page]) -> Ids:
+    """Gives every page, heading and anchor an id that no other has; returns them by what a link has to say."""
+    ids: Ids = {}
+    taken: set[str] = set()
+    for page in pages:
+        name = page.path.removesuffix(".md").removesuffix("/README") if page.path != "README.md" else "reports"
+        ids[page.path, ""] = own = _unique(name, taken)
+        for token, wanted in _targets(page):
+            token.attrSet("id", _unique(f"{own}:{wanted}", taken))
+            ids.setdefault((page.path, str(token.attrs["id"]).removeprefix(f"{own}:")), str(token.attrs["id"]))
+    return ids
+
+
+def _unique(wanted: str, taken: set[str]) -> str:
+    """`wanted`, or with the first number that makes it new, as GitHub does."""
+    name = next(n for n in chain([wanted], (f"{wanted}-{i}" for i in count(1))) if n not in taken)
+    taken.add(name)
+    return name
+
+
+def _targets(page: Page) -> Iterator[tuple[Token, str]]:
+    """Headings and anchors with the fragment that GitHub knows them by."""
+    for token, text in _headings(page):
+        yield token, re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+    for token in page.each("anchor_open"):
+        yield token, str(token.attrs["id"])
+
+
+def _headings(page: Page, tag: str = "") -> Iterator[tuple[Token, str]]:
+    """The headings, or those of one rank, with their text."""
+    for token, line in pairwise(page.tokens):
+        if token.type == "heading_open" and tag in ("", token.tag):
+            yield token, "".join(part.content for part in line.children or ())
+
+
+def _relink(page: Page, link: Token, ids: Mapping[Place, str]) -> None:
+    """A link to a page leads to its place in the file, another relative one starts from reports/; no other scheme."""
+    href = str(link.attrs.pop("href"))
+    place = _place(page.path, href)
+    if place is None:
+        if href.partition(":")[0].lower() in WEB:
+            link.attrs |= {"href": href, "rel": "noreferrer"}
+    elif target := ids.get(place) or ids.get((place[0], "")):
+        link.attrs["href"] = _fragment(target)
+    else:
+        link.attrs["href"] = quote(place[0]) + (f"#{quote(place[1])}" if place[1] else "")
+
+
+def _draw(reports: Path, page: Page, image: Token, prefix: str) -> None:
+    """Puts the figure in the image's place; where it is no figure of the reports, its description."""
+    place = _place(page.path, str(image.attrs["src"]))
+    figure = _files(reports, "svg").get(place[0]) if place else None
+    if figure is None:
+        image.type = "text"
+    else:
+        image.content = f'<span class="figure">{svg.inline(figure, image.content, prefix)}</span>'
+        image.type = "html_inline"
+
+
+def _mend_tables(tokens: list[Token]) -> None:
+    """Says in classes how cells are set, and lets a total stand below the rows when they are sorted."""
+    for cell, text in pairwise(tokens):
+        if cell.type in ("th_open", "td_open"):
+            if cell.attrs.pop("style", None) == "text-align:right":
+                cell.attrJoin("class", "number")
+            if cell.type == "td_open" and len(text.content) > LONG:
+                cell.attrJoin("class", "long")
+            if cell.type == "th_open":
+                cell.attrSet("scope", "col")
+    for start in reversed([i for i, t in enumerate(tokens) if t.type == "tr_open" and tokens[i + 2].content == TOTAL]):
+        end = next(i for i in range(start, len(tokens)) if tokens[i].type == "tr_close") + 1
+        if tokens[end].type == "tbody_close":
+            tokens[end] = Token("tfoot_close", "tfoot", -1, block=True)
+            tokens[start:start] = [
+                Token("tbody_close", "tbody", -1, block=True),
+                Token("tfoot_open", "tfoot", 1, block=True),
+            ]
+
+
+def _fragment(name: str) -> str:
+    return f"#{quote(name, safe='/:')}"
+
+
+def _escaped(text: str) -> str:
+    return str(escapeHtml(text))

@@ -1,0 +1,224 @@
+"""CIFAR-10 held in memory on the device as uint8, and its batches: mean, crop and flip made there (Section 4.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.data.locate import BINARY_FILES, PYTHON, RECORD, DataError, notice, verify
+from bench.data.shuffle import Order
+
+PAD = 4
+WHOLE = slice(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """A labelled set: `train_x` (N, 3, 32, 32) uint8 and `train_y` (N,) int64, the same for test.
+
+    digest: SHA-256 of all arrays. notice: what the data's owner says must be known of them, or "".
+    """
+
+    train_x: Tensor
+    train_y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+    digest: str
+    notice: str = ""
+
+    def to(self, device: torch.device) -> Images:
+        """The same set on `device`."""
+        train_x, train_y, test_x, test_y = (
+            t.to(device) for t in (self.train_x, self.train_y, self.test_x, self.test_y)
+        )
+        return Images(train_x, train_y, test_x, test_y, self.digest, self.notice)
+
+    def holding_out(self, last: int, generator: torch.Generator) -> tuple[Images, Tensor, Tensor]:
+        """The set without `last` of its training images, drawn by `generator`, and those images and labels."""
+        order = torch.randperm(len(self.train_y), generator=generator).to(self.train_y.device)
+        kept, held = order[:-last].sort().values, order[-last:].sort().values
+        rest = Images(self.train_x[kept], self.train_y[kept], self.test_x, self.test_y, self.digest, self.notice)
+        return rest, self.train_x[held], self.train_y[held]
+
+
+def make_images(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, notice: str = "") -> Images:
+    """Images with their digest."""
+    sha = hashlib.sha256()
+    for part in (train_x, train_y.to(torch.uint8), test_x, test_y.to(torch.uint8)):
+        sha.update(part.contiguous().numpy().tobytes())
+    return Images(train_x, train_y.long(), test_x, test_y.long(), sha.hexdigest(), notice)
+
+
+def load(folder: Path) -> Images:
+    """CIFAR-10 from the folder that `bench.data.locate.cifar10` found. Raises DataError naming the bad file."""
+    if folder.name == PYTHON:
+        parts = _read_python(folder)
+    else:
+        parts = [*_read_binary(folder, BINARY_FILES[:-1]), *_read_binary(folder, BINARY_FILES[-1:])]
+    for part, count in zip(parts[::2], (50_000, 10_000), strict=True):
+        if len(part) != count:
+            raise DataError(f"{folder}: {len(part):,} images where {count:,} belong")
+    train_x, train_y, test_x, test_y = parts
+    return make_images(train_x, train_y, test_x, test_y, notice(folder))
+
+
+def _read_python(folder: Path) -> list[Tensor]:
+    """The official python batches, by torchvision, with every file's MD5 checked."""
+    from torchvision.datasets import CIFAR10
+
+    verify(folder)
+    sets = [CIFAR10(str(folder.parent), train=train) for train in (True, False)]
+    return [
+        part
+        for s in sets
+        for part in (torch.from_numpy(s.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(s.targets))
+    ]
+
+
+def _read_binary(folder: Path, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """Records of one label byte and 3,072 pixel bytes; RGB planes."""
+    raw = np.concatenate([np.fromfile(folder / name, np.uint8) for name in names]).reshape(-1, RECORD)
+    if raw[:, 0].max(initial=0) > 9:
+        raise DataError(f"{folder}: a label above 9 in {', '.join(names)}: not CIFAR-10's binary layout")
+    return torch.from_numpy(raw[:, 1:].reshape(-1, 3, 32, 32).copy()), torch.from_numpy(raw[:, 0].copy())
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Images to inputs: pixels in [0, 1] minus the training set's per-pixel mean (3, 32, 32), channels last."""
+
+    mean: Tensor
+
+    @classmethod
+    def of(cls, train_x: Tensor) -> Prepare:
+        """With the mean image of `train_x`, summed in whole numbers so that no order of addition matters."""
+        total = sum(part.long().sum(0) for part in train_x.split(10_000))
+        assert isinstance(total, Tensor)
+        return cls((total.double() / (255 * len(train_x))).float())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, 3, 32, 32) uint8 to float32."""
+        return (x.float() / 255 - self.mean).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """Where each of N images is cut from its padded self: the first row and column, 0 to 8, and whether mirrored."""
+
+    row: Tensor
+    column: Tensor
+    mirrored: Tensor
+
+    @classmethod
+    def draw(cls, count: int, generator: torch.Generator) -> Crops:
+        """At random, on the generator's device: three numbers an image."""
+        device = generator.device
+        corner = torch.randint(0, 2 * PAD + 1, (2, count), generator=generator, device=device)
+        return cls(corner[0], corner[1], torch.randint(0, 2, (count,), generator=generator, device=device))
+
+    def cut(self, x: Tensor) -> Tensor:
+        """The 32x32 crop of each image padded by 4 zeros a side, or of its mirror image, on the images' device.
+
+        x: (N, 3, 32, 32), mean subtracted, so that the padding is the mean colour. Channels last.
+        """
+        n, _, height, width = x.shape
+        rows = self.row[:, None] + torch.arange(height, device=x.device)
+        columns = self.column[:, None] + torch.arange(width, device=x.device)
+        columns = torch.where(self.mirrored[:, None].bool(), columns.flip(1), columns)
+        padded = F.pad(x, (PAD, PAD, PAD, PAD))
+        image = torch.arange(n, device=x.device)[:, None, None]
+        # indices around a slice put the channels last: the layout that the net wants
+        return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+class Batches:
+    """An endless stream of augmented batches: each epoch in a new order, batches running over its end.
+
+    Every image comes once an epoch, whatever the batch, and `steps x batch` images in all, as iterations are
+    counted in the paper. All randomness is the generator's, which lives on the CPU: a seed sees the same images, crops
+    and mirrors in the same order on every device.
+    """
+
+    def __init__(self, images: Images, prepare: Prepare, batch: int, generator: torch.Generator) -> None:
+        self.images, self.prepare, self.batch, self.generator = images, prepare, batch, generator
+        self._order = Order(len(images.train_y), generator)
+
+    def draw(self, part: slice = WHOLE) -> tuple[Tensor, Tensor]:
+        """The next inputs (batch, 3, 32, 32) float32, channels last, and labels (batch,), or `part` of them.
+
+        All of the batch is made, whatever the part: the random stream is one for all processes of a run.
+        """
+        x, y = self.make(self.choose().to(self.images.train_x.device))
+        return x[part], y[part]
+
+    def choose(self) -> Tensor:
+        """What the next batch is made of, on the CPU: image, row, column and mirror, (4, batch) int64."""
+        index = self._order.draw(self.batch)
+        crops = Crops.draw(self.batch, self.generator)
+        return torch.stack((index, crops.row, crops.column, crops.mirrored))
+
+    def make(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of what was chosen, on the images' device, where `chosen` must be."""
+        index, row, column, mirrored = chosen
+        x = Crops(row, column, mirrored).cut(self.prepare(self.images.train_x[index]))
+        return x, self.images.train_y[index]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is."""
+        return self._order.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+        self._order.load_state_dict(state)
+
+
+class Ahead:
+    """The choices of `batches` alone, BLOCK of them sent to the device at a time; a step makes its images itself.
+
+    Drawn one by one from the host, each batch would cost a GPU some forty launches outside the step's graph.
+    """
+
+    BLOCK = 200
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches, self.batch = batches, batches.batch
+        self._forget()
+
+    def _forget(self) -> None:
+        self._start, self._block, self._used = self.batches.state_dict(), torch.empty(0), 0
+
+    def draw(self, part: slice = WHOLE) -> tuple[Tensor]:  # noqa: ARG002 - the process has all of the batch
+        """The next choice, on the images' device."""
+        if self._used == len(self._block):
+            self._forget()
+            block, device = torch.stack([self.batches.choose() for _ in range(self.BLOCK)]), self.device
+            self._block = block.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else block
+        self._used += 1
+        return (self._block[self._used - 1],)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.batches.images.train_x.device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is after what was drawn of it, as `batches` would say it."""
+        ahead = self.batches.state_dict()
+        self.batches.load_state_dict(self._start)
+        for _ in range(self._used):
+            self.batches.choose()
+        state = self.batches.state_dict()
+        self.batches.load_state_dict(ahead)
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+        self.batches.load_state_dict(state)
+        self._forget()

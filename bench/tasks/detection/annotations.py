@@ -1,0 +1,222 @@
+"""Detection sets in one form, whatever their layout: images with boxes, and an account of what was left out.
+
+A box is (x1, y1, x2, y2) in pixels, continuous: x runs from 0 at the image's left edge to its width at the right one,
+so that a width is x2 - x1. Labels count from 1; 0 is the background. Images stay on disk until they are drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import clip_boxes_to_image
+
+from bench.data.locate import DataError
+
+ZERO, OUTSIDE, UNKNOWN = "of zero width or height", "outside the image", "of an unknown class"
+NO_IMAGE, NO_ANNOTATION = "annotated without an image", "without an annotation"
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RawBox:
+    """A box as an annotation has it, in this module's pixels; label None where its class is not one of the set's.
+
+    name: the class as the annotation spells it. difficult: VOC's flag; crowd: COCO's. area: pixels^2, of the object
+    where the annotation knows it, else of the box.
+    """
+
+    corners: tuple[float, float, float, float]
+    name: str
+    label: int | None
+    difficult: bool = False
+    crowd: bool = False
+    area: float | None = None
+
+    def fault(self, width: int, height: int) -> str | None:
+        """Why this box cannot be an object of an image of this size; None if it can."""
+        x1, y1, x2, y2 = self.corners
+        if x2 <= x1 or y2 <= y1:
+            return ZERO
+        if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+            return OUTSIDE
+        return UNKNOWN if self.label is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A box or an image that was left out: why, and the image that it is of."""
+
+    reason: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotated:
+    """An image on disk and its N boxes: `boxes` (N, 4) and `area` (N,) float64 (an IoU
+    decides by its last bit), `labels` (N,) int64, flags (N,) bool.
+    """
+
+    id: str
+    path: Path
+    width: int
+    height: int
+    boxes: Tensor
+    labels: Tensor
+    difficult: Tensor
+    crowd: Tensor
+    area: Tensor
+
+    def pixels(self) -> Tensor:
+        """(3, height, width) uint8 RGB, a grey-scale image with three equal channels. Raises DataError."""
+        try:
+            with Image.open(self.path) as file:
+                image = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be decoded ({error}): get the image again") from None
+        if image.shape[1:] != (self.height, self.width):
+            got = f"{image.shape[2]}x{image.shape[1]}"
+            raise DataError(f"{self.path} is {got} pixels now, was {self.width}x{self.height} when the set was read")
+        return image
+
+    def target(self) -> dict[str, Tensor]:
+        """What a detector is trained with: the boxes cut at the image's edge; neither difficult ones nor crowds."""
+        kept = ~(self.difficult | self.crowd)
+        boxes = clip_boxes_to_image(self.boxes[kept], (self.height, self.width))
+        return {"boxes": boxes.float(), "labels": self.labels[kept]}
+
+    def truth(self) -> dict[str, Tensor]:
+        """What predictions are measured against: every box as it was annotated, with its flags and area."""
+        names = ("boxes", "labels", "difficult", "crowd", "area")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionSet:
+    """Images with boxes: `classes[k]` is the name of label k + 1. `dropped`: all that was left out, never silently."""
+
+    name: str
+    classes: tuple[str, ...]
+    images: tuple[Annotated, ...]
+    dropped: tuple[Dropped, ...] = ()
+
+    def trainable(self) -> tuple[Annotated, ...]:
+        """The images with a box to train on; an evaluation takes all of `images`."""
+        return tuple(image for image in self.images if len(image.target()["boxes"]))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that is annotated, and of the images' names and lengths in bytes."""
+        sha = hashlib.sha256("\n".join(self.classes).encode())
+        for i in self.images:
+            sha.update(f"{i.id} {i.path.name} {i.path.stat().st_size} {i.width}x{i.height}\n".encode())
+            for part in i.truth().values():
+                sha.update(part.numpy().tobytes())
+        return sha.hexdigest()
+
+    def summary(self) -> str:
+        """What the set is and what was left out of it: text for a report."""
+        return " ".join(_sentences(self))
+
+
+def _sentences(data: DetectionSet) -> Iterator[str]:
+    boxes = sum(len(image.boxes) for image in data.images)
+    yield f"{data.name}: {len(data.images):,} images, {boxes:,} boxes of {len(data.classes)} classes."
+    for flag, meaning in (("difficult", "Difficult boxes"), ("crowd", "Crowds")):
+        flagged = sum(int(getattr(image, flag).sum()) for image in data.images)
+        if flagged:
+            yield f"{meaning}: {flagged:,}, neither trained on nor counted as missed."
+    empty = len(data.images) - len(data.trainable())
+    if empty:
+        yield f"Images without a box to train on: {empty:,}, evaluated all the same."
+    over = sum(_over_the_edge(image) for image in data.images)
+    if over:
+        yield f"Boxes over the image's edge: {over:,}, evaluated whole, cut for training."
+    yield from _losses(data.dropped, (ZERO, OUTSIDE, UNKNOWN), boxes, "boxes")
+    yield from _losses(data.dropped, (NO_IMAGE, NO_ANNOTATION), len(data.images), "images")
+
+
+def _over_the_edge(image: Annotated) -> int:
+    """Boxes that a pixel or more of lies outside: less is rounding."""
+    cut = clip_boxes_to_image(image.boxes, (image.height, image.width))
+    return int(((cut - image.boxes).abs() >= 1).any(1).sum())
+
+
+def _losses(dropped: Sequence[Dropped], reasons: Iterable[str], kept: int, what: str) -> Iterator[str]:
+    lost = {r: [d.image for d in dropped if d.reason.startswith(r)] for r in reasons}
+    total = sum(map(len, lost.values()))
+    if total:
+        parts = [f"{len(where):,} {reason} ({named(where)})" for reason, where in lost.items() if where]
+        yield f"{total:,} of {kept + total:,} {what} dropped: {'; '.join(parts)}."
+
+
+def named(names: Iterable[str]) -> str:
+    """The first few of `names`, each once with its number of times, and how many more there are."""
+    counts = Counter(names)
+    shown = [name if n == 1 else f"{name} x{n}" for name, n in list(counts.items())[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else "")
+
+
+def annotated(image: str, path: Path, size: tuple[int, int], raw: Sequence[RawBox]) -> tuple[Annotated, list[Dropped]]:
+    """The image with those of its boxes that can be objects, and the others with the reason.
+
+    size: (width, height). Raises DataError where a coordinate is no number.
+    """
+    if not all(math.isfinite(v) for box in raw for v in box.corners):
+        raise DataError(f"{image}: a box has a coordinate that is no finite number: mend its annotation")
+    faults = [box.fault(*size) for box in raw]
+    kept = [box for box, fault in zip(raw, faults, strict=True) if fault is None]
+    dropped = [Dropped(_reason(box, f), image) for box, f in zip(raw, faults, strict=True) if f is not None]
+    boxes = torch.tensor([box.corners for box in kept], dtype=torch.float64).reshape(-1, 4)
+    extent = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    given = torch.tensor([math.nan if b.area is None else b.area for b in kept], dtype=torch.float64)
+    whole = Annotated(
+        image,
+        path,
+        *size,
+        boxes,
+        torch.tensor([box.label for box in kept], dtype=torch.int64),
+        torch.tensor([box.difficult for box in kept], dtype=torch.bool),
+        torch.tensor([box.crowd for box in kept], dtype=torch.bool),
+        torch.where(given.isnan(), extent, given),
+    )
+    return whole, dropped
+
+
+def _reason(box: RawBox, fault: str) -> str:
+    return f"{fault}: {box.name}" if fault == UNKNOWN else fault
+
+
+def size_on_disk(path: Path) -> tuple[int, int]:
+    """(width, height) from the image's header. Raises DataError where it is no image."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise DataError(f"{path} is no image that can be read ({error}): get it again") from None
+
+
+def check_size(path: Path, said: tuple[int, int]) -> tuple[int, int]:
+    """The size on disk. Raises DataError where the annotation says another one: its boxes would be off."""
+    size = size_on_disk(path)
+    if said != size and 0 not in said:
+        there, here = (f"{w}x{h}" for w, h in (said, size))
+        raise DataError(f"{path} is {here} pixels, its annotation is of {there}: they do not belong together")
+    return size
+
+
+def finished(data: DetectionSet) -> DetectionSet:
+    """`data`, if there is something in it. Raises DataError saying what became of its boxes where there is nothing."""
+    if any(len(image.boxes) for image in data.images):
+        return data
+    unknown = {d.reason.partition(": ")[2] for d in data.dropped if d.reason.startswith(UNKNOWN)}
+    seen = f" Classes seen: {named(sorted(unknown))}; wanted: {named(data.classes)}." if unknown else ""
+    raise DataError(f"{data.name} has no box to work with.{seen} {data.summary()}")

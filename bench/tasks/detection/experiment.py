@@ -1,0 +1,296 @@
+"""Object detection as a run uses it: images with boxes, Faster R-CNN over the run's net, AP (Appendix A and B)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.data import locate
+from bench.data.locate import DataError
+from bench.spec import DETECTOR_LOSSES, Run
+from bench.store import atomic
+from bench.tasks.detection.annotations import Annotated, DetectionSet, named
+from bench.tasks.detection.average_precision import MatchTable
+from bench.tasks.detection.batches import DetectionBatches
+from bench.tasks.detection.build import detection_of, detector
+from bench.tasks.detection.checks import rate_warning
+from bench.tasks.detection.coco import coco
+from bench.tasks.detection.drawings import detection_sheet
+from bench.tasks.detection.evaluation import measured
+from bench.tasks.detection.inference import detect
+from bench.tasks.detection.regions import Detections
+from bench.tasks.detection.voc import voc_layout, voc_test, voc_train
+from bench.tasks.job import Job
+from bench.tasks.weights import source_error
+from bench.train import checkpoint
+from bench.train.loop import DivergedError, StoppedError
+from bench.train.metrics import Evaluation, autocast
+from bench.train.turns import Work, ready
+
+VOTE = 0.5  # IoU of box voting, which goes with box refinement (Appendix B)
+CHUNK, KEPT_EVERY = 8, 800  # test images between two looks at whether to stop, and between two savings
+SHOWN, SURE = 4, 0.5  # test images whose detections are shown, and the score from which they are
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionLosses:
+    """The four losses of Faster R-CNN, added up: classes and boxes of regions, objectness and boxes of proposals."""
+
+    parts: tuple[str, ...] = DETECTOR_LOSSES
+
+    def __call__(
+        self, net: nn.Module, inputs: list[Tensor], targets: list[dict[str, Tensor]], precision: str
+    ) -> tuple[Tensor, ...]:
+        """See Objective."""
+        with autocast(inputs[0].device, precision):
+            losses = net(inputs, targets)
+        names = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
+        each = [losses[name].float() for name in names]
+        return torch.stack(each).sum(), *(loss.detach() for loss in each)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectionTest:
+    """What a detector found in the test images, and what became of it."""
+
+    predictions: list[Detections]
+    table: MatchTable
+    numbers: dict[str, float]
+    seconds: float
+
+    @property
+    def error(self) -> float:
+        """100 - AP50, in percent."""
+        return 100 - self.numbers["ap50"]
+
+    @property
+    def loss(self) -> float:
+        """What is missing of COCO's AP, from 0 to 1."""
+        return 1 - self.numbers["ap"] / 100
+
+    @property
+    def count(self) -> int:
+        """Images."""
+        return len(self.predictions)
+
+    def kept(self) -> dict[str, Any]:
+        """Every AP that there is."""
+        return {name: value for name, value in self.numbers.items() if not math.isnan(value)}
+
+
+@dataclass(frozen=True)
+class AnnotatedImages:
+    """A detection set's training and test images, with the run that uses them.
+
+    used: the images that are tested. source_error: of what the net starts from, see bench.tasks.weights.
+    On CUDA the backward pass of RoI pooling (form "c4") adds in no fixed order, so that there a training that goes on
+    differs from one that was not stopped by rounding.
+    """
+
+    run: Run
+    job: Job
+    device: torch.device
+    training: DetectionSet
+    tested: DetectionSet
+    used: tuple[Annotated, ...]
+    source_error: float | None
+
+    @classmethod
+    def of(cls, run: Run, job: Job, device: torch.device) -> AnnotatedImages:
+        """The run's data set. Raises DataError where it is not there, or has nothing to find in what is tested.
+
+        Raises WeightsError where the net is to start from what is no classifier, or not done.
+        """
+        training, tested = load(run.data, job.data)
+        both = {image.path for image in training.images} & {image.path for image in tested.images}
+        if both:
+            names = named(sorted(path.name for path in both))
+            raise DataError(
+                f"{len(both):,} images are in {training.name} and in {tested.name} ({names}): what was trained "
+                "on tests nothing; take them out of one of the lists"
+            )
+        used = tested.images[: run.recipe.test_images]
+        if not any((~(image.difficult | image.crowd)).any() for image in used):
+            raise DataError(f"{tested.name}: the first {len(used):,} images have no object to find: test more of them")
+        return cls(run, job, device, training, tested, used, source_error(run.net, job))
+
+    @cached_property
+    def digest(self) -> str:
+        """Of both lists' annotations, and their images' names and lengths: half of the SHA-256 of each."""
+        return f"{self.training.digest[:32]}{self.tested.digest[:32]}"
+
+    @property
+    def notice(self) -> str:
+        """These sets come without one."""
+        return ""
+
+    @property
+    def objective(self) -> DetectionLosses:
+        """See DetectionLosses."""
+        return DetectionLosses()
+
+    @property
+    def clip(self) -> float:
+        """The recipe's bound."""
+        return detection_of(self.run).clip
+
+    def untrained(self) -> nn.Module:
+        """Faster R-CNN; see OwnNet."""
+        if warning := self._warning():
+            print(f"bench: {self.run.id}: {warning}", flush=True)
+        return detector(self.run, self.job, self.training)
+
+    def _warning(self) -> str:
+        recipe = self.run.recipe
+        return rate_warning(detection_of(self.run).form, recipe.lr, recipe.batch)
+
+    def batches(self) -> DetectionBatches:
+        """See Material."""
+        generator = torch.Generator().manual_seed(self.run.seed)
+        return DetectionBatches(self.training.trainable(), self.run.recipe.batch, generator, self.device)
+
+    def test(self, net: nn.Module) -> Work[DetectionTest]:
+        """AP on the test images."""
+        return ready(self._tested(net, "plain", {}))
+
+    def _tested(self, net: nn.Module, name: str, options: dict[str, Any]) -> DetectionTest:
+        """One way to test; what it finds is kept in the run's folder until all ways have ended.
+
+        Raises DivergedError where a score is no number, StoppedError where it is asked to stop.
+        """
+        predictions, seconds = self._found(net, name, options)
+        start = time.perf_counter()
+        try:
+            table = measured([image.truth() for image in self.used], predictions, self.tested.classes)
+        except ValueError as error:
+            raise DivergedError(str(error)) from None
+        return DetectionTest(predictions, table, table.numbers(), seconds + time.perf_counter() - start)
+
+    def _found(self, net: nn.Module, name: str, options: dict[str, Any]) -> tuple[list[Detections], float]:
+        """What `net` as it is now finds, and the seconds that took; a test that was stopped goes on where it was.
+
+        The processes of a team share CHUNK images at a time, so that all of them stop at the same one.
+        """
+        team, folder = self.job.team, self.job.folder
+        made_of = [checkpoint.weights_digest(net.state_dict()), self.digest, len(self.used)]
+        saved = team.of_first(lambda: checkpoint.load(folder.scores(name)))
+        predictions, seconds = list[Detections](), 0.0
+        if saved is not None and saved["of"] == made_of:
+            predictions, seconds = list(saved["predictions"]), saved["seconds"]
+        while len(predictions) < len(self.used):
+            start = time.perf_counter()
+            chunk = self.used[len(predictions) : len(predictions) + CHUNK]
+            mine = [self._detect(net, image, options) for image in chunk[team.slice_of(len(chunk))]]
+            predictions += [one for part in team.each(mine) for one in part]
+            seconds += time.perf_counter() - start
+            stop = team.any(self.job.should_stop())
+            if team.rank == 0:
+                folder.beat_again()
+                if stop or len(predictions) == len(self.used) or len(predictions) % KEPT_EVERY == 0:
+                    content = {"predictions": predictions, "seconds": seconds, "of": made_of}
+                    checkpoint.save(folder.scores(name), content)
+            if stop and len(predictions) < len(self.used):
+                raise StoppedError("stopped while the detector was tested; the next start goes on")
+        return predictions, seconds
+
+    def _detect(self, net: nn.Module, image: Annotated, options: dict[str, Any]) -> Detections:
+        with autocast(self.device, self.run.recipe.precision):
+            found = detect(net, image.pixels().to(self.device).float() / 255, **options)
+        return {name: (value.float() if name != "labels" else value).cpu() for name, value in found.items()}
+
+    def held_out(self, net: nn.Module) -> None:
+        """Nothing is held back."""
+
+    def further(self, net: nn.Module) -> dict[str, Evaluation]:  # noqa: ARG002
+        """No test here judges image by image."""
+        return {}
+
+    def remarks(self, net: nn.Module, tested: DetectionTest) -> dict[str, Any]:
+        """Table 9's options, what the backbone came from, and what was left out of the data.
+
+        Leaves what became of every detection in the run's folder, and some of them drawn on their images.
+        """
+        spec = detection_of(self.run)
+        refine: dict[str, Any] = {"refine": True, "vote": VOTE} if spec.refine else {}
+        asked = {"refined": refine, "multi_scale": {**refine, "sides": spec.scales} if spec.scales else {}}
+        more = {name: self._tested(net, name, options) for name, options in asked.items() if options}
+        if self.job.team.rank == 0:
+            self._keep({"": tested, **more})
+        columns = {f"{name}_{key}": value for name, test in more.items() for key, value in test.kept().items()}
+        warning = self._warning()
+        words = [self.training.summary(), self.tested.summary(), f"Warning: {warning}." if warning else ""]
+        return {
+            **columns,
+            "params": sum(p.numel() for p in net.parameters()),
+            "classes": " ".join(name.replace(" ", "_") for name in self.tested.classes),
+            "source_error": self.source_error,
+            "pictures": " ".join(filter(None, words)),
+            "matches_sha256": self.job.folder.matches_digest(),
+        }
+
+    def _keep(self, tests: dict[str, DetectionTest]) -> None:
+        plain, folder = tests[""], self.job.folder
+        arrays = shown(self.used, plain.predictions, self.tested.classes)
+        for option, test in tests.items():
+            arrays |= {f"{option}:{name}": array for name, array in test.table.arrays().items()}
+        with atomic(folder.matches) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        with atomic(folder.detections) as temporary:
+            sure = [_sure(found) for found in plain.predictions[:SHOWN]]
+            detection_sheet(self.used[:SHOWN], sure, self.tested.classes, temporary)
+
+    def first_batch(self) -> None:
+        """Layers are looked at on CIFAR-10 only."""
+
+    def some_test_inputs(self) -> None:
+        """Fig. 7 is about CIFAR-10."""
+
+
+def shown(
+    images: Sequence[Annotated], predictions: Sequence[Detections], classes: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """The sure detections of the first images as arrays: which image, class, score, box, and whether it is a hit.
+
+    With each image's (width, height) and its number of objects.
+    """
+    rows, sizes, objects = [], [], []
+    for number, (image, found) in enumerate(zip(images[:SHOWN], predictions, strict=False)):
+        sure = _sure(found)
+        order = np.lexsort((-sure["scores"].numpy(), sure["labels"].numpy()))
+        table = measured([image.truth()], [sure], classes)
+        counted = ~table.ignored[0, 0]  # what lies on a crowd or a difficult object is neither hit nor false
+        columns = [sure[name].numpy()[order][counted] for name in ("labels", "scores", "boxes")]
+        columns.append(table.hit[0, 0][counted])
+        rows += [(number, label, score, *box, hit) for label, score, box, hit in zip(*columns, strict=True)]
+        sizes.append((image.width, image.height))
+        objects.append(int((~(image.difficult | image.crowd)).sum()))
+    found_here = np.array(rows, np.float32).reshape(-1, 8)
+    return {"shown": found_here, "shown_size": np.array(sizes), "shown_objects": np.array(objects)}
+
+
+def _sure(found: Detections) -> Detections:
+    kept = found["scores"] >= SURE
+    return {name: value[kept] for name, value in found.items()}
+
+
+def load(name: str, data: Path) -> tuple[DetectionSet, DetectionSet]:
+    """The training and the test images of a set by its name. Raises DataError."""
+    folder = locate.objects(data, name)
+    if name == "bccd":
+        return voc_layout(folder, "train"), voc_layout(folder, "test")
+    if name == "coco14":
+        lists = (folder / f"instances_{part}2014.json" for part in ("train", "val"))
+        training, tested = (coco(path, folder.parent / path.stem.removeprefix("instances_")) for path in lists)
+        return training, tested
+    split = name.removeprefix("voc")
+    return voc_train(data, split), voc_test(data, split)

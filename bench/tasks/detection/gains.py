@@ -1,0 +1,127 @@
+"""What a detector's matches come to: AP50 over other images, and what one net gains over another on the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.report.frame import Set, display_name, own_recipes
+from bench.report.stats import Interval, contrast, sample
+from bench.tasks.detection.average_precision import Bootstrap, MatchTable, bootstrap, paired_bootstrap
+
+SEED = 2015  # fixed, so that the same results give the same page
+POINTS = "101-point"
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What `second` has over `first` on the same images, in points of AP50 and of AP; means over seeds.
+
+    interval: of the gain in AP50 over images. over_seeds: over other seeds, None below two of each.
+    """
+
+    words: str
+    first: str
+    second: str
+    ap50: tuple[float, float]
+    ap: tuple[float, float]
+    interval: Interval
+    over_seeds: Interval | None
+    seeds: tuple[int, int]
+    runs: tuple[str, ...]
+
+    @property
+    def difference(self) -> float:
+        """Points of AP50."""
+        return self.ap50[1] - self.ap50[0]
+
+    @property
+    def key(self) -> str:
+        """For the number's id."""
+        return f"gain-{self.first}-{self.second}"
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What is made of a set's matches: AP50 of each net over images, and the gains."""
+
+    over_images: Mapping[str, Interval]
+    gains: tuple[Gain, ...]
+
+
+def table_of(arrays: Mapping[str, NDArray[Any]], run: str, option: str = "") -> MatchTable:
+    """What became of a run's detections by an option of the test. Raises KeyError, ValueError where it is damaged."""
+    start = f"{run}:{option}:"
+    return MatchTable.of_arrays({name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)})
+
+
+def detected(results: Set) -> Detected:
+    """Computed once for all that prints it."""
+    tables = {
+        str(net): [table_of(results.matches, name).matches() for name in part["id"]]
+        for net, part in results.done.groupby("net", sort=False)
+        if all(f"{name}::label" in results.matches for name in part["id"])
+    }
+    over = {net: _interval(bootstrap(each, POINTS, np.random.default_rng(SEED))) for net, each in tables.items()}
+    pairs = [pair for pair in _pairs(results) if pair[1] in tables and pair[2] in tables]
+    gains = [_gain(results, tables, *pair) for pair in pairs if _same_images(results, *pair[1:])]
+    return Detected(over, tuple(gains))
+
+
+def _same_images(results: Set, *nets: str) -> bool:
+    """Whether all runs of the nets were tested on the same images, as runs of one recipe and data are."""
+    runs = results.done[results.done["net"].isin(nets)]
+    return len(runs[["data_sha256", "test_images"]].drop_duplicates()) == 1
+
+
+def _interval(found: Bootstrap) -> Interval:
+    return Interval(found.low, found.high, "bootstrap")
+
+
+def _gain(results: Set, tables: Mapping[str, list[Any]], words: str, first: str, second: str) -> Gain:
+    found = paired_bootstrap(tables[first], tables[second], POINTS, np.random.default_rng(SEED))
+    parts = [results.done[results.done["net"] == net] for net in (first, second)]
+    ap50, ap = (tuple(float(part[metric].mean()) for part in parts) for metric in ("ap50", "ap"))
+    return Gain(
+        words=words,
+        first=first,
+        second=second,
+        ap50=(ap50[0], ap50[1]),
+        ap=(ap[0], ap[1]),
+        interval=_interval(found),
+        over_seeds=contrast([sample(part["ap50"]) for part in parts], [-1, 1]).interval(),
+        seeds=(len(parts[0]), len(parts[1])),
+        runs=tuple(name for part in parts for name in part["id"]),
+    )
+
+
+def _pairs(results: Set) -> Iterator[tuple[str, str, str]]:
+    """Words and two nets: every net over VGG-16, weights over none, residual over plain with weights alike."""
+    about = own_recipes(results.done).drop_duplicates("net").fillna({"weights": ""})
+    nets = [{str(key): value for key, value in row.items()} for row in about.to_dict("records")]
+    for one in nets:
+        for other in nets:
+            names = f"{display_name(other['net'])} over {display_name(one['net'])}"
+            alike = one["family"] == other["family"] and one["depth"] == other["depth"]
+            if one["family"] == "vgg" != other["family"]:
+                yield names, one["net"], other["net"]
+            elif alike and one["shortcut"] == other["shortcut"] and not one["weights"] and other["weights"]:
+                words = f"{display_name(one['net'])}: {_from(other['weights'])} over random weights"
+                yield words, one["net"], other["net"]
+            elif alike and one["shortcut"] == "none" != other["shortcut"] and _kind(one) == _kind(other):
+                yield names, one["net"], other["net"]
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    """Where weights come from, without which of its runs."""
+    return str(row["weights"]).partition("/")[0]
+
+
+def _from(weights: str) -> str:
+    """`weights of plain_vs_residual`, `torchvision's weights`."""
+    source, _, name = weights.partition(":")
+    return f"weights of {name.partition('/')[0]}" if source == "run" else f"{source}'s weights"

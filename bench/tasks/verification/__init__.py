@@ -1,0 +1,1 @@
+"""Face verification: embeddings of people, tested on pairs of strangers."""

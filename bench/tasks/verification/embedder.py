@@ -1,0 +1,110 @@
+"""Nets that embed faces: a backbone's last map, then BN, dropout, fc, BN (ArcFace, arXiv:1801.07698, its option E)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.nets.resnet import CifarNet, ImageNetNet
+from bench.nets.weights import load_weights, read_weights
+from bench.tasks.verification.margin import MarginSoftmax
+
+LARGEST = 7  # of the side of the map that the head sees: 112 / 16, as in ArcFace's nets
+
+
+class ResNetBackbone(nn.Module):
+    """One of the suite's own nets up to its last map of features, before any pooling.
+
+    weights: a checkpoint of the suite, a torch file with the net's state under "net"; its classifier is left out.
+    Raises ValueError where that cannot be read or is of another net.
+    """
+
+    def __init__(self, net: CifarNet | ImageNetNet, weights: Path | None = None) -> None:
+        super().__init__()
+        net.fc = None  # type: ignore[assignment]  # no parameters of a classifier that is not asked
+        self.net = net
+        if weights:
+            load_weights(net, read_weights(weights), f"the net that {weights} is to start")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, C, H/4, W/4) of a CIFAR net, (N, C, H/32, W/32) of an ImageNet net."""
+        net = self.net
+        y: Tensor = F.relu(net.bn1(net.conv1(x)))
+        if isinstance(net, ImageNetNet):
+            y = F.max_pool2d(y, 3, 2, 1)
+        y = net.layer3(net.layer2(net.layer1(y)))
+        if isinstance(net, ImageNetNet):
+            y = net.layer4(y)
+        return y
+
+
+class Embedder(nn.Module):
+    """The backbone's map, averaged down to 7x7 or a little more where it is larger; BN, dropout, fc, BN.
+
+    backbone: takes (N, 3, side, side), gives a map (N, C, H, W). size: of the embedding. dropout: the share set to 0.
+    The last BN has no weight of its own, as the embedding's length means nothing.
+    Raises ValueError where the backbone cannot take pictures of `side`, or a number is out of its range.
+    """
+
+    def __init__(self, backbone: nn.Module, *, side: int = 112, size: int = 512, dropout: float = 0.4) -> None:
+        super().__init__()
+        if side < 1 or size < 1 or not 0 <= dropout < 1:
+            raise ValueError(f"side {side} and size {size} must be positive, dropout {dropout} must lie in [0, 1)")
+        channels, height, width = map_of(backbone, side)
+        self.side = side
+        self.backbone = backbone
+        kernel = max(1, min(height, width) // LARGEST)
+        self.pool = nn.AvgPool2d(kernel) if kernel > 1 else nn.Identity()
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(channels * (height // kernel) * (width // kernel), size)
+        self.bn2 = nn.BatchNorm1d(size)
+        self.bn2.weight.requires_grad_(False)
+        nn.init.kaiming_normal_(self.fc.weight, nonlinearity="linear")
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, side, side) to (N, size) embeddings, not of length 1. Raises ValueError at another side."""
+        if x.shape[1:] != (3, self.side, self.side):
+            raise ValueError(f"pictures {tuple(x.shape[1:])} where (3, {self.side}, {self.side}) belong")
+        y = self.bn1(self.pool(self.backbone(x)))
+        embeddings: Tensor = self.bn2(self.fc(self.dropout(y.flatten(1))))
+        return embeddings
+
+
+class Recogniser(nn.Module):
+    """An embedder and its head with a margin, as one net to train; what is tested is `embedder` alone."""
+
+    def __init__(self, embedder: Embedder, head: MarginSoftmax) -> None:
+        super().__init__()
+        self.embedder, self.head = embedder, head
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, 3, side, side) and labels (N,) to (N, classes) logits; without labels, without margin."""
+        logits: Tensor = self.head(self.embedder(x), labels)
+        return logits
+
+
+@torch.no_grad()
+def map_of(backbone: nn.Module, side: int) -> tuple[int, int, int]:
+    """The shape (C, H, W) of the map that `backbone` makes of (side, side) pictures, found by making one.
+
+    Raises ValueError where it makes none.
+    """
+    was_training, device = backbone.training, next((p.device for p in backbone.parameters()), None)
+    backbone.eval()
+    try:
+        shape = backbone(torch.zeros(1, 3, side, side, device=device)).shape
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{type(backbone).__name__} cannot take pictures of {side}x{side}: {reason}") from None
+    finally:
+        backbone.train(was_training)
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(
+            f"{type(backbone).__name__} makes {tuple(shape)} of a picture of {side}x{side}, no map of features"
+        )
+    return shape[1], shape[2], shape[3]

@@ -1,0 +1,230 @@
+"""Faces as a run uses them: people to learn from, pairs of strangers to verify."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.data import locate
+from bench.nets.pretrained import WeightsError
+from bench.nets.resnet import cifar, imagenet
+from bench.spec import Faces, Run
+from bench.store import atomic
+from bench.tasks.job import Job
+from bench.tasks.verification import people as faces_data
+from bench.tasks.verification.embedder import Embedder, Recogniser, ResNetBackbone
+from bench.tasks.verification.embedding import Pixels, cosines, embed
+from bench.tasks.verification.folders import load_pairs, load_people
+from bench.tasks.verification.images import LFW_REGION, contact_sheet
+from bench.tasks.verification.margin import MarginSoftmax
+from bench.tasks.verification.packed import load_bin, load_packed
+from bench.tasks.verification.pair_lists import lfw_pairs, lfw_people, lfw_person
+from bench.tasks.verification.people import Pairs, People, Prepare, require_disjoint
+from bench.tasks.verification.roc import Roc, accuracy_at, across_folds, best_threshold
+from bench.tasks.weights import weights_file
+from bench.train.loop import Batches, CrossEntropy
+from bench.train.metrics import Evaluation
+from bench.train.turns import Work, ready
+
+FOLDS = 10
+HARDEST = 8  # pairs of each kind that are shown
+FARS = (0.1, 0.01, 0.001)
+OF_CIFAR = Prepare((0.4914, 0.4822, 0.4465), (1.0, 1.0, 1.0))  # what our CIFAR nets were trained on, but for the place
+
+
+@dataclass(frozen=True)
+class FacePairs:
+    """A training set of people, and the pairs of others that test what was learnt of them.
+
+    unchecked: what the formats do not tell of whether the two share a person, or "".
+    """
+
+    run: Run
+    job: Job
+    device: torch.device
+    people: People
+    pairs: Pairs
+    unchecked: str
+    prepare: Prepare
+
+    @classmethod
+    def of(cls, run: Run, job: Job, device: torch.device) -> FacePairs:
+        """The run's data set. Raises DataError where it is not there, or shares a person with its own test."""
+        people, pairs = load(run.data, job.data, _faces(run).side)
+        unchecked = require_disjoint(people, pairs)
+        prepare = OF_CIFAR if run.net.family == "cifar" and run.net.weights else Prepare()
+        return cls(run, job, device, people.to(device), pairs, unchecked, prepare)
+
+    @property
+    def objective(self) -> CrossEntropy:
+        """A margin for the true class wants the labels."""
+        return CrossEntropy(labelled=True)
+
+    @property
+    def clip(self) -> float:
+        """No bound."""
+        return 0.0
+
+    def untrained(self) -> Recogniser:
+        """See OwnNet."""
+        torch.manual_seed(self.run.seed)
+        faces = _faces(self.run)
+        backbone = _backbone(self.run, self.job, faces.side)
+        embedder = Embedder(backbone, side=faces.side, size=faces.size, dropout=faces.dropout)
+        classes = len(self.people.names)
+        return Recogniser(
+            embedder, MarginSoftmax(faces.loss, faces.size, classes, margin=faces.margin, scale=faces.scale)
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of training set and pairs."""
+        return f"{self.people.digest[:32]}{self.pairs.digest[:32]}"
+
+    @property
+    def notice(self) -> str:
+        """What the data's owner says, and what could not be checked."""
+        return " ".join(filter(None, (self.people.notice, self.unchecked)))
+
+    def batches(self) -> Batches:
+        """See Material."""
+        generator = torch.Generator(self.device).manual_seed(self.run.seed)
+        return faces_data.Batches(self.people, self.prepare, self.run.recipe.batch, generator)
+
+    def test(self, net: nn.Module) -> Work[Evaluation]:
+        """Which pairs are judged right, each at the threshold that is best on the other nine folds; 1 - AUC as loss."""
+        start = time.perf_counter()
+        judged = self._judged(self.scores(net))
+        return ready(replace(judged, seconds=time.perf_counter() - start))
+
+    def held_out(self, net: nn.Module) -> None:
+        """Nobody is held back."""
+
+    def further(self, net: nn.Module) -> dict[str, Evaluation]:
+        """At one threshold fixed on the training people; and what the net is held against: pixels, and its start."""
+        same = self.pairs.same.numpy()
+        fixed = accuracy_at(self._threshold(net), self.scores(net), same).correct
+        everybody = torch.arange(len(self.people.y))
+        pixels = Pixels(self.prepare(self.people.x[everybody].to(self.device)))
+        return {
+            "fixed_threshold": Evaluation(torch.from_numpy(fixed), math.nan),
+            "pixels": self._judged(self._cosines(pixels)),
+            "untrained": self._judged(self.scores(self.untrained().to(self.device))),
+        }
+
+    def remarks(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002
+        """The figures of the ROC, and every pair's score, from which all of it can be computed again.
+
+        Leaves the hardest pairs as a picture in the run's folder.
+        """
+        found = self.scores(net)
+        if self.job.team.rank == 0:
+            self._show_hardest(found)
+        roc = Roc.of(found, self.pairs.same.numpy())
+        tars = {f"tar_at_far_{far:g}": roc.tar_at(far).tar for far in FARS}
+        greys = f"{self.people.grey or 0} grey in training, {self.pairs.grey} in the pairs"
+        return {
+            "auc": roc.auc,
+            "eer": 100 * roc.eer,
+            **{name: 100 * tar for name, tar in tars.items() if tar is not None},
+            "params": sum(p.numel() for p in _embedder(net).parameters()),
+            "people": len(self.people.names),
+            "pictures": f"{len(self.people.y):,} of {len(self.people.names):,} people; {greys}; left out for too few: "
+            f"{self.people.few}",
+            "pair_scores": found.tolist(),
+            "pair_same": self.pairs.same.int().tolist(),
+            "pair_fold": self._folds().tolist(),
+        }
+
+    def _show_hardest(self, scores: NDArray[np.float64]) -> None:
+        same = self.pairs.same.numpy()
+        order = np.argsort(scores, kind="stable")
+        missed, taken = order[same[order]][:HARDEST], order[~same[order]][::-1][:HARDEST]
+        chosen = [int(k) for two in zip(missed, taken, strict=False) for k in two]
+        pairs = [(self.pairs.x[self.pairs.left[k]], self.pairs.x[self.pairs.right[k]]) for k in chosen]
+        with atomic(self.job.folder.hardest) as temporary:
+            contact_sheet(pairs, temporary)
+
+    def first_batch(self) -> None:
+        """Layers are looked at on CIFAR-10 only."""
+
+    def some_test_inputs(self) -> None:
+        """Fig. 7 is about CIFAR-10."""
+
+    def scores(self, net: nn.Module) -> NDArray[np.float64]:
+        """The cosine (P,) of each pair's embeddings, mirror images added."""
+        return self._cosines(_embedder(net))
+
+    def _cosines(self, net: nn.Module) -> NDArray[np.float64]:
+        x = self.pairs.x.to(self.device)
+        found = embed(net, self.prepare, x, precision=self.run.recipe.precision)
+        scores: NDArray[np.float64] = cosines(found, self.pairs.left, self.pairs.right).numpy()
+        return scores
+
+    def _folds(self) -> NDArray[np.int64]:
+        """The list's own folds; one list's pairs in turn, as View 1 has the same ones first."""
+        fold: NDArray[np.int64] = self.pairs.fold.numpy()
+        return fold if fold.any() else np.arange(len(fold)) % FOLDS
+
+    def _judged(self, scores: NDArray[np.float64]) -> Evaluation:
+        same = self.pairs.same.numpy()
+        correct = across_folds(scores, same, self._folds()).correct
+        return Evaluation(torch.from_numpy(correct), 1 - Roc.of(scores, same).auc)
+
+    def _threshold(self, net: nn.Module) -> float:
+        """The best one on pairs of training people: as many different as same ones, drawn from seed 0."""
+        rng, y = np.random.default_rng(0), self.people.y.cpu().numpy()
+        chosen = rng.permutation(len(y))[:1_000]
+        x = self.people.x[torch.from_numpy(chosen)].to(self.device)
+        left, right = np.triu_indices(len(chosen), 1)
+        same = y[chosen[left]] == y[chosen[right]]
+        others = rng.permutation(np.flatnonzero(~same))[: int(same.sum())]
+        kept = np.sort(np.concatenate([np.flatnonzero(same), others]))
+        found = embed(_embedder(net), self.prepare, x, precision=self.run.recipe.precision)
+        scores = cosines(found, torch.from_numpy(left[kept]), torch.from_numpy(right[kept])).numpy()
+        return best_threshold(scores, same[kept])
+
+
+def _embedder(net: nn.Module) -> Embedder:
+    """What of a recogniser is tested."""
+    assert isinstance(net, Recogniser)
+    return net.embedder
+
+
+def _faces(run: Run) -> Faces:
+    assert run.recipe.faces is not None
+    return run.recipe.faces
+
+
+def load(name: str, data: Path, side: int) -> tuple[People, Pairs]:
+    """LFW's View 1, or a set of insightface with LFW's pairs. Raises DataError."""
+    folder = locate.faces(data, name)
+    if name == "insightface":
+        return load_packed(folder, side=side), load_bin(folder / "lfw.bin", side=side)
+    trained = lfw_people(folder / "peopleDevTrain.txt")
+    people = load_people(folder, trained, at_least=10, side=side, region=LFW_REGION)
+    listed = lfw_pairs(folder / "pairsDevTest.txt")
+    return people, load_pairs(folder, listed, person=lfw_person, side=side, region=LFW_REGION)
+
+
+def _backbone(run: Run, job: Job, side: int) -> nn.Module:
+    net = run.net
+    path = weights_file(net, job)
+    try:
+        if net.family == "timm":
+            from bench.nets.timm_backbone import TimmBackbone  # timm takes seconds to import, and most runs need none
+
+            return TimmBackbone(net.weights.partition(":")[2], side=side, pretrained=True, weights=path)
+        if net.family == "cifar":
+            return ResNetBackbone(cifar(net.depth, net.shortcut, net.norm), path)
+        return ResNetBackbone(imagenet(net.depth, net.shortcut, net.stride_in, net.norm), path)
+    except ValueError as error:
+        raise WeightsError(str(error)) from None

@@ -1,0 +1,148 @@
+"""Pictures of faces, from encoded bytes to uint8 tensors: cut, resized, in memory or read when they are drawn."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.data.locate import DataError
+
+SIDE = 112  # of an aligned face (ArcFace, arXiv:1801.07698, Section 3.1)
+THREADS = 4  # Pillow decodes outside Python's lock
+MEMORY = 4 * 2**30  # bytes: a larger set stays on disk
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The square cut out of a picture of `of` x `of` pixels: `side` x `side`, its corner at (`top`, `left`)."""
+
+    of: int
+    top: int
+    left: int
+    side: int
+
+
+# LFW, deep-funneled 250x250. On the mean of its faces the eyes are at row 111, columns 104 and 146, and the mouth at
+# row 158: resized to 112 pixels this square has them within 1.5 pixels of where ArcFace's alignment puts them
+LFW_REGION = Region(of=250, top=49, left=58, side=134)
+
+
+class Source(Protocol):
+    """Encoded pictures (JPEG, PNG, …) by their number."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, number: int) -> bytes:
+        """The encoded bytes. Raises DataError naming the file."""
+
+    def name(self, number: int) -> str:
+        """The picture as an error names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A source of one file a picture."""
+
+    paths: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, number: int) -> bytes:
+        """The file's bytes. Raises DataError where it cannot be read."""
+        try:
+            return self.paths[number].read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.paths[number]} cannot be read ({error.strerror}): get the data set again") from None
+
+    def name(self, number: int) -> str:
+        """Its path."""
+        return str(self.paths[number])
+
+
+def decode(data: bytes, name: str, *, side: int = SIDE, region: Region | None = None) -> Tensor:
+    """An encoded picture as (3, side, side) uint8 RGB; grey becomes three equal planes.
+
+    region: what is cut out of it first, None for the whole picture, which must be square. The resizing is Pillow's
+    (bilinear over the whole footprint of a pixel, in whole numbers: the same bytes on every machine).
+    Raises DataError where it is no picture, or not of the size that `region` is cut from.
+    """
+    try:
+        image = Image.open(io.BytesIO(data)).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is damaged or no picture ({error}): get it again, or take it out") from None
+    width, height = image.size
+    if region is None:
+        region = Region(of=width, top=0, left=0, side=width)
+    if (width, height) != (region.of, region.of):
+        wanted = f"{region.of}x{region.of}" if region.of != width else "a square"
+        raise DataError(f"{name} is {width}x{height} (width x height), where {wanted} belongs: align or crop it first")
+    box = (region.left, region.top, region.left + region.side, region.top + region.side)
+    image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """Pictures of `source` that are decoded when they are asked for, as a set too large for memory must be."""
+
+    source: Source
+    side: int = SIDE
+    region: Region | None = None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """The pictures at `index` (n,) int64, as (n, 3, side, side) uint8 on the CPU."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            return torch.stack(list(pool.map(self._one, index.tolist())))
+
+    def _one(self, number: int) -> Tensor:
+        data, name = self.source.read(number), self.source.name(number)
+        return decode(data, name, side=self.side, region=self.region)
+
+    def in_memory(self) -> Tensor:
+        """All of them, (N, 3, side, side) uint8."""
+        out = torch.empty((len(self), 3, self.side, self.side), dtype=torch.uint8)
+        for part in torch.arange(len(self)).split(1_000):  # decoders that run ahead would hold the set twice
+            out[part] = self[part]
+        return out
+
+
+Pictures = Tensor | OnDisk
+
+
+def held(source: Source, *, side: int, region: Region | None, memory: int = MEMORY) -> Pictures:
+    """The pictures of `source`, decoded into memory where they take `memory` bytes or less, else on disk.
+
+    Raises DataError at a damaged picture; of those on disk, when it is drawn.
+    """
+    there = OnDisk(source, side, region)
+    return there.in_memory() if len(source) * 3 * side * side <= memory else there
+
+
+def grey(x: Tensor) -> int:
+    """How many of the pictures (N, 3, H, W) have three equal planes."""
+    return sum(int(((p[:, :1] == p[:, 1:]).all(1).flatten(1).all(1)).sum()) for p in x.split(1_000))
+
+
+def contact_sheet(pairs: Sequence[tuple[Tensor, Tensor]], path: Path, columns: int = 2, side: int = 112) -> None:
+    """Writes the two pictures (3, H, W) uint8 of each pair side by side, so many pairs a row, as a PNG."""
+    gap, rows = 8, -(-len(pairs) // columns)
+    sheet = Image.new("RGB", (columns * (2 * side + gap) + gap, rows * (side + gap) + gap), "white")
+    for number, pair in enumerate(pairs):
+        top, left = gap + number // columns * (side + gap), gap + number % columns * (2 * side + gap)
+        for place, picture in enumerate(pair):
+            image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).resize((side, side))
+            sheet.paste(image, (left + place * side, top))
+    sheet.save(path, format="PNG")

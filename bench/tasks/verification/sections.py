@@ -1,0 +1,194 @@
+"""The report of a verification of faces: accuracy by LFW's protocol, ROC, what it is held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from bench.report.evidence import Evidence
+from bench.report.frame import Set, display_name, own_recipes
+from bench.report.render.figures import STYLE
+from bench.report.stats import of_percent, sample, wilson
+from bench.report.tables import Table, anchor, caption, low_to_high, mean_std
+from bench.tasks.verification.roc import Roc, across_folds
+
+HEADER = (
+    "net", "loss", "accuracy %", "95 %, seeds", "95 %, pairs", "at a fixed threshold %", "before training %", "AUC",
+    "EER %", "TAR % at FAR 10 %", "at FAR 1 %", "at FAR 0.1 %",
+)  # fmt: skip
+NOTE = (
+    "Accuracy over ten folds, each judged at the threshold that is best on the other nine; beside it at one threshold, "
+    "fixed on pairs of training people: the two are often confused. The intervals keep seeds (Student's t) and pairs "
+    "(Wilson) apart. Cosine of embeddings with the mirror image's added. TAR: share of same pairs accepted where so "
+    "many of the different ones are; – where the pairs are too few to tell. {pixels} View 1 of LFW is for choosing "
+    "between nets: these are no numbers of its test, View 2."
+)
+PIXELS = "The pictures themselves, averaged down to 16x16, reach {accuracy} %."
+ROC = (
+    "ROC: the share of same pairs accepted against the share of different ones, by threshold; a line a run, the colour "
+    "its net's, dashed for a plain net. Dotted: chance."
+)
+PUBLISHED = (
+    ("ArcFace 0.5, IResNet-50, CASIA-WebFace", "99.53", "ArcFace (arXiv:1801.07698), Table 2"),
+    ("CosFace 0.35, IResNet-50, CASIA-WebFace", "99.51", "the same"),
+    ("softmax, IResNet-50, CASIA-WebFace", "99.08", "the same"),
+    ("ArcFace, IResNet-100, MS1MV2", "99.77", "insightface's model zoo"),
+)
+NOT_COMPARABLE = (
+    "Not comparable: LFW's View 2, nets of other blocks than the paper's, trained on a hundred and more times as many "
+    "pictures. They are here to say how far a few minutes on 111 people are from the field."
+)
+
+
+def accuracy(errors: pd.Series[float]) -> pd.Series[float]:
+    """Percent right of percent wrong."""
+    return 100 - errors
+
+
+def verification_table(evidence: Evidence) -> Table:
+    """A row a net."""
+    done = evidence.results.done
+    rows = [_row(evidence, str(net), part) for net, part in done.groupby("net", sort=False)]
+    pixels = done["pixels_error"].dropna()
+    words = PIXELS.format(accuracy=f"{100 - pixels.iloc[0]:.2f}") if len(pixels) else ""
+    return Table(HEADER, rows, text=2, note=f"{NOTE.format(pixels=words)} {caption(evidence.results, '', 'pairs')}")
+
+
+def _row(evidence: Evidence, net: str, part: pd.DataFrame) -> tuple[str, ...]:
+    right = sample(accuracy(part["test_error"]))
+
+    def shown(metric: str, digits: int = 2, *, of_error: bool = False) -> str:
+        values = part[metric].dropna()
+        found = sample(accuracy(values) if of_error else values)
+        if not found.n:
+            return "–"
+        return anchor(evidence.id(net, metric)) + mean_std(found.mean, found.std, found.n, digits)
+
+    return (
+        display_name(net),
+        str(part["faces_loss"].iloc[0]),
+        shown("test_error", of_error=True),
+        low_to_high(of_percent(right.interval)),
+        low_to_high(wilson(right.mean, int(part["test_images"].iloc[0]))),
+        shown("fixed_threshold_error", of_error=True),
+        shown("untrained_error", of_error=True),
+        shown("auc", 3),
+        *(shown(metric) for metric in ("eer", "tar_at_far_0.1", "tar_at_far_0.01", "tar_at_far_0.001")),
+    )
+
+
+def findings(results: Set) -> list[str]:
+    """Of each net, whether it is better than pixels and than before its training, on the same pairs."""
+    lines = []
+    for net, part in results.done.groupby("net", sort=False):
+        pairs = int(part["test_images"].iloc[0])
+        ours, start, pixels = (sample(accuracy(part[m])) for m in ("test_error", "untrained_error", "pixels_error"))
+        low = wilson(ours.mean, pairs).low
+        beaten = [
+            f"{words} ({one.mean:.2f} %)"
+            for words, one in (("the pixels", pixels), ("the net before training", start))
+            if wilson(one.mean, pairs).high < low
+        ]
+        how = f"clearly above {' and '.join(beaten)}" if beaten else "not clearly above what it is held against"
+        lines.append(
+            f"{display_name(str(net))}: {ours.mean:.2f} % of {pairs:,} pairs right, {how}; n = {ours.n}. "
+            f"At one fixed threshold {100 - part['fixed_threshold_error'].mean():.2f} %."
+        )
+    return [*lines, *_contrasts(results)]
+
+
+def _contrasts(results: Set) -> Iterator[str]:
+    """Plain against residual at one depth, transferred against from scratch."""
+    by_net = own_recipes(results.done).groupby("net", sort=False)
+    means, seeds = accuracy(by_net["test_error"].mean()), by_net.size()
+    for net in means.index:
+        name = str(net)
+        if name.startswith("resnet-") and "-run." not in name and (twin := f"plain-{name.split('-')[1]}") in means:
+            yield _difference(f"{display_name(name)} against {display_name(twin)}", means, seeds, name, twin)
+        if "-run." in name and (scratch := name.split("-run.")[0]) in means:
+            yield _difference(f"{display_name(scratch)} transferred against from scratch", means, seeds, name, scratch)
+
+
+def _difference(words: str, means: pd.Series[float], seeds: pd.Series[int], one: str, other: str) -> str:
+    return f"{words}: {means[one] - means[other]:+.2f} points of accuracy (n = {seeds[one]}, {seeds[other]})."
+
+
+def scores_of(results: Set) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.bool_]]]:
+    """Net, scores (P,) and truth (P,) of each done run whose pairs are stored."""
+    for name, net in zip(results.done["id"], results.done["net"], strict=True):
+        if name in results.pair_scores:
+            yield str(net), results.pair_scores[name], results.pair_scores[f"{name}:same"].astype(bool)
+
+
+def roc(results: Set) -> Figure:
+    """A line a run, false acceptances on a logarithmic axis."""
+    found = list(scores_of(results))
+    nets = list(dict.fromkeys(net for net, _, _ in found))
+    colours = dict(zip(nets, sns.color_palette("colorblind", len(nets)), strict=True))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6, 4.2), layout="constrained")
+        ax = figure.subplots()
+        lowest = 1.0
+        for net, scores, same in found:
+            curve = Roc.of(scores, same)
+            lowest = min(lowest, 1 / int(curve.false[-1]))
+            label = display_name(net) if ax.get_legend_handles_labels()[1].count(display_name(net)) == 0 else None
+            style = "--" if net.startswith("plain") else "-"
+            ax.plot(100 * curve.far, 100 * curve.tar, style, color=colours[net], lw=1.3, label=label)
+        chance = np.geomspace(100 * lowest, 100, 50)
+        ax.plot(chance, chance, ":", color="0.4", lw=1, label="chance")
+        ax.set(xscale="log", xlim=(100 * lowest, 100), ylim=(0, 100))
+        ax.set(xlabel="different pairs accepted (FAR, %)", ylabel="same pairs accepted (TAR, %)")
+        ax.legend(fontsize=8, frameon=False, loc="upper left")
+    return figure
+
+
+def drawings(results: Set) -> Mapping[str, Callable[[Set], Figure]]:
+    """What draws each figure, by its name."""
+    return {"roc": roc} if any(True for _ in scores_of(results)) else {}
+
+
+def sections(results: Set, table: Table | None) -> list[str]:
+    """The table, the ROC, the hardest pairs, and the field's numbers."""
+    if table is None:
+        return []
+    published = Table(("published, LFW View 2", "accuracy %", "source"), PUBLISHED, text=1)
+    return [
+        "## Verification",
+        table.markdown(),
+        table.note,
+        "## ROC",
+        f"![Same pairs accepted against different pairs accepted](roc-{results.label}.svg)",
+        ROC,
+        "## The hardest pairs",
+        "Each run leaves its hardest pairs as a picture, `hardest.png` in its folder of `runs/`: left the pairs of one "
+        "person with the lowest scores, right those of two people with the highest. Faces are not published here.",
+        "## Beside the field",
+        published.markdown(),
+        NOT_COMPARABLE,
+    ]
+
+
+def problems(row: Mapping[str, str], arrays: Mapping[str, NDArray[np.float64]]) -> Iterator[str]:
+    """What in a verification's row does not follow from its pairs' scores."""
+    name = row["id"]
+    if name not in arrays:
+        yield "its pairs' scores are missing"
+        return
+    scores, same, fold = arrays[name], arrays[f"{name}:same"].astype(bool), arrays[f"{name}:fold"]
+    curve = Roc.of(scores, same)
+    correct = across_folds(scores, same, fold).correct
+    expected = {"test_error": 100 * int((~correct).sum()) / len(correct), "auc": curve.auc, "eer": 100 * curve.eer}
+    for far in (0.1, 0.01, 0.001):
+        tar = curve.tar_at(far).tar
+        expected |= {} if tar is None else {f"tar_at_far_{far:g}": 100 * tar}
+    for metric, value in expected.items():
+        if not math.isclose(float(row[metric]), value, rel_tol=1e-12):
+            yield f"{metric} is {row[metric]}, and its pairs say {value}"

@@ -1,0 +1,107 @@
+"""A cluster profile says what it may say, and every mistake in it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.launch.slurm.profile import Profile, load_profile
+from bench.spec import Resources, SpecError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "slurm.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    assert load_profile(None) == Profile()
+
+
+def test_the_users_own_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "resnet-bench").mkdir()
+    write(tmp_path / "resnet-bench", 'partition = "gpu"')
+
+    assert load_profile(None).partition == "gpu"
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    text = """
+partition = "gpu"
+account = "vision"
+qos = "long"
+constraint = "a100"
+time = "1.5h"
+warn = "90s"
+memory_gib = 3.5
+cpus = 4
+gpus = 0
+jobs = 8
+pack = 5
+at_once = 2
+setup = ["module load cuda"]
+nodes = 2
+tasks = 4
+[extra]
+mail-type = "FAIL"
+exclusive = true
+"""
+
+    assert load_profile(write(tmp_path, text)) == Profile(
+        "gpu", "vision", "long", "a100", 5400, 90, 3.5, 4, 0, 8, 5, 2, ("module load cuda",),
+        {"mail-type": "FAIL", "exclusive": True}, 2, 4,
+    )  # fmt: skip
+
+
+MISTAKES = {
+    "a misspelt key": ('partiton = "gpu"', "unknown key 'partiton' (allowed: partition, account, qos"),
+    "a number as text": ('cpus = "4"', "cpus must be a whole number of at least 1, got '4'"),
+    "a time without a unit": ("time = 60", 'time must be a time such as "90s", "50m", "4h" or "2d", got 60'),
+    "a truth as number": ("pack = true", "pack must be a whole number of at least 1, got True"),
+    "no memory": ("memory_gib = 0", "memory_gib must be a number of GiB, got 0"),
+    "a flag of ours": ('extra = {array = "0-9"}', "extra must leave array to the suite and its own keys"),
+    "a flag that is a key": ("extra = {ntasks-per-node = 2}", "extra must leave ntasks-per-node to the suite"),
+    "no nodes": ("nodes = 0", "nodes must be a whole number of at least 1, got 0"),
+    "a flag of no kind": ("extra = {hold = false}", "extra hold must be a text, a number or true"),
+    "more side by side than packed": ("pack = 2\nat_once = 3", "at_once 3 must not be above pack 2"),
+    "a warning before the start": ('time = "2m"\nwarn = "2m"', "warn 120 s must be less than time 120 s"),
+    "seconds": ('time = "30s"\nwarn = "1s"', "time 30 s must be at least 1m"),
+    "no TOML": ("partition = gpu", "Invalid value (at line 1"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_named(tmp_path: Path, case: str) -> None:
+    text, words = MISTAKES[case]
+
+    with pytest.raises(SpecError) as error:
+        load_profile(write(tmp_path, text))
+
+    assert words in str(error.value)
+    assert str(tmp_path / "slurm.toml") in str(error.value)
+
+
+def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as error:
+        load_profile(write(tmp_path, 'partiton = "gpu"\ncpus = 0\nquality = 1'))
+
+    assert all(words in str(error.value) for words in ("'partiton'", "cpus must be", "'quality'"))
+
+
+def test_a_named_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="No such file"):
+        load_profile(tmp_path / "nowhere.toml")
+
+
+def test_the_profile_has_the_last_word_on_what_a_run_asks_for() -> None:
+    own = Resources(cpus=2, gpus=1, memory_gib=2.0)
+
+    assert Profile().asks(own) == own
+    assert Profile(cpus=8, gpus=0, memory_gib=4).asks(own) == Resources(cpus=8, gpus=0, memory_gib=4)
+    several = Profile(nodes=2, tasks=3).asks(own)
+    assert (several.nodes, several.tasks, several.processes) == (2, 3, 6)

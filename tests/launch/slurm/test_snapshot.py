@@ -1,0 +1,111 @@
+"""Jobs run the code as it was at submission, and say which that was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.launch.slurm.snapshot import FreezeError, freeze, freeze_file
+from bench.machine import FROZEN, commit
+from tests.slurm.conftest import git
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    (folder / "bench").mkdir(parents=True)
+    (folder / "bench" / "a.py").write_text("A = 1\n")
+    (folder / ".gitignore").write_text("*.log\n")
+    git(tmp_path, "init", "--quiet", str(folder))
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "one")
+    return folder
+
+
+def test_a_clean_checkout_is_frozen_once_a_commit(source: Path, tmp_path: Path) -> None:
+    head = git(source, "rev-parse", "HEAD")
+
+    code = freeze(tmp_path / "code", allow_dirty=False, source=source)
+
+    assert code == tmp_path / "code" / head
+    assert (code / "bench" / "a.py").read_text() == "A = 1\n"
+    assert commit(code) == {"commit": head, "dirty": False}
+    assert freeze(tmp_path / "code", allow_dirty=True, source=source) == code
+    assert [path.name for path in (tmp_path / "code").iterdir()] == [head]
+
+
+def test_a_later_commit_leaves_the_frozen_code_alone(source: Path, tmp_path: Path) -> None:
+    first = freeze(tmp_path / "code", allow_dirty=False, source=source)
+    (source / "bench" / "a.py").write_text("A = 2\n")
+    git(source, "commit", "--quiet", "-am", "two")
+
+    second = freeze(tmp_path / "code", allow_dirty=False, source=source)
+
+    assert (first / "bench" / "a.py").read_text() == "A = 1\n"
+    assert (second / "bench" / "a.py").read_text() == "A = 2\n"
+
+
+@pytest.mark.parametrize("name", ["a.py", "new.py"])
+def test_uncommitted_code_is_refused_unless_allowed_and_then_said(source: Path, tmp_path: Path, name: str) -> None:
+    (source / "bench" / name).write_text("A = 3\n")
+    (source / "bench" / "not.log").write_text("ignored")
+    with pytest.raises(FreezeError, match=r"changes in bench or sweeps .* --allow-dirty"):
+        freeze(tmp_path / "code", allow_dirty=False, source=source)
+
+    code = freeze(tmp_path / "code", allow_dirty=True, source=source)
+
+    assert (code / "bench" / name).read_text() == "A = 3\n"
+    assert not (code / "bench" / "not.log").exists()
+    assert commit(code) == {"commit": git(source, "rev-parse", "HEAD"), "dirty": True}
+    (source / "bench" / name).write_text("A = 4\n")
+    assert freeze(tmp_path / "code", allow_dirty=True, source=source) != code
+
+
+def test_changes_beside_the_code_do_not_count(source: Path, tmp_path: Path) -> None:
+    (source / "notes.txt").write_text("x")
+
+    assert commit(freeze(tmp_path / "code", allow_dirty=False, source=source))["dirty"] is False
+
+
+def test_outside_a_checkout_there_is_nothing_to_freeze(tmp_path: Path) -> None:
+    with pytest.raises(FreezeError, match="no git checkout"):
+        freeze(tmp_path / "code", allow_dirty=True, source=tmp_path)
+
+
+def test_a_job_that_submits_hands_on_its_own_frozen_code(source: Path, tmp_path: Path) -> None:
+    code = freeze(tmp_path / "code", allow_dirty=False, source=source)
+
+    assert freeze(tmp_path / "other", allow_dirty=False, source=code) == code
+
+
+def test_a_sweep_file_is_kept_under_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("SWEEP = 1\n")
+    first = freeze_file(tmp_path / "code", path, "mine")
+    path.write_text("SWEEP = 2\n")
+
+    assert freeze_file(tmp_path / "code", path, "mine").name == first.name == "mine.py"
+    assert first.read_text() == "SWEEP = 1\n"
+
+
+def test_the_history_of_a_checkout_says_more_than_a_frozen_file(source: Path, tmp_path: Path) -> None:
+    head = git(source, "rev-parse", "HEAD")
+    (source / FROZEN).write_text('{"commit": "another", "dirty": true}')
+    assert commit(source) == {"commit": head, "dirty": False}
+
+    copy = tmp_path / "copy"
+    (copy / "bench").mkdir(parents=True)
+    assert commit(copy) == {"commit": None, "dirty": None}
+    (copy / FROZEN).write_text('{"commit": "another", "dirty": true}')
+    assert commit(copy) == {"commit": "another", "dirty": True}
+
+
+def test_a_frozen_copy_within_another_checkout_is_of_its_own_commit(source: Path) -> None:
+    copy = source / "runs" / "code"
+    (copy / "bench").mkdir(parents=True)
+    (copy / "bench" / "a.py").write_text("A = 0\n")
+    assert commit(copy) == {"commit": None, "dirty": None}
+    (copy / FROZEN).write_text('{"commit": "another", "dirty": false}')
+
+    assert commit(copy) == {"commit": "another", "dirty": False}

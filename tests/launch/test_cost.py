@@ -1,0 +1,136 @@
+"""What jobs cost is said before there are any, and a budget is held."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.launch.cost import describe_jobs, disk, hours, refuse_above, refuse_unequal
+from bench.launch.plan import Item, make_plan
+from bench.launch.slurm.packing import flags, shapes
+from bench.launch.slurm.profile import Profile
+from bench.launch.worker import work
+from bench.nets.counts import multiply_adds
+from bench.spec import Net, Recipe, Resources, Run, SpecError
+from bench.store import RunFolder
+from tests.conftest import tiny_run
+
+GPU, CORES = Resources(cpus=2, gpus=1, memory_gib=2.0), Resources(cpus=4, gpus=0, memory_gib=1.0)
+
+
+def item(seed: int, seconds: float | None, resources: Resources = GPU) -> Item:
+    run = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(), seed, resources=resources)
+    return Item(run, RunFolder(Path(run.id)), "pending", seconds)
+
+
+def test_hours_are_of_gpus_where_runs_have_one_else_of_cores() -> None:
+    assert hours([item(0, 3600), item(1, 1800)], Profile()) == (1.5, "GPU-hours")
+    assert hours([item(0, 3600, CORES)], Profile()) == (4, "core-hours")
+    assert hours([item(0, 3600)], Profile(gpus=0)) == (2, "core-hours")
+    assert hours([item(0, 3600), item(1, None)], Profile()) == (None, "GPU-hours")
+
+
+def test_runs_that_share_a_gpu_have_their_part_of_its_hours() -> None:
+    """Four runs of 2 h each, all at once on one GPU."""
+    assert hours([item(seed, 7200, replace(GPU, share=4)) for seed in range(4)], Profile()) == (2, "GPU-hours")
+
+
+def test_a_budget_refuses_what_is_above_it_and_what_nobody_knows() -> None:
+    refuse_above(1.5, [item(0, 3600), item(1, 1800)], Profile(), "measured")
+    with pytest.raises(SpecError, match=r"predicted 1.5 GPU-hours \(measured\) are above --budget 1.4h; nothing"):
+        refuse_above(1.4, [item(0, 3600), item(1, 1800)], Profile(), "measured")
+    with pytest.raises(SpecError, match="cannot be held: the cost is not known yet"):
+        refuse_above(1.4, [item(0, None)], Profile(), "not known yet")
+
+
+def test_the_plan_says_jobs_arrays_requeues_and_disk() -> None:
+    """Ten runs of 3 h, packed by 4 and 2 side by side: 6 h, 6 h and 3 h in turns of 2 h less 5 min."""
+    profile = Profile(time=7200, warn=300, pack=4, at_once=2, jobs=2)
+
+    text = describe_jobs([item(seed, 3 * 3600) for seed in range(10)], profile, array_size=2)
+
+    assert text.splitlines() == [
+        "slurm: 10 runs in 3 jobs of up to 4 (2 side by side), 2 arrays, at most 2 at once; 2.0 h a job",
+        "slurm: 30 GPU-hours, 7 requeues by the time limit",
+        "slurm: about 22 MB of disk for checkpoints",
+    ]
+
+
+def test_the_disk_is_that_of_a_real_checkpoint(tmp_path: Path) -> None:
+    run = tiny_run()
+    folder = RunFolder(tmp_path / run.id)
+    folder.create(run)
+    work(folder.path, tmp_path)
+
+    assert folder.checkpoint.stat().st_size == pytest.approx(disk([Item(run, folder, "pending", 1)]), rel=0.15)
+
+
+def test_runs_that_ask_for_different_things_are_in_different_jobs() -> None:
+    items = [item(0, 1), item(1, 1, CORES), item(2, 1), item(3, 1)]
+    runs = [(one.run, one.folder) for one in items]
+
+    assert [(shape.asked.gpus, [len(pack) for pack in shape.packs]) for shape in shapes(runs, Profile(pack=2))] == [
+        (1, [2, 1]),
+        (0, [1]),
+    ]
+
+
+def test_a_job_asks_for_the_cores_and_memory_of_the_runs_side_by_side_and_shares_its_gpus() -> None:
+    profile = Profile(partition="gpu", pack=5, at_once=3, time=100, extra={"exclusive": True})
+
+    assert flags(profile, replace(GPU, memory_gib=1.5)) == {
+        "partition": "gpu", "time": 2, "nodes": 1, "ntasks-per-node": 1, "cpus-per-task": 6, "mem": "5376M",
+        "gpus-per-node": 1, "requeue": True, "exclusive": True,
+    }  # fmt: skip
+
+
+TWO = replace(GPU, nodes=2)
+
+
+def test_a_run_of_several_processes_has_its_job_to_itself_with_all_it_asks_for_a_task() -> None:
+    profile = Profile(pack=5, at_once=3, time=100)
+    runs = [(one.run, one.folder) for one in (item(0, 1, TWO), item(1, 1, TWO), item(2, 1), item(3, 1))]
+
+    assert [[len(pack) for pack in shape.packs] for shape in shapes(runs, profile)] == [[1, 1], [2]]
+    assert flags(profile, replace(GPU, nodes=2, tasks=4, memory_gib=1.25)) == {
+        "time": 2, "nodes": 2, "ntasks-per-node": 4, "cpus-per-task": 2, "mem": "8192M", "gpus-per-node": 4,
+        "requeue": True,
+    }  # fmt: skip
+
+
+def test_all_processes_of_a_run_are_counted_and_said() -> None:
+    items = [item(0, 3600, TWO), item(1, 3600)]
+
+    assert hours(items, Profile()) == (3, "GPU-hours")
+    assert hours(items, Profile(nodes=1)) == (2, "GPU-hours")
+    assert describe_jobs(items, Profile(time=3600, warn=60), 10).splitlines()[1:3] == [
+        "slurm: 1 runs train in 2 nodes x 1 tasks = 2 processes each, one run a job",
+        "slurm: 3 GPU-hours, 2 requeues by the time limit",
+    ]
+
+
+@pytest.mark.parametrize(("profile", "asked"), [(Profile(nodes=3), GPU), (Profile(), replace(GPU, tasks=4))])
+def test_processes_that_cannot_share_the_groups_equally_are_refused(profile: Profile, asked: Resources) -> None:
+    """128 images in the paper's groups of 64."""
+    refuse_unequal([item(0, 1), item(1, 1, TWO)], Profile())
+
+    with pytest.raises(SpecError, match=r"cannot share its 2 .* \(128 images by 64\) .* nothing .* one of: 1, 2"):
+        refuse_unequal([item(0, 1), item(1, 1, asked)], profile)
+
+
+def test_a_speed_measured_in_two_processes_is_that_of_two(tmp_path: Path) -> None:
+    """80 images/s by two are 40 by one; their speeds are taken to add up."""
+    run = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(test_images=1), 0)
+    header = "state,net,multiply_adds,batch,precision,images_per_s,hardware,processes"
+    for processes, seconds in (("2", 128 * 64_000 / 40), ("", 128 * 64_000 / 80), ("2; 1", 128 * 64_000 / 80)):
+        (tmp_path / "runs.csv").write_text(
+            f"{header}\ndone,resnet-20-A,{multiply_adds(run.net)},128,fp32,80,a chip,{processes}\n"
+        )
+
+        alone = make_plan([run], tmp_path / "runs", tmp_path).items[0]
+        both = make_plan([run], tmp_path / "runs", tmp_path, processes=lambda _: 2).items[0]
+
+        assert alone.seconds == pytest.approx(seconds, rel=1e-4)
+        assert both.seconds == pytest.approx(seconds / 2, rel=1e-4)

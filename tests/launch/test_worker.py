@@ -1,0 +1,389 @@
+"""Runs survive what happens to them: killed, signalled, out of luck; and end in the same bits."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench.launch.worker import Stop, work
+from bench.machine import cxx_compiler
+from bench.spec import DIVERGED, Run
+from bench.store import RunFolder
+from bench.tasks.classification import synthetic
+from bench.tasks.provenance import merged
+from tests.conftest import tiny_run
+
+# a clean process in which torch is imported once: each worker is a fork of it, there in milliseconds
+SPAWN = multiprocessing.get_context("forkserver")
+# the first optimiser of a process imports torch._dynamo: two seconds
+SPAWN.set_forkserver_preload(["bench.tasks.training", "tests.conftest", "torch._dynamo"])
+
+
+def make(tmp_path: Path, run: Run, name: str = "a") -> RunFolder:
+    folder = RunFolder(tmp_path / name / run.id)
+    folder.create(run)
+    return folder
+
+
+def start(folder: RunFolder) -> Any:
+    process = SPAWN.Process(target=work, args=(folder.path, folder.path))
+    process.start()
+    return process
+
+
+def numbers(folder: RunFolder) -> dict[str, Any]:
+    """The result without the wall clock."""
+    result = folder.result()
+    assert result is not None
+    return {k: v for k, v in result.items() if k not in ("seconds", "images_per_s", "test_images_per_s")}
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < limit, "waited too long"
+        time.sleep(0.005)
+
+
+def trains_or_ended(folder: RunFolder, process: Any, before: object) -> bool:
+    return folder.heartbeat() != before or not process.is_alive()
+
+
+LONG: dict[str, Any] = {
+    "steps": 150,
+    "drops": (60, 120),
+    "curve_every": 10,
+    "test_every": 50,
+    "checkpoint_seconds": 0.0,
+}
+
+
+def test_killed_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(tmp_path: Path) -> None:
+    """kill -9 at random moments, in the middle of checkpoints too: with checkpoint_seconds=0 each step writes one."""
+    run = tiny_run(**LONG)
+    straight, killed = make(tmp_path, run, "straight"), make(tmp_path, run, "killed")
+    assert work(straight.path, tmp_path) == "done"
+    whole = straight.result()
+    assert whole is not None
+    draw = random.Random(0)
+    for _ in range(2):
+        process, before = start(killed), killed.heartbeat()
+        wait_for(partial(trains_or_ended, killed, process, before))
+        process.join(draw.uniform(0.0, whole["seconds"] / 8))
+        process.kill()
+        process.join()
+    assert killed.result() is None, "the run must be long enough to be killed"
+    assert work(killed.path, tmp_path) == "done"
+
+    assert numbers(killed) == numbers(straight)
+    assert killed.curve.read_bytes() == straight.curve.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "curve.jsonl", "layers.jsonl", "env.json", "result.json"])
+def test_a_kill_in_the_middle_of_any_write_loses_nothing(tmp_path: Path, name: str) -> None:
+    """The process ends between the write of the temporary file and its rename, at the last write of each kind."""
+    run = tiny_run(checkpoint_seconds=0)
+    straight, killed = make(tmp_path, run, "straight"), make(tmp_path, run, "killed")
+    work(straight.path, tmp_path)
+    writes = 12 if name in ("checkpoint.pt", "curve.jsonl") else 1
+    process = SPAWN.Process(target=work_killed_in_a_write, args=(killed.path, name, writes))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+    assert work(killed.path, tmp_path) == "done"
+
+    assert numbers(killed) == numbers(straight)
+    assert not list(killed.path.glob(".*.tmp*"))
+
+
+def work_killed_in_a_write(path: Path, name: str, writes: int) -> None:
+    """`work`, with a kill -9 at the `writes`-th sync of a file of this name."""
+    real, left = os.fsync, [writes]
+
+    def fsync(handle: int) -> None:
+        real(handle)
+        if f".{name}.tmp" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    pytest.MonkeyPatch().setattr(os, "fsync", fsync)
+    work(path, path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
+def test_a_signal_stops_a_run_with_its_checkpoint_written(tmp_path: Path, number: int) -> None:
+    run = tiny_run(steps=2_000, drops=(), curve_every=10, test_every=1_000)
+    folder = make(tmp_path, run)
+    process = start(folder)
+    wait_for(folder.heartbeat)
+    assert process.pid is not None
+
+    os.kill(process.pid, number)
+    process.join(30)
+
+    assert process.exitcode == 0
+    assert folder.state() == "stopped"
+    assert folder.checkpoint.exists()
+
+
+def test_a_deadline_stops_a_run_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    run = tiny_run()
+    straight, folder = make(tmp_path, run, "straight"), make(tmp_path, run)
+    work(straight.path, tmp_path)
+
+    assert work(folder.path, tmp_path, deadline=time.time() - 1) == "stopped"
+    assert folder.state() == "stopped"
+    assert work(folder.path, tmp_path) == "done"
+
+    assert numbers(folder) == numbers(straight)
+
+
+def test_the_same_run_gives_the_same_bits_and_another_seed_others(tmp_path: Path) -> None:
+    one, again, other = (make(tmp_path, tiny_run(seed=s), n) for n, s in (("a", 0), ("b", 0), ("c", 1)))
+    for folder in (one, again, other):
+        work(folder.path, tmp_path)
+
+    assert numbers(one) == numbers(again)
+    assert numbers(one)["weights_sha256"] != numbers(other)["weights_sha256"]
+
+
+def test_a_run_that_diverges_is_failed_with_its_step_and_stays_so(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run("none", lr=1e30))
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    assert folder.state() == "failed"
+    error = folder.error()
+    assert error is not None
+    assert "the training loss is" in error["message"]
+    assert "at step" in error["message"]
+    assert DIVERGED.match(error["message"]), "a report counts it as a seed with the error of a guess"
+
+
+def test_a_damaged_checkpoint_fails_this_start_and_the_next_one_ends_in_the_same_bits(tmp_path: Path) -> None:
+    run = tiny_run()
+    straight, folder = make(tmp_path, run, "straight"), make(tmp_path, run)
+    work(straight.path, tmp_path)
+    work(folder.path, tmp_path, deadline=time.time() - 1)
+    folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:1_000])
+
+    assert work(folder.path, tmp_path) == "failed"
+    error = folder.error()
+    assert error is not None
+    assert "checkpoint.pt is damaged" in error["message"]
+    assert folder.state() == "pending"
+    assert work(folder.path, tmp_path) == "done"
+
+    assert numbers(folder) == numbers(straight)
+
+
+def test_a_truncated_curve_is_mended_from_the_checkpoint_without_training(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run())
+    work(folder.path, tmp_path)
+    before, env, curve = folder.result(), folder.env(), folder.curve.read_bytes()
+    folder.curve.write_bytes(curve[:30])
+    assert folder.result() is None
+
+    assert work(folder.path, tmp_path) == "done"
+
+    assert folder.curve.read_bytes() == curve
+    again = folder.result()
+    assert before is not None
+    assert again is not None
+    assert again["seconds"] == before["seconds"]  # nothing was trained again
+    assert numbers(folder) == {k: v for k, v in before.items() if k in numbers(folder)}
+    assert folder.env() == env
+
+
+def test_provenance_is_of_the_sessions_that_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path, tiny_run())
+    work(folder.path, tmp_path, deadline=time.time() - 1)
+    monkeypatch.setattr("bench.tasks.provenance.cpu_name", lambda: "another machine")
+    work(folder.path, tmp_path)
+
+    env = folder.env()
+    assert env is not None
+    assert env["sessions"] == 2
+    assert env["hardware"].endswith("; another machine")
+    assert env["started"] < env["ended"]
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run())
+    work(folder.path, tmp_path, deadline=time.time() - 1)
+    state = torch.load(folder.checkpoint, weights_only=True)
+    torch.save({**state, "device": "cuda"}, folder.checkpoint)
+
+    assert work(folder.path, tmp_path) == "failed"
+    error = folder.error()
+    assert error is not None
+    assert "was made on a cuda device and this is a cpu" in error["message"]
+    assert folder.state() == "stopped"
+
+
+def test_a_run_begun_compiled_waits_for_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny_run()
+    folder = make(tmp_path, replace(run, resources=replace(run.resources, compile=True)))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    error = folder.error()
+    assert error is not None
+    assert error["retry"]
+    assert not error["trace"]
+    assert (
+        "compiled kernels. torch.compile needs a C++ compiler on a CPU, and there is no no-such-comp"
+        in error["message"]
+    )
+    assert "install one (apt-get install g++) or set CXX" in error["message"]
+    folder.create(run)
+    assert work(folder.path, tmp_path) == "done", "nothing was trained yet: without --compile it begins eager"
+    env = folder.env()
+    assert env is not None
+    assert (env["kernels"], env["allocator"]) == ("eager", "default")
+
+
+@pytest.mark.skipif(not cxx_compiler(), reason="needs a C++ compiler: apt-get install g++")
+@pytest.mark.long
+def test_a_compiled_run_goes_on_compiled_whatever_is_asked_later(tmp_path: Path) -> None:
+    run = tiny_run()
+    compiled = replace(run, resources=replace(run.resources, compile=True))
+    folder, straight = make(tmp_path, compiled), make(tmp_path, compiled, "straight")
+    assert work(folder.path, tmp_path, deadline=time.time() - 1) == "stopped"
+    folder.create(run)
+
+    assert work(folder.path, tmp_path) == work(straight.path, tmp_path) == "done"
+
+    assert numbers(folder) == numbers(straight)
+    env = folder.env()
+    assert env is not None
+    assert (env["kernels"], env["sessions"]) == ("compiled", 2)
+
+
+def test_a_session_of_an_older_version_lacks_what_was_added_later() -> None:
+    old = {"dirty": False, "kernels": "eager", "started": 1.0, "ended": 2.0}
+    new = {**old, "allocator": "tuned", "started": 3.0, "ended": 4.0}
+
+    both: dict[str, Any] = {"dirty": False, "kernels": "eager", "allocator": "tuned", "claims_sha256": ""}
+    both |= {"started": 1.0, "ended": 4.0, "sessions": 2}
+    assert merged([old, new]) == both
+    assert merged([new, {**old, "ended": 4.0}]) == {**both, "started": 3.0}
+    assert "allocator" not in merged([old])
+
+
+def test_a_run_has_the_claims_that_stood_when_it_began() -> None:
+    """None where it began before they were declared: what is declared later has numbers in sight."""
+    before: dict[str, Any] = {"dirty": False, "started": 1.0, "ended": 2.0}
+    early, late, none = ({**before, "claims_sha256": digest} for digest in ("early", "late", ""))
+    starts = ([early, late, early], [late], [before, late], [none, late])
+
+    assert [merged(sessions)["claims_sha256"] for sessions in starts] == ["early", "late", "", ""]
+
+
+def test_the_digest_of_the_claims_is_in_a_runs_provenance_as_it_stood_at_its_start(tmp_path: Path) -> None:
+    undeclared, folder = make(tmp_path, tiny_run(), "undeclared"), make(tmp_path, tiny_run())
+    folder.declare("first")
+    assert work(folder.path, tmp_path, deadline=time.time() - 1) == "stopped"
+    folder.declare("second")
+
+    assert work(folder.path, tmp_path) == work(undeclared.path, tmp_path) == "done"
+
+    env, without = folder.env(), undeclared.env()
+    assert env is not None
+    assert without is not None
+    assert (env["claims_sha256"], env["sessions"], folder.claims_digest()) == ("first", 2, "second")
+    assert without["claims_sha256"] == undeclared.claims_digest() == ""
+
+
+def test_a_run_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run())
+
+    with folder.lock():
+        assert work(folder.path, tmp_path) == "busy"
+    assert folder.state() == "pending"
+
+
+def test_data_that_cannot_be_had_fail_the_run_for_this_start_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    run = Run(**{**tiny_run().as_json(), "data": "cifar10", "net": tiny_run().net, "recipe": tiny_run().recipe})
+    folder = RunFolder(tmp_path / run.id)
+    folder.create(Run(run.scale, run.net, run.data, run.recipe, run.seed, resources=tiny_run().resources))
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    error = json.loads((folder.path / "error.json").read_text())
+    assert "cannot be downloaded" in error["message"]
+    assert "cifar-10-batches-bin" in error["message"]
+    assert error["retry"]
+
+
+def test_the_held_out_split_is_measured(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run(split="45k/5k"))
+    work(folder.path, tmp_path)
+
+    result = folder.result()
+    assert result is not None
+    assert 0 < result["val_error"] <= 100
+
+
+def test_a_gpu_that_does_not_answer_is_a_word_in_the_folder_and_the_next_start_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, done = make(tmp_path, tiny_run()), make(tmp_path, tiny_run(seed=1))
+    assert work(done.path, tmp_path) == "done"
+
+    def lost(_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: all CUDA-capable devices are busy")
+
+    monkeypatch.setattr("bench.train.turns.Slot.__init__", lost)
+    assert (work(folder.path, tmp_path), work(done.path, tmp_path)) == ("failed", "done")
+    with folder.lock():
+        assert work(folder.path, tmp_path) == "busy"
+
+    error = folder.error()
+    assert error is not None
+    assert error["message"] == "CUDA error: all CUDA-capable devices are busy"
+    assert error["retry"]
+
+
+def test_signal_handlers_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    with Stop() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path, tiny_run())
+    work(folder.path, tmp_path, deadline=time.time() - 1)
+    images = synthetic.stand_in()
+    monkeypatch.setattr(synthetic, "stand_in", lambda: replace(images, digest="other"))
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    error = folder.error()
+    assert error is not None
+    assert "was trained on other data (SHA-256" in error["message"]
+    assert error["retry"]
+    monkeypatch.undo()
+    assert work(folder.path, tmp_path) == "done"

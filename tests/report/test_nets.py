@@ -1,0 +1,39 @@
+"""reports/nets.md: Table 1 as the paper prints it, counts, and speeds where there are results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.report.nets import cifar_table, costs, nets_page, table1
+from tests.report.test_page import made_up_set
+
+
+def test_table_1_is_the_papers() -> None:
+    """Blocks and sides typed from the paper's Table 1; its FLOPs, where 50 layers are cut off instead of rounded."""
+    rows = {row[0]: row for row in table1().rows}
+
+    assert [rows[f"conv{k}_x"][1] for k in (2, 3, 4, 5)] == ["56x56", "28x28", "14x14", "7x7"]
+    assert [cell.split(" x ")[-1] for cell in rows["conv2_x"][2:]] == ["2", "3", "3", "3", "3"]
+    assert [cell.split(" x ")[-1] for cell in rows["conv3_x"][2:]] == ["2", "4", "4", "4", "8"]
+    assert [cell.split(" x ")[-1] for cell in rows["conv4_x"][2:]] == ["2", "6", "6", "23", "36"]
+    assert [cell.split(" x ")[-1] for cell in rows["conv5_x"][2:]] == ["2", "3", "3", "3", "3"]
+    assert rows["conv5_x"][2] == "[3x3, 512; 3x3, 512] x 2"
+    assert rows["conv4_x"][5] == "[1x1, 256; 3x3, 256; 1x1, 1024] x 23"
+    words = ["the same", "the same", "the same, cut off instead of rounded", "the same", "the same"]
+    assert [cell.split(": ")[1].rstrip(")") for cell in rows["FLOPs"][2:]] == words
+
+
+def test_the_table_of_section_4_2_is_the_papers() -> None:
+    table = cifar_table()
+
+    assert table.header == ("output", "32x32", "16x16", "8x8")
+    assert list(table.rows) == [("layers", "1+2n", "2n", "2n"), ("filters", "16", "32", "64")]
+
+
+def test_a_net_with_results_shows_its_speed_and_any_other_a_dash(tmp_path: Path) -> None:
+    rows = {row[:2]: row for row in costs([made_up_set(tmp_path)]).rows}
+
+    # 100 steps of 128 images in 10 + 20 seconds
+    assert rows["ResNet-20 (CIFAR-10)", "A"][2:] == ("269,722", "40,551,040", "0.7", "427", "100", "made up")
+    assert rows["ResNet-50 (ImageNet)", "B"][2:] == ("25,557,032", "3,857,973,248", "40.4", "–", "–", "–")
+    assert "## Table 1" in nets_page([])

@@ -1,0 +1,382 @@
+"""From run folders to numbers to pages: nothing typed by hand, nothing lost, the same bytes again."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.report import frame, tables
+from bench.report.collect import collect, read_rows
+from bench.report.costs import cost_table
+from bench.report.digests import files_in
+from bench.report.evidence import Evidence, weigh
+from bench.report.numbers import numbers
+from bench.report.page import page, write_report
+from bench.spec import Claim, Net, Recipe, Run, Scale, Sweep
+from bench.speed.made_up import finish
+from bench.store import RunFolder, StoreError
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
+CELLS = tuple((Net("cifar", depth, s), RECIPE) for depth in (20, 56) for s in ("none", "A"))
+CLAIMS = (
+    Claim("worse", "It gets worse.", "Fig. 1", "worse with depth", (CELLS[0][0], CELLS[2][0])),
+    Claim("same", "It is the same.", "Table 6", "equals", (CELLS[1][0],), margin=0.5, number="t6.resnet-20.error"),
+)
+SCALES = {"quick": Scale(CELLS, (0, 1)), "paper": Scale(CELLS, (0, 1))}
+SWEEP = Sweep("Made up on CIFAR-10", "Is it?", "It is.", SCALES, claims=CLAIMS)
+
+
+def fake(sweep_folder: Path, run: Run, error: float, *, digest: str = "w") -> RunFolder:
+    """A run folder as the worker leaves it, with made-up numbers."""
+    folder = RunFolder(sweep_folder / run.id)
+    finish(folder, run, error, digest)
+    return folder
+
+
+def evidence(one: frame.Set, sweep: Sweep = SWEEP) -> Evidence:
+    return weigh("made_up", sweep, [one])[0]
+
+
+def table6_rows(one: frame.Set) -> list[str]:
+    """The rows of Table 6 without their anchors."""
+    return re.sub(r"<a id=\S+></a>", "", tables.table6(evidence(one)).markdown()).splitlines()[2:]
+
+
+def fake_sweep(tmp_path: Path, scale: str = "quick", name: str = "runs") -> Path:
+    folder = tmp_path / name / "made_up"
+    for i, run in enumerate(SWEEP.runs(scale)):
+        fake(folder, run, error=10.0 + i)
+    return folder
+
+
+def test_a_row_a_run_with_every_number_in_full(tmp_path: Path) -> None:
+    folder = fake_sweep(tmp_path)
+    runs = SWEEP.runs("quick")
+    shutil.rmtree(folder / runs[-1].id)
+    RunFolder(folder / runs[-2].id).path.joinpath("result.json").unlink()
+    RunFolder(folder / runs[-2].id).fail("the training loss is nan at step 7", retry=False)
+
+    rows = {r["id"]: r for r in read_rows(collect(tmp_path / "results", [folder], runs))}
+
+    assert [r["state"] for r in rows.values()].count("done") == 6
+    assert rows[runs[-1].id]["state"] == "pending"
+    assert rows[runs[-2].id]["state"] == "failed"
+    assert rows[runs[-2].id]["error_message"] == "the training loss is nan at step 7"
+    assert rows[runs[-2].id]["test_error"] == ""
+    assert float(rows[runs[0].id]["test_error"]) == 10.0
+    curves = pd.read_parquet(tmp_path / "results" / "curves.parquet")
+    assert curves.groupby("id").size().tolist() == [10] * 6
+    with np.load(tmp_path / "results" / "correct.npz") as correct:
+        assert np.unpackbits(correct[runs[0].id]).tolist() == [0] * 1_000 + [1] * 9_000
+
+
+def test_collecting_twice_changes_no_byte(tmp_path: Path) -> None:
+    folder, results = fake_sweep(tmp_path), tmp_path / "results"
+    collect(results, [folder], SWEEP.runs("quick"))
+    before = {p.name: p.read_bytes() for p in results.iterdir()}
+
+    collect(results, [folder], SWEEP.runs("quick"))
+
+    assert {p.name: p.read_bytes() for p in results.iterdir()} == before
+
+
+def test_numbers_of_runs_that_are_on_another_machine_stay(tmp_path: Path) -> None:
+    results, runs = tmp_path / "results", SWEEP.runs("quick")
+    fake(tmp_path / "one", runs[0], 11.0)
+    fake(tmp_path / "two", runs[1], 12.0)
+    collect(results, [tmp_path / "one"], runs)
+    collect(results, [tmp_path / "two"], runs)
+
+    done = {r["id"]: float(r["test_error"]) for r in read_rows(results / "runs.csv") if r["state"] == "done"}
+    assert done == {runs[0].id: 11.0, runs[1].id: 12.0}
+    assert set(pd.read_parquet(results / "curves.parquet")["id"]) == set(done)
+
+
+def test_numbers_of_another_recipe_are_not_averaged_in(tmp_path: Path) -> None:
+    """A sweep file was edited between two seeds: the rows of the old recipe stay, and stay out of the mean."""
+    old = replace(RECIPE, lr=0.2)
+    fake(tmp_path / "runs", Run("quick", Net("cifar", 20, "A"), "cifar10", old, 0), 50.0)
+    fake(tmp_path / "runs", SWEEP.runs("quick")[1], 10.0)
+    collect(tmp_path / "results", [tmp_path / "runs"], SWEEP.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", SWEEP)
+
+    assert frame.by_net(one.runs).loc["resnet-20-A", "test_error_mean"] == 10.0
+    assert "1 finished runs of other recipes" in page(evidence(one))
+
+
+def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_path: Path) -> None:
+    net, bf16 = Net("cifar", 20, "A"), replace(RECIPE, precision="bf16")
+    cells = ((net, RECIPE), (net, bf16), (Net("cifar", 20, "none"), RECIPE))
+    claim = Claim("same", "It is the same.", "", "unchanged", (net,), margin=0.5, variant="bf16")
+    sweep = Sweep("Made up", "Is it?", "It is.", {"quick": Scale(cells, (0, 1, 2))}, claims=(claim,))
+    for run in sweep.runs("quick"):
+        more = (29, 30, 31)[run.seed] * (run.recipe == bf16) + 40 * (run.net.shortcut == "none")
+        fake(tmp_path / "runs", run, 20.0 + run.seed + more)
+    collect(tmp_path / "results", [tmp_path / "runs"], sweep.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+    found = weigh("made_up", sweep, [one])[0]
+    text = re.sub(r"<a id=\S+></a>", "", page(found))
+
+    assert frame.by_net(one.runs)["test_error_mean"].to_dict() == {
+        "plain-20": 61, "resnet-20-A": 21, "resnet-20-A+bf16": 51,
+    }  # fmt: skip
+    assert list(frame.first_option(one.runs)["net"].unique()) == ["resnet-20-A", "plain-20"], "what figures show"
+    assert [pair.key for pair in found.pairs] == ["pair-20", "pair-resnet-20-A+bf16"]
+    (row,) = (line for line in text.splitlines() if line.startswith("| ResNet-20, bf16 | fp32 | 3 "))
+    assert [cell.strip() for cell in row.split("|")][4:6] == [
+        "+30.00",
+        "27.52 to 32.48",
+    ]  # ± 4.303 sqrt(1 / 3): 29, 30 and 31
+    assert (
+        "ResNet-20, bf16: the test error is 30.00 points higher than by its own recipe (51.00 % against 21.00" in text
+    )
+    assert "ResNet-20, bf16 − ResNet-20: +30.00 [+27.52, +32.48]" in text
+    assert {"pair-20.test_error", "pair-resnet-20-A+bf16.test_error", "resnet-20-A+bf16.test_error"} <= {
+        number.id.removeprefix("made_up.quick.") for number in numbers(found)
+    }
+    assert math.isclose(found.pairs[1].difference, 30)
+    assert "recipe | state" in text
+    assert "1 net" not in text
+    assert "2 nets by" in text
+    shutil.rmtree(tmp_path / "runs")
+    write_report("made_up", sweep, tmp_path / "results", tmp_path / "reports")
+    assert (
+        r"bench@made_up.quick.resnet-20-A+bf16.test_error\endcsname{51.00}"
+        in (tmp_path / "reports" / "tables" / "numbers.tex").read_text()
+    )
+
+
+def test_times_of_a_net_are_of_one_machine(tmp_path: Path) -> None:
+    cells = CELLS[:2]
+    sweep = Sweep("Made up", "Is it?", "It is.", {"quick": Scale(cells, (0, 1, 2))})
+    for run in sweep.runs("quick"):
+        folder = fake(tmp_path / "runs", run, 20.0)
+        on_old = run.seed == 0 or run.net.plain
+        env = (folder.path / "env.json").read_text()
+        (folder.path / "env.json").write_text(
+            env.replace('"hardware": "made up"', f'"hardware": "{"old" if on_old else "new"}"')
+        )
+        result = folder.result() or {}
+        seconds = 100.0 * (1 + run.seed)
+        speed = run.recipe.steps * run.recipe.batch / seconds
+        (folder.path / "result.json").write_text(json.dumps({**result, "seconds": seconds, "images_per_s": speed}))
+    collect(tmp_path / "results", [tmp_path / "runs"], sweep.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+    found = weigh("made_up", sweep, [one])[0]
+    costs = cost_table(found)
+    seconds_of = {n.id.split(".")[2]: (n.value, n.n) for n in numbers(found) if n.id.endswith(".seconds")}
+
+    assert seconds_of == {"plain-20": (200.0, 3), "resnet-20-A": (250.0, 2)}
+    assert [(row[0], row[-2], row[-1]) for row in costs.rows] == [("plain-20", "3", "old"), ("ResNet-20", "2", "new")]
+    assert "several machines" in costs.note
+
+
+def test_recipes_are_compared_over_the_seeds_that_both_have(tmp_path: Path) -> None:
+    net, lr = Net("cifar", 20, "A"), replace(RECIPE, lr=1e18, drops=())
+    sweep = Sweep("Made up", "Is it?", "It is.", {"quick": Scale(((net, lr), (net, RECIPE)), (0, 1, 2))})
+    errors = {("+", 1): 30.0, ("+", 2): 33.0, ("", 0): 90.0, ("", 1): 31.0}
+    for run in sweep.runs("quick"):
+        if (error := errors.get(("+" if run.recipe == RECIPE else "", run.seed))) is not None:
+            fake(tmp_path / "runs", run, error)
+    collect(tmp_path / "results", [tmp_path / "runs"], sweep.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+    found = weigh("made_up", sweep, [one])[0]
+    (pair,) = found.pairs
+
+    assert (pair.seeds, pair.key) == ((1, 1), "pair-resnet-20-A+lr=0.1+drops=50_75")
+    assert math.isclose(pair.difference, -1.0), "of seed 1 alone"
+    assert abs(pair.first.only_second - pair.first.only_first) == 100, "of that seed, too"
+    assert sorted(name.split("-")[4] for name in pair.runs) == ["s1", "s1"]
+    assert "| ResNet-20, rate 0.1, drops after 50/75 | rate 1e+18, no drops | 1 |" in page(found)
+
+
+def test_what_is_left_names_the_recipe(tmp_path: Path) -> None:
+    net = Net("cifar", 20, "A")
+    cells = ((net, RECIPE), (net, replace(RECIPE, bn_group=128, steps=200)))
+    sweep = Sweep("Made up", "Is it?", "It is.", {"quick": Scale(cells, (0, 1))})
+    fake(tmp_path / "runs", sweep.runs("quick")[0], 20.0)
+    collect(tmp_path / "results", [tmp_path / "runs"], sweep.runs("quick"))
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+    rows = [line for line in page(weigh("made_up", sweep, [one])[0]).splitlines() if line.startswith("| quick |")]
+
+    assert [row.split("|")[2:5] for row in rows] == [
+        [" ResNet-20 ", " 1 ", " 100 "],
+        [" ResNet-20, 200 steps, batch norm over 128 ", " 0, 1 ", " 200 "],
+    ]
+
+
+def test_rows_of_old_recipes_alone_are_no_set(tmp_path: Path) -> None:
+    fake(tmp_path / "runs", Run("quick", Net("cifar", 20, "A"), "cifar10", replace(RECIPE, lr=0.2), 0), 50.0)
+    fake(tmp_path / "runs", SWEEP.runs("paper")[0], 10.0)
+    collect(tmp_path / "results", [tmp_path / "runs"], SWEEP.runs("paper"))
+
+    assert [one.scale for one in frame.load(tmp_path / "results", SWEEP)] == ["paper"]
+
+
+def test_a_sweep_of_which_every_run_failed_has_a_page_that_says_so(tmp_path: Path) -> None:
+    for run in SWEEP.runs("quick"):
+        folder = RunFolder(tmp_path / "runs" / run.id)
+        folder.create(run)
+        folder.fail("the training loss is nan at step 3", retry=False)
+    collect(tmp_path / "results", [tmp_path / "runs"], SWEEP.runs("quick"))
+
+    written = write_report("made_up", SWEEP, tmp_path / "results", tmp_path / "reports")
+
+    assert written is not None
+    assert "0 of 8 runs done" in written.read_text()
+    assert written.read_text().count("the training loss is nan at step 3") == 4 + 8  # a line a net, and each run
+
+
+def test_a_copied_run_folder_is_passed_over_and_said(tmp_path: Path) -> None:
+    folder, said = fake_sweep(tmp_path), list[str]()
+    first = SWEEP.runs("quick")[0].id
+    shutil.copytree(folder / first, folder / f"{first}.bak")
+
+    rows = read_rows(collect(tmp_path / "results", [folder], SWEEP.runs("quick"), say=said.append))
+
+    assert len(rows) == 8
+    assert said == [f"{folder / first}.bak is passed over: it holds {first}"]
+
+
+def test_the_caption_counts_the_images_that_were_tested(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, test_images=16)
+    sweep = replace(SWEEP, scales={"quick": Scale(((CELLS[0][0], recipe),), (0,))}, claims=())
+    fake(tmp_path / "runs", sweep.runs("quick")[0], 10.0)
+    collect(tmp_path / "results", [tmp_path / "runs"], ())
+
+    (one,) = frame.load(tmp_path / "results", sweep)
+
+    assert "on 16 test images" in page(evidence(one, sweep))
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([8.61, 8.83], "8.72 ± 0.16 (2)"), ([8.61], "8.61 (1)"), ([], "–"), ([7.0, 7.0, 7.0], "7.00 ± 0.00 (3)")],
+)
+def test_every_number_shows_its_n(values: list[float], text: str) -> None:
+    series = pd.Series(values, dtype=float)
+
+    assert tables.mean_std(series.mean() if values else math.nan, series.std(), len(values)) == text
+
+
+def made_up_set(tmp_path: Path, scale: str = "quick") -> frame.Set:
+    collect(tmp_path / "results", [fake_sweep(tmp_path, scale)], SWEEP.runs(scale))
+    (one,) = frame.load(tmp_path / "results", SWEEP)
+    return one
+
+
+def test_the_table_is_in_table_6s_order_with_the_papers_number_and_ours(tmp_path: Path) -> None:
+    rows = table6_rows(made_up_set(tmp_path))
+
+    assert [row.split(" | ")[0] for row in rows] == ["| ResNet-20", "| ResNet-56", "| plain-20", "| plain-56"]
+    assert rows[0].split(" | ")[1:5] == ["20", "0.27M", "8.75", "13.00 ± 2.83 (2)"]
+    assert rows[2].split(" | ")[3] == "–"
+
+
+def test_110_layers_show_both_the_papers_best_of_five_and_its_mean() -> None:
+    assert tables.printed("resnet-110-A") == "6.43 (6.61 ± 0.16, n = 5)"
+
+
+def test_mean_and_spread_agree_with_another_way_of_computing_them(tmp_path: Path) -> None:
+    one = made_up_set(tmp_path)
+
+    ours = frame.by_net(one.runs)
+
+    for net, part in one.runs.groupby("net"):
+        values = part["test_error"].to_numpy()
+        assert ours.loc[str(net), "test_error_mean"] == pytest.approx(sum(values) / len(values), abs=1e-12)
+        assert ours.loc[str(net), "test_error_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+
+
+def test_the_page_says_at_its_top_what_it_is(tmp_path: Path) -> None:
+    quick = page(evidence(made_up_set(tmp_path)))
+
+    assert quick.startswith("# Made up on CIFAR-10 (scale quick)\n\n- Scale `quick`: a few minutes' look")
+    assert "8 of 8 runs done" in quick
+    assert "No verdict against the paper" in quick
+    assert '| 12.00 ± 2.83 (2) | <a id="made_up.quick.plain-20.best_test_error"></a>11.00 ± 2.83 (2) | 1.00 |' in quick
+
+
+def test_seed_variance_and_test_set_sampling_have_intervals_of_their_own(tmp_path: Path) -> None:
+    rows = table6_rows(made_up_set(tmp_path))
+
+    assert rows[0].split(" | ")[5:7] == ["0.00 to 38.41", "12.36 to 13.67"]  # n = 2: hardly anything is known
+
+
+def test_claims_stand_right_after_the_findings_and_before_the_table(tmp_path: Path) -> None:
+    headings = [line for line in page(evidence(made_up_set(tmp_path, "paper"))).splitlines() if "## " in line]
+
+    assert headings[:3] == ["## What the numbers say", "## Claims", "## Table 6"]
+
+
+def test_a_sweep_whose_runs_all_failed_has_a_page_that_says_so(tmp_path: Path) -> None:
+    for run in SWEEP.runs("quick"):
+        folder = RunFolder(tmp_path / "runs" / "made_up" / run.id)
+        folder.create(run)
+        folder.fail("the training loss is nan at step 7", retry=False)
+    collect(tmp_path / "results", [tmp_path / "runs" / "made_up"], SWEEP.runs("quick"))
+
+    written = write_report("made_up", SWEEP, tmp_path / "results", tmp_path / "reports")
+
+    assert written is not None
+    assert "0 of 8 runs done" in written.read_text()
+    assert "| ResNet-20 (2 failed) |" in written.read_text()
+    assert written.read_text().count("the training loss is nan at step 7") == 4 + 8  # a line a net, and each run
+
+
+def test_a_table_that_mixes_commits_says_so(tmp_path: Path) -> None:
+    one = made_up_set(tmp_path)
+    one.runs.loc[0, "commit"] = "e" * 40
+
+    assert "The rows mix commits." in page(evidence(one))
+
+
+def test_the_best_scale_is_the_readme_and_the_others_are_linked(tmp_path: Path) -> None:
+    results, reports = tmp_path / "results", tmp_path / "reports"
+    collect(results, [fake_sweep(tmp_path, "quick", "a")], SWEEP.runs("quick"))
+    collect(results, [fake_sweep(tmp_path, "paper", "b")], SWEEP.runs("paper"))
+
+    written = write_report("made_up", SWEEP, results, reports, ("quick", "cifar10"))
+
+    assert written == reports / "quick.md"
+    assert (reports / "README.md").read_text().startswith("# Made up on CIFAR-10\n")
+    assert "[quick](quick.md)" in (reports / "README.md").read_text()
+    assert "[paper](README.md)" in written.read_text()
+    assert {p.name for p in reports.glob("*.svg")} == {
+        f"{f}-{s}.svg" for f in ("curves", "tradeoff") for s in ("quick", "paper")
+    }
+
+
+def test_the_same_numbers_give_the_same_files_byte_for_byte(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    collect(results, [fake_sweep(tmp_path)], SWEEP.runs("quick"))
+    contents = []
+    for name in ("one", "two"):
+        write_report("made_up", SWEEP, results, tmp_path / name)
+        contents.append({p: (tmp_path / name / p).read_bytes() for p in files_in(tmp_path / name)})
+
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("file", ["runs.csv", "curves.parquet"])
+def test_damaged_results_are_named(tmp_path: Path, file: str) -> None:
+    made_up_set(tmp_path)
+    path = tmp_path / "results" / file
+    path.write_bytes(path.read_bytes().replace(b"10.0", b"1o.0")[:-50] if file == "runs.csv" else b"PAR1")
+
+    with pytest.raises(StoreError, match=file):
+        frame.load(tmp_path / "results", SWEEP)

@@ -1,0 +1,303 @@
+"""What a run is: its id, what is hashed, what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import pytest
+
+from bench.cli.sweep_files import load_sweep
+from bench.spec import (
+    ADDED_LATER,
+    Ensemble,
+    Net,
+    Recipe,
+    Resources,
+    Run,
+    Scale,
+    SpecError,
+    Sweep,
+    Views,
+    classes_of,
+    digest,
+    run_from_json,
+    shortened,
+)  # fmt: skip
+
+RUN = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
+
+
+def test_an_id_never_changes_by_accident() -> None:
+    assert RUN.id == "resnet-20-A-paper-s0-126e1858"
+    assert replace(RUN, net=Net("cifar", 56, "none"), seed=3).id == "plain-56-paper-s3-68e6aa2a"
+
+
+CHANGES: dict[str, Any] = {
+    "steps": 64_001, "lr": 0.2, "drops": (1,), "warmup_steps": 1, "warmup_lr": 0.1, "momentum": 0.8,
+    "weight_decay": 0.0, "batch": 64, "bn_group": 128, "precision": "bf16", "split": "45k/5k",
+    "test_images": 1, "curve_every": 100, "test_every": 2_000,
+}  # fmt: skip
+
+
+PICTURES = replace(
+    RUN, net=Net("imagenet", 50, "B"), data="imagenet", recipe=Recipe(batch=256, bn_group=32, views=Views())
+)
+OTHER_VIEWS: dict[str, Any] = {
+    "side": 192, "crop": "inception", "shorter": (256, 320), "colour": "none", "test_shorter": 288, "ten_crop": False,
+    "scales": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Views)])
+def test_every_field_of_the_views_is_in_the_id(name: str) -> None:
+    changed = replace(PICTURES.recipe, views=replace(Views(), **{name: OTHER_VIEWS[name]}))
+
+    assert replace(PICTURES, recipe=changed).id != PICTURES.id
+
+
+def test_a_run_on_pictures_reads_back_as_itself() -> None:
+    assert PICTURES.id == "resnet-50-B-paper-s0-e154ec08"
+    assert run_from_json(json.loads(json.dumps(PICTURES.as_json()))) == PICTURES
+
+
+def test_the_part_of_imagenet_and_published_weights_are_in_the_id() -> None:
+    weights = Net("imagenet", 50, "B", weights="file:mine.pth")
+
+    test = replace(PICTURES, net=weights, task="evaluate", recipe=replace(PICTURES.recipe, steps=0, drops=()))
+    other = replace(test, net=replace(weights, weights="file:yours.pth"))
+
+    assert len({PICTURES.id, replace(PICTURES, data="imagenet-100").id, test.id, other.id}) == 4
+
+
+@pytest.mark.parametrize("weights", ["file:mine.pth", "run:sweep/run-paper-s0-12345678"])
+def test_a_training_that_takes_no_weights_is_refused_under_a_name_that_has_some(weights: str) -> None:
+    with pytest.raises(SpecError, match="task 'classify' cannot start from weights"):
+        replace(PICTURES, net=Net("imagenet", 50, "B", weights=weights))
+
+
+@pytest.mark.parametrize(
+    ("data", "classes"),
+    [("cifar10", 10), ("imagenet", 1000), ("imagenet-37", 37), ("tiny-imagenet", 200), ("tiny-imagenet-100", 100)],
+)
+def test_a_data_set_says_its_classes(data: str, classes: int) -> None:
+    assert classes_of(data) == classes
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: replace(PICTURES, data="cifar10"), "ImageNet's pictures need views"),
+        (lambda: replace(RUN, data="imagenet"), "ImageNet's pictures need views"),
+        (
+            lambda: replace(PICTURES, data="imagenette"),
+            "is not one of: cifar10, stand-in, imagenet, lfw-view1, insightface, bccd, voc07, voc07+12, coco14, "
+            "imagenet-N",
+        ),
+        (lambda: replace(PICTURES, task="evaluate"), "task 'evaluate' does not go with 64000 steps"),
+        (lambda: Recipe(steps=0), "steps must be 1 or more"),
+        (lambda: Recipe(views=Views(), split="45k/5k"), "pictures have none"),
+        (lambda: Views(side=300), "a crop of 300 does not fit into a shorter side of 256"),
+        (lambda: Views(shorter=(480, 256)), "must be (least, most)"),
+        (lambda: Views(crop="random"), "crop 'random' is not one of: scale, inception"),
+        (lambda: Views(scales=(160,)), "must not be below side 224"),
+        (lambda: Net("timm", 0, "none"), "do not go together"),
+        (lambda: Net("imagenet", 50, "B", weights="http:x"), "do not begin with one of: torchvision:, timm:, file:"),
+        (lambda: Net("imagenet", 34, "none", weights="torchvision:V1"), "torchvision has no weights of imagenet plain"),
+    ],
+)
+def test_pictures_and_weights_that_cannot_be_meant_are_refused(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(words)):
+        make()
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Recipe) if f.name not in ("views", "faces", "detection")])
+def test_every_field_of_the_recipe_is_in_the_id(name: str) -> None:
+    changed = replace(RUN, recipe=replace(RUN.recipe, **{name: CHANGES[name]}))
+
+    assert changed.id != RUN.id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(RUN, seed=1),
+        replace(RUN, scale="short"),
+        replace(RUN, net=Net("cifar", 20, "B")),
+        replace(RUN, net=Net("cifar", 20, "A", "3x3")),
+        replace(RUN, net=Net("cifar", 20, "A", norm="none")),
+        replace(RUN, task="diagnose"),
+    ],
+)
+def test_every_field_of_the_run_is_in_the_id(other: Run) -> None:
+    assert other.id != RUN.id
+
+
+def test_a_field_that_was_added_later_leaves_the_digests_that_there_were() -> None:
+    """The golden ids above are from before Net had a norm; away from its default it is hashed as any field is."""
+    assert RUN.as_json()["net"]["norm"] == "bn"
+    assert all(getattr(getattr(RUN, p), name) == value for p, f in ADDED_LATER.items() for name, value in f.items())
+    without = {k: v for k, v in RUN.as_json().items() if k != "resources"}
+    without["net"] = {"family": "cifar", "depth": 20, "shortcut": "A", "stride_in": "1x1"}
+    without["recipe"] = {
+        name: value for name, value in without["recipe"].items() if name not in ("views", "faces", "detection")
+    }
+    assert RUN.digest == digest(without)[:8]
+
+    assert replace(RUN, net=Net("cifar", 20, "A", norm="none")).id == "resnet-20-A-nobn-paper-s0-7b3e1768"
+
+
+def test_a_run_written_before_a_field_was_added_is_read_as_what_it_was() -> None:
+    old = RUN.as_json()
+    del old["net"]["norm"]
+
+    assert run_from_json(old) == RUN
+
+
+def test_a_sweeps_task_is_its_runs() -> None:
+    scale = Scale(((Net("cifar", 20, "A"), Recipe()),), (0,))
+
+    assert [r.task for r in Sweep("t", "q", "c", {"paper": scale}, task="diagnose").runs("paper")] == ["diagnose"]
+    with pytest.raises(SpecError, match="task 'guess' is not one of: classify, diagnose"):
+        Sweep("t", "q", "c", {"paper": scale}, task="guess")
+
+
+def test_resources_change_the_bill_and_not_the_id() -> None:
+    assert replace(RUN, resources=Resources(64, 8, 1, 1, nodes=2, tasks=4)).id == RUN.id
+
+
+def test_equal_recipes_have_one_id_however_they_are_written() -> None:
+    assert replace(RUN, recipe=Recipe(lr=1)).id == replace(RUN, recipe=Recipe(lr=1.0)).id
+    assert digest(asdict(Recipe(lr=1))) == digest(asdict(Recipe(lr=1.0)))
+
+
+def test_a_run_survives_json() -> None:
+    assert run_from_json(RUN.as_json()) == RUN
+
+
+def test_an_unknown_field_in_json_is_refused() -> None:
+    with pytest.raises(SpecError, match="not a run of this version"):
+        run_from_json({**RUN.as_json(), "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Net("cifar", 21, "A"), "depth 21 is not one of: 6n\\+2 .* 20, 32, 44, 56, 110, 1202"),
+        (lambda: Net("cifar", 2, "A"), "depth 2 is not"),
+        (lambda: Net("imagenet", 20, "A"), "depth 20 is not one of: 18, 34, 50, 101, 152"),
+        (lambda: Net("cifar", 20, "D"), "shortcut 'D' is not one of: none, A, B, C"),
+        (lambda: Net("imagenet", 50, "B", "2x2"), "stride_in '2x2' is not one of: 1x1, 3x3"),
+        (lambda: Net("cifar", 20, "A", norm="gn"), "norm 'gn' is not one of: bn, none"),
+        (lambda: Recipe(precision="fp16"), "precision 'fp16' is not one of: fp32, bf16"),
+        (lambda: Recipe(bn_group=48), "batch 128 must be a multiple of bn_group 48"),
+        (lambda: Recipe(drops=(48_000, 32_000)), "must rise"),
+        (lambda: Recipe(steps=0, momentum=1.0), "steps must be 1 or more, got 0; .*; momentum 1.0 must lie"),
+        (lambda: replace(RUN, data="stand-in"), "the stand-in is for scale quick alone"),
+        (lambda: replace(RUN, scale="long"), "scale 'long' is not one of: paper, short, quick"),
+    ],
+)
+def test_a_mistake_is_refused_with_what_is_allowed(make: Any, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        make()
+
+
+def test_every_cell_has_its_first_seed_before_any_has_its_second() -> None:
+    cells = tuple((Net("cifar", depth, "A"), Recipe()) for depth in (20, 32))
+    sweep = Sweep("t", "q", "c", {"paper": Scale(cells, (0, 1))})
+
+    order = [(r.net.depth, r.seed) for r in sweep.runs("paper")]
+
+    assert order == [(20, 0), (32, 0), (20, 1), (32, 1)]
+    assert [r.seed for r in sweep.runs("paper", seeds=(7,))] == [7, 7]
+
+
+def test_a_net_may_have_planned_seeds_of_its_own_by_each_of_its_recipes() -> None:
+    small, large, other = (Net("cifar", depth, "A") for depth in (20, 32, 44))
+    cells = ((small, Recipe()), (large, Recipe()), (large, Recipe(precision="bf16")), (other, Recipe()))
+    scale = Scale(cells, (0, 1), seeds_by_net={large: (1, 5, 2), other: (0,)})
+    sweep = Sweep("t", "q", "c", {"paper": scale})
+
+    assert [scale.seeds_of(net) for net in (small, large, other)] == [(0, 1), (1, 5, 2), (0,)]
+    assert scale.planned == {
+        "resnet-20-A": (0, 1), "resnet-32-A": (1, 5, 2), "resnet-32-A+bf16": (1, 5, 2), "resnet-44-A": (0,),
+    }  # fmt: skip
+    assert scale.all_seeds == (0, 1, 2, 5)
+    order = [(scale.name_of(run), run.seed) for run in sweep.runs("paper")]
+    both = ("resnet-32-A", "resnet-32-A+bf16")
+    assert order == [
+        ("resnet-20-A", 0), ("resnet-44-A", 0), ("resnet-20-A", 1), *((net, 1) for net in both),
+        *((net, 2) for net in both), *((net, 5) for net in both),
+    ]  # fmt: skip
+    given = [(scale.name_of(run), run.seed) for run in sweep.runs("paper", seeds=(7,))]
+    assert given == [(name, 7) for name in scale.names], "seeds that are asked for are of every net"
+    assert sweep.runs("paper", seeds=()) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds_by_net": {Net("cifar", 56, "A"): (0,)}}, "seeds_by_net names nets that are in no cell"),
+        ({"seeds_by_net": {Net("cifar", 20, "A"): (3, 3)}}, "seeds (3, 3) must be distinct, and at least one"),
+        ({"seeds_by_net": {Net("cifar", 20, "A"): ()}}, "seeds () must be distinct, and at least one"),
+        ({"seeds": ()}, "seeds () must be distinct, and at least one"),
+    ],
+)
+def test_planned_seeds_that_cannot_be_meant_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(words)):
+        replace(Scale(((Net("cifar", 20, "A"), Recipe()),), (0, 1)), **changes)
+
+
+def test_a_net_by_several_recipes_is_named_by_what_is_not_as_in_its_first() -> None:
+    net, other, own = Net("cifar", 20, "A"), Net("cifar", 56, "none"), Recipe(bn_group=32)
+    recipes = (own, replace(own, precision="bf16"), replace(own, bn_group=128, drops=(8_000, 9_000)))
+    scale = Scale((*((net, recipe) for recipe in recipes), (other, Recipe())), (0, 1))
+    sweep = Sweep("t", "q", "c", {"paper": scale})
+
+    names = ("resnet-20-A", "resnet-20-A+bf16", "resnet-20-A+drops=8000_9000+bn_group=128", "plain-56")
+    assert scale.names == names
+    assert [scale.name_of(run) for run in sweep.runs("paper")] == [*names, *names]
+
+
+@pytest.mark.parametrize(("name", "scales"), [("thousand_layers", ("paper",)), ("cifar_details", ("paper", "short"))])
+def test_a_nets_own_recipe_is_one_run_in_every_sweep_that_has_it(name: str, scales: tuple[str, ...]) -> None:
+    """So that a run's folder can be copied from one sweep to the other, as the sweeps' files say."""
+    sweep, whole = (load_sweep(one)[1] for one in (name, "plain_vs_residual"))
+
+    for scale in scales:
+        own = {run.id for run in sweep.runs(scale) if "+" not in sweep.scales[scale].name_of(run)}
+        there = {run.id for run in whole.runs(scale)}
+        assert own - there == {run.id for run in sweep.runs(scale) if run.net.depth == 1202}
+        assert own & there
+
+
+def test_two_nets_of_one_name_need_sweeps_of_their_own() -> None:
+    cells = tuple((Net("imagenet", 50, "B", where), Recipe(views=Views())) for where in ("1x1", "3x3"))
+
+    with pytest.raises(SpecError, match="two nets are both named resnet-50-B: give each a sweep of its own"):
+        Scale(cells, (0,))
+
+
+def test_an_ensemble_is_of_nets_by_one_recipe() -> None:
+    nets = Net("imagenet", 18, "A"), Net("imagenet", 34, "A")
+    own = Recipe(views=Views())
+    cells = (*((net, own) for net in nets), (nets[0], replace(own, precision="bf16")))
+
+    with pytest.raises(SpecError, match="one recipe each, and resnet-18-A is here by several"):
+        Sweep("t", "q", "c", {"paper": Scale(cells, (0,))}, data="imagenet", ensembles=(Ensemble("e", "E", nets),))
+
+
+def test_recipes_that_differ_in_a_part_without_a_short_spelling_need_sweeps_of_their_own() -> None:
+    net = Net("imagenet", 18, "A")
+
+    with pytest.raises(SpecError, match="one net's recipes differ in views: give each a sweep of its own"):
+        Scale(((net, Recipe(views=Views())), (net, Recipe(views=Views(side=160)))), (0,))
+    with pytest.raises(SpecError, match="one net's recipes differ in test_images"):
+        Scale(((Net("cifar", 20, "A"), Recipe()), (Net("cifar", 20, "A"), Recipe(test_images=100))), (0,))
+
+
+def test_a_shortened_recipe_keeps_the_shares_of_its_drops() -> None:
+    assert shortened(Recipe(), 8_000).drops == (4_000, 6_000)

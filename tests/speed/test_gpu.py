@@ -1,0 +1,164 @@
+"""`bench speed gpu`: which way is fastest among those that are right, and what is kept of it. Its checks run in CI."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.cli.commands import main
+from bench.launch import concurrency
+from bench.launch.concurrency import measured_way
+from bench.spec import Net, Recipe, Way
+from bench.speed import gpu, gpu_checks
+from bench.speed.gpu import PAIR, Found, Rate, is_right, ways
+from bench.speed.gpu_checks import Bench, Check, checked
+from bench.tasks.classification import synthetic
+
+FUSED, GRAPH, EAGER = Way(True, False, "fused"), Way(True), Way()
+CPU = torch.device("cpu")
+
+
+def small() -> Bench:
+    recipe = Recipe(precision="bf16", batch=8, bn_group=4)
+    return Bench(synthetic.stand_in(100, 50), recipe, (Net("cifar", 8, "A"), Net("cifar", 8, "none")), 8)
+
+
+def found(*passed: str, rates: tuple[Rate, ...] = ()) -> Found:
+    return Found("a GPU", None, checks=[Check(name, True, "") for name in passed], rates=list(rates))
+
+
+def all_of(way: Way) -> tuple[str, ...]:
+    return (f"{way}: resume", f"{way}: NaN", f"{way}: graph = eager")
+
+
+def test_on_a_gpu_there_are_eleven_ways_and_the_likely_best_comes_first() -> None:
+    names = [str(way) for way in ways(torch.device("cuda"))]
+
+    assert names[:2] == ["graph, fused batch norm", "graph, grouped batch norm"]
+    assert len(names) == len(set(names)) == 10
+    assert not any("compiled, fused" in name for name in names)
+    assert [str(way) for way in ways(CPU)] == ["grouped batch norm", "eager"]
+
+
+def test_a_way_is_right_when_all_of_its_checks_have_passed() -> None:
+    assert is_right(FUSED, found("fused batch norm", *all_of(FUSED)))
+    for missing in ("fused batch norm", *all_of(FUSED)):
+        rest = [name for name in ("fused batch norm", *all_of(FUSED)) if name != missing]
+        assert not is_right(FUSED, found(*rest)), missing
+    wrong = found(*all_of(FUSED))
+    wrong.checks.append(Check("fused batch norm", False, "2 from fp64"))
+    assert not is_right(FUSED, wrong)
+    assert is_right(EAGER, found("eager: resume", "eager: NaN"))
+    assert is_right(Way(True, True), found(*all_of(GRAPH))), (
+        "a compiled way rounds otherwise: its eager kind is checked"
+    )
+
+
+def test_a_check_that_raises_has_failed_and_says_why_in_a_line() -> None:
+    def lost() -> str:
+        raise RuntimeError("CUDA error: misaligned address\nCompile with ...")
+
+    assert checked("x", lost) == Check("x", False, "RuntimeError: CUDA error: misaligned address")
+
+
+def test_the_ten_nets_are_reckoned_on_the_line_between_the_two_that_were_measured() -> None:
+    rates = (Rate(GRAPH, "bf16", PAIR[0], 1.0), Rate(GRAPH, "bf16", PAIR[1], 4.0))
+    bench = Bench(synthetic.stand_in(10, 10), Recipe(), PAIR, 1)
+
+    depths = [20, 32, 44, 56, 110] * 2
+    assert gpu._seconds_alone(bench, found(rates=rates), GRAPH) == pytest.approx(
+        64 * sum(1 + (depth - 20) / 30 for depth in depths)
+    )
+
+
+def test_the_checks_hold_on_a_cpu_and_notice_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = small()
+    assert "from fp64" in gpu_checks.fused_sgd(bench)
+    assert "NaN weights" in gpu_checks.nan_shows(bench, EAGER)
+    assert "2 steps" in gpu_checks.together_is_alone(bench, EAGER)
+    assert "drops" in gpu_checks.resumes(bench, Way(batch_norm="grouped"))
+
+    seeds = iter(range(9))  # each training from a seed of its own, as if side by side were not alone
+    trainer = Bench.trainer
+    monkeypatch.setattr(
+        Bench, "trainer", lambda self, net, way, **recipe: trainer(self, net, way, next(seeds), **recipe)
+    )
+    assert not checked("x", lambda: gpu_checks.together_is_alone(bench, EAGER)).passed
+    assert "other weights than one that was not stopped" in checked("x", lambda: gpu_checks.resumes(bench, EAGER)).words
+
+
+def test_the_best_right_way_is_kept_for_runs_that_begin_and_a_failing_one_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a made-up GPU: fused batch norm fails to compile, the plain graph is fastest, four at once gain most."""
+    monkeypatch.setattr(concurrency, "hardware", lambda: "a GPU")
+    monkeypatch.setattr(gpu, "hardware", lambda: "a GPU")
+    monkeypatch.setattr(gpu, "_bench", lambda *_: Bench(synthetic.stand_in(10, 10), Recipe(), PAIR, 1))
+    monkeypatch.setattr(gpu, "ways", lambda _: iter([FUSED, GRAPH, EAGER]))
+    every = (
+        "fused batch norm",
+        *(name for way in (FUSED, GRAPH, EAGER) for name in all_of(way)),
+        f"{GRAPH}: crew = alone",
+    )
+    monkeypatch.setattr(gpu, "_check", lambda _, f, __: f.checks.extend(Check(name, True, "") for name in every))
+    monkeypatch.setattr(gpu, "_table", lambda *_: None)
+
+    def step(_: Bench, net: Net, way: Way) -> float:
+        if way == FUSED:
+            raise RuntimeError("out of registers\nin a kernel")
+        return (1.0 if way == GRAPH else 5.0) * net.depth / 20
+
+    monkeypatch.setattr(gpu, "_step_ms", step)
+    monkeypatch.setattr(gpu, "_gain", lambda _, __, ___, count: {1: 1.0, 4: 3.0, 10: 2.0}[count])
+
+    assert gpu.measure(None, 60, tmp_path / "f.json", CPU, rehearse=False) == 0
+
+    kept = json.loads((tmp_path / "f.json").read_text())
+    assert (kept["way"], kept["at_once"]) == ({"graph": True, "compile": False, "batch_norm": "passes"}, 4)
+    assert kept["seconds_a_seed"] == pytest.approx(64 * sum(d / 20 for d in (20, 32, 44, 56, 110)) * 2 / 3)
+    assert measured_way() == GRAPH
+    rows = json.loads(concurrency.measurements().read_text())["a GPU"]["rows"]
+    assert [row["at_once"] for row in rows] == [1, 4, 10]
+    out = capsys.readouterr().out
+    assert "left out  graph, fused batch norm: RuntimeError: out of registers\n" in out
+    assert "fastest: graph, 4 at once" in out
+
+
+def test_where_no_way_is_right_nothing_is_kept_and_the_exit_code_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "_check", lambda *_: None)
+    monkeypatch.setattr(gpu, "_table", lambda *_: None)
+
+    assert gpu.measure(None, 5, tmp_path / "f.json", CPU, rehearse=True) == 1
+    assert json.loads((tmp_path / "f.json").read_text())["way"] is None
+    assert "no way to train passed its checks" in capsys.readouterr().out
+    assert measured_way() is None
+
+
+def test_a_device_that_is_lost_ends_the_measurement_and_keeps_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "device_is_lost", lambda: True)
+    start = time.monotonic()
+
+    assert gpu.measure(None, 600, tmp_path / "f.json", CPU, rehearse=True) == 1
+    assert time.monotonic() - start < 60
+    assert [check["name"] for check in json.loads((tmp_path / "f.json").read_text())["checks"]] == ["fused SGD"]
+    assert "the device is lost" in capsys.readouterr().out
+
+
+def test_without_a_gpu_the_command_says_so_and_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert main(["speed", "gpu"]) == 2
+    assert "there is no CUDA device here" in capsys.readouterr().err
+    assert main(["speed", "gpu", "train"]) == 2
+    assert "by itself" in capsys.readouterr().err
+    assert main(["speed", "start", "--rehearse"]) == 2
+    assert "--rehearse is for the group gpu" in capsys.readouterr().err

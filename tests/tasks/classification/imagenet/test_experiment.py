@@ -1,0 +1,379 @@
+"""Runs on pictures in ImageNet's layout: trained, stopped, resumed, tested by every protocol; published weights."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from PIL import Image
+
+pytest.importorskip("simplejpeg", reason="needs simplejpeg")
+
+from bench.cli.commands import main as commands
+from bench.launch.worker import work, work_until
+from bench.nets.pretrained import WeightsError, pretrained
+from bench.nets.resnet import imagenet
+from bench.spec import Net, Recipe, Resources, Run, Views
+from bench.store import RunFolder
+from bench.sweep import main
+from bench.tasks.classification.imagenet.experiment import spread
+from bench.train.checkpoint import weights_digest
+from bench.train.turns import finish
+from tests.conftest import StopAt
+from tests.launch.test_worker import SPAWN, make, numbers
+from tests.train.test_distributed import member
+
+VIEWS = Views(side=32, shorter=(36, 60), test_shorter=40, scales=(32, 48))
+RECIPE = Recipe(
+    steps=7, drops=(4, 6), batch=8, bn_group=4, lr=0.01, test_images=9, curve_every=2, test_every=4, views=VIEWS
+)
+RUN = Run("quick", Net("imagenet", 18, "A"), "imagenet-3", RECIPE, 0, resources=Resources(cpus=1, gpus=0, memory_gib=1))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of ten training pictures, so that seven batches of eight run over an epoch's end, and four others.
+
+    Of the validation pictures one is grey and one truncated.
+    """
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for part, count in (("train", 10), ("val", 4)):
+        for k in range(3):
+            folder = root / "imagenet" / part / f"n{k:08}"
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+                picture = Image.fromarray(pixels).resize((70, 50), Image.Resampling.BICUBIC)
+                picture.save(folder / f"{number}.JPEG", quality=90)
+    odd = root / "imagenet" / "val" / "n00000001"
+    Image.open(odd / "0.JPEG").convert("L").save(odd / "0.JPEG")
+    (odd / "1.JPEG").write_bytes((odd / "1.JPEG").read_bytes()[:-40])
+    return root
+
+
+@pytest.fixture(scope="module")
+def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = make(tmp_path_factory.mktemp("straight"), RUN)
+    assert work(folder.path, data) == "done", folder.error()
+    return folder
+
+
+def test_a_run_has_its_errors_by_every_protocol_and_names_odd_pictures(straight: RunFolder) -> None:
+    result = straight.result()
+
+    assert result is not None
+    assert result["test_images"] == 9
+    protocols = ("test_error", "top5_error", "ten_crop_error", "ten_crop_top5_error", "multi_scale_error")
+    assert all(0 <= result[name] <= 100 for name in protocols)
+    assert result["top5_error"] == 0, "there are three classes"
+    assert result["pictures"] == ("training: all usual; validation: 1 grey, 1 truncated (n00000001/1.JPEG)")
+    assert [row["step"] for row in straight.curve_rows()] == [2, 4, 6, 7]
+    assert not list(straight.path.glob("scores-*"))
+
+
+@pytest.mark.parametrize("questions", [6, 25])
+def test_stopped_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(
+    straight: RunFolder, data: Path, tmp_path: Path, questions: int
+) -> None:
+    """In the middle of an epoch, at its end, and between the pictures of the tests after the last step."""
+    folder = make(tmp_path, RUN)
+
+    assert work_until(folder.path, data, StopAt(questions)) == "stopped"
+    assert work(folder.path, data) == "done"
+
+    mine, theirs = numbers(folder), numbers(straight)
+    del mine["pictures"], theirs["pictures"]  # what this start has met
+    assert mine == theirs
+
+
+PERFECT = torch.eye(3, dtype=torch.float64).repeat_interleave(3, 0)  # of the nine pictures, three a class
+
+
+def test_a_protocol_that_has_ended_is_not_done_again(straight: RunFolder, data: Path, tmp_path: Path) -> None:
+    folder = make(tmp_path, RUN)
+    assert work_until(folder.path, data, StopAt(20)) == "stopped"
+    kept = folder.scores("ten_crop")
+    assert kept.exists()
+    saved = torch.load(kept, weights_only=True)
+    torch.save({**saved, "scores": PERFECT}, kept)
+
+    assert work(folder.path, data) == "done"
+
+    assert numbers(folder)["ten_crop_error"] == 0
+    assert numbers(folder)["multi_scale_error"] == numbers(straight)["multi_scale_error"]
+
+
+def test_scores_of_other_weights_are_not_taken(straight: RunFolder, data: Path, tmp_path: Path) -> None:
+    folder = make(tmp_path, RUN)
+    assert work_until(folder.path, data, StopAt(20)) == "stopped"
+    saved = torch.load(folder.scores("ten_crop"), weights_only=True)
+    spoilt = {**saved, "scores": PERFECT, "of": ["another", *saved["of"][1:]]}
+    torch.save(spoilt, folder.scores("ten_crop"))
+
+    assert work(folder.path, data) == "done"
+
+    assert numbers(folder)["ten_crop_error"] == numbers(straight)["ten_crop_error"]
+
+
+@pytest.mark.team
+def test_two_processes_have_the_numbers_of_one(straight: RunFolder, data: Path, tmp_path: Path) -> None:
+    """Each reads half of every batch and tests half of the pictures."""
+    folder = make(tmp_path, RUN)
+    (tmp_path / "team").mkdir()
+    processes = [SPAWN.Process(target=member, args=(trained, k, 2, tmp_path / "team", folder, data)) for k in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+
+    assert [process.exitcode for process in processes] == [0, 0]
+    mine, alone = numbers(folder), numbers(straight)
+    assert mine["train_loss"] == pytest.approx(alone["train_loss"], abs=1e-4)
+    assert mine["test_images"] == 9
+    assert mine["test_loss"] == pytest.approx(alone["test_loss"], abs=1e-3)
+
+
+def trained(team: Any, folder: RunFolder, data: Path) -> None:
+    from bench.tasks.job import Job
+    from bench.tasks.training import classify
+
+    finish(classify(RUN, Job(folder, data, lambda: False, team)))
+
+
+@pytest.mark.parametrize(
+    ("views", "words"),
+    [
+        (replace(VIEWS, crop="inception", colour="none", ten_crop=False, scales=()), {"ten_crop_error"}),
+        (replace(VIEWS, colour="none", scales=()), {"multi_scale_error"}),
+    ],
+)
+def test_what_a_recipe_does_not_ask_for_is_not_in_the_result(
+    data: Path, tmp_path: Path, views: Views, words: set[str]
+) -> None:
+    run = replace(RUN, recipe=replace(RECIPE, steps=2, drops=(), views=views))
+    folder = make(tmp_path, run)
+
+    assert work(folder.path, data) == "done"
+
+    assert words.isdisjoint(numbers(folder))
+
+
+def test_without_pictures_a_run_fails_saying_what_belongs_where(tmp_path: Path) -> None:
+    folder = make(tmp_path, RUN)
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    error = folder.error()
+    assert error is not None
+    assert error["retry"]
+    assert "no ImageNet there" in error["message"]
+    assert "train/<wnid>/" in error["message"]
+
+
+SWEEP = """
+from bench.spec import Claim, Net, Recipe, Resources, Scale, Sweep, Views
+
+recipe = Recipe(steps=4, drops=(2,), batch=8, bn_group=4, lr=0.01, test_images=9, curve_every=2, test_every=4,
+                views=Views(side=32, shorter=(36, 60), test_shorter=40, scales=(32, 48)))
+plain, residual = Net("imagenet", 18, "none"), Net("imagenet", 18, "A")
+claim = Claim("better", "Better.", "Table 2", "residual beats plain", (plain, residual), "ten_crop_error")
+SWEEP = Sweep("Tiny", "Is it better?", "It is.",
+              {"quick": Scale(((plain, recipe), (residual, recipe)), (0, 1), classes=3)}, claims=(claim,),
+              resources=Resources(cpus=1, gpus=0, memory_gib=1), data="imagenet")
+"""
+
+
+def test_a_sweep_on_pictures_ends_with_tables_by_protocol_and_its_digits_can_be_checked(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.py").write_text(SWEEP)
+
+    assert main(["tiny.py", "--scale", "quick", "--data", str(data), "--cluster", "inline"]) == 0
+
+    page = Path("reports/tiny/README.md").read_text()
+    headings = [line for line in page.splitlines() if line.startswith("## ")]
+    assert headings[:8] == [
+        "## What the numbers say", "## Claims", "## Table 2: plain and residual nets by 10 crops",
+        "## Table 3: 10 crops", "## Table 4: one model, many scales", "## Centre crop",
+        "## Plain and residual nets, image by image", "## Figure 4",
+    ]  # fmt: skip
+    assert "1 grey, 1 truncated (n00000001/1.JPEG)" in page
+    assert "shorter sides 32, 48" in page
+    numbers = list(csv.DictReader(Path("reports/tiny/numbers.csv").read_text().splitlines()))
+    by_id = {row["id"]: float(row["value"]) for row in numbers}
+    runs = [
+        row
+        for row in csv.DictReader(Path("results/tiny/runs.csv").read_text().splitlines())
+        if row["net"] == "resnet-18-A"
+    ]
+    ten_crop = [float(row["ten_crop_error"]) for row in runs]
+    assert by_id["tiny.quick-imagenet-3.resnet-18-A.ten_crop_error"] == pytest.approx(sum(ten_crop) / 2)
+    assert commands(["verify", "tiny"]) == 0
+
+
+def test_a_sweep_without_pictures_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.py").write_text(SWEEP)
+
+    assert main(["tiny.py", "--scale", "quick", "--data", str(tmp_path)]) == 2
+
+    assert "no ImageNet there" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_published_weights_are_not_tried_on_a_part_of_imagenet(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["imagenet_pretrained", "--scale", "quick", "--data", str(data), "--dry-run"]) == 2
+
+    assert "1,000 classes apart, and" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--classes", "5"], "5 classes are asked of"), (["--classes", "-1"], "-1 classes are asked of")],
+)
+def test_more_classes_than_there_are_is_refused(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    options: list[str], words: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.py").write_text(SWEEP)
+
+    assert main(["tiny.py", "--scale", "quick", "--data", str(data), *options]) == 2
+
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "most", "used"), [(10, 3, (0, 3, 6)), (3, 10, (0, 1, 2)), (4, 4, (0, 1, 2, 3))])
+def test_pictures_of_a_test_are_spread_over_all_classes(count: int, most: int, used: tuple[int, ...]) -> None:
+    assert spread(count, most) == used
+
+
+WEIGHTS = Net("imagenet", 18, "B", "3x3", weights="file:mine.pth")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights: torchvision's ResNet-18 and one of timm's nets, both from a seed."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    torch.save(torchvision.models.resnet18().state_dict(), folder / "mine.pth")
+    torch.save({"state_dict": timm.create_model("resnet10t").state_dict()}, folder / "resnet10t.pth")
+    return folder
+
+
+def test_a_local_file_gives_the_net_that_it_is_of(weights: Path) -> None:
+    found = pretrained(WEIGHTS, weights)
+
+    assert weights_digest(found.net.state_dict()) == weights_digest(torch.load(weights / "mine.pth"))
+    assert found.mean == (0.485, 0.456, 0.406)
+
+
+def test_a_net_of_timm_is_made_by_its_name_and_says_its_own_normalisation(weights: Path) -> None:
+    found = pretrained(Net("timm", 0, "none", weights="timm:resnet10t"), weights)
+
+    config: Any = timm.create_model("resnet10t").pretrained_cfg
+    assert found.mean == tuple(config["mean"])
+    saved = torch.load(weights / "resnet10t.pth")["state_dict"]
+    assert weights_digest(found.net.state_dict()) == weights_digest(saved)
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        (replace(WEIGHTS, weights="file:yours.pth"), "no file yours.pth in .*; there are: mine.pth, resnet10t.pth"),
+        (replace(WEIGHTS, depth=34), "another net than resnet-34-B-file.mine.pth: .* missing .layer1_2_bn1_bias"),
+        (replace(WEIGHTS, depth=50), "of another shape"),
+        (replace(WEIGHTS, weights="torchvision:IMAGENET9K"), "torchvision has no weights 'IMAGENET9K' of ResNet-18"),
+        (Net("timm", 0, "none", weights="timm:resnet1"), "has no resnet1.safetensors .* Save the weights there"),
+    ],
+)
+def test_weights_that_are_not_there_or_another_nets_are_refused(weights: Path, net: Net, words: str) -> None:
+    with pytest.raises(WeightsError, match=words):
+        pretrained(net, weights)
+
+
+def test_a_file_that_is_no_weights_is_refused_and_runs_no_code(tmp_path: Path) -> None:
+    (tmp_path / "mine.pth").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+
+    with pytest.raises(WeightsError, match="holds more than tensors, or is damaged"):
+        pretrained(WEIGHTS, tmp_path)
+    assert not Path("owned").exists()
+
+
+def no_download(*_: Any, **__: Any) -> Any:
+    raise OSError("no network")
+
+
+def test_without_a_network_the_error_says_where_the_file_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", no_download)
+
+    with pytest.raises(WeightsError, match=r"resnet50-0676ba61.pth is not in .* Get it from https://.* lay it there"):
+        pretrained(Net("imagenet", 50, "B", "3x3", weights="torchvision:IMAGENET1K_V1"), tmp_path)
+
+
+TEST = Recipe(steps=0, drops=(), batch=256, bn_group=256, test_images=6, views=replace(VIEWS, scales=(32,)))
+
+
+def thousand_classes(root: Path) -> None:
+    """A validation folder of 1,000 classes with one tiny picture each, and no training pictures."""
+    rng = np.random.default_rng(0)
+    one = root / "one.JPEG"
+    Image.fromarray(rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)).save(one)
+    for k in range(1000):
+        folder = root / "imagenet" / "val" / f"n{k:08}"
+        folder.mkdir(parents=True)
+        (folder / "a.JPEG").symlink_to(one)
+
+
+def test_published_weights_are_tested_without_training_pictures(weights: Path, tmp_path: Path) -> None:
+    thousand_classes(tmp_path)
+    (tmp_path / "weights").symlink_to(weights)
+    run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)
+    folder = make(tmp_path, run)
+
+    assert work(folder.path, tmp_path) == "done", folder.error()
+
+    result = numbers(folder)
+    assert result["params"] == sum(p.numel() for p in imagenet(18, "B").parameters())
+    assert result["weights_sha256"] == weights_digest(torch.load(weights / "mine.pth"))
+    assert result["test_images"] == 6
+    assert json.loads((folder.path / "env.json").read_text())["data"] == "imagenet"
+
+
+def test_weights_for_1000_classes_are_not_tested_on_fewer(weights: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights").symlink_to(weights)
+    (tmp_path / "imagenet").symlink_to(data / "imagenet")
+    run = Run("paper", WEIGHTS, "imagenet-3", TEST, 0, task="evaluate", resources=RUN.resources)
+    folder = make(tmp_path, run)
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    error = folder.error()
+    assert error is not None
+    assert "1,000 classes apart and imagenet-3 has 3" in error["message"]
+
+
+def test_missing_weights_are_tried_again_by_the_next_start(tmp_path: Path) -> None:
+    thousand_classes(tmp_path)
+    run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)
+    folder = make(tmp_path, run)
+
+    assert work(folder.path, tmp_path) == "failed"
+
+    error = folder.error()
+    assert error is not None
+    assert error["retry"]
+    assert "there are: none" in error["message"]

@@ -1,0 +1,328 @@
+"""AP by hand, by the official COCO API and by VOC's rules; its bootstrap over images; what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+pytest.importorskip("pycocotools", reason="needs pycocotools")
+
+from bench.tasks.detection.average_precision import (
+    AREAS,
+    Matches,
+    MatchTable,
+    average_precision,
+    bootstrap,
+    mean_ap,
+    paired_bootstrap,
+)
+from bench.tasks.detection.checks import rate_warning, refuse_small_groups
+from bench.tasks.detection.coco_ap import NUMBERS, coco_ap
+from bench.tasks.detection.evaluation import measured
+from bench.tasks.detection.voc_ap import voc_ap
+
+Rows = Sequence[Sequence[float]]
+
+
+def truth(
+    boxes: Rows, labels: Sequence[int] | None = None, *, difficult: Sequence[int] = (), crowd: Sequence[int] = ()
+) -> dict[str, Tensor]:
+    b = torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4)
+    n = range(len(b))
+    return {
+        "boxes": b,
+        "labels": torch.tensor(labels or [1] * len(b), dtype=torch.int64),
+        "difficult": torch.tensor([k in difficult for k in n], dtype=torch.bool),
+        "crowd": torch.tensor([k in crowd for k in n], dtype=torch.bool),
+        "area": (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]),
+    }
+
+
+def found(boxes: Rows, scores: Sequence[float], labels: Sequence[int] | None = None) -> dict[str, Tensor]:
+    return {
+        "boxes": torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4),
+        "scores": torch.tensor(scores, dtype=torch.float64),
+        "labels": torch.tensor(labels or [1] * len(scores), dtype=torch.int64),
+    }
+
+
+A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [50, 50, 90, 90]  # three boxes that do not meet
+
+
+@pytest.mark.parametrize(
+    ("truths", "predictions", "eleven", "every"),
+    [
+        ([truth([A])], [found([A], [0.9])], 100, 100),
+        ([truth([A])], [found([], [])], 0, 0),
+        ([truth([A]), truth([])], [found([A], [0.5]), found([A], [0.9])], 50, 50),
+        # the same object twice: the second is false, and after full recall it costs nothing
+        ([truth([A])], [found([A, A], [0.9, 0.8])], 100, 100),
+        # … before it, it does: precision 1, 1/2, 2/3
+        ([truth([A, B])], [found([A, A, B], [0.9, 0.8, 0.7])], 100 * (6 + 5 * 2 / 3) / 11, 100 * (0.5 + 0.5 * 2 / 3)),
+        # an object of another class is no object
+        ([truth([A, B], [1, 2])], [found([B, A], [0.9, 0.8])], 25, 25),
+        # a difficult object is neither missed nor found
+        ([truth([A, B], difficult=[1])], [found([B, A], [0.9, 0.8])], 100, 100),
+    ],
+)
+def test_voc_ap_of_cases_done_by_hand(truths: Any, predictions: Any, eleven: float, every: float) -> None:
+    result = voc_ap(truths, predictions, ["thing", "other"])
+
+    assert result.mean("11-point") == pytest.approx(eleven)
+    assert result.mean("every-point") == pytest.approx(every)
+
+
+def test_a_detection_goes_to_the_object_that_it_overlaps_most_even_if_that_is_taken() -> None:
+    """VOC's rule: it is then false, though another object overlaps it enough; COCO's gives it the other object."""
+    truths = [truth([[0, 0, 10, 10], [0, 0, 10, 8]])]
+    predictions = [found([[0, 0, 10, 10], [0, 0, 10, 10]], [0.9, 0.8])]
+
+    assert voc_ap(truths, predictions, ["thing"]).mean("every-point") == pytest.approx(50)
+    assert coco_ap(truths, predictions, ["thing"]).numbers["AP50"] == pytest.approx(100)
+
+
+def test_an_iou_at_the_threshold_is_a_hit_and_below_it_is_none() -> None:
+    half, less = [0, 0, 5, 10], [0, 0, 4.999, 10]
+
+    assert voc_ap([truth([A])], [found([half], [1.0])], ["thing"]).mean("every-point") == 100
+    assert voc_ap([truth([A])], [found([less], [1.0])], ["thing"]).mean("every-point") == 0
+
+
+def test_a_class_without_an_object_has_no_ap_and_does_not_enter_the_mean() -> None:
+    truths, predictions = [truth([A])], [found([A, B], [0.9, 0.9], [1, 2])]
+    voc, official = voc_ap(truths, predictions, ["a", "b"]), coco_ap(truths, predictions, ["a", "b"])
+
+    assert voc.by_class("every-point")["a"] == 100
+    assert math.isnan(voc.by_class("every-point")["b"])
+    assert math.isnan(official.by_class["b"])
+    assert voc.mean("every-point") == 100
+    assert official.numbers["AP50"] == pytest.approx(100)
+    assert math.isnan(mean_ap([], "11-point"))
+
+
+def test_coco_ignores_what_falls_into_a_crowd_or_on_a_difficult_box() -> None:
+    inside = [52, 52, 60, 60]
+    crowd = coco_ap([truth([A, C], crowd=[1])], [found([inside, inside, A], [0.9, 0.8, 0.7])], ["thing"])
+    hard = coco_ap([truth([A, C], difficult=[1])], [found([C, A], [0.9, 0.7])], ["thing"])
+    false = coco_ap([truth([A, C], difficult=[1])], [found([B, A], [0.9, 0.7])], ["thing"])
+
+    assert crowd.numbers["AP50"] == hard.numbers["AP50"] == pytest.approx(100)
+    assert false.numbers["AP50"] == pytest.approx(50)
+
+
+def test_coco_numbers_without_any_detection_are_zero_and_without_an_object_of_a_size_missing() -> None:
+    numbers = coco_ap([truth([A]), truth([])], [found([], []), found([], [])], ["thing"]).numbers
+
+    assert numbers["AP"] == numbers["AP50"] == numbers["AR100"] == 0
+    assert math.isnan(numbers["APlarge"])
+    assert set(numbers) == set(NUMBERS)
+
+
+def test_measuring_changes_nothing_of_what_is_measured() -> None:
+    truths, predictions = [truth([B])], [found([B], [0.9])]
+
+    voc_ap(truths, predictions, ["thing"])
+    coco_ap(truths, predictions, ["thing"])
+
+    assert truths[0]["boxes"].tolist() == predictions[0]["boxes"].tolist() == [B]
+
+
+def made_up(
+    seed: int, images: int = 30, classes: int = 3, noise: float = 3.0
+) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
+    """Images with up to six objects, and detections that are near them, or wrong."""
+    rng = np.random.default_rng(seed)
+    truths, predictions = [], []
+    for _ in range(images):
+        n = int(rng.integers(0, 7))
+        corner = rng.uniform(0, 200, (n, 2))
+        boxes = np.hstack([corner, corner + rng.uniform(15, 120, (n, 2))])
+        labels = rng.integers(1, classes + 1, n)
+        truths.append(truth(boxes.tolist(), labels.tolist(), crowd=[0] if n > 5 else []))
+        near = np.vstack([boxes + rng.normal(0, noise, boxes.shape), boxes[: n // 2] + rng.normal(0, 9, (n // 2, 4))])
+        of = np.where(rng.random(len(near)) < 0.1, 1, np.concatenate([labels, labels[: n // 2]]))
+        predictions.append(found(near.tolist(), rng.random(len(near)).tolist(), of.tolist()))
+    return truths, predictions
+
+
+NAMES = ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_matches_for_the_bootstrap_give_the_official_ap50(seed: int) -> None:
+    truths, predictions = made_up(seed)
+
+    result = coco_ap(truths, predictions, NAMES)
+
+    assert 5 < result.numbers["AP50"] < 95
+    assert mean_ap(result.matches, "101-point") == pytest.approx(result.numbers["AP50"], abs=1e-9)
+    for matches, name in zip(result.matches, NAMES, strict=True):
+        assert average_precision(matches, "101-point") == pytest.approx(result.by_class[name], abs=1e-9)
+
+
+def test_all_that_is_kept_of_a_test_gives_every_official_number_again() -> None:
+    truths, predictions = made_up(3)
+    official, voc = coco_ap(truths, predictions, NAMES), voc_ap(truths, predictions, NAMES)
+    kept = MatchTable.of_arrays(measured(truths, predictions, NAMES).arrays())
+
+    numbers = kept.numbers()
+
+    names = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", **{f"ap_{size}": f"AP{size}" for size in AREAS[1:]}}
+    assert {ours: numbers[ours] for ours in names} == pytest.approx(
+        {ours: official.numbers[theirs] for ours, theirs in names.items()}, abs=1e-9
+    )
+    assert numbers["voc07_map"] == pytest.approx(voc.mean("11-point"), abs=1e-12)
+    assert numbers["voc12_map"] == pytest.approx(voc.mean("every-point"), abs=1e-12)
+
+
+def test_a_test_in_which_nothing_was_found_is_kept_too() -> None:
+    kept = MatchTable.of_arrays(measured([truth([A])], [found([], [])], ("one",)).arrays())
+
+    assert (kept.numbers()["ap"], kept.numbers()["voc12_map"], math.isnan(kept.numbers()["ap_large"])) == (0, 0, True)
+
+
+@pytest.mark.parametrize("points", ["11-point", "every-point", "101-point"])
+def test_an_image_that_is_drawn_twice_counts_as_two_images(points: str) -> None:
+    truths, predictions = made_up(7, images=12)
+    times = np.random.default_rng(0).multinomial(12, np.full(12, 1 / 12))
+    index = np.repeat(np.arange(12), times)
+
+    weighted = mean_ap(voc_ap(truths, predictions, NAMES).matches, points, times)
+    official = mean_ap(coco_ap(truths, predictions, NAMES).matches, points, times)
+    repeated = [truths[k] for k in index], [predictions[k] for k in index]
+
+    assert weighted == pytest.approx(voc_ap(*repeated, NAMES).mean(points), abs=1e-9)
+    assert official == pytest.approx(mean_ap(coco_ap(*repeated, NAMES).matches, points), abs=1e-9)
+
+
+def test_a_bootstrap_is_its_generators_and_holds_the_number() -> None:
+    matches = voc_ap(*made_up(1), NAMES).matches
+
+    first, again, other = (bootstrap([matches], "every-point", np.random.default_rng(s), draws=200) for s in (0, 0, 1))
+
+    assert first == again != other
+    assert first.low < first.value < first.high
+    assert first.value == mean_ap(matches, "every-point")
+
+
+def test_the_bootstrap_interval_has_about_the_spread_of_other_test_sets() -> None:
+    """Against the truth: 100 sets of the same kind, each measured."""
+    others = [mean_ap(voc_ap(*made_up(s), NAMES).matches, "every-point") for s in range(100, 200)]
+    widths = [
+        (b.high - b.low)
+        for s in range(5)
+        for b in [bootstrap([voc_ap(*made_up(s), NAMES).matches], "every-point", np.random.default_rng(s), draws=200)]
+    ]
+
+    assert np.mean(widths) / (2 * 1.96) == pytest.approx(np.std(others), rel=0.35)
+
+
+def test_two_trainings_on_the_same_images_are_compared_more_sharply_than_apart() -> None:
+    truths, blurred = made_up(1, noise=6.0)
+    _, sharp = made_up(1, noise=3.0)
+    worse, better = ([voc_ap(truths, p, NAMES).matches] for p in (blurred, sharp))
+    rng = np.random.default_rng
+
+    difference = paired_bootstrap(worse, better, "every-point", rng(0), draws=300)
+    apart = [bootstrap(m, "every-point", rng(0), draws=300) for m in (worse, better)]
+
+    assert difference.value == pytest.approx(apart[1].value - apart[0].value)
+    assert difference.high - difference.low < math.hypot(*(b.high - b.low for b in apart))
+    same = paired_bootstrap(worse, worse, "every-point", rng(0), draws=20)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    with pytest.raises(ValueError, match="measured on different images or classes"):
+        paired_bootstrap(worse, [voc_ap(*made_up(2), NAMES).matches], "every-point", rng(0))
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    nothing = Matches(np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64))
+
+    with pytest.raises(ValueError, match="1 predictions for 2 images"):
+        voc_ap([truth([A]), truth([])], [found([A], [0.9])], ["thing"])
+    with pytest.raises(ValueError, match="no finite number: the net has diverged"):
+        coco_ap([truth([A])], [found([A], [math.nan])], ["thing"])
+    with pytest.raises(ValueError, match=r"'12-point' is not one of: 11-point, every-point, 101-point"):
+        voc_ap([truth([A])], [found([A], [0.9])], ["thing"]).mean("12-point")
+    with pytest.raises(ValueError, match="no image, or no class"):
+        bootstrap([[nothing]], "11-point", np.random.default_rng(0))
+    with pytest.raises(ValueError, match="label 3 is not one of 1 to 2"):
+        voc_ap([truth([A], [3])], [found([], [])], ["a", "b"])
+
+
+def test_batch_norm_on_few_images_is_refused_and_an_odd_rate_is_said() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+    refuse_small_groups(net, 16)
+    refuse_small_groups(net[:1], 1)
+    with pytest.raises(ValueError, match=r"1 batch norms \(1 …\) would be trained on 2 images"):
+        refuse_small_groups(net, 2)
+    for form, lr, images in (("c4", 0.001, 1), ("c4", 0.001, 8), ("c4", 0.001, 16), ("fpn", 0.02, 16)):
+        assert rate_warning(form, lr, images) == ""
+    assert "far above the usual 0.0025" in rate_warning("fpn", 0.02, 2)
+    assert "far below" in rate_warning("c4", 1e-5, 16)
+    with pytest.raises(ValueError, match="not one of: c4, fpn"):
+        rate_warning("yolo", 0.1, 1)
+
+
+@pytest.fixture
+def checks(bench_data: Path) -> Path:
+    folder = bench_data / "evaluator_checks"
+    if not folder.is_dir():
+        pytest.skip("no evaluator_checks below BENCH_DATA")
+    return folder
+
+
+@pytest.mark.data
+def test_coco_numbers_are_the_official_ones(checks: Path) -> None:
+    expected = json.loads((checks / "expected.json").read_text())["coco"]
+    content = json.loads((checks / expected["ground_truth"]).read_text())
+    rows = json.loads((checks / expected["detections"]).read_text())["annotations"]
+    order = sorted(c["id"] for c in content["categories"])
+    truths, predictions = [], []
+    for image in sorted(content["images"], key=lambda i: int(i["id"])):  # the API's order, which decides among ties
+        own = [a for a in content["annotations"] if a["image_id"] == image["id"]]
+        mine = [r for r in rows if r["image_id"] == image["id"]]
+        labels = [order.index(a["category_id"]) + 1 for a in own]
+        one = truth([corners(a["bbox"]) for a in own], labels, crowd=[k for k, a in enumerate(own) if a["iscrowd"]])
+        truths.append({**one, "area": torch.tensor([a["area"] for a in own])})
+        of = [order.index(r["category_id"]) + 1 for r in mine]
+        predictions.append(found([corners(r["bbox"]) for r in mine], [r["score"] for r in mine], of))
+
+    numbers = coco_ap(truths, predictions, [str(k) for k in order]).numbers
+
+    for name in NUMBERS:
+        assert numbers[name] / 100 == pytest.approx(expected[name], abs=1e-6), name
+
+
+def corners(bbox: Sequence[float], pixel: float = 0) -> list[float]:
+    """[x, y, width, height] to corners; `pixel`: what an end that belongs to the box adds."""
+    x, y, width, height = bbox
+    return [x, y, x + width + pixel, y + height + pixel]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("points", ["11-point", "every-point"])
+@pytest.mark.parametrize("iou", ["0.1", "0.3", "0.5", "0.75"])
+def test_voc_numbers_are_the_published_ones(checks: Path, points: str, iou: str) -> None:
+    expected = json.loads((checks / "expected.json").read_text())["pascal"]
+    truths, predictions = [], []
+    for path in sorted((checks / expected["ground_truth"]).glob("*.txt")):
+        own = [[float(v) for v in line.split()[1:]] for line in path.read_text().splitlines()]
+        mine = [
+            [float(v) for v in line.split()[1:]]
+            for line in (checks / expected["detections"] / path.name).read_text().splitlines()
+        ]
+        truths.append(truth([corners(box, 1) for box in own]))
+        predictions.append(found([corners(row[1:], 1) for row in mine], [row[0] for row in mine]))
+
+    result = voc_ap(truths, predictions, ["object"], iou=float(iou))
+
+    assert result.mean(points) / 100 == pytest.approx(expected[points][iou], abs=1e-9)

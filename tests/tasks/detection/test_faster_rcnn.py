@@ -1,0 +1,438 @@
+"""Backbones, weights and detectors: both forms train on both families, batch norm stays fixed, traps are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from bench.nets.backbone import Backbone, fix_batch_norm, of_cifar, of_imagenet, of_timm, vgg16
+from bench.nets.resnet import cifar, imagenet
+from bench.nets.weights import CAFFE, CIFAR, IMAGENET, read_weights
+from bench.tasks.detection.faster_rcnn import Proposals, Regions, RegionTop, c4, fpn
+from bench.tasks.detection.inference import detect
+from bench.tasks.detection.regions import Scored, adjacent_scales, detections, merged, refined, voted
+from bench.train.checkpoint import save
+
+FEW = Proposals((200, 100), (50, 20), sampled=32)
+SMALL = {"side": 64, "longest": 96, "proposals": FEW}
+Targets = list[dict[str, Tensor]]
+
+
+def scene() -> tuple[list[Tensor], Targets]:
+    """Two images of different size; the second has no box."""
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.rand(3, h, w, generator=generator) for h, w in ((64, 80), (70, 60))]
+    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    return images, [{"boxes": torch.tensor([[10.0, 10, 50, 60]]), "labels": torch.tensor([2])}, none]
+
+
+def small_c4(backbone: Backbone, **options: Any) -> Any:
+    return c4(backbone, 3, anchors=(16, 32), **{**SMALL, "regions": Regions(sampled=8), **options})
+
+
+def small_fpn(backbone: Backbone, **options: Any) -> Any:
+    return fpn(backbone, 3, width=32, hidden=64, **{**SMALL, "regions": Regions(sampled=8), **options})
+
+
+def trained(model: Any, steps: int = 1, lr: float = 1e-4) -> list[dict[str, float]]:
+    """The losses of some SGD steps on the scene."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=lr, momentum=0.9)
+    seen = []
+    for _ in range(steps):
+        losses = model(*scene())
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        seen.append({name: float(loss.detach()) for name, loss in losses.items()})
+    return seen
+
+
+def measured(backbone: Backbone) -> Backbone:
+    """Untrained, but with statistics: without them a deep net's values are out of all bounds."""
+    fix_batch_norm(backbone, [torch.rand(4, 3, 64, 64)])
+    return backbone
+
+
+LOSSES = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
+QUICK: dict[str, Callable[[], Backbone]] = {
+    "cifar-8": lambda: of_cifar(8, "A"),
+    "resnet-18": lambda: of_imagenet(18, "B"),
+}
+LONG: dict[str, Callable[[], Backbone]] = {
+    **{f"resnet-{d}": (lambda d=d: measured(of_imagenet(d, "B", fix_bn=False))) for d in (34, 50, 101)},  # type: ignore[misc]
+    **{f"timm-{d}": (lambda d=d: of_timm(f"resnet{d}")) for d in (18, 34, 50, 101)},  # type: ignore[misc]
+    "vgg-16": vgg16,
+}
+NETS = [*QUICK, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)]
+
+
+@pytest.mark.parametrize("form", [small_c4, small_fpn])
+@pytest.mark.parametrize("net", NETS)
+def test_both_forms_take_a_training_step_and_detect(net: str, form: Callable[[Backbone], Any]) -> None:
+    torch.manual_seed(0)
+    model = form((QUICK | LONG)[net]())
+
+    [losses] = trained(model, lr=1e-7)
+
+    assert losses.keys() == LOSSES
+    assert all(0 <= loss < 1e6 for loss in losses.values()), (
+        "finite: a random net of 101 layers begins in the ten thousands"
+    )
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    assert sum(p.grad is not None and bool(p.grad.isfinite().all()) for p in trainable) >= len(trainable) - 4
+    images, _ = scene()
+    found = model.eval()(images)
+    for image, one in zip(images, found, strict=True):
+        d = len(one["scores"])
+        assert one["boxes"].shape == (d, 4)
+        assert one["labels"].shape == (d,)
+        assert ((one["labels"] >= 1) & (one["labels"] <= 3)).all()
+        assert (one["boxes"] >= 0).all()
+        assert (one["boxes"] <= torch.tensor(image.shape[1:]).flip(0).repeat(2) + 1e-3).all()
+
+
+@pytest.mark.parametrize("form", [small_c4, small_fpn])
+def test_batch_norm_does_not_change_by_a_bit_in_training_and_everything_else_does(form: Callable[..., Any]) -> None:
+    torch.manual_seed(0)
+    model = form(of_cifar(8, "B")).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    norms = [name for name, layer in model.named_modules() if isinstance(layer, FrozenBatchNorm2d)]
+
+    trained(model, steps=3, lr=1e-2)
+
+    after = model.state_dict()
+    fixed = [name for name in after if name.rpartition(".")[0] in norms]
+    assert len(norms) == 9
+    assert len(fixed) == 4 * 9
+    assert all(torch.equal(before[name], after[name]) for name in fixed)
+    convolutions = [n for n in after if "stages" in n and n.endswith("weight") and n not in fixed]
+    assert convolutions
+    assert all(not torch.equal(before[name], after[name]) for name in convolutions)
+
+
+def test_statistics_that_are_computed_anew_are_true_averages_over_the_batches() -> None:
+    """Not the moving average of training, which forgets the first ones (Appendix A)."""
+    net = nn.Sequential(nn.BatchNorm2d(3))
+    batches = [torch.rand(4, 3, 8, 8) + k for k in range(3)]
+
+    fix_batch_norm(net, batches)
+
+    means, variances = (torch.stack([f(b.transpose(0, 1).flatten(1)) for b in batches]).mean(0) for f in (_mean, _var))
+    assert isinstance(net[0], FrozenBatchNorm2d)
+    assert torch.allclose(net[0].running_mean, means, atol=1e-6)
+    assert torch.allclose(net[0].running_var, variances, atol=1e-6)
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean(1)
+
+
+def _var(x: Tensor) -> Tensor:
+    return x.var(1)
+
+
+def test_batch_norm_that_is_not_fixed_would_change() -> None:
+    """The check above can fail."""
+    model = small_c4(of_cifar(8, "B", fix_bn=False)).train()
+    [name, *_] = [n for n in model.state_dict() if n.endswith("running_mean")]
+    before = model.state_dict()[name].clone()
+
+    trained(model)
+
+    assert not torch.equal(before, model.state_dict()[name])
+
+
+def test_the_loss_of_a_detector_on_a_cifar_net_falls() -> None:
+    torch.manual_seed(0)
+
+    losses = [sum(each.values()) for each in trained(small_fpn(of_cifar(8, "A")), steps=25, lr=0.01)]
+
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+
+
+def test_the_papers_form_pools_before_conv5_and_classifies_300_proposals() -> None:
+    with torch.device("meta"):
+        model = c4(of_imagenet(101, "B"), 20)
+
+    convolutions = sum(isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1) for m in model.backbone.modules())
+    blocks = 3 + 4 + 23
+    assert convolutions == 1 + blocks
+    assert model.backbone.out_channels == 1024
+    assert model.roi_heads.box_roi_pool.pool.output_size == 14
+    assert model.roi_heads.box_roi_pool.pool.spatial_scale == 1 / 16
+    assert model.roi_heads.box_predictor.cls_score.weight.shape == (21, 2048)
+    assert model.rpn._post_nms_top_n == {"training": 2000, "testing": 300}
+    assert (model.transform.min_size, model.transform.max_size) == ((600,), 1000)
+
+
+def test_vgg_shares_conv1_to_conv5_at_stride_16_and_keeps_conv1_and_conv2() -> None:
+    with torch.device("meta"):
+        backbone = vgg16()
+        model = c4(backbone, 20)
+
+    shared = [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)]
+    assert len(shared) == 13
+    assert backbone.reductions[-1] == 16
+    assert [p.requires_grad for p in (m.weight for m in shared)] == [False] * 4 + [True] * 9
+    assert model.roi_heads.box_predictor.cls_score.weight.shape == (21, 4096)
+
+
+def test_our_resnet_as_a_backbone_is_the_net_itself(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = imagenet(18, "B").eval()
+    torch.save(net.state_dict(), tmp_path / "weights.pt")
+    x = torch.rand(1, 3, 64, 64)
+
+    last = of_imagenet(18, "B", tmp_path / "weights.pt")(x)["4"]
+
+    assert torch.allclose(net.fc(last.mean((2, 3))), net(x), rtol=1e-4)
+
+
+def test_a_checkpoint_of_the_suite_becomes_a_backbone_of_the_same_values(tmp_path: Path) -> None:
+    net = cifar(8, "A")
+    net(torch.rand(4, 3, 32, 32))  # moves the running statistics
+    save(tmp_path / "checkpoint.pt", {"run": "resnet-8-A-quick-s0-00000000", "step": 1, "net": net.state_dict()})
+    x = torch.rand(1, 3, 32, 32)
+
+    backbone = of_cifar(8, "A", tmp_path / "checkpoint.pt")
+
+    assert torch.allclose(net.eval().fc(backbone(x)["2"].mean((2, 3))), net(x), atol=1e-5)
+    assert backbone.pixels == CIFAR
+    with pytest.raises(ValueError, match=r"of another net than resnet-14-A: .* missing"):
+        of_cifar(14, "A", tmp_path / "checkpoint.pt")
+
+
+def test_torchvisions_weights_give_torchvisions_features(tmp_path: Path) -> None:
+    theirs = torchvision.models.resnet50().eval()
+    torch.save(theirs.state_dict(), tmp_path / "resnet50.pth")
+    x = torch.rand(1, 3, 64, 64)
+
+    ours = of_imagenet(50, "B", tmp_path / "resnet50.pth", stride_in="3x3")
+
+    vector = ours(x)["4"].mean((2, 3))
+    expected = theirs(x).detach()
+    assert torch.allclose(theirs.fc(vector), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+    assert ours.pixels == IMAGENET
+
+
+def test_a_stride_elsewhere_than_the_weights_learned_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="torchvision have the stride in the 3x3 convolution, the net has it in the 1x1"
+    ):
+        of_imagenet(50, "B", tmp_path / "any.pth")
+    with pytest.raises(ValueError, match="caffe have the stride in the 1x1"):
+        of_imagenet(50, "B", tmp_path / "any.pth", source="caffe", stride_in="3x3")
+    with pytest.raises(ValueError, match="'me' of the weights is not one of: scale, inception, torchvision, caffe"):
+        of_imagenet(50, "B", tmp_path / "any.pth", source="me")
+
+
+def test_bgr_weights_see_an_rgb_image_as_they_saw_a_bgr_one(tmp_path: Path) -> None:
+    """Caffe's: BGR in [0, 255] minus its means, against the detector's own RGB in [0, 1]."""
+    torch.manual_seed(0)
+    theirs = imagenet(18, "B").eval()
+    torch.save(theirs.state_dict(), tmp_path / "caffe.pth")
+    rgb = torch.rand(1, 3, 32, 32)
+    bgr = 255 * rgb.flip(1) - torch.tensor([102.9801, 115.9465, 122.7717])[:, None, None]
+
+    backbone = of_imagenet(18, "B", tmp_path / "caffe.pth", source="caffe")
+
+    assert backbone.pixels == CAFFE
+    mean, std = (torch.tensor(v)[:, None, None] for v in (CAFFE.mean, CAFFE.std))
+    expected = theirs.conv1(bgr)
+    seen = backbone.stages[0][0]((rgb - mean) / std)  # type: ignore[index]
+    assert torch.allclose(seen, expected, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_timms_stages_take_timms_weights_and_pixels(tmp_path: Path, ending: str) -> None:
+    theirs = timm.create_model("resnet18", num_classes=5).eval()
+    path = tmp_path / f"resnet18{ending}"
+    (save_file if ending == ".safetensors" else torch.save)(theirs.state_dict(), path)
+    x = torch.rand(1, 3, 64, 64)
+
+    ours = of_timm("resnet18", path)
+
+    assert torch.allclose(ours(x)["4"], theirs.forward_features(x), rtol=1e-4, atol=1e-4)
+    assert (ours.channels, ours.reductions) == ((64, 64, 128, 256, 512), (2, 4, 8, 16, 32))
+    assert ours.pixels == IMAGENET
+
+
+def test_vgg_takes_torchvisions_weights_with_fc6_and_fc7(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device: names and shapes, not 138 million numbers."""
+    with torch.device("meta"):
+        theirs = torchvision.models.vgg16().state_dict()
+        monkeypatch.setattr("bench.nets.backbone.read_weights", lambda _: theirs)
+
+        assert vgg16(Path("vgg16.pth")).pixels == IMAGENET
+        del theirs["classifier.3.weight"]
+        with pytest.raises(ValueError, match=r"1 missing \(fc_3_weight …\)"):
+            vgg16(Path("vgg16.pth"))
+
+
+class Evil:
+    """What a file must not be able to do."""
+
+    def __reduce__(self) -> Any:
+        return (print, ("code ran",))
+
+
+def test_a_file_that_is_no_weights_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "weights.pt"
+
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        read_weights(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="weights.pt"):
+        read_weights(path)
+    torch.save({"net": Evil()}, path)
+    with pytest.raises(ValueError, match="holds more than tensors"):
+        read_weights(path)
+    torch.save({"step": 3}, path)
+    with pytest.raises(ValueError, match="holds no state dict"):
+        read_weights(path)
+    assert "code ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: of_timm("resnet-nine"), "timm has no net 'resnet-nine'"),
+        (lambda: of_timm("mixer_s32_224"), "is no row of stages"),
+        (lambda: c4(of_cifar(8, "A"), 0), "classes must be 1 or more"),
+        (lambda: c4(of_cifar(8, "A"), 3, pooling="max"), "'max' is not one of: pool, align"),
+        (lambda: fpn(of_cifar(8, "A"), 3, side=900, longest=600), "side 900 must be positive and at most"),
+        (lambda: detect(small_fpn(of_cifar(8, "A")), torch.rand(3, 64, 64), sides=(32, 64)), "needs the C4 form"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.fixture(scope="module")
+def briefly_trained() -> Any:
+    torch.manual_seed(0)
+    model = small_c4(of_cifar(8, "A"), regions=Regions(sampled=16, score=0.01))
+    trained(model, steps=3, lr=0.01)
+    return model
+
+
+@pytest.mark.parametrize("form", [small_c4, small_fpn])
+def test_detecting_without_options_is_the_models_own_test(form: Callable[..., Any]) -> None:
+    torch.manual_seed(0)
+    model = form(of_cifar(8, "A"))
+    trained(model, steps=3, lr=0.01)
+    image = scene()[0][0]
+
+    found = detect(model, image)
+
+    assert model.training
+    [theirs] = model.eval()([image])
+    assert len(found["scores"])
+    assert all(torch.allclose(found[name], theirs[name], atol=1e-4) for name in ("boxes", "labels", "scores"))
+
+
+def test_one_scale_twice_is_that_scale(briefly_trained: Any) -> None:
+    """Maxout of two equal maps is the map: with neighbours a pixel apart the scores hardly move."""
+    image = scene()[0][0]
+
+    plain, doubled = detect(briefly_trained, image), detect(briefly_trained, image, sides=(63, 64))
+
+    assert plain["scores"][:3] == pytest.approx(doubled["scores"][:3], rel=0.2)
+    assert len(detect(briefly_trained, image, refine=True, vote=0.5, sides=(48, 64, 96))["scores"])
+
+
+def test_global_context_is_the_whole_image_through_the_same_layers() -> None:
+    def corner(_: Tensor, boxes: list[Tensor]) -> Tensor:
+        return torch.cat([each[:, 2:] for each in boxes])
+
+    top = RegionTop(corner, nn.Identity(), context=True)  # type: ignore[arg-type]  # in place of a pooling layer
+    boxes = [torch.tensor([[0.0, 0, 4, 5], [1, 1, 6, 7]]), torch.tensor([[0.0, 0, 8, 9]])]
+
+    vectors = top({"0": torch.zeros(2, 1, 3, 3)}, boxes, [(30, 40), (50, 60)])
+
+    assert vectors.tolist() == [[4, 5, 40, 30], [6, 7, 40, 30], [8, 9, 60, 50]]
+
+
+def test_global_context_trains_and_doubles_the_predictors_input() -> None:
+    torch.manual_seed(0)
+    model = small_c4(of_cifar(8, "A"), context=True)
+
+    [losses] = trained(model)
+
+    assert losses.keys() == LOSSES
+    assert model.roi_heads.box_predictor.cls_score.in_features == 128
+    assert len(model.eval()(scene()[0])) == 2
+
+
+def of(boxes: list[list[float]], scores: list[float], labels: list[int]) -> dict[str, Tensor]:
+    return {"boxes": torch.tensor(boxes), "scores": torch.tensor(scores), "labels": torch.tensor(labels)}
+
+
+def test_box_voting_is_the_mean_by_score_of_the_near_boxes_of_the_class() -> None:
+    found = of([[0.0, 0, 10, 10]], [0.75], [1])
+    voters = of(
+        [[0.0, 0, 10, 10], [0, 0, 10, 14], [0, 0, 10, 30], [0, 0, 10, 12]], [0.75, 0.25, 0.9, 0.9], [1, 1, 1, 2]
+    )
+
+    assert voted(found, voters, iou=0.5).tolist() == [[0, 0, 10, 11]]
+    assert voted(found, of([[50.0, 50, 60, 60]], [1.0], [1])).tolist() == found["boxes"].tolist()
+
+
+def test_suppression_is_within_a_class_and_weak_boxes_have_no_vote() -> None:
+    boxes = torch.tensor([[[0.0, 0, 10, 10]] * 2, [[0, 0, 10, 12]] * 2, [[0, 0, 10, 14]] * 2])
+    regions = Scored(boxes, torch.tensor([[0.9, 0.0], [0.0, 0.8], [0.3, 0.01]]))
+
+    found = detections(regions, nms=0.3)
+    with_votes = detections(regions, nms=0.3, vote=0.5)
+
+    assert found["labels"].tolist() == [1, 2]
+    assert found["boxes"].tolist() == [[0, 0, 10, 10], [0, 0, 10, 12]]
+    assert with_votes["boxes"].flatten().tolist() == pytest.approx([0, 0, 10, 11, 0, 0, 10, 12])
+    assert with_votes["scores"].tolist() == found["scores"].tolist()
+
+
+def test_refinement_scores_the_regressed_boxes_again_and_keeps_both() -> None:
+    first = Scored(torch.tensor([[[0.0, 0, 1, 1], [0, 0, 2, 2]]]), torch.tensor([[0.1, 0.9]]))
+    asked = []
+
+    def score(boxes: Tensor) -> Scored:
+        asked.append(boxes.tolist())
+        return Scored(boxes[:, None].expand(-1, 2, 4) + 1, torch.tensor([[0.2, 0.95]]))
+
+    both = refined(score, first)
+
+    assert asked == [[[0, 0, 2, 2]]]
+    assert both.scores.tolist() == [pytest.approx([0.1, 0.9]), pytest.approx([0.2, 0.95])]
+    assert both.boxes[1, 0].tolist() == [1, 1, 3, 3]
+
+
+def test_scales_are_merged_by_union_suppression_and_voting() -> None:
+    near, far = [0.0, 0, 10, 10], [50.0, 50, 70, 70]
+    small = of([near], [0.6], [1])
+    large = of([[0.0, 0, 10, 12], far], [0.2, 0.5], [1, 1])
+
+    one = merged([small, large])
+
+    assert one["scores"].tolist() == pytest.approx([0.6, 0.5])
+    assert one["boxes"].flatten().tolist() == pytest.approx([0, 0, 10, 10.5, *far])
+    assert merged([small, large], vote=None)["boxes"][0].tolist() == near
+
+
+def test_a_region_is_pooled_in_the_two_scales_around_224_pixels() -> None:
+    boxes = torch.tensor([[0.0, 0, 300, 300], [0, 0, 224, 224], [0, 0, 20, 20], [0, 0, 2000, 2000], [0, 0, 0, 0]])
+
+    lower = adjacent_scales(boxes, 500, (200, 400, 600, 800, 1000))
+
+    assert lower.tolist() == [0, 1, 3, 0, 3]  # 373 and 500 of 500 pixels; small objects in the largest scales
+    with pytest.raises(ValueError, match="must be two or more, rising"):
+        adjacent_scales(boxes, 500, (400, 200))

@@ -1,0 +1,377 @@
+"""Detection sets: both layouts in one form, and nothing dropped without being counted and named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from bench.data.locate import DataError
+from bench.tasks.detection.annotations import DetectionSet
+from bench.tasks.detection.batches import DetectionBatches, mirrored
+from bench.tasks.detection.coco import coco
+from bench.tasks.detection.voc import VOC_CLASSES, voc_layout, voc_test, voc_train
+
+Box = tuple[str, float, float, float, float]
+
+
+def write_image(path: Path, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, 90 if mode == "L" else (200, 100, 50)).save(path)
+
+
+def write_voc(
+    folder: Path,
+    image: str,
+    boxes: Sequence[Box],
+    difficult: Sequence[int] = (),
+    size: tuple[int, int] = (40, 30),
+    picture: bool = True,
+    mode: str = "RGB",
+) -> None:
+    """One image of 40x30 pixels with boxes in VOC's own pixels, which count from 1."""
+    objects = "".join(
+        f"<object><name>{name}</name><difficult>{int(k in difficult)}</difficult><bndbox><xmin>{x1}</xmin>"
+        f"<ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for k, (name, x1, y1, x2, y2) in enumerate(boxes)
+    )
+    text = folder / "Annotations" / f"{image}.xml"
+    text.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "JPEGImages").mkdir(exist_ok=True)
+    width, height = size
+    head = f"<size><width>{width}</width><height>{height}</height></size>"
+    text.write_text(f"<annotation>{head}{objects}</annotation>")
+    if picture:
+        write_image(folder / "JPEGImages" / f"{image}.jpg", mode=mode)
+
+
+def write_list(folder: Path, name: str, images: Sequence[str]) -> None:
+    path = folder / "ImageSets" / "Main" / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{i}\n" for i in images))
+
+
+def write_coco(folder: Path, **changes: object) -> tuple[Path, Path]:
+    """Two images, two categories with gaps in their ids, a crowd, and what `changes` says."""
+    content: dict[str, object] = {
+        "images": [{"id": k, "file_name": f"{k}.jpg", "width": 40, "height": 30} for k in (7, 9)],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 18, "bbox": [2, 3, 10, 5], "area": 31.5, "iscrowd": 0},
+            {"id": 2, "image_id": 7, "category_id": 3, "bbox": [0, 0, 40, 30], "area": 1200, "iscrowd": 1},
+        ],
+        **changes,
+    }
+    path = folder / "instances.json"
+    path.write_text(json.dumps(content))
+    for k in (7, 9):
+        write_image(folder / "images" / f"{k}.jpg")
+    return path, folder / "images"
+
+
+def test_vocs_pixels_count_from_one_and_include_both_ends(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("dog", 1, 1, 40, 30), ("cat", 11, 6, 20, 15)])
+
+    [image] = voc_layout(tmp_path).images
+
+    assert image.boxes.tolist() == [[0, 0, 40, 30], [10, 5, 20, 15]]
+    assert image.area.tolist() == [1200, 100]
+    assert image.labels.tolist() == [2, 1]
+
+
+def test_a_box_of_zero_width_one_outside_and_one_of_an_unknown_class_are_dropped_and_named(tmp_path: Path) -> None:
+    good = ("dog", 5, 5, 20, 20)
+    write_voc(tmp_path, "a", [good, ("dog", 9, 5, 9, 20), ("dog", 50, 5, 60, 20)])
+    write_voc(tmp_path, "b", [good, ("lamp", 5, 5, 20, 20), ("dog", 20, 20, 5, 5)])
+
+    data = voc_layout(tmp_path, classes=("cat", "dog"))
+
+    assert [len(image.boxes) for image in data.images] == [1, 1]
+    assert data.summary().endswith(
+        "4 of 6 boxes dropped: 2 of zero width or height (a, b); 1 outside the image (a); 1 of an unknown class (b)."
+    )
+
+
+def test_a_set_whose_classes_are_all_unknown_is_refused_with_both_lists(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("lamp", 5, 5, 20, 20)])
+
+    with pytest.raises(DataError, match=r"no box to work with. Classes seen: lamp; wanted: cat, dog"):
+        voc_layout(tmp_path, classes=("cat", "dog"))
+
+
+def test_an_image_without_boxes_is_evaluated_and_not_trained_on(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20)])
+    write_voc(tmp_path, "b", [])
+
+    data = voc_layout(tmp_path)
+
+    assert [image.id for image in data.images] == ["a", "b"]
+    assert [image.id for image in data.trainable()] == ["a"]
+    assert data.images[1].truth()["boxes"].shape == (0, 4)
+    assert "Images without a box to train on: 1, evaluated all the same." in data.summary()
+
+
+def test_a_grey_image_has_three_equal_channels(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20)], mode="L")
+
+    pixels = voc_layout(tmp_path).images[0].pixels()
+
+    assert pixels.shape == (3, 30, 40)
+    assert torch.equal(pixels[0], pixels[2])
+    assert pixels.dtype == torch.uint8
+
+
+def test_difficult_boxes_are_measured_with_their_flag_and_not_trained_on(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20), ("dog", 1, 1, 9, 9)], difficult=[1])
+
+    data = voc_layout(tmp_path)
+
+    assert data.images[0].truth()["difficult"].tolist() == [False, True]
+    assert len(data.images[0].target()["boxes"]) == 1
+    assert "Difficult boxes: 1," in data.summary()
+
+
+def test_a_box_over_the_edge_is_measured_whole_and_cut_for_training(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("dog", 31, 5, 50, 20)])
+
+    data = voc_layout(tmp_path)
+
+    assert data.images[0].truth()["boxes"].tolist() == [[30, 4, 50, 20]]
+    assert data.images[0].target()["boxes"].tolist() == [[30, 4, 40, 20]]
+    assert "Boxes over the image's edge: 1," in data.summary()
+
+
+def test_in_a_bare_folder_an_annotation_without_image_and_an_image_without_annotation_are_counted(
+    tmp_path: Path,
+) -> None:
+    write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20)])
+    write_voc(tmp_path, "b", [("dog", 5, 5, 20, 20)], picture=False)
+    write_image(tmp_path / "JPEGImages" / "c.jpg")
+
+    data = voc_layout(tmp_path)
+
+    assert [image.id for image in data.images] == ["a"]
+    assert "2 of 3 images dropped: 1 annotated without an image (b); 1 without an annotation (c)." in data.summary()
+
+
+def test_a_listed_image_that_is_missing_is_refused_unless_a_part_was_asked_for(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20)])
+    write_voc(tmp_path, "b", [("dog", 5, 5, 20, 20)], picture=False)
+    write_list(tmp_path, "train", ["a", "b"])
+
+    with pytest.raises(DataError, match=r"list train: 1 of 2 are not in JPEGImages/ \(b\)"):
+        voc_layout(tmp_path, "train")
+    assert "1 of 2 images dropped" in voc_layout(tmp_path, "train", partial=True).summary()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<annotation><object>", "a.xml is no XML"),
+        ("<annotation><object><bndbox/></object></annotation>", "an object without <name>"),
+        ("<annotation><object><name>dog</name></object></annotation>", "an object without <bndbox/xmin>"),
+        (
+            "<annotation><object><name>dog</name><bndbox><xmin>x</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax>"
+            "</bndbox></object></annotation>",
+            "<bndbox/xmin> is 'x', not a number",
+        ),
+        (
+            "<annotation><object><name>dog</name><bndbox><xmin>nan</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax>"
+            "</bndbox></object></annotation>",
+            "no finite number",
+        ),
+        ("<annotation><size><width>30</width><height>40</height></size></annotation>", "its annotation is of 30x40"),
+        ("<annotation><size><width>wide</width></size></annotation>", "<size/width> is 'wide'"),
+    ],
+)
+def test_a_damaged_annotation_is_refused_with_its_fault(tmp_path: Path, text: str, words: str) -> None:
+    write_voc(tmp_path, "a", [])
+    (tmp_path / "Annotations" / "a.xml").write_text(text)
+
+    with pytest.raises(DataError, match=words):
+        voc_layout(tmp_path)
+
+
+def test_an_image_that_is_none_is_refused_before_training(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20)])
+    (tmp_path / "JPEGImages" / "a.jpg").write_bytes(b"no picture")
+
+    with pytest.raises(DataError, match=r"a.jpg is no image"):
+        voc_layout(tmp_path)
+
+
+def test_an_image_that_breaks_off_is_refused_by_its_name(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20)])
+    picture = tmp_path / "JPEGImages" / "a.jpg"
+    image = voc_layout(tmp_path).images[0]
+    picture.write_bytes(picture.read_bytes()[:200])
+
+    with pytest.raises(DataError, match=r"a.jpg cannot be decoded"):
+        image.pixels()
+
+
+def test_a_list_that_is_not_there_or_names_an_image_twice_is_refused(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20)])
+    write_list(tmp_path, "train", ["a", "a"])
+
+    with pytest.raises(DataError, match=r"no such image list; there are: train"):
+        voc_layout(tmp_path, "val")
+    with pytest.raises(DataError, match=r"lists images twice \(a\)"):
+        voc_layout(tmp_path, "train")
+    with pytest.raises(DataError, match=r"needs Annotations/ and JPEGImages/"):
+        voc_layout(tmp_path / "ImageSets")
+
+
+def test_07_plus_12_trains_on_both_years_and_tests_on_2007(tmp_path: Path) -> None:
+    kit = tmp_path / "VOCdevkit"
+    lists = {"2007": {"trainval": ["000001"], "test": ["000002"]}, "2012": {"trainval": ["2008_000001"]}}
+    for year, parts in lists.items():
+        for name, images in parts.items():
+            write_list(kit / f"VOC{year}", name, images)
+            write_voc(kit / f"VOC{year}", images[0], [("dog", 5, 5, 20, 20)])
+
+    assert [i.id for i in voc_train(tmp_path, "07").images] == ["000001"]
+    assert [i.id for i in voc_train(tmp_path, "07+12").images] == ["000001", "2008_000001"]
+    assert [i.id for i in voc_train(kit, "07++12").images] == ["000001", "000002", "2008_000001"]
+    assert [i.id for i in voc_test(tmp_path, "07+12").images] == ["000002"]
+    assert voc_test(tmp_path, "07").classes == VOC_CLASSES
+    with pytest.raises(ValueError, match=r"split '12' is not one of: 07, 07\+12, 07\+\+12"):
+        voc_train(tmp_path, "12")
+    with pytest.raises(DataError, match=r"no such image list"):
+        voc_test(tmp_path, "07++12")
+    with pytest.raises(DataError, match=r"no VOCdevkit/VOC2007/"):
+        voc_train(tmp_path / "VOCdevkit" / "VOC2012", "07")
+
+
+def test_coco_labels_are_categories_by_id_and_areas_are_the_objects(tmp_path: Path) -> None:
+    data = coco(*write_coco(tmp_path))
+
+    first, second = data.images
+    assert data.classes == ("car", "dog")
+    assert (first.id, second.id) == ("7", "9")
+    assert first.boxes.tolist() == [[2, 3, 12, 8], [0, 0, 40, 30]]
+    assert first.labels.tolist() == [2, 1]
+    assert first.area.tolist() == [31.5, 1200]
+    assert first.crowd.tolist() == [False, True]
+    assert first.target()["labels"].tolist() == [2]
+    assert "Crowds: 1," in data.summary()
+
+
+def test_coco_annotations_of_unlisted_images_and_categories_are_left_out_and_counted(tmp_path: Path) -> None:
+    box = {"bbox": [2, 3, 10, 5], "area": 50}
+    annotations = [
+        {"id": 1, "image_id": 7, "category_id": 3, **box},
+        {"id": 2, "image_id": 7, "category_id": 99, **box},
+        {"id": 3, "image_id": 1000, "category_id": 3, **box},
+        {"id": 4, "image_id": 9, "category_id": 3, "bbox": [5, 5, 0, 4], "area": 0},
+    ]
+
+    words = coco(*write_coco(tmp_path, annotations=annotations)).summary()
+
+    assert "2 of 3 boxes dropped: 1 of zero width or height (9); 1 of an unknown class (7)." in words
+    assert "1 of 3 images dropped: 1 annotated without an image (1000)." in words
+
+
+def test_coco_with_a_missing_image_is_refused_unless_a_part_was_asked_for(tmp_path: Path) -> None:
+    annotations, images = write_coco(tmp_path)
+    (images / "9.jpg").unlink()
+
+    with pytest.raises(DataError, match=r"1 of 2 images of instances.json are missing \(9.jpg\)"):
+        coco(annotations, images)
+    assert [i.id for i in coco(annotations, images, partial=True).images] == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "cannot be read as COCO's JSON"),
+        ("[]", "has no images, annotations, categories"),
+        ('{"images": [], "annotations": []}', "has no categories"),
+        ('{"images": [], "categories": [], "annotations": [{"id": 5, "image_id": 1}]}', "annotation 5 has no"),
+        ('{"images": [], "categories": [], "annotations": [{"id": 5, "bbox": [1, 2, 3, 4]}]}', "annotation 5 has no"),
+        ('{"images": [{"id": 1}], "categories": [], "annotations": []}', "an image without id and file_name"),
+        ('{"images": [], "categories": [{"id": 1}], "annotations": []}', "a category without id and name"),
+    ],
+)
+def test_a_file_that_is_not_cocos_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "instances.json"
+    path.write_text(content)
+
+    with pytest.raises(DataError, match=words):
+        coco(path, tmp_path)
+
+
+def set_of(tmp_path: Path, n: int = 5) -> DetectionSet:
+    for k in range(n):
+        write_voc(tmp_path, f"i{k}", [("dog", 3 + k, 5, 20, 20)])
+    return voc_layout(tmp_path)
+
+
+def test_a_mirrored_image_has_its_boxes_mirrored() -> None:
+    image = torch.zeros(3, 30, 40)
+    image[:, 4:20, 2:10] = 1
+    target = {"boxes": torch.tensor([[2.0, 4, 10, 20]]), "labels": torch.tensor([1])}
+
+    flipped, mirror = mirrored(image, target)
+
+    [[x1, y1, x2, y2]] = mirror["boxes"].int().tolist()
+    assert flipped[:, y1:y2, x1:x2].min() == 1
+    assert flipped.sum() == image.sum() == 3 * (x2 - x1) * (y2 - y1)
+
+
+def test_each_image_comes_once_an_epoch_and_a_stream_goes_on_where_it_was_saved(tmp_path: Path) -> None:
+    images = set_of(tmp_path).trainable()
+    stream = DetectionBatches(images, 2, torch.Generator().manual_seed(3))
+    drawn = [stream.draw() for _ in range(3)]
+    state = stream.state_dict()
+    following = stream.draw()
+
+    again = DetectionBatches(images, 2, torch.Generator().manual_seed(9))
+    again.load_state_dict(state)
+
+    widths = sorted(float(t["boxes"][0, 2] - t["boxes"][0, 0]) for _, targets in drawn for t in targets)
+    assert set(widths) == {14.0, 15.0, 16.0, 17.0, 18.0}
+    assert all(torch.equal(a, b) for a, b in zip(following[0], again.draw()[0], strict=True))
+    assert 0 <= drawn[0][0][0].min() <= drawn[0][0][0].max() <= 1
+    with pytest.raises(DataError, match="no image has a box to train on"):
+        DetectionBatches((), 2, torch.Generator())
+
+
+def test_the_digest_is_of_all_that_is_annotated(tmp_path: Path) -> None:
+    data = set_of(tmp_path)
+    other = replace(data.images[0], labels=torch.tensor([2]))
+
+    assert data.digest == voc_layout(tmp_path).digest
+    assert data.digest != replace(data, images=(other, *data.images[1:])).digest
+
+
+@pytest.mark.data
+def test_a_bare_folder_of_a_hundred_voc_images_has_all_twenty_classes(bench_data: Path) -> None:
+    if not (bench_data / "voc100").is_dir():
+        pytest.skip("no voc100 below BENCH_DATA")
+
+    data = voc_layout(bench_data / "voc100")
+
+    assert data.classes == VOC_CLASSES
+    assert len(data.images) == 100
+    assert sum(len(image.boxes) for image in data.images) == 273
+    assert "Difficult boxes: 38," in data.summary()
+    assert {int(k) for image in data.images for k in image.labels} == set(range(1, 21))
+
+
+@pytest.mark.data
+def test_the_blood_cells_lose_their_two_degenerate_boxes_and_say_so(bench_data: Path) -> None:
+    if not (bench_data / "bccd").is_dir():
+        pytest.skip("no bccd below BENCH_DATA")
+
+    data = voc_layout(bench_data / "bccd")
+    train = voc_layout(bench_data / "bccd", "train")
+
+    assert data.classes == train.classes == ("Platelets", "RBC", "WBC")
+    assert len(train.images) == 205
+    assert "2 of 4,888 boxes dropped: 2 of zero width or height (BloodImage_00338, BloodImage_00343)." in data.summary()

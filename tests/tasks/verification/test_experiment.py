@@ -1,0 +1,205 @@
+"""Runs that verify faces: from folders to a report whose digits can be checked; what is refused before training."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.cli.commands import main as commands
+from bench.launch.worker import work, work_until
+from bench.report.collect import read_arrays
+from bench.report.frame import display_name
+from bench.spec import Faces, Net, Recipe, Resources, Run, SpecError
+from bench.store import RunFolder
+from bench.sweep import main
+from bench.tasks.job import Job
+from bench.tasks.verification.experiment import FacePairs
+from bench.tasks.verification.roc import across_folds
+from bench.train import checkpoint
+from tests.conftest import StopAt, tiny_run
+from tests.launch.test_worker import make, numbers
+
+FACES = Faces(side=32, size=8, loss="arcface", margin=0.2, scale=16.0)
+RECIPE = Recipe(steps=6, drops=(4,), batch=8, bn_group=8, curve_every=2, test_every=4, faces=FACES)
+RESOURCES = Resources(cpus=1, gpus=0, memory_gib=1)
+RUN = Run("quick", Net("cifar", 8, "A"), "lfw-view1", RECIPE, 0, "verify", RESOURCES)
+
+
+def picture(rng: np.random.Generator, colour: np.ndarray[tuple[int], np.dtype[np.int64]], path: Path) -> None:
+    """A face of sorts: its person's colour under noise."""
+    pixels = (colour + rng.normal(0, 30, (25, 25, 3))).clip(0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).resize((250, 250)).save(path)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LFW's layout: three people to train on, ten pictures each; ten same and ten different pairs of five others."""
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    lfw = root / "lfw"
+    people = [("Train", who, 10) for who in "ABC"] + [("Test", who, 4) for who in "ABCDE"]
+    for kind, who, count in people:
+        colour = rng.integers(0, 256, 3)
+        for number in range(1, count + 1):
+            picture(rng, colour, lfw / f"{kind}_{who}" / f"{kind}_{who}_{number:04}.jpg")
+    (lfw / "peopleDevTrain.txt").write_text("3\n" + "".join(f"Train_{who}\t10\n" for who in "ABC"))
+    same = [f"Test_{who}\t{k}\t{k + 1}\n" for who in "ABCDE" for k in (1, 3)]
+    other = [f"Test_{a}\t1\tTest_{b}\t{k}\n" for a, b in ("AB", "BC", "CD", "DE", "EA") for k in (2, 3)]
+    (lfw / "pairsDevTest.txt").write_text("10\n" + "".join(same + other))
+    return root
+
+
+@pytest.fixture(scope="module")
+def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = make(tmp_path_factory.mktemp("straight"), RUN)
+    assert work(folder.path, data) == "done", folder.error()
+    return folder
+
+
+def test_a_run_has_its_errors_and_what_it_is_held_against(straight: RunFolder) -> None:
+    result = numbers(straight)
+
+    assert result["test_images"] == 20
+    assert {"fixed_threshold_error", "pixels_error", "untrained_error", "auc", "eer", "tar_at_far_0.1"} <= set(result)
+    assert "tar_at_far_0.01" not in result, "ten different pairs cannot tell"
+    scores, same = np.array(result["pair_scores"]), np.array(result["pair_same"], bool)
+    correct = across_folds(scores, same, result["pair_fold"]).correct
+    assert result["test_error"] == pytest.approx(100 * (1 - correct.mean()))
+    assert sorted(set(result["pair_fold"])) == list(range(10)), "one list is dealt out in turn"
+    assert Image.open(straight.hardest).size[0] > 200
+
+
+@pytest.mark.parametrize("questions", [2, 5])
+def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
+    straight: RunFolder, data: Path, tmp_path: Path, questions: int
+) -> None:
+    folder = make(tmp_path, RUN)
+
+    assert work_until(folder.path, data, StopAt(questions)) == "stopped"
+    assert work(folder.path, data) == "done"
+
+    assert numbers(folder) == numbers(straight)
+
+
+def failure(run: Run, data: Path, tmp_path: Path) -> str:
+    folder = make(tmp_path, run)
+    assert work(folder.path, data) == "failed"
+    error = folder.error()
+    assert error is not None
+    assert not folder.checkpoint.exists(), "before any training"
+    return str(error["message"])
+
+
+def test_a_training_person_in_the_test_pairs_is_refused_before_training(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "lfw").mkdir()
+    for path in (data / "lfw").iterdir():
+        (tmp_path / "lfw" / path.name).symlink_to(path)
+    pairs = (data / "lfw" / "pairsDevTest.txt").read_text().replace("Test_A\t1\t2", "Train_A\t1\t2")
+    (tmp_path / "lfw" / "pairsDevTest.txt").unlink()
+    (tmp_path / "lfw" / "pairsDevTest.txt").write_text(pairs)
+
+    assert "1 people are in training and in the test pairs: Train_A" in failure(RUN, tmp_path, tmp_path / "runs")
+
+
+def test_without_lfw_a_run_says_where_to_get_it(tmp_path: Path) -> None:
+    assert "no lfw/pairsDevTest.txt there. Get it from http" in failure(RUN, tmp_path, tmp_path / "runs")
+
+
+def test_a_net_starts_from_the_last_checkpoint_of_another_sweeps_run(data: Path, tmp_path: Path) -> None:
+    source = tiny_run(steps=2, drops=(), curve_every=1, test_every=1)
+    trained = RunFolder(tmp_path / "runs" / "other" / source.id)
+    trained.create(source)
+    assert work(trained.path, tmp_path) == "done"
+    run = replace(RUN, net=Net("cifar", 8, "A", weights=f"run:other/{source.id}"))
+    folder = RunFolder(tmp_path / "runs" / "faces" / run.id)
+
+    start = FacePairs.of(run, Job(folder, data, lambda: False), torch.device("cpu")).untrained()
+
+    saved = checkpoint.load(trained.checkpoint)
+    assert saved is not None
+    assert torch.equal(start.embedder.backbone.get_parameter("net.conv1.weight"), saved["net"]["conv1.weight"])
+    assert display_name(run.net.name) == "ResNet-8, transferred from other"
+
+
+def test_a_run_to_start_from_that_is_not_there_is_named_with_the_command_that_trains_it(
+    data: Path, tmp_path: Path
+) -> None:
+    run = replace(RUN, net=Net("cifar", 8, "A", weights="run:plain_vs_residual/resnet-8-A-quick-s0-12345678"))
+
+    said = failure(run, data, tmp_path / "runs")
+
+    assert "python -m bench.sweep plain_vs_residual --scale quick --only resnet-8-A-quick-s0-12345678 --runs" in said
+
+
+SWEEP = """
+from bench.spec import Faces, Net, Recipe, Resources, Scale, Sweep
+
+recipe = Recipe(steps=4, drops=(2,), batch=8, bn_group=8, curve_every=2, test_every=4,
+                faces=Faces(side=32, size=8, loss="softmax", margin=0.0, scale=16.0))
+cells = ((Net("cifar", 8, "none"), recipe), (Net("cifar", 8, "A"), recipe))
+SWEEP = Sweep("Tiny", "Who?", "None.", {"quick": Scale(cells, (0, 1))}, task="verify", data="lfw-view1",
+              resources=Resources(cpus=1, gpus=0, memory_gib=1))
+"""
+
+
+def test_a_sweep_on_faces_ends_with_a_report_whose_digits_can_be_checked(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.py").write_text(SWEEP)
+
+    assert main(["tiny.py", "--scale", "quick", "--data", str(data), "--cluster", "inline"]) == 0
+
+    page = Path("reports/tiny/README.md").read_text()
+    headings = [line for line in page.splitlines() if line.startswith("## ")]
+    assert headings[:5] == [
+        "## What the numbers say", "## Verification", "## ROC", "## The hardest pairs", "## Beside the field",
+    ]  # fmt: skip
+    assert "of 20 pairs right" in page
+    assert "ResNet-8 against plain-8" in page
+    assert Path("reports/tiny/roc-quick.svg").stat().st_size > 1_000
+    ids = {row["id"] for row in csv.DictReader(Path("reports/tiny/numbers.csv").read_text().splitlines())}
+    assert {"tiny.quick.resnet-8-A.auc", "tiny.quick.plain-8.pixels_error"} <= ids
+    assert commands(["verify", "tiny"]) == 0
+    capsys.readouterr()
+
+    arrays = read_arrays(Path("results/tiny/pairs.npz"))
+    name = next(one for one in arrays if ":" not in one)
+    arrays[name] = arrays[name][::-1]
+    np.savez(Path("results/tiny/pairs.npz"), allow_pickle=False, **arrays)
+
+    assert commands(["verify", "tiny"]) == 1
+    assert f"{name}: auc is" in capsys.readouterr().err
+
+
+def test_a_sweep_without_its_faces_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.py").write_text(SWEEP)
+
+    assert main(["tiny.py", "--scale", "quick", "--data", str(tmp_path)]) == 2
+
+    assert "no lfw/pairsDevTest.txt there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("make_it", "words"),
+    [
+        (lambda: replace(RUN, task="classify"), "do not go together"),
+        (lambda: replace(RUN, data="cifar10", task="classify"), "do not go together"),
+        (lambda: Faces(loss="softmax", margin=0.5), "softmax has no margin"),
+        (lambda: Faces(loss="triplet"), "is not one of: softmax, arcface, cosface"),
+        (lambda: Faces(side=16), "side 16 must be 32 or more"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(make_it: object, words: str) -> None:
+    assert callable(make_it)
+    with pytest.raises(SpecError, match=words):
+        make_it()

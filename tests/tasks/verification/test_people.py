@@ -1,0 +1,389 @@
+"""Sets of faces: what is read is what was written, and what would spoil a number is refused before training."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.data.locate import DataError
+from bench.tasks.verification.folders import load_pairs, load_people
+from bench.tasks.verification.images import LFW_REGION, OnDisk, Region, decode
+from bench.tasks.verification.pair_lists import agedb_person, cfp_pairs, lfw_pairs, lfw_people, lfw_person, listed_pairs
+from bench.tasks.verification.people import (
+    Batches,
+    Pairs,
+    People,
+    Prepare,
+    make_pairs,
+    make_people,
+    mirror,
+    require_disjoint,
+)
+
+SIDE = 8
+
+
+def write_picture(path: Path, seed: int, size: tuple[int, int] = (SIDE, SIDE), mode: str = "RGB") -> Path:
+    """A made-up picture; PNG, so that reading it gives the bytes back."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = size[::-1] if mode == "L" else (*size[::-1], 3)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)).save(path)
+    return path
+
+
+def write_people(folder: Path, counts: dict[str, int]) -> Path:
+    """LFW's layout with made-up pictures, numbered on."""
+    seed = 0
+    for name, count in counts.items():
+        for k in range(1, count + 1):
+            write_picture(folder / name / f"{name}_{k:04d}.png", seed := seed + 1)
+    return folder
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def lfw(tmp_path: Path) -> Path:
+    return write_people(tmp_path / "lfw", {"Ann_Lee": 3, "Bo_Xi": 2, "Cy_Orr": 1, "Di_Um": 2})
+
+
+VIEW1 = "2\nAnn_Lee\t1\t3\nBo_Xi\t1\t2\nAnn_Lee\t1\tBo_Xi\t2\nCy_Orr\t1\tAnn_Lee\t2\n"
+
+
+def test_a_folder_of_identities_is_read_in_the_order_of_names(lfw: Path) -> None:
+    people = load_people(lfw, side=SIDE)
+
+    assert people.names == ("Ann_Lee", "Bo_Xi", "Di_Um")
+    assert people.y.tolist() == [0, 0, 0, 1, 1, 2, 2]
+    assert isinstance(people.x, torch.Tensor)
+    expected = np.asarray(Image.open(lfw / "Bo_Xi" / "Bo_Xi_0002.png")).transpose(2, 0, 1)
+    assert np.array_equal(people.x[4].numpy(), expected)
+
+
+def test_people_with_one_picture_are_left_out_and_counted_unless_asked_for(lfw: Path) -> None:
+    assert load_people(lfw, side=SIDE).few == 1
+
+    everyone = load_people(lfw, side=SIDE, at_least=1)
+    assert (everyone.few, len(everyone.names)) == (0, 4)
+
+
+def test_people_of_a_list_who_have_no_folder_are_counted_as_absent(lfw: Path) -> None:
+    people = load_people(lfw, ("Ann_Lee", "Bo_Xi", "Cy_Orr", "Zoe_Who"), side=SIDE)
+
+    assert (people.names, people.few, people.absent) == (("Ann_Lee", "Bo_Xi"), 1, 1)
+
+
+def test_a_set_of_fewer_than_two_people_is_refused(lfw: Path) -> None:
+    with pytest.raises(DataError, match="1 of 4 people have 3 pictures or more"):
+        load_people(lfw, side=SIDE, at_least=3)
+    with pytest.raises(DataError, match="no such folder"):
+        load_people(lfw / "nowhere")
+
+
+def test_the_digest_is_of_pictures_labels_and_names(lfw: Path) -> None:
+    first, again = load_people(lfw, side=SIDE), load_people(lfw, side=SIDE)
+    assert isinstance(first.x, torch.Tensor)
+    renamed = make_people(first.x, first.y, ("A", "B", "C"))
+    changed = make_people(first.x ^ 1, first.y, first.names)
+    moved = make_people(first.x, first.y.flip(0), first.names)
+
+    assert first.digest == again.digest
+    assert len({first.digest, renamed.digest, changed.digest, moved.digest}) == 4
+
+
+def test_a_set_too_large_for_memory_stays_on_disk_and_gives_the_same_batches(lfw: Path) -> None:
+    held, there = load_people(lfw, side=SIDE), load_people(lfw, side=SIDE, memory=100)
+
+    assert isinstance(there.x, OnDisk)
+    assert there.grey is None
+    batches = [Batches(p, Prepare(), 5, torch.Generator().manual_seed(3)) for p in (held, there)]
+    for _ in range(4):
+        (x, y), (x2, y2) = (b.draw() for b in batches)
+        assert torch.equal(x, x2)
+        assert torch.equal(y, y2)
+
+
+def test_a_grey_picture_is_made_rgb_and_counted(lfw: Path) -> None:
+    write_picture(lfw / "Bo_Xi" / "Bo_Xi_0003.png", 99, mode="L")
+
+    people = load_people(lfw, side=SIDE)
+
+    assert people.grey == 1
+    assert isinstance(people.x, torch.Tensor)
+    assert torch.equal(people.x[5, 0], people.x[5, 2])
+
+
+def test_a_damaged_picture_is_refused_with_its_name(lfw: Path) -> None:
+    whole = (lfw / "Di_Um" / "Di_Um_0001.png").read_bytes()
+    (lfw / "Di_Um" / "Di_Um_0001.png").write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(DataError, match=r"Di_Um_0001.png is damaged or no picture"):
+        load_people(lfw, side=SIDE)
+
+
+def test_a_picture_that_is_no_square_is_refused_and_so_is_one_a_region_is_not_for(tmp_path: Path) -> None:
+    wide = write_picture(tmp_path / "wide.png", 0, (20, 10)).read_bytes()
+
+    with pytest.raises(DataError, match=r"wide.png is 20x10 \(width x height\), where a square belongs"):
+        decode(wide, "wide.png")
+    with pytest.raises(DataError, match="where 250x250 belongs"):
+        decode(wide, "wide.png", region=LFW_REGION)
+
+
+def test_a_region_is_cut_out_where_it_says(tmp_path: Path) -> None:
+    data = write_picture(tmp_path / "a.png", 0, (250, 250)).read_bytes()
+    whole = torch.from_numpy(np.array(Image.open(tmp_path / "a.png"))).permute(2, 0, 1)
+
+    cut = decode(data, "a.png", side=134, region=LFW_REGION)
+
+    assert torch.equal(cut, whole[:, 49 : 49 + 134, 58 : 58 + 134])
+    assert decode(data, "a.png", region=LFW_REGION).shape == (3, 112, 112)
+
+
+def test_resizing_keeps_what_is_flat_flat_and_in_its_place() -> None:
+    picture = np.zeros((40, 40, 3), np.uint8)
+    picture[:20] = 200
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+
+    small = decode(buffer.getvalue(), "halves", side=10, region=Region(of=40, top=0, left=0, side=40))
+
+    assert (small[:, :4] == 200).all()
+    assert (small[:, 6:] == 0).all()
+
+
+def test_view_1_pairs_are_read_and_their_pictures_once(lfw: Path) -> None:
+    pairs = load_pairs(lfw, lfw_pairs(write(lfw / "pairsDevTest.txt", VIEW1)), person=lfw_person, side=SIDE)
+
+    assert pairs.same.tolist() == [True, True, False, False]
+    assert pairs.fold.tolist() == [0, 0, 0, 0]
+    assert len(pairs.x) == 6
+    assert pairs.names == ("Ann_Lee", "Bo_Xi", "Cy_Orr")
+    expected = np.asarray(Image.open(lfw / "Cy_Orr" / "Cy_Orr_0001.png")).transpose(2, 0, 1)
+    assert np.array_equal(pairs.x[pairs.left[3]].numpy(), expected)
+
+
+def test_view_2_has_its_folds_in_order(lfw: Path) -> None:
+    text = "2\t1\nAnn_Lee\t1\t3\nAnn_Lee\t1\tBo_Xi\t2\nBo_Xi\t1\t2\nCy_Orr\t1\tAnn_Lee\t2\n"
+
+    pairs = lfw_pairs(write(lfw / "pairs.txt", text))
+
+    assert [(p.same, p.fold) for p in pairs] == [(True, 0), (False, 0), (True, 1), (False, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("two\nAnn_Lee\t1\t2\n", "pairs.txt line 1: 'two' where the numbers of folds and pairs belong"),
+        ("1\nAnn_Lee\t1\t2\n", "1 same and 0 different pairs, where 1 x 1 of each are announced"),
+        ("1\nAnn_Lee\t1\tBo_Xi\t2\nAnn_Lee\t1\t2\n", "the same ones of a fold first"),
+        ("1\nAnn_Lee\tone\t2\nAnn_Lee\t1\tBo_Xi\t2\n", "line 2: 'Ann_Lee.tone.t2' is neither `person n m`"),
+        ("1\nAnn_Lee\t1\n", "line 2: .* is neither"),
+        ("0\nAnn_Lee\t1\t2\n", "line 1: '0' where the numbers of folds and pairs belong"),
+        ("3\n", "0 same and 0 different pairs, where 1 x 3 of each"),
+        ("", "is empty"),
+    ],
+)
+def test_a_list_that_is_not_lfws_is_refused_with_the_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        lfw_pairs(write(tmp_path / "pairs.txt", text))
+
+
+def test_pairs_that_name_missing_files_are_refused_with_their_lines(lfw: Path) -> None:
+    (lfw / "Bo_Xi" / "Bo_Xi_0002.png").unlink()
+
+    with pytest.raises(DataError, match=r"2 files of the pairs are missing: pairs.txt line 3: Bo_Xi/Bo_Xi_0002"):
+        load_pairs(lfw, lfw_pairs(write(lfw / "pairs.txt", VIEW1)), side=SIDE)
+
+
+def test_lfws_lists_of_people_are_checked_against_their_counts(tmp_path: Path) -> None:
+    view1 = write(tmp_path / "peopleDevTrain.txt", "2\nAnn_Lee\t3\nBo_Xi\t2\n")
+    view2 = write(tmp_path / "people.txt", "2\n2\nAnn_Lee\t3\nBo_Xi\t2\n1\nCy_Orr\t1\n")
+
+    assert lfw_people(view1) == ("Ann_Lee", "Bo_Xi")
+    assert lfw_people(view2) == ("Ann_Lee", "Bo_Xi", "Cy_Orr")
+    with pytest.raises(DataError, match="1 people where 2 are announced"):
+        lfw_people(write(tmp_path / "short.txt", "2\nAnn_Lee\t3\n"))
+
+
+def write_cfp(folder: Path) -> Path:
+    for k in range(1, 5):
+        write_picture(folder / f"Data/Images/{k:03d}/frontal/01.png", k)
+        write_picture(folder / f"Data/Images/{k:03d}/profile/01.png", 50 + k)
+    for kind, where in (("F", "frontal"), ("P", "profile")):
+        rows = [f"{k} ../Data/Images/{k:03d}/{where}/01.png" for k in range(1, 5)]
+        write(folder / f"Protocol/Pair_list_{kind}.txt", "\n".join(rows))
+    for fold in range(1, 11):
+        write(folder / f"Protocol/Split/FP/{fold:02d}/same.txt", "1,1\n2,2\n")
+        write(folder / f"Protocol/Split/FP/{fold:02d}/diff.txt", "1,2\n3,4\n")
+    return folder
+
+
+def test_cfps_frontal_and_profile_pictures_meet_by_their_numbers(tmp_path: Path) -> None:
+    folder = write_cfp(tmp_path)
+
+    listed = cfp_pairs(folder)
+    pairs = load_pairs(folder, listed, side=SIDE)
+
+    assert listed[2].left == "Data/Images/001/frontal/01.png"
+    assert listed[2].right == "Data/Images/002/profile/01.png"
+    assert pairs.same.view(10, 4).tolist() == [[True, True, False, False]] * 10
+    assert pairs.fold.tolist() == torch.arange(10).repeat_interleave(4).tolist()
+
+
+def test_a_cfp_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    folder = write_cfp(tmp_path)
+
+    with pytest.raises(ValueError, match="protocol 'PP' is not one of: FP, FF"):
+        cfp_pairs(folder, "PP")
+    write(folder / "Protocol/Split/FP/04/diff.txt", "1,9\n")
+    with pytest.raises(DataError, match="diff.txt line 1: '1,9' is no pair of numbers"):
+        cfp_pairs(folder)
+    with pytest.raises(DataError, match="0 folds where 10 belong"):
+        cfp_pairs(folder, "FF")
+
+
+def test_agedbs_list_is_ten_folds_in_order(tmp_path: Path) -> None:
+    first, second = "0_MariaCallas_35_f.png", "9_JohnDoe_70_m.png"
+    for k, name in enumerate((first, second)):
+        write_picture(tmp_path / name, k)
+    text = "".join(f"{first} {second if k % 2 else first} {1 - k % 2}\n" for k in range(20))
+
+    pairs = load_pairs(tmp_path, listed_pairs(write(tmp_path / "pairs.txt", text)), person=agedb_person, side=SIDE)
+
+    assert pairs.fold.tolist() == [k // 2 for k in range(20)]
+    assert pairs.same.tolist() == [k % 2 == 0 for k in range(20)]
+    assert pairs.names == ("JohnDoe", "MariaCallas")
+    with pytest.raises(DataError, match="line 1: .* where two paths and 1, 0 or -1 belong"):
+        listed_pairs(write(tmp_path / "bad.txt", f"{first} {second} yes\n"))
+
+
+def sets(lfw: Path, names: tuple[str, ...]) -> tuple[People, Pairs]:
+    pairs = load_pairs(lfw, lfw_pairs(write(lfw / "pairs.txt", VIEW1)), person=lfw_person, side=SIDE)
+    return load_people(lfw, names, side=SIDE, at_least=1), pairs
+
+
+def test_a_person_in_training_and_test_is_refused_by_name(lfw: Path) -> None:
+    with pytest.raises(DataError, match=r"1 people are in training and in the test pairs: Bo_Xi. Train on others"):
+        require_disjoint(*sets(lfw, ("Bo_Xi", "Di_Um")))
+
+
+def test_names_are_compared_by_their_letters(lfw: Path) -> None:
+    people, pairs = sets(lfw, ("Cy_Orr", "Di_Um"))
+    people = replace(people, x=people.x ^ 1 if isinstance(people.x, torch.Tensor) else people.x)
+
+    with pytest.raises(DataError, match="CyOrr"):
+        require_disjoint(replace(people, names=("CyOrr", "Di_Um")), pairs)
+    assert require_disjoint(replace(people, names=("Ed_Poe", "Di_Um")), pairs) == ""
+
+
+def test_a_picture_in_training_and_test_is_refused_under_any_name(lfw: Path) -> None:
+    people, pairs = sets(lfw, ("Bo_Xi", "Di_Um"))
+
+    with pytest.raises(DataError, match="2 pictures are in training and in the test pairs, under other names"):
+        require_disjoint(replace(people, names=("Ed_Poe", "Di_Um")), pairs)
+
+
+def test_where_people_have_no_names_the_report_gets_a_sentence(lfw: Path) -> None:
+    people, pairs = sets(lfw, ("Bo_Xi", "Di_Um"))
+    other = replace(people, x=torch.zeros(4, 3, SIDE, SIDE, dtype=torch.uint8), names=("0", "1"))
+
+    assert "their owners' word" in require_disjoint(other, pairs)
+
+
+def numbered(count: int = 20) -> People:
+    x = torch.randint(0, 256, (count, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return make_people(x, torch.arange(count), map(str, range(count)))
+
+
+def test_every_picture_comes_once_an_epoch_whatever_the_batch() -> None:
+    batches = Batches(numbered(), Prepare(), 8, torch.Generator().manual_seed(0))
+
+    labels = torch.cat([batches.draw()[1] for _ in range(5)])
+
+    assert labels[:20].sort().values.tolist() == labels[20:].sort().values.tolist() == list(range(20))
+    assert labels[:20].tolist() != labels[20:].tolist()
+
+
+def test_the_stream_goes_on_to_the_bit_from_its_state() -> None:
+    batches = Batches(numbered(), Prepare(), 8, torch.Generator().manual_seed(5))
+    for _ in range(4):
+        batches.draw()
+    state = batches.state_dict()
+    expected = [batches.draw() for _ in range(6)]
+    other = Batches(numbered(), Prepare(), 8, torch.Generator().manual_seed(9))
+
+    other.load_state_dict(state)
+
+    for x, y in expected:
+        x2, y2 = other.draw()
+        assert torch.equal(x, x2)
+        assert torch.equal(y, y2)
+
+
+def test_each_picture_or_its_mirror_image_comes_out_in_minus_one_to_one() -> None:
+    people = numbered(200)
+    x, y = Batches(people, Prepare(), 200, torch.Generator().manual_seed(0)).draw()
+    assert isinstance(people.x, torch.Tensor)
+    plain = people.x[y].double() / 127.5 - 1
+
+    as_is = (x - plain).abs().amax((1, 2, 3)) < 1e-6
+    mirrored = (x - plain.flip(3)).abs().amax((1, 2, 3)) < 1e-6
+
+    assert (as_is ^ mirrored).all()
+    assert 70 < int(mirrored.sum()) < 130
+    assert x.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_mirroring_needs_and_heeds_its_generator() -> None:
+    x = torch.randn(32, 3, 4, 4)
+    first, again, other = (mirror(x, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_pairs_have_a_digest_of_all_that_is_in_them(lfw: Path) -> None:
+    _, pairs = sets(lfw, ("Bo_Xi", "Di_Um"))
+
+    def again(**changes: torch.Tensor) -> str:
+        parts = {name: getattr(pairs, name) for name in ("x", "left", "right", "same", "fold")}
+        return make_pairs(**{**parts, **changes}).digest
+
+    assert again() == pairs.digest
+    changed: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+        "x": lambda t: t ^ 1,
+        "left": lambda t: t.flip(0),
+        "right": lambda t: t.flip(0),
+        "same": torch.logical_not,
+        "fold": lambda t: t + 1,
+    }
+    assert (
+        len({again(**{name: change(getattr(pairs, name))}) for name, change in changed.items()} | {pairs.digest}) == 6
+    )
+
+
+@pytest.mark.data
+def test_lfws_view_1_is_read_whole_and_trains_on_other_people() -> None:
+    folder = Path(os.environ.get("BENCH_DATA", "")) / "lfw"
+    if not (folder / "pairsDevTest.txt").is_file():
+        pytest.skip("no lfw/pairsDevTest.txt below BENCH_DATA: LFW's View 1 is not here")
+    some = lfw_people(folder / "peopleDevTrain.txt")
+    pairs = load_pairs(folder, lfw_pairs(folder / "pairsDevTest.txt"), person=lfw_person, side=32, region=LFW_REGION)
+    people = load_people(folder, some, at_least=10, side=32, region=LFW_REGION)
+
+    assert (len(pairs.same), int(pairs.same.sum()), len(pairs.x), len(pairs.names)) == (1_000, 500, 1_549, 963)
+    assert len(people.names) >= 100
+    assert require_disjoint(people, pairs) == ""
