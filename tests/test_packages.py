@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import os
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,11 +13,9 @@ import pytest
 from bench.cli.request import refuse_without_submitit
 from bench.cli.sweep_files import MistakeError, load_sweep
 from bench.launch.slurm import commands as scheduler
-from bench.launch.worker import TASKS, work
+from bench.launch.worker import work
 from bench.machine import SOME_NEED
-from bench.spec import Recipe, words
 from bench.sweep import guarded, main
-from bench.tasks.classification.experiment import HOMES
 from tests.conftest import tiny_run
 from tests.launch.test_worker import SPAWN, make
 
@@ -135,16 +131,3 @@ def test_a_command_that_lacks_a_package_says_so_in_one_line(capsys: pytest.Captu
     assert capsys.readouterr().err == "bench: this needs timm, which is not installed: pip install timm\n"
     with pytest.raises(ModuleNotFoundError):
         guarded(lacks, argparse.Namespace(module="bench.nothing"))
-
-
-@pytest.mark.parametrize("home", sorted({*TASKS.values(), *HOMES.values()}))
-def test_what_is_imported_when_asked_for_is_where_it_is_said_to_be(home: str) -> None:
-    module, _, name = home.partition(":")
-    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
-
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-
-
-def test_every_task_has_a_home_and_the_kinds_of_data_go_by_parts_of_a_recipe() -> None:
-    assert tuple(TASKS) == words.TASKS
-    assert set(HOMES) <= {field.name for field in fields(Recipe)}

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from bench.cli.sweep_files import MistakeError
 from bench.data import locate
-from bench.data.locate import DataError
+from bench.data.locate import AbsentError, DataError
 from bench.launch.concurrency import measured_way
 from bench.launch.slurm import commands
 from bench.launch.slurm.executor import settled
 from bench.launch.slurm.profile import Profile, load_profile
 from bench.machine import cuda_devices, cxx_compiler, installed, no_compiler
-from bench.spec import DETECTION, FACES, Run, Sweep, Way
+from bench.spec import Dataset, Run, Sweep, Way, dataset_of, task_of
 
 
 def choose_cluster(args: argparse.Namespace) -> Profile | None:
@@ -77,51 +77,44 @@ def choose_scale(asked: str, cluster: str, declared: Sweep) -> str:
 
 
 def choose_data(args: argparse.Namespace, scale: str, declared: Sweep) -> tuple[Path, str]:
-    """The data folder and the data set: the sweep's, or at scale quick the stand-in where CIFAR-10 cannot be had."""
-    folder = locate.data_folder(args.data)
-    wanted = declared.data_at(scale)
-    if wanted in (*FACES, *DETECTION):
-        if not args.dry_run:
-            (locate.faces if wanted in FACES else locate.objects)(folder, wanted)
-        return folder, wanted
-    if wanted == "imagenet":
-        name = _pictures(folder, args.classes or declared.scales[scale].classes, args.dry_run)
-        if declared.task == "evaluate" and name != "imagenet":
-            raise MistakeError(f"published weights tell ImageNet's 1,000 classes apart, and {folder} has {name}")
-        return folder, name
-    if args.classes:
+    """The data folder and the data set: the sweep's, or at scale quick the stand-in where it cannot be had."""
+    folder, row = locate.data_folder(args.data), dataset_of(declared.data_at(scale))
+    classes = args.classes or declared.scales[scale].classes
+    if args.classes and not row.named:
         raise MistakeError("--classes is for sweeps on ImageNet")
-    found = locate.cifar10(folder)
-    if found is not None:
-        if not (args.dry_run or args.report_only):
-            locate.verify(found)
-        return folder, "cifar10"
-    if args.dry_run or args.report_only:
-        otherwise = " or take the stand-in" if scale == "quick" else ""
-        print(f"data: CIFAR-10 is not in {folder}; a start would download it{otherwise}")
-        return folder, "stand-in" if scale == "quick" else "cifar10"
-    print(f"data: CIFAR-10 is not in {folder}; downloading it")
     try:
-        locate.fetch_cifar10(folder)
+        found = row.resolve("locate")(folder, row.name)
+    except AbsentError as absent:
+        return folder, _absent(args, row, folder, scale, absent)
+    name = row.resolve("named")(found, classes) if row.named else row.name
+    if row.named:
+        print(f"data: {name} in {found}")
+    if row.check and not (args.dry_run or args.report_only):
+        row.resolve("check")(found)
+    if not task_of(declared.task).trains and dataset_of(name).replaces:
+        raise MistakeError(f"published weights tell ImageNet's 1,000 classes apart, and {folder} has {name}")
+    return folder, name
+
+
+def _absent(args: argparse.Namespace, row: Dataset, folder: Path, scale: str, absent: AbsentError) -> str:
+    """The data set that is taken where `row` is not there: it, downloaded, or its stand-in. Raises DataError."""
+    stand_in = row.stand_in if scale == "quick" else ""
+    if args.dry_run or (args.report_only and row.fetch):
+        what = "a start would download it" if row.fetch else "nothing downloads it"
+        print(f"data: {row.title} is not in {folder}; {what}{' or take the stand-in' if stand_in else ''}")
+        classes = args.classes or 0
+        return stand_in or (f"{row.name}-{classes}" if classes else row.name)
+    if not row.fetch:
+        raise absent
+    print(f"data: {row.title} is not in {folder}; downloading it")
+    try:
+        row.resolve("fetch")(folder)
     except DataError as error:
-        if scale != "quick" or args.data is not None:
+        if not stand_in or args.data is not None:
             raise
         print(f"data: a procedural stand-in takes its place, since {error}")
-        return folder, "stand-in"
-    return folder, "cifar10"
-
-
-def _pictures(folder: Path, classes: int, dry_run: bool) -> str:
-    """The name of the pictures that are there, of so many classes (0: all). Raises DataError where there are none."""
-    found = locate.find_pictures(folder)
-    if found is None and dry_run:
-        print(f"data: ImageNet is not in {folder}, and nothing downloads it: {locate.PICTURE_ADDRESS}")
-        return f"imagenet-{classes}" if classes else "imagenet"
-    if found is None:
-        raise locate.no_pictures(folder)
-    name = locate.pictures_name(found, classes)
-    print(f"data: {name} in {found}")
-    return name
+        return stand_in
+    return row.name
 
 
 def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -> tuple[Run, ...]:
@@ -174,7 +167,7 @@ def _as_measured(runs: Sequence[Run]) -> tuple[Run, ...]:
     way = measured_way() if cuda_devices() else None
     if way is None:
         return tuple(runs)
-    alike = {r for r in runs if r.resources.gpus and r.net.family == "cifar" and r.resources.way == Way()}
+    alike = {r for r in runs if r.resources.gpus and dataset_of(r.data).side and r.resources.way == Way()}
     if alike:
         print(f"kernels: {way}, as measured on this GPU; runs that have begun keep their own")
     return tuple(replace(r, resources=r.resources.made(way)) if r in alike else r for r in runs)

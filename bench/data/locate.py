@@ -31,6 +31,10 @@ class DataError(RuntimeError):
     """Data that are missing, incomplete or damaged; says what was found, what belongs there, what to do."""
 
 
+class AbsentError(DataError):
+    """There are no such data."""
+
+
 def data_folder(given: Path | None) -> Path:
     """The folder that holds the data sets. Raises DataError where one was named that does not exist."""
     named = given or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
@@ -44,14 +48,31 @@ def data_folder(given: Path | None) -> Path:
     return named.resolve()
 
 
-def cifar10(folder: Path) -> Path | None:
-    """The CIFAR-10 folder in `folder`, None where there is none. Raises DataError where one is incomplete."""
+# what a row of bench.spec.datasets names as `locate`: the folder of a data set below the data folder, and its name;
+# AbsentError where it is not there
+
+
+def nowhere(folder: Path, _: str) -> Path:
+    """Of data that are made, not found: any folder will do."""
+    return folder
+
+
+def cifar10(folder: Path, _: str = "cifar10") -> Path:
+    """The folder of CIFAR-10, in one of its two layouts. Raises DataError where it is incomplete."""
     for name, files in ((PYTHON, PYTHON_FILES), (BINARY, BINARY_FILES)):
         found = folder / name
         if found.is_dir():
             _check(found, files)
             return found
-    return None
+    raise AbsentError(f"CIFAR-10 is not in {folder}")
+
+
+def imagenet(folder: Path, _: str = "imagenet") -> Path:
+    """The folder of ImageNet, or of a part of Tiny ImageNet."""
+    found = find_pictures(folder)
+    if found is None:
+        raise no_pictures(folder)
+    return found
 
 
 def find_pictures(folder: Path) -> Path | None:
@@ -69,10 +90,10 @@ def find_pictures(folder: Path) -> Path | None:
     return None
 
 
-def no_pictures(folder: Path) -> DataError:
+def no_pictures(folder: Path) -> AbsentError:
     """What to say where `find_pictures` finds nothing."""
     looked = ", ".join(name for name in PICTURE_FOLDERS if name != ".")
-    return DataError(
+    return AbsentError(
         f"{folder}: no ImageNet there ({looked}, each with train/<wnid>/ and val/, or {TRAIN_TAR} and {VAL_TAR}). "
         f"Get it from {PICTURE_ADDRESS} and name the folder above it with --data or BENCH_DATA"
     )
@@ -88,7 +109,7 @@ def faces(folder: Path, name: str) -> Path:
     """The folder of a set of faces below the data folder. Raises DataError where it is not there."""
     inner, file, source = FACE_FILES[name]
     if not (folder / inner / file).is_file():
-        raise DataError(
+        raise AbsentError(
             f"{folder}: no {inner}/{file} there. Get it from {source}, and name the folder above {inner}/ with --data "
             "or BENCH_DATA"
         )
@@ -108,7 +129,7 @@ def objects(folder: Path, name: str) -> Path:
     inner, source = OBJECT_FOLDERS[name]
     found = next((folder / one for one in inner if (folder / one).is_dir()), None)
     if found is None:
-        raise DataError(
+        raise AbsentError(
             f"{folder}: no {' or '.join(f'{one}/' for one in inner)} there. Get it from {source}, and name the folder "
             "above it with --data or BENCH_DATA"
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.machine import cache_folder, cores, cuda_devices, hardware, memory_gib
 from bench.nets.counts import multiply_adds_of
-from bench.spec import BATCH_NORMS, Resources, Run, SpecError, Way
+from bench.spec import BATCH_NORMS, Resources, Run, SpecError, Way, dataset_of, task_of
 from bench.store import StoreError, make_folder, read_json, write_json
 
 WORTH = 1.03  # throughput that a further run at once has to add, above what two measurements of one thing differ by
@@ -169,7 +169,7 @@ def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tupl
 
 def _alike(run: Run, known: Sequence[Together]) -> bool:
     """Whether what was measured holds for the run."""
-    usual = run.net.family == "cifar" and run.task == "classify" and run.resources.made(Way()) == Resources()
+    usual = dataset_of(run.data).side > 0 and task_of(run.task).only_trains and run.resources.made(Way()) == Resources()
     return usual and any(row.work >= multiply_adds_of(run) and row.batch >= run.recipe.batch for row in known)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.launch import concurrency
 from bench.launch.speeds import known_speeds, part_of
 from bench.nets.speeds import predicted_seconds
-from bench.spec import Run
+from bench.spec import Run, task_of
 from bench.store import RunFolder, StoreError
 
 
@@ -119,7 +119,7 @@ def speed_words(images_per_s: float) -> str:
 
 def measured(run: Run, test_error: float) -> str:
     """What a test says: `test error 8.75 %`, of a detector `AP50 62.10 %`."""
-    return f"AP50 {100 - test_error:.2f} %" if run.task == "detect" else f"test error {test_error:.2f} %"
+    return task_of(run.task).words(test_error)
 
 
 def describe(plan: Plan, *, retry: bool, variants: Mapping[Run, str] | None = None) -> str:

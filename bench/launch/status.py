@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.launch.plan import duration, speed_words
 from bench.launch.slurm.commands import Job, Queue
-from bench.spec import Run
+from bench.spec import Run, task_of
 from bench.spec.official import data_of_runs
 from bench.store import RunFolder, folders
 
@@ -99,7 +99,8 @@ def _state(folder: RunFolder, job: Job | None) -> str:
 
 
 def _tested(run: Run, error: float) -> str:
-    return f"{100 - error:.2f} % AP50" if run.task == "detect" else f"{error:.2f} % test"
+    task = task_of(run.task)
+    return f"{task.value(error):.2f} % {task.measure.removesuffix(' error')}"
 
 
 def _error(folder: RunFolder, run: Run, beat: Mapping[str, Any]) -> str:

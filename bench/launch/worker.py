@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pkgutil
 import signal
 import sys
 import threading
@@ -18,17 +17,10 @@ from typing import Any
 
 from bench.data.locate import DataError
 from bench.machine import missing
+from bench.spec import task_of
 from bench.store import BusyError, RunFolder, StoreError
 
 DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before it is given up
-# each is imported with its first run: torch not before, and no package that only another task needs
-TASKS = {
-    "classify": "bench.tasks.training:classify",
-    "diagnose": "bench.tasks.diagnosis.experiment:diagnose",
-    "evaluate": "bench.tasks.classification.evaluate:evaluate",
-    "verify": "bench.tasks.training:classify",
-    "detect": "bench.tasks.training:classify",
-}
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -174,8 +166,8 @@ def _running(
     try:
         run = folder.run()
         with meet(seat.rank, seat.size, folder.meeting(seat.start), stop) as team:
-            task = pkgutil.resolve_name(TASKS[run.task])
-            yield from task(run, Job(folder, data, stop, team))
+            # imported with its first run: no package that only another task needs
+            yield from task_of(run.task).resolve("work")(run, Job(folder, data, stop, team))
     except StoppedError:
         return "stopped"
     except LostError as error:

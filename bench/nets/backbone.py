@@ -21,6 +21,7 @@ from torch.optim.swa_utils import update_bn
 
 from bench.nets.resnet import CifarNet, ImageNetNet, cifar, imagenet
 from bench.nets.weights import CIFAR, IMAGENET, Pixels, load_weights, read_weights, source_of
+from bench.spec import Net
 
 VGG16_ENDS = (4, 9, 16, 23, 30)  # after conv1_2, 2_2, 3_3, 4_3, 5_3 and their ReLUs; the last pool is the RoI's
 
@@ -172,3 +173,26 @@ def _finished(backbone: Backbone, fix_bn: bool) -> Backbone:
     if fix_bn:
         fix_batch_norm(backbone)
     return backbone
+
+
+# what a row of bench.spec.families names as `backbone`: weights is a file or None; source, who trained ours
+
+
+def cifar_backbone(net: Net, weights: Path | None, *, source: str, fix_bn: bool) -> Backbone:  # noqa: ARG001
+    """See of_cifar."""
+    return of_cifar(net.depth, net.shortcut, weights, fix_bn=fix_bn)
+
+
+def imagenet_backbone(net: Net, weights: Path | None, *, source: str, fix_bn: bool) -> Backbone:
+    """See of_imagenet."""
+    return of_imagenet(net.depth, net.shortcut, weights, source=source, stride_in=net.stride_in, fix_bn=fix_bn)
+
+
+def vgg_backbone(net: Net, weights: Path | None, *, source: str, fix_bn: bool) -> Backbone:  # noqa: ARG001
+    """See vgg16; it has no batch norm."""
+    return vgg16(weights)
+
+
+def timm_backbone(net: Net, weights: Path | None, *, source: str, fix_bn: bool) -> Backbone:  # noqa: ARG001
+    """See of_timm."""
+    return of_timm(net.source[1], weights, pretrained=True, fix_bn=fix_bn)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.spec import Net, Run, classes_of
+from bench.spec import Net, Run, dataset_of, task_of
 
-OURS = ("cifar", "imagenet")  # families that this file counts
 IMAGENET_BLOCKS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -55,15 +54,17 @@ def _bottleneck(net: Net, c_in: int, width: int, stride: int, side: int) -> Iter
     yield from _shortcut(net.shortcut, c_in, 4 * width, stride, side)
 
 
-def stages(net: Net, side: int = 0, classes: int = 0) -> tuple[Conv, list[tuple[int, int, int]], int]:
-    """The stem, then (blocks, width, side) a stage, and the classes.
+Layout = tuple[Conv, list[tuple[int, int, int]], int]  # the stem, (blocks, width, side) a stage, and the classes
 
-    side, classes: of the input in pixels and of the classifier, where they are not the paper's.
-    """
-    if net.family == "cifar":
-        n, side = (net.depth - 2) // 6, side or 32
-        sides = _halved(side, 2)
-        return Conv(3, 16, 3, side), list(zip((n, n, n), (16, 32, 64), sides, strict=True)), classes or 10
+
+def cifar_layout(net: Net, side: int, classes: int) -> Layout:
+    """Section 4.2's nets. side, classes: of the input in pixels and of the classifier; 0 for the paper's."""
+    n, side = (net.depth - 2) // 6, side or 32
+    return Conv(3, 16, 3, side), list(zip((n, n, n), (16, 32, 64), _halved(side, 2), strict=True)), classes or 10
+
+
+def imagenet_layout(net: Net, side: int, classes: int) -> Layout:
+    """Table 1's nets; else as `cifar_layout`."""
     sides = _halved(side or 224, 5)
     widths = zip(IMAGENET_BLOCKS[net.depth], (64, 128, 256, 512), sides[2:], strict=True)
     return Conv(3, 64, 7, sides[1]), list(widths), classes or 1000
@@ -79,9 +80,8 @@ def _halved(side: int, times: int) -> list[int]:
 
 def convolutions(net: Net, side: int = 0, classes: int = 0) -> tuple[list[Conv], int, int]:
     """Every convolution of `net`, the features before the classifier, and the classes."""
-    stem, parts, outputs = stages(net, side, classes)
-    bottleneck = net.family == "imagenet" and net.depth >= 50
-    block, expansion = (_bottleneck, 4) if bottleneck else (_basic, 1)
+    stem, parts, outputs = net.row.resolve("layout")(net, side, classes)
+    block, expansion = (_bottleneck, 4) if net.bottleneck else (_basic, 1)
     convs, c_in = [stem], stem.c_out
     for stage, (blocks, width, map_side) in enumerate(parts):
         for k in range(blocks):
@@ -111,19 +111,20 @@ def activations(net: Net, side: int = 0) -> int:
 
 def parameters_of(run: Run) -> int:
     """Parameters of the run's net with its classifier; 0 where it is part of another: the module tells them."""
-    if run.net.family not in OURS or run.recipe.faces or run.recipe.detection:
+    if not run.net.row.layout or task_of(run.task).backbone:
         return 0
-    return parameters(run.net, classes_of(run.data))
+    return parameters(run.net, dataset_of(run.data).classes)
 
 
 def multiply_adds_of(run: Run) -> int:
     """Multiply-adds of one of the run's images forward; of an embedder or a detector those of its backbone.
 
-    A detector's image counts as a square of its shorter side. 0 for nets that are not the paper's.
+    A detector's image counts as a square of its shorter side, and a backbone with ten outputs. 0 for nets that are not
+    the paper's.
     """
-    pictures = run.recipe.views or run.recipe.faces or run.recipe.detection
-    side = pictures.side if pictures else 0
-    return multiply_adds(run.net, side, classes_of(run.data)) if run.net.family in OURS else 0
+    if not run.net.row.layout:
+        return 0
+    return multiply_adds(run.net, run.recipe.side, dataset_of(run.data).classes or 10)
 
 
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.nets.resnet import imagenet
 from bench.nets.weights import IMAGENET, load_weights, read_weights
 from bench.spec import Net
 
@@ -39,11 +38,11 @@ def pretrained(net: Net, folder: Path) -> Pretrained:
 
     Raises WeightsError.
     """
-    source, _, name = net.weights.partition(":")
+    source, name = net.source
     if source == "timm":
         return _of_timm(name, folder)
     file = torchvision_file(net, folder) if source == "torchvision" else local_file(folder, name)
-    built = imagenet(net.depth, net.shortcut, net.stride_in, net.norm)
+    built = net.row.resolve("build")(net, 1000)
     return Pretrained(_with(built, _read(file), net.name), IMAGENET.mean, IMAGENET.std)
 
 
@@ -51,8 +50,7 @@ def torchvision_weights(net: Net) -> Any:
     """torchvision's entry of the net's weights: `url`, and in `meta` what they reach. Raises WeightsError."""
     from torchvision.models import get_weight
 
-    name = net.weights.partition(":")[2]
-    model = "VGG-16" if net.family == "vgg" else f"ResNet-{net.depth}"
+    name, model = net.source[1], f"{'VGG' if net.plain else 'ResNet'}-{net.depth}"
     try:
         return get_weight(f"{model.replace('-', '')}_Weights.{name}")
     except (ValueError, KeyError, AttributeError) as error:

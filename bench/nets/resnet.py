@@ -183,6 +183,16 @@ class ImageNetNet(nn.Module):
         return logits
 
 
+def build_cifar(net: Net, classes: int) -> CifarNet:
+    """The net of family "cifar" with a classifier of so many classes (0: ten)."""
+    return CifarNet(net.depth, net.shortcut, net.norm, classes or 10)
+
+
+def build_imagenet(net: Net, classes: int) -> ImageNetNet:
+    """The net of family "imagenet" with a classifier of so many classes (0: 1,000)."""
+    return ImageNetNet(net.depth, net.shortcut, net.stride_in, net.norm, classes or 1000)
+
+
 def he_init(net: nn.Module) -> None:
     """He initialisation of every convolution and linear layer, from torch's global generator."""
     for layer in net.modules():
@@ -198,8 +208,7 @@ def cifar(depth: int, shortcut: str, norm: str = "bn") -> CifarNet:
     shortcut: "none" (plain), "A", "B" or "C". norm: "bn" (the paper) or "none". Takes (N, 3, 32, 32), gives (N, 10).
     Raises SpecError (a ValueError) naming what is allowed.
     """
-    net = Net("cifar", depth, shortcut, norm=norm)
-    return CifarNet(net.depth, net.shortcut, net.norm)
+    return build_cifar(Net("cifar", depth, shortcut, norm=norm), 10)
 
 
 def imagenet(depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn", classes: int = 1000) -> ImageNetNet:
@@ -209,5 +218,4 @@ def imagenet(depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn"
     only the bottleneck nets (50, 101, 152) feel. norm: "bn" (the paper) or "none". Takes (N, 3, H, W), gives
     (N, classes). Raises SpecError (a ValueError) naming what is allowed.
     """
-    net = Net("imagenet", depth, shortcut, stride_in, norm)
-    return ImageNetNet(net.depth, net.shortcut, net.stride_in, net.norm, classes)
+    return build_imagenet(Net("imagenet", depth, shortcut, stride_in, norm), classes)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from bench.nets.counts import multiply_adds_of
-from bench.spec import Run
+from bench.spec import Run, dataset_of
 
 CIFAR_TEST = 10_000
 LEAST = 0.1  # of a run's time that training has at least
@@ -87,14 +87,14 @@ def _nearest(run: Run, work: int, speeds: Sequence[Speed]) -> list[Speed]:
 
 
 def _test_seconds(run: Run, found: Sequence[Speed], scale: Sequence[float], rate: float) -> float:
-    """One test: the timed ones' images at their speed, else CIFAR-10's by the work of a forward pass.
+    """One test: the timed ones' images at their speed, else those of a known number by the work of a forward pass.
 
     0 where the speeds have tests in them.
     """
     if all(s.whole for s in found):
         return 0.0
     timed = [(s, k) for s, k in zip(found, scale, strict=True) if s.tested and s.tested_per_s]
-    if run.net.family == "cifar" and not (run.recipe.faces or run.recipe.detection):
-        images = min(run.recipe.test_images, CIFAR_TEST)
+    if known := dataset_of(run.data).test_images:
+        images = min(run.recipe.test_images, known)
         return images / (median(s.tested_per_s * k for s, k in timed) if timed else rate / FORWARD)
     return median(s.tested / (s.tested_per_s * k) for s, k in timed) if timed else 0.0

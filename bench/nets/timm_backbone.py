@@ -11,6 +11,7 @@ import timm
 from torch import Tensor, nn
 
 from bench.nets.weights import load_weights, read_weights
+from bench.spec import Net
 
 
 class TimmBackbone(nn.Module):
@@ -66,3 +67,8 @@ def _create(name: str, side: int, pretrained: bool, weights: Path | None) -> nn.
         load_weights(net, read_weights(weights), f"{name} in {weights}", without=tuple(f"{one}." for one in names))
     built: nn.Module = net
     return built
+
+
+def timm_features(net: Net, weights: Path | None, side: int) -> TimmBackbone:
+    """What a row of bench.spec.families names as `features`."""
+    return TimmBackbone(net.source[1], side=side, pretrained=True, weights=weights)

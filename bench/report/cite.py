@@ -16,7 +16,7 @@ from bench.report.frame import Set
 from bench.report.numbers import Number, numbers
 from bench.report.tables import low_to_high, one_of
 from bench.spec import Sweep
-from bench.spec.official import OFFICIAL, data_of_runs
+from bench.spec.official import data_of_runs
 
 PAPER = """@inproceedings{he2016deep,
   author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
@@ -174,7 +174,7 @@ def provenance(number: Number, results: Set) -> list[str]:
         f"{len(runs)} runs: {', '.join(runs['id'])}",
         f"seeds: {', '.join(dict.fromkeys(runs['seed'].astype(str)))}",
         *textwrap.wrap(f"recipe: {', '.join(config)}", 110, subsequent_indent="  "),
-        *([f"data: {_data(runs)}"] if results.data in OFFICIAL else []),
+        *([f"data: {_data(runs)}"] if results.dataset.sha256 else []),
         *(f"{words}: {one_of(runs[name].astype(str))}" for name, words in SHOWN.items()),
         f"results SHA-256: {results.digest}",
         f"dates: {runs['started'].min()} to {runs['ended'].max()}",

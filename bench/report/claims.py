@@ -38,9 +38,9 @@ import numpy as np
 import pandas as pd
 
 from bench.paper import paper_numbers, paper_value
-from bench.report.frame import PAPERS, Set, display_name
+from bench.report.frame import Set, display_name
 from bench.report.stats import Contrast, Region, binomial_std, contrast, disagreement_std, holm, sample, total
-from bench.spec import DIVERGED, LEVEL, METRICS, Claim, Comparison, Sweep, classes_of
+from bench.spec import DIVERGED, LEVEL, METRICS, Claim, Comparison, Sweep, dataset_of
 from bench.spec.official import is_official
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
@@ -89,7 +89,7 @@ def judge_set(sweep: Sweep, results: Set) -> tuple[Judged, ...]:
     On other data than the paper's, such as a stand-in, none is judged.
     """
     planned = sweep.scales[results.scale].planned
-    judged = sweep.judged_at(results.scale) if results.data in PAPERS else ()
+    judged = sweep.judged_at(results.scale) if results.dataset.of_paper else ()
     counted = _on_the_papers_data(results) if judged else results
     return judge(sweep.claims, judged, seeds_of(counted), planned, floor_of(counted, planned))
 
@@ -248,4 +248,4 @@ def _binomial(results: Set, names: tuple[str, ...], metric: str) -> float:
 
 def guess_of(metric: str, data: str) -> float:
     """The error in percent of a guess, or of five for top-5."""
-    return 100 - 100 * (5 if "top5" in metric else 1) / classes_of(data)
+    return 100 - 100 * (5 if "top5" in metric else 1) / dataset_of(data).classes

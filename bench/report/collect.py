@@ -230,7 +230,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         row |= {name: result[name] for name in SOME_RESULTS if name in result}
         if result["test_images"] != run.recipe.test_images:  # there were fewer than the recipe allows
             row[ASKED] = run.recipe.test_images
-        if run.task == "detect":
+        if folder.matches.exists():
             row["matches_sha256"] = arrays_digest(read_arrays(folder.matches))
         row |= {"predicted_seconds": folder.predicted_seconds()}
         row |= {name: env.get(name) for name in ENV_COLUMNS}

@@ -7,18 +7,18 @@ from typing import Any
 
 import pandas as pd
 
-from bench.nets.counts import OURS, activations
+from bench.nets.counts import activations
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, on_one_machine
 from bench.report.tables import Table, anchor, one_of
-from bench.spec import Net
+from bench.spec import FAMILIES, Net, task_of
 
 HEADER = (
     "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
     "time a run", "predicted", "runs", "hardware",
 )  # fmt: skip
 NOTE = (
-    "Multiply-adds are those of one image forward, through convolutions and classifier{of_a_detector}. Activations are "
+    "Multiply-adds are those of one image forward, through convolutions and classifier{counted}. Activations are "
     "the outputs of all convolutions in fp32, which a training step has to keep (and some more). Speeds and times are "
     "means over the runs; predicted is what the plan said before the run started, where it knew a speed."
 )
@@ -32,10 +32,12 @@ def cost_table(evidence: Evidence) -> Table:
     done = evidence.results.done
     alike = on_one_machine(done)
     rows = [_row(evidence, str(net), part) for net, part in alike.groupby("net", sort=False)]
-    detector = " (of a detector through its backbone alone, an image being a square of its shorter side)"
-    words = detector if evidence.sweep.task == "detect" else ""
-    note = NOTE.format(of_a_detector=words) + (MIXED if len(alike) < len(done) else "") + _total(evidence.results)
-    return Table(HEADER, rows, note=note)
+    note = (
+        NOTE.format(counted=task_of(evidence.sweep.task).counted)
+        + (MIXED if len(alike) < len(done) else "")
+        + _total(evidence.results)
+    )
+    return Table(HEADER, rows, note=note, name="costs")
 
 
 def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
 
 def _counted(row: pd.Series[Any]) -> tuple[str, str]:
     """Multiply-adds and activations; of nets that are not the paper's nobody counts them."""
-    if row["family"] not in OURS:
+    if not FAMILIES[row["family"]].layout:
         return "–", "–"
     return f"{row['multiply_adds'] / 1e6:,.0f}M", f"{4 * activations(net_of(row), side_of(row)) / 2**20:.1f}"
 

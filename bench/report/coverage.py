@@ -19,12 +19,12 @@ from bench.paper import paper_numbers, printed
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, judge_set
 from bench.report.computed import COMPUTED, agreement, table6_parameters
 from bench.report.evidence import load_sets
-from bench.report.frame import PAPERS, Set, page_names
+from bench.report.frame import Set, page_names
 from bench.report.nets import nets_page
 from bench.report.render.html import write_html
 from bench.report.stats import Sample, sample
 from bench.report.tables import markdown, mean_std
-from bench.spec import Net, Recipe, Sweep
+from bench.spec import Net, Recipe, Sweep, task_of
 from bench.store import make_folder, write_text
 
 MEASURED, ELSEWHERE = "measured, without a claim", "measured at another scale"
@@ -116,7 +116,7 @@ def _measured(number: Number, study: Study, verdict: str | None) -> Answer | Non
     """
     names = page_names(study.sets)
     for one in study.sets:
-        ours = _sample(one, number) if one.data in PAPERS and one.scale != "quick" else None
+        ours = _sample(one, number) if one.dataset.of_paper and one.scale != "quick" else None
         if ours is not None and ours.n:
             status = (verdict or MEASURED) if one.comparable else ELSEWHERE
             page = f"[{study.name}, scale {one.scale}]({study.name}/{names[one.scale, one.data]})"
@@ -169,7 +169,9 @@ def _cost(study: Study, name: str, net: Net, recipe: Recipe, seeds: int) -> str:
     """Runs and steps, multiply-adds (a backward pass is two forward ones), and hours where a speed was measured."""
     images = recipe.steps * recipe.batch
     words = f"{seeds} run{'s' * (seeds > 1)} of {recipe.steps:,} steps"
-    if not recipe.detection:  # whose regions cost as much as its backbone, and are counted by nobody
+    if task_of(
+        study.sweep.task
+    ).by_image:  # not of a detector, whose regions cost as much as its backbone, and are counted by nobody
         words += f", {3 * images * multiply_adds(net):.1e} multiply-adds each"
     speeds = [s.done.loc[s.done["net"] == name, "images_per_s"].median() for s in study.sets]
     known = [speed for speed in speeds if speed > 0]
@@ -191,7 +193,7 @@ def index_texts(studies: Sequence[Study], answers: Sequence[Answer], reports: Pa
     """The texts of the index by their files. reports: where pages of `bench simulate` may lie, which it links to."""
     return {
         "README.md": index(studies, answers, sorted(path.name for path in (reports / "procedure").glob("*.md"))),
-        "nets.md": nets_page(one for s in studies if s.sweep.task == "classify" for one in s.sets),
+        "nets.md": nets_page(one for s in studies if task_of(s.sweep.task).only_trains for one in s.sets),
     }
 
 

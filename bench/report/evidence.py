@@ -10,7 +10,7 @@ from bench.report import frame
 from bench.report.claims import Judged, judge_set
 from bench.report.frame import Set, page_names
 from bench.report.pairs import Pair, pairs
-from bench.spec import Sweep
+from bench.spec import Sweep, task_of
 from bench.tasks.detection.gains import Detected, detected
 
 
@@ -52,8 +52,8 @@ def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
             results=one,
             page=pages[one.scale, one.data],
             judged=judge_set(sweep, one),
-            pairs=pairs(one) if sweep.task == "classify" else (),
-            detected=detected(one) if sweep.task == "detect" and len(one.done) else None,
+            pairs=pairs(one) if task_of(sweep.task).only_trains else (),
+            detected=detected(one) if not task_of(sweep.task).by_image and len(one.done) else None,
             scales=tuple(other.scale for other in sets),
         )
         for one in sets

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from bench.report import standing
 from bench.report.collect import ENV_COLUMNS, OF_OPTIONS, read_arrays, read_correct, read_curves, read_layers, read_rows
 from bench.spec import (
-    DETECTION,
-    FACES,
     IMAGENET_DEPTHS,
     PRECISIONS_OF_BOXES,
     PROTOCOLS,
     SCALES,
     VERIFICATION,
+    Dataset,
     Sweep,
+    dataset_of,
     digest,
 )
 from bench.store import StoreError
@@ -41,7 +41,6 @@ DIFFERENCES = {  # what differs from a net's own recipe, in words
     "drops": "drops after {}", "drops=": "no drops",
 }  # fmt: skip
 SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
-PAPERS = ("cifar10", "imagenet", "voc07+12", "coco14")  # the paper's own data sets, whole
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,19 @@ class Set:
     repeats: Sequence[Mapping[str, str]] = ()
 
     @property
+    def dataset(self) -> Dataset:
+        """What the suite knows of the data."""
+        return dataset_of(self.data)
+
+    @property
     def label(self) -> str:
         """`paper`, `short`, `quick`, or with the data set where it is not the paper's: `quick-stand-in`."""
-        return self.scale if self.data in (*PAPERS, *FACES, *DETECTION) else f"{self.scale}-{self.data}"
+        return f"{self.scale}-{self.data}" if self.dataset.replaces else self.scale
 
     @property
     def comparable(self) -> bool:
         """Whether its numbers may be held against the paper's: the paper's schedule, on the paper's data."""
-        return self.scale == "paper" and self.data in PAPERS
-
-    @property
-    def pictures(self) -> bool:
-        """Whether they are of ImageNet's kind."""
-        return self.data not in ("cifar10", "stand-in", *FACES, *DETECTION)
+        return self.scale == "paper" and self.dataset.of_paper
 
     @cached_property
     def done(self) -> pd.DataFrame:

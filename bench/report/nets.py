@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from bench.nets.counts import IMAGENET_BLOCKS, activations, multiply_adds, parameters, stages
+from bench.nets.counts import (
+    IMAGENET_BLOCKS,
+    activations,
+    cifar_layout,
+    imagenet_layout,
+    multiply_adds,
+    parameters,
+)
 from bench.paper import paper_numbers
 from bench.report.computed import agreement
 from bench.report.frame import Set, display_name
@@ -63,13 +70,13 @@ def table1() -> Table:
 
 
 def _stage(k: int) -> tuple[str, ...]:
-    side = stages(IMAGENET[0])[1][k][2]
+    side = imagenet_layout(IMAGENET[0], 0, 0)[1][k][2]
     pool = "3x3 max pool, stride 2; " if k == 0 else ""
     return (f"conv{k + 2}_x", f"{side}x{side}", *(pool + _block(net, k) for net in IMAGENET))
 
 
 def _block(net: Net, k: int) -> str:
-    blocks, width, _ = stages(net)[1][k]
+    blocks, width, _ = imagenet_layout(net, 0, 0)[1][k]
     layers = f"3x3, {width}; 3x3, {width}" if net.depth < 50 else f"1x1, {width}; 3x3, {width}; 1x1, {4 * width}"
     return f"[{layers}] x {blocks}"
 
@@ -82,7 +89,7 @@ def _flops(net: Net) -> str:
 def cifar_table() -> Table:
     """Layers and filters by the side of the feature maps."""
     net = Net("cifar", 20, "A")
-    found = stages(net)[1]
+    found = cifar_layout(net, 0, 0)[1]
     counts = ["1+2n", *["2n"] * (len(found) - 1)]
     header = ("output", *(f"{side}x{side}" for _, _, side in found))
     return Table(header, [("layers", *counts), ("filters", *(str(width) for _, width, _ in found))], text=4)
@@ -100,7 +107,7 @@ def _cost(net: Net, done: pd.DataFrame) -> tuple[str, ...]:
     shortcut = "–" if net.plain else net.shortcut
     name = display_name(net.name).removesuffix(f" ({net.shortcut})")
     return (
-        f"{name} ({'CIFAR-10' if net.family == 'cifar' else 'ImageNet'})",
+        f"{name} ({net.row.title})",
         shortcut,
         f"{parameters(net):,}",
         f"{multiply_adds(net):,}",

@@ -21,7 +21,7 @@ from bench.report.frame import display_name, on_one_machine
 from bench.report.pairs import Pair
 from bench.report.stats import Interval, of_percent, sample
 from bench.tasks.classification.imagenet.ensembles import ERRORS as ERRORS_OF_ENSEMBLES
-from bench.tasks.diagnosis import sections
+from bench.tasks.diagnosis import layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +200,13 @@ def _of_layers(evidence: Evidence) -> Iterator[Number]:
     """Of each net the change of its gradient, a factor and hence a geometric mean, and the mean of its responses."""
     results = evidence.results
     ids = results.runs.set_index(["net", "seed"])["id"]
-    for net, metric, by_seed in sections.measured(results):
-        about = sections.METRICS[metric]
+    for net, metric, by_seed in layers.measured(results):
+        about = layers.METRICS[metric]
         ours = sample(by_seed)
         yield Number(
             id=evidence.id(net, metric),
             what=f"{display_name(net)}, {about.words}" + (", geometric mean over seeds" if about.factor else ""),
-            value=sections.geometric(by_seed) if about.factor else ours.mean,
+            value=layers.geometric(by_seed) if about.factor else ours.mean,
             std=math.nan if about.factor else ours.std,
             n=ours.n,
             interval=None,

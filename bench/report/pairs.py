@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -53,8 +54,12 @@ def pairs(results: Set) -> tuple[Pair, ...]:
 
 
 def _depths(results: Set) -> Iterator[tuple[tuple[str, str], int]]:
+    """Each depth's plain net with its residual net, of option A where there is one."""
+    names = set(results.done["net"])
     for depth in map(int, sorted(results.done["depth"].unique())):
-        yield (f"plain-{depth}", f"resnet-{depth}-{'B' if depth >= 50 and results.pictures else 'A'}"), depth
+        residual = (name for option in "ABC" if (name := f"resnet-{depth}-{option}") in names)
+        for net in islice(residual, 1):
+            yield (f"plain-{depth}", net), depth
 
 
 def _variants(results: Set) -> Iterator[tuple[tuple[str, str], int]]:

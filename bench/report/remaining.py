@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence, Set
 
-from bench.nets.counts import OURS
 from bench.nets.speeds import Speed, predicted_seconds, speed_of
 from bench.report.costs import duration
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name
+from bench.report.sections import Section
 from bench.report.tables import Table
-from bench.spec import PICTURES, SCALES, Run
+from bench.spec import DATASETS, FAMILIES, SCALES, Run, dataset_of, task_of
 
 HEADER = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 RECKONED = (
@@ -19,12 +19,11 @@ RECKONED = (
     "second, one of {net} on {hardware}: others may have shared the machine. "
 )
 NOTE = "Failed runs are not counted. What runs them all, keeps what is done and goes on with what was begun:"
-TIMED = ("classify",)  # where multiply-adds tell the time; a few steps of "diagnose" are mostly looking at layers
 
 
-def remaining_section(evidence: Evidence) -> list[str]:
+def remaining_sections(evidence: Evidence) -> list[Section]:
     """The section of a page, empty where nothing is left, and of a stand-in, which is no data to finish with."""
-    left = [] if evidence.results.data == "stand-in" else list(_left(evidence))
+    left = [] if dataset_of(evidence.results.data).made_up else list(_left(evidence))
     if not left:
         return []
     table = remaining_table(evidence, left)
@@ -32,13 +31,13 @@ def remaining_section(evidence: Evidence) -> list[str]:
     commands = [
         f"python -m bench.sweep {evidence.name} --scale {s}{_classes(evidence, s, d)}" for s, d in scales.items()
     ]
-    return ["## What has not been run", table.markdown(), table.note, "\n".join(("```sh", *commands, "```"))]
+    return [Section("What has not been run", (table, "\n".join(("```sh", *commands, "```"))))]
 
 
 def _classes(evidence: Evidence, scale: str, data: str) -> str:
     """What the command needs for a part of ImageNet's classes, where the scale itself does not say it."""
-    match = PICTURES.fullmatch(data)
-    count = int(match[1] or 0) if match else 0
+    row = dataset_of(data)
+    count = row.classes if row.name not in DATASETS else 0  # of the first classes alone
     return f" --classes {count}" if count and count != evidence.sweep.scales[scale].classes else ""
 
 
@@ -90,14 +89,14 @@ def _fastest(evidence: Evidence, hardware: str, precisions: Set[str]) -> list[Sp
 
     Where no run had one of `precisions`, the fastest of all.
     """
-    if evidence.sweep.task not in TIMED:
+    if not task_of(evidence.sweep.task).only_trains:
         return []
     done = evidence.results.done
     rows = ({str(k): v for k, v in row.items()} for row in done[done["hardware"] == hardware].to_dict("records"))
     speeds = [
         speed_of(str(row["net"]), int(row["multiply_adds"]), row, hardware, None)
         for row in rows
-        if row["family"] in OURS
+        if FAMILIES[row["family"]].layout
     ]
     ordered = sorted(speeds, key=lambda speed: speed.images_per_s * speed.work)
     by_precision = {speed.precision: speed for speed in ordered}

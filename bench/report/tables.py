@@ -24,13 +24,14 @@ MIXED = {
 class Table:
     """Cells as they are printed; the first `text` columns are text, the others are numbers. note: what stands below.
 
-    A cell may begin with an `anchor`.
+    A cell may begin with an `anchor`. name: of its LaTeX file, "" for none.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     text: int = 1
     note: str = ""
+    name: str = ""
 
     def markdown(self) -> str:
         """The table without its note."""
@@ -98,7 +99,7 @@ def table6(evidence: Evidence) -> Table:
     frame = evidence.results.nets
     ordered = pd.concat([frame[frame["shortcut"] != "none"], frame[frame["shortcut"] == "none"]])
     rows = [_table6_row(evidence, str(net), row) for net, row in ordered.iterrows()]
-    return Table(TABLE_6, rows, note=caption(evidence.results))
+    return Table(TABLE_6, rows, note=caption(evidence.results), name="table6")
 
 
 STATISTICS = {"best": "best epoch on the test images", "last": "last epoch", "not said": "which epoch is not said"}
@@ -128,7 +129,12 @@ def reproductions_table(evidence: Evidence) -> Table | None:
         f"{one['name']} ({one['source']}): {STATISTICS[one['statistic']]}, schedule: {one['schedule']}."
         for one in known
     )
-    return Table(("net", "paper", "here (n)", *(one["name"] for one in known)), rows, note=OTHERS.format(about=about))
+    return Table(
+        ("net", "paper", "here (n)", *(one["name"] for one in known)),
+        rows,
+        note=OTHERS.format(about=about),
+        name="others",
+    )
 
 
 def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[str, ...]:
@@ -205,7 +211,7 @@ def protocols(evidence: Evidence) -> Table:
                 (at_held_out if held_out.n else "") + held_out_words,
             )
         )
-    return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE)
+    return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols")
 
 
 def missing(declared: int, n: int, failed: int) -> str:

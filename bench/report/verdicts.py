@@ -10,8 +10,9 @@ import pandas as pd
 
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged, Link
 from bench.report.evidence import Evidence
-from bench.report.frame import difference, display_name
+from bench.report.frame import Set, difference, display_name
 from bench.report.pairs import DRAWS, SEED, Pair
+from bench.report.sections import Section
 from bench.report.stats import LEVEL, sample
 from bench.report.tables import Table, anchor, change, low_to_high, p_words, signed
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
@@ -34,16 +35,21 @@ NO_JUDGE = "No claim is judged at this scale; what was measured of each is descr
 NOT_THE_DATA = "**Not comparable with the paper:** these runs are not on the paper's data, and no claim is judged."
 
 
-def claims_section(evidence: Evidence, table: Table | None) -> list[str]:
-    """The paragraphs of the claims: the verdicts counted, the table, how it was judged. None without claims."""
-    if table is None:
+def claims_sections(evidence: Evidence) -> list[Section]:
+    """The verdicts counted, the table, how it was judged. None without claims."""
+    if not evidence.judged:
         return []
-    return ["## Claims", _summary(evidence), table.markdown(), table.note]
+    return [Section("Claims", (_summary(evidence), claims_table(evidence)))]
+
+
+def no_verdict(results: Set) -> list[str]:
+    """Said wherever there might have been one."""
+    return [] if results.scale == "paper" else ["No verdict against the paper: only runs of scale `paper` get one."]
 
 
 def _summary(evidence: Evidence) -> str:
     judged = [one for one in evidence.judged if one.verdict != NOT_JUDGED]
-    if evidence.results.data == "stand-in":
+    if evidence.results.dataset.made_up:
         return NOT_THE_DATA
     if not judged:
         return NO_JUDGE
@@ -73,9 +79,8 @@ def claims_table(evidence: Evidence) -> Table:
         )
         for one in sorted(shown, key=lambda one: one.verdict == NOT_JUDGED)
     ]
-    return Table(
-        CLAIMS, rows, text=4, note=_how(evidence) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
-    )
+    note = _how(evidence) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
+    return Table(CLAIMS, rows, text=4, note=note, name="claims")
 
 
 def _how(evidence: Evidence) -> str:
@@ -189,7 +194,7 @@ def paired_table(evidence: Evidence) -> Table | None:
         )
         for pair in pairs
     ]
-    return Table(PAIRED, rows, note=_image_by_image("nets", pairs)) if rows else None
+    return Table(PAIRED, rows, note=_image_by_image("nets", pairs), name="pairs") if rows else None
 
 
 def _image_by_image(what: str, pairs: Sequence[Pair]) -> str:
@@ -228,7 +233,8 @@ def variants_table(evidence: Evidence) -> Table | None:
                 p_words(pair.first.p_mid),
             )
         )
-    return Table(VARIANTS, rows, text=2, note=OVER_SEEDS + _image_by_image("recipes", pairs)) if rows else None
+    note = OVER_SEEDS + _image_by_image("recipes", pairs)
+    return Table(VARIANTS, rows, text=2, note=note, name="variants") if rows else None
 
 
 def _own(row: pd.Series[Any], other: str) -> str:

@@ -30,15 +30,13 @@ from bench.report.collect import (
     run_of,
 )
 from bench.report.evidence import load_sets
-from bench.report.page import drawings, files_of, texts
+from bench.report.page import files_of, report
 from bench.report.render.figures import drawn_from
 from bench.report.render.html import html
 from bench.report.stats import LEVEL, sample
-from bench.spec import PROTOCOLS, Run, SpecError, Sweep
+from bench.spec import PROTOCOLS, Run, SpecError, Sweep, Task, task_of
 from bench.store import StoreError, curve_text, sha256
 from bench.tasks.classification.imagenet.ensembles import ensemble_problems
-from bench.tasks.detection import sections as detection
-from bench.tasks.verification import sections as faces
 
 BY_IMAGE = ("test_error", *PROTOCOLS, "fixed_threshold_error", "pixels_error", "untrained_error")
 STATES = ("done", "failed", "pending", "running", "stopped")
@@ -108,10 +106,15 @@ def _alone_problems(row: Row) -> Iterator[str]:
         yield from _settings_problems(row)
         yield from _number_problems(row)
         wrong = float(row["test_error"]) / 100 * int(row["test_images"])
-        if row.get("task") in ("", "classify", "diagnose") and not math.isclose(wrong, round(wrong), abs_tol=1e-6):
+        if _task(row).by_image and not math.isclose(wrong, round(wrong), abs_tol=1e-6):
             yield f"test_error is {row['test_error']}, which no number of {row['test_images']} images gives"
     except (ValueError, KeyError) as error:
         yield f"a value cannot be read: {error}"
+
+
+def _task(row: Row) -> Task:
+    """What the run did; rows older than the column are of classification."""
+    return task_of(row.get("task") or "classify")
 
 
 def _row_problems(
@@ -123,18 +126,17 @@ def _row_problems(
 ) -> Iterator[str]:
     try:
         yield from _settings_problems(row)
+        task = _task(row)
         digest = layers_digest(layers.to_dict("records")) if layers is not None else None
         if row.get("layers_sha256", "") != (digest or ""):
             yield "the rows of its layers are not those that the run wrote (SHA-256)"
         if row["state"] == "done":
             yield from _number_problems(row)
-            for metric in BY_IMAGE if row.get("task") != "detect" else ():
+            for metric in BY_IMAGE if task.by_image else ():
                 if row.get(metric):
                     yield from _image_problems(row, metric, bits[metric])
-            if row.get("task") == "verify":
-                yield from faces.problems(row, arrays)
-            if row.get("task") == "detect":
-                yield from detection.problems(row, arrays)
+            if task.problems:
+                yield from task.resolve("problems")(row, arrays)
             if int(row["steps"]):
                 yield from _curve_problems(row, curve)
         elif any(row[column] for column in RESULT_COLUMNS if column != "test_images"):
@@ -205,7 +207,7 @@ def _as_written(curve: pd.DataFrame) -> list[dict[str, Any]]:
 def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
     """What in the report does not follow from the results. Raises StoreError where these cannot be read."""
     sets = load_sets(results, sweep)
-    written, drawn = texts(name, sweep, sets), drawings(sweep, sets)
+    drawn, written = report(name, sweep, sets)
     for file, text in written.items():
         yield from text_problems(reports / file, text)
     for file, (_, one) in drawn.items():

@@ -1,55 +1,57 @@
 """The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Claim, Sweep. Standard library only.
 
+Three tables, datasets.py, tasks.py and families.py, say what the suite knows of each name in it.
+
 A Run is a frozen value. Whatever can change its number is in it and hashed into its id, defaults included;
 whatever changes only the bill is in Resources and is not.
 """
 
 from bench.spec.claim import LEVEL, PROCEDURE, Claim, Comparison
+from bench.spec.datasets import DATASETS, Dataset, dataset_of
+from bench.spec.families import FAMILIES, IMAGENET_DEPTHS, Family
 from bench.spec.net import Net
 from bench.spec.recipe import Detection, Faces, Recipe, Views, shortened
 from bench.spec.run import ADDED_LATER, BATCH_NORMS, Resources, Run, Way, digest, run_from_json
 from bench.spec.sweep import Ensemble, Scale, Sweep
+from bench.spec.tasks import TASKS, Task, task_of
 from bench.spec.words import (
-    DETECTION,
     DETECTOR_LOSSES,
     DIVERGED,
-    FACES,
     HEALTHY,
-    IMAGENET_DEPTHS,
     METRICS,
     OPTIONS,
-    PICTURES,
     PRECISIONS_OF_BOXES,
     PROTOCOLS,
     SCALES,
     VERIFICATION,
     SpecError,
-    classes_of,
 )
 
 __all__ = [
     "ADDED_LATER",
     "BATCH_NORMS",
-    "DETECTION",
+    "DATASETS",
     "DETECTOR_LOSSES",
     "DIVERGED",
-    "FACES",
+    "FAMILIES",
     "HEALTHY",
     "IMAGENET_DEPTHS",
     "LEVEL",
     "METRICS",
     "OPTIONS",
-    "PICTURES",
     "PRECISIONS_OF_BOXES",
     "PROCEDURE",
     "PROTOCOLS",
     "SCALES",
+    "TASKS",
     "VERIFICATION",
     "Claim",
     "Comparison",
+    "Dataset",
     "Detection",
     "Ensemble",
     "Faces",
+    "Family",
     "Net",
     "Recipe",
     "Resources",
@@ -57,10 +59,12 @@ __all__ = [
     "Scale",
     "SpecError",
     "Sweep",
+    "Task",
     "Views",
     "Way",
-    "classes_of",
+    "dataset_of",
     "digest",
     "run_from_json",
     "shortened",
+    "task_of",
 ]

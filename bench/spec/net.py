@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bench.spec.words import FAMILIES, IMAGENET_DEPTHS, NORMS, SHORTCUTS, SOURCES, require
+from bench.spec.families import FAMILIES, Family
+from bench.spec.words import NORMS, SHORTCUTS, SOURCES, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,11 @@ class Net:
     weights: str = ""
 
     def __post_init__(self) -> None:
-        source, _, name = self.weights.partition(":")
+        require("net", (self.family in FAMILIES, f"family {self.family!r} is not one of: {', '.join(FAMILIES)}"))
+        row, (source, _, name) = self.row, self.weights.partition(":")
+        own_alone = row.sources == ("timm",)
         require(
             "net",
-            (self.family in FAMILIES, f"family {self.family!r} is not one of: {', '.join(FAMILIES)}"),
             (
                 not self.weights or (source in SOURCES and bool(name)),
                 f"weights {self.weights!r} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES)}",
@@ -45,40 +47,38 @@ class Net:
                 "run:plain_vs_residual/resnet-20-A-quick-s0-811fdd6d",
             ),
             (
-                (self.family == "timm") == (source == "timm"),
+                own_alone == (source == "timm"),
                 f"family {self.family!r} and weights {self.weights!r} do not go together: timm's nets are its own",
             ),
             (
-                source != "torchvision" or self.family == "vgg" or (not self.plain and self.family == "imagenet"),
+                source != "torchvision" or (source in row.sources and not (row.residual_only and self.plain)),
                 f"torchvision has no weights of {self.family} plain-{self.depth}",
             ),
             (
-                self.family != "vgg" or (self.plain and self.norm == "bn"),
+                not row.one_net or (self.plain and self.norm == "bn"),
                 f"VGG-16 is one net: shortcut {self.shortcut!r} and norm {self.norm!r} are none of its choices",
             ),
             (self.shortcut in SHORTCUTS, f"shortcut {self.shortcut!r} is not one of: {', '.join(SHORTCUTS)}"),
             (self.stride_in in ("1x1", "3x3"), f"stride_in {self.stride_in!r} is not one of: 1x1, 3x3"),
             (self.norm in NORMS, f"norm {self.norm!r} is not one of: {', '.join(NORMS)}"),
-            (self._depth_is_known(), f"depth {self.depth!r} is not one of: {self._known_depths()}"),
+            (row.fits(self.depth), f"depth {self.depth!r} is not one of: {row.depths}"),
         )
 
-    def _depth_is_known(self) -> bool:
-        if self.family == "timm":
-            return self.depth == 0
-        if self.family == "vgg":
-            return self.depth == 16
-        if self.family == "imagenet":
-            return self.depth in IMAGENET_DEPTHS
-        return isinstance(self.depth, int) and self.depth >= 8 and self.depth % 6 == 2
+    @property
+    def row(self) -> Family:
+        """What the suite knows of its family."""
+        return FAMILIES[self.family]
 
-    def _known_depths(self) -> str:
-        if self.family == "timm":
-            return "0 (timm's name says it)"
-        if self.family == "vgg":
-            return "16"
-        if self.family == "imagenet":
-            return ", ".join(map(str, IMAGENET_DEPTHS))
-        return "6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202"
+    @property
+    def source(self) -> tuple[str, str]:
+        """Where its weights come from, and their name there; ("", "") for none."""
+        source, _, name = self.weights.partition(":")
+        return source, name
+
+    @property
+    def bottleneck(self) -> bool:
+        """Whether its blocks are bottlenecks."""
+        return 0 < self.row.bottleneck <= self.depth
 
     @property
     def plain(self) -> bool:
@@ -92,12 +92,12 @@ class Net:
         With published weights these come behind it: `resnet-50-B-torchvision.IMAGENET1K_V1`.
         """
         weights = re.sub(r"[^A-Za-z0-9_.-]", ".", self.weights)
-        if self.weights.startswith("run:"):
-            sweep, _, run = self.weights.removeprefix("run:").partition("/")
+        source, named = self.source
+        if source == "run":
+            sweep, _, run = named.partition("/")
             weights = f"run.{sweep}.{run.rpartition('-')[2]}"
-        if self.family == "timm":
+        if not self.depth:
             return weights
-        plain = "vgg" if self.family == "vgg" else "plain"
-        name = f"{plain}-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
+        name = f"{self.row.plain}-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
         name = name if self.norm == "bn" else f"{name}-nobn"
         return f"{name}-{weights}" if weights else name

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-OFFICIAL = {  # by data set: its name, and SHA-256 over all pixels and labels as the reader of CIFAR takes it
-    "cifar10": ("CIFAR-10", "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec493"),
-}
+from bench.spec.datasets import dataset_of
 
 
 def is_official(data: str, sha256: str) -> bool | None:
     """Whether this is the digest of the official data set; None where the suite knows none of it."""
-    return sha256 == OFFICIAL[data][1] if data in OFFICIAL else None
+    known = dataset_of(data).sha256
+    return sha256 == known if known else None
 
 
 def data_words(data: str, sha256: str, bold: str = "") -> str:
     """`the official CIFAR-10 (SHA-256 …)`, or `not the …`, that between `bold`; another set by its name alone."""
-    name = OFFICIAL[data][0] if data in OFFICIAL else ""
+    name = dataset_of(data).title
     words = {True: f"the official {name}", False: f"{bold}not the official {name}{bold}", None: data}
     return f"{words[is_official(data, sha256)]} ({f'SHA-256 {sha256[:12]}' if sha256 else 'no SHA-256 is known'})"
 

@@ -217,6 +217,12 @@ class Recipe:
             ),
         )
 
+    @property
+    def side(self) -> int:
+        """Height and width of an input in pixels, as its part says; 0 where the data have one size."""
+        part = self.views or self.faces or self.detection
+        return part.side if part else 0
+
 
 def variant(recipe: Recipe, first: Recipe) -> str:
     """What of `recipe` is not as in `first`, as it stands in an id: "bf16", "lr=0.2+bn_group=128"; "" where all is.

@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
+from bench.spec.datasets import PARTS, dataset_of
 from bench.spec.net import Net
 from bench.spec.recipe import Detection, Faces, Recipe, Views
-from bench.spec.words import DATASETS, DETECTION, FACES, PICTURES, SCALES, TASKS, SpecError, require
+from bench.spec.tasks import task_of
+from bench.spec.words import SCALES, SpecError, require
 
 # Fields that were added when there were already runs, at the value that all of those had: at that value they are left
 # out of the digest, so that no run's id changes.
@@ -20,13 +22,6 @@ ADDED_LATER: Mapping[str, Mapping[str, Any]] = {
     "recipe": {"views": None, "faces": None, "detection": None},
 }
 
-
-# where the weights of a task's nets may come from: a task that takes none must not train under a name that has some
-WEIGHTS_OF = {
-    "evaluate": ("torchvision", "timm", "file"),
-    "verify": ("", "run", "file", "timm"),
-    "detect": ("", "run", "file", "torchvision", "timm"),
-}
 
 BATCH_NORMS = ("passes", "grouped", "fused")
 
@@ -113,10 +108,9 @@ class Resources:
 class Run:
     """One training of one net from one seed, and what is measured of it.
 
-    data: "cifar10", its "stand-in", or "imagenet" with all its classes, or its first N as in "imagenet-100" and
-    "tiny-imagenet-100"; faces "lfw-view1" or "insightface"; objects "bccd", "voc07", "voc07+12" or "coco14".
-    task: "classify" trains and tests; "diagnose" does the same and looks at every layer's gradient on the way;
-    "evaluate" tests published weights; "verify" is about faces, "detect" about objects.
+    data: a name of bench.spec.datasets, of ImageNet also its first N classes as in "imagenet-100".
+    task: a name of bench.spec.tasks. "classify" trains and tests; "diagnose" does the same and looks at every layer's
+    gradient on the way; "evaluate" tests published weights; "verify" is about faces, "detect" about objects.
     """
 
     scale: str
@@ -128,61 +122,42 @@ class Run:
     resources: Resources = field(default=Resources(), compare=False)
 
     def __post_init__(self) -> None:
+        data, task = dataset_of(self.data), task_of(self.task)
+        parts = tuple(part for part in PARTS if getattr(self.recipe, part))
         require(
             "run",
             (self.scale in SCALES, f"scale {self.scale!r} is not one of: {', '.join(SCALES)}"),
             (
-                self.data in (*DATASETS, *FACES, *DETECTION) or bool(PICTURES.fullmatch(self.data)),
-                f"data {self.data!r} is not one of: {', '.join((*DATASETS, *FACES, *DETECTION))}, imagenet-N, "
-                "tiny-imagenet-N",
+                parts == (data.part,) * bool(data.part),
+                f"data {self.data!r} go with a recipe that has {data.part or 'none of ' + ', '.join(PARTS)}; "
+                f"this one has {' and '.join(parts) or 'none'}",
             ),
             (
-                bool(self.recipe.views) == bool(PICTURES.fullmatch(self.data)),
-                f"data {self.data!r} and views {self.recipe.views} do not go together: ImageNet's pictures need views",
+                self.task in data.tasks,
+                f"task {self.task!r} and data {self.data!r} do not go together: they are for {', '.join(data.tasks)}",
             ),
             (
-                bool(self.recipe.faces) == (self.data in FACES) == (self.task == "verify"),
-                f"task {self.task!r}, data {self.data!r} and faces {self.recipe.faces} do not go together",
+                self.task in (self.net.row.tasks or (self.task,)),
+                f"nets of family {self.net.family!r} are there for task {', '.join(self.net.row.tasks)} only",
             ),
             (
-                bool(self.recipe.detection) == (self.data in DETECTION) == (self.task == "detect"),
-                f"task {self.task!r}, data {self.data!r} and detection {self.recipe.detection} do not go together",
-            ),
-            (
-                self.task != "detect" or (self.net.norm == "bn" and self.recipe.split == "50k"),
-                "a detector's net has batch norm (fixed), and nothing of its images is held back",
-            ),
-            (
-                self.task != "detect" or bool(self.net.weights) or self.net.family == "vgg" or self._settles(),
-                "batch norm without weights has no statistics to be fixed at: give detection.settle, such as 16 images",
-            ),
-            (
-                not (self.recipe.faces or self.recipe.detection) or self.recipe.batch <= 256 * self.recipe.bn_group,
-                f"a batch of {self.recipe.batch} in groups of {self.recipe.bn_group} has more than 256 groups, each of "
-                "which has a random stream of its own",
-            ),
-            (self.net.family != "vgg" or self.task == "detect", "VGG-16 is there as a detector's backbone only"),
-            (
-                self.net.weights.partition(":")[0] in WEIGHTS_OF.get(self.task, ("",)),
+                self.net.source[0] in task.weights,
                 f"task {self.task!r} cannot start from weights {self.net.weights!r}",
             ),
             (
-                (self.task == "evaluate") == (self.recipe.steps == 0),
+                task.trains == bool(self.recipe.steps),
                 f"task {self.task!r} does not go with {self.recipe.steps} steps",
             ),
-            (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
+            *task.checks(self),
             (
                 isinstance(self.seed, int) and 0 <= self.seed < 2**32,
                 f"seed must be a whole number from 0 to {2**32 - 1:,}, got {self.seed!r}",
             ),
             (
-                self.data != "stand-in" or self.scale == "quick",
+                not data.made_up or self.scale == "quick",
                 "the stand-in is for scale quick alone: give the real data with --data",
             ),
         )
-
-    def _settles(self) -> bool:
-        return self.recipe.detection is not None and self.recipe.detection.settle > 0
 
     @property
     def digest(self) -> str:

@@ -9,10 +9,14 @@ from functools import cache
 from typing import Any
 
 from bench.spec.claim import LEVEL, PROCEDURE, Claim
+from bench.spec.datasets import DATASETS
 from bench.spec.net import Net
 from bench.spec.recipe import Recipe, variant
 from bench.spec.run import Resources, Run, digest
-from bench.spec.words import KINDS, SCALES, TASKS, SpecError, require
+from bench.spec.tasks import TASKS
+from bench.spec.words import SCALES, SpecError, require
+
+WHOLE = tuple(name for name, row in DATASETS.items() if not row.replaces)  # what a sweep may be about
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Scale:
             "scale",
             (bool(self.cells) and pairs, "cells must be pairs (Net, Recipe), at least one"),
             (len(set(self.cells)) == len(self.cells), "a cell is there twice"),
-            (not self.data or self.data in KINDS, f"data {self.data!r} is not one of: {', '.join(KINDS)}"),
+            (self.data in ("", *WHOLE), f"data {self.data!r} is not one of: {', '.join(WHOLE)}"),
             *(
                 (bool(seeds) and len(set(seeds)) == len(seeds), f"seeds {seeds} must be distinct, and at least one")
                 for seeds in (self.seeds, *self.seeds_by_net.values())
@@ -110,9 +114,8 @@ class Sweep:
     scales: what runs at "paper", "short" and "quick".
     deviations: where the suite knowingly differs from the paper, a sentence each.
     claims: the claim in parts that the numbers can decide, each of which gets a verdict.
-    task: what its runs do, "classify", "diagnose", "evaluate", "verify" or "detect".
-    data: what they are trained and tested on, "cifar10", "imagenet", "lfw-view1", "insightface", "bccd", "voc07",
-    "voc07+12" or "coco14", where a scale does not say otherwise.
+    task: what its runs do, see bench.spec.tasks. data: what they are trained and tested on, where a scale does not say
+    otherwise, see bench.spec.datasets.
     ensembles: of its nets, tested at many scales (ImageNet).
     """
 
@@ -144,7 +147,7 @@ class Sweep:
         require(
             f"sweep {self.title!r}",
             (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
-            (self.data in KINDS, f"data {self.data!r} is not one of: {', '.join(KINDS)}"),
+            (self.data in WHOLE, f"data {self.data!r} is not one of: {', '.join(WHOLE)}"),
             (not twice, f"two claims have the id {', '.join(twice)}"),
             (
                 not absent,

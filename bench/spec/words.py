@@ -6,21 +6,14 @@ import re
 
 SCALES = ("paper", "short", "quick")
 SHORTCUTS = ("none", "A", "B", "C")
-IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 PRECISIONS = ("fp32", "bf16")
 SPLITS = ("50k", "45k/5k")
-DATASETS = ("cifar10", "stand-in", "imagenet")  # and ImageNet's parts, such as imagenet-100 and tiny-imagenet-100
-FACES = ("lfw-view1", "insightface")
-DETECTION = ("bccd", "voc07", "voc07+12", "coco14")
-TASKS = ("classify", "diagnose", "evaluate", "verify", "detect")
-KINDS = ("cifar10", "imagenet", *FACES, *DETECTION)
 FORMS = ("c4", "fpn")
 POOLS = ("pool", "align")
 LOSSES = ("softmax", "arcface", "cosface")
 CROPS = ("scale", "inception")
 COLOURS = ("pca", "none")
 NORMS = ("bn", "none")
-FAMILIES = ("cifar", "imagenet", "vgg", "timm")
 SOURCES = ("torchvision", "timm", "file", "run")
 # errors by ImageNet's protocols, beside test_error, which is top-1 on the centre crop
 PROTOCOLS = (
@@ -38,7 +31,6 @@ PRECISIONS_OF_BOXES = (
 DETECTOR_LOSSES = ("class_loss", "box_loss", "objectness_loss", "proposal_loss")  # of Faster R-CNN, in its curve
 OPTIONS = ("refined", "multi_scale")  # Table 9's at test time: the same columns with the option's name before them
 METRICS = ("test_error", "train_error", *PROTOCOLS)
-PICTURES = re.compile(r"(?:tiny-)?imagenet(?:-(\d+))?")
 DIVERGED = re.compile(r"the (?:training|test) loss is (?:nan|-?inf) at step")  # what the training loop says of it
 # over a whole net: a gradient that grows or shrinks by less is called healthy, else exploding or vanishing
 HEALTHY = 10.0
@@ -53,11 +45,3 @@ def require(what: str, *checks: tuple[bool, str]) -> None:
     mistakes = [message for fine, message in checks if not fine]
     if mistakes:
         raise SpecError(f"{what}: " + "; ".join(mistakes))
-
-
-def classes_of(data: str) -> int:
-    """The number of classes of a data set by its name: 10 for "cifar10", 1,000 for "imagenet", N for "imagenet-N"."""
-    pictures = PICTURES.fullmatch(data)
-    if pictures is None:
-        return 10
-    return int(pictures[1] or (200 if data.startswith("tiny") else 1000))

@@ -6,6 +6,7 @@ import argparse
 import resource
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,9 @@ def _device(threads: int) -> torch.device:
 
 
 def _images(data: Path | None) -> Images:
-    found = locate.cifar10(locate.data_folder(data))
-    return cifar_data.load(found) if found else synthetic.stand_in()
+    with suppress(locate.AbsentError):
+        return cifar_data.load(locate.cifar10(locate.data_folder(data)))
+    return synthetic.stand_in()
 
 
 def chosen(groups: list[str], args: argparse.Namespace, folder: Path, place: torch.device) -> Iterator[Case]:

@@ -8,11 +8,14 @@ import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+import torch
 
 from bench.data import locate
 from bench.launch.concurrency import Together
@@ -22,10 +25,9 @@ from bench.spec import Net, Recipe, Resources, Run
 from bench.tasks.classification import cifar as cifar_data
 from bench.tasks.classification import synthetic
 from bench.tasks.classification.cifar import Images, Prepare
-from bench.tasks.classification.experiment import Cifar
 from bench.tasks.provenance import device_of
-from bench.tasks.training import build_net, trainer_of
-from bench.train.team import ALONE
+from bench.tasks.training import trainer_of
+from bench.train.metrics import evaluate
 from bench.train.turns import finish
 
 SECONDS = 15.0  # of each measurement, and the patience for what comes before
@@ -105,8 +107,10 @@ def side_by_side(target: Callable[..., None], arguments: tuple[Any, ...], count:
 
 def images_in(data: Path | None) -> Images:
     """CIFAR-10 where it is below `data`, else a few made-up images."""
-    folder = locate.cifar10(data) if data else None
-    return cifar_data.load(folder) if folder else synthetic.stand_in(5_000, TESTED)
+    with suppress(locate.AbsentError):
+        if data:
+            return cifar_data.load(locate.cifar10(data))
+    return synthetic.stand_in(5_000, TESTED)
 
 
 def _train(
@@ -123,9 +127,11 @@ def _train(
     run = Run("paper", net, "cifar10", recipe, 0, resources=Resources(cpus=threads, gpus=0))
     place = device_of(run)
     images = images_in(data)
-    material = Cifar(images, None, Prepare.of(images.train_x), recipe, run.seed, ALONE)
-    trainer = trainer_of(build_net(run, material).to(place), material.batches(), recipe)
-    finish(material.test(trainer.net))
+    prepare = Prepare.of(images.train_x)
+    torch.manual_seed(run.seed)
+    stream = cifar_data.Batches(images, prepare, recipe.batch, torch.Generator().manual_seed(run.seed))
+    trainer = trainer_of(net.row.resolve("build")(net, 10).to(place), stream, recipe)
+    finish(evaluate(trainer.net, prepare, images.test_x[:TESTED], images.test_y[:TESTED], precision=precision))
     for _ in range(2):
         trainer.update()
     start.wait(PATIENCE)

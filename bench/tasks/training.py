@@ -1,74 +1,59 @@
-"""Task `classify`: trains one net and tests it (Fig. 6, Tables 2, 3 and 6). The one place that unpacks a Run."""
+"""One Run in, one result out: trains a net and tests it. The same for every task, which it does not know."""
 
 from __future__ import annotations
 
-import pkgutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
-from bench.nets import resnet
 from bench.nets.pretrained import WeightsError
-from bench.spec import Recipe, Run, Way, classes_of
+from bench.spec import Recipe, Run, Way, dataset_of, task_of
 from bench.store import RunFolder, StoreError
 from bench.tasks.classification.cifar import Ahead
-from bench.tasks.classification.experiment import HOMES, Cifar, Material, OwnNet
 from bench.tasks.diagnosis.probes import Row, layer_rows, response_stds
+from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.provenance import DeviceError, compiles, device_name, device_of, merged, session
 from bench.train import checkpoint
 from bench.train.distributed import PeerError, agree, refuse_shared_device
 from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
-from bench.train.loop import Batches, DivergedError, Hooks, Trainer, train
-from bench.train.metrics import Evaluation, Tested, bits, error_of
+from bench.train.loop import Batches, CrossEntropy, DivergedError, Hooks, Objective, Trainer, train
+from bench.train.metrics import Tested
 from bench.train.schedule import rate_at
-from bench.train.team import Team
+from bench.train.team import ALONE, Team
 from bench.train.turns import Work
 
 EAGER = Way()
 # what is seen of the layers now: asked before the first step and at each test
-Look = Callable[[Trainer, Material, Recipe], list[Row]]
+Look = Callable[[Trainer, Experiment], list[Row]]
 
 # what a run may die of through no fault of its own: the next start tries again
 MACHINE_ERRORS = (DeviceError, PeerError, WeightsError, torch.OutOfMemoryError, torch.AcceleratorError)
 
 
-def build_net(run: Run, material: Material) -> torch.nn.Module:
-    """The run's net, initialised from its seed. Raises WeightsError where it starts from some that are not there."""
-    if isinstance(material, OwnNet):
-        return material.untrained()
-    torch.manual_seed(run.seed)
-    net = run.net
-    if net.family == "cifar":
-        return resnet.cifar(net.depth, net.shortcut, net.norm)
-    return resnet.imagenet(net.depth, net.shortcut, net.stride_in, net.norm, classes_of(run.data))
+def open_experiment(run: Run, job: Job, device: torch.device) -> Experiment:
+    """What the run trains on `device`. Raises DataError where its data are not below the job's data folder."""
+    experiment: Experiment = dataset_of(run.data).resolve("experiment").of(run, job, device)  # type: ignore[attr-defined]  # a class
+    return experiment
 
 
-def material_of(run: Run, job: Job, device: torch.device) -> Material:
-    """The run's data set. Raises DataError where it is not below the job's data folder."""
-    home = next((home for part, home in HOMES.items() if getattr(run.recipe, part)), None)
-    kind = pkgutil.resolve_name(home) if home else Cifar
-    material: Material = kind.of(run, job, device)
-    return material
-
-
-def responses(trainer: Trainer, material: Material, recipe: Recipe) -> list[float] | None:
+def responses(trainer: Trainer, experiment: Experiment) -> list[float] | None:
     """The std of each layer's responses (Fig. 7) to some of the test images that the run uses."""
-    inputs = material.some_test_inputs()
-    return None if inputs is None else response_stds(trainer.net, inputs, precision=recipe.precision)
+    inputs = experiment.first_test_inputs()
+    return None if inputs is None else response_stds(trainer.net, inputs, precision=experiment.run.recipe.precision)
 
 
-def responses_at_the_end(trainer: Trainer, material: Material, recipe: Recipe) -> list[Row]:
+def responses_at_the_end(trainer: Trainer, experiment: Experiment) -> list[Row]:
     """Fig. 7's rows after the last step, and none before."""
-    stds = responses(trainer, material, recipe) if trainer.step == recipe.steps else None
+    stds = responses(trainer, experiment) if trainer.step == experiment.run.recipe.steps else None
     return layer_rows(trainer.net, trainer.step, stds=stds) if stds else []
 
 
-def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[None]:
+def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[None]:
     """Trains the run's net from its last checkpoint (or its seed) to its end and writes its result.
 
     Others may have a turn after each step. look: what is seen of the layers, before the first step and at each test; it
@@ -80,29 +65,33 @@ def classify(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[None
     compiles(run, device)
     way = way_of(run, device, team)
     refuse_shared_device(team, device_name(device))
-    material = material_of(run, job, device)
-    agree(team, device=device.type, data=material.digest, torch=str(torch.__version__))
-    trainer = trainer_of(build_net(run, material).to(device), material.batches(), recipe, way)
-    trainer.team = team
-    if isinstance(material, OwnNet):
-        trainer.objective, trainer.noise, trainer.clip = material.objective, run.seed, material.clip
-    saved = _resume(trainer, run, job, device, material.digest)
+    experiment = open_experiment(run, job, device)
+    agree(team, device=device.type, data=experiment.digest, torch=str(torch.__version__))
+    trainer = trainer_of(
+        experiment.net().to(device),
+        experiment.batches(),
+        recipe,
+        way,
+        team=team,
+        objective=experiment.objective,
+        clip=experiment.clip,
+        noise=experiment.dropout_seed,
+    )
+    saved = _resume(trainer, run, job, device, experiment.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
         claims = job.folder.claims_digest()
-        sessions.append(session(run, device, material.digest, material.notice, team, str(way), claims))
+        sessions.append(session(run, device, experiment.digest, experiment.notice, team, str(way), claims))
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
-    last = yield from _train(trainer, material, run, job, sessions, layers, partial(look, trainer, material, recipe))
-    validation, further = material.held_out(trainer.net), material.further(trainer.net)
-    protocols = by_protocol(last, further) | material.remarks(trainer.net, last)
+    last = yield from _train(trainer, experiment, sessions, layers, partial(look, trainer, experiment))
+    extras = experiment.extras(trainer.net, last)
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
     if team.rank == 0:
         digests = {
             "curve_sha256": job.folder.write_curve(trainer.curve),
             "layers_sha256": job.folder.write_layers(layers),
         }
-        result = _result(run, trainer, last, validation) | protocols | digests
-        job.folder.finish(result, merged(sessions))
+        job.folder.finish(_result(run, trainer, last) | extras | digests, merged(sessions))
     team.any(False)  # the others stay until the result is written: without it all would have to come again
 
 
@@ -112,23 +101,22 @@ def way_of(run: Run, device: torch.device, team: Team) -> Way:
     Several processes share the groups of a batch. What differs from step to step cannot be a graph, and a look at the
     layers hooks the batch norms that grouped ones go past. On a CPU there are no fused kernels: groups are torch's.
     """
-    asked, alone = run.resources.way, team.size == 1
-    graph = asked.graph and device.type == "cuda" and alone and run.task in ("classify", "diagnose")
-    one_pass = alone and run.task == "classify" and run.net.norm == "bn"
+    asked, alone, task = run.resources.way, team.size == 1, task_of(run.task)
+    graph = asked.graph and device.type == "cuda" and alone and task.graph
+    one_pass = alone and task.only_trains and run.net.norm == "bn"
     grouped = "grouped" if asked.batch_norm == "fused" and device.type != "cuda" else asked.batch_norm
     return Way(graph, asked.compile, grouped if one_pass else "passes")
 
 
 def _train(
     trainer: Trainer,
-    material: Material,
-    run: Run,
-    job: Job,
+    experiment: Experiment,
     sessions: list[dict[str, Any]],
     layers: list[Row],
     look: Callable[[], list[Row]],
 ) -> Work[Tested]:
     """Trains to the end, with checkpoints and signs of life; the test after the last step. Raises what train raises."""
+    run, job = experiment.run, experiment.job
     recipe, team = run.recipe, job.team
     looking = partial(_look, trainer, look, layers)
     hooks = Hooks(
@@ -146,7 +134,7 @@ def _train(
                 steps=recipe.steps,
                 curve_every=recipe.curve_every,
                 test_every=recipe.test_every,
-                test=partial(_look_and_test, looking, partial(material.test, trainer.net)),
+                test=partial(_look_and_test, looking, partial(experiment.test, trainer.net)),
                 hooks=hooks,
             )
         )
@@ -216,8 +204,18 @@ def _save(
     checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about})
 
 
-def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way = EAGER) -> Trainer:
-    """A training of `net` on `batches`, both on one device, channels last."""
+def trainer_of(
+    net: torch.nn.Module,
+    batches: Batches,
+    recipe: Recipe,
+    way: Way = EAGER,
+    *,
+    team: Team = ALONE,
+    objective: Objective | None = None,
+    clip: float = 0.0,
+    noise: int | None = None,
+) -> Trainer:
+    """A training of `net` on `batches`, both on one device, channels last; the rest as the Trainer has it."""
     net = net.to(memory_format=torch.channels_last)
     on_cuda = next(net.parameters()).device.type == "cuda"
     if way.one_pass:
@@ -239,6 +237,10 @@ def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way 
         recipe.weight_decay,
         recipe.bn_group,
         precision=recipe.precision,
+        team=team,
+        objective=objective or CrossEntropy(),
+        clip=clip,
+        noise=noise,
         captured=Captured() if way.graph else None,
         make=batches.batches.make if isinstance(batches, Ahead) else None,
         one_pass=way.one_pass,
@@ -246,7 +248,7 @@ def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way 
     )
 
 
-def _result(run: Run, trainer: Trainer, test: Tested, validation: Evaluation | None) -> dict[str, Any]:
+def _result(run: Run, trainer: Trainer, test: Tested) -> dict[str, Any]:
     """The numbers of the last step; best-on-test is kept to show what it would have flattered."""
     last = trainer.curve[-1]
     tested = [row for row in trainer.curve if "test_error" in row]
@@ -259,7 +261,7 @@ def _result(run: Run, trainer: Trainer, test: Tested, validation: Evaluation | N
         "test_images": test.count,
         "train_error": last.get("error"),
         "train_loss": last["loss"],
-        "val_error": validation.error if validation else None,
+        "val_error": None,
         "best_test_error": best["test_error"],
         "best_step": best["step"],
         "weights_sha256": checkpoint.weights_digest(trainer.net.state_dict()),
@@ -267,21 +269,4 @@ def _result(run: Run, trainer: Trainer, test: Tested, validation: Evaluation | N
         "images_per_s": trainer.step * run.recipe.batch / trainer.seconds,
         "test_images_per_s": test.count / test.seconds,
         **test.kept(),
-    }
-
-
-def by_protocol(centre: Tested, further: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """The errors by each protocol under their columns, and each picture's correctness in `correct_by`.
-
-    Top-1 by the first protocol, which every run has, is test_error.
-    """
-    errors = {"top5_error": centre.correct5 if isinstance(centre, Evaluation) else None}
-    for name, measured in further.items():
-        errors |= {f"{name}_error": measured.correct, f"{name}_top5_error": measured.correct5}
-    found = {name: correct for name, correct in errors.items() if correct is not None}
-    if not found:
-        return {}
-    return {
-        **{name: error_of(correct) for name, correct in found.items()},
-        "correct_by": {name: bits(correct) for name, correct in found.items()},
     }

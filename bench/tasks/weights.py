@@ -21,7 +21,7 @@ def weights_folder(job: Job) -> Path:
 
 def weights_file(net: Net, job: Job) -> Path | None:
     """The file; None where the net starts from none, or timm is to get them. Raises WeightsError."""
-    source, _, name = net.weights.partition(":")
+    source, name = net.source
     if source == "run":
         return _of_run(name, job)
     if source == "file":
@@ -36,7 +36,7 @@ def source_error(net: Net, job: Job) -> float | None:
 
     None where nobody says it. Raises WeightsError for weights of no classifier.
     """
-    source, _, name = net.weights.partition(":")
+    source, name = net.source
     if source == "run":
         result = RunFolder(_of_run(name, job).parent).result()
         return float(result["test_error"]) if result else None
@@ -50,11 +50,11 @@ def source_error(net: Net, job: Job) -> float | None:
 
 def source_run(net: Net, job: Job) -> Run | None:
     """The run that the net starts from, if it is one. Raises WeightsError where it trained another net."""
-    source, _, name = net.weights.partition(":")
+    source, name = net.source
     if source != "run":
         return None
     run = RunFolder(_of_run(name, job).parent).run()
-    strided = net.family == "imagenet" and net.depth >= 50  # elsewhere no block has a stride to be in either place
+    strided = net.bottleneck  # elsewhere no block has a stride to be in either place
     theirs = run.net if strided else replace(run.net, stride_in=net.stride_in)
     if replace(theirs, weights="") != replace(net, weights=""):
         stride = f" with the stride in the {run.net.stride_in}" if strided else ""

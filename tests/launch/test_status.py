@@ -12,7 +12,7 @@ import pytest
 from bench.launch import status
 from bench.launch.slurm.commands import Job, Queue, SlurmError
 from bench.launch.worker import work
-from bench.spec.official import OFFICIAL
+from bench.spec import dataset_of
 from bench.speed.made_up import finish
 from bench.store import RunFolder, Submission
 from tests.conftest import tiny_run
@@ -59,7 +59,7 @@ def test_every_state_has_its_row(sweep: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_data_of_finished_runs_are_official_or_not(tmp_path: Path) -> None:
-    for seed, digest in enumerate((OFFICIAL["cifar10"][1], OFFICIAL["cifar10"][1], "d" * 64)):
+    for seed, digest in enumerate((dataset_of("cifar10").sha256, dataset_of("cifar10").sha256, "d" * 64)):
         run = replace(tiny_run(seed=seed), data="cifar10")
         finish(RunFolder(tmp_path / "tiny" / run.id), run, 50.0)
         path = tmp_path / "tiny" / run.id / "env.json"

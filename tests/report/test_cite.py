@@ -15,7 +15,7 @@ from bench.report.collect import collect
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import load
 from bench.report.numbers import numbers
-from bench.report.page import texts
+from bench.report.page import report as report_of
 from bench.report.render import latex
 from bench.report.tables import Table
 from tests.report.test_page import SWEEP, fake_sweep
@@ -38,7 +38,7 @@ def evidence(results: Path) -> Evidence:
 
 @pytest.fixture(scope="module")
 def report(results: Path) -> dict[str, str]:
-    return texts(NAME, SWEEP, load(results / NAME, SWEEP))
+    return report_of(NAME, SWEEP, load(results / NAME, SWEEP))[1]
 
 
 def test_every_number_has_an_id_of_its_own_and_an_anchor_on_the_page(

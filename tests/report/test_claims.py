@@ -36,9 +36,8 @@ from bench.report.frame import Set
 from bench.report.numbers import _of_claim
 from bench.report.stats import Region, binomial_std, contrast, disagreement_std, sample
 from bench.report.tables import reproductions_table
-from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA, claims_section, claims_table, paired_table, verdict_words
-from bench.spec import DIVERGED, LEVEL, Claim, Net, Recipe, Scale, SpecError, Sweep
-from bench.spec.official import OFFICIAL
+from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA, claims_sections, paired_table, verdict_words
+from bench.spec import DIVERGED, LEVEL, Claim, Net, Recipe, Scale, SpecError, Sweep, dataset_of
 from bench.train.loop import DivergedError
 from tests.report.test_page import fake
 from tests.train import test_loop
@@ -419,7 +418,7 @@ def evidence(one: Set, *claims: Claim) -> Evidence:
 
 
 def claims(of: Evidence) -> list[str]:
-    return claims_section(of, claims_table(of) if of.judged else None)
+    return [text for section in claims_sections(of) for text in section.markdown(of.results.label)]
 
 
 @pytest.mark.parametrize(
@@ -766,7 +765,7 @@ def test_a_claim_that_waits_has_an_effect_and_no_interval_on_the_page_or_in_its_
 
 def test_runs_on_data_that_are_not_the_official_ones_give_no_verdict() -> None:
     results = runs(errors={"plain-20": LOW, "plain-56": HIGH})
-    official, other = OFFICIAL["cifar10"][1], "d" * 64
+    official, other = dataset_of("cifar10").sha256, "d" * 64
 
     def verdict(*shas: str) -> Judged:
         (found,) = evidence(replace(results, runs=results.runs.assign(data_sha256=shas)), DEGRADES).judged

@@ -12,11 +12,12 @@ from bench.report.collect import collect, read_arrays, read_curves, read_layers,
 from bench.report.digests import read_digests, write_digests
 from bench.report.page import page, write_report
 from bench.report.verify import problems, result_problems
-from bench.spec.official import OFFICIAL, data_of_runs, is_official
+from bench.spec import dataset_of
+from bench.spec.official import data_of_runs, is_official
 from bench.store import RunFolder
 from tests.report.test_page import SWEEP, evidence, fake
 
-REAL = OFFICIAL["cifar10"][1]
+REAL = dataset_of("cifar10").sha256
 OTHER = "d" * 64
 RUN = SWEEP.runs("quick")[0]
 NOT_OFFICIAL = "data that are not the official CIFAR-10 (SHA-256 dddddddddddd)"

@@ -22,7 +22,7 @@ from bench.spec import (
     SpecError,
     Sweep,
     Views,
-    classes_of,
+    dataset_of,
     digest,
     run_from_json,
     shortened,
@@ -84,18 +84,18 @@ def test_a_training_that_takes_no_weights_is_refused_under_a_name_that_has_some(
     [("cifar10", 10), ("imagenet", 1000), ("imagenet-37", 37), ("tiny-imagenet", 200), ("tiny-imagenet-100", 100)],
 )
 def test_a_data_set_says_its_classes(data: str, classes: int) -> None:
-    assert classes_of(data) == classes
+    assert dataset_of(data).classes == classes
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: replace(PICTURES, data="cifar10"), "ImageNet's pictures need views"),
-        (lambda: replace(RUN, data="imagenet"), "ImageNet's pictures need views"),
+        (lambda: replace(PICTURES, data="cifar10"), "none of views, faces, detection; this one has views"),
+        (lambda: replace(RUN, data="imagenet"), "a recipe that has views; this one has none"),
         (
             lambda: replace(PICTURES, data="imagenette"),
-            "is not one of: cifar10, stand-in, imagenet, lfw-view1, insightface, bccd, voc07, voc07+12, coco14, "
-            "imagenet-N",
+            "is not one of: cifar10, stand-in, imagenet, tiny-imagenet, lfw-view1, insightface, bccd, voc07, voc07+12, "
+            "coco14, imagenet-N",
         ),
         (lambda: replace(PICTURES, task="evaluate"), "task 'evaluate' does not go with 64000 steps"),
         (lambda: Recipe(steps=0), "steps must be 1 or more"),

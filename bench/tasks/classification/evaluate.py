@@ -11,7 +11,6 @@ from bench.tasks.classification.imagenet.colour import Normalise
 from bench.tasks.classification.imagenet.experiment import ImageNet
 from bench.tasks.job import Job
 from bench.tasks.provenance import device_of, merged, session
-from bench.tasks.training import by_protocol
 from bench.tasks.weights import weights_folder
 from bench.train import checkpoint
 from bench.train.distributed import agree
@@ -27,20 +26,20 @@ def evaluate(run: Run, job: Job) -> Work[None]:
     device, team = device_of(run), job.team
     found = pretrained(run.net, weights_folder(job))
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (found.mean, found.std))
-    material = ImageNet.of(run, job, device, Normalise(mean, std))
-    if (classes := len(material.pictures.classes)) != 1000:
+    experiment = ImageNet.of(run, job, device, Normalise(mean, std))
+    if (classes := len(experiment.pictures.classes)) != 1000:
         raise StoreError(f"the weights tell 1,000 classes apart and {run.data} has {classes:,}: give all of ImageNet")
     net = found.net.to(device).to(memory_format=torch.channels_last)
     weights = checkpoint.weights_digest(net.state_dict())
-    agree(team, device=device.type, data=material.digest, weights=weights, torch=str(torch.__version__))
-    about = session(run, device, material.digest, material.notice, team, claims_sha256=job.folder.claims_digest())
+    agree(team, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
+    about = session(run, device, experiment.digest, experiment.notice, team, claims_sha256=job.folder.claims_digest())
     print(f"bench: tests {run.id} on {device}", flush=True)
-    centre = yield from material.test(net)
-    protocols = by_protocol(centre, material.further(net)) | material.remarks(net, centre)
+    centre = yield from experiment.test(net)
+    extras = experiment.extras(net, centre)
     if team.rank == 0:
         curve = {"curve_sha256": job.folder.write_curve([])}
         params = {"params": sum(p.numel() for p in net.parameters())}
-        job.folder.finish(_result(run, centre, weights) | params | protocols | curve, merged([about]))
+        job.folder.finish(_result(run, centre, weights) | params | extras | curve, merged([about]))
     team.any(False)  # the others stay until the result is written
 
 

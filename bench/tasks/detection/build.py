@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bench.nets.backbone import Backbone, fix_batch_norm, of_cifar, of_imagenet, of_timm, vgg16
+from bench.nets.backbone import Backbone, fix_batch_norm
 from bench.nets.pretrained import WeightsError
 from bench.spec import Detection, Run
 from bench.tasks.detection.annotations import DetectionSet
@@ -66,15 +66,8 @@ def _backbone(run: Run, job: Job, training: DetectionSet) -> Backbone:
     net, spec = run.net, detection_of(run)
     trained, path = source_run(net, job), weights_file(net, job)
     kept = spec.settle == 0
-    if net.family == "vgg":
-        return vgg16(path)
-    if net.family == "timm":
-        backbone = of_timm(net.weights.partition(":")[2], path, pretrained=True, fix_bn=kept)
-    elif net.family == "cifar":
-        backbone = of_cifar(net.depth, net.shortcut, path, fix_bn=kept)
-    else:
-        source = trained.recipe.views.crop if trained and trained.recipe.views else "torchvision"
-        backbone = of_imagenet(net.depth, net.shortcut, path, source=source, stride_in=net.stride_in, fix_bn=kept)
+    source = trained.recipe.views.crop if trained and trained.recipe.views else "torchvision"
+    backbone: Backbone = net.row.resolve("backbone")(net, path, source=source, fix_bn=kept)
     if not kept:
         some = [image.pixels().float() / 255 for image in training.trainable()[: spec.settle]]
         fix_batch_norm(backbone, scaled(some, backbone, spec.side, spec.longest))

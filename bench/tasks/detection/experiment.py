@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.data import locate
 from bench.data.locate import DataError
-from bench.spec import DETECTOR_LOSSES, Run
+from bench.spec import DETECTOR_LOSSES, Run, dataset_of
 from bench.store import atomic
 from bench.tasks.detection.annotations import Annotated, DetectionSet, named
 from bench.tasks.detection.average_precision import MatchTable
 from bench.tasks.detection.batches import DetectionBatches
 from bench.tasks.detection.build import detection_of, detector
 from bench.tasks.detection.checks import rate_warning
-from bench.tasks.detection.coco import coco
 from bench.tasks.detection.drawings import detection_sheet
 from bench.tasks.detection.evaluation import measured
 from bench.tasks.detection.inference import detect
 from bench.tasks.detection.regions import Detections
-from bench.tasks.detection.voc import voc_layout, voc_test, voc_train
+from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.weights import source_error
 from bench.train import checkpoint
 from bench.train.loop import DivergedError, StoppedError
-from bench.train.metrics import Evaluation, autocast
+from bench.train.metrics import autocast
 from bench.train.turns import Work, ready
 
 VOTE = 0.5  # IoU of box voting, which goes with box refinement (Appendix B)
@@ -88,8 +85,8 @@ class DetectionTest:
         return {name: value for name, value in self.numbers.items() if not math.isnan(value)}
 
 
-@dataclass(frozen=True)
-class AnnotatedImages:
+@dataclass(frozen=True, eq=False)
+class AnnotatedImages(Experiment):
     """A detection set's training and test images, with the run that uses them.
 
     used: the images that are tested. source_error: of what the net starts from, see bench.tasks.weights.
@@ -97,9 +94,6 @@ class AnnotatedImages:
     differs from one that was not stopped by rounding.
     """
 
-    run: Run
-    job: Job
-    device: torch.device
     training: DetectionSet
     tested: DetectionSet
     used: tuple[Annotated, ...]
@@ -111,7 +105,8 @@ class AnnotatedImages:
 
         Raises WeightsError where the net is to start from what is no classifier, or not done.
         """
-        training, tested = load(run.data, job.data)
+        row = dataset_of(run.data)
+        training, tested = row.resolve("reader")(row.resolve("locate")(job.data, run.data))
         both = {image.path for image in training.images} & {image.path for image in tested.images}
         if both:
             names = named(sorted(path.name for path in both))
@@ -130,11 +125,6 @@ class AnnotatedImages:
         return f"{self.training.digest[:32]}{self.tested.digest[:32]}"
 
     @property
-    def notice(self) -> str:
-        """These sets come without one."""
-        return ""
-
-    @property
     def objective(self) -> DetectionLosses:
         """See DetectionLosses."""
         return DetectionLosses()
@@ -144,8 +134,13 @@ class AnnotatedImages:
         """The recipe's bound."""
         return detection_of(self.run).clip
 
-    def untrained(self) -> nn.Module:
-        """Faster R-CNN; see OwnNet."""
+    @property
+    def dropout_seed(self) -> int:
+        """The run's: of the regions that are sampled, too."""
+        return self.run.seed
+
+    def net(self) -> nn.Module:
+        """Faster R-CNN; see Experiment."""
         if warning := self._warning():
             print(f"bench: {self.run.id}: {warning}", flush=True)
         return detector(self.run, self.job, self.training)
@@ -155,7 +150,7 @@ class AnnotatedImages:
         return rate_warning(detection_of(self.run).form, recipe.lr, recipe.batch)
 
     def batches(self) -> DetectionBatches:
-        """See Material."""
+        """See Experiment."""
         generator = torch.Generator().manual_seed(self.run.seed)
         return DetectionBatches(self.training.trainable(), self.run.recipe.batch, generator, self.device)
 
@@ -208,14 +203,7 @@ class AnnotatedImages:
             found = detect(net, image.pixels().to(self.device).float() / 255, **options)
         return {name: (value.float() if name != "labels" else value).cpu() for name, value in found.items()}
 
-    def held_out(self, net: nn.Module) -> None:
-        """Nothing is held back."""
-
-    def further(self, net: nn.Module) -> dict[str, Evaluation]:  # noqa: ARG002
-        """No test here judges image by image."""
-        return {}
-
-    def remarks(self, net: nn.Module, tested: DetectionTest) -> dict[str, Any]:
+    def extras(self, net: nn.Module, tested: DetectionTest) -> dict[str, Any]:
         """Table 9's options, what the backbone came from, and what was left out of the data.
 
         Leaves what became of every detection in the run's folder, and some of them drawn on their images.
@@ -249,12 +237,6 @@ class AnnotatedImages:
             sure = [_sure(found) for found in plain.predictions[:SHOWN]]
             detection_sheet(self.used[:SHOWN], sure, self.tested.classes, temporary)
 
-    def first_batch(self) -> None:
-        """Layers are looked at on CIFAR-10 only."""
-
-    def some_test_inputs(self) -> None:
-        """Fig. 7 is about CIFAR-10."""
-
 
 def shown(
     images: Sequence[Annotated], predictions: Sequence[Detections], classes: Sequence[str]
@@ -281,16 +263,3 @@ def shown(
 def _sure(found: Detections) -> Detections:
     kept = found["scores"] >= SURE
     return {name: value[kept] for name, value in found.items()}
-
-
-def load(name: str, data: Path) -> tuple[DetectionSet, DetectionSet]:
-    """The training and the test images of a set by its name. Raises DataError."""
-    folder = locate.objects(data, name)
-    if name == "bccd":
-        return voc_layout(folder, "train"), voc_layout(folder, "test")
-    if name == "coco14":
-        lists = (folder / f"instances_{part}2014.json" for part in ("train", "val"))
-        training, tested = (coco(path, folder.parent / path.stem.removeprefix("instances_")) for path in lists)
-        return training, tested
-    split = name.removeprefix("voc")
-    return voc_train(data, split), voc_test(data, split)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -17,10 +18,13 @@ from numpy.typing import NDArray
 
 from bench.paper import paper_number
 from bench.report.collect import arrays_digest
+from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
 from bench.report.render.figures import STYLE
+from bench.report.sections import Drawing, Section, diverged, findings, of_tables
 from bench.report.stats import of_percent, sample
 from bench.report.tables import Table, anchor, low_to_high, mean_std, signed
+from bench.report.verdicts import claims_sections, no_verdict
 from bench.spec import OPTIONS, PRECISIONS_OF_BOXES
 from bench.tasks.detection.average_precision import average_precision
 from bench.tasks.detection.gains import POINTS, Detected, Gain, table_of
@@ -64,7 +68,7 @@ BACKBONE = "AP50 against the classification error of what the backbone was train
 def ap_table(results: Set, found: Detected, id_of: Callable[..., str]) -> Table:
     """A row a net."""
     rows = [_row(found, id_of, str(net), part) for net, part in results.done.groupby("net", sort=False)]
-    return Table(HEADER, rows, text=2, note=NOTE.format(images=_images(results)))
+    return Table(HEADER, rows, text=2, note=NOTE.format(images=_images(results)), name="detection")
 
 
 def _images(results: Set) -> str:
@@ -105,7 +109,7 @@ def gains_table(results: Set, found: Detected, id_of: Callable[..., str]) -> Tab
         for gain in found.gains
     ]
     seeds = " or ".join(sorted({f"{a}, {b}" for a, b in (gain.seeds for gain in found.gains)}))
-    return Table(GAINS, rows, note=GAINS_NOTE.format(seeds=seeds))
+    return Table(GAINS, rows, note=GAINS_NOTE.format(seeds=seeds), name="gains")
 
 
 def _papers(results: Set, gain: Gain) -> str:
@@ -130,7 +134,8 @@ def options_table(results: Set, id_of: Callable[..., str]) -> Table | None:
                 ours = sample(part[column])
                 cells.append((anchor(id_of(str(net), column)) * bool(option)) + mean_std(ours.mean, ours.std, ours.n))
             rows.append((display_name(str(net)), WORDS.get(option, "the plain test"), *cells))
-    return Table(("net", "test", "AP50", "AP"), rows, text=2, note=OPTIONS_NOTE) if rows else None
+    header = ("net", "test", "AP50", "AP")
+    return Table(header, rows, text=2, note=OPTIONS_NOTE, name="options") if rows else None
 
 
 def classes_table(results: Set) -> Table | None:
@@ -145,10 +150,10 @@ def classes_table(results: Set) -> Table | None:
             means = np.mean(each, axis=0)
             rows.append((display_name(str(net)), *("–" if math.isnan(v) else f"{v:.1f}" for v in means)))
     note = "AP50 of each class in percent, mean over seeds: Tables 10 and 11 have VOC's AP."
-    return Table(("net", *names), rows, note=note) if rows else None
+    return Table(("net", *names), rows, note=note, name="classes") if rows else None
 
 
-def findings(found: Detected) -> list[str]:
+def said(found: Detected) -> list[str]:
     """Each gain in words, and whether other images would show it too."""
     lines = []
     for gain in found.gains:
@@ -232,40 +237,39 @@ def backbone(results: Set) -> Figure:
     return figure
 
 
-def drawings(results: Set) -> Mapping[str, Callable[[Set], Figure]]:
-    """What draws each figure, by its name."""
-    if not len(results.done):
-        return {}
+def sections(evidence: Evidence) -> list[Section]:
+    """What a page says of detection: gains, AP, options, classes, curves, what was found."""
+    results, found = evidence.results, evidence.detected
+    lines = [*diverged(results), *no_verdict(results)]
+    if not found:
+        return [findings(["Nothing is done yet.", *lines])]
+    tables = (
+        ("What a backbone gives (Tables 7 and 8)", gains_table(results, found, evidence.id)),
+        ("Average precision", ap_table(results, found, evidence.id)),
+        ("Options at test time (Table 9)", options_table(results, evidence.id)),
+        ("By class (Tables 10 and 11)", classes_table(results)),
+    )
+    about_claims = any(one.links for one in evidence.judged)  # scale quick is about none of them
+    return [
+        findings([*said(found), *lines]),
+        *(claims_sections(evidence) if about_claims else []),
+        *of_tables(*tables),
+        *_figures(results),
+    ]
+
+
+def _figures(results: Set) -> list[Section]:
     sources = results.done.dropna(subset=["source_error"])["net"].nunique()
-    return {
-        "curves": curves,
-        **({"detections": boxes} if _shown_runs(results) else {}),
-        **({"backbone": backbone} if sources > 1 else {}),
-    }
-
-
-def sections(results: Set, found: Mapping[str, Table]) -> list[str]:
-    """Tables and figures, those that there are."""
-    drawn = drawings(results)
-    headings = {
-        "gains": "What a backbone gives (Tables 7 and 8)",
-        "detection": "Average precision",
-        "options": "Options at test time (Table 9)",
-        "classes": "By class (Tables 10 and 11)",
-    }
-    parts = [
-        text for name, heading in headings.items() if name in found
-        for text in (f"## {heading}", found[name].markdown(), found[name].note)
-    ]  # fmt: skip
-    figures = {
-        "curves": ("Curves", "Training loss and AP50 against iterations", CURVES),
-        "detections": ("Detections", "What was found in held-out images", SHOWN),
-        "backbone": ("The backbone before", "AP50 against the classification error of the source", BACKBONE),
-    }
-    for name, (heading, alt, words) in figures.items():
-        if name in drawn:
-            parts += [f"## {heading}", f"![{alt}]({name}-{results.label}.svg)", words]
-    return parts
+    found = [
+        ("Curves", Drawing("curves", "Training loss and AP50 against iterations", CURVES, partial(curves, results)))
+    ]
+    if _shown_runs(results):
+        alt = "What was found in held-out images"
+        found.append(("Detections", Drawing("detections", alt, SHOWN, partial(boxes, results))))
+    if sources > 1:
+        alt = "AP50 against the classification error of the source"
+        found.append(("The backbone before", Drawing("backbone", alt, BACKBONE, partial(backbone, results))))
+    return [Section(heading, (drawing,)) for heading, drawing in found]
 
 
 def problems(row: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:

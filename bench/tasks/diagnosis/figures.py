@@ -12,26 +12,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.frame import Set, display_name
+from bench.report.frame import display_name
 from bench.report.render.figures import STYLE
 from bench.spec import HEALTHY
-from bench.tasks.diagnosis import sections
+from bench.tasks.diagnosis import layers
 
 Colour = tuple[float, float, float]
 DASHED, SOLID = "--", "-"
 LINEAR_BELOW = 30  # the paper's Fig. 7 has a linear axis up to 3; beyond ten times that it would hide all but one net
 
 
-def drawings(results: Set) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure that the results have rows for, by its name."""
-    seen, responses = sections.gradients(results), sections.responses(results)
-    changes = sections.changes(seen)
-    found: dict[str, Callable[[], Figure]] = {}
-    if len(responses):
-        found["responses"] = partial(figure_7, responses)
+def of_gradients(seen: pd.DataFrame) -> dict[str, Callable[[], Figure]]:
+    """What draws each figure of the gradients in `seen`, by its name; none where there are none."""
+    changes = layers.changes(seen)
     if changes.empty:
-        return found
-    return found | {
+        return {}
+    return {
         "gradients": partial(by_layer, seen, "response_grad_norm", "gradient norm w.r.t. responses"),
         "kernel-gradients": partial(by_layer, seen, "grad_norm", "gradient norm w.r.t. kernel"),
         "activations": partial(by_layer, seen, "batch_std", "std of responses, training mode"),
@@ -115,13 +111,13 @@ def _panels(
 ) -> Figure:
     """Families as panels: plain left, residual right; with BN above, without it below."""
     kinds = set(frame["kind"])
-    norms = [norm for norm in ("bn", "none") if kinds & {sections.KINDS[norm, plain] for plain in (True, False)}]
+    norms = [norm for norm in ("bn", "none") if kinds & {layers.KINDS[norm, plain] for plain in (True, False)}]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 0.8 + 2.6 * len(norms)), layout="constrained")
         axes = figure.subplots(len(norms), 2, sharex=True, sharey="row", squeeze=False)
         for row, norm in zip(axes, norms, strict=True):
             for ax, plain in zip(row, (True, False), strict=True):
-                kind = sections.KINDS[norm, plain]
+                kind = layers.KINDS[norm, plain]
                 panel(ax, frame[frame["kind"] == kind])
                 ax.set(title=kind, yscale="log")
                 ax.minorticks_off()  # over ten powers of ten they are a black bar
@@ -145,6 +141,6 @@ def _band(
 ) -> None:
     """Mean over the seeds (the geometric one on a log axis) with the band from the lowest to the highest."""
     groups = part[part[y] > 0].groupby(x)[y]
-    mean = groups.agg(sections.geometric) if log else groups.mean()
+    mean = groups.agg(layers.geometric) if log else groups.mean()
     ax.plot(mean.index, mean, style, color=colour, lw=1.2, marker=marker, ms=3)
     ax.fill_between(mean.index, groups.min(), groups.max(), color=colour, alpha=0.15, lw=0)

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import pandas as pd
 
-from bench.report.collect import LAYER_COLUMNS
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name, own_recipes
+from bench.report.frame import Set, display_name
+from bench.report.sections import Drawing, Section, bullets, diverged, findings, listed
 from bench.report.tables import Table, anchor
+from bench.report.verdicts import claims_sections, no_verdict
 from bench.spec import HEALTHY
+from bench.tasks.diagnosis import figures, layers
 
-ABOUT = ("id", "net", "depth", "shortcut", "norm", "seed", "steps")
-KINDS = {  # (norm, plain): the four families, in the order of tables and figures
-    ("bn", True): "plain nets with BN",
-    ("bn", False): "residual nets with BN",
-    ("none", True): "plain nets without BN",
-    ("none", False): "residual nets without BN",
-}
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 VANISHES, HEALTHY_NORM, EXPLODES = "vanishes", "is healthy", "explodes"
 GRADIENTS = (
@@ -63,49 +57,9 @@ FIGURES = {  # by file: what it shows, and how to read it
 }
 
 
-def observed(results: Set) -> pd.DataFrame:
-    """Every row of the layers with its run's net, depth, shortcut, norm, seed and steps; `last` marks a run's end.
-
-    Of a net's own recipe alone.
-    """
-    if results.layers.empty:
-        return pd.DataFrame(columns=[*LAYER_COLUMNS, *ABOUT[1:], "kind", "last"]).astype({"last": bool})
-    runs = own_recipes(results.runs).loc[:, list(ABOUT)]
-    runs = runs.assign(norm=runs["norm"].replace("", "bn"))  # of before nets had a norm
-    frame = results.layers.merge(runs, on="id")
-    pairs = zip(frame["norm"], frame["shortcut"] == "none", strict=True)
-    kinds = pd.Categorical([KINDS[pair] for pair in pairs], list(KINDS.values()))
-    frame = frame.assign(kind=kinds, last=frame["step"] == frame["steps"])
-    return frame.sort_values(["kind", "depth", "net", "seed", "step", "layer"], ignore_index=True)
-
-
-def responses(results: Set) -> pd.DataFrame:
-    """Fig. 7's rows: nets with BN after their last step."""
-    frame = observed(results)
-    return frame[frame["last"] & (frame["norm"] == "bn")].dropna(subset=["response_std"])
-
-
-def gradients(results: Set) -> pd.DataFrame:
-    """What a diagnosis adds: all layers of the runs and steps at which any layer had a gradient."""
-    frame = observed(results)
-    return frame[frame.groupby(["id", "step"])["response_grad_norm"].transform("count") > 0]
-
-
-def changes(frame: pd.DataFrame, column: str = "response_grad_norm") -> pd.DataFrame:
-    """A row a run and step with the `change` of `column` from the last layer to the first; of finite values alone."""
-    keys = ["kind", "depth", "net", "seed", "step", "last"]
-    ends = frame.groupby(keys, sort=False, observed=True)[column].agg(lambda c: c.iloc[0] / c.iloc[-1])
-    return ends.replace([0, np.inf], np.nan).dropna().rename("change").reset_index()
-
-
 def word(change: float) -> str:
     """`vanishes`, `is healthy` or `explodes`."""
     return VANISHES if change <= 1 / HEALTHY else EXPLODES if change >= HEALTHY else HEALTHY_NORM
-
-
-def geometric(values: pd.Series[float]) -> float:
-    """The geometric mean: factors have no other."""
-    return float(np.exp(np.log(values).mean()))
 
 
 def _factor(values: pd.Series[float]) -> str:
@@ -113,7 +67,7 @@ def _factor(values: pd.Series[float]) -> str:
     if values.empty:
         return "–"
     within = f" [{two_digits(values.min())} to {two_digits(values.max())}]" if len(values) > 1 else ""
-    return f"{two_digits(geometric(values))}{within} ({len(values)})"
+    return f"{two_digits(layers.geometric(values))}{within} ({len(values)})"
 
 
 def two_digits(value: float) -> str:
@@ -126,14 +80,14 @@ def _word(values: pd.Series[float]) -> str:
     """The word for the mean, with the number of seeds that have it where they do not agree."""
     if values.empty:
         return "–"
-    said = word(geometric(values))
+    said = word(layers.geometric(values))
     same = sum(word(value) == said for value in values)
     return said if same == len(values) else f"{said}, in {same} of {len(values)} seeds"
 
 
 def gradient_findings(results: Set) -> list[str]:
     """The paper's statement held against the numbers, then each family's change by depth, then what diverged."""
-    seen = changes(gradients(results))
+    seen = layers.changes(layers.gradients(results))
     if seen.empty:
         return []
     start, end, after = seen[seen["step"] == 0], seen[seen["last"]], _after(results)
@@ -150,76 +104,34 @@ def _after(results: Set) -> str:
 
 def _statement(seen: pd.DataFrame, when: str) -> Iterator[str]:
     """Whether gradients of plain nets with BN vanish, and whether their norms are healthy, by the mean over seeds."""
-    plain = seen[seen["kind"] == KINDS["bn", True]]
+    plain = seen[seen["kind"] == layers.KINDS["bn", True]]
     if plain.empty:
         return
-    words = {int(str(depth)): word(geometric(part["change"])) for depth, part in plain.groupby("depth")}
+    words = {int(str(depth)): word(layers.geometric(part["change"])) for depth, part in plain.groupby("depth")}
     vanish = [depth for depth, said in words.items() if said == VANISHES]
     healthy = [depth for depth, said in words.items() if said == HEALTHY_NORM]
     yield (
-        f"{when}, the gradient of plain nets with BN vanishes at {_depths(vanish)} (measured at {_and(list(words))}), "
-        f"{'against what' if vanish else 'as'} the paper says; its norm is healthy, in the sense of this sweep, at "
-        f"{_depths(healthy)}."
+        f"{when}, the gradient of plain nets with BN vanishes at {_depths(vanish)} (measured at "
+        f"{listed(list(words))}), {'against what' if vanish else 'as'} the paper says; its norm is healthy, in the "
+        f"sense of this sweep, at {_depths(healthy)}."
     )
 
 
 def _depths(depths: Sequence[int]) -> str:
-    return f"{_and(depths)} layers" if depths else "no depth"
-
-
-def _and(numbers: Sequence[int]) -> str:
-    *most, last = map(str, numbers)
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{listed(depths)} layers" if depths else "no depth"
 
 
 def _by_depth(kind: str, seen: pd.DataFrame, when: str) -> str:
     parts = {str(depth): part["change"] for depth, part in seen.groupby("depth")}
-    steps = (f"{two_digits(geometric(part))} at {depth} layers ({_word(part)})" for depth, part in parts.items())
+    steps = (f"{two_digits(layers.geometric(part))} at {depth} layers ({_word(part)})" for depth, part in parts.items())
     first, rest = kind[0].upper(), kind[1:]
     return f"{first}{rest}, {when}: from the last layer to the first the gradient changes by {'; '.join(steps)}."
 
 
-def diverged(results: Set) -> list[str]:
-    """A line a net of which runs failed, with what they died of and where."""
-    failed = results.runs[results.runs["state"] == "failed"]
-    lines = []
-    for net, part in failed.groupby("net", sort=False):
-        seeds = part.groupby("error_message", sort=False)["seed"].agg(list)
-        causes = (f"{cause} (seed{'s' * (len(its) > 1)} {_and(its)})" for cause, its in seeds.items())
-        runs = (results.runs["net"] == net).sum()
-        lines.append(f"{display_name(str(net))} failed in {len(part)} of {runs} runs: {'; '.join(causes)}.")
-    return lines
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A number of a net's layers in words. factor: whether it is one, whose mean over seeds is geometric."""
-
-    words: str
-    factor: bool
-
-
-METRICS = {
-    "gradient_at_start": Metric("gradient at the first layer over that at the last, at initialisation", True),
-    "gradient_at_end": Metric("gradient at the first layer over that at the last, after the last step", True),
-    "response_std": Metric("std of responses, mean over the layers", False),
-}
-
-
-def measured(results: Set) -> Iterator[tuple[str, str, pd.Series[float]]]:
-    """Net, key of METRICS and the values by seed, of all nets with BN or without that have any."""
-    seen = changes(gradients(results))
-    for metric, at in (("gradient_at_start", seen["step"] == 0), ("gradient_at_end", seen["last"])):
-        for net, part in seen[at].groupby("net", sort=False):
-            yield str(net), metric, part.set_index("seed")["change"]
-    for net, part in responses(results).groupby("net", sort=False):
-        yield str(net), "response_std", part.groupby("seed")["response_std"].mean()
-
-
 def gradient_table(evidence: Evidence) -> Table:
     """A row a net: by how much its gradient changes over the layers, and how large its responses are at the start."""
-    frame = gradients(evidence.results)
-    backward, kernels = changes(frame), changes(frame, "grad_norm")
+    frame = layers.gradients(evidence.results)
+    backward, kernels = layers.changes(frame), layers.changes(frame, "grad_norm")
     top = frame[frame["step"] == 0].groupby(["net", "seed"], sort=False, as_index=False)["batch_std"].last()
     header = (
         "net", "layers", "gradient, first / last layer, at initialisation", "so it", "after the last step", "so it",
@@ -233,25 +145,33 @@ def gradient_table(evidence: Evidence) -> Table:
         at_start, at_end = (anchor(evidence.id(str(net), m)) for m in ("gradient_at_start", "gradient_at_end"))
         named = (at_start + _factor(start), _word(start), (at_end if len(end) else "") + _factor(end), _word(end))
         rows.append((display_name(str(net)), f"{depth}", *named, _factor(kernel), _factor(last["batch_std"].dropna())))
-    return Table(header, rows, note=GRADIENTS.format(healthy=HEALTHY))
+    return Table(header, rows, note=GRADIENTS.format(healthy=HEALTHY), name="gradients")
 
 
-def has_gradients(results: Set) -> bool:
-    """Whether a diagnosis was made."""
-    return not changes(gradients(results)).empty
+def sections(evidence: Evidence) -> list[Section]:
+    """What a page says of layers: findings, verdicts if there are claims, gradients, Fig. 7."""
+    results = evidence.results
+    seen = gradient_findings(results) or ["Nothing has been seen of any layer yet."]
+    return [
+        findings([*seen, *no_verdict(results)]),
+        *claims_sections(evidence),
+        *gradient_sections(evidence),
+        *response_sections(evidence),
+    ]
 
 
-def gradient_sections(results: Set, table: Table | None) -> list[str]:
+def gradient_sections(evidence: Evidence) -> list[Section]:
     """Table and figures of a diagnosis; nothing where none was made."""
-    if table is None:
+    drawn = figures.of_gradients(layers.gradients(evidence.results))
+    if not drawn:
         return []
-    shown = [f"![{words}]({name}-{results.label}.svg)\n\n{words}{how}" for name, (words, how) in FIGURES.items()]
-    return ["## Gradients, layer by layer", table.markdown(), table.note, *shown]
+    shown = (Drawing(name, words, words + how, drawn[name]) for name, (words, how) in FIGURES.items())
+    return [Section("Gradients, layer by layer", (gradient_table(evidence), *shown))]
 
 
 def response_findings(results: Set) -> list[str]:
     """Fig. 7's two statements held against the numbers: residual against plain, and residual nets with depth."""
-    frame = responses(results)
+    frame = layers.responses(results)
     plain, residual = (_by_depth_and_layer(frame, shortcut) for shortcut in ("none", "A"))
     both = sorted(set(plain.index) & set(residual.index))
     lines = [_residual_against_plain(plain.loc[depth].dropna(), residual.loc[depth].dropna(), depth) for depth in both]
@@ -292,7 +212,7 @@ OWN = " Variants of a net's recipe are left out."
 
 def response_table(evidence: Evidence) -> Table:
     """A row a net with BN: the mean, the smallest and the largest std over its layers, each averaged over seeds."""
-    rows, seen = [], responses(evidence.results)
+    rows, seen = [], layers.responses(evidence.results)
     for net, part in seen.groupby("net", sort=False):
         by_seed = part.groupby("seed").agg(
             mean=("response_std", "mean"),
@@ -306,18 +226,15 @@ def response_table(evidence: Evidence) -> Table:
     header = ("net", "layers", "std, mean over layers", "smallest", "largest", "mean, in training mode", "seeds")
     how = FIGURE_7 + (ONE_BATCH if seen["batch_std"].notna().any() else "")
     how += OWN if (evidence.results.runs["variant"] != "").any() else ""
-    return Table(header, rows, note=how)
+    return Table(header, rows, note=how, name="responses")
 
 
-def has_responses(results: Set) -> bool:
-    """Whether responses were measured."""
-    return not responses(results).empty
-
-
-def response_sections(results: Set, table: Table | None) -> list[str]:
+def response_sections(evidence: Evidence) -> list[Section]:
     """Fig. 7 with its table and its statements; nothing where no responses were measured."""
-    if table is None:
+    seen = layers.responses(evidence.results)
+    if seen.empty:
         return []
-    found = "\n".join(f"- {line}" for line in response_findings(results))
-    picture = f"![Standard deviations of layer responses](responses-{results.label}.svg)"
-    return [part for part in ("## Figure 7", found, table.markdown(), picture, table.note) if part]
+    table = response_table(evidence)
+    alt, found = "Standard deviations of layer responses", bullets(response_findings(evidence.results))
+    drawing = Drawing("responses", alt, "", partial(figures.figure_7, seen))
+    return [Section("Figure 7", (*[found] * bool(found), table, drawing))]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.nets.resnet import CifarNet, ImageNetNet
 from bench.nets.weights import load_weights, read_weights
+from bench.spec import Net
 from bench.tasks.verification.margin import MarginSoftmax
 
 LARGEST = 7  # of the side of the map that the head sees: 112 / 16, as in ArcFace's nets
@@ -39,6 +40,11 @@ class ResNetBackbone(nn.Module):
         if isinstance(net, ImageNetNet):
             y = net.layer4(y)
         return y
+
+
+def resnet_features(net: Net, weights: Path | None, side: int) -> ResNetBackbone:  # noqa: ARG001
+    """What a row of bench.spec.families names as `features`."""
+    return ResNetBackbone(net.row.resolve("build")(net, 0), weights)
 
 
 class Embedder(nn.Module):

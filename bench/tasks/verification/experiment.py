@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.data import locate
 from bench.nets.pretrained import WeightsError
-from bench.nets.resnet import cifar, imagenet
-from bench.spec import Faces, Run
+from bench.spec import Faces, Run, dataset_of
 from bench.store import atomic
+from bench.tasks.experiment import Experiment, by_protocol
 from bench.tasks.job import Job
 from bench.tasks.verification import people as faces_data
-from bench.tasks.verification.embedder import Embedder, Recogniser, ResNetBackbone
+from bench.tasks.verification.embedder import Embedder, Recogniser
 from bench.tasks.verification.embedding import Pixels, cosines, embed
-from bench.tasks.verification.folders import load_pairs, load_people
-from bench.tasks.verification.images import LFW_REGION, contact_sheet
+from bench.tasks.verification.images import contact_sheet
 from bench.tasks.verification.margin import MarginSoftmax
-from bench.tasks.verification.packed import load_bin, load_packed
-from bench.tasks.verification.pair_lists import lfw_pairs, lfw_people, lfw_person
 from bench.tasks.verification.people import Pairs, People, Prepare, require_disjoint
 from bench.tasks.verification.roc import Roc, accuracy_at, across_folds, best_threshold
 from bench.tasks.weights import weights_file
@@ -37,19 +32,15 @@ from bench.train.turns import Work, ready
 FOLDS = 10
 HARDEST = 8  # pairs of each kind that are shown
 FARS = (0.1, 0.01, 0.001)
-OF_CIFAR = Prepare((0.4914, 0.4822, 0.4465), (1.0, 1.0, 1.0))  # what our CIFAR nets were trained on, but for the place
 
 
-@dataclass(frozen=True)
-class FacePairs:
+@dataclass(frozen=True, eq=False)
+class FacePairs(Experiment):
     """A training set of people, and the pairs of others that test what was learnt of them.
 
     unchecked: what the formats do not tell of whether the two share a person, or "".
     """
 
-    run: Run
-    job: Job
-    device: torch.device
     people: People
     pairs: Pairs
     unchecked: str
@@ -58,9 +49,10 @@ class FacePairs:
     @classmethod
     def of(cls, run: Run, job: Job, device: torch.device) -> FacePairs:
         """The run's data set. Raises DataError where it is not there, or shares a person with its own test."""
-        people, pairs = load(run.data, job.data, _faces(run).side)
+        row = dataset_of(run.data)
+        people, pairs = row.resolve("reader")(row.resolve("locate")(job.data, run.data), _faces(run).side)
         unchecked = require_disjoint(people, pairs)
-        prepare = OF_CIFAR if run.net.family == "cifar" and run.net.weights else Prepare()
+        prepare = Prepare(run.net.row.mean, (1.0, 1.0, 1.0)) if run.net.weights and run.net.row.mean else Prepare()
         return cls(run, job, device, people.to(device), pairs, unchecked, prepare)
 
     @property
@@ -69,12 +61,12 @@ class FacePairs:
         return CrossEntropy(labelled=True)
 
     @property
-    def clip(self) -> float:
-        """No bound."""
-        return 0.0
+    def dropout_seed(self) -> int:
+        """The run's."""
+        return self.run.seed
 
-    def untrained(self) -> Recogniser:
-        """See OwnNet."""
+    def net(self) -> Recogniser:
+        """See Experiment."""
         torch.manual_seed(self.run.seed)
         faces = _faces(self.run)
         backbone = _backbone(self.run, self.job, faces.side)
@@ -95,7 +87,7 @@ class FacePairs:
         return " ".join(filter(None, (self.people.notice, self.unchecked)))
 
     def batches(self) -> Batches:
-        """See Material."""
+        """See Experiment."""
         generator = torch.Generator(self.device).manual_seed(self.run.seed)
         return faces_data.Batches(self.people, self.prepare, self.run.recipe.batch, generator)
 
@@ -105,10 +97,11 @@ class FacePairs:
         judged = self._judged(self.scores(net))
         return ready(replace(judged, seconds=time.perf_counter() - start))
 
-    def held_out(self, net: nn.Module) -> None:
-        """Nobody is held back."""
+    def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:
+        """What the net is held against, the figures of the ROC, and every pair's score."""
+        return by_protocol(tested, self._further(net)) | self._roc_columns(net)
 
-    def further(self, net: nn.Module) -> dict[str, Evaluation]:
+    def _further(self, net: nn.Module) -> dict[str, Evaluation]:
         """At one threshold fixed on the training people; and what the net is held against: pixels, and its start."""
         same = self.pairs.same.numpy()
         fixed = accuracy_at(self._threshold(net), self.scores(net), same).correct
@@ -117,10 +110,10 @@ class FacePairs:
         return {
             "fixed_threshold": Evaluation(torch.from_numpy(fixed), math.nan),
             "pixels": self._judged(self._cosines(pixels)),
-            "untrained": self._judged(self.scores(self.untrained().to(self.device))),
+            "untrained": self._judged(self.scores(self.net().to(self.device))),
         }
 
-    def remarks(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002
+    def _roc_columns(self, net: nn.Module) -> dict[str, Any]:
         """The figures of the ROC, and every pair's score, from which all of it can be computed again.
 
         Leaves the hardest pairs as a picture in the run's folder.
@@ -152,12 +145,6 @@ class FacePairs:
         pairs = [(self.pairs.x[self.pairs.left[k]], self.pairs.x[self.pairs.right[k]]) for k in chosen]
         with atomic(self.job.folder.hardest) as temporary:
             contact_sheet(pairs, temporary)
-
-    def first_batch(self) -> None:
-        """Layers are looked at on CIFAR-10 only."""
-
-    def some_test_inputs(self) -> None:
-        """Fig. 7 is about CIFAR-10."""
 
     def scores(self, net: nn.Module) -> NDArray[np.float64]:
         """The cosine (P,) of each pair's embeddings, mirror images added."""
@@ -204,27 +191,10 @@ def _faces(run: Run) -> Faces:
     return run.recipe.faces
 
 
-def load(name: str, data: Path, side: int) -> tuple[People, Pairs]:
-    """LFW's View 1, or a set of insightface with LFW's pairs. Raises DataError."""
-    folder = locate.faces(data, name)
-    if name == "insightface":
-        return load_packed(folder, side=side), load_bin(folder / "lfw.bin", side=side)
-    trained = lfw_people(folder / "peopleDevTrain.txt")
-    people = load_people(folder, trained, at_least=10, side=side, region=LFW_REGION)
-    listed = lfw_pairs(folder / "pairsDevTest.txt")
-    return people, load_pairs(folder, listed, person=lfw_person, side=side, region=LFW_REGION)
-
-
 def _backbone(run: Run, job: Job, side: int) -> nn.Module:
-    net = run.net
-    path = weights_file(net, job)
+    path = weights_file(run.net, job)
     try:
-        if net.family == "timm":
-            from bench.nets.timm_backbone import TimmBackbone  # timm takes seconds to import, and most runs need none
-
-            return TimmBackbone(net.weights.partition(":")[2], side=side, pretrained=True, weights=path)
-        if net.family == "cifar":
-            return ResNetBackbone(cifar(net.depth, net.shortcut, net.norm), path)
-        return ResNetBackbone(imagenet(net.depth, net.shortcut, net.stride_in, net.norm), path)
+        found: nn.Module = run.net.row.resolve("features")(run.net, path, side)
     except ValueError as error:
         raise WeightsError(str(error)) from None
+    return found

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from bench.data.locate import DataError, notice
-from bench.tasks.verification.images import MEMORY, SIDE, Files, OnDisk, Region, held
-from bench.tasks.verification.pair_lists import Pair
+from bench.tasks.verification.images import LFW_REGION, MEMORY, SIDE, Files, OnDisk, Region, held
+from bench.tasks.verification.pair_lists import Pair, lfw_pairs, lfw_people, lfw_person
 from bench.tasks.verification.people import Pairs, People, make_pairs, make_people
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".webp")
@@ -89,3 +89,11 @@ def _file(path: Path) -> Path | None:
     if path.suffix.lower() in SUFFIXES:
         return path if path.is_file() else None
     return next(filter(Path.is_file, (path.with_name(path.name + suffix) for suffix in SUFFIXES)), None)
+
+
+def lfw_view1(folder: Path, side: int) -> tuple[People, Pairs]:
+    """LFW's View 1: its training people with ten images or more, and its test pairs. Raises DataError."""
+    trained = lfw_people(folder / "peopleDevTrain.txt")
+    people = load_people(folder, trained, at_least=10, side=side, region=LFW_REGION)
+    listed = lfw_pairs(folder / "pairsDevTest.txt")
+    return people, load_pairs(folder, listed, person=lfw_person, side=side, region=LFW_REGION)

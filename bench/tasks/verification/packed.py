@@ -226,3 +226,8 @@ def _bool(value: Any) -> bool:
     if value not in (0, 1) or isinstance(value, _Array):
         raise pickle.UnpicklingError(f"{value!r} where True or False belongs")
     return bool(value)
+
+
+def insightface(folder: Path, side: int) -> tuple[People, Pairs]:
+    """A training set of insightface, and the pairs of LFW beside it. Raises DataError."""
+    return load_packed(folder, side=side), load_bin(folder / "lfw.bin", side=side)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, own_recipes
 from bench.report.render.figures import STYLE
+from bench.report.sections import Drawing, Section, findings
 from bench.report.stats import of_percent, sample, wilson
 from bench.report.tables import Table, anchor, caption, low_to_high, mean_std
 from bench.tasks.verification.roc import Roc, across_folds
@@ -41,6 +43,10 @@ PUBLISHED = (
     ("softmax, IResNet-50, CASIA-WebFace", "99.08", "the same"),
     ("ArcFace, IResNet-100, MS1MV2", "99.77", "insightface's model zoo"),
 )
+HARDEST = (
+    "Each run leaves its hardest pairs as a picture, `hardest.png` in its folder of `runs/`: left the pairs of one "
+    "person with the lowest scores, right those of two people with the highest. Faces are not published here."
+)
 NOT_COMPARABLE = (
     "Not comparable: LFW's View 2, nets of other blocks than the paper's, trained on a hundred and more times as many "
     "pictures. They are here to say how far a few minutes on 111 people are from the field."
@@ -58,7 +64,13 @@ def verification_table(evidence: Evidence) -> Table:
     rows = [_row(evidence, str(net), part) for net, part in done.groupby("net", sort=False)]
     pixels = done["pixels_error"].dropna()
     words = PIXELS.format(accuracy=f"{100 - pixels.iloc[0]:.2f}") if len(pixels) else ""
-    return Table(HEADER, rows, text=2, note=f"{NOTE.format(pixels=words)} {caption(evidence.results, '', 'pairs')}")
+    return Table(
+        HEADER,
+        rows,
+        text=2,
+        note=f"{NOTE.format(pixels=words)} {caption(evidence.results, '', 'pairs')}",
+        name="verification",
+    )
 
 
 def _row(evidence: Evidence, net: str, part: pd.DataFrame) -> tuple[str, ...]:
@@ -84,7 +96,7 @@ def _row(evidence: Evidence, net: str, part: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def findings(results: Set) -> list[str]:
+def said(results: Set) -> list[str]:
     """Of each net, whether it is better than pixels and than before its training, on the same pairs."""
     lines = []
     for net, part in results.done.groupby("net", sort=False):
@@ -150,29 +162,20 @@ def roc(results: Set) -> Figure:
     return figure
 
 
-def drawings(results: Set) -> Mapping[str, Callable[[Set], Figure]]:
-    """What draws each figure, by its name."""
-    return {"roc": roc} if any(True for _ in scores_of(results)) else {}
-
-
-def sections(results: Set, table: Table | None) -> list[str]:
-    """The table, the ROC, the hardest pairs, and the field's numbers."""
-    if table is None:
-        return []
-    published = Table(("published, LFW View 2", "accuracy %", "source"), PUBLISHED, text=1)
+def sections(evidence: Evidence) -> list[Section]:
+    """What a page says of verification: the table, the ROC, the hardest pairs, the field's numbers."""
+    results = evidence.results
+    if not len(results.done):
+        return [findings(["Too few runs are done to say anything."])]
+    alt = "Same pairs accepted against different pairs accepted"
+    drawing = [Drawing("roc", alt, ROC, partial(roc, results))] if any(True for _ in scores_of(results)) else []
+    published = Table(("published, LFW View 2", "accuracy %", "source"), PUBLISHED, text=1, note=NOT_COMPARABLE)
     return [
-        "## Verification",
-        table.markdown(),
-        table.note,
-        "## ROC",
-        f"![Same pairs accepted against different pairs accepted](roc-{results.label}.svg)",
-        ROC,
-        "## The hardest pairs",
-        "Each run leaves its hardest pairs as a picture, `hardest.png` in its folder of `runs/`: left the pairs of one "
-        "person with the lowest scores, right those of two people with the highest. Faces are not published here.",
-        "## Beside the field",
-        published.markdown(),
-        NOT_COMPARABLE,
+        findings(said(results)),
+        Section("Verification", (verification_table(evidence),)),
+        *(Section("ROC", (one,)) for one in drawing),
+        Section("The hardest pairs", (HARDEST,)),
+        Section("Beside the field", (published,)),
     ]
 
 

@@ -27,7 +27,7 @@ from bench.sweep import main
 from bench.tasks.detection.experiment import AnnotatedImages
 from bench.tasks.detection.gains import table_of
 from bench.tasks.job import Job
-from bench.tasks.training import classify
+from bench.tasks.training import train_run
 from bench.train import checkpoint
 from bench.train.team import Team
 from bench.train.turns import finish
@@ -98,7 +98,7 @@ def test_a_run_keeps_what_became_of_every_detection(straight: RunFolder) -> None
 
 
 def test_fixed_batch_norm_does_not_move_by_a_bit_and_the_rest_does(straight: RunFolder, data: Path) -> None:
-    start = AnnotatedImages.of(RUN, Job(straight, data, lambda: False), torch.device("cpu")).untrained().state_dict()
+    start = AnnotatedImages.of(RUN, Job(straight, data, lambda: False), torch.device("cpu")).net().state_dict()
 
     saved = checkpoint.load(straight.checkpoint)
 
@@ -164,7 +164,7 @@ def test_a_test_that_has_ended_is_not_done_again(
 
 def trained(team: Team, folder: Path, data: Path) -> None:
     torch.set_num_threads(1)
-    finish(classify(RUN, Job(RunFolder(folder), data, lambda: False, team)))
+    finish(train_run(RUN, Job(RunFolder(folder), data, lambda: False, team)))
 
 
 @pytest.mark.team
@@ -223,7 +223,7 @@ def test_a_backbone_is_one_of_another_sweeps_runs_and_that_is_recorded(data: Pat
 
     assert work(folder.path, data) == "done", folder.error()
 
-    start = AnnotatedImages.of(run, Job(folder, data, lambda: False), torch.device("cpu")).untrained()
+    start = AnnotatedImages.of(run, Job(folder, data, lambda: False), torch.device("cpu")).net()
     saved, result = checkpoint.load(trained_before.checkpoint), trained_before.result()
     assert saved is not None
     assert result is not None

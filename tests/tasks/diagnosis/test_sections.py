@@ -19,7 +19,7 @@ from bench.report.page import page, write_report
 from bench.spec import Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
-from bench.tasks.diagnosis import sections
+from bench.tasks.diagnosis import layers, sections
 from tests.report.test_page import evidence
 
 RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
@@ -137,7 +137,7 @@ def test_results_of_before_layers_were_looked_at_have_their_page(tmp_path: Path)
 
 
 def test_the_change_of_the_gradient_is_first_over_last_layer(tmp_path: Path) -> None:
-    seen = sections.changes(sections.gradients(made_up(tmp_path)))
+    seen = layers.changes(layers.gradients(made_up(tmp_path)))
 
     at_start = seen[seen["step"] == 0].set_index(["net", "seed"])["change"]
     for run in SWEEP.runs("quick"):
@@ -150,7 +150,7 @@ def test_a_change_of_which_an_end_is_missing_is_missing(tmp_path: Path) -> None:
     first = one.layers["layer"] == 1
     one.layers.loc[first & (one.layers["step"] == 100), "response_grad_norm"] = np.nan
 
-    assert not sections.changes(sections.gradients(one))["last"].any()
+    assert not layers.changes(layers.gradients(one))["last"].any()
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_nets_without_bn_are_no_seeds_of_those_with_it(tmp_path: Path) -> None:
 
     assert [line[:15] for line in lines] == ["At 20 layers th", "At 56 layers th"]
     assert all(line.endswith("n = 2 and 2.") for line in lines)
-    assert set(sections.responses(one)["net"]) == {"plain-20", "plain-56", "resnet-20-A", "resnet-56-A"}
+    assert set(layers.responses(one)["net"]) == {"plain-20", "plain-56", "resnet-20-A", "resnet-56-A"}
 
 
 @pytest.mark.parametrize(

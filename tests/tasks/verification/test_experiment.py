@@ -119,7 +119,7 @@ def test_a_net_starts_from_the_last_checkpoint_of_another_sweeps_run(data: Path,
     run = replace(RUN, net=Net("cifar", 8, "A", weights=f"run:other/{source.id}"))
     folder = RunFolder(tmp_path / "runs" / "faces" / run.id)
 
-    start = FacePairs.of(run, Job(folder, data, lambda: False), torch.device("cpu")).untrained()
+    start = FacePairs.of(run, Job(folder, data, lambda: False), torch.device("cpu")).net()
 
     saved = checkpoint.load(trained.checkpoint)
     assert saved is not None

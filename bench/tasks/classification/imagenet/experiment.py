@@ -6,25 +6,23 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.data import locate
 from bench.data.decode import Oddities, decode
-from bench.data.locate import DataError
 from bench.data.prefetch import ahead
-from bench.spec import Recipe, Run, Views, classes_of
+from bench.spec import Run, Views, dataset_of
 from bench.store import atomic
 from bench.tasks.classification.imagenet.colour import Normalise
 from bench.tasks.classification.imagenet.crops import centre_crop, ten_crops, with_mirror
-from bench.tasks.classification.imagenet.files import Pictures, PictureSet, load_pictures
+from bench.tasks.classification.imagenet.files import Pictures, PictureSet
 from bench.tasks.classification.imagenet.protocols import Headed, dense_logits, evaluated, judge, scores
 from bench.tasks.classification.imagenet.stream import PictureBatches
 from bench.tasks.classification.imagenet.transforms import ScaleCrop, View, inception_view, paper_view, resized
+from bench.tasks.experiment import Experiment, by_protocol
 from bench.tasks.job import Job
 from bench.train import checkpoint
 from bench.train.loop import Batches, StoppedError
@@ -34,19 +32,14 @@ from bench.train.turns import Work, ready
 STRIDE = 32  # of a net's last map: the training's global pooling has a window of side / STRIDE
 
 
-@dataclass(frozen=True)
-class ImageNet:
+@dataclass(frozen=True, eq=False)
+class ImageNet(Experiment):
     """A set of pictures with a run's views of them. `used`: which of the validation pictures it is tested on."""
 
     pictures: PictureSet
     view: View
     used: tuple[int, ...]
-    recipe: Recipe
     views: Views
-    seed: int
-    workers: int
-    device: torch.device
-    job: Job
     odd: Oddities = field(default_factory=Oddities)  # of the validation pictures
     streams: list[PictureBatches] = field(default_factory=list)
 
@@ -58,11 +51,19 @@ class ImageNet:
         """
         views = run.recipe.views
         assert views is not None
-        found = load(job.data, classes_of(run.data), trained=normalise is None)
+        row = dataset_of(run.data)
+        found: PictureSet = row.resolve("reader")(
+            row.resolve("locate")(job.data, run.data), row.classes, trained=normalise is None
+        )
         crop = ScaleCrop(views.side, views.shorter)
         view = View(crop, normalise) if normalise else _view(found.train, views)
         used = spread(len(found.val), run.recipe.test_images)
-        return cls(found, view, used, run.recipe, views, run.seed, run.resources.cpus, device, job)
+        return cls(run, job, device, found, view, used, views)
+
+    @property
+    def workers(self) -> int:
+        """Processes or threads that decode."""
+        return self.run.resources.cpus
 
     @property
     def digest(self) -> str:
@@ -75,12 +76,13 @@ class ImageNet:
         return self.pictures.notice
 
     def batches(self) -> Batches:
-        """See Material. Each process of a run's team reads its own pictures only."""
-        groups = self.job.team.own(self.recipe.batch // self.recipe.bn_group)
-        own = slice(groups.start * self.recipe.bn_group, groups.stop * self.recipe.bn_group)
+        """See Experiment. Each process of a run's team reads its own pictures only."""
+        recipe = self.run.recipe
+        groups = self.job.team.own(recipe.batch // recipe.bn_group)
+        own = slice(groups.start * recipe.bn_group, groups.stop * recipe.bn_group)
         workers = self.workers if self.device.type == "cuda" else 0  # on a CPU the cores are the training's
         stream = PictureBatches(
-            self.pictures.train, self.view, self.recipe.batch, self.seed, workers, device=self.device, own=own
+            self.pictures.train, self.view, recipe.batch, self.run.seed, workers, device=self.device, own=own
         )
         self.streams.append(stream)
         return stream
@@ -89,10 +91,11 @@ class ImageNet:
         """Top-1 and top-5 on the centre crop: the protocol of Fig. 4."""
         return ready(evaluated(self._centre(net), self._labels(), self.job.team)[0])
 
-    def held_out(self, net: nn.Module) -> None:
-        """No training picture is held back."""
+    def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:
+        """The errors by further protocols, and the odd pictures that this start has met."""
+        return by_protocol(tested, self._further(net)) | {"pictures": self._odd_pictures()}
 
-    def further(self, net: nn.Module) -> dict[str, Evaluation]:
+    def _further(self, net: nn.Module) -> dict[str, Evaluation]:
         """By 10 crops and at many scales, where the recipe asks for them.
 
         What a protocol found is kept in the run's folder until all have ended; the scores at many scales stay, for
@@ -116,17 +119,9 @@ class ImageNet:
         with atomic(self.job.folder.ensemble) as temporary, temporary.open("wb") as file:
             np.savez(file, scores=found.float().numpy(), labels=self._labels().numpy())
 
-    def remarks(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002
-        """The odd pictures that this start has met."""
+    def _odd_pictures(self) -> str:
         met = {"training": [stream.odd() for stream in self.streams], "validation": [self.odd.summary(_names(self))]}
-        parts = (f"{part}: {_in_words(odd)}" for part, each in met.items() for odd in each)
-        return {"pictures": "; ".join(parts)}
-
-    def first_batch(self) -> None:
-        """Layers are looked at on CIFAR-10 only."""
-
-    def some_test_inputs(self) -> None:
-        """Fig. 7 is about CIFAR-10."""
+        return "; ".join(f"{part}: {_in_words(odd)}" for part, each in met.items() for odd in each)
 
     def _labels(self) -> Tensor:
         return torch.from_numpy(self.pictures.val.labels)[list(self.used)]
@@ -175,7 +170,7 @@ class ImageNet:
         """Scores of a part of the pictures in use, each resized to `shorter` and cut into views."""
         views = ahead(lambda i: cut(resized(self._picture(i), shorter)), self.used[part], self.workers)
         inputs = (self.view.normalise(view.to(self.device)) for view in views)
-        return scores(net, inputs, logits, precision=self.recipe.precision)
+        return scores(net, inputs, logits, precision=self.run.recipe.precision)
 
     def _picture(self, i: int) -> Tensor:
         picture, odd = decode(self.pictures.val.read(i), self.pictures.val.name(i))
@@ -193,20 +188,6 @@ def _in_words(odd: Mapping[str, Any]) -> str:
     names = {kind: odd.get(f"names of {kind}", []) for kind in counts}
     parts = [f"{n} {kind}" + (f" ({', '.join(names[kind])})" if names[kind] else "") for kind, n in counts.items()]
     return ", ".join(parts) or "all usual"
-
-
-def load(data: Path, classes: int, *, trained: bool = True) -> PictureSet:
-    """The pictures below `data`; the training's have to be there where they are wanted.
-
-    Raises DataError where there are none, or none of so many classes.
-    """
-    found = locate.find_pictures(data)
-    if found is None:
-        raise locate.no_pictures(data)
-    try:
-        return load_pictures(found, classes, trained=trained)
-    except ValueError as error:
-        raise DataError(str(error)) from None
 
 
 def spread(count: int, most: int) -> tuple[int, ...]:

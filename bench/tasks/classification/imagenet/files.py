@@ -198,3 +198,14 @@ def _digest(classes: Sequence[str], parts: Iterable[Pictures]) -> str:
         for values in (part.names.ends, part.sizes, part.labels):
             sha.update(np.asarray(values, "<i8").tobytes())
     return sha.hexdigest()
+
+
+def load(folder: Path, classes: int, *, trained: bool = True) -> PictureSet:
+    """The first `classes` classes of the pictures in the folder; the training's have to be there where they are wanted.
+
+    Raises DataError where there are none, or none of so many classes.
+    """
+    try:
+        return load_pictures(folder, classes, trained=trained)
+    except ValueError as error:
+        raise DataError(str(error)) from None

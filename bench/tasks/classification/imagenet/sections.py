@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,9 +10,11 @@ import pandas as pd
 from bench.paper import paper_number
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, own_recipes
+from bench.report.sections import Section, findings, of_tables
 from bench.report.stats import of_percent, sample, wilson
 from bench.report.tables import Table, anchor, caption, low_to_high, mean_std, missing
 from bench.tasks.classification.imagenet.ensembles import ERRORS
+from bench.tasks.classification.sections import curves
 
 CENTRE = ("test_error", "top5_error")
 TEN_CROP = ("ten_crop_error", "ten_crop_top5_error")
@@ -33,15 +35,34 @@ FIGURE_4 = (
 )
 
 
-def tables_of(evidence: Evidence) -> dict[str, Table]:
-    """Every table that the results can fill, by the name of its LaTeX file."""
+def of_imagenet(evidence: Evidence) -> list[Section]:
+    """A section a protocol that was measured, and Fig. 4."""
+    return [*protocol_sections(evidence), *curves(evidence.results, "Figure 4", FIGURE_4)]
+
+
+def evaluation(evidence: Evidence) -> list[Section]:
+    """What a page says of published weights."""
+    lines = ["Published weights were trained by other recipes than the paper's: its numbers stand beside them."]
+    if not evidence.results.dataset.of_paper:
+        data = evidence.results.data
+        lines.append(f"{data} is a part of what the paper tests on: no number here is beside its own.")
+    return [findings(lines), *protocol_sections(evidence)]
+
+
+def protocol_sections(evidence: Evidence) -> list[Section]:
+    """Tables 2 to 5 and the centre crop, as far as they were measured."""
     results = evidence.results
-    found = {"centre": protocol_table(evidence, CENTRE)}
-    if results.done[TEN_CROP[0]].notna().any():
-        found |= {"table2": table2(results), "table3": protocol_table(evidence, TEN_CROP)}
-    if results.done[MULTI_SCALE[0]].notna().any():
-        found |= {"table4": protocol_table(evidence, MULTI_SCALE), "table5": table5(evidence)}
-    return {name: table for name, table in found.items() if table.rows}
+    if not len(results.done):
+        return []
+    crops, scales = (results.done[errors[0]].notna().any() for errors in (TEN_CROP, MULTI_SCALE))
+    found = (
+        ("Table 2: plain and residual nets by 10 crops", table2(results) if crops else None),
+        ("Table 3: 10 crops", protocol_table(evidence, TEN_CROP, "table3") if crops else None),
+        ("Table 4: one model, many scales", protocol_table(evidence, MULTI_SCALE, "table4") if scales else None),
+        ("Table 5: ensembles", table5(evidence) if scales else None),
+        ("Centre crop", protocol_table(evidence, CENTRE, "centre")),
+    )
+    return of_tables(*((heading, table) for heading, table in found if table and table.rows))
 
 
 def table2(results: Set) -> Table:
@@ -53,7 +74,7 @@ def table2(results: Set) -> Table:
         if any(len(part) and part["n"].iloc[0] for part in pair):
             rows.append((f"{depth} layers", *(_mean(part, TEN_CROP[0]) for part in pair), *_papers(depth)))
     note = "Top-1 error in % by 10 crops, mean ± standard deviation over seeds (n); ResNets with option A."
-    return Table(("", "plain", "ResNet", "paper: plain", "paper: ResNet"), rows, note=note)
+    return Table(("", "plain", "ResNet", "paper: plain", "paper: ResNet"), rows, note=note, name="table2")
 
 
 def _papers(depth: int) -> tuple[str, str]:
@@ -73,7 +94,7 @@ def printed(net: str, metric: str) -> str:
     return f"{number['value']:.2f}" if number else "–"
 
 
-def protocol_table(evidence: Evidence, metrics: tuple[str, str]) -> Table:
+def protocol_table(evidence: Evidence, metrics: tuple[str, str], name: str) -> Table:
     """A row a net with its errors by one protocol, in the form of Tables 3 and 4."""
     results, of_paper = evidence.results, metrics != CENTRE
     header = ["net", "params", "top-1 error %", "95 %, seeds", "95 %, pictures", "top-5 error %"]
@@ -81,7 +102,7 @@ def protocol_table(evidence: Evidence, metrics: tuple[str, str]) -> Table:
     rows = [_row(evidence, str(net), row, metrics, of_paper) for net, row in results.nets.iterrows()]
     scales = results.runs["views_scales"].iloc[0] if "views_scales" in results.runs else ""
     how = HOW[metrics].format(scales=str(scales).replace(" ", ", "))
-    return Table(header, rows, note=f"{how} {caption(results, '', 'validation pictures')}")
+    return Table(header, rows, note=f"{how} {caption(results, '', 'validation pictures')}", name=name)
 
 
 def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[str, str], of_paper: bool) -> Sequence[str]:
@@ -134,21 +155,4 @@ def table5(evidence: Evidence) -> Table:
             )
         )
     header = ("ensemble", "nets", "top-1 error %", "95 %, seeds", "95 %, pictures", "top-5 error %")
-    return Table(header, rows, text=2, note=TABLE_5)
-
-
-def sections(found: Mapping[str, Table]) -> list[str]:
-    """The protocols' tables under their headings."""
-    headings = {
-        "table2": "Table 2: plain and residual nets by 10 crops",
-        "table3": "Table 3: 10 crops",
-        "table4": "Table 4: one model, many scales",
-        "table5": "Table 5: ensembles",
-        "centre": "Centre crop",
-    }
-    return [
-        part
-        for name, heading in headings.items()
-        if name in found
-        for part in (f"## {heading}", found[name].markdown(), found[name].note)
-    ]
+    return Table(header, rows, text=2, note=TABLE_5, name="table5")

@@ -143,9 +143,9 @@ def test_two_processes_have_the_numbers_of_one(straight: RunFolder, data: Path, 
 
 def trained(team: Any, folder: RunFolder, data: Path) -> None:
     from bench.tasks.job import Job
-    from bench.tasks.training import classify
+    from bench.tasks.training import train_run
 
-    finish(classify(RUN, Job(folder, data, lambda: False, team)))
+    finish(train_run(RUN, Job(folder, data, lambda: False, team)))
 
 
 @pytest.mark.parametrize(

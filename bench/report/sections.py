@@ -1,0 +1,83 @@
+"""What a page is made of: sections, each with words, tables and figures in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from bench.report.frame import Set, display_name
+from bench.report.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure. name: of its files, before the set's label. alt: what it shows. caption: how to read it."""
+
+    name: str
+    alt: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, and what stands below it: markdown, tables, figures."""
+
+    heading: str
+    parts: tuple[str | Table | Drawing, ...]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Those that are published as LaTeX, too."""
+        return tuple(part for part in self.parts if isinstance(part, Table) and part.name)
+
+    @property
+    def drawings(self) -> tuple[Drawing, ...]:
+        """Its figures."""
+        return tuple(part for part in self.parts if isinstance(part, Drawing))
+
+    def markdown(self, label: str) -> list[str]:
+        """Its paragraphs. label: of the set, in the names of figures' files."""
+        return [f"## {self.heading}", *(text for part in self.parts for text in _paragraphs(part, label))]
+
+
+def _paragraphs(part: str | Table | Drawing, label: str) -> list[str]:
+    if isinstance(part, Drawing):
+        return [f"![{part.alt}]({part.name}-{label}.svg)", part.caption]
+    texts = [part.markdown(), part.note] if isinstance(part, Table) else [part]
+    return [text for text in texts if text]
+
+
+def of_tables(*headed: tuple[str, Table | None]) -> list[Section]:
+    """A section each for the tables that are there."""
+    return [Section(heading, (table,)) for heading, table in headed if table]
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def findings(lines: Iterable[str]) -> Section:
+    """What a page says first."""
+    return Section("What the numbers say", (bullets(lines),))
+
+
+def diverged(results: Set) -> list[str]:
+    """A line a net of which runs failed, with what they died of and where."""
+    failed = results.runs[results.runs["state"] == "failed"]
+    lines = []
+    for net, part in failed.groupby("net", sort=False):
+        seeds = part.groupby("error_message", sort=False)["seed"].agg(list)
+        causes = (f"{cause} (seed{'s' * (len(its) > 1)} {listed(its)})" for cause, its in seeds.items())
+        runs = (results.runs["net"] == net).sum()
+        lines.append(f"{display_name(str(net))} failed in {len(part)} of {runs} runs: {'; '.join(causes)}.")
+    return lines
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """`1, 2 and 3`."""
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,109 @@
+"""The families of nets, a row each: what the suite has to know of one, it asks here.
+
+To add one, add a row, and the functions that it names as "module:function", which are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
+
+
+def _six_n_plus_two(depth: object) -> bool:
+    return isinstance(depth, int) and depth >= 8 and depth % 6 == 2
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Nets of one kind under the name that Net.family gives.
+
+    title: on pages, whose nets they are. fits: whether there is a net of that depth; depths: which there are, in words.
+    build: makes the net with a classifier of so many classes, see bench.nets.resnet. backbone: cuts it into stages, see
+    bench.nets.backbone. features: makes all of it but the classifier, see bench.tasks.verification.embedder. layout:
+    its convolutions by arithmetic, see bench.nets.counts, "" where nobody counts them.
+    sources: of weights that there are of it, but for one's own runs and files. residual_only: whether those of
+    torchvision's are of residual nets only.
+    plain: how its nets without shortcuts are named. one_net: whether it is one net, without choices.
+    mean: what its nets, once trained by this suite, expect to be subtracted of images in [0, 1]; () for another way.
+    option: the shortcut option that its names on pages do not say.
+    bottleneck: the depth from which on its blocks are bottlenecks, whose stride may be in either of two convolutions; 0
+    for no such depth.
+    tasks: what alone it is there for; () for all.
+    """
+
+    name: str
+    title: str
+    fits: Callable[[object], bool]
+    depths: str
+    build: str = ""
+    backbone: str = ""
+    features: str = ""
+    layout: str = ""
+    sources: tuple[str, ...] = ()
+    residual_only: bool = True
+    plain: str = "plain"
+    one_net: bool = False
+    option: str = ""
+    mean: tuple[float, ...] = ()
+    bottleneck: int = 0
+    tasks: tuple[str, ...] = ()
+
+    def resolve(self, field: str) -> Callable[..., Any]:
+        """The function that `field` names, imported now."""
+        found: Callable[..., Any] = pkgutil.resolve_name(getattr(self, field))
+        return found
+
+
+ROWS = (
+    Family(
+        "cifar",
+        "CIFAR-10",
+        fits=_six_n_plus_two,
+        depths="6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202",
+        build="bench.nets.resnet:build_cifar",
+        backbone="bench.nets.backbone:cifar_backbone",
+        features="bench.tasks.verification.embedder:resnet_features",
+        layout="bench.nets.counts:cifar_layout",
+        option="A",
+        mean=(0.4914, 0.4822, 0.4465),
+    ),
+    Family(
+        "imagenet",
+        "ImageNet",
+        fits=lambda depth: depth in IMAGENET_DEPTHS,
+        depths=", ".join(map(str, IMAGENET_DEPTHS)),
+        build="bench.nets.resnet:build_imagenet",
+        backbone="bench.nets.backbone:imagenet_backbone",
+        features="bench.tasks.verification.embedder:resnet_features",
+        layout="bench.nets.counts:imagenet_layout",
+        sources=("torchvision",),
+        bottleneck=50,
+    ),
+    Family(
+        "vgg",
+        "VGG",
+        fits=lambda depth: depth == 16,
+        depths="16",
+        backbone="bench.nets.backbone:vgg_backbone",
+        sources=("torchvision",),
+        residual_only=False,
+        plain="vgg",
+        one_net=True,
+        tasks=("detect",),
+    ),
+    Family(
+        "timm",
+        "timm",
+        fits=lambda depth: depth == 0,
+        depths="0 (timm's name says it)",
+        backbone="bench.nets.backbone:timm_backbone",
+        features="bench.nets.timm_backbone:timm_features",
+        sources=("timm",),
+    ),
+)
+FAMILIES: Mapping[str, Family] = MappingProxyType({row.name: row for row in ROWS})

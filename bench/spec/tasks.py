@@ -1,0 +1,145 @@
+"""The kinds of experiment, a row each: what the suite has to know of one, it asks here.
+
+To add one, add a row, and the functions that it names as "module:function", which are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from bench.spec.words import SpecError
+
+if TYPE_CHECKING:
+    from bench.spec.run import Run
+
+
+def _no_checks(_: Run) -> Iterator[tuple[bool, str]]:
+    yield from ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A kind of experiment under the name that Sweep.task gives.
+
+    work: does one run, see bench.tasks.training. sections: what its pages say, see bench.report.page.
+    problems: what in a row of results does not follow from the arrays beside it, "" for nothing.
+    weights: sources of weights that its nets may start from, "" for none.
+    trains: whether its runs have steps. backbone: whether the run's net is a part of the one that is trained.
+    only_trains: whether a run is nothing but the training of a classifier and its tests. Then its time follows from
+    multiply-adds, all of its batch-norm groups may go at once, and its nets are compared image by image.
+    graph: whether its step may be a CUDA graph: nothing in it differs from step to step.
+    by_image: whether its errors are shares of images, or of pairs of them, that are judged one by one.
+    measure: what its test measures. inverted: whether `test_error` is 100 minus that.
+    counted: what multiply-adds are of, where not of the whole net.
+    checks: what a run must be, beside what all must.
+    """
+
+    name: str
+    work: str
+    sections: str
+    problems: str = ""
+    weights: tuple[str, ...] = ("",)
+    trains: bool = True
+    backbone: bool = False
+    only_trains: bool = False
+    graph: bool = False
+    by_image: bool = True
+    measure: str = "test error"
+    inverted: bool = False
+    counted: str = ""
+    checks: Callable[[Run], Iterator[tuple[bool, str]]] = _no_checks
+
+    def resolve(self, field: str) -> Callable[..., Any]:
+        """The function that `field` names, imported now."""
+        found: Callable[..., Any] = pkgutil.resolve_name(getattr(self, field))
+        return found
+
+    def value(self, test_error: float) -> float:
+        """What the test measured, in percent, of the `test_error` that is stored."""
+        return 100 - test_error if self.inverted else test_error
+
+    def words(self, test_error: float) -> str:
+        """`test error 8.75 %`, of a detector `AP50 62.10 %`."""
+        return f"{self.measure} {self.value(test_error):.2f} %"
+
+
+def _groups(run: Run) -> tuple[bool, str]:
+    batch, group = run.recipe.batch, run.recipe.bn_group
+    few = batch <= 256 * group
+    return few, f"a batch of {batch} in groups of {group} has more than 256 groups, each of which has a dropout seed"
+
+
+def _of_verification(run: Run) -> Iterator[tuple[bool, str]]:
+    yield _groups(run)
+
+
+def _of_detection(run: Run) -> Iterator[tuple[bool, str]]:
+    net, recipe = run.net, run.recipe
+    detection = recipe.detection
+    yield _groups(run)
+    yield (
+        net.norm == "bn" and recipe.split == "50k",
+        "a detector's net has batch norm (fixed), and nothing of its images is held back",
+    )
+    yield (
+        bool(net.weights) or net.row.one_net or (detection is not None and detection.settle > 0),
+        "batch norm without weights has no statistics to be fixed at: give detection.settle, such as 16 images",
+    )
+
+
+ROWS = (
+    Task(
+        "classify",
+        work="bench.tasks.training:train_run",
+        sections="bench.tasks.classification.sections:sections",
+        only_trains=True,
+        graph=True,
+    ),
+    Task(
+        "diagnose",
+        work="bench.tasks.diagnosis.experiment:diagnose",
+        sections="bench.tasks.diagnosis.sections:sections",
+        graph=True,
+    ),
+    Task(
+        "evaluate",
+        work="bench.tasks.classification.evaluate:evaluate",
+        sections="bench.tasks.classification.imagenet.sections:evaluation",
+        weights=("torchvision", "timm", "file"),
+        trains=False,
+    ),
+    Task(
+        "verify",
+        work="bench.tasks.training:train_run",
+        sections="bench.tasks.verification.sections:sections",
+        problems="bench.tasks.verification.sections:problems",
+        weights=("", "run", "file", "timm"),
+        backbone=True,
+        checks=_of_verification,
+    ),
+    Task(
+        "detect",
+        work="bench.tasks.training:train_run",
+        sections="bench.tasks.detection.sections:sections",
+        problems="bench.tasks.detection.sections:problems",
+        weights=("", "run", "file", "torchvision", "timm"),
+        backbone=True,
+        by_image=False,
+        measure="AP50",
+        inverted=True,
+        counted=" (of a detector through its backbone alone, an image being a square of its shorter side)",
+        checks=_of_detection,
+    ),
+)
+TASKS: Mapping[str, Task] = MappingProxyType({row.name: row for row in ROWS})
+
+
+def task_of(name: str) -> Task:
+    """The row of the task. Raises SpecError."""
+    if name not in TASKS:
+        raise SpecError(f"task {name!r} is not one of: {', '.join(TASKS)}")
+    return TASKS[name]

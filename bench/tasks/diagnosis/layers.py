@@ -1,0 +1,85 @@
+"""What was seen of the layers as data frames: their gradients on the way back, and Fig. 7's responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.report.collect import LAYER_COLUMNS
+from bench.report.frame import Set, own_recipes
+
+ABOUT = ("id", "net", "depth", "shortcut", "norm", "seed", "steps")
+KINDS = {  # (norm, plain): the four families, in the order of tables and figures
+    ("bn", True): "plain nets with BN",
+    ("bn", False): "residual nets with BN",
+    ("none", True): "plain nets without BN",
+    ("none", False): "residual nets without BN",
+}
+
+
+def observed(results: Set) -> pd.DataFrame:
+    """Every row of the layers with its run's net, depth, shortcut, norm, seed and steps; `last` marks a run's end.
+
+    Of a net's own recipe alone.
+    """
+    if results.layers.empty:
+        return pd.DataFrame(columns=[*LAYER_COLUMNS, *ABOUT[1:], "kind", "last"]).astype({"last": bool})
+    runs = own_recipes(results.runs).loc[:, list(ABOUT)]
+    runs = runs.assign(norm=runs["norm"].replace("", "bn"))  # of before nets had a norm
+    frame = results.layers.merge(runs, on="id")
+    pairs = zip(frame["norm"], frame["shortcut"] == "none", strict=True)
+    kinds = pd.Categorical([KINDS[pair] for pair in pairs], list(KINDS.values()))
+    frame = frame.assign(kind=kinds, last=frame["step"] == frame["steps"])
+    return frame.sort_values(["kind", "depth", "net", "seed", "step", "layer"], ignore_index=True)
+
+
+def responses(results: Set) -> pd.DataFrame:
+    """Fig. 7's rows: nets with BN after their last step."""
+    frame = observed(results)
+    return frame[frame["last"] & (frame["norm"] == "bn")].dropna(subset=["response_std"])
+
+
+def gradients(results: Set) -> pd.DataFrame:
+    """What a diagnosis adds: all layers of the runs and steps at which any layer had a gradient."""
+    frame = observed(results)
+    return frame[frame.groupby(["id", "step"])["response_grad_norm"].transform("count") > 0]
+
+
+def changes(frame: pd.DataFrame, column: str = "response_grad_norm") -> pd.DataFrame:
+    """A row a run and step with the `change` of `column` from the last layer to the first; of finite values alone."""
+    keys = ["kind", "depth", "net", "seed", "step", "last"]
+    ends = frame.groupby(keys, sort=False, observed=True)[column].agg(lambda c: c.iloc[0] / c.iloc[-1])
+    return ends.replace([0, np.inf], np.nan).dropna().rename("change").reset_index()
+
+
+def geometric(values: pd.Series[float]) -> float:
+    """The geometric mean: factors have no other."""
+    return float(np.exp(np.log(values).mean()))
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number of a net's layers in words. factor: whether it is one, whose mean over seeds is geometric."""
+
+    words: str
+    factor: bool
+
+
+METRICS = {
+    "gradient_at_start": Metric("gradient at the first layer over that at the last, at initialisation", True),
+    "gradient_at_end": Metric("gradient at the first layer over that at the last, after the last step", True),
+    "response_std": Metric("std of responses, mean over the layers", False),
+}
+
+
+def measured(results: Set) -> Iterator[tuple[str, str, pd.Series[float]]]:
+    """Net, key of METRICS and the values by seed, of all nets with BN or without that have any."""
+    seen = changes(gradients(results))
+    for metric, at in (("gradient_at_start", seen["step"] == 0), ("gradient_at_end", seen["last"])):
+        for net, part in seen[at].groupby("net", sort=False):
+            yield str(net), metric, part.set_index("seed")["change"]
+    for net, part in responses(results).groupby("net", sort=False):
+        yield str(net), "response_std", part.groupby("seed")["response_std"].mean()

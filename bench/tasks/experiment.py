@@ -1,0 +1,103 @@
+"""What a task opens for a run on a device: its net, its data, its objective and its tests."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.spec import Run, dataset_of
+from bench.tasks.job import Job
+from bench.train.loop import Batches, CrossEntropy, Objective
+from bench.train.metrics import Evaluation, Tested, bits, error_of
+from bench.train.turns import Work
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment(ABC):
+    """A run on its device. The class of a data set (bench.spec.datasets) opens it with `of`.
+
+    What most of them have in common is here: the run's net with a classifier, cross-entropy, no dropout, no bound on
+    the gradient, no number but the test's.
+    """
+
+    run: Run
+    job: Job
+    device: torch.device
+
+    @classmethod
+    @abstractmethod
+    def of(cls, run: Run, job: Job, device: torch.device) -> Experiment:
+        """The run's experiment. Raises DataError where its data are not below the job's data folder."""
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """SHA-256 of what tells the data from others."""
+
+    @property
+    def notice(self) -> str:
+        """What the data's owner says must be known of them, or ""."""
+        return ""
+
+    def net(self) -> nn.Module:
+        """The net before its first step, from the run's seed. Raises WeightsError for weights that are not there."""
+        torch.manual_seed(self.run.seed)
+        net: nn.Module = self.run.net.row.resolve("build")(self.run.net, dataset_of(self.run.data).classes)
+        return net
+
+    @abstractmethod
+    def batches(self) -> Batches:
+        """The stream of training batches from the run's seed."""
+
+    @property
+    def objective(self) -> Objective:
+        """What the training minimises."""
+        return CrossEntropy()
+
+    @property
+    def clip(self) -> float:
+        """The gradient's largest norm, 0 for no bound."""
+        return 0.0
+
+    @property
+    def dropout_seed(self) -> int | None:
+        """The seed of what the net itself draws, None for a net that draws nothing."""
+        return None
+
+    @abstractmethod
+    def test(self, net: nn.Module) -> Work[Tested]:
+        """The test whose error is the run's number; others may have turns in it."""
+
+    def extras(self, net: nn.Module, tested: Any) -> dict[str, Any]:  # noqa: ARG002
+        """Further columns of the result, of the trained net. tested: what `test` said last."""
+        return {}
+
+    def first_batch(self) -> tuple[Tensor, Tensor] | None:
+        """Inputs and labels of the first training images, not augmented; None where nobody looks at layers."""
+        return None
+
+    def first_test_inputs(self) -> Tensor | None:
+        """Inputs of the first test images, for the layers' responses (Fig. 7); None where nobody looks at layers."""
+        return None
+
+
+def by_protocol(tested: Tested, further: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """The errors by each protocol under their columns, and each image's correctness in `correct_by`.
+
+    Top-1 by the first protocol, which every run has, is test_error.
+    """
+    errors = {"top5_error": tested.correct5 if isinstance(tested, Evaluation) else None}
+    for name, measured in further.items():
+        errors |= {f"{name}_error": measured.correct, f"{name}_top5_error": measured.correct5}
+    found = {name: correct for name, correct in errors.items() if correct is not None}
+    if not found:
+        return {}
+    return {
+        **{name: error_of(correct) for name, correct in found.items()},
+        "correct_by": {name: bits(correct) for name, correct in found.items()},
+    }
