@@ -152,7 +152,7 @@ def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profi
         elif args.cluster == "crew":
             todo = todo if args.only else tuple(longest_first(todo))
             logs = plan.items[0].folder.path.parent
-            executor = stack.enter_context(Crews(data_dir, plan.slots or 1, deadline, logs))
+            executor = stack.enter_context(Crews(data_dir, plan.slots or 1, deadline, logs, say=shown.say))
         else:
             executor = Local(data_dir, plan.slots or 1, deadline)
         runner = Runner(executor, stop, shown)

@@ -46,7 +46,7 @@ def settled(profile: Profile) -> Profile:
 class Slurm:
     """The executor. `code`: the frozen code that the jobs import. `say` gets a line for each array."""
 
-    slots = NEVER
+    slots, crowd = NEVER, ()
     verb = "goes to the queue"
 
     def __init__(

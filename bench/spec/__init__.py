@@ -25,6 +25,7 @@ from bench.spec.words import (
     VERIFICATION,
     SpecError,
     classes_of,
+    counted,
 )
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Views",
     "Way",
     "classes_of",
+    "counted",
     "digest",
     "run_from_json",
     "shortened",
