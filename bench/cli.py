@@ -289,7 +289,7 @@ def _add_transfer_arguments(of_pack: argparse.ArgumentParser, of_unpack: argpars
     of_pack.description = (
         "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come first, "
         "then runs that can go on, those with least left first, then the weights of finished runs, as far as there is "
-        "room. A finished run travels without its optimiser. Exit code 1: a run that has begun was left behind."
+        "room. A finished run travels without its optimiser. Exit code 1: a run that has kept a step was left behind."
     )
     of_pack.add_argument("out", type=Path, metavar="DIR", help="where the archives go; made beside it and renamed")
     of_pack.add_argument("--only", metavar="GLOB", help="only runs whose id or sweep matches, such as 'plain-*,faces'")
