@@ -16,8 +16,8 @@ from bench.declared import MistakeError, declared_runs, keep_declaration, known_
 from bench.launch import scheduler
 from bench.launch.again import run_again
 from bench.launch.status import table, watch
+from bench.options import Parser, parse_count
 from bench.options import add_arguments as add_sweep_arguments
-from bench.options import parse_count
 from bench.spec import SCALES, Run
 from bench.speed import add_arguments as add_speed_arguments
 from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
@@ -248,7 +248,7 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="bench", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
     one: dict[str, argparse.ArgumentParser] = {}
     for name, (work, words, shared) in COMMANDS.items():

@@ -51,7 +51,7 @@ from bench.launch.scheduler import SlurmError
 from bench.launch.slurm import Slurm
 from bench.launch.worker import Stop
 from bench.machine import SettingError, cuda_devices, missing
-from bench.options import add_arguments
+from bench.options import Parser, add_arguments
 from bench.spec import Run, SpecError, Sweep
 from bench.store import StoreError, make_folder
 
@@ -254,7 +254,7 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m bench.sweep`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bench.sweep",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -49,14 +49,38 @@ def test_durations_have_units(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--seeds", "a"], ["--seeds", "4-0"], ["--time-limit", "0m"], ["--scale", "long"], ["--at-once", "0"]]
+    "options",
+    [
+        ["--seeds", "a"],
+        ["--seeds", "4-0"],
+        ["--time-limit", "0m"],
+        ["--scale", "long"],
+        ["--at-once", "0"],
+        ["--classes", "-3"],
+    ],
 )
 def test_a_bad_option_is_refused_by_the_parser(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main(["plain_vs_residual", *options])
 
     assert error.value.code == 2
-    assert options[1] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert options[1] in said
+    assert said.endswith("; see python -m bench.sweep --help\n")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options", ["pack", "speed start --threads 0", "speed growth --runs -3", "speed limits --depths x"]
+)
+def test_so_is_one_of_another_command(options: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        bench(options.split())
+
+    assert error.value.code == 2
+    assert re.fullmatch(
+        rf"bench {options.split()[0]}: .*; see bench {options.split()[0]} --help\n", capsys.readouterr().err
+    )
 
 
 MISTAKES = {

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from bench.machine import cores, hardware, memory_gib
 from bench.nets.resnet import cifar
+from bench.options import Parser
 
 STEPS = 10
 
@@ -73,7 +74,7 @@ def _now(device: torch.device) -> float:
 
 def main() -> int:
     """Prints what is found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rehearse", action="store_true", help="a CPU will do")
     args = parser.parse_args()
     if not (torch.cuda.is_available() or args.rehearse):
