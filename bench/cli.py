@@ -18,7 +18,7 @@ from bench.launch.again import run_again
 from bench.launch.status import table, watch
 from bench.options import Parser, parse_count
 from bench.options import add_arguments as add_sweep_arguments
-from bench.spec import SCALES, Run
+from bench.spec import SCALES, Run, counted
 from bench.speed import add_arguments as add_speed_arguments
 from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
 from bench.sweep import guarded
@@ -38,7 +38,9 @@ def status(args: argparse.Namespace) -> int:
 def cancel(args: argparse.Namespace) -> int:
     """Cancels the sweep's jobs; what they have trained is kept."""
     count = scheduler.cancel(_runs_of(args))
-    print(f"{count:,} jobs cancelled; runs that had begun go on from their checkpoints when the sweep starts again")
+    print(
+        f"{counted(count, 'job')} cancelled; runs that had begun go on from their checkpoints at the sweep's next start"
+    )
     return 0
 
 
@@ -183,7 +185,7 @@ def verify(args: argparse.Namespace) -> int:
     found: list[str] = []
     for name, sweep in published.items():
         wrong = list(problems(name, sweep, _results(args) / name, reports / name))
-        print(f"{name}: {f'{len(wrong)} problems' if wrong else 'every number follows from its runs'}")
+        print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
         found += wrong
     if args.name is None:
         found += index_problems(sweeps, _results(args), reports)

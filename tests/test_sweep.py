@@ -212,8 +212,9 @@ def test_a_net_is_chosen_with_its_recipe(
     asked = ["--scale", "quick", "--seeds", "0", "--only", only, "--dry-run", "--runs", str(tmp_path)]
     assert main(["cifar_details", *asked]) == 0
 
-    ends = re.findall(r"^  resnet-20-A-\S+ .* pending +(?:\?|[\d.]+ \w+) *(.*)$", capsys.readouterr().out, re.MULTILINE)
-    assert ends == shown
+    said = capsys.readouterr().out
+    assert re.findall(r"^  resnet-20-A-\S+ .* pending +(?:\?|[\d.]+ \w+) *(.*)$", said, re.MULTILINE) == shown
+    assert f"\n{len(shown)} {'run' if len(shown) == 1 else 'runs'}: 0 done, {len(shown)} to do\n" in said
 
 
 def test_help_and_dry_run_import_nothing_heavy() -> None:
@@ -335,7 +336,7 @@ def test_off_slurm_a_run_declared_for_several_processes_is_one_and_a_line_says_s
 
     assert main(["tiny", "--scale", "quick", "--cluster", "inline", "--dry-run", "--budget", "1h"]) in (0, 2)
 
-    said = "2 runs ask for several processes: on --cluster inline each trains in one"
+    said = "2 runs of several processes: on --cluster inline each trains in one"
     assert capsys.readouterr().out.count(said) == 1
 
 

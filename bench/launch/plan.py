@@ -144,7 +144,7 @@ def describe(plan: Plan, *, retry: bool, variants: Mapping[Run, str] | None = No
     todo = plan.todo(retry=retry)
     known = [i.seconds for i in todo if i.seconds is not None]
     total = sum(known) if len(known) == len(todo) and todo else None
-    counts = f"{len(plan.items)} runs: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"
+    counts = f"{counted(len(plan.items), 'run')}: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"
     diverged = sum(i.diverged for i in plan.items)
     failed = sum(i.state == "failed" for i in plan.items) - diverged
     counts += f", {diverged} diverged (which is their result)" if diverged else ""

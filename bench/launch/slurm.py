@@ -26,7 +26,7 @@ from bench.launch.profile import Profile
 from bench.launch.scheduler import Job, Queue, SlurmError, ask
 from bench.launch.worker import Stop
 from bench.machine import KEEPS_PAGES, TUNABLES
-from bench.spec import Resources, Run
+from bench.spec import Resources, Run, counted
 from bench.store import RunFolder, Submission, make_folder
 
 NEVER = 1_000_000_000  # time-outs after which submitit gives a job up
@@ -66,7 +66,7 @@ class Slurm:
         named = {folder.path.name: folder for _, folder in runs}  # a run's id is a digest: costly for thousands
         new = [(r, f) for r, f in runs if f.path.name not in queued and f.state() != "running"]
         if waits := len(runs) - len(new):
-            self.say(f"slurm: {waits:,} runs are in the queue or under way already")
+            self.say(f"slurm: {counted(waits, 'run')} in the queue or under way already")
         self.arrays |= {job.name: job.id.split("_")[0] for name, job in queued.items() if name in named}
         for _, folder in new:
             folder.clear_error()  # of an earlier start: from here on an error is this one's
@@ -130,7 +130,7 @@ class Slurm:
             shutil.rmtree(submission.path)
             raise self._refused(error, asked) from None
         number = self.arrays[submission.path.name] = str(jobs[0].job_id).split("_")[0]
-        self.say(f"slurm: job {number}: {sum(map(len, packs)):,} runs in {len(packs):,} jobs")
+        self.say(f"slurm: job {number}: {counted(sum(map(len, packs)), 'run')} in {counted(len(packs), 'job')}")
         return number
 
     def _refused(self, error: SlurmError, asked: Resources) -> SlurmError:

@@ -29,7 +29,7 @@ from bench.report.frame import Set, display_name, own_recipes
 from bench.report.numbers import as_csv, numbers
 from bench.report.remaining import remaining_section
 from bench.report.tables import Table, one_of
-from bench.spec import DETECTION, Sweep, digest
+from bench.spec import DETECTION, Sweep, counted, digest
 from bench.spec.official import data_of_runs
 from bench.store import make_folder, write_text
 
@@ -298,7 +298,7 @@ def what_ran(evidence: Evidence) -> str:
 def _how_many(runs: pd.DataFrame) -> str:
     """`10 nets`, `2 nets by 6 recipes in all`."""
     nets, rows = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
-    return f"{nets} net{'s' * (nets > 1)}" + (f" by {rows} recipes in all" if rows > nets else "")
+    return counted(nets, "net") + (f" by {rows} recipes in all" if rows > nets else "")
 
 
 def odd_pictures(done: pd.DataFrame) -> list[str]:

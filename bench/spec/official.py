@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from bench.spec.words import counted
+
 OFFICIAL = {  # by data set: its name, and SHA-256 over all pixels and labels as `bench.data.cifar.make_images` takes it
     "cifar10": ("CIFAR-10", "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec493"),
 }
@@ -27,8 +29,4 @@ def data_of_runs(runs: Iterable[tuple[str, str]], bold: str = "") -> str:
     counts = Counter(runs)
     ordered = sorted(counts, key=lambda one: (not is_official(*one), one))
     several = len(counts) > 1
-    return ", ".join(data_words(*one, bold) + f" in {_runs(counts[one])}" * several for one in ordered)
-
-
-def _runs(count: int) -> str:
-    return f"{count:,} run{'s' * (count != 1)}"
+    return ", ".join(data_words(*one, bold) + f" in {counted(counts[one], 'run')}" * several for one in ordered)

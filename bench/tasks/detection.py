@@ -25,7 +25,7 @@ from bench.data.voc import voc_layout, voc_test, voc_train
 from bench.nets.inference import detect
 from bench.nets.regions import Detections
 from bench.precision import MatchTable
-from bench.spec import DETECTOR_LOSSES, Run
+from bench.spec import DETECTOR_LOSSES, Run, counted
 from bench.store import atomic
 from bench.tasks.detector import detection_of, detector
 from bench.tasks.job import Job
@@ -116,12 +116,14 @@ class AnnotatedImages:
         if both:
             names = named(sorted(path.name for path in both))
             raise DataError(
-                f"{len(both):,} images are in {training.name} and in {tested.name} ({names}): what was trained "
+                f"{counted(len(both), 'image')} in both {training.name} and {tested.name} ({names}): what was trained "
                 "on tests nothing; take them out of one of the lists"
             )
         used = tested.images[: run.recipe.test_images]
         if not any((~(image.difficult | image.crowd)).any() for image in used):
-            raise DataError(f"{tested.name}: the first {len(used):,} images have no object to find: test more of them")
+            raise DataError(
+                f"{tested.name}: no object to find in the first {counted(len(used), 'image')}: test more of them"
+            )
         return cls(run, job, device, training, tested, used, source_error(run.net, job))
 
     @cached_property

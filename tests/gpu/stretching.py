@@ -33,7 +33,7 @@ from types import FrameType
 
 from bench.machine import MEMORY, SOURCE, cores, memory_gib
 from bench.options import Parser, parse_count, parse_positive, parse_seeds
-from bench.spec import SCALES
+from bench.spec import SCALES, counted
 from bench.store import RunFolder, all_folders
 from tests.gpu import carrying
 from tests.gpu.carrying import MIB, CarryError
@@ -161,7 +161,7 @@ class Stretch:
         """Keeps what this call brought; starts to unpack where all is there."""
         if self.args.share:
             missing = carrying.arrive(self.args.share, self.kept)
-            self.log.say(f"{self.args.share} has arrived; {len(missing)} parts are still to come")
+            self.log.say(f"{self.args.share} has arrived; {counted(len(missing), 'part')} still to come")
         else:
             missing = carrying.missing(self.kept)
         if not self.args.unpack or missing or self.unpacked.exists():
