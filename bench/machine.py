@@ -154,6 +154,7 @@ def gpu_lacks_bf16() -> bool:
     return any(capability < BF16_CAPABILITY for capability in _capabilities())
 
 
+@cache
 def _capabilities() -> tuple[float, ...]:
     try:
         return tuple(map(float, _nvidia_smi("compute_cap")))

@@ -97,10 +97,10 @@ def make_folder(path: Path) -> Path:
     """Creates the folder (and its parents) and proves that it can be written. Raises StoreError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+        (path / ".writable").touch()
+        (path / ".writable").unlink(missing_ok=True)
     except OSError as error:
         raise _disk_error(path, error) from error
-    write_text(path / ".writable", "")
-    (path / ".writable").unlink(missing_ok=True)
     return path
 
 
@@ -459,7 +459,7 @@ def _open_lock(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise _disk_error(path, error) from error
+        raise _disk_error(path.parent, error) from error
 
 
 def _flock(handle: int, *, patience: float) -> bool:
@@ -481,9 +481,12 @@ def _flock(handle: int, *, patience: float) -> bool:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Holds `folder` against other processes that ask for it in the same way; waits for its turn."""
-    handle = _open_lock(folder / ".lock")
+def exclusive(folder: Path, *, traceless: bool = False) -> Iterator[None]:
+    """Holds `folder` against other processes that ask for it in the same way; waits for its turn.
+
+    traceless: without a lock file, which stays; processes of other machines may then not see that it is held.
+    """
+    handle = os.open(folder, os.O_RDONLY) if traceless else _open_lock(folder / ".lock")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

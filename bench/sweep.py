@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from bench.cli.options import add_arguments
+from bench.cli.options import Parser, add_arguments
 from bench.cli.request import (
     choose_cluster,
     choose_data,
@@ -52,7 +52,7 @@ from bench.launch.slurm.profile import Profile
 from bench.launch.slurm.snapshot import FreezeError, freeze, freeze_file
 from bench.launch.worker import Stop
 from bench.machine import SettingError, cuda_devices, missing
-from bench.spec import Run, SpecError, Sweep
+from bench.spec import Run, SpecError, Sweep, counted
 from bench.store import StoreError, make_folder
 
 FAILED, MISTAKE, STOPPED = 1, 2, 3
@@ -127,7 +127,10 @@ def _check_cost(args: argparse.Namespace, plan: Plan, profile: Profile | None) -
         refuse_unequal(todo, profile)
         print(describe_jobs(todo, profile, commands.max_array_size()), flush=True)
     if profile is None and several:
-        print(f"{several:,} runs ask for several processes: on --cluster {args.cluster} each trains in one", flush=True)
+        print(
+            f"{counted(several, 'run')} of several processes: on --cluster {args.cluster} each trains in one",
+            flush=True,
+        )
     if profile is None and (words := slow_bf16(item.run for item in todo)):
         print(words, flush=True)
     if args.budget and todo and not args.report_only:
@@ -152,7 +155,7 @@ def _launch(args: argparse.Namespace, plan: Plan, data_dir: Path, profile: Profi
         elif args.cluster == "crew":
             todo = todo if args.only else tuple(longest_first(todo))
             logs = plan.items[0].folder.path.parent
-            executor = stack.enter_context(Crews(data_dir, plan.slots or 1, deadline, logs))
+            executor = stack.enter_context(Crews(data_dir, plan.slots or 1, deadline, logs, say=shown.say))
         else:
             executor = Local(data_dir, plan.slots or 1, deadline)
         runner = Runner(executor, stop, shown)
@@ -212,7 +215,7 @@ def _verdict(plan: Plan, failed: int) -> int:
     again = any(s == "failed" and not i.folder.diverged() for s, i in zip(states, plan.items, strict=True))
     failures = "; --retry tries the failed ones again" if again else ""
     rest = "; the same command goes on" if done + states.count("failed") < total else ""
-    print(f"{done} of {total} runs are done{rest}{failures}")
+    print(f"{done} of {counted(total, 'run')} {'is' if total == 1 else 'are'} done{rest}{failures}")
     if failed or "failed" in states:
         return FAILED
     return 0 if done == total else STOPPED
@@ -254,7 +257,7 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m bench.sweep`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bench.sweep",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -57,9 +57,18 @@ def test_bf16_units_are_read_from_the_flags(text: str, lacks: bool) -> None:
 def test_a_gpu_before_ampere_has_no_bf16_units(
     answer: tuple[str, ...], lacks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "_nvidia_smi", lambda _: answer)
+    asked: list[str] = []
 
-    assert machine.gpu_lacks_bf16() is lacks
+    def smi(column: str) -> tuple[str, ...]:
+        asked.append(column)
+        return answer
+
+    monkeypatch.setattr(machine, "_nvidia_smi", smi)
+    machine._capabilities.cache_clear()
+
+    assert [machine.gpu_lacks_bf16(), machine.gpu_lacks_bf16()] == [lacks, lacks]
+    assert asked == ["compute_cap"], "one that hangs is waited for once"
+    machine._capabilities.cache_clear()
 
 
 def test_of_bf16_is_said_what_it_costs_on_the_device_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,14 +49,38 @@ def test_durations_have_units(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--seeds", "a"], ["--seeds", "4-0"], ["--time-limit", "0m"], ["--scale", "long"], ["--at-once", "0"]]
+    "options",
+    [
+        ["--seeds", "a"],
+        ["--seeds", "4-0"],
+        ["--time-limit", "0m"],
+        ["--scale", "long"],
+        ["--at-once", "0"],
+        ["--classes", "-3"],
+    ],
 )
 def test_a_bad_option_is_refused_by_the_parser(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main(["plain_vs_residual", *options])
 
     assert error.value.code == 2
-    assert options[1] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert options[1] in said
+    assert said.endswith("; see python -m bench.sweep --help\n")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options", ["pack", "speed start --threads 0", "speed growth --runs -3", "speed limits --depths x"]
+)
+def test_so_is_one_of_another_command(options: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        bench(options.split())
+
+    assert error.value.code == 2
+    assert re.fullmatch(
+        rf"bench {options.split()[0]}: .*; see bench {options.split()[0]} --help\n", capsys.readouterr().err
+    )
 
 
 MISTAKES = {
@@ -188,8 +212,9 @@ def test_a_net_is_chosen_with_its_recipe(
     asked = ["--scale", "quick", "--seeds", "0", "--only", only, "--dry-run", "--runs", str(tmp_path)]
     assert main(["cifar_details", *asked]) == 0
 
-    ends = re.findall(r"^  resnet-20-A-\S+ .* pending +(?:\?|[\d.]+ \w+) *(.*)$", capsys.readouterr().out, re.MULTILINE)
-    assert ends == shown
+    said = capsys.readouterr().out
+    assert re.findall(r"^  resnet-20-A-\S+ .* pending +(?:\?|[\d.]+ \w+) *(.*)$", said, re.MULTILINE) == shown
+    assert f"\n{len(shown)} {'run' if len(shown) == 1 else 'runs'}: 0 done, {len(shown)} to do\n" in said
 
 
 def test_help_and_dry_run_import_nothing_heavy() -> None:
@@ -311,7 +336,7 @@ def test_off_slurm_a_run_declared_for_several_processes_is_one_and_a_line_says_s
 
     assert main(["tiny", "--scale", "quick", "--cluster", "inline", "--dry-run", "--budget", "1h"]) in (0, 2)
 
-    said = "2 runs ask for several processes: on --cluster inline each trains in one"
+    said = "2 runs of several processes: on --cluster inline each trains in one"
     assert capsys.readouterr().out.count(said) == 1
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import sweep as main_job
+from bench.cli.options import Parser, parse_count
 from bench.cli.options import add_arguments as add_sweep_arguments
-from bench.cli.options import parse_count
 from bench.cli.request import matches, patterns
 from bench.cli.sweep_files import (
     MistakeError,
@@ -25,7 +25,7 @@ from bench.data.locate import data_folder
 from bench.launch.rerun import run_again
 from bench.launch.slurm import commands as scheduler
 from bench.launch.status import table, watch
-from bench.spec import SCALES, Run
+from bench.spec import SCALES, Run, counted
 from bench.speed import add_arguments as add_speed_arguments
 from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
 from bench.sweep import guarded
@@ -45,7 +45,9 @@ def status(args: argparse.Namespace) -> int:
 def cancel(args: argparse.Namespace) -> int:
     """Cancels the sweep's jobs; what they have trained is kept."""
     count = scheduler.cancel(_runs_of(args))
-    print(f"{count:,} jobs cancelled; runs that had begun go on from their checkpoints when the sweep starts again")
+    print(
+        f"{counted(count, 'job')} cancelled; runs that had begun go on from their checkpoints at the sweep's next start"
+    )
     return 0
 
 
@@ -190,7 +192,7 @@ def verify(args: argparse.Namespace) -> int:
     found: list[str] = []
     for name, sweep in published.items():
         wrong = list(problems(name, sweep, _results(args) / name, reports / name))
-        print(f"{name}: {f'{len(wrong)} problems' if wrong else 'every number follows from its runs'}")
+        print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
         found += wrong
     if args.name is None:
         found += index_problems(sweeps, _results(args), reports)
@@ -255,7 +257,7 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="bench", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
     one: dict[str, argparse.ArgumentParser] = {}
     for name, (work, words, shared) in COMMANDS.items():
@@ -296,7 +298,7 @@ def _add_transfer_arguments(of_pack: argparse.ArgumentParser, of_unpack: argpars
     of_pack.description = (
         "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come first, "
         "then runs that can go on, those with least left first, then the weights of finished runs, as far as there is "
-        "room. A finished run travels without its optimiser. Exit code 1: a run that has begun was left behind."
+        "room. A finished run travels without its optimiser. Exit code 1: a run that has kept a step was left behind."
     )
     of_pack.add_argument("out", type=Path, metavar="DIR", help="where the archives go; made beside it and renamed")
     of_pack.add_argument("--only", metavar="GLOB", help="only runs whose id or sweep matches, such as 'plain-*,faces'")

@@ -1,14 +1,23 @@
-"""The options of the main job, `python -m bench.sweep`."""
+"""What all commands read options with, and those of the main job, `python -m bench.sweep`."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from pathlib import Path
+from typing import NoReturn
 
 from bench.spec import SCALES, Way
 
 UNITS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, with errors of one line as everywhere else."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with exit code 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -38,6 +47,13 @@ def parse_count(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d{0,4}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no count; write a whole number from 1 on")
     return int(text)
+
+
+def parse_positive(text: str) -> float:
+    """A number above 0."""
+    if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0; write one such as 60 or 1.5")
+    return float(text)
 
 
 def parse_kernels(text: str) -> Way:
@@ -89,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the same as --kernels compiled; on a CPU it needs a C++ compiler",
     )
     parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
-    parser.add_argument("--classes", type=int, metavar="N", help="of ImageNet only the first so many classes")
+    parser.add_argument("--classes", type=parse_count, metavar="N", help="of ImageNet only the first so many classes")
     parser.add_argument(
         "--only",
         metavar="GLOB",

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.machine import cache_folder, cores, cuda_devices, hardware, memory_gib
 from bench.nets.counts import multiply_adds_of
-from bench.spec import BATCH_NORMS, Resources, Run, SpecError, Way, dataset_of, task_of
+from bench.spec import BATCH_NORMS, Resources, Run, SpecError, Way, counted, dataset_of, task_of
 from bench.store import StoreError, make_folder, read_json, write_json
 
 WORTH = 1.03  # throughput that a further run at once has to add, above what two measurements of one thing differ by
@@ -137,7 +137,7 @@ def refuse_crowd(at_once: int, runs: Sequence[Run]) -> None:
             f"{memory_gib():.0f}: at most {max(1, int(memory_gib() / need))}"
         )
     if at_once > cores():
-        raise SpecError(f"--at-once {at_once}: this process may use {cores()} cores, and each run needs one")
+        raise SpecError(f"--at-once {at_once}: this process may use {counted(cores(), 'core')}, and each run needs one")
 
 
 def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tuple[Run, ...], int, str]:
@@ -187,7 +187,5 @@ def _part(own: Resources, at_once: int) -> Resources:
 
 def _each(at_once: int, runs: Sequence[Run]) -> str:
     if _on_gpu(runs):
-        count = len(cuda_devices())
-        return f"{at_once} runs at once on {count} CUDA {'device' if count == 1 else 'devices'}"
-    threads = cores() // at_once
-    return f"{at_once} runs at once with {threads} {'thread' if threads == 1 else 'threads'} each"
+        return f"{at_once} runs at once on {counted(len(cuda_devices()), 'CUDA device')}"
+    return f"{at_once} runs at once with {counted(cores() // at_once, 'thread')} each"

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 
 from bench.launch.plan import Item, duration
-from bench.launch.slurm.packing import Shape, batched, shapes, side_by_side
+from bench.launch.slurm.packing import batched, shapes, side_by_side
 from bench.launch.slurm.profile import Profile
 from bench.machine import BF16_CAPABILITY, BF16_FLAGS, cpu_lacks_bf16, cuda_devices, gpu_lacks_bf16
 from bench.nets.counts import parameters_of
-from bench.spec import Run, SpecError
+from bench.spec import Resources, Run, SpecError, counted
 
 FLOAT_BYTES = 4
 # ResNet-20, 128 images a step, one thread of an AMD EPYC with avx512_bf16, eager, torch 2.14.1; medians of 11 steps in
@@ -44,7 +44,7 @@ def refuse_unequal(items: Sequence[Item], profile: Profile) -> None:
         if groups % asked.processes:
             fitting = ", ".join(str(n) for n in range(1, groups + 1) if groups % n == 0)
             raise SpecError(
-                f"{item.run.id}: {asked.nodes} nodes x {asked.tasks} tasks are {asked.processes} processes, which "
+                f"{item.run.id}: {_processes(asked)}, which "
                 f"cannot share its {groups} batch-norm groups a batch ({recipe.batch} images by {recipe.bn_group}) "
                 "equally; nothing was started. Set nodes and tasks, in the sweep's Resources or the profile, so that "
                 f"their product is one of: {fitting}"
@@ -74,26 +74,27 @@ def describe_jobs(items: Sequence[Item], profile: Profile, array_size: int) -> s
     arrays = sum(len(list(batched(shape.packs, array_size))) for shape in wanted)
     cap = f", at most {profile.jobs} at once" if profile.jobs else ""
     lines = [
-        f"slurm: {len(items):,} runs in {len(jobs):,} jobs of up to {profile.pack} ({profile.at_once} side by side), "
-        f"{arrays:,} arrays{cap}; {duration(profile.time)} a job"
+        f"slurm: {counted(len(items), 'run')} in {counted(len(jobs), 'job')} of up to {profile.pack} "
+        f"({profile.at_once} side by side), {counted(arrays, 'array')}{cap}; {duration(profile.time)} a job"
     ]
     total, unit = hours(items, profile)
-    lines += [_processes(shape) for shape in wanted if shape.asked.processes > 1]
+    for shape in (shape for shape in wanted if shape.asked.processes > 1):
+        count = counted(sum(map(len, shape.packs)), "run")
+        lines.append(f"slurm: {count} of {_processes(shape.asked)} each, one run a job")
     if total is not None:
         turns = [
             _turns(sum(seconds[name] or 0 for name in pack), side_by_side(profile, shape.asked), profile)
             for shape in wanted
             for pack in shape.packs
         ]
-        lines.append(f"slurm: {total:.3g} {unit}, {sum(turns) - len(turns):,} requeues by the time limit")
+        lines.append(f"slurm: {total:.3g} {unit}, {counted(sum(turns) - len(turns), 'requeue')} by the time limit")
     lines.append(f"slurm: about {disk(items) / 1e6:,.0f} MB of disk for checkpoints")
     return "\n".join(lines)
 
 
-def _processes(shape: Shape) -> str:
-    asked = shape.asked
-    each = f"{asked.nodes} nodes x {asked.tasks} tasks = {asked.processes} processes each"
-    return f"slurm: {sum(map(len, shape.packs)):,} runs train in {each}, one run a job"
+def _processes(asked: Resources) -> str:
+    nodes, tasks = counted(asked.nodes, "node"), counted(asked.tasks, "task")
+    return f"{nodes} x {tasks} = {asked.processes} processes"
 
 
 def _turns(seconds: float, at_once: int, profile: Profile) -> int:

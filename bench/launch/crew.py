@@ -5,7 +5,7 @@ it. On a CPU a crew gains nothing and gives each run the bits that it has alone,
 
 A run that diverges, raises, or finds the disk full or no memory ends by itself. What ends the process, an error of the
 device or a kill -9, ends all of them: the runner starts those that have not ended again, from their checkpoints, and
-fewer at once.
+fewer at once. Which of them was to blame shows when one of them is alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bench.launch.plan import Item
 from bench.launch.worker import ChildStop, working
 from bench.machine import allocator_settings, device_tokens
 from bench.nets.counts import multiply_adds_of
-from bench.spec import Run
+from bench.spec import Run, counted
 from bench.store import RunFolder, StoreError, make_folder
 
 DEEP = 110  # layers from which on a net's kernels go first: the longest runs decide when all have ended
@@ -128,18 +128,22 @@ class Crews:
         logs: Path,
         devices: Sequence[str] | None = None,
         name: str = "crew",
+        say: Callable[[str], object] = print,
     ) -> None:
         """slots: runs at once, shared out among the devices. logs: the folder of the crews' output, in files `name`-*.
 
-        devices: as CUDA_VISIBLE_DEVICES spells them (default: all that this process has).
+        devices: as CUDA_VISIBLE_DEVICES spells them (default: all that this process has). `say` gets a line for each
+        crew that dies.
         """
-        self.data, self.deadline, self.logs, self.name = data, deadline, make_folder(logs), name
+        self.data, self.deadline, self.logs, self.name, self.say = data, deadline, make_folder(logs), name, say
         tokens = tuple(device_tokens() if devices is None else devices) or ("",)
         shares = {token: slots // len(tokens) + (place < slots % len(tokens)) for place, token in enumerate(tokens)}
         self.sizes = {token: share for token, share in shares.items() if share}
         self.members: dict[str, Member] = {}
         self._devices: dict[str, str] = {}  # where each run was last
         self._ended: list[RunFolder] = []
+        self.crowd: set[str] = set()  # see Executor
+        self._stopping = False
 
     def __enter__(self) -> Crews:
         return self
@@ -162,6 +166,7 @@ class Crews:
             member = self.members.get(device) or self._start(device)
             member.runs[folder.path.name] = folder
             self._devices[folder.path.name] = device
+            self.crowd.discard(folder.path.name)
             with suppress(OSError):  # its process has just ended: `ended` finds out
                 member.line.send(folder.path)
 
@@ -206,15 +211,33 @@ class Crews:
     def _gone(self, member: Member) -> None:
         del self.members[member.device]
         member.line.close()
-        if member.runs and member.process.exitcode:
+        if member.runs and (code := member.process.exitcode):
             self.sizes[member.device] = max(1, self.sizes[member.device] // 2)
+            if len(member.runs) > 1:
+                self.crowd |= member.runs.keys()
+            if not self._stopping:
+                self._say_death(member, code)
         self._ended += member.runs.values()
+
+    def _say_death(self, member: Member, code: int) -> None:
+        place = f"device {member.device}" if member.device else "the CPU"
+        self.say(
+            f"the process that trained {counted(len(member.runs), 'run')} on {place} died ({exit_words(code)}), see "
+            f"{self._log(member.device)}; at most {self.sizes[member.device]} at once there from now on"
+        )
 
     def stop(self) -> bool:
         """SIGTERM to each crew: every run writes its checkpoint."""
+        self._stopping = True
         for member in self.members.values():
             member.process.terminate()
         return True
+
+
+def exit_words(code: int) -> str:
+    """What a process ended with."""
+    perhaps = {-signal.SIGKILL: ": killed, perhaps for its memory", DEVICE_LOST: ": perhaps the device is lost"}
+    return f"{'signal' if code < 0 else 'exit code'} {abs(code)}{perhaps.get(code, '')}"
 
 
 def _process(line: Connection, log: Path, data: Path, deadline: float | None, device: str) -> None:

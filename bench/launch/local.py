@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,10 @@ class Executor(Protocol):
     def slots(self) -> int:
         """So many runs may be under way at once."""
 
+    @property
+    def crowd(self) -> Collection[str]:
+        """Runs that died with others in one process: perhaps of another's doing."""
+
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
         """Starts the runs. Never more than `slots` are under way."""
 
@@ -43,7 +47,7 @@ class Executor(Protocol):
 class Inline:
     """One run after another in this process."""
 
-    slots = 1
+    slots, crowd = 1, ()
     verb = "starts"
 
     def __init__(self, data: Path, stop: Stop) -> None:
@@ -77,7 +81,7 @@ class Local:
     more than the devices.
     """
 
-    verb = "starts"
+    verb, crowd = "starts", ()
 
     def __init__(self, data: Path, slots: int, deadline: float | None) -> None:
         self.data, self.slots, self.deadline = data, slots, deadline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from bench.launch import concurrency
 from bench.launch.speeds import known_speeds, part_of
 from bench.nets.speeds import predicted_seconds
-from bench.spec import Run, task_of
+from bench.spec import Resources, Run, counted, task_of
 from bench.store import RunFolder, StoreError
 
 
@@ -18,7 +19,8 @@ from bench.store import RunFolder, StoreError
 class Item:
     """One run of a plan with its folder, its state now, and its predicted seconds (None where unknown).
 
-    diverged: whether it failed by itself, which is a result: it is not tried again.
+    diverged: whether it failed by itself, which is a result: it is not tried again. kept: in words, what it goes on
+    with as it was begun, where this start asks for something else.
     """
 
     run: Run
@@ -26,6 +28,7 @@ class Item:
     state: str
     seconds: float | None
     diverged: bool = False
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,15 @@ def make_plan(
     speeds, together = known_speeds(sweep_folder, committed, anywhere=not here), concurrency.measured() if here else ()
     items = []
     for run, folder, state in zip(runs, places, states, strict=True):
-        if here and (state in ("stopped", "running") or (state == "failed" and folder.checkpoint.exists())):
-            run = _as_begun(run, folder)
+        kept: tuple[str, ...] = ()
+        if state in ("stopped", "running") or (state == "failed" and folder.checkpoint.exists()):
+            begun = _as_begun(run, folder)
+            kept = _kept(run.resources, begun.resources)
+            run = begun if here else run
         part = part_of(run.resources, together) if here else 1.0
         alone = predicted_seconds(run, _steps_done(folder), speeds.known, part)
         seconds = None if alone is None else alone / processes(run)
-        items.append(Item(run, folder, state, seconds, state == "failed" and folder.diverged()))
+        items.append(Item(run, folder, state, seconds, state == "failed" and folder.diverged(), kept))
     return Plan(tuple(items), speeds.basis, slots, way)
 
 
@@ -93,6 +99,11 @@ def _as_begun(run: Run, folder: RunFolder) -> Run:
         if begun == run:
             return replace(run, resources=run.resources.as_begun(begun.resources))
     return run
+
+
+def _kept(asked: Resources, begun: Resources) -> tuple[str, ...]:
+    words = {f"kernels {begun.way}": begun.way != asked.way, counted(begun.cpus, "thread"): begun.cpus != asked.cpus}
+    return tuple(what for what, differs in words.items() if differs)
 
 
 def _steps_done(folder: RunFolder) -> int:
@@ -133,13 +144,16 @@ def describe(plan: Plan, *, retry: bool, variants: Mapping[Run, str] | None = No
     todo = plan.todo(retry=retry)
     known = [i.seconds for i in todo if i.seconds is not None]
     total = sum(known) if len(known) == len(todo) and todo else None
-    counts = f"{len(plan.items)} runs: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"
+    counts = f"{counted(len(plan.items), 'run')}: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"
     diverged = sum(i.diverged for i in plan.items)
     failed = sum(i.state == "failed" for i in plan.items) - diverged
     counts += f", {diverged} diverged (which is their result)" if diverged else ""
     lines.append(counts + (f", {failed} failed (start with --retry to try them again)" if failed and not retry else ""))
     if todo and plan.way:
         lines.append(plan.way)
+    if kept := Counter(what for item in todo for what in item.kept):
+        words = "; ".join(f"{what} ({counted(count, 'run')})" for what, count in kept.items())
+        lines.append(f"runs that have begun keep what they began with: {words}")
     if todo and total is None:
         lines.append(f"cost: {plan.basis}")
     elif todo:

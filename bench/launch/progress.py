@@ -10,6 +10,7 @@ from typing import Protocol
 
 from bench.launch.plan import Item, duration, measured, speed_words
 from bench.nets.counts import multiply_adds_of
+from bench.spec import counted
 from bench.store import RunFolder
 
 LINE_SECONDS = 30.0
@@ -99,7 +100,7 @@ class Lines:
             return
         self._last = time.monotonic()
         left = str(self.forecast)
-        self.say(f"{done} of {self.total} runs done" + (f"; {left}" if left else ""))
+        self.say(f"{done} of {counted(self.total, 'run')} done" + (f"; {left}" if left else ""))
         for item in running:
             step, words = status(item)
             if step:

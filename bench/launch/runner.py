@@ -88,10 +88,12 @@ class Runner:
 
     def _died(self, item: Item) -> None:
         """A process that ended without a word: again from its checkpoint, a few times where that is always the same."""
-        name = item.run.id
-        self.deaths[name] = self.deaths[name] + 1 if item.folder.mark() == self.marks[name] else 1
+        name, mark = item.run.id, item.folder.mark()
+        before = self.deaths[name] if mark == self.marks[name] else 0
+        self.deaths[name] = before + (name not in self.executor.crowd)
         if self.deaths[name] <= DEATHS:
-            self.display.say(f"{name}: its process died (killed, no memory, full disk); it goes on from its checkpoint")
+            then = "it goes on from its checkpoint" if mark else "it begins again"
+            self.display.say(f"{name}: its process died (killed, no memory, full disk); {then}")
             self.waiting.append(item)
             return
         self.failed += 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.launch.plan import duration, speed_words
 from bench.launch.slurm.commands import Job, Queue
-from bench.spec import Run, task_of
+from bench.spec import Run, counted, task_of
 from bench.spec.official import data_of_runs
 from bench.store import RunFolder, folders
 
@@ -50,7 +50,7 @@ def _text(rows: list[tuple[str, ...]], data: str, *, answers: bool) -> str:
     widths = [max(len(row[k]) for row in cells) for k in range(len(HEAD))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     counts = sorted(Counter(_word(row) for row in rows).items())
-    lines.append(f"{len(rows):,} runs: " + ", ".join(f"{count:,} {state}" for state, count in counts))
+    lines.append(f"{counted(len(rows), 'run')}: " + ", ".join(f"{count:,} {state}" for state, count in counts))
     if data:
         lines.append(f"data of the runs that are done: {data}")
     if not answers:

@@ -15,7 +15,7 @@ from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set
 from bench.report.numbers import Number, numbers
 from bench.report.tables import low_to_high, one_of
-from bench.spec import Sweep
+from bench.spec import Sweep, counted
 from bench.spec.official import data_of_runs
 
 PAPER = """@inproceedings{he2016deep,
@@ -171,7 +171,7 @@ def provenance(number: Number, results: Set) -> list[str]:
     runs = results.runs[results.runs["id"].isin(number.runs)]
     config = [f"{name} {one_of(runs[name].astype(str))}" for name in RECIPE if name in runs]
     return [
-        f"{len(runs)} runs: {', '.join(runs['id'])}",
+        f"{counted(len(runs), 'run')}: {', '.join(runs['id'])}",
         f"seeds: {', '.join(dict.fromkeys(runs['seed'].astype(str)))}",
         *textwrap.wrap(f"recipe: {', '.join(config)}", 110, subsequent_indent="  "),
         *([f"data: {_data(runs)}"] if results.dataset.sha256 else []),

@@ -24,7 +24,7 @@ from bench.report.nets import nets_page
 from bench.report.render.html import write_html
 from bench.report.stats import Sample, sample
 from bench.report.tables import markdown, mean_std
-from bench.spec import Net, Recipe, Sweep, task_of
+from bench.spec import Net, Recipe, Sweep, counted, task_of
 from bench.store import make_folder, write_text
 
 MEASURED, ELSEWHERE = "measured, without a claim", "measured at another scale"
@@ -168,10 +168,8 @@ def _note(number: Number) -> str:
 def _cost(study: Study, name: str, net: Net, recipe: Recipe, seeds: int) -> str:
     """Runs and steps, multiply-adds (a backward pass is two forward ones), and hours where a speed was measured."""
     images = recipe.steps * recipe.batch
-    words = f"{seeds} run{'s' * (seeds > 1)} of {recipe.steps:,} steps"
-    if task_of(
-        study.sweep.task
-    ).by_image:  # not of a detector, whose regions cost as much as its backbone, and are counted by nobody
+    words = f"{counted(seeds, 'run')} of {recipe.steps:,} steps"
+    if task_of(study.sweep.task).by_image:  # not of a detector: nobody counts its regions, which cost as much again
         words += f", {3 * images * multiply_adds(net):.1e} multiply-adds each"
     speeds = [s.done.loc[s.done["net"] == name, "images_per_s"].median() for s in study.sets]
     known = [speed for speed in speeds if speed > 0]

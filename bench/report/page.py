@@ -17,7 +17,7 @@ from bench.report.remaining import remaining_sections
 from bench.report.render import figures, latex
 from bench.report.sections import Section, bullets
 from bench.report.tables import Table, one_of
-from bench.spec import Sweep, digest, task_of
+from bench.spec import Sweep, counted, digest, task_of
 from bench.spec.official import data_of_runs
 from bench.store import make_folder, write_text
 
@@ -153,7 +153,7 @@ def what_ran(evidence: Evidence) -> str:
 def _how_many(runs: pd.DataFrame) -> str:
     """`10 nets`, `2 nets by 6 recipes in all`."""
     nets, rows = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
-    return f"{nets} net{'s' * (nets > 1)}" + (f" by {rows} recipes in all" if rows > nets else "")
+    return counted(nets, "net") + (f" by {rows} recipes in all" if rows > nets else "")
 
 
 def odd_pictures(done: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ from bench.report.sections import Section
 from bench.report.stats import LEVEL, sample
 from bench.report.tables import Table, anchor, change, low_to_high, p_words, signed
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
-from bench.spec import Claim
+from bench.spec import Claim, counted
 
 MEASURED = (
     "Measured are means over the seeds and their differences in points, with 95 % intervals (Student's t, Welch's "
@@ -57,7 +57,7 @@ def _summary(evidence: Evidence) -> str:
     words = {REPRODUCED: REPRODUCED, NOT_REPRODUCED: NOT_REPRODUCED, UNDECIDED: UNDECIDED, WAITING: "waiting for seeds"}
     parts = [f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict]]
     where = "" if evidence.results.comparable else " at this scale, which is not the paper's schedule"
-    return f"**Of {len(judged)} claim{'s' * (len(judged) > 1)} to be judged{where}: {', '.join(parts)}.**"
+    return f"**Of {counted(len(judged), 'claim')} to be judged{where}: {', '.join(parts)}.**"
 
 
 CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")

@@ -25,6 +25,7 @@ from bench.spec.words import (
     SCALES,
     VERIFICATION,
     SpecError,
+    counted,
 )
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Task",
     "Views",
     "Way",
+    "counted",
     "dataset_of",
     "digest",
     "run_from_json",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from bench.spec.datasets import dataset_of
+from bench.spec.words import counted
 
 
 def is_official(data: str, sha256: str) -> bool | None:
@@ -26,8 +27,4 @@ def data_of_runs(runs: Iterable[tuple[str, str]], bold: str = "") -> str:
     counts = Counter(runs)
     ordered = sorted(counts, key=lambda one: (not is_official(*one), one))
     several = len(counts) > 1
-    return ", ".join(data_words(*one, bold) + f" in {_runs(counts[one])}" * several for one in ordered)
-
-
-def _runs(count: int) -> str:
-    return f"{count:,} run{'s' * (count != 1)}"
+    return ", ".join(data_words(*one, bold) + f" in {counted(counts[one], 'run')}" * several for one in ordered)

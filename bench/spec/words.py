@@ -40,6 +40,11 @@ class SpecError(ValueError):
     """A declaration that cannot be meant; says every mistake in it at once."""
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 run`, `2 runs`, `1,000 runs`."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
+
+
 def require(what: str, *checks: tuple[bool, str]) -> None:
     """Raises SpecError with the words of every check that is not true."""
     mistakes = [message for fine, message in checks if not fine]

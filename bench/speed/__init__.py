@@ -37,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="real CIFAR-10, voc100 (else made up, as large)")
     parser.add_argument(
-        "--depths", type=int, nargs="+", default=list(DEPTHS), metavar="DEPTH", help="of the nets trained"
+        "--depths", type=parse_count, nargs="+", default=list(DEPTHS), metavar="DEPTH", help="of the nets trained"
     )
     parser.add_argument("--precision", nargs="+", default=["fp32"], choices=("fp32", "bf16"))
     parser.add_argument("--compile", action="store_true", help="train through torch.compile")
-    parser.add_argument("--threads", type=int, default=cores(), help="of every case (default: all cores)")
+    parser.add_argument("--threads", type=parse_count, default=cores(), help="of every case (default: all cores)")
     parser.add_argument(
-        "--runs", type=int, nargs="+", default=[10, 100, 1_000], metavar="N", help="for the group growth"
+        "--runs", type=parse_count, nargs="+", default=[10, 100, 1_000], metavar="N", help="for the group growth"
     )
     parser.add_argument(
         "--at-once",

@@ -22,7 +22,7 @@ from torch import Tensor
 from bench.nets.resnet import cifar
 from bench.report.stats import contrast, sample
 from bench.report.tables import low_to_high, signed
-from bench.spec import Net, Recipe, Way
+from bench.spec import Net, Recipe, Way, counted
 from bench.tasks.classification.cifar import Batches, Images, Prepare
 from bench.tasks.training import trainer_of
 from bench.train.metrics import evaluate
@@ -110,7 +110,7 @@ def summary(found: list[Agreement]) -> str:
         names = ("loss", "update", "statistics", "exact", "early", "itself", "all")
         most = {name: max(getattr(o, name) for o in part) for name in names}
         lines += [
-            f"{net}, {part[0].precision}, {len(part)} seeds:",
+            f"{net}, {part[0].precision}, {counted(len(part), 'seed')}:",
             f"  one step from the same weights, {len(CHECKED)} times in {STEPS} steps: losses apart by at most "
             f"{most['loss']:.1e}, updates by {most['update']:.1e} of their length, those of batch norm's statistics by "
             f"{most['statistics']:.1e}",

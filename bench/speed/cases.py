@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
+from bench.cli.sweep_files import PROJECT
 from bench.nets.counts import convolutions, multiply_adds
 from bench.nets.resnet import cifar
-from bench.spec import Net, Recipe, Way
+from bench.spec import Net, Recipe, SpecError, Way
 from bench.speed import usual
 from bench.speed.paired import Case, rate, spread
 from bench.tasks.classification.cifar import Batches, Images, Prepare
@@ -120,10 +121,13 @@ def checkpointing(net: Net, images: Images, folder: Path) -> Case:
 
 
 def starting(name: str, arguments: list[str]) -> Case:
-    """A command in a process of its own against `python -c pass`."""
+    """A command in a process of its own, in the project's folder, against `python -c pass`."""
 
     def run(*words: str) -> float:
-        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run([sys.executable, *words], cwd=PROJECT, capture_output=True, text=True)
+        if done.returncode:
+            last = (done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise SpecError(f"{name} cannot be timed, as it fails: {last}")
         return 1
 
     ours, bare = partial(run, "-m", "bench.sweep", *arguments), partial(run, "-c", "pass")

@@ -17,7 +17,7 @@ from bench import __version__
 from bench.data import locate
 from bench.launch import concurrency
 from bench.machine import commit, cpu_name, hardware
-from bench.spec import Net, Recipe, Resources, Run, SpecError
+from bench.spec import Net, Recipe, Resources, Run, SpecError, counted
 from bench.speed import GROUPS, USUAL, agreement, cases, gpu, settings, together
 from bench.speed.paired import Case, Timing, measure, spread
 from bench.speed.settings import COMPILED, USUAL_LOOP
@@ -44,7 +44,7 @@ def speed(args: argparse.Namespace) -> int:
         settings.refuse_gpu(group)
     torch.set_num_threads(args.threads)
     place = _device(args.threads) if ON_DEVICE & set(groups) else torch.device("cpu")
-    about = f"{cpu_name()}, {args.threads} threads, torch {torch.__version__}"
+    about = f"{cpu_name()}, {counted(args.threads, 'thread')}, torch {torch.__version__}"
     if place.type == "cuda":
         about += f"; {', '.join(sorted(ON_DEVICE & set(groups)))} on {hardware()}, deterministic kernels, no TF32"
     print(f"{about}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
@@ -182,7 +182,7 @@ def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
             found = list(together.measure(net, precision, counts, locate.data_folder(args.data)))
             gains = concurrency.gains([row for row, _, _ in found])
             for row, rounds, peak in found:
-                threads = f"{row.threads} thread{'s' * (row.threads > 1)} each"
+                threads = f"{counted(row.threads, 'thread')} each"
                 speed = rates((row.images_per_s, min(rounds), max(rounds)))
                 print(
                     f"  {row.at_once:>3} with {threads}: {speed} images/s in all, "
@@ -235,6 +235,7 @@ def _growth(counts: tuple[int, ...]) -> dict[str, dict[str, float]]:
     for count, times in cases.growing(counts):
         found[str(count)] = times
         print(
-            f"{count:>6,} runs: " + ", ".join(f"{what} {seconds:.2f} s" for what, seconds in times.items()), flush=True
+            f"{counted(count, 'run'):>11}: " + ", ".join(f"{what} {seconds:.2f} s" for what, seconds in times.items()),
+            flush=True,
         )
     return found

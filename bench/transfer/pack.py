@@ -7,10 +7,13 @@ are made beside the folder and renamed into it, so that at any moment each archi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.spec import counted
 from bench.store import RunFolder, StoreError, exclusive, make_folder
 from bench.transfer import archive
 from bench.transfer.archive import OVERHEAD, Parcel
@@ -58,7 +61,8 @@ class Boxes:
         """Why so many bytes found no room, in words."""
         if size + OVERHEAD >= self.size:
             return f"its {size / MIB:.2f} MiB are more than an archive of {self.size / MIB:g} MiB holds"
-        return f"no room is left for its {size / MIB:.2f} MiB in {self.count} archives of {self.size / MIB:g} MiB"
+        archives = f"{counted(self.count, 'archive')} of {self.size / MIB:g} MiB"
+        return f"no room is left for its {size / MIB:.2f} MiB in {archives}"
 
     def _fits(self, *parcels: Parcel) -> bool:
         return OVERHEAD + sum(parcel.size for parcel in parcels) < self.size
@@ -67,26 +71,61 @@ class Boxes:
 def pack(out: Path, runs: Path, chosen: Sequence[RunFolder], *, files: int, mib: int, weights: bool, say: Say) -> bool:
     """Writes `chosen` of the folders below `runs` as archives into `out`; says what became of each.
 
-    Returns whether every run that has begun is there; weights that found no room do not count. Raises StoreError where
-    nothing has begun, or an archive in `out` has what is nowhere else.
+    Returns whether every run that has kept a step is there; weights that found no room do not count. Raises StoreError
+    where there is none, or an archive in `out` has what is nowhere else.
     """
     out = make_folder(out).resolve()
-    staging = make_folder(out.parent / f".{out.name}.packing")  # stays, with a lock in it
-    with exclusive(staging):
-        for leftover in staging.glob("*runs-*.tar*"):  # of one that was killed
-            leftover.unlink()
+    with exclusive(out, traceless=True), _staging(out) as staging:
         _refuse_loss(out, runs)
         boxes = Boxes(files, mib * MIB)
         left = list(_fill(boxes, chosen))
         packed = [parcel for box in boxes.parcels for parcel in box]
+        young = _young(chosen, {parcel.name for parcel in packed})
         if not packed and not left:
-            raise StoreError(f"none of the {len(chosen):,} runs in {runs} has begun: there is nothing to pack yet")
+            raise StoreError(_nothing(runs, len(chosen), young))
         behind = _add_weights(boxes, packed, runs) if weights else []
         for number, box in enumerate(boxes.parcels, 1):
             archive.write(staging / f"runs-{number}.tar", box)
         _publish(staging, out)
-    _tell(out, boxes, [*left, *behind], say)
+    waiting = [f"{name}: not yet, as it has no checkpoint so far: {_first(seconds)}" for name, seconds in young.items()]
+    _tell(out, boxes, [*left, *waiting, *behind], say)
     return not left
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A folder beside `out`, which the caller holds, for the time of packing."""
+    staging = make_folder(out.parent) / f".{out.name}.packing"
+    shutil.rmtree(staging, ignore_errors=True)  # of one that was killed
+    try:
+        yield make_folder(staging)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _young(chosen: Iterable[RunFolder], packed: Container[str]) -> dict[str, float]:
+    """The runs that are under way and have kept nothing yet, with the seconds of training between their checkpoints."""
+    found = {}
+    for folder in chosen:
+        with suppress(StoreError):  # it is named already, or cannot be asked
+            if _name(folder) not in packed and not folder.checkpoint.exists() and folder.state() == "running":
+                found[_name(folder)] = folder.run().resources.checkpoint_seconds
+    return found
+
+
+def _first(seconds: float) -> str:
+    return f"the first comes after at most {seconds:g} s of training"
+
+
+def _nothing(runs: Path, count: int, young: Mapping[str, float]) -> str:
+    if young:
+        words = f"{counted(len(young), 'run')} in {runs} under way, without a checkpoint so far"
+        return f"nothing to pack yet: {words}: {_first(max(young.values()))}"
+    return f"nothing to pack yet: {counted(count, 'run')} in {runs}, of which none has begun or came to a checkpoint"
+
+
+def _name(folder: RunFolder) -> str:
+    return f"{folder.path.parent.name}/{folder.path.name}"
 
 
 def _refuse_loss(out: Path, runs: Path) -> None:
@@ -103,7 +142,7 @@ def _refuse_loss(out: Path, runs: Path) -> None:
 def _fill(boxes: Boxes, chosen: Iterable[RunFolder]) -> Iterable[str]:
     """Lays results, then what can go on, into the archives; yields a line for each run that stays behind."""
     for folder in sorted(chosen, key=_turn):
-        name = f"{folder.path.parent.name}/{folder.path.name}"
+        name = _name(folder)
         try:
             parcel = parcel_of(folder)
         except StoreError as error:
@@ -164,7 +203,7 @@ def _tell(out: Path, boxes: Boxes, left: Iterable[str], say: Say) -> None:
         say(line)
     size = sum(path.stat().st_size for path in archives_in(out))
     count = sum(map(len, boxes.parcels))
-    say(f"{out}: {count:,} runs in {len(boxes.parcels)} archives, {size / MIB:.2f} MiB")
+    say(f"{out}: {counted(count, 'run')} in {counted(len(boxes.parcels), 'archive')}, {size / MIB:.2f} MiB")
 
 
 def words(parcel: Parcel) -> str:

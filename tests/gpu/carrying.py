@@ -22,7 +22,7 @@ Parts = Mapping[str, Path]  # by their names below the shares
 
 
 class CarryError(RuntimeError):
-    """What cannot travel; says why and what to do."""
+    """What cannot travel, or not be done there; says why and what to do."""
 
 
 def known_commit(source: Path, *, allow_dirty: bool) -> dict[str, str | bool | None]:
@@ -39,12 +39,21 @@ def find_parts(given: Sequence[Sequence[str]]) -> dict[str, Path]:
     """The files of each (BASE, GLOB …), by their path below BASE. Raises CarryError where a pattern finds nothing."""
     found: dict[str, Path] = {}
     for base, *patterns in given:
+        if not patterns:
+            raise CarryError(f"--parts {base} names no files: write --parts BASE GLOB, such as --parts {base} '*'")
         for pattern in patterns:
-            files = sorted(path for path in Path(base).glob(pattern) if path.is_file())
+            files = files_in(Path(base), pattern)
             if not files:
                 raise CarryError(f"{base} has no file {pattern}")
             found.update({str(path.relative_to(base)): path for path in files})
     return found
+
+
+def files_in(folder: Path, pattern: str) -> list[Path]:
+    """The files below the folder that the pattern means, none by an empty or absolute one."""
+    if not pattern or Path(pattern).is_absolute():
+        return []
+    return sorted(path for path in folder.glob(pattern) if path.is_file())
 
 
 def tree_bytes(source: Path) -> int:

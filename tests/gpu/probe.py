@@ -14,6 +14,7 @@ import time
 import torch
 import torch.nn.functional as F
 
+from bench.cli.options import Parser
 from bench.machine import cores, hardware, memory_gib
 from bench.nets.resnet import cifar
 
@@ -73,7 +74,7 @@ def _now(device: torch.device) -> float:
 
 def main() -> int:
     """Prints what is found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rehearse", action="store_true", help="a CPU will do")
     args = parser.parse_args()
     if not (torch.cuda.is_available() or args.rehearse):

@@ -98,7 +98,7 @@ class Rehearsal:
         """The first call; what it measures makes the long run long enough here."""
         words = ["--out", str(self.root / "out1"), "--share", str(self.travel / "1"), *self.unpack, "--rehearse"]
         said = self.stretch("first", "--work", str(self.root / "away"), *words, "--seconds", "10")
-        self.expect("parts are still to come" in said and "unpack:" not in said, "half of the data is kept")
+        self.expect("1 part still to come" in said and "unpack:" not in said, "half of the data is kept")
         pace = re.search(r"([\d.]+) ms each", said)
         self.expect(pace is not None, "a step is timed")
         milliseconds = float(pace[1]) if pace else 1.0

@@ -12,7 +12,7 @@ without it. At home the results come in with
 
     python -m bench unpack OUT/runs-*.tar && python -m bench collect plain_vs_residual
 
-and runs that have not ended go on in another stretch: prepare --parts OUT 'runs-*.tar', campaign --resume 'runs-*.tar'.
+and runs that have not ended go on in another stretch: prepare --parts OUT 'runs-*.tar' --resume 'runs-*.tar' ….
 Exit codes: 0 all went as planned, 1 a step failed, 2 no CUDA device or nothing to be done at all.
 """
 
@@ -31,7 +31,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+from bench.cli.options import Parser, parse_count, parse_positive, parse_seeds
 from bench.machine import MEMORY, SOURCE, cores, memory_gib
+from bench.spec import SCALES, counted
 from bench.store import RunFolder, all_folders
 from tests.gpu import carrying
 from tests.gpu.carrying import MIB, CarryError
@@ -99,13 +101,30 @@ def prepare(args: argparse.Namespace) -> int:
     """Lays out what travels and prints the calls."""
     known = carrying.known_commit(SOURCE, allow_dirty=args.allow_dirty)
     room = args.mib * MIB - carrying.tree_bytes(SOURCE)
+    if room < 0:
+        raise CarryError(f"the tree alone has {args.mib - room / MIB:.1f} MiB, and a call carries --mib {args.mib:g}")
     folders = carrying.lay_out(args.travel, carrying.find_parts(args.parts), room, known)
+    lacks = left_at_home(args, folders)
     for number, (folder, line) in enumerate(zip(folders, command_lines(args, len(folders)), strict=True), 1):
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         carried = f"{args.travel.name}/{number} ({size / MIB:.1f} MiB)"
         print(f"call {number} carries {carried} beside the tree and runs\n  {line}")
+    for line in lacks:
+        print(line)
     print(f"LIMIT: the seconds that the last call may run, at most what is left of the loan; commit {known['commit']}")
     return 0
+
+
+def left_at_home(args: argparse.Namespace, folders: Sequence[Path]) -> list[str]:
+    """Lines on what the calls will lack. Raises CarryError where --resume names none of the parts."""
+    if args.resume and not any(carrying.files_in(folder, args.resume) for folder in folders):
+        raise CarryError(f"--resume {args.resume} names no part: give the archives as --parts, too")
+    lines = [] if args.resume else ["no --resume: no earlier runs travel, all begin anew"]
+    if not args.unpack:
+        lines.append("no --unpack: no data travel, so that the machine has to download them")
+    elif not args.parts:
+        lines.append("no --parts: --unpack has nothing to make data of")
+    return lines
 
 
 def command_lines(args: argparse.Namespace, calls: int) -> list[str]:
@@ -142,7 +161,7 @@ class Stretch:
         """Keeps what this call brought; starts to unpack where all is there."""
         if self.args.share:
             missing = carrying.arrive(self.args.share, self.kept)
-            self.log.say(f"{self.args.share} has arrived; {len(missing)} parts are still to come")
+            self.log.say(f"{self.args.share} has arrived; {counted(len(missing), 'part')} still to come")
         else:
             missing = carrying.missing(self.kept)
         if not self.args.unpack or missing or self.unpacked.exists():
@@ -176,7 +195,7 @@ def first(args: argparse.Namespace) -> int:
     if not call.log.check(probe, PROBE_SECONDS) and probe.code == NO_CUDA:
         return NO_CUDA
     found = call.out / "speeds.json"
-    command = ["bench", "speed", "gpu", "--seconds", f"{args.seconds:g}", "--json", str(found), *rehearse]
+    command = ["bench", "speed", "gpu", "--seconds", str(args.seconds), "--json", str(found), *rehearse]
     if call.log.check(call.bench("speed", *command), args.seconds + 60) and (speeds := read_speeds(found)):
         shutil.copyfile(found, call.work / "speeds.json")
         call.log.say(f"one seed of ten nets: {speeds.seconds_a_seed:,.0f} s, {speeds.at_once} at once")
@@ -243,7 +262,8 @@ class Campaign:
         if self.left < 5:
             return 0
         places = [f"--{kind}={self.call.work / kind}" for kind in ("runs", "results", "reports")]
-        scale = ["--scale", self.args.scale, "--seeds", self.args.seeds, "--cluster", "crew"]
+        seeds = ",".join(map(str, self.args.seeds))
+        scale = ["--scale", self.args.scale, "--seeds", seeds, "--cluster", "crew"]
         limit = ["--time-limit", f"{self.left:.0f}s"]
         step = self.call.bench("sweep", "bench.sweep", self.args.sweep, *scale, *limit, *plan.options(), *places)
         halves = 1
@@ -293,6 +313,8 @@ class Campaign:
 
 def campaign(args: argparse.Namespace) -> int:
     """The last call."""
+    if args.limit <= args.margin:
+        raise CarryError(f"--limit {args.limit:g} is all for saving: give more than --margin {args.margin:g}")
     call = Stretch(args)
     work = Campaign(call)
     signal.signal(signal.SIGTERM, work.stop_now)
@@ -316,9 +338,7 @@ def campaign(args: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands."""
-    top = argparse.ArgumentParser(
-        prog="tests/gpu/stretch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    top = Parser(prog="tests/gpu/stretch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     one = {work.__name__: commands.add_parser(work.__name__, help=work.__doc__) for work in WORKS}
     for work in WORKS:
@@ -334,19 +354,19 @@ def parser() -> argparse.ArgumentParser:
         one[name].add_argument("--resume", metavar="GLOB", help="archives of earlier stretches among the parts")
     of = one["prepare"]
     of.add_argument("--parts", nargs="+", action="append", default=[], metavar=("BASE", "GLOB"), help="files to carry")
-    of.add_argument("--mib", type=float, default=63, metavar="M", help="a transfer holds, with the tree (63)")
+    of.add_argument("--mib", type=parse_positive, default=63, metavar="M", help="a transfer holds, with the tree (63)")
     of.add_argument("--travel", type=Path, default=SOURCE / "travel", metavar="DIR", help="where the shares go")
     of.add_argument("--allow-dirty", action="store_true")
-    one["first"].add_argument("--seconds", type=float, default=45, help="to measure speeds in (45)")
+    one["first"].add_argument("--seconds", type=parse_count, default=45, help="to measure speeds in (45)")
     one["first"].add_argument("--rehearse", action="store_true", help="on a CPU")
     of = one["campaign"]
-    of.add_argument("--limit", type=float, required=True, metavar="SECONDS", help="that this command may run")
-    of.add_argument("--margin", type=float, default=MARGIN, help="before it, for saving and packing (35)")
-    of.add_argument("--every", type=float, default=60, metavar="SECONDS", help="archives are renewed (60)")
+    of.add_argument("--limit", type=parse_positive, required=True, metavar="SECONDS", help="that this command may run")
+    of.add_argument("--margin", type=parse_positive, default=MARGIN, help="before it, for saving and packing (35)")
+    of.add_argument("--every", type=parse_positive, default=60, metavar="SECONDS", help="archives are renewed (60)")
     of.add_argument("--sweep", default="plain_vs_residual")
-    of.add_argument("--scale", default="paper")
-    of.add_argument("--seeds", default="0")
-    of.add_argument("--at-once", type=int, metavar="N", help="instead of as measured")
+    of.add_argument("--scale", choices=SCALES, default="paper")
+    of.add_argument("--seeds", type=parse_seeds, default="0", metavar="0-4")
+    of.add_argument("--at-once", type=parse_count, metavar="N", help="instead of as measured")
     return top
 
 

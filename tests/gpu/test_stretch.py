@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -133,8 +134,76 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_mistake_of_prepare_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["prepare", "--allow-dirty", "--travel", str(tmp_path / "travel"), "--parts", str(tmp_path), "none-*"]
+MISTAKES = {
+    "--parts . none-*": "stretch: . has no file none-*",
+    "--parts . /*": "stretch: . has no file /*",
+    "--parts .": "stretch: --parts . names no files: write --parts BASE GLOB, such as --parts . '*'",
+    "--parts . a --resume b": "stretch: --resume b names no part: give the archives as --parts, too",
+    "--resume /a": "stretch: --resume /a names no part: give the archives as --parts, too",
+    "--mib 0.01": "stretch: the tree alone has [0-9.]+ MiB, and a call carries --mib 0.01",
+    "--mib -7": "argument --mib: '-7' is no number above 0; write one such as 60 or 1.5",
+}
 
-    assert main(words) == 2
-    assert capsys.readouterr().err == f"stretch: {tmp_path} has no file none-*\n"
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_of_prepare_is_one_line(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("")
+
+    assert _code(["prepare", "--allow-dirty", "--travel", "travel", *words.split()]) == 2
+
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert re.search(MISTAKES[words].replace("*", r"\*"), said.err), said.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("first --seconds 0", "first --seconds 4.5", "campaign --limit -5", "campaign --limit nan"),
+        *("campaign --limit 20", "campaign --limit 35 --margin 35", "campaign --limit 99 --margin 0"),
+        *("campaign --limit 99 --every 0", "campaign --limit 99 --at-once 0", "campaign --limit 99 --seeds x"),
+        "campaign --limit 99 --scale long",
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_before_anything_is_done(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+
+    assert _code([*words.split(), "--out", str(out), "--work", str(tmp_path)]) == 2
+
+    option, value = words.split()[-2:]
+    assert re.fullmatch(f"(stretch|tests/gpu/stretch).*{option}.*{value}.*\n", capsys.readouterr().err)
+    assert not out.exists()
+
+
+def _code(words: list[str]) -> int | str | None:
+    try:
+        return main(words)
+    except SystemExit as error:
+        return error.code
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", ["no --resume: no earlier runs travel", "no --unpack: no data travel"]),
+        ("--unpack x", ["no --resume: no earlier runs travel", "no --parts: --unpack has nothing to make data of"]),
+        ("--parts . a --unpack x --resume a", []),
+        ("--parts . a --unpack x", ["no --resume: no earlier runs travel"]),
+        ("--parts . a --resume a", ["no --unpack: no data travel"]),
+    ],
+)
+def test_what_does_not_travel_is_said(
+    given: str, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("archive")
+
+    assert main(["prepare", "--allow-dirty", "--travel", "travel", *given.split()]) == 0
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no ")]
+    assert [line.startswith(words) for line, words in zip(lines, said, strict=True)] == [True] * len(said)

@@ -240,6 +240,33 @@ def test_a_plan_takes_over_the_kernels_of_what_was_begun(tmp_path: Path) -> None
     assert [item.run.id for item in plan.items] == [run.id for run in RUNS[:3]]
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_a_plan_says_what_runs_keep_of_how_they_were_begun(here: bool, tmp_path: Path) -> None:
+    graph, other = Resources(cpus=1, graph=True, batch_norm="fused"), Resources(cpus=1)
+    begun = [replace(run, resources=own) for run, own in zip(RUNS, (graph, graph, other, graph), strict=True)]
+    for run in begun:
+        RunFolder(tmp_path / run.id).create(run)
+        RunFolder(tmp_path / run.id).checkpoint.touch()
+    RunFolder(tmp_path / begun[3].id).fail("no step", retry=False)
+
+    def said(asked: Resources, *, retry: bool = False) -> list[str]:
+        runs = [replace(run, resources=asked) for run in RUNS]
+        text = describe(make_plan(runs, tmp_path, tmp_path, here=here, at_once=0, retry=retry), retry=retry)
+        return [
+            line for line in text.splitlines() if line.startswith("runs that have begun keep what they began with: ")
+        ]
+
+    assert said(Resources(cpus=1, compile=True))[0].endswith(
+        "with: kernels graph, fused batch norm (2 runs); kernels eager (1 run)"
+    )
+    assert said(graph)[0].endswith("with: kernels eager (1 run)")
+    assert said(replace(graph, cpus=2))[0].endswith("with: 1 thread (3 runs); kernels eager (1 run)")
+    assert said(replace(graph, cpus=2), retry=True)[0].endswith("with: 1 thread (4 runs); kernels eager (1 run)")
+    for run in begun:
+        RunFolder(tmp_path / run.id).checkpoint.unlink()
+    assert said(Resources(cpus=1, compile=True)) == [], "nothing of them was trained yet"
+
+
 def test_runs_are_spread_over_the_devices_and_come_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("bench.launch.local.device_tokens", lambda: ("0", "1"))
     local = Local(tmp_path, 4, None)

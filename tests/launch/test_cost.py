@@ -106,7 +106,7 @@ def test_all_processes_of_a_run_are_counted_and_said() -> None:
     assert hours(items, Profile()) == (3, "GPU-hours")
     assert hours(items, Profile(nodes=1)) == (2, "GPU-hours")
     assert describe_jobs(items, Profile(time=3600, warn=60), 10).splitlines()[1:3] == [
-        "slurm: 1 runs train in 2 nodes x 1 tasks = 2 processes each, one run a job",
+        "slurm: 1 run of 2 nodes x 1 task = 2 processes each, one run a job",
         "slurm: 3 GPU-hours, 2 requeues by the time limit",
     ]
 
@@ -116,7 +116,8 @@ def test_processes_that_cannot_share_the_groups_equally_are_refused(profile: Pro
     """128 images in the paper's groups of 64."""
     refuse_unequal([item(0, 1), item(1, 1, TWO)], Profile())
 
-    with pytest.raises(SpecError, match=r"cannot share its 2 .* \(128 images by 64\) .* nothing .* one of: 1, 2"):
+    words = r"x \d tasks? = \d processes, which cannot share its 2 .* \(128 images by 64\) .* nothing .* one of: 1, 2"
+    with pytest.raises(SpecError, match=words):
         refuse_unequal([item(0, 1), item(1, 1, asked)], profile)
 
 

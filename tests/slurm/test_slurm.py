@@ -52,7 +52,7 @@ def test_a_packed_sweep_on_slurm_ends_in_the_same_report_and_bits_as_inline(shel
     done = shell.sweep("--seeds", "0-1", profile="pack = 3\nat_once = 2", PATH=path)
 
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "slurm: 4 runs in 2 jobs of up to 3 (2 side by side), 1 arrays" in done.stdout
+    assert "slurm: 4 runs in 2 jobs of up to 3 (2 side by side), 1 array" in done.stdout
     assert done.stdout.count("failed: the training loss is") == 2
     assert "2 of 4 runs are done" in done.stdout
     assert results_of(shell.project) == results_of(shell.project, "in")
@@ -64,7 +64,7 @@ def test_a_packed_sweep_on_slurm_ends_in_the_same_report_and_bits_as_inline(shel
     first, _ = (shell.project / "runs" / "tiny").glob("plain-8-*")
     RunFolder(first).fail("CUDA error", retry=False)
     again = shell.here("--seeds", "0-1", "--retry", "--no-wait", profile="pack = 3\n" + HELD)
-    assert "slurm: 1 runs in 1 jobs" in again.stdout, "what failed is tried again, what diverged is not"
+    assert "slurm: 1 run in 1 job" in again.stdout, "what failed is tried again, what diverged is not"
 
 
 def test_jobs_run_the_code_of_their_submission_and_report_with_nobody_waiting(

@@ -55,12 +55,12 @@ def test_a_run_on_two_nodes_is_the_run_of_one_process(shell: Shell, capsys: pyte
     (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=20, batch=32, group=16, depth=20))
     data = ("--data", DATA) if DATA else ()
     assert main(["tiny", "--scale", "quick", "--cluster", "inline", *APART, *data]) == 0
-    assert "1 runs ask for several processes: on --cluster inline each trains in one" in capsys.readouterr().out
+    assert "1 run of several processes: on --cluster inline each trains in one" in capsys.readouterr().out
 
     done = shell.sweep(*data)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 runs train in 2 nodes x 1 tasks = 2 processes each, one run a job" in done.stdout
+    assert "1 run of 2 nodes x 1 task = 2 processes each, one run a job" in done.stdout
     together, alone = only_run(shell), only_run(shell, "in")
     (result, env), (single, _) = ended(together), ended(alone)
     assert (env["processes"], env["sessions"]) == (2, 1)
@@ -113,7 +113,7 @@ def test_processes_that_cannot_share_the_groups_are_refused_before_anything_is_s
     done = shell.here("--no-wait", profile="tasks = 2")
 
     assert done.returncode == 2
-    assert "2 nodes x 2 tasks are 4 processes, which cannot share its 2 batch-norm groups" in done.stderr
+    assert "2 nodes x 2 tasks = 4 processes, which cannot share its 2 batch-norm groups" in done.stderr
     assert "their product is one of: 1, 2" in done.stderr
     assert not shell.jobs()
 

@@ -22,6 +22,7 @@ from bench.spec import (
     SpecError,
     Sweep,
     Views,
+    counted,
     dataset_of,
     digest,
     run_from_json,
@@ -301,3 +302,8 @@ def test_recipes_that_differ_in_a_part_without_a_short_spelling_need_sweeps_of_t
 
 def test_a_shortened_recipe_keeps_the_shares_of_its_drops() -> None:
     assert shortened(Recipe(), 8_000).drops == (4_000, 6_000)
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (1_000, "1,000 runs")])
+def test_one_is_no_plural(count: int, words: str) -> None:
+    assert counted(count, "run") == words

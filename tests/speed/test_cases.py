@@ -15,9 +15,9 @@ import torch
 
 from bench.cli.commands import main
 from bench.machine import KEEPS_PAGES, TUNABLES
-from bench.spec import Net
+from bench.spec import Net, SpecError
 from bench.speed import agreement, settings
-from bench.speed.cases import profile
+from bench.speed.cases import profile, starting
 from bench.speed.paired import Case, measure
 from bench.tasks.classification import synthetic
 
@@ -50,6 +50,19 @@ def test_a_profile_adds_up_and_knows_the_parts_of_a_step() -> None:
     assert sum(shares.values()) == pytest.approx(100)
     assert {"convolutions, backward", "convolutions, forward", "batch norm, backward", "SGD"} <= set(shares)
     assert min(shares.values()) >= 0
+
+
+def test_starts_are_timed_from_any_folder_and_one_that_fails_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sweeps").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert starting("a plan", ["plain_vs_residual", "--scale", "paper", "--dry-run"]).ours() == 1
+    with pytest.raises(
+        SpecError, match=r"^a plan cannot be timed, as it fails: bench: there is no sweep 'none' in \S+; "
+    ):
+        starting("a plan", ["none"]).ours()
 
 
 def test_rounds_alternate_and_ratios_are_paired() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from bench.spec import Resources
-from bench.store import BusyError, RunFolder, StoreError, atomic, make_folder, read_json, write_json
+from bench.store import BusyError, RunFolder, StoreError, atomic, exclusive, make_folder, read_json, write_json
 from tests.conftest import tiny_run
 
 
@@ -65,6 +66,34 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
 
     with pytest.raises(StoreError, match="cannot write .*: Not a directory"):
         make_folder(tmp_path / "file" / "runs")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that refuses even root")
+def test_a_folder_that_cannot_be_written_is_named_and_none_of_our_files(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"^cannot write /proc: "):
+        make_folder(Path("/proc"))
+    with pytest.raises(StoreError, match=r"^cannot write /proc: "), RunFolder(Path("/proc")).lock():
+        pass
+    assert list(make_folder(tmp_path).iterdir()) == []
+
+
+@pytest.mark.parametrize(("traceless", "left"), [(True, []), (False, [".lock"])])
+def test_a_folder_is_held_against_others(traceless: bool, left: list[str], tmp_path: Path) -> None:
+    took: list[str] = []
+
+    def take() -> None:
+        with exclusive(tmp_path, traceless=traceless):
+            took.append("second")
+
+    other = threading.Thread(target=take)
+    with exclusive(tmp_path, traceless=traceless):
+        other.start()
+        other.join(0.2)
+        took.append("first")
+    other.join()
+
+    assert took == ["first", "second"]
+    assert [path.name for path in tmp_path.iterdir()] == left
 
 
 def test_a_missing_number_is_never_written_as_nan(tmp_path: Path) -> None:

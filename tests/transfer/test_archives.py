@@ -214,16 +214,16 @@ def test_packing_again_renews_the_archives_and_removes_those_of_the_last_time(tm
         noise(make(tmp_path / "there", run), run, 3, 0.6)
     pack(tmp_path, "--mib", "1")
     assert [path.name for path in archive_files(tmp_path)] == ["runs-1.tar", "runs-2.tar", "runs-3.tar"]
-    stale = tmp_path / ".out.packing" / ".runs-1.tar.tmp1"
-    stale.write_text("half")
+    stale = tmp_path / ".out.packing"
+    stale.mkdir()
+    (stale / "runs-9.tar").write_text("of one that was killed")
 
     noise(make(tmp_path / "there", runs[1]), runs[1], 9, 0.1)
     assert pack(tmp_path, "--mib", "2") == 0
 
     assert [path.name for path in archive_files(tmp_path)] == ["runs-1.tar"]
     assert {parcel.id: parcel.step for parcel in archive.read(tmp_path / "out" / "runs-1.tar")}[runs[1].id] == 9
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.packing", "out", "there"]
-    assert not stale.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "there"]
     before = files_of(tmp_path / "out")
     pack(tmp_path, "--mib", "2")
     assert files_of(tmp_path / "out") == before, "the same runs make the same bytes"
@@ -347,6 +347,28 @@ def test_a_run_is_packed_while_it_is_being_trained_and_left_alone_where_it_is(
     assert here.contents() == before
     assert unpack(tmp_path) == 0
     assert here.contents() == there.contents()
+
+
+def test_runs_that_train_and_have_no_checkpoint_yet_are_said_to(
+    at: Callable[[int, str], RunFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, other = (make(tmp_path / "there", tiny_run(seed=seed)) for seed in (1, 2))
+    with first.lock(), other.lock():
+        assert pack(tmp_path) == 2
+    assert capsys.readouterr().err == (
+        f"bench: nothing to pack yet: 2 runs in {tmp_path / 'there'} under way, without a checkpoint so far: "
+        "the first comes after at most 60 s of training\n"
+    )
+
+    shutil.copytree(at(8, "more").path.parent, tmp_path / "there" / "tiny", dirs_exist_ok=True)
+    with first.lock():
+        assert pack(tmp_path) == 0
+    words = capsys.readouterr().out
+    not_yet = "not yet, as it has no checkpoint so far: the first comes after at most 60 s of training"
+    assert f"tiny/{first.path.name}: {not_yet}\n" in words
+    assert words.count("not yet") == 1, "the other one is not under way any more"
+    assert words.endswith(" MiB\n")
+    assert f"{tmp_path / 'out'}: 1 run in 1 archive, " in words
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign"])
@@ -487,7 +509,7 @@ def test_links_are_refused(at: Callable[[int, str], RunFolder], tmp_path: Path) 
 
 MISTAKES = {
     "no runs": (["pack", "out", "--runs", "nowhere"], "no runs in nowhere; --runs names the folder"),
-    "none begun": (["pack", "out"], "none of the 1 runs in runs has begun"),
+    "none begun": (["pack", "out"], "nothing to pack yet: 1 run in runs, of which none has begun or came to a chec"),
     "no match": (["pack", "out", "--only", "vgg*"], "--only 'vgg\\*' matches no run; the sweeps are: tiny"),
     "no archive": (["unpack", "out.tar"], "there is no archive out.tar"),
     "empty folder": (["unpack", "runs"], "runs has no archive runs-N.tar"),

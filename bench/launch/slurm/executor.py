@@ -26,7 +26,7 @@ from bench.launch.slurm.packing import Shape, as_word, batched, flags, is_crew, 
 from bench.launch.slurm.profile import Profile
 from bench.launch.worker import Stop
 from bench.machine import KEEPS_PAGES, TUNABLES
-from bench.spec import Resources, Run
+from bench.spec import Resources, Run, counted
 from bench.store import RunFolder, Submission, make_folder
 
 NEVER = 1_000_000_000  # time-outs after which submitit gives a job up
@@ -46,7 +46,7 @@ def settled(profile: Profile) -> Profile:
 class Slurm:
     """The executor. `code`: the frozen code that the jobs import. `say` gets a line for each array."""
 
-    slots = NEVER
+    slots, crowd = NEVER, ()
     verb = "goes to the queue"
 
     def __init__(
@@ -66,7 +66,7 @@ class Slurm:
         named = {folder.path.name: folder for _, folder in runs}  # a run's id is a digest: costly for thousands
         new = [(r, f) for r, f in runs if f.path.name not in queued and f.state() != "running"]
         if waits := len(runs) - len(new):
-            self.say(f"slurm: {waits:,} runs are in the queue or under way already")
+            self.say(f"slurm: {counted(waits, 'run')} in the queue or under way already")
         self.arrays |= {job.name: job.id.split("_")[0] for name, job in queued.items() if name in named}
         for _, folder in new:
             folder.clear_error()  # of an earlier start: from here on an error is this one's
@@ -130,7 +130,7 @@ class Slurm:
             shutil.rmtree(submission.path)
             raise self._refused(error, asked) from None
         number = self.arrays[submission.path.name] = str(jobs[0].job_id).split("_")[0]
-        self.say(f"slurm: job {number}: {sum(map(len, packs)):,} runs in {len(packs):,} jobs")
+        self.say(f"slurm: job {number}: {counted(sum(map(len, packs)), 'run')} in {counted(len(packs), 'job')}")
         return number
 
     def _refused(self, error: SlurmError, asked: Resources) -> SlurmError:

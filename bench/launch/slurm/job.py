@@ -22,7 +22,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from bench.launch.crew import Crews
+from bench.launch.crew import Crews, exit_words
 from bench.launch.plan import Item
 from bench.launch.progress import Lines
 from bench.launch.runner import Runner
@@ -79,9 +79,10 @@ class Pack:
         items = [Item(folder.run(), folder, folder.state(), None) for folder in folders if _can_be_read(folder)]
         todo = [item for item in items if item.state not in ("done", "failed")]
         logs = Path(os.environ.get("SUBMITIT_FOLDER") or self.sweep)
+        shown = Lines(todo)
         # by the job's name: the jobs of an array share the folder, and each has a device 0
-        with Crews(self.data, self.at_once, self.deadline, logs, name=f"{job_id()}_crew") as executor:
-            Runner(executor, stop, Lines(todo)).run(todo)
+        with Crews(self.data, self.at_once, self.deadline, logs, name=f"{job_id()}_crew", say=shown.say) as executor:
+            Runner(executor, stop, shown).run(todo)
 
     def checkpoint(self) -> Any:
         """For a signal that comes before `__call__` has its own handlers: submitit starts the same pack again."""
@@ -246,11 +247,7 @@ def _child(folder: RunFolder, data: Path, deadline: float | None, seat: Seat) ->
 
 
 def _words(code: int) -> str:
-    if code == -9:
-        return "signal 9: killed, perhaps for its memory"
-    if WORDS.get(code) == "lost":
-        return "another process of the run was lost"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+    return "another process of the run was lost" if WORDS.get(code) == "lost" else exit_words(code)
 
 
 def _clear_leftovers() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.data.locate import DataError
-from bench.spec import DETECTOR_LOSSES, Run, dataset_of
+from bench.spec import DETECTOR_LOSSES, Run, counted, dataset_of
 from bench.store import atomic
 from bench.tasks.detection.annotations import Annotated, DetectionSet, named
 from bench.tasks.detection.average_precision import MatchTable
@@ -111,12 +111,14 @@ class AnnotatedImages(Experiment):
         if both:
             names = named(sorted(path.name for path in both))
             raise DataError(
-                f"{len(both):,} images are in {training.name} and in {tested.name} ({names}): what was trained "
+                f"{counted(len(both), 'image')} in both {training.name} and {tested.name} ({names}): what was trained "
                 "on tests nothing; take them out of one of the lists"
             )
         used = tested.images[: run.recipe.test_images]
         if not any((~(image.difficult | image.crowd)).any() for image in used):
-            raise DataError(f"{tested.name}: the first {len(used):,} images have no object to find: test more of them")
+            raise DataError(
+                f"{tested.name}: no object to find in the first {counted(len(used), 'image')}: test more of them"
+            )
         return cls(run, job, device, training, tested, used, source_error(run.net, job))
 
     @cached_property

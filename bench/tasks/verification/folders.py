@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from bench.data.locate import DataError, notice
+from bench.spec import counted
 from bench.tasks.verification.images import LFW_REGION, MEMORY, SIDE, Files, OnDisk, Region, held
 from bench.tasks.verification.pair_lists import Pair, lfw_pairs, lfw_people, lfw_person
 from bench.tasks.verification.people import Pairs, People, make_pairs, make_people
@@ -75,7 +76,9 @@ def load_pairs(
     files = {path: _file(folder / path) for path in number}
     missing = [f"{p.line}: {q}" for p in pairs for q in (p.left, p.right) if files[q] is None]
     if missing or not pairs:
-        found = f"{len(missing):,} files of the pairs are missing: {'; '.join(missing[:3])}" if missing else "no pairs"
+        found = (
+            f"{counted(len(missing), 'file')} of the pairs missing: {'; '.join(missing[:3])}" if missing else "no pairs"
+        )
         raise DataError(f"{folder}: {found}. Get the whole data set, or the list that goes with it")
     x = OnDisk(Files([path for path in files.values() if path]), side, region).in_memory()
     left, right = (torch.tensor([number[getattr(p, end)] for p in pairs]) for end in ("left", "right"))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.data.locate import DataError
 from bench.data.shuffle import Order
+from bench.spec import counted
 from bench.tasks.verification.images import OnDisk, Pictures, grey
 
 
@@ -99,11 +100,11 @@ def require_disjoint(people: People, pairs: Pairs) -> str:
     if shared := sorted(training[who] for who in training.keys() & testing.keys()):
         more = f" and {len(shared) - 5:,} more" if len(shared) > 5 else ""
         raise DataError(
-            f"{len(shared):,} people are in training and in the test pairs: {', '.join(shared[:5])}{more}. "
+            f"of the people in the test pairs, {len(shared):,} in training, too: {', '.join(shared[:5])}{more}. "
             "Train on others: the numbers would be of known faces"
         )
     if isinstance(people.x, Tensor) and (twice := _digests(people.x) & _digests(pairs.x)):
-        raise DataError(f"{len(twice):,} pictures are in training and in the test pairs, under other names")
+        raise DataError(f"{counted(len(twice), 'picture')} of the test pairs also in training, under another name")
     if training and testing:
         return ""
     return "These formats do not name their people: that training and test share nobody is their owners' word."

@@ -202,7 +202,7 @@ def test_images_to_learn_from_that_are_tested_too_are_refused(data: Path, tmp_pa
 
     said = failure(RUN, tmp_path, tmp_path / "runs")
 
-    assert "1 images are in bccd train and in bccd test (4.jpg)" in said
+    assert "1 image in both bccd train and bccd test (4.jpg)" in said
 
 
 def test_a_list_that_is_no_text_is_named(data: Path, tmp_path: Path) -> None:

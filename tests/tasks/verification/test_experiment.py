@@ -104,7 +104,7 @@ def test_a_training_person_in_the_test_pairs_is_refused_before_training(data: Pa
     (tmp_path / "lfw" / "pairsDevTest.txt").unlink()
     (tmp_path / "lfw" / "pairsDevTest.txt").write_text(pairs)
 
-    assert "1 people are in training and in the test pairs: Train_A" in failure(RUN, tmp_path, tmp_path / "runs")
+    assert "of the people in the test pairs, 1 in training, too: Train_A" in failure(RUN, tmp_path, tmp_path / "runs")
 
 
 def test_without_lfw_a_run_says_where_to_get_it(tmp_path: Path) -> None:
