@@ -277,6 +277,7 @@ def as_on_a_gpu(precision: str, *, graphs: list[int] | None = None, fused_sgd: b
     net = cifar(8, "A").to(memory_format=torch.channels_last)
     group_batch_norm(net, 2, fused=False)
     about: dict[str, Any] = {"make": batches.make, "one_pass": True, "fused_sgd": fused_sgd}
+    about["copied_weights"] = precision == "bf16"
     captured = None if graphs is None else Captured(counted)
     rate = lambda step: 0.1 if step < 6 else 0.01  # noqa: E731
     return Trainer(net, Ahead(batches), rate, 0.9, 1e-4, 4, precision, captured=captured, **about)

@@ -243,6 +243,7 @@ def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way 
         make=batches.batches.make if isinstance(batches, Ahead) else None,
         one_pass=way.one_pass,
         fused_sgd=on_cuda,
+        copied_weights=way.one_pass and recipe.precision == "bf16",
     )
 
 
