@@ -91,6 +91,19 @@ def test_the_checks_hold_on_a_cpu_and_notice_what_is_wrong(monkeypatch: pytest.M
     assert "other weights than one that was not stopped" in checked("x", lambda: gpu_checks.resumes(bench, EAGER)).words
 
 
+def test_weights_are_looked_at_when_the_device_has_come_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last step may still be on a slot's stream, and what reads the weights is on another."""
+    done: list[str] = []
+    trainer = small().trainer(PAIR[0], EAGER)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: done.append("waited"))
+    monkeypatch.setattr(gpu_checks, "weights_digest", lambda _: done.append("read"))
+
+    gpu_checks.digest(trainer)
+
+    assert done == ["waited", "read"]
+
+
 def test_the_best_right_way_is_kept_for_runs_that_begin_and_a_failing_one_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,7 +86,9 @@ def updates(trainer: Trainer, count: int) -> Work[None]:
 
 
 def digest(trainer: Trainer) -> str:
-    """Of weights and statistics."""
+    """Of weights and statistics, once the device has come to them: torch's streams do not wait for each other."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return weights_digest(trainer.net.state_dict())
 
 
