@@ -15,10 +15,11 @@ from bench.launch import room
 from bench.launch.room import measured_way
 from bench.spec import Net, Recipe, Way
 from bench.speed import gpu, gpu_checks
-from bench.speed.gpu import PAIR, Found, Rate, is_right, ways
+from bench.speed.gpu import COPIED, PAIR, Found, Rate, is_right, ways
 from bench.speed.gpu_checks import Bench, Check, checked
 
 FUSED, GRAPH, EAGER = Way(True, False, "fused"), Way(True), Way()
+GROUPED = Way(batch_norm="grouped")
 CPU = torch.device("cpu")
 
 
@@ -45,11 +46,11 @@ def test_on_a_gpu_there_are_eleven_ways_and_the_likely_best_comes_first() -> Non
 
 
 def test_a_way_is_right_when_all_of_its_checks_have_passed() -> None:
-    assert is_right(FUSED, found("fused batch norm", *all_of(FUSED)))
-    for missing in ("fused batch norm", *all_of(FUSED)):
-        rest = [name for name in ("fused batch norm", *all_of(FUSED)) if name != missing]
-        assert not is_right(FUSED, found(*rest)), missing
-    wrong = found(*all_of(FUSED))
+    every = ("fused batch norm", COPIED, *all_of(FUSED))
+    assert is_right(FUSED, found(*every))
+    for missing in every:
+        assert not is_right(FUSED, found(*(name for name in every if name != missing))), missing
+    wrong = found(COPIED, *all_of(FUSED))
     wrong.checks.append(Check("fused batch norm", False, "2 from fp64"))
     assert not is_right(FUSED, wrong)
     assert is_right(EAGER, found("eager: resume", "eager: NaN"))
@@ -80,7 +81,8 @@ def test_the_checks_hold_on_a_cpu_and_notice_what_is_wrong(monkeypatch: pytest.M
     assert "from fp64" in gpu_checks.fused_sgd(bench)
     assert "NaN weights" in gpu_checks.nan_shows(bench, EAGER)
     assert "2 steps" in gpu_checks.together_is_alone(bench, EAGER)
-    assert "drops" in gpu_checks.resumes(bench, Way(batch_norm="grouped"))
+    assert "drops" in gpu_checks.resumes(bench, GROUPED)
+    assert "2 steps" in gpu_checks.copied_is_autocast(bench, GROUPED)
 
     seeds = iter(range(9))  # each training from a seed of its own, as if side by side were not alone
     trainer = Bench.trainer
@@ -89,6 +91,8 @@ def test_the_checks_hold_on_a_cpu_and_notice_what_is_wrong(monkeypatch: pytest.M
     )
     assert not checked("x", lambda: gpu_checks.together_is_alone(bench, EAGER)).passed
     assert "other weights than one that was not stopped" in checked("x", lambda: gpu_checks.resumes(bench, EAGER)).words
+    copied = checked(COPIED, lambda: gpu_checks.copied_is_autocast(bench, GROUPED))
+    assert copied == Check(COPIED, False, "AssertionError: resnet-8-A has other weights after 2 steps")
 
 
 def test_weights_are_looked_at_when_the_device_has_come_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +118,7 @@ def test_the_best_right_way_is_kept_for_runs_that_begin_and_a_failing_one_named(
     monkeypatch.setattr(gpu, "ways", lambda _: iter([FUSED, GRAPH, EAGER]))
     every = (
         "fused batch norm",
+        COPIED,
         *(name for way in (FUSED, GRAPH, EAGER) for name in all_of(way)),
         f"{GRAPH}: crew = alone",
     )

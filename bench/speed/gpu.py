@@ -26,7 +26,8 @@ from bench.nets.counts import convolutions as convolutions_of
 from bench.nets.counts import multiply_adds
 from bench.spec import BATCH_NORMS, Net, Recipe, Way
 from bench.speed import gpu_checks as checks
-from bench.speed.gpu_checks import Bench, Check, Convolution, checked, updates
+from bench.speed.convolutions import Convolution, convolutions
+from bench.speed.gpu_checks import Bench, Check, checked, updates
 from bench.store import write_json
 from bench.train.turns import Slot, Work, device_is_lost
 
@@ -34,6 +35,7 @@ TABLE6 = tuple(Net("cifar", depth, shortcut) for depth in (110, 56, 44, 32, 20) 
 PAIR = (Net("cifar", 20, "A"), Net("cifar", 110, "none"))
 CREWS = (1, 4, 10)
 CREW = "crew = alone"
+COPIED = "copied weights = autocast"
 STEPS = 64_000  # of a run at the paper's schedule
 WAY_SECONDS, CREW_SECONDS = 2.0, 6.0
 PASSES = 17.25  # times that a step with fused batch norm moves each convolution's output, both directions
@@ -131,6 +133,7 @@ def _check(bench: Bench, found: Found, ends: float) -> None:
     if bench.device.type == "cuda":
         check("fused batch norm", lambda: checks.fused_batch_norm(bench))
     check("fused SGD", lambda: checks.fused_sgd(bench))
+    check(COPIED, lambda: checks.copied_is_autocast(bench, Way(batch_norm="grouped")))
     for way in [each for each in ways(bench.device) if not each.compile]:
         if way.graph:
             check(f"{way}: graph = eager", lambda: checks.graph_is_eager(bench, way))  # noqa: B023 - called at once
@@ -153,13 +156,14 @@ def is_right(way: Way, found: Found) -> bool:
     plain = replace(way, compile=False)
     needed = [f"{plain}: resume", f"{plain}: NaN", *([f"{plain}: graph = eager"] if way.graph else [])]
     needed += ["fused batch norm"] if way.batch_norm == "fused" else []
+    needed += [COPIED] if way.one_pass else []
     return all(found.passed(name) for name in needed)
 
 
 def _table(bench: Bench, found: Found, ends: float) -> None:
     found.floor_seconds = _floor_seconds(bench)
     print("convolutions of 3x3, ms forward, by inputs, by weights:")
-    for one in checks.convolutions(bench, 20 if bench.device.type == "cuda" else 1):
+    for one in convolutions(bench, 20 if bench.device.type == "cuda" else 1):
         if time.monotonic() > ends:
             return
         found.convolutions.append(one)

@@ -7,14 +7,12 @@ that was stopped and one that was not); elsewhere tolerances against fp64 are th
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.cifar import Ahead, Batches, Images, Prepare
@@ -163,16 +161,31 @@ def fused_sgd(bench: Bench) -> str:
 
 def graph_is_eager(bench: Bench, way: Way) -> str:
     """The same bits step by step and replayed."""
+    eager = replace(way, graph=False)
+    return _same_bits(bench, bench.steps // 4, *(partial(bench.trainer, way=each) for each in (eager, way)))
+
+
+def copied_is_autocast(bench: Bench, way: Way) -> str:
+    """The same bits from weights that are copied to bf16 all at once, and from those that autocast casts."""
+
+    def trainer(net: Net, *, copied: bool) -> Trainer:
+        return replace(bench.trainer(net, way), copied_weights=copied)
+
+    return _same_bits(bench, max(bench.steps // 20, 2), *(partial(trainer, copied=each) for each in (True, False)))
+
+
+def _same_bits(bench: Bench, steps: int, *kinds: Callable[[Net], Trainer]) -> str:
+    """Of both nets, trained in two kinds from the same seed."""
     for net in bench.nets:
         digests = []
-        for each in (replace(way, graph=False), way):
+        for kind in kinds:
             slot = Slot()
             with slot.here():
-                trainer = bench.trainer(net, each)
-            slot.finish(updates(trainer, bench.steps // 4))
+                trainer = kind(net)
+            slot.finish(updates(trainer, steps))
             digests.append(digest(trainer))
-        _require(digests[0] == digests[1], f"{net.name} has other weights after {bench.steps // 4} steps")
-    return f"the same bits after {bench.steps // 4} steps of {bench.nets[0].name} and {bench.nets[1].name}"
+        _require(digests[0] == digests[1], f"{net.name} has other weights after {steps} steps")
+    return f"the same bits after {steps} steps of {bench.nets[0].name} and {bench.nets[1].name}"
 
 
 def together_is_alone(bench: Bench, way: Way) -> str:
@@ -251,64 +264,3 @@ def _on_cpu(value: Any) -> Any:
 def _require(fine: bool, words: str) -> None:
     if not fine:
         raise AssertionError(words)
-
-
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """A convolution's milliseconds for a batch: forward, by its inputs, by its weights (NaN where it has no inputs)."""
-
-    name: str
-    kind: str
-    forward: float
-    inputs: float
-    weights: float
-
-
-# in, out, side; 8 to 16 is the stem with its three channels padded
-CONVOLUTIONS = ((3, 16, 32), (8, 16, 32), *((channels, channels, side) for channels, side in MAPS))
-
-
-def convolutions(bench: Bench, again: int) -> Iterator[Convolution]:
-    """The 3x3 convolutions of the CIFAR nets, by precision, layout and whether cuDNN must be deterministic."""
-    layouts = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
-    kinds = [("bf16", "channels last", True), ("bf16", "channels last", False), ("fp32", "channels last", True)]
-    for precision, layout, deterministic in (*kinds, ("fp32", "contiguous", True)):
-        before = torch.backends.cudnn.deterministic
-        torch.backends.cudnn.deterministic = deterministic
-        try:
-            for c_in, c_out, side in CONVOLUTIONS:
-                dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-                times = _convolution(bench, (c_in, c_out, side), dtype, layouts[layout], again)
-                kind = f"{precision}, {layout}{'' if deterministic else ', any kernel'}"
-                yield Convolution(f"{c_in} to {c_out}, {side}x{side}", kind, *times)
-        finally:
-            torch.backends.cudnn.deterministic = before
-
-
-def _convolution(
-    bench: Bench, shape: tuple[int, int, int], dtype: torch.dtype, layout: torch.memory_format, again: int
-) -> tuple[float, float, float]:
-    c_in, c_out, side = shape
-    x, w = (
-        torch.randn(size, device=bench.device).to(dtype).contiguous(memory_format=layout).requires_grad_()
-        for size in ((bench.recipe.batch, c_in, side, side), (c_out, c_in, 3, 3))
-    )
-    y = F.conv2d(x, w, padding=1)
-    dy = torch.randn_like(y)
-
-    def by(what: Tensor) -> None:
-        torch.autograd.grad(y, what, dy, retain_graph=True)
-
-    works: tuple[Callable[[], object], ...] = (lambda: F.conv2d(x, w, padding=1), lambda: by(x), lambda: by(w))
-    first, second, third = (_milliseconds(bench, work, again) for work in works)
-    return first, second, third
-
-
-def _milliseconds(bench: Bench, work: Callable[[], object], again: int) -> float:
-    work()
-    bench.wait()
-    start = perf_counter()
-    for _ in range(again):
-        work()
-    bench.wait()
-    return 1e3 * (perf_counter() - start) / again
