@@ -26,9 +26,11 @@ from tests.test_train import Fixed
 GROUPED = Way(batch_norm="grouped")
 
 
-def trainer(depth: int, shortcut: str, *, copied: bool, captured: Captured | None = None) -> Trainer:
+def trainer(
+    depth: int, shortcut: str, *, copied: bool, captured: Captured | None = None, way: Way = GROUPED
+) -> Trainer:
     torch.manual_seed(0)
-    made = trainer_of(cifar(depth, shortcut), Fixed(), Recipe(batch=8, bn_group=4, precision="bf16"), GROUPED)
+    made = trainer_of(cifar(depth, shortcut), Fixed(), Recipe(batch=8, bn_group=4, precision="bf16"), way)
     assert made.copied_weights
     return replace(made, copied_weights=copied, captured=captured, fused_sgd=True)
 
@@ -131,3 +133,32 @@ def test_one_pass_in_bf16_copies_its_weights_and_nothing_else_does(way: Way, pre
     made = trainer_of(cifar(8, "A"), Fixed(), Recipe(batch=8, bn_group=4, precision=precision), way)
 
     assert made.copied_weights is copied
+
+
+def test_a_padded_stem_has_channels_of_zeros_and_gives_the_gradients_up_to_rounding() -> None:
+    padded, usual = (trainer(8, "A", copied=True, way=way) for way in (replace(GROUPED, padded_stem=True), GROUPED))
+    seen: list[Tensor] = []
+    stem = padded.net.get_submodule("conv1")
+    stem.register_forward_hook(lambda layer, given, _: seen.extend((given[0].detach(), layer.weight.detach())))
+    padded.update()
+    usual.update()
+
+    assert [each.shape for each in seen] == [(8, 8, 32, 32), (16, 8, 3, 3)]
+    assert seen[1].is_contiguous(memory_format=torch.channels_last), "as the weights are, and the images where they are"
+    assert all(each[:, :3].any() and not each[:, 3:].any() for each in seen)
+    for ours, theirs in zip(gradients(padded), gradients(usual), strict=True):
+        assert (ours - theirs).norm() <= 0.02 * theirs.norm()
+    assert padded.window()["loss"] == pytest.approx(usual.window()["loss"], rel=1e-3)
+    assert {name: each.shape for name, each in padded.net.state_dict().items()} == {
+        name: each.shape for name, each in usual.net.state_dict().items()
+    }
+
+
+def test_a_padded_stem_has_the_same_bits_captured_and_eager() -> None:
+    way = replace(GROUPED, padded_stem=True)
+    eager, replayed = (trainer(8, "A", copied=True, way=way, captured=c) for c in (None, Captured(capture)))
+    for _ in range(6):
+        eager.update()
+        replayed.update()
+
+    assert weights_digest(replayed.net.state_dict()) == weights_digest(eager.net.state_dict())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,11 @@ from bench.data import procedural
 from bench.launch import room
 from bench.launch.room import measured_way
 from bench.spec import Net, Recipe, Way
-from bench.speed import gpu, gpu_checks
+from bench.speed import convolutions, gpu, gpu_checks
+from bench.speed.convolutions import Convolution, padding_pays
 from bench.speed.gpu import COPIED, PAIR, Found, Rate, is_right, ways
 from bench.speed.gpu_checks import Bench, Check, checked
+from bench.train import copied_weights
 
 FUSED, GRAPH, EAGER = Way(True, False, "fused"), Way(True), Way()
 GROUPED = Way(batch_norm="grouped")
@@ -91,8 +95,62 @@ def test_the_checks_hold_on_a_cpu_and_notice_what_is_wrong(monkeypatch: pytest.M
     )
     assert not checked("x", lambda: gpu_checks.together_is_alone(bench, EAGER)).passed
     assert "other weights than one that was not stopped" in checked("x", lambda: gpu_checks.resumes(bench, EAGER)).words
+    monkeypatch.undo()
+    monkeypatch.setattr(copied_weights, "_copied", lambda tensors, dtype: tuple(1.01 * t.to(dtype) for t in tensors))
     copied = checked(COPIED, lambda: gpu_checks.copied_is_autocast(bench, GROUPED))
     assert copied == Check(COPIED, False, "AssertionError: resnet-8-A has other weights after 2 steps")
+
+
+def rows(stem: float, padded: float, kind: str = convolutions.USUAL) -> list[Convolution]:
+    """A table in which the inputs' gradients, for which no stem is asked, would say the opposite."""
+    return [
+        Convolution("3 to 16, 32x32", kind, stem / 2, padded, stem / 2),
+        Convolution("8 to 16, 32x32", kind, padded / 2, stem, padded / 2),
+    ]
+
+
+def test_padding_pays_where_the_table_says_so_clearly() -> None:
+    assert padding_pays(rows(1.0, 0.66))
+    assert not padding_pays(rows(1.0, 0.68))
+    assert not padding_pays(rows(1.0, 0.1, "fp32, channels last"))
+    assert not padding_pays(rows(1.0, 0.1)[:1])
+    assert not padding_pays(rows(1.0, 0.1)[1:])
+    assert not padding_pays([])
+    names = {one.name for one in convolutions.convolutions(small(), 1) if one.kind == convolutions.USUAL}
+    assert {row.name for row in rows(1, 1)} <= names
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_stem_that_is_slow_is_padded_in_all_ways_that_can_if_that_is_right(
+    right: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "convolutions", lambda *_: iter(rows(1.0, 0.1)))
+    monkeypatch.setattr(gpu, "floor_seconds", lambda *_: 1.0)
+    if not right:
+        monkeypatch.setattr(gpu_checks, "CopiedWeights", lambda net, **_: lambda x: 1.1 * net(x))
+    f = found()
+
+    gpu._table(small(), f, math.inf)
+
+    assert f.padded_stem is right
+    assert f"{'right' if right else 'WRONG'}  padded stem: " in capsys.readouterr().out
+    padded = [way for way in ways(torch.device("cuda"), padded_stem=f.padded_stem) if way.padded_stem]
+    assert len(padded) == (6 if right else 0)
+    assert all(way.one_pass for way in padded)
+
+
+def test_a_convolution_that_cannot_be_timed_ends_the_table_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Iterator[Convolution]:
+        yield rows(1.0, 1.0)[0]
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED")
+
+    monkeypatch.setattr(gpu, "convolutions", broken)
+    f = found()
+
+    gpu._table(small(), f, math.inf)
+
+    assert len(f.convolutions) == 1
+    assert f.failed == ["the other convolutions: RuntimeError: cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"]
 
 
 def test_weights_are_looked_at_when_the_device_has_come_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +173,7 @@ def test_the_best_right_way_is_kept_for_runs_that_begin_and_a_failing_one_named(
     monkeypatch.setattr(room, "hardware", lambda: "a GPU")
     monkeypatch.setattr(gpu, "hardware", lambda: "a GPU")
     monkeypatch.setattr(gpu, "_bench", lambda *_: Bench(procedural.stand_in(10, 10), Recipe(), PAIR, 1))
-    monkeypatch.setattr(gpu, "ways", lambda _: iter([FUSED, GRAPH, EAGER]))
+    monkeypatch.setattr(gpu, "ways", lambda *_, **__: iter([FUSED, GRAPH, EAGER]))
     every = (
         "fused batch norm",
         COPIED,
@@ -136,7 +194,7 @@ def test_the_best_right_way_is_kept_for_runs_that_begin_and_a_failing_one_named(
     assert gpu.measure(None, 60, tmp_path / "f.json", CPU, rehearse=False) == 0
 
     kept = json.loads((tmp_path / "f.json").read_text())
-    assert (kept["way"], kept["at_once"]) == ({"graph": True, "compile": False, "batch_norm": "passes"}, 4)
+    assert (Way(**kept["way"]), kept["at_once"]) == (GRAPH, 4)
     assert kept["seconds_a_seed"] == pytest.approx(64 * sum(d / 20 for d in (20, 32, 44, 56, 110)) * 2 / 3)
     assert measured_way() == GRAPH
     rows = json.loads(room.measurements().read_text())["a GPU"]["rows"]
@@ -161,12 +219,16 @@ def test_where_no_way_is_right_nothing_is_kept_and_the_exit_code_says_so(
 def test_a_device_that_is_lost_ends_the_measurement_and_keeps_what_was_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gpu, "device_is_lost", lambda: True)
+    answers = iter([False, True])  # it answers after the table, and not after the first check
+    monkeypatch.setattr(gpu, "device_is_lost", lambda: next(answers))
+    monkeypatch.setattr(gpu, "padding_pays", lambda _: False)
     start = time.monotonic()
 
     assert gpu.measure(None, 600, tmp_path / "f.json", CPU, rehearse=True) == 1
     assert time.monotonic() - start < 60
-    assert [check["name"] for check in json.loads((tmp_path / "f.json").read_text())["checks"]] == ["fused SGD"]
+    kept = json.loads((tmp_path / "f.json").read_text())
+    assert [check["name"] for check in kept["checks"]] == ["fused SGD"]
+    assert len(kept["convolutions"]) == 20
     assert "the device is lost" in capsys.readouterr().out
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -10,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.nets.counts import convolutions as convolutions_of
+from bench.spec import Net, Recipe
 from bench.speed.gpu_checks import MAPS, Bench
+from bench.train.copied_weights import ALIGNED
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,11 @@ class Convolution:
     weights: float
 
 
-# in, out, side; 8 to 16 is the stem with its three channels padded
-CONVOLUTIONS = ((3, 16, 32), (8, 16, 32), *((channels, channels, side) for channels, side in MAPS))
+STEM, PADDED = (3, 16, 32), (ALIGNED, 16, 32)  # in, out, side
+CONVOLUTIONS = (STEM, PADDED, *((channels, channels, side) for channels, side in MAPS))
+CLEARLY = 0.67  # of the stem's time: padding takes some small kernels that the table does not know
+USUAL = "bf16, channels last"  # how runs have them
+PASSES = 17.25  # times that a step with fused batch norm moves each convolution's output, both directions
 
 
 def convolutions(bench: Bench, again: int) -> Iterator[Convolution]:
@@ -40,9 +47,33 @@ def convolutions(bench: Bench, again: int) -> Iterator[Convolution]:
                 dtype = torch.bfloat16 if precision == "bf16" else torch.float32
                 times = _convolution(bench, (c_in, c_out, side), dtype, layouts[layout], again)
                 kind = f"{precision}, {layout}{'' if deterministic else ', any kernel'}"
-                yield Convolution(f"{c_in} to {c_out}, {side}x{side}", kind, *times)
+                yield Convolution(_name(c_in, c_out, side), kind, *times)
         finally:
             torch.backends.cudnn.deterministic = before
+
+
+def _name(c_in: int, c_out: int, side: int) -> str:
+    return f"{c_in} to {c_out}, {side}x{side}"
+
+
+def padding_pays(found: Sequence[Convolution]) -> bool:
+    """Whether the stem takes clearly less time with padded channels, as runs have it: nobody asks for its inputs'."""
+    usual = {one.name: one.forward + one.weights for one in found if one.kind == USUAL}
+    return usual.get(_name(*PADDED), math.inf) < CLEARLY * usual.get(_name(*STEM), 0.0)
+
+
+def floor_seconds(bench: Bench, nets: Sequence[Net]) -> float:
+    """A step of each net if nothing but memory took time: bf16 maps, PASSES of each, at the rate of a large copy."""
+    source = torch.zeros(2**28 if bench.device.type == "cuda" else 2**22, device=bench.device)
+    target = source.clone()
+    bench.wait()
+    start = perf_counter()
+    for _ in range(10):
+        target.copy_(source)
+    bench.wait()
+    rate = 10 * 2 * 4 * len(source) / (perf_counter() - start)
+    outputs = sum(c.c_out * c.side**2 for net in nets for c in convolutions_of(net)[0])
+    return Recipe().batch * 2 * PASSES * outputs / rate
 
 
 def _convolution(

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.cifar import Ahead, Batches, Images, Prepare
@@ -21,8 +22,10 @@ from bench.nets.resnet import cifar
 from bench.spec import Net, Recipe, Way
 from bench.tasks.classify import trainer_of
 from bench.train.checkpoint import weights_digest
+from bench.train.copied_weights import CopiedWeights
 from bench.train.grouped_bn import group_batch_norm, grouped
 from bench.train.loop import DivergedError, Trainer
+from bench.train.metrics import autocast
 from bench.train.turns import Slot, Work
 
 TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 5e-3}  # of fused batch norm against fp64 of the same inputs
@@ -140,6 +143,27 @@ def _relative(ours: Tensor | None, exact: Tensor | None) -> float:
     assert ours is not None
     assert exact is not None
     return float((ours.double() - exact).norm() / exact.norm())
+
+
+def padded_stem(bench: Bench) -> str:
+    """Its outputs and the gradient of its weights against fp64, from the same inputs."""
+    torch.manual_seed(0)
+    n = bench.recipe.batch
+    x, dy, w = (torch.randn(size).bfloat16() for size in ((n, 3, 32, 32), (n, 16, 32, 32), (16, 3, 3, 3)))
+    stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+    stem.weight = nn.Parameter(_channels_last(w.to(bench.device).float()))
+    net = CopiedWeights(stem, padded_stem=True)
+    with autocast(bench.device, "bf16"):
+        ours = net(_channels_last(x.to(bench.device)))
+    ours.backward(dy.to(bench.device))
+    exact_w = w.double().requires_grad_()
+    exact = F.conv2d(x.double(), exact_w, padding=1)
+    exact.backward(dy.double())
+    assert stem.weight.grad is not None
+    apart = max(_relative(ours.detach().cpu(), exact.detach()), _relative(stem.weight.grad.cpu(), exact_w.grad))
+    tolerance = TOLERANCES[torch.bfloat16]
+    _require(apart <= tolerance, f"{apart:.1e} from fp64, more than {tolerance:g}")
+    return f"from fp64 {apart:.1e}"
 
 
 def fused_sgd(bench: Bench) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -116,7 +117,13 @@ def way_of(run: Run, device: torch.device, team: Team) -> Way:
     graph = asked.graph and device.type == "cuda" and alone and run.task in ("classify", "diagnose")
     one_pass = alone and run.task == "classify" and run.net.norm == "bn"
     grouped = "grouped" if asked.batch_norm == "fused" and device.type != "cuda" else asked.batch_norm
-    return Way(graph, asked.compile, grouped if one_pass else "passes")
+    way = Way(graph, asked.compile, grouped if one_pass else "passes")
+    return replace(way, padded_stem=asked.padded_stem and copies_weights(way, run.recipe))
+
+
+def copies_weights(way: Way, recipe: Recipe) -> bool:
+    """Whether bf16 weights are copied all at once: where each of them is used once a step."""
+    return way.one_pass and recipe.precision == "bf16"
 
 
 def _train(
@@ -243,7 +250,8 @@ def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way 
         make=batches.batches.make if isinstance(batches, Ahead) else None,
         one_pass=way.one_pass,
         fused_sgd=on_cuda,
-        copied_weights=way.one_pass and recipe.precision == "bf16",
+        copied_weights=copies_weights(way, recipe),
+        padded_stem=way.padded_stem,
     )
 
 

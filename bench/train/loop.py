@@ -96,6 +96,7 @@ class Trainer:
     fused_sgd: the optimiser's step is one kernel with the learning rate in a tensor, as a graph needs it. It rounds
     otherwise than torch's usual kernels, on a CPU as well.
     copied_weights: bf16 weights are made all at once (bench.train.copied_weights), not one by one by autocast.
+    padded_stem: the first of them and the images get channels of zeros on that occasion.
     """
 
     net: nn.Module
@@ -114,6 +115,7 @@ class Trainer:
     one_pass: bool = False
     fused_sgd: bool = False
     copied_weights: bool = False
+    padded_stem: bool = False
     step: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -121,7 +123,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         parameters = list(self.net.parameters())
-        self._called = CopiedWeights(self.net) if self.copied_weights else self.net
+        self._called = CopiedWeights(self.net, padded_stem=self.padded_stem) if self.copied_weights else self.net
         self._rate = torch.tensor(0.1, device=parameters[0].device)
         self.optimizer = torch.optim.SGD(
             parameters,
