@@ -166,6 +166,27 @@ def test_weights_are_looked_at_when_the_device_has_come_to_them(monkeypatch: pyt
     assert done == ["waited", "read"]
 
 
+def test_the_kernels_that_are_checked_are_compiled_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused_bn = pytest.importorskip("bench.train.fused_bn", reason="no Triton: it comes with torch's CUDA builds")
+    ahead: set[tuple[object, ...]] = set()
+    checked_then: set[tuple[object, ...]] = set()
+
+    def compile_ahead(maps: list[tuple[int, ...]], groups: int, dtype: torch.dtype) -> float:
+        ahead.update((dtype, shape, groups) for shape in maps)
+        return 0.25
+
+    def apart(_: Bench, dtype: torch.dtype, shape: tuple[int, int], __: bool) -> float:
+        checked_then.add((dtype, (8, shape[0], shape[1], shape[1]), 2))
+        return 0.0
+
+    monkeypatch.setattr(fused_bn, "compile_ahead", compile_ahead)
+    monkeypatch.setattr(gpu_checks, "_apart", apart)
+
+    assert "compiled in 0.5 s" in gpu_checks.fused_batch_norm(small())
+    assert ahead == checked_then
+    assert len(ahead) == 4
+
+
 def test_the_best_right_way_is_kept_for_runs_that_begin_and_a_failing_one_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
