@@ -64,7 +64,7 @@ def parse_kernels(text: str) -> Way:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no way to make steps; write eager, or some of graph, compiled, and one of grouped and fused"
         )
-    return Way("graph" in words, "compiled" in words, *grouped)
+    return Way("graph" in words, "compiled" in words, next(iter(grouped), "passes"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -79,7 +79,7 @@ def measured_way() -> Way | None:
         way = Way(**_kept()[hardware()]["way"])
     except (KeyError, TypeError):
         return None
-    fine = type(way.graph) is type(way.compile) is bool and way.batch_norm in BATCH_NORMS
+    fine = type(way.graph) is type(way.compile) is type(way.padded_stem) is bool and way.batch_norm in BATCH_NORMS
     return way if fine else None
 
 

@@ -28,14 +28,19 @@ BATCH_NORMS = ("passes", "grouped", "fused")
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the steps of a run are made; see Resources. In words: "eager", "compiled", "graph, fused batch norm"."""
+    """How the steps of a run are made; see Resources. In words: "eager", "compiled", "graph, fused batch norm".
+
+    padded_stem: `bench speed gpu` alone asks for it, where it pays.
+    """
 
     graph: bool = False
     compile: bool = False
     batch_norm: str = "passes"
+    padded_stem: bool = False
 
     def __str__(self) -> str:
         parts = {"graph": self.graph, "compiled": self.compile, f"{self.batch_norm} batch norm": self.one_pass}
+        parts["padded stem"] = self.padded_stem
         return ", ".join(word for word, asked in parts.items() if asked) or "eager"
 
     @property
@@ -55,6 +60,7 @@ class Resources:
     graph: whether the step of a classifier that trains on a GPU in one process is one CUDA graph.
     batch_norm: how a classifier's batch-norm groups go through the net: in "passes", one after the other; all at once,
     each "grouped" by torch's batch norm; or "fused", with shortcut and ReLU in Triton's kernels on a GPU.
+    padded_stem: whether the first convolution gets more input channels, of zeros, where groups go at once in bf16.
     nodes, tasks: on Slurm a run trains on so many nodes in so many processes on each, which share its batch-norm
     groups equally: the batch of 128 in groups of 64 has room for two. Elsewhere a run is one process.
     """
@@ -69,6 +75,7 @@ class Resources:
     graph: bool = False
     share: int = 1
     batch_norm: str = "passes"
+    padded_stem: bool = False
 
     def __post_init__(self) -> None:
         require(
@@ -92,7 +99,7 @@ class Resources:
     @property
     def way(self) -> Way:
         """How its steps are made."""
-        return Way(self.graph, self.compile, self.batch_norm)
+        return Way(self.graph, self.compile, self.batch_norm, self.padded_stem)
 
     def made(self, way: Way) -> Resources:
         """These with the steps made in that way."""

@@ -1,8 +1,9 @@
 """`python -m bench speed gpu`: whether a GPU computes what it should, and the fastest way to train Table 6's nets.
 
-First the checks, then a table of convolutions, then the time of a step in every way there is, then crews. A way that
-fails is named and left out. The fastest whose checks passed is kept for this hardware, where bench.sweep takes it for
-runs that begin from then on. What is found is kept as it comes: a way that hangs loses nothing of the others.
+First a table of convolutions, which says whether the stem is to be padded, then the checks, then the time of a step in
+every way there is, then crews. A way that fails is named and left out. The fastest whose checks passed is kept for this
+hardware, where bench.sweep takes it for runs that begin from then on. What is found is kept as it comes: a way that
+hangs loses nothing of the others.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from bench import __version__
 from bench.launch import concurrency
 from bench.launch.concurrency import Together
 from bench.machine import commit, cores, hardware
-from bench.nets.counts import convolutions as convolutions_of
 from bench.nets.counts import multiply_adds
 from bench.spec import BATCH_NORMS, Net, Recipe, Way
 from bench.speed import gpu_checks as checks
-from bench.speed.gpu_checks import Bench, Check, Convolution, checked, updates
+from bench.speed.convolutions import Convolution, convolutions, floor_seconds, padding_pays
+from bench.speed.gpu_checks import Bench, Check, checked, updates
 from bench.store import write_json
 from bench.tasks.classification import synthetic
 from bench.tasks.classification.cifar import Images
@@ -34,9 +35,9 @@ TABLE6 = tuple(Net("cifar", depth, shortcut) for depth in (110, 56, 44, 32, 20) 
 PAIR = (Net("cifar", 20, "A"), Net("cifar", 110, "none"))
 CREWS = (1, 4, 10)
 CREW = "crew = alone"
+COPIED = "copied weights = autocast"
 STEPS = 64_000  # of a run at the paper's schedule
 WAY_SECONDS, CREW_SECONDS = 2.0, 6.0
-PASSES = 17.25  # times that a step with fused batch norm moves each convolution's output, both directions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Rate:
 class Found:
     """All that was found, kept in `file` whenever something comes to it.
 
-    seconds_a_seed: of the ten nets of Table 6, tests apart; floor_seconds: what memory traffic alone takes of them.
+    padded_stem: whether ways have it that can. seconds_a_seed: of the ten nets of Table 6, tests apart; floor_seconds:
+    what memory traffic alone takes of them.
     """
 
     device: str
@@ -64,6 +66,7 @@ class Found:
     failed: list[str] = field(default_factory=list)
     way: Way | None = None
     at_once: int = 1
+    padded_stem: bool = False
     gains: dict[int, float] = field(default_factory=dict)
     seconds_a_seed: float = math.nan
     floor_seconds: float = math.nan
@@ -88,7 +91,7 @@ def measure(images: Images | None, seconds: float, file: Path | None, device: to
     bench, found, ends = _bench(images, device, rehearse), Found(hardware(), file), time.monotonic() + seconds
     print(f"{found.device}, torch {torch.__version__}; batches of {bench.recipe.batch}", flush=True)
     try:
-        for part in (_check, _table, _rates, _crews):
+        for part in (_table, _check, _rates, _crews):
             part(bench, found, ends)
             found.keep()
     except RuntimeError as error:
@@ -109,29 +112,48 @@ def _bench(images: Images | None, device: torch.device, rehearse: bool) -> Bench
     return Bench((images or synthetic.stand_in()).to(device), recipe, PAIR, 200)
 
 
-def ways(device: torch.device) -> Iterator[Way]:
-    """Every way to make steps there, the likely best first; compiled ones last, as they take their time."""
+def ways(device: torch.device, *, padded_stem: bool = False) -> Iterator[Way]:
+    """Every way to make steps there, the likely best first; compiled ones last, as they take their time.
+
+    padded_stem: of those that can have it.
+    """
     for compiled in (False, True) if device.type == "cuda" else (False,):
         for graph in (True, False) if device.type == "cuda" else (False,):
             for batch_norm in reversed(BATCH_NORMS if device.type == "cuda" else BATCH_NORMS[:2]):
                 if not (compiled and batch_norm == "fused"):  # torch.compile fuses batch norm itself
-                    yield Way(graph, compiled, batch_norm)
+                    yield Way(graph, compiled, batch_norm, padded_stem and batch_norm != "passes")
+
+
+def _table(bench: Bench, found: Found, ends: float) -> None:
+    """The convolutions; whether the stem is to be padded."""
+    found.floor_seconds = STEPS * floor_seconds(bench, TABLE6)
+    print("convolutions of 3x3, ms forward, by inputs, by weights:")
+    try:
+        for one in convolutions(bench, 20 if bench.device.type == "cuda" else 1):
+            if time.monotonic() > ends:
+                return
+            found.convolutions.append(one)
+            print(f"  {one.name:18}  {one.kind:32}  {one.forward:.3f}  {one.inputs:.3f}  {one.weights:.3f}", flush=True)
+    except Exception as error:  # such as a kernel that a library lacks: the rows that came are kept
+        found.failed.append(f"the other convolutions: {type(error).__name__}: {error}".splitlines()[0])
+    _end_if_lost()
+    if padding_pays(found.convolutions):
+        _add(found, "padded stem", lambda: checks.padded_stem(bench))
+        found.padded_stem = found.passed("padded stem")
 
 
 def _check(bench: Bench, found: Found, ends: float) -> None:
     """Those of single parts, then those of each way that is not compiled."""
 
     def check(name: str, work: Callable[[], str]) -> None:
-        if time.monotonic() > ends:
-            return
-        found.checks.append(checked(name, work))
-        _say_check(found.checks[-1])
-        _end_if_lost()
+        if time.monotonic() <= ends:
+            _add(found, name, work)
 
     if bench.device.type == "cuda":
         check("fused batch norm", lambda: checks.fused_batch_norm(bench))
     check("fused SGD", lambda: checks.fused_sgd(bench))
-    for way in [each for each in ways(bench.device) if not each.compile]:
+    check(COPIED, lambda: checks.copied_is_autocast(bench, Way(batch_norm="grouped")))
+    for way in [each for each in ways(bench.device, padded_stem=found.padded_stem) if not each.compile]:
         if way.graph:
             check(f"{way}: graph = eager", lambda: checks.graph_is_eager(bench, way))  # noqa: B023 - called at once
         check(f"{way}: resume", lambda: checks.resumes(bench, way))  # noqa: B023
@@ -139,8 +161,12 @@ def _check(bench: Bench, found: Found, ends: float) -> None:
         check(f"{way}: {CREW}", lambda: checks.together_is_alone(bench, way))  # noqa: B023
 
 
-def _say_check(check: Check) -> None:
+def _add(found: Found, name: str, work: Callable[[], str]) -> None:
+    """Makes a check and says what came of it."""
+    check = checked(name, work)
+    found.checks.append(check)
     print(f"{'right' if check.passed else 'WRONG'}  {check.name}: {check.words}", flush=True)
+    _end_if_lost()
 
 
 def _end_if_lost() -> None:
@@ -153,24 +179,14 @@ def is_right(way: Way, found: Found) -> bool:
     plain = replace(way, compile=False)
     needed = [f"{plain}: resume", f"{plain}: NaN", *([f"{plain}: graph = eager"] if way.graph else [])]
     needed += ["fused batch norm"] if way.batch_norm == "fused" else []
+    needed += [COPIED] if way.one_pass else []
     return all(found.passed(name) for name in needed)
-
-
-def _table(bench: Bench, found: Found, ends: float) -> None:
-    found.floor_seconds = _floor_seconds(bench)
-    print("convolutions of 3x3, ms forward, by inputs, by weights:")
-    for one in checks.convolutions(bench, 20 if bench.device.type == "cuda" else 1):
-        if time.monotonic() > ends:
-            return
-        found.convolutions.append(one)
-        print(f"  {one.name:18}  {one.kind:32}  {one.forward:.3f}  {one.inputs:.3f}  {one.weights:.3f}", flush=True)
-    _end_if_lost()
 
 
 def _rates(bench: Bench, found: Found, ends: float) -> None:
     """Each right way, both nets; a third of what time is left is for the crews."""
     until = time.monotonic() + (ends - time.monotonic()) * 2 / 3
-    for way in ways(bench.device):
+    for way in ways(bench.device, padded_stem=found.padded_stem):
         if not is_right(way, found) or time.monotonic() > until:
             found.failed.append(f"{way}: left out, " + ("not right" if time.monotonic() <= until else "no time left"))
             continue
@@ -277,20 +293,6 @@ def _say_result(found: Found, rehearse: bool) -> None:
     )
     if not rehearse:
         print(f"memory traffic alone takes {found.floor_seconds:,.0f} s a seed at this device's copying rate")
-
-
-def _floor_seconds(bench: Bench) -> float:
-    """A seed of Table 6 if nothing but memory took time: bf16 maps, PASSES of each, at the rate of a large copy."""
-    source = torch.zeros(2**28 if bench.device.type == "cuda" else 2**22, device=bench.device)
-    target = source.clone()
-    bench.wait()
-    start = time.perf_counter()
-    for _ in range(10):
-        target.copy_(source)
-    bench.wait()
-    rate = 10 * 2 * 4 * len(source) / (time.perf_counter() - start)
-    outputs = sum(c.c_out * c.side**2 for net in TABLE6 for c in convolutions_of(net)[0])
-    return STEPS * Recipe().batch * 2 * PASSES * outputs / rate
 
 
 def _keep_for_plans(found: Found) -> Path:

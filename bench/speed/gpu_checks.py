@@ -7,10 +7,9 @@ that was stopped and one that was not); elsewhere tolerances against fp64 are th
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -23,8 +22,10 @@ from bench.spec import Net, Recipe, Way
 from bench.tasks.classification.cifar import Ahead, Batches, Images, Prepare
 from bench.tasks.training import trainer_of
 from bench.train.checkpoint import weights_digest
+from bench.train.copied_weights import CopiedWeights
 from bench.train.grouped_bn import group_batch_norm, grouped
 from bench.train.loop import DivergedError, Trainer
+from bench.train.metrics import autocast
 from bench.train.turns import Slot, Work
 
 TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 5e-3}  # of fused batch norm against fp64 of the same inputs
@@ -86,7 +87,9 @@ def updates(trainer: Trainer, count: int) -> Work[None]:
 
 
 def digest(trainer: Trainer) -> str:
-    """Of weights and statistics."""
+    """Of weights and statistics, once the device has come to them: torch's streams do not wait for each other."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return weights_digest(trainer.net.state_dict())
 
 
@@ -100,13 +103,28 @@ def checked(name: str, work: Callable[[], str]) -> Check:
 
 def fused_batch_norm(bench: Bench) -> str:
     """Against the plain one in fp64, from the same inputs."""
+    seconds = _compile_ahead(bench)
     worst = []
     for dtype, tolerance in TOLERANCES.items():
-        shapes = MAPS if dtype == torch.bfloat16 else MAPS[:1]  # each is compiled anew, half a minute in all
+        shapes = _shapes(dtype)
         apart = max(_apart(bench, dtype, shape, with_shortcut) for shape in shapes for with_shortcut in (False, True))
         worst.append(f"{str(dtype).removeprefix('torch.')} {apart:.1e}")
         _require(apart <= tolerance, f"{dtype} is {apart:.1e} from fp64, more than {tolerance:g}")
-    return f"from fp64 at most {', '.join(worst)}"
+    return f"from fp64 at most {', '.join(worst)}; compiled in {seconds:.1f} s"
+
+
+def _shapes(dtype: torch.dtype) -> tuple[tuple[int, int], ...]:
+    return MAPS if dtype == torch.bfloat16 else MAPS[:1]  # each is compiled anew
+
+
+def _compile_ahead(bench: Bench) -> float:
+    """All that is to be checked, and that runs in bf16 of the CIFAR nets will find compiled."""
+    from bench.train.fused_bn import compile_ahead  # here: only CUDA builds of torch bring Triton
+
+    def maps(dtype: torch.dtype) -> list[tuple[int, ...]]:
+        return [(bench.recipe.batch, channels, side, side) for channels, side in _shapes(dtype)]
+
+    return sum(compile_ahead(maps(dtype), bench.groups, dtype) for dtype in TOLERANCES)
 
 
 def _apart(bench: Bench, dtype: torch.dtype, shape: tuple[int, int], with_shortcut: bool) -> float:
@@ -142,6 +160,27 @@ def _relative(ours: Tensor | None, exact: Tensor | None) -> float:
     return float((ours.double() - exact).norm() / exact.norm())
 
 
+def padded_stem(bench: Bench) -> str:
+    """Its outputs and the gradient of its weights against fp64, from the same inputs."""
+    torch.manual_seed(0)
+    n = bench.recipe.batch
+    x, dy, w = (torch.randn(size).bfloat16() for size in ((n, 3, 32, 32), (n, 16, 32, 32), (16, 3, 3, 3)))
+    stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+    stem.weight = nn.Parameter(_channels_last(w.to(bench.device).float()))
+    net = CopiedWeights(stem, padded_stem=True)
+    with autocast(bench.device, "bf16"):
+        ours = net(_channels_last(x.to(bench.device)))
+    ours.backward(dy.to(bench.device))
+    exact_w = w.double().requires_grad_()
+    exact = F.conv2d(x.double(), exact_w, padding=1)
+    exact.backward(dy.double())
+    assert stem.weight.grad is not None
+    apart = max(_relative(ours.detach().cpu(), exact.detach()), _relative(stem.weight.grad.cpu(), exact_w.grad))
+    tolerance = TOLERANCES[torch.bfloat16]
+    _require(apart <= tolerance, f"{apart:.1e} from fp64, more than {tolerance:g}")
+    return f"from fp64 {apart:.1e}"
+
+
 def fused_sgd(bench: Bench) -> str:
     """Three steps of the optimiser against fp64."""
     weights, gradients = torch.randn(1000, generator=_seeded(0)), torch.randn(3, 1000, generator=_seeded(1))
@@ -161,16 +200,31 @@ def fused_sgd(bench: Bench) -> str:
 
 def graph_is_eager(bench: Bench, way: Way) -> str:
     """The same bits step by step and replayed."""
+    eager = replace(way, graph=False)
+    return _same_bits(bench, bench.steps // 4, *(partial(bench.trainer, way=each) for each in (eager, way)))
+
+
+def copied_is_autocast(bench: Bench, way: Way) -> str:
+    """The same bits from weights that are copied to bf16 all at once, and from those that autocast casts."""
+
+    def trainer(net: Net, *, copied: bool) -> Trainer:
+        return replace(bench.trainer(net, way), copied_weights=copied)
+
+    return _same_bits(bench, max(bench.steps // 20, 2), *(partial(trainer, copied=each) for each in (True, False)))
+
+
+def _same_bits(bench: Bench, steps: int, *kinds: Callable[[Net], Trainer]) -> str:
+    """Of both nets, trained in two kinds from the same seed."""
     for net in bench.nets:
         digests = []
-        for each in (replace(way, graph=False), way):
+        for kind in kinds:
             slot = Slot()
             with slot.here():
-                trainer = bench.trainer(net, each)
-            slot.finish(updates(trainer, bench.steps // 4))
+                trainer = kind(net)
+            slot.finish(updates(trainer, steps))
             digests.append(digest(trainer))
-        _require(digests[0] == digests[1], f"{net.name} has other weights after {bench.steps // 4} steps")
-    return f"the same bits after {bench.steps // 4} steps of {bench.nets[0].name} and {bench.nets[1].name}"
+        _require(digests[0] == digests[1], f"{net.name} has other weights after {steps} steps")
+    return f"the same bits after {steps} steps of {bench.nets[0].name} and {bench.nets[1].name}"
 
 
 def together_is_alone(bench: Bench, way: Way) -> str:
@@ -249,64 +303,3 @@ def _on_cpu(value: Any) -> Any:
 def _require(fine: bool, words: str) -> None:
     if not fine:
         raise AssertionError(words)
-
-
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """A convolution's milliseconds for a batch: forward, by its inputs, by its weights (NaN where it has no inputs)."""
-
-    name: str
-    kind: str
-    forward: float
-    inputs: float
-    weights: float
-
-
-# in, out, side; 8 to 16 is the stem with its three channels padded
-CONVOLUTIONS = ((3, 16, 32), (8, 16, 32), *((channels, channels, side) for channels, side in MAPS))
-
-
-def convolutions(bench: Bench, again: int) -> Iterator[Convolution]:
-    """The 3x3 convolutions of the CIFAR nets, by precision, layout and whether cuDNN must be deterministic."""
-    layouts = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
-    kinds = [("bf16", "channels last", True), ("bf16", "channels last", False), ("fp32", "channels last", True)]
-    for precision, layout, deterministic in (*kinds, ("fp32", "contiguous", True)):
-        before = torch.backends.cudnn.deterministic
-        torch.backends.cudnn.deterministic = deterministic
-        try:
-            for c_in, c_out, side in CONVOLUTIONS:
-                dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-                times = _convolution(bench, (c_in, c_out, side), dtype, layouts[layout], again)
-                kind = f"{precision}, {layout}{'' if deterministic else ', any kernel'}"
-                yield Convolution(f"{c_in} to {c_out}, {side}x{side}", kind, *times)
-        finally:
-            torch.backends.cudnn.deterministic = before
-
-
-def _convolution(
-    bench: Bench, shape: tuple[int, int, int], dtype: torch.dtype, layout: torch.memory_format, again: int
-) -> tuple[float, float, float]:
-    c_in, c_out, side = shape
-    x, w = (
-        torch.randn(size, device=bench.device).to(dtype).contiguous(memory_format=layout).requires_grad_()
-        for size in ((bench.recipe.batch, c_in, side, side), (c_out, c_in, 3, 3))
-    )
-    y = F.conv2d(x, w, padding=1)
-    dy = torch.randn_like(y)
-
-    def by(what: Tensor) -> None:
-        torch.autograd.grad(y, what, dy, retain_graph=True)
-
-    works: tuple[Callable[[], object], ...] = (lambda: F.conv2d(x, w, padding=1), lambda: by(x), lambda: by(w))
-    first, second, third = (_milliseconds(bench, work, again) for work in works)
-    return first, second, third
-
-
-def _milliseconds(bench: Bench, work: Callable[[], object], again: int) -> float:
-    work()
-    bench.wait()
-    start = perf_counter()
-    for _ in range(again):
-        work()
-    bench.wait()
-    return 1e3 * (perf_counter() - start) / again

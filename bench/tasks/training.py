@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -105,7 +106,13 @@ def way_of(run: Run, device: torch.device, team: Team) -> Way:
     graph = asked.graph and device.type == "cuda" and alone and task.graph
     one_pass = alone and task.only_trains and run.net.norm == "bn"
     grouped = "grouped" if asked.batch_norm == "fused" and device.type != "cuda" else asked.batch_norm
-    return Way(graph, asked.compile, grouped if one_pass else "passes")
+    way = Way(graph, asked.compile, grouped if one_pass else "passes")
+    return replace(way, padded_stem=asked.padded_stem and copies_weights(way, run.recipe))
+
+
+def copies_weights(way: Way, recipe: Recipe) -> bool:
+    """Whether bf16 weights are copied all at once: where each of them is used once a step."""
+    return way.one_pass and recipe.precision == "bf16"
 
 
 def _train(
@@ -245,6 +252,8 @@ def trainer_of(
         make=batches.batches.make if isinstance(batches, Ahead) else None,
         one_pass=way.one_pass,
         fused_sgd=on_cuda,
+        copied_weights=copies_weights(way, recipe),
+        padded_stem=way.padded_stem,
     )
 
 

@@ -4,17 +4,19 @@ A channels-last map (N, C, H, W) is a matrix of N·H·W rows and C columns; grou
 of a group are cut into parts, whose means and sums of squared deviations are merged by Chan et al. 1983 in a fixed
 order: no atomics, the same bits each time. All sums are fp32; what is read and written is fp32 or bf16.
 
-Each shape has a variant of its own, compiled at its first call: one eager step, forward and backward, before a CUDA
-graph is captured compiles them all. Nothing here waits for the device.
+Each shape has a variant of its own, compiled at its first call, or with others in parallel (`compile_ahead`): one eager
+step, forward and backward, before a CUDA graph is captured loads them all. Nothing here waits for the device.
 
 To run on a CPU set TRITON_INTERPRET=1 before Triton is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ import triton.language as tl
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from bench.machine import cores
 from bench.train.grouped_bn import grouped
 
 BLOCK = 64  # channels of a program, at most
@@ -81,6 +84,7 @@ def plan(n: int, channels: int, groups: int) -> Plan:
 
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
+_only_compiles = False  # whether kernels are compiled instead of launched
 
 
 def _inner(part: Callable[..., Any]) -> Callable[..., Any]:
@@ -380,7 +384,11 @@ class Fused(torch.autograd.Function):
 def _launch(kernel: Any, cut: Plan, programs: int, *arguments: object) -> None:
     """Runs so many programs a group and block of channels, with what of the plan the kernel takes."""
     constants = {name: value for name, value in asdict(cut).items() if name in kernel.arg_names}
-    kernel[(programs, cut.groups, triton.cdiv(cut.channels, cut.block))](*arguments, **constants)
+    grid = (programs, cut.groups, triton.cdiv(cut.channels, cut.block))
+    if _only_compiles:
+        kernel.warmup(*arguments, grid=grid, **constants)
+    else:
+        kernel[grid](*arguments, **constants)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -423,3 +431,30 @@ def _takes(layer: nn.BatchNorm2d, x: Tensor, shortcut: Tensor | None, groups: in
     typed = x.dtype in (torch.float32, torch.bfloat16) and layer.weight.dtype == torch.float32
     alike = shortcut is None or (shortcut.shape == x.shape and shortcut.dtype == x.dtype)
     return reached and typed and alike and len(x) % groups == 0 and _values(x, groups) > 1
+
+
+def compile_ahead(maps: Iterable[tuple[int, ...]], groups: int, dtype: torch.dtype) -> float:
+    """Compiles the kernels for maps (N, C, H, W) with and without a shortcut, one a core at once; in how many seconds.
+
+    Triton's compiler holds Python's lock for a small part of its time. What it makes it also keeps in its folder, where
+    other processes find it. What cannot be compiled fails when it is first called.
+    """
+    global _only_compiles
+    start = perf_counter()
+    with ThreadPoolExecutor(cores()) as pool, triton.AsyncCompileMode(pool, ignore_errors=True):
+        _only_compiles = True
+        try:
+            for shape in maps:
+                for with_shortcut in (False, True):
+                    _pass(shape, groups, dtype, with_shortcut=with_shortcut)
+        finally:
+            _only_compiles = False
+    return perf_counter() - start
+
+
+def _pass(shape: tuple[int, ...], groups: int, dtype: torch.dtype, *, with_shortcut: bool) -> None:
+    """Forward and backward on the CPU: there autograd stays in this thread, the only one that Triton compiles for."""
+    x = torch.empty(shape, dtype=dtype, memory_format=torch.channels_last).requires_grad_()
+    weight, bias, mean, var = (torch.empty(shape[1]) for _ in range(4))
+    y = Fused.apply(x, x if with_shortcut else None, weight, bias, (mean, var), groups, 0.1, 1e-5, True)
+    y.backward(torch.empty_like(y))

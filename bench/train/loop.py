@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.train.copied_weights import CopiedWeights
 from bench.train.graph import Captured
 from bench.train.metrics import Test, autocast
 from bench.train.team import ALONE, Team
@@ -94,6 +95,8 @@ class Trainer:
     (bench.train.grouped_bn); else one after the other, their gradients added up.
     fused_sgd: the optimiser's step is one kernel with the learning rate in a tensor, as a graph needs it. It rounds
     otherwise than torch's usual kernels, on a CPU as well.
+    copied_weights: bf16 weights are made all at once (bench.train.copied_weights), not one by one by autocast.
+    padded_stem: the first of them and the images get channels of zeros on that occasion.
     """
 
     net: nn.Module
@@ -111,6 +114,8 @@ class Trainer:
     make: Callable[..., tuple[Tensor, Tensor]] | None = None
     one_pass: bool = False
     fused_sgd: bool = False
+    copied_weights: bool = False
+    padded_stem: bool = False
     step: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -118,6 +123,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         parameters = list(self.net.parameters())
+        self._called = CopiedWeights(self.net, padded_stem=self.padded_stem) if self.copied_weights else self.net
         self._rate = torch.tensor(0.1, device=parameters[0].device)
         self.optimizer = torch.optim.SGD(
             parameters,
@@ -170,7 +176,7 @@ class Trainer:
         if self.noise is not None:
             torch.manual_seed((self.noise << 32) + (number << 24) + self.step)
         share = len(targets) / self.batches.batch
-        loss, *parts = self.objective(self.net, inputs, targets, self.precision)
+        loss, *parts = self.objective(self._called, inputs, targets, self.precision)
         loss = loss * share
         loss.backward()
         return torch.stack((loss.detach().double(), *(part.double() * share for part in parts)))

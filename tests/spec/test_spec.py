@@ -22,6 +22,7 @@ from bench.spec import (
     SpecError,
     Sweep,
     Views,
+    Way,
     counted,
     dataset_of,
     digest,
@@ -168,6 +169,8 @@ def test_a_sweeps_task_is_its_runs() -> None:
 
 def test_resources_change_the_bill_and_not_the_id() -> None:
     assert replace(RUN, resources=Resources(64, 8, 1, 1, nodes=2, tasks=4)).id == RUN.id
+    way = Way(graph=True, compile=True, batch_norm="fused", padded_stem=True)
+    assert replace(RUN, resources=Resources().made(way)).id == "resnet-20-A-paper-s0-126e1858"
 
 
 def test_equal_recipes_have_one_id_however_they_are_written() -> None:

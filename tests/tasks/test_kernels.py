@@ -36,6 +36,7 @@ from tests.launch.test_worker import make, numbers
 from tests.recorded import capture
 
 FAST = Way(graph=True, batch_norm="fused")
+PADDED = replace(FAST, padded_stem=True)
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
@@ -87,6 +88,31 @@ def test_steps_are_made_as_asked_as_far_as_the_task_allows() -> None:
         assert way_of(tiny_run(), device, ALONE) == Way()
         grouped = replace(run, resources=Resources(batch_norm="grouped"))
         assert way_of(grouped, device, ALONE) == Way(batch_norm="grouped")
+
+
+def test_the_stem_is_padded_where_all_groups_go_at_once_in_bf16_and_provenance_says_so() -> None:
+    run = replace(tiny_run(precision="bf16"), resources=Resources().made(PADDED))
+
+    assert way_of(run, CUDA, ALONE) == PADDED
+    assert str(PADDED) == "graph, fused batch norm, padded stem"
+    assert way_of(replace(run, recipe=replace(run.recipe, precision="fp32")), CUDA, ALONE) == FAST
+    assert way_of(run, CUDA, Two()) == Way()
+    assert way_of(replace(run, task="diagnose"), CUDA, ALONE) == Way(graph=True)
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_stem_that_was_measured_to_be_worth_padding_is_padded_in_runs_that_begin(tmp_path: Path) -> None:
+    concurrency.keep([], way=asdict(PADDED))
+    (run,) = choose_kernels(asking(), (USUAL,))
+    folder = RunFolder(tmp_path / run.id)
+    folder.create(run)
+
+    assert folder.run().resources.way == PADDED
+    assert Resources().as_begun(folder.run().resources).way == PADDED
+    concurrency.keep([], way={**asdict(PADDED), "padded_stem": "yes"})
+    assert concurrency.measured_way() is None
+    concurrency.keep([], way={name: value for name, value in asdict(FAST).items() if name != "padded_stem"})
+    assert concurrency.measured_way() == FAST, "kept by an older version"
 
 
 def asking(kernels: Way | None = None, *, compiled: bool = False, cluster: str = "local") -> argparse.Namespace:
@@ -277,6 +303,7 @@ def as_on_a_gpu(precision: str, *, graphs: list[int] | None = None, fused_sgd: b
     net = cifar(8, "A").to(memory_format=torch.channels_last)
     group_batch_norm(net, 2, fused=False)
     about: dict[str, Any] = {"make": batches.make, "one_pass": True, "fused_sgd": fused_sgd}
+    about["copied_weights"] = precision == "bf16"
     captured = None if graphs is None else Captured(counted)
     rate = lambda step: 0.1 if step < 6 else 0.01  # noqa: E731
     return Trainer(net, Ahead(batches), rate, 0.9, 1e-4, 4, precision, captured=captured, **about)

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,81 @@ def compiled(kernel: Any, dtype: str, constants: dict[str, Any]) -> bytes:
     )
     code: bytes = triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]
     return code
+
+
+class Device:
+    """What Triton asks of an H100: what is launched on it is noted by name."""
+
+    def __init__(self) -> None:
+        self.launched: list[str] = []
+        self.utils = self
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, _: int) -> int:
+        return 0
+
+    def get_current_target(self) -> Any:
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 90, 32)
+
+    def get_device_properties(self, _: int) -> dict[str, int]:
+        return {"max_shared_mem": 232_448}
+
+    def load_binary(self, name: str, *_: object) -> tuple[str, str, int, int, int]:
+        return name, name, 0, 0, 1024
+
+    def launcher_cls(self, source: Any, _: object) -> Any:
+        return lambda *_: self.launched.append(source.fn.__name__)
+
+
+@pytest.fixture
+def h100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
+    from triton.runtime.driver import driver
+
+    from bench.train import fused_bn
+
+    if fused_bn.INTERPRETED:
+        pytest.skip("TRITON_INTERPRET is set: there is nothing to compile")
+    device = Device()
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(driver, "_active", device)
+    kernels = (fused_bn.measure, fused_bn.normalise, fused_bn.sum_gradients, fused_bn.differentiate)
+    for kernel in kernels:
+        monkeypatch.setattr(kernel, "device_caches", type(kernel.device_caches)(kernel.create_binder))
+    return device
+
+
+def test_what_is_compiled_ahead_is_all_that_a_step_needs(h100: Device, tmp_path: Path) -> None:
+    """Two variants of the kernels that know of the shortcut, one of those that do not; no launch compiles another."""
+    from bench.train import fused_bn
+
+    shape = (8, 16, 8, 8)
+    assert fused_bn.compile_ahead([shape], 2, torch.bfloat16) > 0
+    assert h100.launched == []
+    compiled_there = sorted(path.name for path in tmp_path.glob("*/*.cubin"))
+    assert Counter(compiled_there) == Counter(
+        {"measure.cubin": 1, "normalise.cubin": 2, "sum_gradients.cubin": 1, "differentiate.cubin": 2}
+    )
+    for with_shortcut in (False, True):
+        fused_bn._pass(shape, 2, torch.bfloat16, with_shortcut=with_shortcut)
+
+    assert h100.launched == ["measure", "normalise", "sum_gradients", "differentiate"] * 2
+    assert sorted(path.name for path in tmp_path.glob("*/*.cubin")) == compiled_there
+
+
+@pytest.mark.usefixtures("h100")
+def test_what_cannot_be_compiled_ahead_fails_when_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.train import fused_bn
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of registers")
+
+    monkeypatch.setattr(triton.compiler, "compile", fail)
+
+    fused_bn.compile_ahead([(8, 16, 8, 8)], 2, torch.bfloat16)
+    assert not fused_bn._only_compiles
+    with pytest.raises(RuntimeError, match="out of registers"):
+        fused_bn._pass((8, 16, 8, 8), 2, torch.bfloat16, with_shortcut=False)
