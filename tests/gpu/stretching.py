@@ -121,7 +121,7 @@ def left_at_home(args: argparse.Namespace, folders: Sequence[Path]) -> list[str]
         raise CarryError(f"--resume {args.resume} names no part: give the archives as --parts, too")
     lines = [] if args.resume else ["no --resume: no earlier runs travel, all begin anew"]
     if not args.unpack:
-        lines.append("no --unpack: no data travel, so that the machine has to download them")
+        lines.append("no --unpack: the machine gets no data and has to download them")
     elif not args.parts:
         lines.append("no --parts: --unpack has nothing to make data of")
     return lines

@@ -190,11 +190,11 @@ def _code(words: list[str]) -> int | str | None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("", ["no --resume: no earlier runs travel", "no --unpack: no data travel"]),
+        ("", ["no --resume: no earlier runs travel", "no --unpack: the machine gets no data"]),
         ("--unpack x", ["no --resume: no earlier runs travel", "no --parts: --unpack has nothing to make data of"]),
         ("--parts . a --unpack x --resume a", []),
         ("--parts . a --unpack x", ["no --resume: no earlier runs travel"]),
-        ("--parts . a --resume a", ["no --unpack: no data travel"]),
+        ("--parts . a --resume a", ["no --unpack: the machine gets no data"]),
     ],
 )
 def test_what_does_not_travel_is_said(
