@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).resolve().parents[1] / "bench"
+TESTS = Path(__file__).resolve().parent
+BENCH = TESTS.parent / "bench"
 # what of a task works on finished numbers: pandas and no torch. The others train: torch and no pandas
 PAGES = ("sections", "figures", "gains", "layers", "ensembles")
 SHARED = ("tasks/detection/average_precision.py", "tasks/verification/roc.py")  # NumPy only, of both sides
@@ -167,3 +168,13 @@ def test_a_module_loads_without(module: str, free_of: str) -> None:
         [sys.executable, "-c", code], check=True, cwd=BENCH.parent, capture_output=True, encoding="utf-8"
     )
     assert done.stdout.split() == []
+
+
+TEST_FILES = sorted(TESTS.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.relative_to(TESTS).as_posix())
+def test_tests_import_builders_and_nothing_of_each_other(path: Path) -> None:
+    parts = {part for name in imports(path) if name.startswith("tests.") for part in name.split(".")}
+
+    assert not [part for part in parts if part == "conftest" or part.startswith("test_")]

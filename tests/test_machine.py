@@ -30,7 +30,7 @@ from bench.machine import (
 )
 from bench.spec import Net, Recipe, Resources, Run
 from bench.store import RunFolder, Submission
-from tests.conftest import needs, tiny_run
+from tests.builders import needs, tiny_run
 
 CPUINFO = "processor\t: 0\nmodel name\t: A chip\nflags\t\t: fpu sse avx2 avx512f{}\nbugs\t\t: none\n\n"
 BF16 = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(precision="bf16"), 0)

@@ -16,8 +16,7 @@ from bench.launch.slurm import commands as scheduler
 from bench.launch.worker import work
 from bench.machine import SOME_NEED
 from bench.sweep import guarded, main
-from tests.conftest import tiny_run
-from tests.launch.test_worker import SPAWN, make
+from tests.builders import SPAWN, make, tiny_run
 
 WORDS = ("status", "collect", "report", "verify")
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -18,7 +17,7 @@ from bench.cli.commands import main as bench
 from bench.cli.options import parse_duration, parse_seeds
 from bench.store import RunFolder
 from bench.sweep import main
-from tests.conftest import SWEEP_FILE, needs
+from tests.builders import SWEEP_FILE, needs, results_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,14 +27,6 @@ def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-m", "bench.sweep", *arguments]
     return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environment, timeout=240)
-
-
-def results_of(project: Path, runs: str = "runs") -> dict[str, dict[str, Any]]:
-    found = {p.parent.name: json.loads(p.read_text()) for p in (project / runs / "tiny").glob("*/result.json")}
-    return {
-        n: {k: v for k, v in r.items() if k not in ("seconds", "images_per_s", "test_images_per_s")}
-        for n, r in found.items()
-    }
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("0-4", (0, 1, 2, 3, 4)), ("7", (7,)), ("3,0-1,0", (3, 0, 1))])

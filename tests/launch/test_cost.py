@@ -15,7 +15,7 @@ from bench.launch.worker import work
 from bench.nets.counts import multiply_adds
 from bench.spec import Net, Recipe, Resources, Run, SpecError
 from bench.store import RunFolder
-from tests.conftest import tiny_run
+from tests.builders import tiny_run
 
 GPU, CORES = Resources(cpus=2, gpus=1, memory_gib=2.0), Resources(cpus=4, gpus=0, memory_gib=1.0)
 

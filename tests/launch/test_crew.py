@@ -27,8 +27,7 @@ from bench.spec import Net, Run
 from bench.store import RunFolder
 from bench.train import checkpoint
 from bench.train.turns import Slot
-from tests.conftest import tiny_run
-from tests.launch.test_worker import make, numbers
+from tests.builders import make, numbers, tiny_run
 
 CURVED = {"steps": 12, "drops": (5, 9), "curve_every": 3, "test_every": 6, "test_images": 20}
 
@@ -222,7 +221,7 @@ def test_a_ctrl_c_is_for_the_runner_alone_from_the_first_crew_on(tmp_path: Path)
     code = """
     from pathlib import Path
     from bench.launch.crew import Crews
-    from tests.test_crew import blocked
+    from tests.launch.test_crew import blocked
     if __name__ == "__main__":
         with Crews(Path(), 1, None, Path(), devices=()) as executor:
             print(blocked(executor._start("").process))

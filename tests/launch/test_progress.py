@@ -11,7 +11,7 @@ from bench.launch import progress
 from bench.launch.plan import Item
 from bench.launch.progress import Bars, Forecast, Lines
 from bench.store import RunFolder
-from tests.conftest import tiny_run
+from tests.builders import tiny_run
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bench.launch.worker import work
 from bench.spec import dataset_of
 from bench.speed.made_up import finish
 from bench.store import RunFolder, Submission
-from tests.conftest import tiny_run
+from tests.builders import tiny_run
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,40 +19,15 @@ from bench.launch.worker import Stop, work
 from bench.machine import cxx_compiler
 from bench.spec import DIVERGED, Run
 from bench.store import RunFolder
-from bench.tasks.classification import synthetic
+from bench.tasks.classification import experiment, synthetic
 from bench.tasks.provenance import merged
-from tests.conftest import tiny_run
-
-# a clean process in which torch is imported once: each worker is a fork of it, there in milliseconds
-SPAWN = multiprocessing.get_context("forkserver")
-# the first optimiser of a process imports torch._dynamo: two seconds
-SPAWN.set_forkserver_preload(["bench.tasks.training", "tests.conftest", "torch._dynamo"])
-
-
-def make(tmp_path: Path, run: Run, name: str = "a") -> RunFolder:
-    folder = RunFolder(tmp_path / name / run.id)
-    folder.create(run)
-    return folder
+from tests.builders import SPAWN, make, numbers, tiny_run, wait_for
 
 
 def start(folder: RunFolder) -> Any:
     process = SPAWN.Process(target=work, args=(folder.path, folder.path))
     process.start()
     return process
-
-
-def numbers(folder: RunFolder) -> dict[str, Any]:
-    """The result without the wall clock."""
-    result = folder.result()
-    assert result is not None
-    return {k: v for k, v in result.items() if k not in ("seconds", "images_per_s", "test_images_per_s")}
-
-
-def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
-    limit = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < limit, "waited too long"
-        time.sleep(0.005)
 
 
 def trains_or_ended(folder: RunFolder, process: Any, before: object) -> bool:
@@ -377,7 +350,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, monkeypatch: pytes
     folder = make(tmp_path, tiny_run())
     work(folder.path, tmp_path, deadline=time.time() - 1)
     images = synthetic.stand_in()
-    monkeypatch.setattr(synthetic, "stand_in", lambda: replace(images, digest="other"))
+    monkeypatch.setattr(experiment, "load_images", lambda *_: replace(images, digest="other"))
 
     assert work(folder.path, tmp_path) == "failed"
 

@@ -18,7 +18,7 @@ from bench.report.numbers import numbers
 from bench.report.page import report as report_of
 from bench.report.render import latex
 from bench.report.tables import Table
-from tests.report.test_page import SWEEP, fake_sweep
+from tests.report.builders import SWEEP, fake_sweep
 
 NAME = "made_up"
 ERROR = "made_up.paper.resnet-20-A.test_error"
@@ -70,7 +70,7 @@ def project(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A project folder with the made-up sweep and its results."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sweeps").mkdir()
-    (tmp_path / "sweeps" / f"{NAME}.py").write_text("from tests.report.test_page import SWEEP\n")
+    (tmp_path / "sweeps" / f"{NAME}.py").write_text("from tests.report.builders import SWEEP\n")
     shutil.copytree(results, tmp_path / "results")
     return tmp_path
 

@@ -39,8 +39,8 @@ from bench.report.tables import reproductions_table
 from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA, claims_sections, paired_table, verdict_words
 from bench.spec import DIVERGED, LEVEL, Claim, Net, Recipe, Scale, SpecError, Sweep, dataset_of
 from bench.train.loop import DivergedError
-from tests.report.test_page import fake
-from tests.train import test_loop
+from tests.report.builders import fake
+from tests.train import builders as loop
 
 SWEEPS = Path(__file__).resolve().parents[2] / "sweeps"
 PLAIN = {d: Net("cifar", d, "none") for d in (20, 32, 44, 56)}
@@ -454,7 +454,7 @@ def test_a_run_that_failed_otherwise_is_missing(state: str, message: str) -> Non
 
 def test_what_counts_as_diverged_is_what_the_training_loop_says() -> None:
     with pytest.raises(DivergedError) as caught:
-        test_loop.run(test_loop.trainer(spoil_at=5))
+        loop.run(loop.trainer(spoil_at=5))
 
     assert DIVERGED.match(str(caught.value))
 

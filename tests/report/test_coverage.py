@@ -19,7 +19,7 @@ from bench.report.collect import collect
 from bench.report.computed import COMPUTED, CUT_OFF, DIFFERENT, SAME, agreement, table6_parameters
 from bench.report.coverage import Answer, coverage, load, totals, write_index
 from bench.spec import Claim, Net, Recipe, Scale, Sweep
-from tests.report.test_page import fake
+from tests.report.builders import fake
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)

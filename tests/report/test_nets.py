@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.report.nets import cifar_table, costs, nets_page, table1
-from tests.report.test_page import made_up_set
+from tests.report.builders import made_up_set
 
 
 def test_table_1_is_the_papers() -> None:

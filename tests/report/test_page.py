@@ -17,45 +17,19 @@ from bench.report import frame, tables
 from bench.report.collect import collect, read_rows
 from bench.report.costs import cost_table
 from bench.report.digests import files_in
-from bench.report.evidence import Evidence, weigh
+from bench.report.evidence import weigh
 from bench.report.numbers import numbers
 from bench.report.page import page, write_report
-from bench.spec import Claim, Net, Recipe, Run, Scale, Sweep
-from bench.speed.made_up import finish
+from bench.spec import Claim, Net, Run, Scale, Sweep
 from bench.store import RunFolder, StoreError
+from tests.report.builders import CELLS, RECIPE, SWEEP, evidence, fake, fake_sweep, made_up_set
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
-CELLS = tuple((Net("cifar", depth, s), RECIPE) for depth in (20, 56) for s in ("none", "A"))
-CLAIMS = (
-    Claim("worse", "It gets worse.", "Fig. 1", "worse with depth", (CELLS[0][0], CELLS[2][0])),
-    Claim("same", "It is the same.", "Table 6", "equals", (CELLS[1][0],), margin=0.5, number="t6.resnet-20.error"),
-)
-SCALES = {"quick": Scale(CELLS, (0, 1)), "paper": Scale(CELLS, (0, 1))}
-SWEEP = Sweep("Made up on CIFAR-10", "Is it?", "It is.", SCALES, claims=CLAIMS)
-
-
-def fake(sweep_folder: Path, run: Run, error: float, *, digest: str = "w") -> RunFolder:
-    """A run folder as the worker leaves it, with made-up numbers."""
-    folder = RunFolder(sweep_folder / run.id)
-    finish(folder, run, error, digest)
-    return folder
-
-
-def evidence(one: frame.Set, sweep: Sweep = SWEEP) -> Evidence:
-    return weigh("made_up", sweep, [one])[0]
 
 
 def table6_rows(one: frame.Set) -> list[str]:
     """The rows of Table 6 without their anchors."""
     return re.sub(r"<a id=\S+></a>", "", tables.table6(evidence(one)).markdown()).splitlines()[2:]
-
-
-def fake_sweep(tmp_path: Path, scale: str = "quick", name: str = "runs") -> Path:
-    folder = tmp_path / name / "made_up"
-    for i, run in enumerate(SWEEP.runs(scale)):
-        fake(folder, run, error=10.0 + i)
-    return folder
 
 
 def test_a_row_a_run_with_every_number_in_full(tmp_path: Path) -> None:
@@ -271,12 +245,6 @@ def test_every_number_shows_its_n(values: list[float], text: str) -> None:
     series = pd.Series(values, dtype=float)
 
     assert tables.mean_std(series.mean() if values else math.nan, series.std(), len(values)) == text
-
-
-def made_up_set(tmp_path: Path, scale: str = "quick") -> frame.Set:
-    collect(tmp_path / "results", [fake_sweep(tmp_path, scale)], SWEEP.runs(scale))
-    (one,) = frame.load(tmp_path / "results", SWEEP)
-    return one
 
 
 def test_the_table_is_in_table_6s_order_with_the_papers_number_and_ours(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from bench.report.collect import collect
 from bench.report.evidence import Evidence, weigh
 from bench.report.remaining import remaining_sections
 from bench.store import RunFolder
-from tests.report.test_page import SWEEP, evidence, fake_sweep, made_up_set
+from tests.report.builders import SWEEP, evidence, fake_sweep, made_up_set
 
 
 def _texts(of: Evidence) -> list[str]:

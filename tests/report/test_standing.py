@@ -15,7 +15,7 @@ from bench.report.verify import problems, result_problems
 from bench.spec import dataset_of
 from bench.spec.official import data_of_runs, is_official
 from bench.store import RunFolder
-from tests.report.test_page import SWEEP, evidence, fake
+from tests.report.builders import SWEEP, evidence, fake
 
 REAL = dataset_of("cifar10").sha256
 OTHER = "d" * 64

@@ -21,9 +21,9 @@ from bench.report.page import write_report
 from bench.report.verify import compare_again, problems, stored_run
 from bench.spec import Scale
 from bench.sweep import main as sweep_main
-from tests.report.test_page import CELLS as ALL_CELLS
-from tests.report.test_page import RECIPE, fake
-from tests.report.test_page import SWEEP as MADE_UP
+from tests.report.builders import CELLS as ALL_CELLS
+from tests.report.builders import RECIPE, fake
+from tests.report.builders import SWEEP as MADE_UP
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "made_up"

@@ -7,7 +7,6 @@ import shutil
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,10 @@ import pytest
 
 from bench.store import RunFolder
 from bench.sweep import main
-from tests.conftest import SWEEP_FILE
-from tests.slurm.conftest import Shell, git, make_checkout
-from tests.test_sweep import results_of
+from tests.builders import SWEEP_FILE, git, results_of
+from tests.slurm.shell import Shell, make_checkout, wait_for
 
 HELD = "[extra]\nhold = true"  # jobs wait until they are released: time to do something to them
-
-
-def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
-    limit = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < limit, "waited too long"
-        time.sleep(0.1)
 
 
 def envs(shell: Shell) -> list[dict[str, Any]]:
@@ -84,8 +75,8 @@ def test_jobs_run_the_code_of_their_submission_and_report_with_nobody_waiting(
     assert "2 runs: 2 queued" in status
     second = mine.start_sweep(profile=HELD)
     wait_for(lambda: second.poll() is not None or mine.project.joinpath("runs/tiny/slurm").exists())
-    (checkout / "bench" / "launch" / "pack.py").write_text("raise SystemExit('the new code')\n")
-    (checkout / "bench" / "tasks" / "classify.py").write_text("raise SystemExit('the new code')\n")
+    (checkout / "bench" / "launch" / "slurm" / "job.py").write_text("raise SystemExit('the new code')\n")
+    (checkout / "bench" / "tasks" / "training.py").write_text("raise SystemExit('the new code')\n")
     git(checkout, "commit", "--quiet", "-am", "broken")
     wait_for(lambda: second.poll() is not None or len(mine.jobs()) == 3)
 

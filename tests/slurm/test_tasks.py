@@ -11,9 +11,8 @@ import pytest
 
 from bench.store import RunFolder, folders
 from bench.sweep import main
-from tests.slurm.conftest import Shell, hurrying
-from tests.slurm.test_faults import LOW, Storm
-from tests.slurm.test_slurm import wait_for
+from tests.slurm.shell import Shell, hurrying, wait_for
+from tests.slurm.storm import LOW, Storm
 from tests.tasks.classification.imagenet import little
 
 SWEEP_FILE = """

@@ -15,7 +15,7 @@ import pytest
 
 from bench.spec import Resources
 from bench.store import BusyError, RunFolder, StoreError, atomic, exclusive, make_folder, read_json, write_json
-from tests.conftest import tiny_run
+from tests.builders import tiny_run
 
 
 def folder(tmp_path: Path, name: str | None = None) -> RunFolder:

@@ -31,8 +31,7 @@ from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
 from bench.train.loop import Trainer
 from bench.train.team import ALONE, Team
-from tests.conftest import tiny_run
-from tests.launch.test_worker import make, numbers
+from tests.builders import make, numbers, tiny_run
 from tests.recorded import capture
 
 FAST = Way(graph=True, batch_norm="fused")

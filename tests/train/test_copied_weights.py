@@ -21,7 +21,7 @@ from bench.train.copied_weights import CopiedWeights
 from bench.train.graph import Captured
 from bench.train.loop import Trainer
 from tests.recorded import capture
-from tests.train.test_loop import Fixed
+from tests.train.builders import Fixed
 
 GROUPED = Way(batch_norm="grouped")
 

@@ -28,34 +28,14 @@ from bench.train.loop import StoppedError
 from bench.train.metrics import evaluate
 from bench.train.team import Team
 from bench.train.turns import finish
-from tests.conftest import tiny_run
-from tests.launch.test_worker import SPAWN, make, numbers, wait_for
-from tests.train.test_loop import IMAGES, LABELS, Says, trainer
+from tests.builders import SPAWN, make, numbers, tiny_run, wait_for
+from tests.train.builders import IMAGES, LABELS, Says, in_team, trainer
 
 pytestmark = pytest.mark.team
 TOLERANCE = 1e-5  # of a loss and of a running statistic
 WORDS = {word: code for code, word in job.WORDS.items()}
 SET = partial(synthetic.stand_in, 200, 50)
 LONG: dict[str, Any] = {"steps": 40, "drops": (20,), "curve_every": 5, "test_every": 20, "bn_group": 4}
-
-
-def member(work: Callable[..., Any], rank: int, size: int, folder: Path, *arguments: Any) -> None:
-    """One process of a team: what `work` returns goes into the folder."""
-    torch.set_num_threads(1)
-    with meet(rank, size, Meeting(folder / "meeting.json"), lambda: False) as team:
-        torch.save(work(team, *arguments), folder / f"{rank}.pt")
-
-
-def in_team(size: int, work: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
-    """What `work(team, *arguments)` returns in each of `size` processes."""
-    folder.mkdir()
-    processes = [SPAWN.Process(target=member, args=(work, rank, size, folder, *arguments)) for rank in range(size)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(150)
-    assert [process.exitcode for process in processes] == [0] * size
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(size)]
 
 
 def three_steps(team: Team, bn_group: int) -> tuple[dict[str, Tensor], list[float]]:

@@ -11,66 +11,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.nets.resnet import cifar
 from bench.store import StoreError
 from bench.train import checkpoint
 from bench.train.checkpoint import weights_digest
 from bench.train.graph import WARM, Captured
-from bench.train.loop import DivergedError, Hooks, StoppedError, Trainer, train
+from bench.train.loop import DivergedError, StoppedError, Trainer, train
 from bench.train.metrics import Evaluation, evaluate
 from bench.train.turns import Work, finish, ready
 from tests.recorded import capture
-
-
-class Fixed:
-    """A stream of made-up batches that depend on the place in it."""
-
-    batch = 8
-
-    def __init__(self, spoil_at: int = -1) -> None:
-        self.place, self.spoil_at = 0, spoil_at
-
-    def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(self.place)
-        x = torch.randn(8, 3, 32, 32, generator=generator)
-        if self.place == self.spoil_at:
-            x[0] = float("nan")
-        self.place += 1
-        return x[part], torch.randint(0, 10, (8,), generator=generator)[part]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"place": self.place}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.place = state["place"]
-
-
-def trainer(bn_group: int = 8, precision: str = "fp32", spoil_at: int = -1) -> Trainer:
-    torch.manual_seed(0)
-    rate = lambda step: 0.1 if step < 5 else 0.01  # noqa: E731
-    return Trainer(cifar(8, "A"), Fixed(spoil_at), rate, 0.9, 1e-4, bn_group, precision)
-
-
-def hooks(stop_after: int = 10**9, saved: list[dict[str, Any]] | None = None) -> Hooks:
-    count = iter(range(10**9))
-    keep = [] if saved is None else saved
-    return Hooks(
-        save=lambda t: keep.append(copy.deepcopy(t.state_dict())),
-        should_stop=lambda: next(count) + 1 >= stop_after,
-        beat=lambda *_, **__: None,
-        checkpoint_seconds=1e9,
-    )
-
-
-def run(t: Trainer, steps: int = 9, **options: Any) -> None:
-    test: Callable[[], Any] = lambda: evaluate(t.net, lambda x: x.float(), IMAGES, LABELS)  # noqa: E731
-    finish(train(t, steps=steps, curve_every=2, test_every=4, test=test, hooks=hooks(**options)))
-
-
-IMAGES = torch.randint(0, 256, (30, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-LABELS = torch.arange(30) % 10
+from tests.train.builders import LABELS, Fixed, Says, hooks, run, trainer
 
 
 def test_a_step_is_torchs_sgd_on_the_mean_cross_entropy() -> None:
@@ -155,13 +107,6 @@ def test_bf16_is_another_recipe_and_keeps_its_weights_in_fp32() -> None:
     assert weights_digest(half.net.state_dict()) != weights_digest(full.net.state_dict())
     assert {p.dtype for p in half.net.parameters()} == {torch.float32}
     assert half.curve[-1]["loss"] == pytest.approx(full.curve[-1]["loss"], rel=0.05)
-
-
-class Says(nn.Module):
-    """Predicts the value of the first pixel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.one_hot(x[:, 0, 0, 0].long(), 10).float() * 50
 
 
 @pytest.mark.parametrize("batch", [1, 7, 30, 500])

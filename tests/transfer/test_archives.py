@@ -25,7 +25,7 @@ from bench.speed.made_up import finish, finished_runs
 from bench.store import RunFolder, sha256
 from bench.train import checkpoint
 from bench.transfer import archive
-from tests.conftest import tiny_run
+from tests.builders import tiny_run
 
 MIB = 2**20
 RUN = tiny_run()

@@ -21,7 +21,7 @@ from bench.launch.slurm.packing import is_crew
 from bench.launch.slurm.profile import Profile
 from bench.launch.worker import Stop
 from bench.store import RunFolder, Submission
-from tests.conftest import needs, tiny_run
+from tests.builders import needs, tiny_run
 
 Follow = Callable[[list[Job] | None], list[RunFolder]]
 

@@ -15,8 +15,7 @@ import pytest
 from bench.launch.slurm.job import Pack, job_id
 from bench.spec import Run
 from bench.store import RunFolder
-from tests.conftest import tiny_run
-from tests.launch.test_worker import numbers, wait_for
+from tests.builders import numbers, tiny_run, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -40,7 +39,7 @@ def start(sweep: Path, *runs: Run, at_once: int = 1, before: str = "", crew: boo
     code = f"""
 from pathlib import Path
 from typing import Any
-from bench.launch import pack
+from bench.launch.slurm import job as pack
 {textwrap.dedent(before)}
 print("pack:", pack.Pack(Path({str(sweep)!r}), {names!r}, Path({str(sweep)!r}), {at_once}, crew={crew})())
 """

@@ -8,7 +8,7 @@ import pytest
 
 from bench.launch.slurm.snapshot import FreezeError, freeze, freeze_file
 from bench.machine import FROZEN, commit
-from tests.slurm.conftest import git
+from tests.builders import git
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from bench.report.render.html import html
 from bench.report.render.svg import inline
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
-from tests.report.test_page import SWEEP
+from tests.report.builders import SWEEP
 
 ROOT = Path(__file__).resolve().parents[3]
 VOID = {"meta", "link", "br", "hr", "img"}

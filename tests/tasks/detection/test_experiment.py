@@ -31,10 +31,9 @@ from bench.tasks.training import train_run
 from bench.train import checkpoint
 from bench.train.team import Team
 from bench.train.turns import finish
-from tests.conftest import StopAt, tiny_run
-from tests.launch.test_worker import make, numbers
-from tests.tasks.detection.test_readers import write_list, write_voc
-from tests.train.test_distributed import in_team
+from tests.builders import StopAt, make, numbers, tiny_run
+from tests.tasks.detection.builders import write_list, write_voc
+from tests.train.builders import in_team
 
 SMALL = Detection(
     form="fpn", side=48, longest=64, width=8, hidden=8, before_nms=(50, 50), after_nms=(20, 20), sampled=16,

@@ -18,7 +18,7 @@ from bench.nets.resnet import cifar, imagenet
 from bench.spec import Net, Run
 from bench.store import RunFolder
 from bench.tasks.diagnosis.probes import backward, layer_rows, layers_of, response_stds
-from tests.conftest import tiny_run
+from tests.builders import tiny_run
 
 DRAW = torch.Generator().manual_seed(0)
 IMAGES = torch.randint(0, 256, (12, 3, 32, 32), generator=DRAW, dtype=torch.uint8)

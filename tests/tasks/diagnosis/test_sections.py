@@ -20,7 +20,7 @@ from bench.spec import Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
 from bench.tasks.diagnosis import layers, sections
-from tests.report.test_page import evidence
+from tests.report.builders import evidence
 
 RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
 NETS = tuple(Net("cifar", d, s, norm=n) for n in ("bn", "none") for d in (20, 56) for s in ("none", "A"))

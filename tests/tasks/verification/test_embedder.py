@@ -17,7 +17,7 @@ from bench.nets.resnet import cifar, imagenet
 from bench.nets.timm_backbone import TimmBackbone
 from bench.tasks.verification.embedder import Embedder, Recogniser, ResNetBackbone, map_of
 from bench.tasks.verification.margin import MarginSoftmax
-from tests.conftest import needs
+from tests.builders import needs
 
 PLACES = torch.arange(8)
 

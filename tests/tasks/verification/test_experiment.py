@@ -22,8 +22,7 @@ from bench.tasks.job import Job
 from bench.tasks.verification.experiment import FacePairs
 from bench.tasks.verification.roc import across_folds
 from bench.train import checkpoint
-from tests.conftest import StopAt, tiny_run
-from tests.launch.test_worker import make, numbers
+from tests.builders import StopAt, make, numbers, tiny_run
 
 FACES = Faces(side=32, size=8, loss="arcface", margin=0.2, scale=16.0)
 RECIPE = Recipe(steps=6, drops=(4,), batch=8, bn_group=8, curve_every=2, test_every=4, faces=FACES)

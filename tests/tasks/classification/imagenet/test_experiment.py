@@ -27,9 +27,8 @@ from bench.sweep import main
 from bench.tasks.classification.imagenet.experiment import spread
 from bench.train.checkpoint import weights_digest
 from bench.train.turns import finish
-from tests.conftest import StopAt
-from tests.launch.test_worker import SPAWN, make, numbers
-from tests.train.test_distributed import member
+from tests.builders import SPAWN, StopAt, make, numbers
+from tests.train.builders import member
 
 VIEWS = Views(side=32, shorter=(36, 60), test_shorter=40, scales=(32, 48))
 RECIPE = Recipe(

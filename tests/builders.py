@@ -1,0 +1,93 @@
+"""What several tests build: tiny runs and their folders, a sweep file, processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.machine import installed
+from bench.spec import Net, Recipe, Resources, Run
+from bench.store import RunFolder
+
+TINY = Recipe(steps=12, drops=(6, 9), batch=8, bn_group=4, test_images=40, curve_every=3, test_every=6)
+
+
+def tiny_run(net: str = "A", seed: int = 0, checkpoint_seconds: float = 60, **recipe: object) -> Run:
+    """A run of seconds: 8 layers, 12 steps of 8 stand-in images, one thread."""
+    changed = replace(TINY, **recipe)  # type: ignore[arg-type]  # any field of Recipe
+    resources = Resources(cpus=1, gpus=0, memory_gib=0.5, checkpoint_seconds=checkpoint_seconds)
+    return Run("quick", Net("cifar", 8, net), "stand-in", changed, seed, resources=resources)
+
+
+class StopAt:
+    """Asked to stop at the nth question."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    """Skips a test where the package is not installed, in the words that .ci/run refuses where all of them are."""
+    return pytest.mark.skipif(not installed(package), reason=f"needs {package}")
+
+
+SWEEP_FILE = """
+from bench.spec import Net, Recipe, Resources, Scale, Sweep
+
+def recipe(lr):
+    return Recipe(steps={steps}, drops=(6, 9), batch=8, bn_group=4, test_images=40, curve_every=3, test_every=6, lr=lr)
+
+cells = ((Net("cifar", 8, "none"), recipe({plain_lr})), (Net("cifar", 8, "A"), recipe(0.1)))
+SWEEP = Sweep("Tiny on CIFAR-10", "Does it run?", "It does.", {{"quick": Scale(cells, (0,))}},
+              resources=Resources(cpus=1, gpus=0, memory_gib=0.5))
+"""
+# a clean process in which torch is imported once: each worker is a fork of it, there in milliseconds
+SPAWN = multiprocessing.get_context("forkserver")
+# the first optimiser of a process imports torch._dynamo: two seconds
+SPAWN.set_forkserver_preload(["bench.tasks.training", "tests.conftest", "torch._dynamo"])
+
+
+def make(tmp_path: Path, run: Run, name: str = "a") -> RunFolder:
+    folder = RunFolder(tmp_path / name / run.id)
+    folder.create(run)
+    return folder
+
+
+def numbers(folder: RunFolder) -> dict[str, Any]:
+    """The result without the wall clock."""
+    result = folder.result()
+    assert result is not None
+    return {k: v for k, v in result.items() if k not in ("seconds", "images_per_s", "test_images_per_s")}
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < limit, "waited too long"
+        time.sleep(0.005)
+
+
+def results_of(project: Path, runs: str = "runs") -> dict[str, dict[str, Any]]:
+    found = {p.parent.name: json.loads(p.read_text()) for p in (project / runs / "tiny").glob("*/result.json")}
+    return {
+        n: {k: v for k, v in r.items() if k not in ("seconds", "images_per_s", "test_images_per_s")}
+        for n, r in found.items()
+    }
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    done = subprocess.run(["git", *who, "-C", str(folder), *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

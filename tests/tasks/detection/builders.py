@@ -1,0 +1,65 @@
+"""Small data sets of boxes, in the layouts of VOC and COCO."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+Box = tuple[str, float, float, float, float]
+
+
+def write_image(path: Path, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, 90 if mode == "L" else (200, 100, 50)).save(path)
+
+
+def write_voc(
+    folder: Path,
+    image: str,
+    boxes: Sequence[Box],
+    difficult: Sequence[int] = (),
+    size: tuple[int, int] = (40, 30),
+    picture: bool = True,
+    mode: str = "RGB",
+) -> None:
+    """One image of 40x30 pixels with boxes in VOC's own pixels, which count from 1."""
+    objects = "".join(
+        f"<object><name>{name}</name><difficult>{int(k in difficult)}</difficult><bndbox><xmin>{x1}</xmin>"
+        f"<ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for k, (name, x1, y1, x2, y2) in enumerate(boxes)
+    )
+    text = folder / "Annotations" / f"{image}.xml"
+    text.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "JPEGImages").mkdir(exist_ok=True)
+    width, height = size
+    head = f"<size><width>{width}</width><height>{height}</height></size>"
+    text.write_text(f"<annotation>{head}{objects}</annotation>")
+    if picture:
+        write_image(folder / "JPEGImages" / f"{image}.jpg", mode=mode)
+
+
+def write_list(folder: Path, name: str, images: Sequence[str]) -> None:
+    path = folder / "ImageSets" / "Main" / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{i}\n" for i in images))
+
+
+def write_coco(folder: Path, **changes: object) -> tuple[Path, Path]:
+    """Two images, two categories with gaps in their ids, a crowd, and what `changes` says."""
+    content: dict[str, object] = {
+        "images": [{"id": k, "file_name": f"{k}.jpg", "width": 40, "height": 30} for k in (7, 9)],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 18, "bbox": [2, 3, 10, 5], "area": 31.5, "iscrowd": 0},
+            {"id": 2, "image_id": 7, "category_id": 3, "bbox": [0, 0, 40, 30], "area": 1200, "iscrowd": 1},
+        ],
+        **changes,
+    }
+    path = folder / "instances.json"
+    path.write_text(json.dumps(content))
+    for k in (7, 9):
+        write_image(folder / "images" / f"{k}.jpg")
+    return path, folder / "images"
