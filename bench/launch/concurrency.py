@@ -159,7 +159,7 @@ def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tupl
             why = f", as measured on this machine ({measurements()})"
         elif _on_gpu(runs) or any(run.resources.cpus < Resources().cpus for run in runs):
             return tuple(runs), min((slots(resources) for resources in {run.resources for run in runs}), default=1), ""
-        else:  # two runs of one thread gain on one of two threads: README, `bench speed settings`
+        else:  # two runs of one thread gain on one of two threads: bench/speed/README.md
             at_once = min(cores(), int(memory_gib() / max((run.resources.memory_gib for run in runs), default=1.0)))
             why = ", as there is room for: runs side by side gain more than threads inside one (else say --at-once N)"
     at_once = max(1, min(at_once, waiting))
