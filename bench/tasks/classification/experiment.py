@@ -87,7 +87,7 @@ def load_images(run: Run, data: Path, device: torch.device) -> Images:
     except AbsentError:
         if not row.fetch:
             raise
-        folder = row.resolve("fetch")(data)
+        folder = row.resolve("fetch")(data, run.data)
     files = () if row.made_up else sorted(folder.iterdir())
     stamps = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
     return _loaded(row.reader, folder, stamps, device)
