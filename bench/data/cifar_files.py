@@ -67,6 +67,16 @@ LAYOUTS: Mapping[str, Layout] = {
         labels=1,
         classes=10,
     ),
+    "cifar100": Layout(
+        "CIFAR-100",
+        "cifar-100-python",
+        "cifar-100-binary",
+        train=("train",),
+        test=("test",),
+        meta="meta",
+        labels=2,  # the superclass comes first
+        classes=100,
+    ),
 }
 
 
