@@ -85,10 +85,10 @@ class Trainer:
     GPUs did. precision: "fp32" or "bf16". Weight decay acts on every parameter, as in the authors' framework.
     team: the processes that share the groups of each batch; all of them have the same state after each step.
     clip: the gradient's largest norm, 0 for no bound.
-    noise: the seed of what the net itself draws, such as dropout; torch's generator is set anew for every group of
-    every step, so that there is nothing to save, and nothing depends on who takes which group. None for a net that
-    draws nothing.
-    captured: makes the step by a CUDA graph, of a training without noise in one process; None for step by step.
+    dropout_seed: of what the net itself draws, such as dropout; torch's generator is set anew for every group of every
+    step, so that there is nothing to save, and nothing depends on who takes which group. None for a net that draws
+    nothing.
+    captured: makes the step by a CUDA graph, in one process and without a dropout seed; None for step by step.
     make: makes inputs and targets of what `batches` draws, as part of the step (and of its graph); None where batches
     draws the inputs themselves. The whole batch is then this process's.
     one_pass: all groups of the batch go through the net at once, whose batch norm knows them
@@ -109,7 +109,7 @@ class Trainer:
     team: Team = ALONE
     objective: Objective = field(default_factory=CrossEntropy)
     clip: float = 0.0
-    noise: int | None = None
+    dropout_seed: int | None = None
     captured: Captured | None = None
     make: Callable[..., tuple[Tensor, Tensor]] | None = None
     one_pass: bool = False
@@ -173,8 +173,8 @@ class Trainer:
 
     def _backward(self, inputs: Any, targets: Any, number: int) -> Tensor:
         """Adds the gradient of one group, or of all; returns its part of (mean loss, *parts), still on the device."""
-        if self.noise is not None:
-            torch.manual_seed((self.noise << 32) + (number << 24) + self.step)
+        if self.dropout_seed is not None:
+            torch.manual_seed((self.dropout_seed << 32) + (number << 24) + self.step)
         share = len(targets) / self.batches.batch
         loss, *parts = self.objective(self._called, inputs, targets, self.precision)
         loss = loss * share

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,11 @@ class Ahead:
             self._block = block.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else block
         self._used += 1
         return (self._block[self._used - 1],)
+
+    @property
+    def maker(self) -> Callable[..., tuple[Tensor, Tensor]]:
+        """What makes inputs and labels of a choice, as part of the step."""
+        return self.batches.make
 
     @property
     def device(self) -> torch.device:
