@@ -20,11 +20,12 @@ from bench.train import checkpoint
 from bench.train.distributed import PeerError, agree, refuse_shared_device
 from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
-from bench.train.loop import Batches, CrossEntropy, DivergedError, Hooks, Objective, Trainer, train
+from bench.train.loop import Hooks, train
 from bench.train.metrics import Tested
 from bench.train.probes import Row, layer_rows, response_stds
 from bench.train.schedule import rate_at
 from bench.train.team import ALONE, Team
+from bench.train.trainer import Batches, CrossEntropy, DivergedError, Objective, Trainer
 from bench.train.turns import Work
 
 EAGER = Way()

@@ -6,8 +6,8 @@ from bench.spec import Run
 from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.training import responses, train_run
-from bench.train.loop import Trainer
 from bench.train.probes import Row, backward, layer_rows
+from bench.train.trainer import Trainer
 from bench.train.turns import Work
 
 
