@@ -108,7 +108,7 @@ def _absent(args: argparse.Namespace, row: Dataset, folder: Path, scale: str, ab
         raise absent
     print(f"data: {row.title} is not in {folder}; downloading it")
     try:
-        row.resolve("fetch")(folder)
+        row.resolve("fetch")(folder, row.name)
     except DataError as error:
         if not stand_in or args.data is not None:
             raise

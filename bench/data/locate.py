@@ -7,19 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
 
 from bench.machine import cache_folder
 
-PYTHON, BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
-BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
-PYTHON_FILES = (*BATCHES, "batches.meta")
-BINARY_FILES = tuple(f"{name}.bin" for name in BATCHES)
-RECORD = 1 + 3 * 32 * 32
-ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar.html"
 TRAIN_TAR, VAL_TAR, DEVKIT_TAR = (
     f"ILSVRC2012_{part}" for part in ("img_train.tar", "img_val.tar", "devkit_t12.tar.gz")
 )
@@ -43,7 +34,7 @@ def data_folder(given: Path | None) -> Path:
     if not named.is_dir():
         source = "--data" if given else "BENCH_DATA"
         raise DataError(
-            f"{source} {named}: no such folder. Name the one that holds the data sets: {BINARY}/, imagenet/, …"
+            f"{source} {named}: no such folder. Name the one that holds the data sets: cifar-10-batches-py/, …"
         )
     return named.resolve()
 
@@ -55,16 +46,6 @@ def data_folder(given: Path | None) -> Path:
 def nowhere(folder: Path, _: str) -> Path:
     """Of data that are made, not found: any folder will do."""
     return folder
-
-
-def cifar10(folder: Path, _: str = "cifar10") -> Path:
-    """The folder of CIFAR-10, in one of its two layouts. Raises DataError where it is incomplete."""
-    for name, files in ((PYTHON, PYTHON_FILES), (BINARY, BINARY_FILES)):
-        found = folder / name
-        if found.is_dir():
-            _check(found, files)
-            return found
-    raise AbsentError(f"CIFAR-10 is not in {folder}")
 
 
 def imagenet(folder: Path, _: str = "imagenet") -> Path:
@@ -152,36 +133,6 @@ def pictures_name(found: Path, classes: int) -> str:
     return kind if used == whole else f"{kind}-{used}"
 
 
-def _check(folder: Path, files: tuple[str, ...]) -> None:
-    """Refuses a folder with a missing or truncated batch before anything is started."""
-    problems = [f"{name} is missing" for name in files if not (folder / name).is_file()]
-    if folder.name == BINARY:
-        sizes = {name: (folder / name).stat().st_size for name in files if (folder / name).is_file()}
-        whole = 10_000 * RECORD
-        problems += [f"{name} has {size:,} bytes, not {whole:,}" for name, size in sizes.items() if size != whole]
-    if problems:
-        raise DataError(f"{folder}: {'; '.join(problems)}. Get CIFAR-10 again from {ADDRESS}")
-
-
-def verify(found: Path) -> None:
-    """Checks the MD5 of every official python batch, as torchvision knows them. Raises DataError.
-
-    The binary layout has no published sums; its sizes and labels are checked, and its digest is in every result.
-    """
-    if found.name != PYTHON:
-        return
-    from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import check_integrity
-
-    known = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]
-    bad = [name for name, md5 in known if not check_integrity(str(found / name), md5)]
-    if bad:
-        raise DataError(
-            f"{found}: {', '.join(bad)} truncated or changed (MD5). Remove the folder to have it downloaded "
-            f"again, or get CIFAR-10 from {ADDRESS}"
-        )
-
-
 def notice(folder: Path) -> str:
     """The text of NOTICE.json beside the data: what a reader of the numbers must know of them; "" without one."""
     path = folder / "NOTICE.json"
@@ -193,23 +144,3 @@ def notice(folder: Path) -> str:
         raise DataError(
             f"{path} cannot be read as JSON with a text 'notice': mend it, or the reports would omit it"
         ) from None
-
-
-def fetch_cifar10(folder: Path) -> Path:
-    """Downloads CIFAR-10 into `folder` through torchvision (MD5-checked). Raises DataError where it cannot be had."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(20)  # a network that swallows packets must not hold a quick look for minutes
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        urllib.request.urlopen(ADDRESS).close()  # asked before torchvision, whose import takes seconds
-        from torchvision.datasets import CIFAR10
-
-        CIFAR10(str(folder), download=True)
-    except (OSError, RuntimeError, HTTPException) as error:
-        raise DataError(
-            f"CIFAR-10 is not in {folder} and cannot be downloaded ({error}). Get it from {ADDRESS} and lay it out "
-            f"as {folder / PYTHON}/ or {folder / BINARY}/, or name the folder above it with --data or BENCH_DATA"
-        ) from None
-    finally:
-        socket.setdefaulttimeout(before)
-    return folder / PYTHON

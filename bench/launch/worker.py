@@ -160,7 +160,8 @@ def _running(
     from bench.tasks.job import Job
     from bench.tasks.training import MACHINE_ERRORS
     from bench.train.distributed import LostError, meet
-    from bench.train.loop import DivergedError, StoppedError
+    from bench.train.loop import StoppedError
+    from bench.train.trainer import DivergedError
     from bench.train.turns import device_is_lost
 
     try:

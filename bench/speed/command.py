@@ -15,6 +15,7 @@ import torch
 
 from bench import __version__
 from bench.data import locate
+from bench.data.cifar_files import cifar
 from bench.launch import concurrency
 from bench.machine import commit, cpu_name, hardware
 from bench.spec import Net, Recipe, Resources, Run, SpecError, counted
@@ -97,7 +98,7 @@ def _device(threads: int) -> torch.device:
 
 def _images(data: Path | None) -> Images:
     with suppress(locate.AbsentError):
-        return cifar_data.load(locate.cifar10(locate.data_folder(data)))
+        return cifar_data.load(cifar(locate.data_folder(data), "cifar10"))
     return synthetic.stand_in()
 
 

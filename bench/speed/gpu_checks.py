@@ -24,8 +24,8 @@ from bench.tasks.training import trainer_of
 from bench.train.checkpoint import weights_digest
 from bench.train.copied_weights import CopiedWeights
 from bench.train.grouped_bn import group_batch_norm, grouped
-from bench.train.loop import DivergedError, Trainer
 from bench.train.metrics import autocast
+from bench.train.trainer import DivergedError, Trainer
 from bench.train.turns import Slot, Work
 
 TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 5e-3}  # of fused batch norm against fp64 of the same inputs

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from bench.data import locate
+from bench.data.cifar_files import cifar
 from bench.launch.concurrency import Together
 from bench.machine import cores
 from bench.nets.counts import multiply_adds
@@ -109,7 +110,7 @@ def images_in(data: Path | None) -> Images:
     """CIFAR-10 where it is below `data`, else a few made-up images."""
     with suppress(locate.AbsentError):
         if data:
-            return cifar_data.load(locate.cifar10(data))
+            return cifar_data.load(cifar(data, "cifar10"))
     return synthetic.stand_in(5_000, TESTED)
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from bench.spec import Run, dataset_of
 from bench.tasks.job import Job
-from bench.train.loop import Batches, CrossEntropy, Objective
 from bench.train.metrics import Evaluation, Tested, bits, error_of
+from bench.train.trainer import Batches, CrossEntropy, Objective
 from bench.train.turns import Work
 
 

@@ -13,8 +13,6 @@ import torch
 from bench.nets.pretrained import WeightsError
 from bench.spec import Recipe, Run, Way, dataset_of, task_of
 from bench.store import RunFolder, StoreError
-from bench.tasks.classification.cifar import Ahead
-from bench.tasks.diagnosis.probes import Row, layer_rows, response_stds
 from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.provenance import DeviceError, compiles, device_name, device_of, merged, session
@@ -22,10 +20,12 @@ from bench.train import checkpoint
 from bench.train.distributed import PeerError, agree, refuse_shared_device
 from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
-from bench.train.loop import Batches, CrossEntropy, DivergedError, Hooks, Objective, Trainer, train
+from bench.train.loop import Hooks, train
 from bench.train.metrics import Tested
+from bench.train.probes import Row, layer_rows, response_stds
 from bench.train.schedule import rate_at
 from bench.train.team import ALONE, Team
+from bench.train.trainer import Batches, CrossEntropy, DivergedError, Objective, Trainer
 from bench.train.turns import Work
 
 EAGER = Way()
@@ -76,7 +76,7 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
         team=team,
         objective=experiment.objective,
         clip=experiment.clip,
-        noise=experiment.dropout_seed,
+        dropout_seed=experiment.dropout_seed,
     )
     saved = _resume(trainer, run, job, device, experiment.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
@@ -220,7 +220,7 @@ def trainer_of(
     team: Team = ALONE,
     objective: Objective | None = None,
     clip: float = 0.0,
-    noise: int | None = None,
+    dropout_seed: int | None = None,
 ) -> Trainer:
     """A training of `net` on `batches`, both on one device, channels last; the rest as the Trainer has it."""
     net = net.to(memory_format=torch.channels_last)
@@ -247,9 +247,9 @@ def trainer_of(
         team=team,
         objective=objective or CrossEntropy(),
         clip=clip,
-        noise=noise,
+        dropout_seed=dropout_seed,
         captured=Captured() if way.graph else None,
-        make=batches.batches.make if isinstance(batches, Ahead) else None,
+        make=getattr(batches, "maker", None),
         one_pass=way.one_pass,
         fused_sgd=on_cuda,
         copied_weights=copies_weights(way, recipe),

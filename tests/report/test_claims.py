@@ -38,7 +38,7 @@ from bench.report.stats import Region, binomial_std, contrast, disagreement_std,
 from bench.report.tables import reproductions_table
 from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA, claims_sections, paired_table, verdict_words
 from bench.spec import DIVERGED, LEVEL, Claim, Net, Recipe, Scale, SpecError, Sweep, dataset_of
-from bench.train.loop import DivergedError
+from bench.train.trainer import DivergedError
 from tests.report.builders import fake
 from tests.train import builders as loop
 

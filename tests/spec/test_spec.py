@@ -96,8 +96,8 @@ def test_a_data_set_says_its_classes(data: str, classes: int) -> None:
         (lambda: replace(RUN, data="imagenet"), "a recipe that has views; this one has none"),
         (
             lambda: replace(PICTURES, data="imagenette"),
-            "is not one of: cifar10, stand-in, imagenet, tiny-imagenet, lfw-view1, insightface, bccd, voc07, voc07+12, "
-            "coco14, imagenet-N",
+            "is not one of: cifar10, cifar100, stand-in, imagenet, tiny-imagenet, lfw-view1, insightface, bccd, voc07, "
+            "voc07+12, coco14, imagenet-N",
         ),
         (lambda: replace(PICTURES, task="evaluate"), "task 'evaluate' does not go with 64000 steps"),
         (lambda: Recipe(steps=0), "steps must be 1 or more"),

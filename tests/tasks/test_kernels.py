@@ -29,8 +29,8 @@ from bench.tasks.training import way_of
 from bench.train.checkpoint import weights_digest
 from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
-from bench.train.loop import Trainer
 from bench.train.team import ALONE, Team
+from bench.train.trainer import Trainer
 from tests.builders import make, numbers, tiny_run
 from tests.recorded import capture
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from bench.nets.resnet import cifar
 from bench.store import Meeting
 from bench.train.distributed import meet
-from bench.train.loop import Hooks, Trainer, train
+from bench.train.loop import Hooks, train
 from bench.train.metrics import evaluate
+from bench.train.trainer import Trainer
 from bench.train.turns import finish
 from tests.builders import SPAWN
 

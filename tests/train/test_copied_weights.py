@@ -19,7 +19,7 @@ from bench.tasks.training import trainer_of
 from bench.train.checkpoint import weights_digest
 from bench.train.copied_weights import CopiedWeights
 from bench.train.graph import Captured
-from bench.train.loop import Trainer
+from bench.train.trainer import Trainer
 from tests.recorded import capture
 from tests.train.builders import Fixed
 

@@ -18,8 +18,9 @@ from bench.store import StoreError
 from bench.train import checkpoint
 from bench.train.checkpoint import weights_digest
 from bench.train.graph import WARM, Captured
-from bench.train.loop import DivergedError, StoppedError, Trainer, train
+from bench.train.loop import StoppedError, train
 from bench.train.metrics import Evaluation, evaluate
+from bench.train.trainer import DivergedError, Trainer
 from bench.train.turns import Work, finish, ready
 from tests.recorded import capture
 from tests.train.builders import LABELS, Fixed, Says, hooks, run, trainer

@@ -1,8 +1,9 @@
-"""CIFAR-10 held in memory on the device as uint8, and its batches: mean, crop and flip made there (Section 4.2)."""
+"""CIFAR-10 and its like, in memory on the device as uint8, and their batches: mean, crop and flip (Section 4.2)."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data.locate import BINARY_FILES, PYTHON, RECORD, DataError, notice, verify
+from bench.data.cifar_files import TESTED, TRAINED, Layout, layout_of, verify
+from bench.data.locate import DataError, notice
 from bench.data.shuffle import Order
 
 PAD = 4
@@ -57,24 +59,23 @@ def make_images(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor
 
 
 def load(folder: Path) -> Images:
-    """CIFAR-10 from the folder that `bench.data.locate.cifar10` found. Raises DataError naming the bad file."""
-    if folder.name == PYTHON:
-        parts = _read_python(folder)
+    """A CIFAR data set from the folder that bench.data.cifar_files found. Raises DataError naming the bad file."""
+    layout = layout_of(folder)
+    if folder.name == layout.python:
+        parts = _read_python(folder, layout)
     else:
-        parts = [*_read_binary(folder, BINARY_FILES[:-1]), *_read_binary(folder, BINARY_FILES[-1:])]
-    for part, count in zip(parts[::2], (50_000, 10_000), strict=True):
+        parts = [part for names in (layout.train, layout.test) for part in _read_binary(folder, names, layout)]
+    for part, count in zip(parts[::2], (TRAINED, TESTED), strict=True):
         if len(part) != count:
             raise DataError(f"{folder}: {len(part):,} images where {count:,} belong")
     train_x, train_y, test_x, test_y = parts
     return make_images(train_x, train_y, test_x, test_y, notice(folder))
 
 
-def _read_python(folder: Path) -> list[Tensor]:
-    """The official python batches, by torchvision, with every file's MD5 checked."""
-    from torchvision.datasets import CIFAR10
-
+def _read_python(folder: Path, layout: Layout) -> list[Tensor]:
+    """The official pickles, by torchvision, with every file's MD5 checked."""
     verify(folder)
-    sets = [CIFAR10(str(folder.parent), train=train) for train in (True, False)]
+    sets = [layout.torchvision()(str(folder.parent), train=train) for train in (True, False)]
     return [
         part
         for s in sets
@@ -82,12 +83,14 @@ def _read_python(folder: Path) -> list[Tensor]:
     ]
 
 
-def _read_binary(folder: Path, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Records of one label byte and 3,072 pixel bytes; RGB planes."""
-    raw = np.concatenate([np.fromfile(folder / name, np.uint8) for name in names]).reshape(-1, RECORD)
-    if raw[:, 0].max(initial=0) > 9:
-        raise DataError(f"{folder}: a label above 9 in {', '.join(names)}: not CIFAR-10's binary layout")
-    return torch.from_numpy(raw[:, 1:].reshape(-1, 3, 32, 32).copy()), torch.from_numpy(raw[:, 0].copy())
+def _read_binary(folder: Path, names: tuple[str, ...], layout: Layout) -> tuple[Tensor, Tensor]:
+    """Records of the label bytes, of which the last counts, and 3,072 pixel bytes; RGB planes."""
+    raw = np.concatenate([np.fromfile(folder / f"{name}.bin", np.uint8) for name in names]).reshape(-1, layout.record)
+    labels, pixels = raw[:, layout.labels - 1], raw[:, layout.labels :]
+    if labels.max(initial=0) >= layout.classes:
+        above = f"a label above {layout.classes - 1} in {', '.join(names)}"
+        raise DataError(f"{folder}: {above}: not the binary layout of {layout.title}")
+    return torch.from_numpy(pixels.reshape(-1, 3, 32, 32).copy()), torch.from_numpy(labels.copy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,11 @@ class Ahead:
             self._block = block.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else block
         self._used += 1
         return (self._block[self._used - 1],)
+
+    @property
+    def maker(self) -> Callable[..., tuple[Tensor, Tensor]]:
+        """What makes inputs and labels of a choice, as part of the step."""
+        return self.batches.make
 
     @property
     def device(self) -> torch.device:

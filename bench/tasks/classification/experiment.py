@@ -17,8 +17,8 @@ from bench.tasks.classification import cifar
 from bench.tasks.classification.cifar import Images, Prepare
 from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
-from bench.train.loop import Batches
 from bench.train.metrics import Evaluation, evaluate
+from bench.train.trainer import Batches
 from bench.train.turns import Work, finish
 
 RESPONSE_IMAGES = 500  # test images behind a response's std: 32,000 values a channel or more, a twentieth of one test
@@ -87,7 +87,7 @@ def load_images(run: Run, data: Path, device: torch.device) -> Images:
     except AbsentError:
         if not row.fetch:
             raise
-        folder = row.resolve("fetch")(data)
+        folder = row.resolve("fetch")(data, run.data)
     files = () if row.made_up else sorted(folder.iterdir())
     stamps = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
     return _loaded(row.reader, folder, stamps, device)

@@ -30,8 +30,9 @@ from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.weights import source_error
 from bench.train import checkpoint
-from bench.train.loop import DivergedError, StoppedError
+from bench.train.loop import StoppedError
 from bench.train.metrics import autocast
+from bench.train.trainer import DivergedError
 from bench.train.turns import Work, ready
 
 VOTE = 0.5  # IoU of box voting, which goes with box refinement (Appendix B)

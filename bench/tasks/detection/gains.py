@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.report.frame import Set, display_name, own_recipes
 from bench.report.stats import Interval, contrast, sample
+from bench.spec import FAMILIES
 from bench.tasks.detection.average_precision import Bootstrap, MatchTable, bootstrap, paired_bootstrap
 
 SEED = 2015  # fixed, so that the same results give the same page
@@ -107,7 +108,7 @@ def _pairs(results: Set) -> Iterator[tuple[str, str, str]]:
         for other in nets:
             names = f"{display_name(other['net'])} over {display_name(one['net'])}"
             alike = one["family"] == other["family"] and one["depth"] == other["depth"]
-            if one["family"] == "vgg" != other["family"]:
+            if FAMILIES[one["family"]].one_net and not FAMILIES[other["family"]].one_net:
                 yield names, one["net"], other["net"]
             elif alike and one["shortcut"] == other["shortcut"] and not one["weights"] and other["weights"]:
                 words = f"{display_name(one['net'])}: {_from(other['weights'])} over random weights"

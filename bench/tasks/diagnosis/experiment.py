@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bench.spec import Run
-from bench.tasks.diagnosis.probes import Row, backward, layer_rows
 from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.training import responses, train_run
-from bench.train.loop import Trainer
+from bench.train.probes import Row, backward, layer_rows
+from bench.train.trainer import Trainer
 from bench.train.turns import Work
 
 

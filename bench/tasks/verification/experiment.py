@@ -25,8 +25,8 @@ from bench.tasks.verification.margin import MarginSoftmax
 from bench.tasks.verification.people import Pairs, People, Prepare, require_disjoint
 from bench.tasks.verification.roc import Roc, accuracy_at, across_folds, best_threshold
 from bench.tasks.weights import weights_file
-from bench.train.loop import Batches, CrossEntropy
 from bench.train.metrics import Evaluation
+from bench.train.trainer import Batches, CrossEntropy
 from bench.train.turns import Work, ready
 
 FOLDS = 10

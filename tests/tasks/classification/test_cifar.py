@@ -13,7 +13,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.data.locate import DataError, cifar10, data_folder, notice, verify
+from bench.data.cifar_files import cifar, verify
+from bench.data.locate import DataError, data_folder, notice
 from bench.spec.official import is_official
 from bench.tasks.classification.cifar import Ahead, Batches, Crops, Images, Prepare, load, make_images
 from bench.tasks.classification.synthetic import stand_in
@@ -42,7 +43,7 @@ def test_the_binary_layout_is_read_whole_and_in_order(tmp_path: Path) -> None:
     out = write_binary(tmp_path, notice="made up")
     raw = np.fromfile(out / "data_batch_2.bin", np.uint8).reshape(-1, 3073)
 
-    found = cifar10(tmp_path)
+    found = cifar(tmp_path, "cifar10")
     assert found == out
     images = load(out)
 
@@ -75,14 +76,14 @@ def test_a_truncated_batch_is_refused_with_its_name_and_sizes(tmp_path: Path) ->
         file.truncate(1_000_000)
 
     with pytest.raises(DataError, match=r"data_batch_3.bin has 1,000,000 bytes, not 30,730,000"):
-        cifar10(tmp_path)
+        cifar(tmp_path, "cifar10")
 
 
 def test_a_missing_batch_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-py").mkdir()
 
     with pytest.raises(DataError, match="data_batch_1 is missing"):
-        cifar10(tmp_path)
+        cifar(tmp_path, "cifar10")
 
 
 def test_python_batches_that_are_not_the_official_ones_are_refused_by_md5(tmp_path: Path) -> None:
@@ -257,7 +258,7 @@ def test_the_stand_in_is_made_of_its_seed_and_has_ten_balanced_classes() -> None
 
 @pytest.mark.data
 def test_the_real_cifar10_has_its_known_mean(bench_data: Path) -> None:
-    found = cifar10(bench_data)
+    found = cifar(bench_data, "cifar10")
     assert found is not None
     images = load(found)
 
@@ -269,7 +270,7 @@ def test_the_real_cifar10_has_its_known_mean(bench_data: Path) -> None:
 
 @pytest.mark.data
 def test_the_real_cifar10_is_the_official_one_until_a_pixel_changes(bench_data: Path, tmp_path: Path) -> None:
-    found = cifar10(bench_data)
+    found = cifar(bench_data, "cifar10")
     assert found is not None
     assert is_official("cifar10", load(found).digest)
     if found.name != "cifar-10-batches-bin":

@@ -17,7 +17,7 @@ from bench.launch.worker import work
 from bench.nets.resnet import cifar, imagenet
 from bench.spec import Net, Run
 from bench.store import RunFolder
-from bench.tasks.diagnosis.probes import backward, layer_rows, layers_of, response_stds
+from bench.train.probes import backward, layer_rows, layers_of, response_stds
 from tests.builders import tiny_run
 
 DRAW = torch.Generator().manual_seed(0)

@@ -25,8 +25,9 @@ from bench.tasks.classification.imagenet.transforms import ScaleCrop, View, ince
 from bench.tasks.experiment import Experiment, by_protocol
 from bench.tasks.job import Job
 from bench.train import checkpoint
-from bench.train.loop import Batches, StoppedError
+from bench.train.loop import StoppedError
 from bench.train.metrics import Evaluation
+from bench.train.trainer import Batches
 from bench.train.turns import Work, ready
 
 STRIDE = 32  # of a net's last map: the training's global pooling has a window of side / STRIDE

@@ -63,7 +63,7 @@ def _order(seed: int, n: int, epoch: int) -> NDArray[np.int64]:
 
 
 class PictureBatches:
-    """An endless stream of augmented batches of `pictures`, as bench.train.loop.Batches wants it.
+    """An endless stream of augmented batches of `pictures`, as bench.train.trainer.Batches wants it.
 
     Every picture comes once an epoch, batches running over its end. workers: processes that prepare batches ahead,
     0 for none; they end with this object, with `close()`, and with the process that made them.
