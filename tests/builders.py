@@ -91,3 +91,8 @@ def git(folder: Path, *words: str) -> str:
     who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
     done = subprocess.run(["git", *who, "-C", str(folder), *words], check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def timm_net(name: str) -> Net:
+    """timm's net of that name."""
+    return Net("timm", 0, "none", weights=f"timm:{name}")

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from bench.nets.resnet import CifarNet, cifar
+from bench.nets.resnet import ResNet, cifar
+from bench.nets.weights import load_state, read_weights
 
 
 def _stream_order(previous: list[int]) -> list[int]:
@@ -31,60 +30,30 @@ def _stream_order(previous: list[int]) -> list[int]:
 def _orders() -> dict[str, list[int]]:
     layer1 = list(range(16))
     layer2 = _stream_order(layer1)
-    return {"conv1": layer1, "layer1": layer1, "layer2": layer2, "layer3": _stream_order(layer2)}
-
-
-def _flat(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    tensors = state.get("state_dict", state)
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
+    return {"layer1": layer1, "layer2": layer2, "layer3": _stream_order(layer2)}
 
 
 def _permuted(name: str, value: Tensor, orders: Mapping[str, list[int]]) -> Tensor:
     """`value` with the channels of the residual stream in our order; channels inside a block stay."""
     layer, _, rest = name.partition(".")
-    order = orders.get(layer)
-    if order is None or value.ndim == 0:
+    if name == "linear.weight":
+        return value[:, orders["layer3"]]
+    if layer not in orders or value.ndim == 0:
         return value
     if rest.endswith("conv1.weight"):
         first = rest.startswith("0.") and layer != "layer1"
-        before = orders[f"layer{int(layer[-1]) - 1}"] if first else order
-        return value[:, before]
-    return value[order] if "conv2" in rest or "bn2" in rest else value
+        return value[:, orders[f"layer{int(layer[-1]) - first}"]]
+    return value[orders[layer]] if "conv2" in rest or "bn2" in rest else value
 
 
-def from_pytorch_cifar(state: Mapping[str, Any], depth: int) -> CifarNet:
-    """`cifar(depth, "A")` with the weights of a checkpoint in the common layout.
+def load_pytorch_cifar(path: Path, depth: int) -> ResNet:
+    """`cifar(depth, "A")` with the weights of a checkpoint file in the common layout.
 
-    Raises ValueError naming the entries that are missing, unexpected or of another shape.
+    Raises WeightsError naming the entries that are missing, left over or of another shape.
     """
-    orders, source, ours = _orders(), _flat(state), {}
-    for name, value in source.items():
-        if name.startswith("linear."):
-            value = value[:, orders["layer3"]] if name == "linear.weight" else value
-            ours[name.replace("linear", "fc")] = value
-        else:
-            ours[name] = _permuted(name, value, orders) if name.startswith("layer") else value
+    orders, ours = _orders(), {}
+    for name, value in read_weights(path).items():
+        ours[name.replace("linear.", "fc.")] = _permuted(name, value, orders)
     net = cifar(depth, "A")
-    _check(ours, net.state_dict(), depth)
-    net.load_state_dict(ours, strict=False)
+    load_state(net, ours, f"ResNet-{depth} with option A in the common PyTorch layout", without=())
     return net
-
-
-def _check(ours: Mapping[str, Tensor], wanted: Mapping[str, Tensor], depth: int) -> None:
-    """Refuses a checkpoint that is not this net's, before anything is loaded."""
-    optional = {name for name in wanted if name.endswith("num_batches_tracked")}
-    missing = sorted(set(wanted) - set(ours) - optional)
-    extra = sorted(set(ours) - set(wanted))
-    shapes = sorted(n for n in set(ours) & set(wanted) if ours[n].shape != wanted[n].shape)
-    found = {"missing": missing, "unexpected": extra, "of another shape": shapes}
-    parts = [f"{len(names)} {what} ({', '.join(names[:3])} …)" for what, names in found.items() if names]
-    if parts:
-        raise ValueError(
-            f"not a checkpoint of ResNet-{depth} with option A in the common PyTorch layout: {'; '.join(parts)}. "
-            "Give the depth that it was trained with"
-        )
-
-
-def load_pytorch_cifar(path: Path, depth: int) -> CifarNet:
-    """Reads a checkpoint file (tensors only: `weights_only=True`) and converts it."""
-    return from_pytorch_cifar(torch.load(path, map_location="cpu", weights_only=True), depth)

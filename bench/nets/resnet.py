@@ -14,14 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.nets.backbone import Backbone, Features, Stage
 from bench.nets.batch_norm import BatchNorm2d, norm_relu
-from bench.nets.counts import IMAGENET_BLOCKS
+from bench.nets.weights import load_weights
 from bench.spec import Net
+
+SIDE = 32  # of an image in pixels, that every stride of the nets divides: a map's side says its reduction
 
 
 def _conv(c_in: int, c_out: int, kernel: int, stride: int, norm: str) -> nn.Conv2d:
@@ -124,73 +128,60 @@ def _stage(block: Block, c_in: int, width: int, expansion: int, blocks: int, str
     return nn.Sequential(first, *(block(expansion * width, width, 1, option) for _ in range(blocks - 1)))
 
 
-class CifarNet(nn.Module):
-    """3x3 16, then 2n layers each at 32x32x16, 16x16x32, 8x8x64, global average pool, 10-way classifier."""
+class ResNet(nn.Module):
+    """A net of Section 4.2 (family "cifar") or of Table 1 ("imagenet"), plain or residual, as bench.nets.counts has it.
 
-    def __init__(self, depth: int, shortcut: str, norm: str = "bn", classes: int = 10) -> None:
+    A convolution (in Table 1's nets a pooling after it), stages of blocks, of which all but the first halve the map,
+    global average pool, classifier. classes: 0 for the paper's number.
+    """
+
+    def __init__(self, net: Net, classes: int) -> None:
         super().__init__()
-        block = partial(BasicBlock, norm=norm)
-        n = (depth - 2) // 6
-        self.conv1 = _conv(3, 16, 3, 1, norm)
-        self.bn1 = _norm(16, norm)
-        self.layer1 = _stage(block, 16, 16, 1, n, 1, shortcut)
-        self.layer2 = _stage(block, 16, 32, 1, n, 2, shortcut)
-        self.layer3 = _stage(block, 32, 64, 1, n, 2, shortcut)
-        self.fc = nn.Linear(64, classes)
+        stem, parts, outputs = net.row.resolve("layout")(net, SIDE, classes)
+        bottleneck = partial(Bottleneck, norm=net.norm, stride_in=net.stride_in)
+        block, k = (bottleneck, 4) if net.bottleneck else (partial(BasicBlock, norm=net.norm), 1)
+        self.pooled = parts[0][2] < stem.side
+        self.outputs = [(k * width, SIDE // side) for _, width, side in parts]
+        if self.pooled:
+            self.outputs.insert(0, (stem.c_out, SIDE // stem.side))
+        self.conv1 = _conv(3, stem.c_out, stem.kernel, SIDE // stem.side, net.norm)
+        self.bn1 = _norm(stem.c_out, net.norm)
+        c_in = stem.c_out
+        for number, (blocks, width, _) in enumerate(parts, 1):
+            stride = 1 if number == 1 else 2
+            self.add_module(f"layer{number}", _stage(block, c_in, width, k, blocks, stride, net.shortcut))
+            c_in = k * width
+        self.fc = nn.Linear(c_in, outputs)
         he_init(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, 32, 32) images, mean subtracted, to (N, classes) logits."""
-        x = norm_relu(self.bn1, self.conv1(x))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        logits: Tensor = self.fc(x.mean((2, 3)))
-        return logits
-
-
-class ImageNetNet(nn.Module):
-    """7x7 64 stride 2, 3x3 max pool stride 2, four stages of 64 to 512 (x4 in bottlenecks), pool, classifier."""
-
-    def __init__(
-        self, depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn", classes: int = 1000
-    ) -> None:
-        super().__init__()
-        bottleneck = partial(Bottleneck, norm=norm, stride_in=stride_in)
-        block: Block = partial(BasicBlock, norm=norm) if depth < 50 else bottleneck
-        k = 1 if depth < 50 else 4
-        n1, n2, n3, n4 = IMAGENET_BLOCKS[depth]
-        self.conv1 = _conv(3, 64, 7, 2, norm)
-        self.bn1 = _norm(64, norm)
-        self.layer1 = _stage(block, 64, 64, k, n1, 1, shortcut)
-        self.layer2 = _stage(block, 64 * k, 128, k, n2, 2, shortcut)
-        self.layer3 = _stage(block, 128 * k, 256, k, n3, 2, shortcut)
-        self.layer4 = _stage(block, 256 * k, 512, k, n4, 2, shortcut)
-        self.fc = nn.Linear(512 * k, classes)
-        he_init(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) images, mean subtracted, to (N, classes) logits; 224x224 in the paper's training."""
+        """(N, 3, H, W) images, mean subtracted, to (N, classes) logits; H = W = 32 or 224 in the paper's training."""
         return self.forward_head(self.forward_features(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) images to the last stage's map (N, 512 or 2048, H/32, W/32)."""
-        x = F.max_pool2d(norm_relu(self.bn1, self.conv1(x)), 3, 2, 1)
-        out: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return out
+        """(N, 3, H, W) images to the last stage's map: (N, 64, H/4, W/4), or (N, 512 or 2048, H/32, W/32)."""
+        x = norm_relu(self.bn1, self.conv1(x))
+        if self.pooled:
+            x = F.max_pool2d(x, 3, 2, 1)
+        for layer in self._blocks():
+            x = layer(x)
+        return x
 
     def forward_head(self, x: Tensor) -> Tensor:
         """Pools a map globally and classifies it: (N, C, h, w) to (N, classes) logits. timm's name for it."""
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits
 
+    def stages(self) -> list[Stage]:
+        """What `forward_features` does, cut where the stride grows: conv1 to conv5_x, or the three of a CIFAR net."""
+        first, *others = self._blocks()
+        stem = (self.conv1, self.bn1, nn.ReLU())
+        cuts = ((*stem,), (nn.MaxPool2d(3, 2, 1), first)) if self.pooled else ((*stem, first),)
+        layers = (*(nn.Sequential(*cut) for cut in cuts), *others)  # not nested further: checkpoints have these names
+        return [Stage(layer, *output) for layer, output in zip(layers, self.outputs, strict=True)]
 
-def build_cifar(net: Net, classes: int) -> CifarNet:
-    """The net of family "cifar" with a classifier of so many classes (0: ten)."""
-    return CifarNet(net.depth, net.shortcut, net.norm, classes or 10)
-
-
-def build_imagenet(net: Net, classes: int) -> ImageNetNet:
-    """The net of family "imagenet" with a classifier of so many classes (0: 1,000)."""
-    return ImageNetNet(net.depth, net.shortcut, net.stride_in, net.norm, classes or 1000)
+    def _blocks(self) -> list[nn.Module]:
+        return [layer for name, layer in self.named_children() if name.startswith("layer")]
 
 
 def he_init(net: nn.Module) -> None:
@@ -202,20 +193,42 @@ def he_init(net: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def cifar(depth: int, shortcut: str, norm: str = "bn") -> CifarNet:
+def build(net: Net, classes: int, file: Path | None = None) -> ResNet:
+    """The net with a classifier of so many classes (0: the paper's), and the weights of a file. Raises WeightsError."""
+    built = ResNet(net, classes)
+    load_weights(built, file, net.name, without=())
+    return built
+
+
+def backbone(net: Net, file: Path | None = None) -> Backbone:
+    """The net in stages, with the weights of a file but for its classifier. Raises WeightsError."""
+    built = ResNet(net, 0)
+    load_weights(built, file, net.name)
+    return Backbone(built.stages())
+
+
+def features(net: Net, file: Path | None = None, _side: int = 0) -> Features:
+    """The net without its classifier, with the weights of a file. Raises WeightsError."""
+    built = ResNet(net, 0)
+    load_weights(built, file, net.name)
+    built.fc = None  # type: ignore[assignment]  # no parameters of a classifier that is not asked
+    return Features(built)
+
+
+def cifar(depth: int, shortcut: str, norm: str = "bn") -> ResNet:
     """The CIFAR-10 net of `depth` = 6n+2 weighted layers (Section 4.2).
 
     shortcut: "none" (plain), "A", "B" or "C". norm: "bn" (the paper) or "none". Takes (N, 3, 32, 32), gives (N, 10).
     Raises SpecError (a ValueError) naming what is allowed.
     """
-    return build_cifar(Net("cifar", depth, shortcut, norm=norm), 10)
+    return ResNet(Net("cifar", depth, shortcut, norm=norm), 10)
 
 
-def imagenet(depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn", classes: int = 1000) -> ImageNetNet:
+def imagenet(depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn", classes: int = 1000) -> ResNet:
     """The ImageNet net of 18, 34, 50, 101 or 152 layers (Table 1), plain or residual.
 
     shortcut: "none" (plain), "A", "B" or "C". stride_in: "1x1" (the paper) or "3x3" (torchvision), which
     only the bottleneck nets (50, 101, 152) feel. norm: "bn" (the paper) or "none". Takes (N, 3, H, W), gives
     (N, classes). Raises SpecError (a ValueError) naming what is allowed.
     """
-    return build_imagenet(Net("imagenet", depth, shortcut, stride_in, norm), classes)
+    return ResNet(Net("imagenet", depth, shortcut, stride_in, norm), classes)

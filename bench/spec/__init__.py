@@ -1,6 +1,6 @@
 """The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Claim, Sweep. Standard library only.
 
-Three tables, datasets.py, tasks.py and families.py, say what the suite knows of each name in it.
+Four tables, datasets.py, tasks.py, families.py and sources.py, say what the suite knows of each name in it.
 
 A Run is a frozen value. Whatever can change its number is in it and hashed into its id, defaults included;
 whatever changes only the bill is in Resources and is not.
@@ -12,6 +12,7 @@ from bench.spec.families import FAMILIES, IMAGENET_DEPTHS, Family
 from bench.spec.net import Net
 from bench.spec.recipe import Detection, Faces, Recipe, Views, shortened
 from bench.spec.run import ADDED_LATER, BATCH_NORMS, Resources, Run, Way, digest, run_from_json
+from bench.spec.sources import SOURCES
 from bench.spec.sweep import Ensemble, Scale, Sweep
 from bench.spec.tasks import TASKS, Task, task_of
 from bench.spec.words import (
@@ -44,6 +45,7 @@ __all__ = [
     "PROCEDURE",
     "PROTOCOLS",
     "SCALES",
+    "SOURCES",
     "TASKS",
     "VERIFICATION",
     "Claim",

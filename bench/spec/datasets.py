@@ -6,18 +6,16 @@ named as "module:function" and imported when they are needed, so that a plan imp
 
 from __future__ import annotations
 
-import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
-from bench.spec.words import SpecError
+from bench.spec.words import Row, SpecError
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
+class Dataset(Row):
     """A data set under the name that Sweep.data gives.
 
     title: its name on pages. tasks: what may be run on it. part: the field of Recipe without which it cannot be used,
@@ -53,11 +51,6 @@ class Dataset:
     made_up: bool = False
     test_images: int = 0
     sha256: str = ""
-
-    def resolve(self, field: str) -> Callable[..., Any]:
-        """The function or class that `field` names, imported now."""
-        found: Callable[..., Any] = pkgutil.resolve_name(getattr(self, field))
-        return found
 
 
 TRAINED = ("classify", "diagnose")

@@ -5,11 +5,11 @@ To add one, add a row, and the functions that it names as "module:function", whi
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+
+from bench.spec.words import Row
 
 IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 
@@ -19,13 +19,13 @@ def _six_n_plus_two(depth: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class Family(Row):
     """Nets of one kind under the name that Net.family gives.
 
     title: on pages, whose nets they are. fits: whether there is a net of that depth; depths: which there are, in words.
-    build: makes the net with a classifier of so many classes, see bench.nets.resnet. backbone: cuts it into stages, see
-    bench.nets.backbone. features: makes all of it but the classifier, see bench.tasks.verification.embedder. layout:
-    its convolutions by arithmetic, see bench.nets.counts, "" where nobody counts them.
+    build: makes the net with a classifier of so many classes. backbone: cuts it into stages, features: makes it without
+    its classifier, see bench.nets.backbone; all with the weights of a file, None for none (timm's own of timm's nets).
+    layout: its convolutions by arithmetic, see bench.nets.counts, "" where nobody counts them.
     sources: of weights that there are of it, but for one's own runs and files. residual_only: whether those of
     torchvision's are of residual nets only.
     plain: how its nets without shortcuts are named. one_net: whether it is one net, without choices.
@@ -53,11 +53,6 @@ class Family:
     bottleneck: int = 0
     tasks: tuple[str, ...] = ()
 
-    def resolve(self, field: str) -> Callable[..., Any]:
-        """The function that `field` names, imported now."""
-        found: Callable[..., Any] = pkgutil.resolve_name(getattr(self, field))
-        return found
-
 
 ROWS = (
     Family(
@@ -65,9 +60,9 @@ ROWS = (
         "CIFAR-10",
         fits=_six_n_plus_two,
         depths="6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202",
-        build="bench.nets.resnet:build_cifar",
-        backbone="bench.nets.backbone:cifar_backbone",
-        features="bench.tasks.verification.embedder:resnet_features",
+        build="bench.nets.resnet:build",
+        backbone="bench.nets.resnet:backbone",
+        features="bench.nets.resnet:features",
         layout="bench.nets.counts:cifar_layout",
         option="A",
         mean=(0.4914, 0.4822, 0.4465),
@@ -77,9 +72,9 @@ ROWS = (
         "ImageNet",
         fits=lambda depth: depth in IMAGENET_DEPTHS,
         depths=", ".join(map(str, IMAGENET_DEPTHS)),
-        build="bench.nets.resnet:build_imagenet",
-        backbone="bench.nets.backbone:imagenet_backbone",
-        features="bench.tasks.verification.embedder:resnet_features",
+        build="bench.nets.resnet:build",
+        backbone="bench.nets.resnet:backbone",
+        features="bench.nets.resnet:features",
         layout="bench.nets.counts:imagenet_layout",
         sources=("torchvision",),
         bottleneck=50,
@@ -89,7 +84,7 @@ ROWS = (
         "VGG",
         fits=lambda depth: depth == 16,
         depths="16",
-        backbone="bench.nets.backbone:vgg_backbone",
+        backbone="bench.nets.vgg:backbone",
         sources=("torchvision",),
         residual_only=False,
         plain="vgg",
@@ -101,8 +96,9 @@ ROWS = (
         "timm",
         fits=lambda depth: depth == 0,
         depths="0 (timm's name says it)",
-        backbone="bench.nets.backbone:timm_backbone",
-        features="bench.nets.timm_backbone:timm_features",
+        build="bench.nets.timm_nets:build",
+        backbone="bench.nets.timm_nets:backbone",
+        features="bench.nets.timm_nets:features",
         sources=("timm",),
     ),
 )

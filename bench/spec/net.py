@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from bench.spec.families import FAMILIES, Family
-from bench.spec.words import NORMS, SHORTCUTS, SOURCES, require
+from bench.spec.sources import SOURCES, Weights
+from bench.spec.words import NORMS, SHORTCUTS, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,13 @@ class Net:
 
     def __post_init__(self) -> None:
         require("net", (self.family in FAMILIES, f"family {self.family!r} is not one of: {', '.join(FAMILIES)}"))
-        row, (source, _, name) = self.row, self.weights.partition(":")
+        row, (source, name) = self.row, self.start
         own_alone = row.sources == ("timm",)
         require(
             "net",
             (
-                not self.weights or (source in SOURCES and bool(name)),
-                f"weights {self.weights!r} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES)}",
+                not self.weights or (bool(source) and source in SOURCES and bool(name)),
+                f"weights {self.weights!r} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES if s)}",
             ),
             (
                 source != "run" or bool(re.fullmatch(r"[^/]+/[^/]+-(?:paper|short|quick)-s\d+-[0-9a-f]{8}", name)),
@@ -70,10 +71,10 @@ class Net:
         return FAMILIES[self.family]
 
     @property
-    def source(self) -> tuple[str, str]:
-        """Where its weights come from, and their name there; ("", "") for none."""
+    def start(self) -> Weights:
+        """The weights that it starts from."""
         source, _, name = self.weights.partition(":")
-        return source, name
+        return Weights(source, name)
 
     @property
     def bottleneck(self) -> bool:
@@ -92,7 +93,7 @@ class Net:
         With published weights these come behind it: `resnet-50-B-torchvision.IMAGENET1K_V1`.
         """
         weights = re.sub(r"[^A-Za-z0-9_.-]", ".", self.weights)
-        source, named = self.source
+        source, named = self.start
         if source == "run":
             sweep, _, run = named.partition("/")
             weights = f"run.{sweep}.{run.rpartition('-')[2]}"

@@ -148,7 +148,7 @@ class Run:
                 f"nets of family {self.net.family!r} are there for task {', '.join(self.net.row.tasks)} only",
             ),
             (
-                self.net.source[0] in task.weights,
+                self.net.start.source in task.weights,
                 f"task {self.task!r} cannot start from weights {self.net.weights!r}",
             ),
             (

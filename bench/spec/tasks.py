@@ -5,13 +5,12 @@ To add one, add a row, and the functions that it names as "module:function", whi
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.spec.words import SpecError
+from bench.spec.words import Row, SpecError
 
 if TYPE_CHECKING:
     from bench.spec.run import Run
@@ -22,7 +21,7 @@ def _no_checks(_: Run) -> Iterator[tuple[bool, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Task(Row):
     """A kind of experiment under the name that Sweep.task gives.
 
     work: does one run, see bench.tasks.training. sections: what its pages say, see bench.report.page.
@@ -52,11 +51,6 @@ class Task:
     inverted: bool = False
     counted: str = ""
     checks: Callable[[Run], Iterator[tuple[bool, str]]] = _no_checks
-
-    def resolve(self, field: str) -> Callable[..., Any]:
-        """The function that `field` names, imported now."""
-        found: Callable[..., Any] = pkgutil.resolve_name(getattr(self, field))
-        return found
 
     def value(self, test_error: float) -> float:
         """What the test measured, in percent, of the `test_error` that is stored."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
+from collections.abc import Callable
+from typing import Any
 
 SCALES = ("paper", "short", "quick")
 SHORTCUTS = ("none", "A", "B", "C")
@@ -14,7 +17,6 @@ LOSSES = ("softmax", "arcface", "cosface")
 CROPS = ("scale", "inception")
 COLOURS = ("pca", "none")
 NORMS = ("bn", "none")
-SOURCES = ("torchvision", "timm", "file", "run")
 # errors by ImageNet's protocols, beside test_error, which is top-1 on the centre crop
 PROTOCOLS = (
     "top5_error", "ten_crop_error", "ten_crop_top5_error", "multi_scale_error", "multi_scale_top5_error",
@@ -50,3 +52,14 @@ def require(what: str, *checks: tuple[bool, str]) -> None:
     mistakes = [message for fine, message in checks if not fine]
     if mistakes:
         raise SpecError(f"{what}: " + "; ".join(mistakes))
+
+
+class Row:
+    """A row of one of the tables, whose fields may name functions as "module:function"."""
+
+    __slots__ = ()
+
+    def resolve(self, field: str) -> Callable[..., Any]:
+        """The function or class that `field` names, imported now."""
+        found: Callable[..., Any] = pkgutil.resolve_name(getattr(self, field))
+        return found

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bench.nets.pretrained import WeightsError
+from bench.nets.weights import WeightsError
 from bench.spec import Recipe, Run, Way, dataset_of, task_of
 from bench.store import RunFolder, StoreError
 from bench.tasks.experiment import Experiment

@@ -1,34 +1,39 @@
-"""The file of the weights that a run's net starts from."""
+"""The weights that a run's net starts from: their file, the pixels they expect, and how good a classifier they make.
+
+What differs between sources is in the table bench.spec.sources, whose functions these are. A file in the folder
+`weights` of the data comes first, then what torch and timm have in their caches, then their download.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from bench.nets.pretrained import WeightsError, local_file, timm_file, torchvision_file, torchvision_weights
-from bench.spec import Net, Run
+import torch
+
+from bench.nets.weights import IMAGENET, Pixels, WeightsError
+from bench.spec import SOURCES, Net, Run
 from bench.store import RunFolder
 from bench.tasks.job import Job
 
-WEIGHTS = "weights"  # the folder of local files beside the data sets
-
-
-def weights_folder(job: Job) -> Path:
-    """Where files of weights are looked for first."""
-    return job.data / WEIGHTS
+SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 
 
 def weights_file(net: Net, job: Job) -> Path | None:
-    """The file; None where the net starts from none, or timm is to get them. Raises WeightsError."""
-    source, name = net.source
-    if source == "run":
-        return _of_run(name, job)
-    if source == "file":
-        return local_file(weights_folder(job), name)
-    if source == "torchvision":
-        return torchvision_file(net, weights_folder(job))
-    return timm_file(name, weights_folder(job)) if source == "timm" else None
+    """The file; None where the net starts from none, or timm is to get them.
+
+    Raises WeightsError, also where the net's stride is not where the weights learned it.
+    """
+    theirs = SOURCES[net.start.source].stride_in
+    if net.bottleneck and theirs not in ("", net.stride_in):
+        raise WeightsError(
+            f"{net.weights} has the stride in the {theirs} convolution, the net has it in the {net.stride_in}: the "
+            f"weights would load, and be wrong. Give the net stride_in={theirs!r}"
+        )
+    found: Path | None = _asked("file", net, job)
+    return found
 
 
 def source_error(net: Net, job: Job) -> float | None:
@@ -36,41 +41,115 @@ def source_error(net: Net, job: Job) -> float | None:
 
     None where nobody says it. Raises WeightsError for weights of no classifier.
     """
-    source, name = net.source
-    if source == "run":
-        result = RunFolder(_of_run(name, job).parent).result()
-        return float(result["test_error"]) if result else None
-    if source == "torchvision":
-        accuracy = float(torchvision_weights(net).meta["_metrics"]["ImageNet-1K"]["acc@1"])
-        if math.isnan(accuracy):
-            raise WeightsError(f"{net.weights} classify nothing, and torchvision says so: name IMAGENET1K_V1")
-        return round(100 - accuracy, 6)
-    return None
+    error: float | None = _asked("error", net, job)
+    return error
 
 
-def source_run(net: Net, job: Job) -> Run | None:
-    """The run that the net starts from, if it is one. Raises WeightsError where it trained another net."""
-    source, name = net.source
-    if source != "run":
-        return None
-    run = RunFolder(_of_run(name, job).parent).run()
-    strided = net.bottleneck  # elsewhere no block has a stride to be in either place
-    theirs = run.net if strided else replace(run.net, stride_in=net.stride_in)
-    if replace(theirs, weights="") != replace(net, weights=""):
-        stride = f" with the stride in the {run.net.stride_in}" if strided else ""
-        raise WeightsError(f"{run.id} trained {run.net.name}{stride}, not the net that is to start from it")
-    return run
+def pixels_of(net: Net, job: Job) -> Pixels:
+    """What the net with its weights expects of an image. Raises WeightsError."""
+    if net.row.mean:
+        return Pixels(net.row.mean)
+    return _asked("pixels", net, job) or IMAGENET
 
 
-def _of_run(name: str, job: Job) -> Path:
-    """The last checkpoint of `SWEEP/RUN` in the same folder of runs, which has to be done."""
-    sweep, _, run = name.partition("/")
-    folder = RunFolder(job.folder.path.parents[1] / sweep / run)
+def _asked(field: str, net: Net, job: Job) -> Any:
+    source = SOURCES[net.start.source]
+    return source.resolve(field)(net, job) if getattr(source, field) else None
+
+
+def _folder(job: Job) -> Path:
+    return job.data / "weights"
+
+
+def local_file(net: Net, job: Job) -> Path:
+    """A file of one's own. Raises WeightsError naming those there are."""
+    folder, name = _folder(job), net.start.name
+    if not (folder / name).is_file():
+        there = sorted(p.name for p in folder.glob("*") if p.suffix in SUFFIXES) if folder.is_dir() else []
+        raise WeightsError(f"no file {name} in {folder}; there are: {', '.join(there) or 'none'}")
+    return folder / name
+
+
+def timm_file(net: Net, job: Job) -> Path | None:
+    """A file in place of timm's weights; None where it is left to timm to get them."""
+    paths = (_folder(job) / f"{net.start.name}{suffix}" for suffix in SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def timm_pixels(net: Net, _: Job) -> Pixels:
+    """As timm says it. Raises WeightsError."""
+    from bench.nets import timm_nets
+
+    return timm_nets.pixels_of(net.start.name)
+
+
+def torchvision_file(net: Net, job: Job) -> Path:
+    """In the folder of weights, in torch's cache, else downloaded into that. Raises WeightsError."""
+    folder, url = _folder(job), str(_torchvision(net).url)
+    file = url.rsplit("/", 1)[-1]
+    if (folder / file).is_file():
+        return folder / file
+    try:
+        torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"{net.weights}: {file} is not in {folder} and cannot be downloaded ({error}). Get it from {url} and "
+            "lay it there"
+        ) from None
+    return Path(torch.hub.get_dir(), "checkpoints", file)
+
+
+def torchvision_error(net: Net, _: Job) -> float:
+    """As torchvision says it. Raises WeightsError for weights of no classifier."""
+    accuracy = float(_torchvision(net).meta["_metrics"]["ImageNet-1K"]["acc@1"])
+    if math.isnan(accuracy):
+        raise WeightsError(f"{net.weights} classify nothing, and torchvision says so: name IMAGENET1K_V1")
+    return round(100 - accuracy, 6)
+
+
+def _torchvision(net: Net) -> Any:
+    """torchvision's entry of the net's weights: `url`, and in `meta` what they reach. Raises WeightsError."""
+    from torchvision.models import get_weight
+
+    name, model = net.start.name, f"{'VGG' if net.plain else 'ResNet'}-{net.depth}"
+    try:
+        return get_weight(f"{model.replace('-', '')}_Weights.{name}")
+    except (ValueError, KeyError, AttributeError) as error:
+        raise WeightsError(f"torchvision has no weights {name!r} of {model}: {error}") from None
+
+
+def run_file(net: Net, job: Job) -> Path:
+    """The last checkpoint of a run in the same folder of runs, which has to be done. Raises WeightsError."""
+    return _source_run(net, job)[0].checkpoint
+
+
+def run_error(net: Net, job: Job) -> float:
+    """Its test error. Raises WeightsError."""
+    result = _source_run(net, job)[0].result()
+    assert result is not None
+    return float(result["test_error"])
+
+
+def run_pixels(net: Net, job: Job) -> Pixels | None:
+    """By its crop: Section 3.4's subtracts the mean alone. Raises WeightsError."""
+    views = _source_run(net, job)[1].recipe.views
+    return Pixels(IMAGENET.mean) if views and views.crop == "scale" else None
+
+
+def _source_run(net: Net, job: Job) -> tuple[RunFolder, Run]:
+    """The run that the net starts from. Raises WeightsError where it is not done, or trained another net."""
+    sweep, _, name = net.start.name.partition("/")
+    folder = RunFolder(job.folder.path.parents[1] / sweep / name)
     path = folder.checkpoint
     if not path.is_file() or folder.result() is None:
         raise WeightsError(
             f"{path} {'is of a run that is not done' if path.is_file() else 'is not there'}: the net starts from that "
             "run. Train it first: "
-            f"python -m bench.sweep {sweep} --scale {run.split('-')[-3]} --only {run} --runs {path.parents[2]}"
+            f"python -m bench.sweep {sweep} --scale {name.split('-')[-3]} --only {name} --runs {path.parents[2]}"
         )
-    return path
+    run, strided = folder.run(), net.bottleneck  # elsewhere no block has a stride to be in either place
+    theirs = run.net if strided else replace(run.net, stride_in=net.stride_in)
+    if replace(theirs, weights="") != replace(net, weights=""):
+        stride = f" with the stride in the {run.net.stride_in}" if strided else ""
+        raise WeightsError(f"{run.id} trained {run.net.name}{stride}, not the net that is to start from it")
+    return folder, run

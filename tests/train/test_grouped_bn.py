@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nets.batch_norm import BatchNorm2d
-from bench.nets.resnet import cifar
-from bench.tasks.verification.embedder import Embedder, ResNetBackbone
+from bench.nets.resnet import cifar, features
+from bench.spec import Net
+from bench.tasks.verification.embedder import Embedder
 from bench.train.checkpoint import weights_digest
 from bench.train.grouped_bn import group_batch_norm, grouped
 
@@ -129,7 +130,7 @@ def test_what_cannot_go_by_groups_is_refused_before_anything_is_set() -> None:
     assert isinstance(net[0], BatchNorm2d)
     assert net[0].kernel is None
     with pytest.raises(ValueError, match="bn1 is a BatchNorm2d of torch"):
-        group_batch_norm(Embedder(ResNetBackbone(cifar(8, "A")), size=4, side=32), 2, fused=False)
+        group_batch_norm(Embedder(features(Net("cifar", 8, "A")), size=4, side=32), 2, fused=False)
     for refused in (
         BatchNorm2d(3, momentum=None),
         BatchNorm2d(3, affine=False),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
-from bench.nets.pretrained import pretrained
 from bench.spec import Run
 from bench.store import StoreError
 from bench.tasks.classification.imagenet.colour import Normalise
 from bench.tasks.classification.imagenet.experiment import ImageNet
 from bench.tasks.job import Job
 from bench.tasks.provenance import device_of, merged, session
-from bench.tasks.weights import weights_folder
+from bench.tasks.weights import pixels_of, weights_file
 from bench.train import checkpoint
 from bench.train.distributed import agree
 from bench.train.metrics import Evaluation
@@ -24,12 +24,12 @@ def evaluate(run: Run, job: Job) -> Work[None]:
     Raises WeightsError, DataError, StoppedError, StoreError, LostError and the MACHINE_ERRORS.
     """
     device, team = device_of(run), job.team
-    found = pretrained(run.net, weights_folder(job))
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (found.mean, found.std))
+    built: nn.Module = run.net.row.resolve("build")(run.net, 1000, weights_file(run.net, job))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in pixels_of(run.net, job))
     experiment = ImageNet.of(run, job, device, Normalise(mean, std))
     if (classes := len(experiment.pictures.classes)) != 1000:
         raise StoreError(f"the weights tell 1,000 classes apart and {run.data} has {classes:,}: give all of ImageNet")
-    net = found.net.to(device).to(memory_format=torch.channels_last)
+    net = built.to(device).to(memory_format=torch.channels_last)
     weights = checkpoint.weights_digest(net.state_dict())
     agree(team, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
     about = session(run, device, experiment.digest, experiment.notice, team, claims_sha256=job.folder.claims_digest())

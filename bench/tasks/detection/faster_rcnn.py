@@ -24,6 +24,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, RoIAlign,
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from bench.nets.backbone import Backbone
+from bench.nets.weights import IMAGENET, Pixels
 
 RATIOS = (0.5, 1.0, 2.0)
 POOLS = ("pool", "align")
@@ -138,6 +139,7 @@ def c4(
     *,
     side: int = 600,
     longest: int = 1000,
+    pixels: Pixels = IMAGENET,
     anchors: Sequence[int] = (128, 256, 512),
     pooling: str = "pool",
     context: bool = False,
@@ -148,8 +150,9 @@ def c4(
 
     For a ResNet these are conv1 to conv4_x at stride 16, and conv5_x with a global average on each region. For VGG-16,
     conv1 to conv5_3, and fc6, fc7 (Faster R-CNN's own baseline, Tables 7 and 8). classes: without the background.
-    side, longest: the image's sides after scaling, in pixels. anchors: in pixels of the scaled image; the COCO
-    numbers of Faster R-CNN add 64. pooling: "pool" (the paper) or "align" (the field). context: Appendix B's.
+    side, longest: the image's sides after scaling, in pixels. pixels: what the backbone expects of them.
+    anchors: in pixels of the scaled image; the COCO numbers of Faster R-CNN add 64. pooling: "pool" (the paper) or
+    "align" (the field). context: Appendix B's.
     Raises ValueError.
     """
     _check(classes, side, longest)
@@ -163,7 +166,7 @@ def c4(
     _faster_rcnn_init(predictor)
     rpn = (proposals or Proposals()).network(channels, AnchorGenerator((tuple(anchors),), (RATIOS,)))
     heads = (regions or Regions()).heads(RegionTop(region, top, context=context), nn.Identity(), predictor)
-    return _detector(body, rpn, heads, backbone, side, longest)
+    return GeneralizedRCNN(body, rpn, heads, _scaling(pixels, side, longest))
 
 
 def _cut(backbone: Backbone) -> tuple[int, nn.Module, int, int]:
@@ -188,6 +191,7 @@ def fpn(
     *,
     side: int = 800,
     longest: int = 1333,
+    pixels: Pixels = IMAGENET,
     width: int = 256,
     hidden: int = 1024,
     proposals: Proposals | None = None,
@@ -214,24 +218,19 @@ def fpn(
     rpn = (proposals or Proposals((2_000, 1_000), (2_000, 1_000))).network(width, generator)
     head, predictor = TwoMLPHead(width * 7 * 7, hidden), FastRCNNPredictor(hidden, classes + 1)
     heads = (regions or Regions(sampled=512, nms=0.5)).heads(pool, head, predictor)
-    return _detector(Pyramid(backbone, used, width, coarser=coarser), rpn, heads, backbone, side, longest)
+    body = Pyramid(backbone, used, width, coarser=coarser)
+    return GeneralizedRCNN(body, rpn, heads, _scaling(pixels, side, longest))
 
 
-def scaled(images: Sequence[Tensor], backbone: Backbone, side: int, longest: int) -> Iterator[Tensor]:
+def scaled(images: Sequence[Tensor], pixels: Pixels, side: int, longest: int) -> Iterator[Tensor]:
     """Images (3, H, W) in [0, 1] as a detector's backbone gets them, one at a time: (1, 3, H', W')."""
-    scaling = _scaling(backbone, side, longest)
+    scaling = _scaling(pixels, side, longest)
     for image in images:
         yield scaling([image])[0].tensors
 
 
-def _scaling(backbone: Backbone, side: int, longest: int) -> GeneralizedRCNNTransform:
-    return GeneralizedRCNNTransform(side, longest, list(backbone.pixels.mean), list(backbone.pixels.std))
-
-
-def _detector(
-    body: nn.Module, rpn: nn.Module, heads: nn.Module, backbone: Backbone, side: int, longest: int
-) -> GeneralizedRCNN:
-    return GeneralizedRCNN(body, rpn, heads, _scaling(backbone, side, longest))
+def _scaling(pixels: Pixels, side: int, longest: int) -> GeneralizedRCNNTransform:
+    return GeneralizedRCNNTransform(side, longest, list(pixels.mean), list(pixels.std))
 
 
 def _check(classes: int, side: int, longest: int) -> None:

@@ -2,49 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.nets.resnet import CifarNet, ImageNetNet
-from bench.nets.weights import load_weights, read_weights
-from bench.spec import Net
 from bench.tasks.verification.margin import MarginSoftmax
 
 LARGEST = 7  # of the side of the map that the head sees: 112 / 16, as in ArcFace's nets
-
-
-class ResNetBackbone(nn.Module):
-    """One of the suite's own nets up to its last map of features, before any pooling.
-
-    weights: a checkpoint of the suite, a torch file with the net's state under "net"; its classifier is left out.
-    Raises ValueError where that cannot be read or is of another net.
-    """
-
-    def __init__(self, net: CifarNet | ImageNetNet, weights: Path | None = None) -> None:
-        super().__init__()
-        net.fc = None  # type: ignore[assignment]  # no parameters of a classifier that is not asked
-        self.net = net
-        if weights:
-            load_weights(net, read_weights(weights), f"the net that {weights} is to start")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, C, H/4, W/4) of a CIFAR net, (N, C, H/32, W/32) of an ImageNet net."""
-        net = self.net
-        y: Tensor = F.relu(net.bn1(net.conv1(x)))
-        if isinstance(net, ImageNetNet):
-            y = F.max_pool2d(y, 3, 2, 1)
-        y = net.layer3(net.layer2(net.layer1(y)))
-        if isinstance(net, ImageNetNet):
-            y = net.layer4(y)
-        return y
-
-
-def resnet_features(net: Net, weights: Path | None, side: int) -> ResNetBackbone:  # noqa: ARG001
-    """What a row of bench.spec.families names as `features`."""
-    return ResNetBackbone(net.row.resolve("build")(net, 0), weights)
 
 
 class Embedder(nn.Module):

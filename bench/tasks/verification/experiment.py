@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.nets.pretrained import WeightsError
 from bench.spec import Faces, Run, dataset_of
 from bench.store import atomic
 from bench.tasks.experiment import Experiment, by_protocol
@@ -68,8 +67,8 @@ class FacePairs(Experiment):
     def net(self) -> Recogniser:
         """See Experiment."""
         torch.manual_seed(self.run.seed)
-        faces = _faces(self.run)
-        backbone = _backbone(self.run, self.job, faces.side)
+        net, faces = self.run.net, _faces(self.run)
+        backbone = net.row.resolve("features")(net, weights_file(net, self.job), faces.side)
         embedder = Embedder(backbone, side=faces.side, size=faces.size, dropout=faces.dropout)
         classes = len(self.people.names)
         return Recogniser(
@@ -189,12 +188,3 @@ def _embedder(net: nn.Module) -> Embedder:
 def _faces(run: Run) -> Faces:
     assert run.recipe.faces is not None
     return run.recipe.faces
-
-
-def _backbone(run: Run, job: Job, side: int) -> nn.Module:
-    path = weights_file(run.net, job)
-    try:
-        found: nn.Module = run.net.row.resolve("features")(run.net, path, side)
-    except ValueError as error:
-        raise WeightsError(str(error)) from None
-    return found

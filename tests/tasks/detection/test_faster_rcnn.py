@@ -1,4 +1,4 @@
-"""Backbones, weights and detectors: both forms train on both families, batch norm stays fixed, traps are refused."""
+"""Detectors: both forms train on every family of nets, batch norm stays fixed, traps are refused."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import Any
 import pytest
 import timm
 import torch
-import torchvision
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from bench.nets.backbone import Backbone, fix_batch_norm, of_cifar, of_imagenet, of_timm, vgg16
-from bench.nets.resnet import cifar, imagenet
-from bench.nets.weights import CAFFE, CIFAR, IMAGENET, read_weights
+from bench.nets import resnet, timm_nets, vgg
+from bench.nets.backbone import Backbone, fix_batch_norm
+from bench.nets.weights import Pixels
+from bench.spec import Net
 from bench.tasks.detection.faster_rcnn import Proposals, Regions, RegionTop, c4, fpn
 from bench.tasks.detection.inference import detect
 from bench.tasks.detection.regions import Scored, adjacent_scales, detections, merged, refined, voted
-from bench.train.checkpoint import save
+from tests.builders import timm_net
 
 FEW = Proposals((200, 100), (50, 20), sampled=32)
-SMALL = {"side": 64, "longest": 96, "proposals": FEW}
+SMALL = {"side": 64, "longest": 96, "proposals": FEW, "pixels": Pixels((0.49, 0.48, 0.45))}
 Targets = list[dict[str, Tensor]]
 
 
@@ -56,30 +55,49 @@ def trained(model: Any, steps: int = 1, lr: float = 1e-4) -> list[dict[str, floa
     return seen
 
 
-def measured(backbone: Backbone) -> Backbone:
-    """Untrained, but with statistics: without them a deep net's values are out of all bounds."""
+def fixed(net: Net) -> Backbone:
+    """With batch norm as it is in a new net, of which deep ones' values are out of all bounds."""
+    backbone = resnet.backbone(net)
+    fix_batch_norm(backbone)
+    return backbone
+
+
+def of_cifar(shortcut: str = "A") -> Backbone:
+    return fixed(Net("cifar", 8, shortcut))
+
+
+def measured(depth: int) -> Backbone:
+    """Untrained, but with statistics."""
+    backbone = resnet.backbone(Net("imagenet", depth, "B"))
     fix_batch_norm(backbone, [torch.rand(4, 3, 64, 64)])
     return backbone
 
 
+def of_timm(name: str, folder: Path) -> Backbone:
+    torch.save(timm.create_model(name).state_dict(), folder / "weights.pth")
+    backbone = timm_nets.backbone(timm_net(name), folder / "weights.pth")
+    fix_batch_norm(backbone)
+    return backbone
+
+
 LOSSES = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
-QUICK: dict[str, Callable[[], Backbone]] = {
-    "cifar-8": lambda: of_cifar(8, "A"),
-    "resnet-18": lambda: of_imagenet(18, "B"),
+QUICK: dict[str, Callable[[Path], Backbone]] = {
+    "cifar-8": lambda _: of_cifar(),
+    "resnet-18": lambda _: fixed(Net("imagenet", 18, "B")),
 }
-LONG: dict[str, Callable[[], Backbone]] = {
-    **{f"resnet-{d}": (lambda d=d: measured(of_imagenet(d, "B", fix_bn=False))) for d in (34, 50, 101)},  # type: ignore[misc]
-    **{f"timm-{d}": (lambda d=d: of_timm(f"resnet{d}")) for d in (18, 34, 50, 101)},  # type: ignore[misc]
-    "vgg-16": vgg16,
+LONG: dict[str, Callable[[Path], Backbone]] = {
+    **{f"resnet-{d}": (lambda _, d=d: measured(d)) for d in (34, 50, 101)},  # type: ignore[misc]
+    **{f"timm-{d}": (lambda folder, d=d: of_timm(f"resnet{d}", folder)) for d in (18, 34, 50, 101)},  # type: ignore[misc]
+    "vgg-16": lambda _: vgg.backbone(Net("vgg", 16, "none")),
 }
 NETS = [*QUICK, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)]
 
 
 @pytest.mark.parametrize("form", [small_c4, small_fpn])
 @pytest.mark.parametrize("net", NETS)
-def test_both_forms_take_a_training_step_and_detect(net: str, form: Callable[[Backbone], Any]) -> None:
+def test_both_forms_take_a_training_step_and_detect(net: str, form: Callable[[Backbone], Any], tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = form((QUICK | LONG)[net]())
+    model = form((QUICK | LONG)[net](tmp_path))
 
     [losses] = trained(model, lr=1e-7)
 
@@ -103,7 +121,7 @@ def test_both_forms_take_a_training_step_and_detect(net: str, form: Callable[[Ba
 @pytest.mark.parametrize("form", [small_c4, small_fpn])
 def test_batch_norm_does_not_change_by_a_bit_in_training_and_everything_else_does(form: Callable[..., Any]) -> None:
     torch.manual_seed(0)
-    model = form(of_cifar(8, "B")).train()
+    model = form(of_cifar("B")).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     norms = [name for name, layer in model.named_modules() if isinstance(layer, FrozenBatchNorm2d)]
 
@@ -119,30 +137,9 @@ def test_batch_norm_does_not_change_by_a_bit_in_training_and_everything_else_doe
     assert all(not torch.equal(before[name], after[name]) for name in convolutions)
 
 
-def test_statistics_that_are_computed_anew_are_true_averages_over_the_batches() -> None:
-    """Not the moving average of training, which forgets the first ones (Appendix A)."""
-    net = nn.Sequential(nn.BatchNorm2d(3))
-    batches = [torch.rand(4, 3, 8, 8) + k for k in range(3)]
-
-    fix_batch_norm(net, batches)
-
-    means, variances = (torch.stack([f(b.transpose(0, 1).flatten(1)) for b in batches]).mean(0) for f in (_mean, _var))
-    assert isinstance(net[0], FrozenBatchNorm2d)
-    assert torch.allclose(net[0].running_mean, means, atol=1e-6)
-    assert torch.allclose(net[0].running_var, variances, atol=1e-6)
-
-
-def _mean(x: Tensor) -> Tensor:
-    return x.mean(1)
-
-
-def _var(x: Tensor) -> Tensor:
-    return x.var(1)
-
-
 def test_batch_norm_that_is_not_fixed_would_change() -> None:
     """The check above can fail."""
-    model = small_c4(of_cifar(8, "B", fix_bn=False)).train()
+    model = small_c4(resnet.backbone(Net("cifar", 8, "B"))).train()
     [name, *_] = [n for n in model.state_dict() if n.endswith("running_mean")]
     before = model.state_dict()[name].clone()
 
@@ -154,14 +151,14 @@ def test_batch_norm_that_is_not_fixed_would_change() -> None:
 def test_the_loss_of_a_detector_on_a_cifar_net_falls() -> None:
     torch.manual_seed(0)
 
-    losses = [sum(each.values()) for each in trained(small_fpn(of_cifar(8, "A")), steps=25, lr=0.01)]
+    losses = [sum(each.values()) for each in trained(small_fpn(of_cifar()), steps=25, lr=0.01)]
 
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
 
 
 def test_the_papers_form_pools_before_conv5_and_classifies_300_proposals() -> None:
     with torch.device("meta"):
-        model = c4(of_imagenet(101, "B"), 20)
+        model = c4(resnet.backbone(Net("imagenet", 101, "B")), 20)
 
     convolutions = sum(isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1) for m in model.backbone.modules())
     blocks = 3 + 4 + 23
@@ -176,7 +173,7 @@ def test_the_papers_form_pools_before_conv5_and_classifies_300_proposals() -> No
 
 def test_vgg_shares_conv1_to_conv5_at_stride_16_and_keeps_conv1_and_conv2() -> None:
     with torch.device("meta"):
-        backbone = vgg16()
+        backbone = vgg.backbone(Net("vgg", 16, "none"))
         model = c4(backbone, 20)
 
     shared = [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)]
@@ -186,131 +183,13 @@ def test_vgg_shares_conv1_to_conv5_at_stride_16_and_keeps_conv1_and_conv2() -> N
     assert model.roi_heads.box_predictor.cls_score.weight.shape == (21, 4096)
 
 
-def test_our_resnet_as_a_backbone_is_the_net_itself(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    net = imagenet(18, "B").eval()
-    torch.save(net.state_dict(), tmp_path / "weights.pt")
-    x = torch.rand(1, 3, 64, 64)
-
-    last = of_imagenet(18, "B", tmp_path / "weights.pt")(x)["4"]
-
-    assert torch.allclose(net.fc(last.mean((2, 3))), net(x), rtol=1e-4)
-
-
-def test_a_checkpoint_of_the_suite_becomes_a_backbone_of_the_same_values(tmp_path: Path) -> None:
-    net = cifar(8, "A")
-    net(torch.rand(4, 3, 32, 32))  # moves the running statistics
-    save(tmp_path / "checkpoint.pt", {"run": "resnet-8-A-quick-s0-00000000", "step": 1, "net": net.state_dict()})
-    x = torch.rand(1, 3, 32, 32)
-
-    backbone = of_cifar(8, "A", tmp_path / "checkpoint.pt")
-
-    assert torch.allclose(net.eval().fc(backbone(x)["2"].mean((2, 3))), net(x), atol=1e-5)
-    assert backbone.pixels == CIFAR
-    with pytest.raises(ValueError, match=r"of another net than resnet-14-A: .* missing"):
-        of_cifar(14, "A", tmp_path / "checkpoint.pt")
-
-
-def test_torchvisions_weights_give_torchvisions_features(tmp_path: Path) -> None:
-    theirs = torchvision.models.resnet50().eval()
-    torch.save(theirs.state_dict(), tmp_path / "resnet50.pth")
-    x = torch.rand(1, 3, 64, 64)
-
-    ours = of_imagenet(50, "B", tmp_path / "resnet50.pth", stride_in="3x3")
-
-    vector = ours(x)["4"].mean((2, 3))
-    expected = theirs(x).detach()
-    assert torch.allclose(theirs.fc(vector), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
-    assert ours.pixels == IMAGENET
-
-
-def test_a_stride_elsewhere_than_the_weights_learned_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match="torchvision have the stride in the 3x3 convolution, the net has it in the 1x1"
-    ):
-        of_imagenet(50, "B", tmp_path / "any.pth")
-    with pytest.raises(ValueError, match="caffe have the stride in the 1x1"):
-        of_imagenet(50, "B", tmp_path / "any.pth", source="caffe", stride_in="3x3")
-    with pytest.raises(ValueError, match="'me' of the weights is not one of: scale, inception, torchvision, caffe"):
-        of_imagenet(50, "B", tmp_path / "any.pth", source="me")
-
-
-def test_bgr_weights_see_an_rgb_image_as_they_saw_a_bgr_one(tmp_path: Path) -> None:
-    """Caffe's: BGR in [0, 255] minus its means, against the detector's own RGB in [0, 1]."""
-    torch.manual_seed(0)
-    theirs = imagenet(18, "B").eval()
-    torch.save(theirs.state_dict(), tmp_path / "caffe.pth")
-    rgb = torch.rand(1, 3, 32, 32)
-    bgr = 255 * rgb.flip(1) - torch.tensor([102.9801, 115.9465, 122.7717])[:, None, None]
-
-    backbone = of_imagenet(18, "B", tmp_path / "caffe.pth", source="caffe")
-
-    assert backbone.pixels == CAFFE
-    mean, std = (torch.tensor(v)[:, None, None] for v in (CAFFE.mean, CAFFE.std))
-    expected = theirs.conv1(bgr)
-    seen = backbone.stages[0][0]((rgb - mean) / std)  # type: ignore[index]
-    assert torch.allclose(seen, expected, rtol=1e-3, atol=1e-2)
-
-
-@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
-def test_timms_stages_take_timms_weights_and_pixels(tmp_path: Path, ending: str) -> None:
-    theirs = timm.create_model("resnet18", num_classes=5).eval()
-    path = tmp_path / f"resnet18{ending}"
-    (save_file if ending == ".safetensors" else torch.save)(theirs.state_dict(), path)
-    x = torch.rand(1, 3, 64, 64)
-
-    ours = of_timm("resnet18", path)
-
-    assert torch.allclose(ours(x)["4"], theirs.forward_features(x), rtol=1e-4, atol=1e-4)
-    assert (ours.channels, ours.reductions) == ((64, 64, 128, 256, 512), (2, 4, 8, 16, 32))
-    assert ours.pixels == IMAGENET
-
-
-def test_vgg_takes_torchvisions_weights_with_fc6_and_fc7(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the meta device: names and shapes, not 138 million numbers."""
-    with torch.device("meta"):
-        theirs = torchvision.models.vgg16().state_dict()
-        monkeypatch.setattr("bench.nets.backbone.read_weights", lambda _: theirs)
-
-        assert vgg16(Path("vgg16.pth")).pixels == IMAGENET
-        del theirs["classifier.3.weight"]
-        with pytest.raises(ValueError, match=r"1 missing \(fc_3_weight …\)"):
-            vgg16(Path("vgg16.pth"))
-
-
-class Evil:
-    """What a file must not be able to do."""
-
-    def __reduce__(self) -> Any:
-        return (print, ("code ran",))
-
-
-def test_a_file_that_is_no_weights_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "weights.pt"
-
-    with pytest.raises(ValueError, match="cannot be read as weights"):
-        read_weights(path)
-    path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="weights.pt"):
-        read_weights(path)
-    torch.save({"net": Evil()}, path)
-    with pytest.raises(ValueError, match="holds more than tensors"):
-        read_weights(path)
-    torch.save({"step": 3}, path)
-    with pytest.raises(ValueError, match="holds no state dict"):
-        read_weights(path)
-    assert "code ran" not in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: of_timm("resnet-nine"), "timm has no net 'resnet-nine'"),
-        (lambda: of_timm("mixer_s32_224"), "is no row of stages"),
-        (lambda: c4(of_cifar(8, "A"), 0), "classes must be 1 or more"),
-        (lambda: c4(of_cifar(8, "A"), 3, pooling="max"), "'max' is not one of: pool, align"),
-        (lambda: fpn(of_cifar(8, "A"), 3, side=900, longest=600), "side 900 must be positive and at most"),
-        (lambda: detect(small_fpn(of_cifar(8, "A")), torch.rand(3, 64, 64), sides=(32, 64)), "needs the C4 form"),
+        (lambda: c4(of_cifar(), 0), "classes must be 1 or more"),
+        (lambda: c4(of_cifar(), 3, pooling="max"), "'max' is not one of: pool, align"),
+        (lambda: fpn(of_cifar(), 3, side=900, longest=600), "side 900 must be positive and at most"),
+        (lambda: detect(small_fpn(of_cifar()), torch.rand(3, 64, 64), sides=(32, 64)), "needs the C4 form"),
     ],
 )
 def test_what_cannot_be_built_is_refused(call: Callable[[], object], words: str) -> None:
@@ -321,7 +200,7 @@ def test_what_cannot_be_built_is_refused(call: Callable[[], object], words: str)
 @pytest.fixture(scope="module")
 def briefly_trained() -> Any:
     torch.manual_seed(0)
-    model = small_c4(of_cifar(8, "A"), regions=Regions(sampled=16, score=0.01))
+    model = small_c4(of_cifar(), regions=Regions(sampled=16, score=0.01))
     trained(model, steps=3, lr=0.01)
     return model
 
@@ -329,7 +208,7 @@ def briefly_trained() -> Any:
 @pytest.mark.parametrize("form", [small_c4, small_fpn])
 def test_detecting_without_options_is_the_models_own_test(form: Callable[..., Any]) -> None:
     torch.manual_seed(0)
-    model = form(of_cifar(8, "A"))
+    model = form(of_cifar())
     trained(model, steps=3, lr=0.01)
     image = scene()[0][0]
 
@@ -365,7 +244,7 @@ def test_global_context_is_the_whole_image_through_the_same_layers() -> None:
 
 def test_global_context_trains_and_doubles_the_predictors_input() -> None:
     torch.manual_seed(0)
-    model = small_c4(of_cifar(8, "A"), context=True)
+    model = small_c4(of_cifar(), context=True)
 
     [losses] = trained(model)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import timm
@@ -13,13 +12,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.nets.resnet import cifar, imagenet
-from bench.nets.timm_backbone import TimmBackbone
-from bench.tasks.verification.embedder import Embedder, Recogniser, ResNetBackbone, map_of
+from bench.nets import resnet, timm_nets
+from bench.nets.backbone import Features
+from bench.spec import Net
+from bench.tasks.verification.embedder import Embedder, Recogniser, map_of
 from bench.tasks.verification.margin import MarginSoftmax
-from tests.builders import needs
+from tests.builders import needs, timm_net
 
 PLACES = torch.arange(8)
+
+
+def of_cifar() -> Features:
+    return resnet.features(Net("cifar", 8, "A"))
+
+
+def of_timm(name: str, side: int, folder: Path) -> Features:
+    sized = {"img_size": side} if "resnet" not in name and "convnext" not in name else {}
+    torch.save(timm.create_model(name, **sized).state_dict(), folder / "weights.pth")
+    return timm_nets.features(timm_net(name), folder / "weights.pth", side)
 
 
 def random_embeddings(seed: int = 0) -> Tensor:
@@ -121,19 +131,19 @@ def test_a_margin_that_cannot_be_meant_is_refused(options: dict[str, float], wor
 @pytest.mark.parametrize(
     ("build", "side", "shape"),
     [
-        (lambda: ResNetBackbone(cifar(8, "A")), 64, (64, 16, 16)),
-        (lambda: ResNetBackbone(imagenet(18, "B")), 112, (512, 4, 4)),
-        (lambda: TimmBackbone("resnet18", side=112), 112, (512, 4, 4)),
-        (lambda: TimmBackbone("test_convnext", side=64), 64, (64, 2, 2)),
-        (lambda: TimmBackbone("test_vit", side=64), 64, (64, 16, 1)),
-        (lambda: TimmBackbone("swin_tiny_patch4_window7_224", side=64), 64, (768, 2, 2)),
+        (lambda _: of_cifar(), 64, (64, 16, 16)),
+        (lambda _: resnet.features(Net("imagenet", 18, "B")), 112, (512, 4, 4)),
+        (lambda folder: of_timm("resnet18", 112, folder), 112, (512, 4, 4)),
+        (lambda folder: of_timm("test_convnext", 64, folder), 64, (64, 2, 2)),
+        (lambda folder: of_timm("test_vit", 64, folder), 64, (64, 16, 1)),
+        (lambda folder: of_timm("swin_tiny_patch4_window7_224", 64, folder), 64, (768, 2, 2)),
     ],
     ids=["cifar", "imagenet", "timm cnn", "timm convnext", "timm tokens", "timm channels last"],
 )
 def test_any_backbone_ends_in_an_embedding(
-    build: Callable[[], nn.Module], side: int, shape: tuple[int, int, int]
+    build: Callable[[Path], nn.Module], side: int, shape: tuple[int, int, int], tmp_path: Path
 ) -> None:
-    net = Embedder(build(), side=side, size=24)
+    net = Embedder(build(tmp_path), side=side, size=24)
 
     out = net(torch.randn(2, 3, side, side))
 
@@ -143,75 +153,25 @@ def test_any_backbone_ends_in_an_embedding(
 
 
 def test_a_large_map_is_averaged_down_to_seven_and_a_small_one_left() -> None:
-    large, small = (Embedder(ResNetBackbone(cifar(8, "A")), side=side, size=8) for side in (112, 24))
+    large, small = (Embedder(of_cifar(), side=side, size=8) for side in (112, 24))
 
     assert large.fc.in_features == 64 * 7 * 7
     assert small.fc.in_features == 64 * 6 * 6
 
 
-def test_pictures_of_another_side_are_refused_in_words() -> None:
-    net = Embedder(ResNetBackbone(cifar(8, "A")), side=32)
+def test_pictures_of_another_side_are_refused_in_words(tmp_path: Path) -> None:
+    net = Embedder(of_cifar(), side=32)
 
     with pytest.raises(ValueError, match=r"pictures \(3, 48, 48\) where \(3, 32, 32\) belong"):
         net(torch.zeros(2, 3, 48, 48))
-    with pytest.raises(ValueError, match="TimmBackbone cannot take pictures of 50x50"):
-        Embedder(TimmBackbone("test_vit", side=64), side=50)
-
-
-def test_a_net_that_timm_does_not_have_is_refused_with_what_is_near() -> None:
-    with pytest.raises(ValueError, match=r"no net 'resnet55'.*did you mean resnet5"):
-        TimmBackbone("resnet55")
-
-
-def test_timms_weights_come_from_a_file_where_one_is_named(tmp_path: Path) -> None:
-    source: Any = timm.create_model("test_resnet").eval()  # with its classifier, as published files have it
-    torch.save(source.state_dict(), tmp_path / "weights.pth")
-
-    copy = TimmBackbone("test_resnet", side=64, weights=tmp_path / "weights.pth").eval()
-
-    x = torch.randn(2, 3, 64, 64)
-    assert torch.equal(copy(x), source.forward_features(x))
-    assert copy.mean == pytest.approx(source.pretrained_cfg["mean"])
-    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"another net than test_resnet in .*other.pth: .* missing \(bn1_bias"):
-        TimmBackbone("test_resnet", weights=tmp_path / "other.pth")
-    (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ValueError, match="text.pth holds more than tensors, or is damaged"):
-        TimmBackbone("test_resnet", weights=tmp_path / "text.pth")
-    with pytest.raises(ValueError, match="no such file, where weights of test_resnet belong"):
-        TimmBackbone("test_resnet", weights=tmp_path / "none.pth")
-
-
-def test_a_checkpoint_of_the_suite_gives_its_weights_without_its_classifier(tmp_path: Path) -> None:
-    trained = cifar(8, "A")
-    torch.save({"format": 1, "net": trained.state_dict(), "step": 5}, tmp_path / "checkpoint.pt")
-
-    backbone = ResNetBackbone(cifar(8, "A"), tmp_path / "checkpoint.pt").eval()
-
-    x = torch.randn(2, 3, 32, 32)
-    pooled = backbone(x).mean((2, 3))
-    assert torch.allclose(F.linear(pooled, trained.fc.weight, trained.fc.bias), trained.eval()(x), atol=1e-5)
-    assert not [name for name, _ in backbone.named_parameters() if "fc" in name]
-
-
-def test_a_checkpoint_of_another_net_or_of_none_is_refused_with_its_name(tmp_path: Path) -> None:
-    torch.save({"net": cifar(14, "A").state_dict()}, tmp_path / "deeper.pt")
-    torch.save({"weights": 1}, tmp_path / "other.pt")
-    (tmp_path / "text.pt").write_text("no weights")
-
-    with pytest.raises(
-        ValueError, match=r"another net than the net that .*deeper.pt is to start: .* left over \(layer1_1_bn1_bias"
-    ):
-        ResNetBackbone(cifar(8, "A"), tmp_path / "deeper.pt")
-    for name in ("other.pt", "text.pt", "missing.pt"):
-        with pytest.raises(ValueError, match=f"{name} (holds|cannot be read)"):
-            ResNetBackbone(cifar(8, "A"), tmp_path / name)
+    with pytest.raises(ValueError, match="Features cannot take pictures of 50x50"):
+        Embedder(of_timm("test_vit", 64, tmp_path), side=50)
 
 
 def test_a_head_learns_to_tell_people_apart_through_the_embedder() -> None:
     """Twelve steps on eight pictures of four people: the loss falls, and every trainable parameter has a part in it."""
     torch.manual_seed(0)
-    embedder = Embedder(ResNetBackbone(cifar(8, "A")), side=16, size=16, dropout=0)
+    embedder = Embedder(of_cifar(), side=16, size=16, dropout=0)
     net = Recogniser(embedder, MarginSoftmax("cosface", 16, 4))
     x, y = torch.randn(8, 3, 16, 16), torch.arange(8) % 4
     parameters = [p for p in net.parameters() if p.requires_grad]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import timm
 import torch
 import torchvision
 from PIL import Image
@@ -19,7 +18,6 @@ pytest.importorskip("simplejpeg", reason="needs simplejpeg")
 
 from bench.cli.commands import main as commands
 from bench.launch.worker import work, work_until
-from bench.nets.pretrained import WeightsError, pretrained
 from bench.nets.resnet import imagenet
 from bench.spec import Net, Recipe, Resources, Run, Views
 from bench.store import RunFolder
@@ -263,64 +261,11 @@ WEIGHTS = Net("imagenet", 18, "B", "3x3", weights="file:mine.pth")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of weights: torchvision's ResNet-18 and one of timm's nets, both from a seed."""
+    """A folder of weights: torchvision's ResNet-18 from a seed."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     torch.save(torchvision.models.resnet18().state_dict(), folder / "mine.pth")
-    torch.save({"state_dict": timm.create_model("resnet10t").state_dict()}, folder / "resnet10t.pth")
     return folder
-
-
-def test_a_local_file_gives_the_net_that_it_is_of(weights: Path) -> None:
-    found = pretrained(WEIGHTS, weights)
-
-    assert weights_digest(found.net.state_dict()) == weights_digest(torch.load(weights / "mine.pth"))
-    assert found.mean == (0.485, 0.456, 0.406)
-
-
-def test_a_net_of_timm_is_made_by_its_name_and_says_its_own_normalisation(weights: Path) -> None:
-    found = pretrained(Net("timm", 0, "none", weights="timm:resnet10t"), weights)
-
-    config: Any = timm.create_model("resnet10t").pretrained_cfg
-    assert found.mean == tuple(config["mean"])
-    saved = torch.load(weights / "resnet10t.pth")["state_dict"]
-    assert weights_digest(found.net.state_dict()) == weights_digest(saved)
-
-
-@pytest.mark.parametrize(
-    ("net", "words"),
-    [
-        (replace(WEIGHTS, weights="file:yours.pth"), "no file yours.pth in .*; there are: mine.pth, resnet10t.pth"),
-        (replace(WEIGHTS, depth=34), "another net than resnet-34-B-file.mine.pth: .* missing .layer1_2_bn1_bias"),
-        (replace(WEIGHTS, depth=50), "of another shape"),
-        (replace(WEIGHTS, weights="torchvision:IMAGENET9K"), "torchvision has no weights 'IMAGENET9K' of ResNet-18"),
-        (Net("timm", 0, "none", weights="timm:resnet1"), "has no resnet1.safetensors .* Save the weights there"),
-    ],
-)
-def test_weights_that_are_not_there_or_another_nets_are_refused(weights: Path, net: Net, words: str) -> None:
-    with pytest.raises(WeightsError, match=words):
-        pretrained(net, weights)
-
-
-def test_a_file_that_is_no_weights_is_refused_and_runs_no_code(tmp_path: Path) -> None:
-    (tmp_path / "mine.pth").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
-
-    with pytest.raises(WeightsError, match="holds more than tensors, or is damaged"):
-        pretrained(WEIGHTS, tmp_path)
-    assert not Path("owned").exists()
-
-
-def no_download(*_: Any, **__: Any) -> Any:
-    raise OSError("no network")
-
-
-def test_without_a_network_the_error_says_where_the_file_belongs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.hub.load_state_dict_from_url", no_download)
-
-    with pytest.raises(WeightsError, match=r"resnet50-0676ba61.pth is not in .* Get it from https://.* lay it there"):
-        pretrained(Net("imagenet", 50, "B", "3x3", weights="torchvision:IMAGENET1K_V1"), tmp_path)
 
 
 TEST = Recipe(steps=0, drops=(), batch=256, bn_group=256, test_images=6, views=replace(VIEWS, scales=(32,)))
