@@ -16,8 +16,8 @@ import pytest
 
 from bench.cli.commands import main as bench
 from bench.cli.options import parse_duration, parse_seeds
+from bench.cli.sweep import main
 from bench.store import RunFolder
-from bench.sweep import main
 from tests.conftest import SWEEP_FILE, needs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -359,7 +359,7 @@ def test_runs_that_begin_are_compiled_where_there_is_a_compiler(
 ) -> None:
     begun: list[Any] = []
     monkeypatch.setattr(
-        "bench.sweep.Runner.run", lambda _, todo: begun.append([i.folder.run().resources for i in todo])
+        "bench.cli.sweep.Runner.run", lambda _, todo: begun.append([i.folder.run().resources for i in todo])
     )
     monkeypatch.setenv("CXX", sys.executable)
     command = ["tiny", "--scale", "quick", "--cluster", "inline"]
@@ -390,7 +390,7 @@ def test_in_the_background_the_same_kernels_are_asked_for(monkeypatch: pytest.Mo
         def __init__(self, words: list[str], **_: object) -> None:
             started.append(words)
 
-    monkeypatch.setattr("bench.sweep.subprocess.Popen", Child)
+    monkeypatch.setattr("bench.cli.sweep.subprocess.Popen", Child)
     assert main(["tiny", "--scale", "quick", "--cluster", "local", "--compile", "--no-wait"]) == 0
     assert started[0][-5:] == ["--scale", "quick", "--cluster", "local", "--compile"]
 

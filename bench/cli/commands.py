@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench import sweep as main_job
+from bench.cli.exits import FAILED, STOPPED, guarded
 from bench.cli.options import Parser, parse_count
 from bench.cli.options import add_arguments as add_sweep_arguments
 from bench.cli.request import matches, patterns
+from bench.cli.sweep import sweep
 from bench.cli.sweep_files import (
     MistakeError,
     declared_runs,
@@ -28,7 +29,6 @@ from bench.launch.status import table, watch
 from bench.spec import SCALES, Run, counted
 from bench.speed import add_arguments as add_speed_arguments
 from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
-from bench.sweep import guarded
 
 
 def status(args: argparse.Namespace) -> int:
@@ -65,7 +65,7 @@ def collect(args: argparse.Namespace) -> int:
     """Merges run folders into results/."""
     from bench.report.collect import collect as merge
 
-    name, sweep = load_sweep(args.name, _results(args))
+    name, declared = load_sweep(args.name, _results(args))
     places = [folder / name for folder in args.runs]
     absent = [str(place) for place in places if not place.is_dir()]
     if absent:
@@ -73,11 +73,11 @@ def collect(args: argparse.Namespace) -> int:
             f"no runs of {name} in {', '.join(absent)}; --runs names folders given to bench.sweep --runs"
         )
     found = [run for place in places for run in runs_in(place)]
-    examples = {(run.scale, run.data): run for run in found if run.scale in sweep.scales}
-    declared = [run for example in examples.values() for run in declared_runs(sweep, example)]
+    trained = dict.fromkeys((run.scale, run.data) for run in found if run.scale in declared.scales)
+    runs = [run for scale, data in trained for run in declared_runs(declared, scale, data)]
     make_folder(_results(args) / name)
     keep_declaration(args.name, _results(args) / name)
-    print(merge(_results(args) / name, places, declared, say=print, ensembles=sweep.ensembles))
+    print(merge(_results(args) / name, places, runs, say=print, ensembles=declared.ensembles))
     return 0
 
 
@@ -96,7 +96,7 @@ def pack(args: argparse.Namespace) -> int:
     packed = write_archives(
         args.out, args.runs, chosen, files=args.files, mib=args.mib, weights=not args.no_weights, say=print
     )
-    return 0 if packed else main_job.FAILED
+    return 0 if packed else FAILED
 
 
 def _chosen(args: argparse.Namespace) -> list[RunFolder]:
@@ -117,7 +117,7 @@ def unpack(args: argparse.Namespace) -> int:
     """Places the runs of archives among those here."""
     from bench.transfer.unpack import unpack as place
 
-    return 0 if place(args.archives, args.runs, say=print) else main_job.FAILED
+    return 0 if place(args.archives, args.runs, say=print) else FAILED
 
 
 def report(args: argparse.Namespace) -> int:
@@ -130,7 +130,7 @@ def report(args: argparse.Namespace) -> int:
     page = write_report(name, declared, _results(args) / name, reports / name)
     write_index(known_sweeps(_results(args), **{name: declared}), _results(args), reports)
     print(page or f"{_results(args) / name} has no run that ended: nothing to report")
-    return 0 if page else main_job.FAILED
+    return 0 if page else FAILED
 
 
 def speed(args: argparse.Namespace) -> int:
@@ -166,15 +166,15 @@ def simulate(args: argparse.Namespace) -> int:
     """Prints how a sweep's claims are judged at a scale, how often that errs, and what the planned seeds can show."""
     from bench.report.simulate import Plan, procedure_page
 
-    name, sweep = load_sweep(args.name, _results(args))
-    if not sweep.judged_at(args.scale):
+    name, declared = load_sweep(args.name, _results(args))
+    if not declared.judged_at(args.scale):
         raise MistakeError(f"{name} judges no claim at scale {args.scale}: Scale(judges=…) of its file names them")
     low, high = args.spread
     if not 0 < low <= high <= 100:
         raise MistakeError(
             f"--spread {low:g} {high:g}: give two standard deviations above 0 and at most 100, the smaller one first"
         )
-    print(procedure_page(name, Plan(sweep, args.scale, (low, high)), args.draws), end="")
+    print(procedure_page(name, Plan(declared, args.scale, (low, high)), args.draws), end="")
     return 0
 
 
@@ -186,18 +186,18 @@ def verify(args: argparse.Namespace) -> int:
         return _rerun(args)
     reports = _reports(args)
     sweeps = known_sweeps(_results(args)) if args.name is None else dict([load_sweep(args.name, _results(args))])
-    published = {name: sweep for name, sweep in sweeps.items() if (_results(args) / name).is_dir()}
+    published = {name: declared for name, declared in sweeps.items() if (_results(args) / name).is_dir()}
     if not published:
         raise MistakeError(f"no results of {args.name or 'any sweep'} in {_results(args)}")
     found: list[str] = []
-    for name, sweep in published.items():
-        wrong = list(problems(name, sweep, _results(args) / name, reports / name))
+    for name, declared in published.items():
+        wrong = list(problems(name, declared, _results(args) / name, reports / name))
         print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
         found += wrong
     if args.name is None:
         found += index_problems(sweeps, _results(args), reports)
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
-    return main_job.FAILED if found else 0
+    return FAILED if found else 0
 
 
 def _rerun(args: argparse.Namespace) -> int:
@@ -207,10 +207,10 @@ def _rerun(args: argparse.Namespace) -> int:
     run, row, errors = stored_run(args.rerun, _results(args), Path(args.name).stem if args.name else "*")
     result = run_again(run, args.runs / "again", data_folder(args.data))
     if result is None:
-        return main_job.STOPPED
+        return STOPPED
     agrees, words = compare_again(result, row, errors)
     print(f"{args.rerun}: {words}")
-    return 0 if agrees else main_job.FAILED
+    return 0 if agrees else FAILED
 
 
 def _results(args: argparse.Namespace) -> Path:
@@ -236,7 +236,7 @@ SHARED: Mapping[str, Mapping[str, Any]] = {  # options that several commands hav
     "--reports": {"type": Path, "metavar": "DIR"},
 }
 COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str, ...]]] = {
-    "sweep": (main_job.sweep, "run a sweep to its report (also python -m bench.sweep)", ()),
+    "sweep": (sweep, "run a sweep to its report (also python -m bench.sweep)", ()),
     "status": (status, "show where every run of a sweep is", ("name", "--runs")),
     "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others", ("name", "--runs")),
     "collect": (collect, "merge run folders, of several machines too, into results/", ("name", "--results")),

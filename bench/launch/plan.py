@@ -36,16 +36,20 @@ class Plan:
     """The runs of a sweep in order. `basis` says in words where the predicted seconds come from.
 
     slots: how many runs this machine trains at once; None where they go to a cluster. way: why so, where it is chosen.
+    retry: whether failed runs are tried again.
     """
 
     items: tuple[Item, ...]
     basis: str
     slots: int | None
     way: str = ""
+    retry: bool = False
 
-    def todo(self, *, retry: bool) -> tuple[Item, ...]:
+    @property
+    def todo(self) -> tuple[Item, ...]:
         """What is not done: failed runs only where they are to be tried again, diverged ones never."""
-        return tuple(i for i in self.items if i.state != "done" and (i.state != "failed" or (retry and not i.diverged)))
+        over = ("done",) if self.retry else ("done", "failed")
+        return tuple(item for item in self.items if item.state not in over and not item.diverged)
 
 
 def _alone(_: Run) -> int:
@@ -89,7 +93,7 @@ def make_plan(
         alone = predicted_seconds(run, _steps_done(folder), speeds.known, part)
         seconds = None if alone is None else alone / processes(run)
         items.append(Item(run, folder, state, seconds, state == "failed" and folder.diverged(), kept))
-    return Plan(tuple(items), speeds.basis, slots, way)
+    return Plan(tuple(items), speeds.basis, slots, way, retry)
 
 
 def _as_begun(run: Run, folder: RunFolder) -> Run:
@@ -133,7 +137,7 @@ def measured(run: Run, test_error: float) -> str:
     return task_of(run.task).words(test_error)
 
 
-def describe(plan: Plan, *, retry: bool, variants: Mapping[Run, str] | None = None) -> str:
+def describe(plan: Plan, variants: Mapping[Run, str] | None = None) -> str:
     """The plan as text: a line a run, with its net's variant where it is one, then the totals."""
     width = max((len(i.folder.path.name) for i in plan.items), default=0)
     lines = [
@@ -141,14 +145,16 @@ def describe(plan: Plan, *, retry: bool, variants: Mapping[Run, str] | None = No
         f"  {(variants or {}).get(i.run, '')}".rstrip()
         for i in plan.items
     ]
-    todo = plan.todo(retry=retry)
+    todo = plan.todo
     known = [i.seconds for i in todo if i.seconds is not None]
     total = sum(known) if len(known) == len(todo) and todo else None
     counts = f"{counted(len(plan.items), 'run')}: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"
     diverged = sum(i.diverged for i in plan.items)
     failed = sum(i.state == "failed" for i in plan.items) - diverged
     counts += f", {diverged} diverged (which is their result)" if diverged else ""
-    lines.append(counts + (f", {failed} failed (start with --retry to try them again)" if failed and not retry else ""))
+    lines.append(
+        counts + (f", {failed} failed (start with --retry to try them again)" if failed and not plan.retry else "")
+    )
     if todo and plan.way:
         lines.append(plan.way)
     if kept := Counter(what for item in todo for what in item.kept):

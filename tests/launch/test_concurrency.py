@@ -251,7 +251,7 @@ def test_a_plan_says_what_runs_keep_of_how_they_were_begun(here: bool, tmp_path:
 
     def said(asked: Resources, *, retry: bool = False) -> list[str]:
         runs = [replace(run, resources=asked) for run in RUNS]
-        text = describe(make_plan(runs, tmp_path, tmp_path, here=here, at_once=0, retry=retry), retry=retry)
+        text = describe(make_plan(runs, tmp_path, tmp_path, here=here, at_once=0, retry=retry))
         return [
             line for line in text.splitlines() if line.startswith("runs that have begun keep what they began with: ")
         ]
@@ -368,7 +368,7 @@ def test_a_plan_on_a_measured_machine_says_so_and_what_was_begun_keeps_its_threa
 
     assert plan.slots == 2
     assert plan.items[0].seconds == pytest.approx(64_000 * 128 / 115, rel=1e-3)
-    text = describe(plan, retry=False)
+    text = describe(plan)
     assert "2 runs at once with 1 thread each, as measured on this machine" in text
     assert "about 40 h here (2 at once), by `bench speed together` on this machine" in text
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from bench.cli.sweep import main
 from bench.store import RunFolder
-from bench.sweep import main
 from tests.conftest import SWEEP_FILE
 from tests.slurm.conftest import Shell, git, make_checkout
 from tests.test_sweep import results_of

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bench.cli.sweep import main
 from bench.store import RunFolder, folders
-from bench.sweep import main
 from tests.slurm.conftest import Shell, hurrying
 from tests.slurm.test_faults import LOW, Storm
 from tests.slurm.test_slurm import wait_for
