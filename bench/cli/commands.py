@@ -7,11 +7,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from bench.cli import options
 from bench.cli.exits import FAILED, STOPPED, guarded
-from bench.cli.options import Parser, parse_count
-from bench.cli.options import add_arguments as add_sweep_arguments
+from bench.cli.options import Parser
 from bench.cli.request import matches, patterns
 from bench.cli.sweep import sweep
 from bench.cli.sweep_files import (
@@ -26,8 +25,8 @@ from bench.data.locate import data_folder
 from bench.launch.rerun import run_again
 from bench.launch.slurm import commands as scheduler
 from bench.launch.status import table, watch
-from bench.spec import SCALES, Run, counted
-from bench.speed import add_arguments as add_speed_arguments
+from bench.spec import Run, counted
+from bench.speed import add_arguments as of_speed
 from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
 
 
@@ -229,29 +228,45 @@ def _place(folder: str) -> Path:
     return here if here.is_dir() else project_folder() / folder
 
 
-SHARED: Mapping[str, Mapping[str, Any]] = {  # options that several commands have
-    "name": {"metavar": "NAME"},
-    "--runs": {"type": Path, "default": Path("runs"), "metavar": "DIR"},
-    "--results": {"type": Path, "metavar": "DIR"},
-    "--reports": {"type": Path, "metavar": "DIR"},
-}
-COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str, ...]]] = {
-    "sweep": (sweep, "run a sweep to its report (also python -m bench.sweep)", ()),
-    "status": (status, "show where every run of a sweep is", ("name", "--runs")),
-    "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others", ("name", "--runs")),
-    "collect": (collect, "merge run folders, of several machines too, into results/", ("name", "--results")),
-    "pack": (pack, "write run folders as archives below a size, for another machine", ("--runs",)),
-    "unpack": (unpack, "verify archives and place their runs; what is further on here stays", ("--runs",)),
-    "report": (report, "write a sweep's pages from results/", ("name", "--results", "--reports")),
-    "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance", ("--results",)),
-    "verify": (verify, "check that every published digit follows from the runs", ("--results", "--reports", "--runs")),
-    "simulate": (simulate, "show how claims are judged, how often that errs, and its power", ("name", "--results")),
+# a command's function, its help, the options it shares with others, and what adds its own
+COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, str, Callable[[Parser], None] | None]] = {
+    "sweep": (sweep, "run a sweep to its report (also python -m bench.sweep)", "", options.add_arguments),
+    "status": (status, "show where every run of a sweep is", "name --runs", options.of_status),
+    "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others", "name --runs", None),
+    "collect": (
+        collect,
+        "merge run folders, of several machines too, into results/",
+        "name --results",
+        options.of_collect,
+    ),
+    "pack": (pack, "write run folders as archives below a size, for another machine", "--runs", options.of_pack),
+    "unpack": (
+        unpack,
+        "verify archives and place their runs; what is further on here stays",
+        "--runs",
+        options.of_unpack,
+    ),
+    "report": (report, "write a sweep's pages from results/", "name --results --reports", None),
+    "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance", "--results", options.of_cite),
+    "verify": (
+        verify,
+        "check that every published digit follows from the runs",
+        "--results --reports --runs",
+        options.of_verify,
+    ),
+    "simulate": (
+        simulate,
+        "show how claims are judged, how often that errs, and its power",
+        "name --results",
+        options.of_simulate,
+    ),
     "coverage": (
         coverage,
         "account for every number of the paper; writes the index of all reports",
-        ("--results", "--reports"),
+        "--results --reports",
+        None,
     ),
-    "speed": (speed, "measure what everything costs, beside plainly written references", ()),
+    "speed": (speed, "measure what everything costs, beside plainly written references", "", of_speed),
 }
 
 
@@ -259,59 +274,14 @@ def build_parser() -> argparse.ArgumentParser:
     """All commands."""
     parser = Parser(prog="bench", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
-    one: dict[str, argparse.ArgumentParser] = {}
-    for name, (work, words, shared) in COMMANDS.items():
-        one[name] = commands.add_parser(name, allow_abbrev=False, help=words)
-        one[name].set_defaults(work=work)
-        for option in shared:
-            one[name].add_argument(option, **SHARED[option])
-    add_sweep_arguments(one["sweep"])
-    add_speed_arguments(one["speed"])
-    one["status"].add_argument(
-        "--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits"
-    )
-    one["collect"].add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
-    _add_transfer_arguments(one["pack"], one["unpack"])
-    of_simulate = one["simulate"]
-    of_simulate.add_argument("--scale", choices=SCALES, default="paper")
-    of_simulate.add_argument(
-        "--spread",
-        type=float,
-        nargs=2,
-        required=True,
-        metavar="STD",
-        help="least and largest std over seeds, in points",
-    )
-    of_simulate.add_argument("--draws", type=parse_count, default=1_000, help="made-up sweeps a case (default: 1000)")
-    example = "such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"
-    one["cite"].add_argument("id", metavar="ID", help=example)
-    of_verify = one["verify"]
-    of_verify.add_argument("name", metavar="NAME", nargs="?", help="one sweep (default: all, and the index)")
-    of_verify.add_argument(
-        "--rerun", metavar="RUN", help="train this run of the results once more below --runs, and compare"
-    )
-    of_verify.add_argument("--data", type=Path, metavar="DIR", help="data for --rerun (else $BENCH_DATA, else a cache)")
+    for name, (work, words, shared, add) in COMMANDS.items():
+        one = commands.add_parser(name, allow_abbrev=False, help=words)
+        one.set_defaults(work=work)
+        for option in shared.split():
+            one.add_argument(option, **options.SHARED[option])
+        if add:
+            add(one)
     return parser
-
-
-def _add_transfer_arguments(of_pack: argparse.ArgumentParser, of_unpack: argparse.ArgumentParser) -> None:
-    of_pack.description = (
-        "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come first, "
-        "then runs that can go on, those with least left first, then the weights of finished runs, as far as there is "
-        "room. A finished run travels without its optimiser. Exit code 1: a run that has kept a step was left behind."
-    )
-    of_pack.add_argument("out", type=Path, metavar="DIR", help="where the archives go; made beside it and renamed")
-    of_pack.add_argument("--only", metavar="GLOB", help="only runs whose id or sweep matches, such as 'plain-*,faces'")
-    of_pack.add_argument("--files", type=parse_count, default=8, metavar="N", help="at most so many archives (8)")
-    of_pack.add_argument("--mib", type=parse_count, default=16, metavar="M", help="each smaller than so many MiB (16)")
-    of_pack.add_argument("--no-weights", action="store_true", help="of finished runs the numbers alone")
-    of_unpack.description = (
-        "Verifies every file of every archive, then places the runs; a run that is further on here, done or being "
-        "trained stays as it is. Exit code 1: a run could not take its place."
-    )
-    of_unpack.add_argument(
-        "archives", type=Path, nargs="+", metavar="ARCHIVE", help="files that bench pack wrote, or folders of them"
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
