@@ -22,7 +22,7 @@ from bench.cli.sweep_files import (
     project_folder,
 )
 from bench.data.locate import data_folder
-from bench.launch.rerun import run_again
+from bench.launch.rerun import rerun
 from bench.launch.slurm import commands as scheduler
 from bench.launch.status import table, watch
 from bench.spec import Run, counted
@@ -204,7 +204,7 @@ def _rerun(args: argparse.Namespace) -> int:
     from bench.report.verify import compare_again, stored_run
 
     run, row, errors = stored_run(args.rerun, _results(args), Path(args.name).stem if args.name else "*")
-    result = run_again(run, args.runs / "again", data_folder(args.data))
+    result = rerun(run, args.runs / "again", data_folder(args.data))
     if result is None:
         return STOPPED
     agrees, words = compare_again(result, row, errors)

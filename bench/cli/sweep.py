@@ -26,7 +26,7 @@ from bench.launch.runner import Runner
 from bench.launch.slurm import commands
 from bench.launch.slurm.executor import Slurm
 from bench.launch.slurm.profile import Profile
-from bench.launch.slurm.snapshot import freeze, freeze_file
+from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
 from bench.launch.worker import Stop
 from bench.machine import cuda_devices
 from bench.spec import counted
@@ -130,7 +130,7 @@ def _launch(request: Request, plan: Plan) -> int:
 
 
 def _slurm(request: Request, profile: Profile, stop: Stop, say: Callable[[str], None]) -> Slurm:
-    code = freeze(request.folder / "code", allow_dirty=request.allow_dirty)
+    code = take_snapshot(request.folder / "code", allow_dirty=request.allow_dirty)
     return Slurm(request.folder, request.data_folder, profile, code, stop, say)
 
 
@@ -139,7 +139,7 @@ def _leave_to_slurm(request: Request, plan: Plan, profile: Profile) -> int:
     _make_folders(request, plan)
     slurm = _slurm(request, profile, Stop(request.deadline), print)
     slurm.submit([(item.run, item.folder) for item in plan.todo])
-    copy = freeze_file(request.folder / "code", sweep_file(request.typed, request.results), request.name)
+    copy = copy_sweep_file(request.folder / "code", sweep_file(request.typed, request.results), request.name)
     log = slurm.after([sys.executable, "-m", "bench.sweep", str(copy), *_same_choice(request)], Path.cwd())
     print(f"a last job collects and reports; it writes to {log}\nfollow: python -m bench status {request.name}")
     return 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.launch import concurrency
-from bench.launch.speeds import known_speeds, part_of
-from bench.nets.speeds import predicted_seconds
-from bench.spec import Resources, Run, counted, task_of
-from bench.store import RunFolder, StoreError
+from bench.machine import hardware
+from bench.nets.counts import multiply_adds_of
+from bench.nets.speeds import Speed, fewest, predicted_seconds, speed_of
+from bench.spec import Resources, Run, counted
+from bench.store import RunFolder, StoreError, folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def make_plan(
     if here:
         waiting = sum(state in ("pending", "stopped", *(("failed",) if retry else ())) for state in states)
         runs, slots, way = concurrency.shared(runs, waiting, at_once)
-    speeds, together = known_speeds(sweep_folder, committed, anywhere=not here), concurrency.measured() if here else ()
+    speeds, measured = known_speeds(sweep_folder, committed, anywhere=not here), concurrency.measured() if here else ()
     items = []
     for run, folder, state in zip(runs, places, states, strict=True):
         kept: tuple[str, ...] = ()
@@ -89,11 +91,74 @@ def make_plan(
             begun = _as_begun(run, folder)
             kept = _kept(run.resources, begun.resources)
             run = begun if here else run
-        part = part_of(run.resources, together) if here else 1.0
+        part = concurrency.part_of(run.resources, measured) if here else 1.0
         alone = predicted_seconds(run, _steps_done(folder), speeds.known, part)
         seconds = None if alone is None else alone / processes(run)
         items.append(Item(run, folder, state, seconds, state == "failed" and folder.diverged(), kept))
     return Plan(tuple(items), speeds.basis, slots, way, retry)
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """What is known of speeds, nearest first: of runs, and of this machine. basis: in words, where it comes from."""
+
+    known: tuple[Speed, ...]
+    basis: str
+
+
+def known_speeds(sweep_folder: Path, committed: Path, *, anywhere: bool) -> Speeds:
+    """Speeds on this hardware (`anywhere`: on any), else those of the committed results."""
+    here, measured = hardware(), concurrency.measured()
+    place = None if anywhere else here
+    own = [speed for speed in _own(sweep_folder, place, measured) if anywhere or speed.hardware == here]
+    machine = [] if anywhere else list(_of_machine(measured, here))
+    if own:
+        words = "by the speed measured in these runs' folders" if anywhere else "by the speed measured here"
+        return Speeds((*own, *machine), words)
+    if machine:
+        return Speeds(tuple(machine), "by `bench speed together` on this machine")
+    other = list(_committed(committed, place, measured))
+    if not other:
+        return Speeds((), "not known before the first run here")
+    same = [speed for speed in other if speed.hardware == here]
+    if same:
+        return Speeds(tuple(same), "by the committed results' speed on this hardware")
+    names = sorted({speed.hardware for speed in other})
+    return Speeds(
+        tuple(other), f"by the speed measured on {' and '.join(names)}; this machine has not been measured yet"
+    )
+
+
+def _own(sweep_folder: Path, here: str | None, measured: Sequence[concurrency.Measurement]) -> Iterable[Speed]:
+    """here: the hardware of which a run may have had a part; None where the runs are of other machines."""
+    for folder in folders(sweep_folder.parent, sweep_folder.name).values():
+        result, env = folder.result(), folder.env()
+        if result and env:
+            run = folder.run()
+            had = replace(run.resources, cpus=fewest(env.get("threads")), share=fewest(env.get("share")))
+            part = concurrency.part_of(had, measured) if env["hardware"] == here else None
+            about = {name: getattr(run.recipe, name) for name in ("steps", "batch", "test_every", "precision")}
+            row = {**about, **result, "processes": env.get("processes")}
+            yield speed_of(run.net.name, multiply_adds_of(run), row, env["hardware"], part)
+
+
+def _committed(committed: Path, here: str | None, measured: Sequence[concurrency.Measurement]) -> Iterable[Speed]:
+    try:
+        rows = list(csv.DictReader((committed / "runs.csv").read_text(encoding="utf-8").splitlines()))
+        for row in rows:
+            if row["state"] == "done":
+                had = Resources(cpus=fewest(row.get("threads")), share=fewest(row.get("share")))
+                part = concurrency.part_of(had, measured) if row["hardware"] == here else None
+                yield speed_of(row["net"], int(row["multiply_adds"] or 0), row, row["hardware"], part)
+    except (OSError, ValueError, KeyError):  # no results, or damaged ones, which `collect` will say: no prediction
+        return
+
+
+def _of_machine(measured: Sequence[concurrency.Measurement], here: str) -> Iterable[Speed]:
+    """One run by itself."""
+    for row in measured:
+        if row.at_once == 1:
+            yield Speed(row.net, row.work, row.batch, row.precision, row.images_per_s, here)
 
 
 def _as_begun(run: Run, folder: RunFolder) -> Run:
@@ -130,11 +195,6 @@ def duration(seconds: float | None) -> str:
 def speed_words(images_per_s: float) -> str:
     """Whole from 10 on, two digits below: `1,234`, `0.38`."""
     return f"{images_per_s:,.0f}" if images_per_s >= 10 else f"{images_per_s:.2g}"
-
-
-def measured(run: Run, test_error: float) -> str:
-    """What a test says: `test error 8.75 %`, of a detector `AP50 62.10 %`."""
-    return task_of(run.task).words(test_error)
 
 
 def describe(plan: Plan, variants: Mapping[Run, str] | None = None) -> str:

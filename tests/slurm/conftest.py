@@ -19,7 +19,7 @@ from unittest.mock import patch
 import pytest
 
 from bench.cli.sweep import main
-from bench.launch.slurm.snapshot import freeze
+from bench.launch.slurm.snapshot import take_snapshot
 from tests.slurm.cluster import SEARCH, Cluster, missing
 
 SWEEP = ("tiny", "--scale", "quick", "--cluster", "slurm")
@@ -108,7 +108,7 @@ class Shell:
         out, err = io.StringIO(), io.StringIO()
         words = [*SWEEP, "--profile", self.profile(profile), *arguments]
         environment = {**self.environment, **env}
-        frozen = patch("bench.cli.sweep.freeze", partial(freeze, source=self.checkout))
+        frozen = patch("bench.cli.sweep.take_snapshot", partial(take_snapshot, source=self.checkout))
         with frozen, patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(err):
             code = main(words)
         return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
