@@ -56,13 +56,6 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
-def parse_positive(text: str) -> float:
-    """A number above 0."""
-    if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or not float(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0; write one such as 60 or 1.5")
-    return float(text)
-
-
 def parse_kernels(text: str) -> Way:
     """Words such as `graph,fused` as a Way."""
     words = {word.strip() for word in text.split(",")}
