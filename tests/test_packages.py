@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.exits import guarded
 from bench.cli.request import refuse_without_submitit
+from bench.cli.sweep import main
 from bench.cli.sweep_files import MistakeError, load_sweep
 from bench.launch.slurm import commands as scheduler
 from bench.launch.worker import work
 from bench.machine import SOME_NEED
-from bench.sweep import guarded, main
 from tests.builders import SPAWN, make, tiny_run
 
 WORDS = ("status", "collect", "report", "verify")

@@ -15,8 +15,8 @@ import pytest
 
 from bench.cli.commands import main as bench
 from bench.cli.options import parse_duration, parse_seeds
+from bench.cli.sweep import main
 from bench.store import RunFolder
-from bench.sweep import main
 from tests.builders import SWEEP_FILE, needs, results_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -210,7 +210,7 @@ def test_a_net_is_chosen_with_its_recipe(
 
 def test_help_and_dry_run_import_nothing_heavy() -> None:
     code = (
-        "import contextlib, sys; from bench.sweep import main\n"
+        "import contextlib, sys; from bench.cli.sweep import main\n"
         "assert main(['plain_vs_residual', '--scale', 'paper', '--dry-run']) == 0\n"
         "with contextlib.suppress(SystemExit): main(['--help'])\n"
         "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'submitit', 'rich'} & set(sys.modules);"
@@ -350,7 +350,7 @@ def test_runs_that_begin_are_compiled_where_there_is_a_compiler(
 ) -> None:
     begun: list[Any] = []
     monkeypatch.setattr(
-        "bench.sweep.Runner.run", lambda _, todo: begun.append([i.folder.run().resources for i in todo])
+        "bench.cli.sweep.Runner.run", lambda _, todo: begun.append([i.folder.run().resources for i in todo])
     )
     monkeypatch.setenv("CXX", sys.executable)
     command = ["tiny", "--scale", "quick", "--cluster", "inline"]
@@ -381,7 +381,7 @@ def test_in_the_background_the_same_kernels_are_asked_for(monkeypatch: pytest.Mo
         def __init__(self, words: list[str], **_: object) -> None:
             started.append(words)
 
-    monkeypatch.setattr("bench.sweep.subprocess.Popen", Child)
+    monkeypatch.setattr("bench.cli.sweep.subprocess.Popen", Child)
     assert main(["tiny", "--scale", "quick", "--cluster", "local", "--compile", "--no-wait"]) == 0
     assert started[0][-5:] == ["--scale", "quick", "--cluster", "local", "--compile"]
 

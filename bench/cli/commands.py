@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from bench import sweep as main_job
-from bench.cli.options import Parser, parse_count
-from bench.cli.options import add_arguments as add_sweep_arguments
+from bench.cli import options
+from bench.cli.exits import FAILED, STOPPED, guarded
+from bench.cli.options import Parser
 from bench.cli.request import matches, patterns
+from bench.cli.sweep import sweep
 from bench.cli.sweep_files import (
     MistakeError,
     declared_runs,
@@ -22,13 +22,12 @@ from bench.cli.sweep_files import (
     project_folder,
 )
 from bench.data.locate import data_folder
-from bench.launch.rerun import run_again
+from bench.launch.rerun import rerun
 from bench.launch.slurm import commands as scheduler
 from bench.launch.status import table, watch
-from bench.spec import SCALES, Run, counted
-from bench.speed import add_arguments as add_speed_arguments
+from bench.spec import Run, counted
+from bench.speed import add_arguments as of_speed
 from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
-from bench.sweep import guarded
 
 
 def status(args: argparse.Namespace) -> int:
@@ -65,7 +64,7 @@ def collect(args: argparse.Namespace) -> int:
     """Merges run folders into results/."""
     from bench.report.collect import collect as merge
 
-    name, sweep = load_sweep(args.name, _results(args))
+    name, declared = load_sweep(args.name, _results(args))
     places = [folder / name for folder in args.runs]
     absent = [str(place) for place in places if not place.is_dir()]
     if absent:
@@ -73,11 +72,11 @@ def collect(args: argparse.Namespace) -> int:
             f"no runs of {name} in {', '.join(absent)}; --runs names folders given to bench.sweep --runs"
         )
     found = [run for place in places for run in runs_in(place)]
-    examples = {(run.scale, run.data): run for run in found if run.scale in sweep.scales}
-    declared = [run for example in examples.values() for run in declared_runs(sweep, example)]
+    trained = dict.fromkeys((run.scale, run.data) for run in found if run.scale in declared.scales)
+    runs = [run for scale, data in trained for run in declared_runs(declared, scale, data)]
     make_folder(_results(args) / name)
     keep_declaration(args.name, _results(args) / name)
-    print(merge(_results(args) / name, places, declared, say=print, ensembles=sweep.ensembles))
+    print(merge(_results(args) / name, places, runs, say=print, ensembles=declared.ensembles))
     return 0
 
 
@@ -96,7 +95,7 @@ def pack(args: argparse.Namespace) -> int:
     packed = write_archives(
         args.out, args.runs, chosen, files=args.files, mib=args.mib, weights=not args.no_weights, say=print
     )
-    return 0 if packed else main_job.FAILED
+    return 0 if packed else FAILED
 
 
 def _chosen(args: argparse.Namespace) -> list[RunFolder]:
@@ -117,7 +116,7 @@ def unpack(args: argparse.Namespace) -> int:
     """Places the runs of archives among those here."""
     from bench.transfer.unpack import unpack as place
 
-    return 0 if place(args.archives, args.runs, say=print) else main_job.FAILED
+    return 0 if place(args.archives, args.runs, say=print) else FAILED
 
 
 def report(args: argparse.Namespace) -> int:
@@ -130,7 +129,7 @@ def report(args: argparse.Namespace) -> int:
     page = write_report(name, declared, _results(args) / name, reports / name)
     write_index(known_sweeps(_results(args), **{name: declared}), _results(args), reports)
     print(page or f"{_results(args) / name} has no run that ended: nothing to report")
-    return 0 if page else main_job.FAILED
+    return 0 if page else FAILED
 
 
 def speed(args: argparse.Namespace) -> int:
@@ -166,15 +165,15 @@ def simulate(args: argparse.Namespace) -> int:
     """Prints how a sweep's claims are judged at a scale, how often that errs, and what the planned seeds can show."""
     from bench.report.simulate import Plan, procedure_page
 
-    name, sweep = load_sweep(args.name, _results(args))
-    if not sweep.judged_at(args.scale):
+    name, declared = load_sweep(args.name, _results(args))
+    if not declared.judged_at(args.scale):
         raise MistakeError(f"{name} judges no claim at scale {args.scale}: Scale(judges=…) of its file names them")
     low, high = args.spread
     if not 0 < low <= high <= 100:
         raise MistakeError(
             f"--spread {low:g} {high:g}: give two standard deviations above 0 and at most 100, the smaller one first"
         )
-    print(procedure_page(name, Plan(sweep, args.scale, (low, high)), args.draws), end="")
+    print(procedure_page(name, Plan(declared, args.scale, (low, high)), args.draws), end="")
     return 0
 
 
@@ -186,18 +185,18 @@ def verify(args: argparse.Namespace) -> int:
         return _rerun(args)
     reports = _reports(args)
     sweeps = known_sweeps(_results(args)) if args.name is None else dict([load_sweep(args.name, _results(args))])
-    published = {name: sweep for name, sweep in sweeps.items() if (_results(args) / name).is_dir()}
+    published = {name: declared for name, declared in sweeps.items() if (_results(args) / name).is_dir()}
     if not published:
         raise MistakeError(f"no results of {args.name or 'any sweep'} in {_results(args)}")
     found: list[str] = []
-    for name, sweep in published.items():
-        wrong = list(problems(name, sweep, _results(args) / name, reports / name))
+    for name, declared in published.items():
+        wrong = list(problems(name, declared, _results(args) / name, reports / name))
         print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
         found += wrong
     if args.name is None:
         found += index_problems(sweeps, _results(args), reports)
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
-    return main_job.FAILED if found else 0
+    return FAILED if found else 0
 
 
 def _rerun(args: argparse.Namespace) -> int:
@@ -205,12 +204,12 @@ def _rerun(args: argparse.Namespace) -> int:
     from bench.report.verify import compare_again, stored_run
 
     run, row, errors = stored_run(args.rerun, _results(args), Path(args.name).stem if args.name else "*")
-    result = run_again(run, args.runs / "again", data_folder(args.data))
+    result = rerun(run, args.runs / "again", data_folder(args.data))
     if result is None:
-        return main_job.STOPPED
+        return STOPPED
     agrees, words = compare_again(result, row, errors)
     print(f"{args.rerun}: {words}")
-    return 0 if agrees else main_job.FAILED
+    return 0 if agrees else FAILED
 
 
 def _results(args: argparse.Namespace) -> Path:
@@ -229,29 +228,45 @@ def _place(folder: str) -> Path:
     return here if here.is_dir() else project_folder() / folder
 
 
-SHARED: Mapping[str, Mapping[str, Any]] = {  # options that several commands have
-    "name": {"metavar": "NAME"},
-    "--runs": {"type": Path, "default": Path("runs"), "metavar": "DIR"},
-    "--results": {"type": Path, "metavar": "DIR"},
-    "--reports": {"type": Path, "metavar": "DIR"},
-}
-COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str, ...]]] = {
-    "sweep": (main_job.sweep, "run a sweep to its report (also python -m bench.sweep)", ()),
-    "status": (status, "show where every run of a sweep is", ("name", "--runs")),
-    "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others", ("name", "--runs")),
-    "collect": (collect, "merge run folders, of several machines too, into results/", ("name", "--results")),
-    "pack": (pack, "write run folders as archives below a size, for another machine", ("--runs",)),
-    "unpack": (unpack, "verify archives and place their runs; what is further on here stays", ("--runs",)),
-    "report": (report, "write a sweep's pages from results/", ("name", "--results", "--reports")),
-    "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance", ("--results",)),
-    "verify": (verify, "check that every published digit follows from the runs", ("--results", "--reports", "--runs")),
-    "simulate": (simulate, "show how claims are judged, how often that errs, and its power", ("name", "--results")),
+# a command's function, its help, the options it shares with others, and what adds its own
+COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, str, Callable[[Parser], None] | None]] = {
+    "sweep": (sweep, "run a sweep to its report (also python -m bench.sweep)", "", options.add_arguments),
+    "status": (status, "show where every run of a sweep is", "name --runs", options.of_status),
+    "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others", "name --runs", None),
+    "collect": (
+        collect,
+        "merge run folders, of several machines too, into results/",
+        "name --results",
+        options.of_collect,
+    ),
+    "pack": (pack, "write run folders as archives below a size, for another machine", "--runs", options.of_pack),
+    "unpack": (
+        unpack,
+        "verify archives and place their runs; what is further on here stays",
+        "--runs",
+        options.of_unpack,
+    ),
+    "report": (report, "write a sweep's pages from results/", "name --results --reports", None),
+    "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance", "--results", options.of_cite),
+    "verify": (
+        verify,
+        "check that every published digit follows from the runs",
+        "--results --reports --runs",
+        options.of_verify,
+    ),
+    "simulate": (
+        simulate,
+        "show how claims are judged, how often that errs, and its power",
+        "name --results",
+        options.of_simulate,
+    ),
     "coverage": (
         coverage,
         "account for every number of the paper; writes the index of all reports",
-        ("--results", "--reports"),
+        "--results --reports",
+        None,
     ),
-    "speed": (speed, "measure what everything costs, beside plainly written references", ()),
+    "speed": (speed, "measure what everything costs, beside plainly written references", "", of_speed),
 }
 
 
@@ -259,59 +274,14 @@ def build_parser() -> argparse.ArgumentParser:
     """All commands."""
     parser = Parser(prog="bench", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
-    one: dict[str, argparse.ArgumentParser] = {}
-    for name, (work, words, shared) in COMMANDS.items():
-        one[name] = commands.add_parser(name, allow_abbrev=False, help=words)
-        one[name].set_defaults(work=work)
-        for option in shared:
-            one[name].add_argument(option, **SHARED[option])
-    add_sweep_arguments(one["sweep"])
-    add_speed_arguments(one["speed"])
-    one["status"].add_argument(
-        "--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits"
-    )
-    one["collect"].add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
-    _add_transfer_arguments(one["pack"], one["unpack"])
-    of_simulate = one["simulate"]
-    of_simulate.add_argument("--scale", choices=SCALES, default="paper")
-    of_simulate.add_argument(
-        "--spread",
-        type=float,
-        nargs=2,
-        required=True,
-        metavar="STD",
-        help="least and largest std over seeds, in points",
-    )
-    of_simulate.add_argument("--draws", type=parse_count, default=1_000, help="made-up sweeps a case (default: 1000)")
-    example = "such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"
-    one["cite"].add_argument("id", metavar="ID", help=example)
-    of_verify = one["verify"]
-    of_verify.add_argument("name", metavar="NAME", nargs="?", help="one sweep (default: all, and the index)")
-    of_verify.add_argument(
-        "--rerun", metavar="RUN", help="train this run of the results once more below --runs, and compare"
-    )
-    of_verify.add_argument("--data", type=Path, metavar="DIR", help="data for --rerun (else $BENCH_DATA, else a cache)")
+    for name, (work, words, shared, add) in COMMANDS.items():
+        one = commands.add_parser(name, allow_abbrev=False, help=words)
+        one.set_defaults(work=work)
+        for option in shared.split():
+            one.add_argument(option, **options.SHARED[option])
+        if add:
+            add(one)
     return parser
-
-
-def _add_transfer_arguments(of_pack: argparse.ArgumentParser, of_unpack: argparse.ArgumentParser) -> None:
-    of_pack.description = (
-        "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come first, "
-        "then runs that can go on, those with least left first, then the weights of finished runs, as far as there is "
-        "room. A finished run travels without its optimiser. Exit code 1: a run that has kept a step was left behind."
-    )
-    of_pack.add_argument("out", type=Path, metavar="DIR", help="where the archives go; made beside it and renamed")
-    of_pack.add_argument("--only", metavar="GLOB", help="only runs whose id or sweep matches, such as 'plain-*,faces'")
-    of_pack.add_argument("--files", type=parse_count, default=8, metavar="N", help="at most so many archives (8)")
-    of_pack.add_argument("--mib", type=parse_count, default=16, metavar="M", help="each smaller than so many MiB (16)")
-    of_pack.add_argument("--no-weights", action="store_true", help="of finished runs the numbers alone")
-    of_unpack.description = (
-        "Verifies every file of every archive, then places the runs; a run that is further on here, done or being "
-        "trained stays as it is. Exit code 1: a run could not take its place."
-    )
-    of_unpack.add_argument(
-        "archives", type=Path, nargs="+", metavar="ARCHIVE", help="files that bench pack wrote, or folders of them"
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,15 +1,22 @@
-"""What all commands read options with, and those of the main job, `python -m bench.sweep`."""
+"""The options of all commands, and what reads them."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bench.spec import SCALES, Way
 
 UNITS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SHARED: Mapping[str, Mapping[str, Any]] = {  # options that several commands have
+    "name": {"metavar": "NAME"},
+    "--runs": {"type": Path, "default": Path("runs"), "metavar": "DIR"},
+    "--results": {"type": Path, "metavar": "DIR"},
+    "--reports": {"type": Path, "metavar": "DIR"},
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,13 +56,6 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
-def parse_positive(text: str) -> float:
-    """A number above 0."""
-    if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or not float(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0; write one such as 60 or 1.5")
-    return float(text)
-
-
 def parse_kernels(text: str) -> Way:
     """Words such as `graph,fused` as a Way."""
     words = {word.strip() for word in text.split(",")}
@@ -67,7 +67,7 @@ def parse_kernels(text: str) -> Way:
     return Way("graph" in words, "compiled" in words, next(iter(grouped), "passes"))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """The options of the main job."""
     parser.add_argument("name", metavar="NAME", help="a sweep below sweeps/, or the path of a sweep file of your own")
     parser.add_argument(
@@ -150,3 +150,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-dirty", action="store_true", help="on Slurm: run the work tree, though it is of no commit"
     )
+
+
+def of_status(parser: Parser) -> None:
+    """The options of `bench status`, and so on below."""
+    parser.add_argument("--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits")
+
+
+def of_collect(parser: Parser) -> None:
+    """Run folders of several places."""
+    parser.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
+
+
+def of_pack(parser: Parser) -> None:
+    """Where archives go, of which runs, and how large they may be."""
+    parser.description = (
+        "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come first, "
+        "then runs that can go on, those with least left first, then the weights of finished runs, as far as there is "
+        "room. A finished run travels without its optimiser. Exit code 1: a run that has kept a step was left behind."
+    )
+    parser.add_argument("out", type=Path, metavar="DIR", help="where the archives go; made beside it and renamed")
+    parser.add_argument("--only", metavar="GLOB", help="only runs whose id or sweep matches, such as 'plain-*,faces'")
+    parser.add_argument("--files", type=parse_count, default=8, metavar="N", help="at most so many archives (8)")
+    parser.add_argument("--mib", type=parse_count, default=16, metavar="M", help="each smaller than so many MiB (16)")
+    parser.add_argument("--no-weights", action="store_true", help="of finished runs the numbers alone")
+
+
+def of_unpack(parser: Parser) -> None:
+    """Which archives."""
+    parser.description = (
+        "Verifies every file of every archive, then places the runs; a run that is further on here, done or being "
+        "trained stays as it is. Exit code 1: a run could not take its place."
+    )
+    parser.add_argument(
+        "archives", type=Path, nargs="+", metavar="ARCHIVE", help="files that bench pack wrote, or folders of them"
+    )
+
+
+def of_cite(parser: Parser) -> None:
+    """Which number."""
+    example = "such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"
+    parser.add_argument("id", metavar="ID", help=example)
+
+
+def of_verify(parser: Parser) -> None:
+    """What is verified, or which run is done once more."""
+    parser.add_argument("name", metavar="NAME", nargs="?", help="one sweep (default: all, and the index)")
+    parser.add_argument(
+        "--rerun", metavar="RUN", help="train this run of the results once more below --runs, and compare"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data for --rerun (else $BENCH_DATA, else a cache)")
+
+
+def of_simulate(parser: Parser) -> None:
+    """At which scale, spread over seeds, and how often."""
+    spread = "least and largest std over seeds, in points"
+    parser.add_argument("--scale", choices=SCALES, default="paper")
+    parser.add_argument("--spread", type=float, nargs=2, required=True, metavar="STD", help=spread)
+    parser.add_argument("--draws", type=parse_count, default=1_000, help="made-up sweeps a case (default: 1000)")

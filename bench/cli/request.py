@@ -1,41 +1,130 @@
-"""What the command leaves open: where the runs go, at which scale, on which data, and which of them."""
+"""What a start of a sweep is to do: the command's options, with what they leave open chosen once, as one value."""
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
 import re
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.cli.sweep_files import MistakeError
+from bench.cli.sweep_files import MistakeError, kept_here, load_sweep, own_file, project_folder, refuse_namesake
 from bench.data import locate
 from bench.data.locate import AbsentError, DataError
-from bench.launch.concurrency import measured_way
+from bench.launch.concurrency import measured_way, refuse_crowd
 from bench.launch.slurm import commands
 from bench.launch.slurm.executor import settled
 from bench.launch.slurm.profile import Profile, load_profile
 from bench.machine import cuda_devices, cxx_compiler, installed, no_compiler
 from bench.spec import Dataset, Run, Sweep, Way, dataset_of, task_of
 
+ONE_PROCESS = Profile(nodes=1, tasks=1)  # off Slurm: several processes for one run are for its jobs
+AS_TYPED = (  # options that leave nothing to choose
+    *("seeds", "classes", "only", "at_once", "budget", "retry"),
+    *("dry_run", "report_only", "no_wait", "allow_dirty"),
+)
 
-def choose_cluster(args: argparse.Namespace) -> Profile | None:
-    """Settles what `--cluster auto` means here; on Slurm returns the profile. Raises MistakeError, SpecError."""
-    if args.cluster == "auto":
-        args.cluster = _chosen()
-    if args.cluster == "local" and cuda_devices():
-        args.cluster = "crew"
-    if args.no_wait and args.cluster == "inline":
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A start of a sweep with every choice made.
+
+    typed: NAME as it was typed, a name or a path. profile: on Slurm only. data: the data set's name. folder: of the
+    sweep's runs. results, reports: those of all sweeps. budget: in seconds.
+    """
+
+    command: tuple[str, ...]
+    typed: str
+    name: str
+    declared: Sweep
+    cluster: str
+    profile: Profile | None
+    scale: str
+    data_folder: Path
+    data: str
+    runs: tuple[Run, ...]
+    folder: Path
+    results: Path
+    reports: Path
+    deadline: float | None
+    seeds: tuple[int, ...] | None
+    classes: int | None
+    only: str | None
+    at_once: int | None
+    budget: float | None
+    retry: bool
+    dry_run: bool
+    report_only: bool
+    no_wait: bool
+    allow_dirty: bool
+
+    @property
+    def numbers(self) -> Path:
+        """The sweep's folder of results."""
+        return self.results / self.name
+
+    @property
+    def pages(self) -> Path:
+        """The sweep's folder of reports."""
+        return self.reports / self.name
+
+
+def resolve(args: argparse.Namespace) -> Request:
+    """Makes every choice that the command leaves open, and says it. Raises MistakeError, SpecError, DataError."""
+    root = _root(args)
+    results, reports = args.results or root / "results", args.reports or root / "reports"
+    name, declared = load_sweep(args.name, results)
+    cluster, profile = choose_cluster(args)
+    if not args.report_only:
+        refuse_namesake(args.name)
+    scale = choose_scale(args.scale, cluster, declared)
+    data_folder, data = choose_data(args, scale, declared)
+    runs = choose_kernels(choose_runs(args, declared, scale, data), cluster, args.kernels, compiled=args.compile)
+    if args.at_once:
+        refuse_crowd(args.at_once, runs)
+    return Request(
+        command=tuple(args.command),
+        typed=args.name,
+        name=name,
+        declared=declared,
+        cluster=cluster,
+        profile=profile,
+        scale=scale,
+        data_folder=data_folder,
+        data=data,
+        runs=runs,
+        folder=(args.runs / name).absolute(),
+        results=results,
+        reports=reports,
+        deadline=time.time() + args.time_limit if args.time_limit else None,
+        **{option: getattr(args, option) for option in AS_TYPED},
+    )
+
+
+def _root(args: argparse.Namespace) -> Path:
+    """Where results and reports go that the command names no folder for."""
+    if args.results is None and kept_here(args.name):
+        return Path()
+    return Path.cwd() if own_file(args.name) else project_folder()
+
+
+def choose_cluster(args: argparse.Namespace) -> tuple[str, Profile | None]:
+    """Where runs go, and on Slurm the profile. Raises MistakeError, SpecError."""
+    cluster = _chosen() if args.cluster == "auto" else args.cluster
+    if cluster == "local" and cuda_devices():
+        cluster = "crew"
+    if args.no_wait and cluster == "inline":
         raise MistakeError("--no-wait needs runs in other processes than this: use --cluster local, crew or slurm")
-    if args.at_once and args.cluster not in ("local", "crew"):
-        other = "at_once and pack of its profile say" if args.cluster == "slurm" else "one run at a time is its way"
-        raise MistakeError(f"--at-once is for --cluster local and crew, and --cluster is {args.cluster}: there {other}")
-    if args.cluster == "slurm":
-        return settled(load_profile(args.profile))
+    if args.at_once and cluster not in ("local", "crew"):
+        other = "at_once and pack of its profile say" if cluster == "slurm" else "one run at a time is its way"
+        raise MistakeError(f"--at-once is for --cluster local and crew, and --cluster is {cluster}: there {other}")
+    if cluster == "slurm":
+        return cluster, settled(load_profile(args.profile))
     if args.profile:
-        raise MistakeError(f"--profile is for Slurm, and --cluster is {args.cluster}")
-    return None
+        raise MistakeError(f"--profile is for Slurm, and --cluster is {cluster}")
+    return cluster, None
 
 
 def _chosen() -> str:
@@ -131,24 +220,24 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
     return tuple(dict.fromkeys(run for found in wanted.values() for run in found))
 
 
-def choose_kernels(args: argparse.Namespace, runs: Sequence[Run]) -> tuple[Run, ...]:
+def choose_kernels(runs: Sequence[Run], cluster: str, asked: Way | None, *, compiled: bool) -> tuple[Run, ...]:
     """The runs with the kernels that the command asks for, or, on a GPU, that were measured to be fastest there.
 
-    Not compiled, said in one line, where there is no compiler. What a cluster's nodes have, only they can say.
+    compiled: whether --compile asks for them. Not compiled, said in one line, where there is no compiler. What a
+    cluster's nodes have, only they can say.
     """
-    asked = args.kernels
-    if args.compile and asked == Way():
+    if compiled and asked == Way():
         raise MistakeError("--compile and --kernels eager contradict each other: leave one out")
-    if args.compile:
+    if compiled:
         asked = replace(asked or Way(), compile=True)
     if asked is None:
-        return tuple(runs) if args.cluster == "slurm" else _as_measured(runs)
-    if args.cluster != "slurm" and not cuda_devices():
+        return tuple(runs) if cluster == "slurm" else _as_measured(runs)
+    if cluster != "slurm" and not cuda_devices():
         asked = _on_a_cpu(asked)
-    lacks = asked.compile and args.cluster != "slurm" and cxx_compiler() is None
+    lacks = asked.compile and cluster != "slurm" and cxx_compiler() is None
     eager = {run for run in runs if lacks and not (run.resources.gpus and cuda_devices())}
     if eager:
-        option = "--compile" if args.compile else "--kernels compiled"
+        option = "--compile" if compiled else "--kernels compiled"
         print(f"{option}: {no_compiler()}; runs that begin now train {replace(asked, compile=False)}")
     ways = {run: replace(asked, compile=asked.compile and run not in eager) for run in runs}
     return tuple(replace(run, resources=run.resources.made(ways[run])) for run in runs)

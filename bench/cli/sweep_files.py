@@ -119,7 +119,6 @@ def keep_declaration(name: str, results: Path) -> None:
         write_text(results / DECLARATION, Path(name).read_text(encoding="utf-8"))
 
 
-def declared_runs(declared: Sweep, example: Run, seeds: Sequence[int] | None = None) -> tuple[Run, ...]:
-    """All that the sweep declares at the scale and on the data of `example`, with the seeds asked for besides."""
-    planned = declared.runs(example.scale, None, example.data)
-    return tuple(dict.fromkeys((*planned, *declared.runs(example.scale, seeds or (), example.data))))
+def declared_runs(declared: Sweep, scale: str, data: str, seeds: Sequence[int] | None = None) -> tuple[Run, ...]:
+    """All that the sweep declares at this scale and on this data, with the seeds asked for besides."""
+    return tuple(dict.fromkeys((*declared.runs(scale, None, data), *declared.runs(scale, seeds or (), data))))

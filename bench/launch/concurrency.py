@@ -24,8 +24,8 @@ WORTH = 1.03  # throughput that a further run at once has to add, above what two
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
-    """A measurement: `at_once` runs of a net train `images_per_s` images a second in all.
+class Measurement:
+    """So many runs of a net, `at_once`, train `images_per_s` images a second in all.
 
     threads: of each of them on a CPU, of `cores`; on a GPU they share one device. work: multiply-adds an image.
     """
@@ -45,7 +45,7 @@ def measurements() -> Path:
     return cache_folder() / "together.json"
 
 
-def keep(rows: Sequence[Together], **about: Any) -> Path:
+def keep(rows: Sequence[Measurement], **about: Any) -> Path:
     """Keeps what was measured here in place of what was known; `about`: what else is to be said of it."""
     path = measurements()
     make_folder(path.parent)
@@ -55,10 +55,10 @@ def keep(rows: Sequence[Together], **about: Any) -> Path:
     return path
 
 
-def measured() -> tuple[Together, ...]:
+def measured() -> tuple[Measurement, ...]:
     """What was measured on this hardware, as far as this process has the cores for it; nothing where it is damaged."""
     try:
-        rows = [Together(**row) for row in _kept()[hardware()]["rows"]]
+        rows = [Measurement(**row) for row in _kept()[hardware()]["rows"]]
         fine = all(
             isinstance(row.net, str)
             and all(type(n) is int and n > 0 for n in (row.work, row.batch, row.at_once, row.threads, row.cores))
@@ -91,7 +91,7 @@ def _kept() -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def gains(rows: Sequence[Together]) -> dict[int, float]:
+def gains(rows: Sequence[Measurement]) -> dict[int, float]:
     """The throughput of so many runs at once relative to one: the mean over the nets, where all of them lived."""
     alone = {(row.net, row.precision): row.images_per_s for row in rows if row.at_once == 1}
     found = defaultdict(list)
@@ -101,7 +101,18 @@ def gains(rows: Sequence[Together]) -> dict[int, float]:
     return {count: fmean(values) for count, values in sorted(found.items()) if len(values) == len(alone)}
 
 
-def best(rows: Sequence[Together]) -> int:
+def part_of(resources: Resources, rows: Sequence[Measurement]) -> float:
+    """The part of this machine's speed that a run gets, as far as was measured, else by threads or turns."""
+    known = gains(rows)
+    if resources.gpus and cuda_devices():
+        # what fewer at once gave, more of them give at least
+        return max([1.0, *(gain for count, gain in known.items() if count <= resources.share)]) / resources.share
+    counts = {} if cuda_devices() else {row.threads: row.at_once for row in rows if row.at_once in known}
+    count = counts.get(resources.cpus)
+    return known[count] / count if count else min(1.0, resources.cpus / cores())
+
+
+def best(rows: Sequence[Measurement]) -> int:
     """How many runs at once give the most; fewer where more add next to nothing."""
     found = gains(rows) or {1: 1.0}
     chosen = min(found)
@@ -167,7 +178,7 @@ def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tupl
     return tuple(given), at_once, f"{_each(at_once, runs)}{why}" if at_once > 1 else ""
 
 
-def _alike(run: Run, known: Sequence[Together]) -> bool:
+def _alike(run: Run, known: Sequence[Measurement]) -> bool:
     """Whether what was measured holds for the run."""
     usual = dataset_of(run.data).side > 0 and task_of(run.task).only_trains and run.resources.made(Way()) == Resources()
     return usual and any(row.work >= multiply_adds_of(run) and row.batch >= run.recipe.batch for row in known)

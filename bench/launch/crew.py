@@ -176,7 +176,7 @@ class Crews:
     def _start(self, device: str) -> Member:
         ours, its = SPAWN.Pipe()
         about = (its, self._log(device), self.data, self.deadline, device)
-        process = SPAWN.Process(target=_process, args=about)  # no daemon: those may not have loaders of pictures
+        process = SPAWN.Process(target=_process, args=about)  # no daemon: those may not have loaders of images
         resource_tracker.ensure_running()  # started by `start`, it would lift the mask
         # a Ctrl-C is for the runner, which then asks the crew by SIGTERM
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

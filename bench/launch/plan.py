@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.launch import concurrency
-from bench.launch.speeds import known_speeds, part_of
-from bench.nets.speeds import predicted_seconds
-from bench.spec import Resources, Run, counted, task_of
-from bench.store import RunFolder, StoreError
+from bench.machine import hardware
+from bench.nets.counts import multiply_adds_of
+from bench.nets.speeds import Speed, fewest, predicted_seconds, speed_of
+from bench.spec import Resources, Run, counted
+from bench.store import RunFolder, StoreError, folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,20 @@ class Plan:
     """The runs of a sweep in order. `basis` says in words where the predicted seconds come from.
 
     slots: how many runs this machine trains at once; None where they go to a cluster. way: why so, where it is chosen.
+    retry: whether failed runs are tried again.
     """
 
     items: tuple[Item, ...]
     basis: str
     slots: int | None
     way: str = ""
+    retry: bool = False
 
-    def todo(self, *, retry: bool) -> tuple[Item, ...]:
+    @property
+    def todo(self) -> tuple[Item, ...]:
         """What is not done: failed runs only where they are to be tried again, diverged ones never."""
-        return tuple(i for i in self.items if i.state != "done" and (i.state != "failed" or (retry and not i.diverged)))
+        over = ("done",) if self.retry else ("done", "failed")
+        return tuple(item for item in self.items if item.state not in over and not item.diverged)
 
 
 def _alone(_: Run) -> int:
@@ -77,7 +83,7 @@ def make_plan(
     if here:
         waiting = sum(state in ("pending", "stopped", *(("failed",) if retry else ())) for state in states)
         runs, slots, way = concurrency.shared(runs, waiting, at_once)
-    speeds, together = known_speeds(sweep_folder, committed, anywhere=not here), concurrency.measured() if here else ()
+    speeds, measured = known_speeds(sweep_folder, committed, anywhere=not here), concurrency.measured() if here else ()
     items = []
     for run, folder, state in zip(runs, places, states, strict=True):
         kept: tuple[str, ...] = ()
@@ -85,11 +91,74 @@ def make_plan(
             begun = _as_begun(run, folder)
             kept = _kept(run.resources, begun.resources)
             run = begun if here else run
-        part = part_of(run.resources, together) if here else 1.0
+        part = concurrency.part_of(run.resources, measured) if here else 1.0
         alone = predicted_seconds(run, _steps_done(folder), speeds.known, part)
         seconds = None if alone is None else alone / processes(run)
         items.append(Item(run, folder, state, seconds, state == "failed" and folder.diverged(), kept))
-    return Plan(tuple(items), speeds.basis, slots, way)
+    return Plan(tuple(items), speeds.basis, slots, way, retry)
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """What is known of speeds, nearest first: of runs, and of this machine. basis: in words, where it comes from."""
+
+    known: tuple[Speed, ...]
+    basis: str
+
+
+def known_speeds(sweep_folder: Path, committed: Path, *, anywhere: bool) -> Speeds:
+    """Speeds on this hardware (`anywhere`: on any), else those of the committed results."""
+    here, measured = hardware(), concurrency.measured()
+    place = None if anywhere else here
+    own = [speed for speed in _own(sweep_folder, place, measured) if anywhere or speed.hardware == here]
+    machine = [] if anywhere else list(_of_machine(measured, here))
+    if own:
+        words = "by the speed measured in these runs' folders" if anywhere else "by the speed measured here"
+        return Speeds((*own, *machine), words)
+    if machine:
+        return Speeds(tuple(machine), "by `bench speed together` on this machine")
+    other = list(_committed(committed, place, measured))
+    if not other:
+        return Speeds((), "not known before the first run here")
+    same = [speed for speed in other if speed.hardware == here]
+    if same:
+        return Speeds(tuple(same), "by the committed results' speed on this hardware")
+    names = sorted({speed.hardware for speed in other})
+    return Speeds(
+        tuple(other), f"by the speed measured on {' and '.join(names)}; this machine has not been measured yet"
+    )
+
+
+def _own(sweep_folder: Path, here: str | None, measured: Sequence[concurrency.Measurement]) -> Iterable[Speed]:
+    """here: the hardware of which a run may have had a part; None where the runs are of other machines."""
+    for folder in folders(sweep_folder.parent, sweep_folder.name).values():
+        result, env = folder.result(), folder.env()
+        if result and env:
+            run = folder.run()
+            had = replace(run.resources, cpus=fewest(env.get("threads")), share=fewest(env.get("share")))
+            part = concurrency.part_of(had, measured) if env["hardware"] == here else None
+            about = {name: getattr(run.recipe, name) for name in ("steps", "batch", "test_every", "precision")}
+            row = {**about, **result, "processes": env.get("processes")}
+            yield speed_of(run.net.name, multiply_adds_of(run), row, env["hardware"], part)
+
+
+def _committed(committed: Path, here: str | None, measured: Sequence[concurrency.Measurement]) -> Iterable[Speed]:
+    try:
+        rows = list(csv.DictReader((committed / "runs.csv").read_text(encoding="utf-8").splitlines()))
+        for row in rows:
+            if row["state"] == "done":
+                had = Resources(cpus=fewest(row.get("threads")), share=fewest(row.get("share")))
+                part = concurrency.part_of(had, measured) if row["hardware"] == here else None
+                yield speed_of(row["net"], int(row["multiply_adds"] or 0), row, row["hardware"], part)
+    except (OSError, ValueError, KeyError):  # no results, or damaged ones, which `collect` will say: no prediction
+        return
+
+
+def _of_machine(measured: Sequence[concurrency.Measurement], here: str) -> Iterable[Speed]:
+    """One run by itself."""
+    for row in measured:
+        if row.at_once == 1:
+            yield Speed(row.net, row.work, row.batch, row.precision, row.images_per_s, here)
 
 
 def _as_begun(run: Run, folder: RunFolder) -> Run:
@@ -128,12 +197,7 @@ def speed_words(images_per_s: float) -> str:
     return f"{images_per_s:,.0f}" if images_per_s >= 10 else f"{images_per_s:.2g}"
 
 
-def measured(run: Run, test_error: float) -> str:
-    """What a test says: `test error 8.75 %`, of a detector `AP50 62.10 %`."""
-    return task_of(run.task).words(test_error)
-
-
-def describe(plan: Plan, *, retry: bool, variants: Mapping[Run, str] | None = None) -> str:
+def describe(plan: Plan, variants: Mapping[Run, str] | None = None) -> str:
     """The plan as text: a line a run, with its net's variant where it is one, then the totals."""
     width = max((len(i.folder.path.name) for i in plan.items), default=0)
     lines = [
@@ -141,14 +205,16 @@ def describe(plan: Plan, *, retry: bool, variants: Mapping[Run, str] | None = No
         f"  {(variants or {}).get(i.run, '')}".rstrip()
         for i in plan.items
     ]
-    todo = plan.todo(retry=retry)
+    todo = plan.todo
     known = [i.seconds for i in todo if i.seconds is not None]
     total = sum(known) if len(known) == len(todo) and todo else None
     counts = f"{counted(len(plan.items), 'run')}: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"
     diverged = sum(i.diverged for i in plan.items)
     failed = sum(i.state == "failed" for i in plan.items) - diverged
     counts += f", {diverged} diverged (which is their result)" if diverged else ""
-    lines.append(counts + (f", {failed} failed (start with --retry to try them again)" if failed and not retry else ""))
+    lines.append(
+        counts + (f", {failed} failed (start with --retry to try them again)" if failed and not plan.retry else "")
+    )
     if todo and plan.way:
         lines.append(plan.way)
     if kept := Counter(what for item in todo for what in item.kept):

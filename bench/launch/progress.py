@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
-from bench.launch.plan import Item, duration, measured, speed_words
+from bench.launch.plan import Item, duration, speed_words
 from bench.nets.counts import multiply_adds_of
-from bench.spec import counted
+from bench.spec import counted, task_of
 from bench.store import RunFolder
 
 LINE_SECONDS = 30.0
@@ -27,7 +27,7 @@ def status(item: Item) -> tuple[int, str]:
     if "error" in beat:
         words[-1] += f", training error {beat['error']:.1f} %"
     if "test_error" in beat:
-        words.append(measured(item.run, beat["test_error"]))
+        words.append(task_of(item.run.task).words(beat["test_error"]))
     if beat.get("steps_per_s"):
         left = (item.run.recipe.steps - beat["step"]) / beat["steps_per_s"]
         words.append(f"{speed_words(beat['steps_per_s'] * item.run.recipe.batch)} images/s, {duration(left)} left")
@@ -162,7 +162,8 @@ def outcome(folder: RunFolder, name: str) -> str:
     """One line on what became of a run."""
     result, error = folder.result(), folder.error()
     if result is not None:
-        return f"{name}: done, {measured(folder.run(), result['test_error'])}, {duration(result['seconds'])}"
+        words = task_of(folder.run().task).words(result["test_error"])
+        return f"{name}: done, {words}, {duration(result['seconds'])}"
     if error is not None:
         return f"{name}: failed: {error['message']}"
     return f"{name}: {folder.state()}"

@@ -15,7 +15,7 @@ from bench.spec import Run
 from bench.store import RunFolder, StoreError, make_folder
 
 
-def run_again(run: Run, place: Path, data: Path) -> dict[str, Any] | None:
+def rerun(run: Run, place: Path, data: Path) -> dict[str, Any] | None:
     """Trains `run` below `place` and returns its result with the digest of its data.
 
     None where it was stopped: the same call then goes on. A result that is there from an earlier time is not taken for

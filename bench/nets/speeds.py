@@ -11,7 +11,6 @@ from typing import Any
 from bench.nets.counts import multiply_adds_of
 from bench.spec import Run, dataset_of
 
-CIFAR_TEST = 10_000
 LEAST = 0.1  # of a run's time that training has at least
 FORWARD = 1 / 3  # of a training step's multiply-adds a test needs, where its speed was not measured
 

@@ -240,7 +240,7 @@ def growing(counts: tuple[int, ...]) -> Iterator[tuple[int, dict[str, float]]]:
             runs = finished_runs(root / "runs" / "made_up", count)
             times = {}
             for what, work in (
-                ("plan", lambda: describe(make_plan(runs, root / "runs" / "made_up", root), retry=False)),  # noqa: B023
+                ("plan", lambda: describe(make_plan(runs, root / "runs" / "made_up", root))),  # noqa: B023
                 ("status", lambda: table(root / "runs" / "made_up", None)),  # noqa: B023
                 ("collect", lambda: collect(root / "results", [root / "runs" / "made_up"], runs)),  # noqa: B023
                 ("report", lambda: write_report("made_up", SWEEP, root / "results", root / "reports")),  # noqa: B023

@@ -174,7 +174,7 @@ def _profile(args: argparse.Namespace, place: torch.device) -> dict[str, dict[st
 def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Several runs at once, for each net; what is found is kept for plans."""
     counts = tuple(args.at_once or together.counts())
-    rows: list[concurrency.Together] = []
+    rows: list[concurrency.Measurement] = []
     kept: list[dict[str, Any]] = []
     for depth in args.depths:
         for precision in args.precision:

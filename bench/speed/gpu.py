@@ -19,7 +19,7 @@ import torch
 
 from bench import __version__
 from bench.launch import concurrency
-from bench.launch.concurrency import Together
+from bench.launch.concurrency import Measurement
 from bench.machine import commit, cores, hardware
 from bench.nets.counts import multiply_adds
 from bench.spec import BATCH_NORMS, Net, Recipe, Way
@@ -301,7 +301,7 @@ def _keep_for_plans(found: Found) -> Path:
     largest = max(TABLE6, key=multiply_adds)
     alone = 1e3 * Recipe().batch / _alone_ms(found, found.way, largest)
     about = (largest.name, multiply_adds(largest), Recipe().batch, "bf16")
-    rows = [Together(*about, count, 1, cores(), alone * gain) for count, gain in _rated(found)]
+    rows = [Measurement(*about, count, 1, cores(), alone * gain) for count, gain in _rated(found)]
     return concurrency.keep(rows, way=asdict(found.way), torch=str(torch.__version__), bench=__version__)
 
 

@@ -19,7 +19,7 @@ import torch
 
 from bench.data import locate
 from bench.data.cifar_files import cifar
-from bench.launch.concurrency import Together
+from bench.launch.concurrency import Measurement
 from bench.machine import cores
 from bench.nets.counts import multiply_adds
 from bench.spec import Net, Recipe, Resources, Run
@@ -47,7 +47,7 @@ def measure(
     at_once: Sequence[int],
     data: Path | None,
     seconds: float = SECONDS,
-) -> Iterator[tuple[Together, tuple[float, ...], float]]:
+) -> Iterator[tuple[Measurement, tuple[float, ...], float]]:
     """So many runs of `net` at once, each count twice, the second time in the opposite order.
 
     Yields the measurement, its two rates, and a run's peak memory in GiB. A count at which a run died is left out.
@@ -67,7 +67,7 @@ def measure(
     for count in at_once:
         if count not in died:
             about = (net.name, multiply_adds(net), Recipe().batch, precision, count, _threads(count), cores())
-            yield Together(*about, fmean(rates[count])), tuple(rates[count]), max(peaks[count])
+            yield Measurement(*about, fmean(rates[count])), tuple(rates[count]), max(peaks[count])
 
 
 def _threads(count: int) -> int:

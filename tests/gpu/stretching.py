@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -31,7 +32,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from bench.cli.options import Parser, parse_count, parse_positive, parse_seeds
+from bench.cli.options import Parser, parse_count, parse_seeds
 from bench.machine import MEMORY, SOURCE, cores, memory_gib
 from bench.spec import SCALES, counted
 from bench.store import RunFolder, all_folders
@@ -48,6 +49,13 @@ FILES, FILE_MIB = 4, 15
 SHARES = ((1.0, (20, 32, 44, 56, 110)), (0.58, (20, 32, 44, 56)), (0.37, (20, 32, 44)), (0.0, (20,)))  # of ten nets
 SAFE = 0.85  # of the seconds left that may be planned
 NO_CUDA = 2
+
+
+def parse_positive(text: str) -> float:
+    """A number above 0."""
+    if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0; write one such as 60 or 1.5")
+    return float(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,21 @@ from typing import Any
 
 import pytest
 
-from bench.launch import concurrency, speeds
-from bench.launch.concurrency import Together, best, gains, keep, measured, measured_way, refuse_crowd, shared, slots
+from bench.launch import concurrency
+from bench.launch.concurrency import (
+    Measurement,
+    best,
+    gains,
+    keep,
+    measured,
+    measured_way,
+    part_of,
+    refuse_crowd,
+    shared,
+    slots,
+)
 from bench.launch.local import Local
 from bench.launch.plan import describe, make_plan
-from bench.launch.speeds import part_of
 from bench.nets.counts import multiply_adds
 from bench.nets.speeds import Speed, predicted_seconds, speed_of
 from bench.spec import Net, Recipe, Resources, Run, SpecError, Way
@@ -24,7 +34,7 @@ from bench.store import RunFolder, StoreError
 NET = Net("cifar", 20, "A")
 WORK = multiply_adds(NET)
 RUNS = tuple(Run("paper", NET, "cifar10", Recipe(), seed) for seed in range(4))
-ALONE = Together("resnet-20-A", WORK, 128, "fp32", 1, 2, 2, 200.0)
+ALONE = Measurement("resnet-20-A", WORK, 128, "fp32", 1, 2, 2, 200.0)
 FAST = Way(graph=True, batch_norm="fused")
 BOTH = replace(ALONE, at_once=2, threads=1, images_per_s=230.0)
 
@@ -37,10 +47,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def _machine(monkeypatch: pytest.MonkeyPatch, *, cores: int, devices: tuple[str, ...]) -> None:
-    for module in (concurrency, speeds):
-        monkeypatch.setattr(module, "cores", lambda: cores)
-        monkeypatch.setattr(module, "cuda_devices", lambda: devices)
-        monkeypatch.setattr(module, "hardware", lambda: devices[0] if devices else "a chip")
+    monkeypatch.setattr(concurrency, "cores", lambda: cores)
+    monkeypatch.setattr(concurrency, "cuda_devices", lambda: devices)
+    for module in ("concurrency", "plan"):
+        monkeypatch.setattr(f"bench.launch.{module}.hardware", lambda: devices[0] if devices else "a chip")
     monkeypatch.setattr(concurrency, "memory_gib", lambda: 16.0)
 
 
@@ -251,7 +261,7 @@ def test_a_plan_says_what_runs_keep_of_how_they_were_begun(here: bool, tmp_path:
 
     def said(asked: Resources, *, retry: bool = False) -> list[str]:
         runs = [replace(run, resources=asked) for run in RUNS]
-        text = describe(make_plan(runs, tmp_path, tmp_path, here=here, at_once=0, retry=retry), retry=retry)
+        text = describe(make_plan(runs, tmp_path, tmp_path, here=here, at_once=0, retry=retry))
         return [
             line for line in text.splitlines() if line.startswith("runs that have begun keep what they began with: ")
         ]
@@ -368,7 +378,7 @@ def test_a_plan_on_a_measured_machine_says_so_and_what_was_begun_keeps_its_threa
 
     assert plan.slots == 2
     assert plan.items[0].seconds == pytest.approx(64_000 * 128 / 115, rel=1e-3)
-    text = describe(plan, retry=False)
+    text = describe(plan)
     assert "2 runs at once with 1 thread each, as measured on this machine" in text
     assert "about 40 h here (2 at once), by `bench speed together` on this machine" in text
 

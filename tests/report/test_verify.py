@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 
 from bench.cli.commands import main
+from bench.cli.sweep import main as sweep_main
 from bench.cli.sweep_files import load_sweep
 from bench.report.collect import collect, read_correct, read_curves, read_rows, run_of
 from bench.report.digests import differences, files_in, write_digests
 from bench.report.page import write_report
 from bench.report.verify import compare_again, problems, stored_run
 from bench.spec import Scale
-from bench.sweep import main as sweep_main
 from tests.report.builders import CELLS as ALL_CELLS
 from tests.report.builders import RECIPE, fake
 from tests.report.builders import SWEEP as MADE_UP

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from bench.launch.slurm.snapshot import freeze
-from bench.sweep import main
+from bench.cli.sweep import main
+from bench.launch.slurm.snapshot import take_snapshot
 from tests.builders import git
 from tests.slurm.cluster import SEARCH, Cluster
 
@@ -73,7 +73,7 @@ class Shell:
         out, err = io.StringIO(), io.StringIO()
         words = [*SWEEP, "--profile", self.profile(profile), *arguments]
         environment = {**self.environment, **env}
-        frozen = patch("bench.sweep.freeze", partial(freeze, source=self.checkout))
+        frozen = patch("bench.cli.sweep.take_snapshot", partial(take_snapshot, source=self.checkout))
         with frozen, patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(err):
             code = main(words)
         return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())

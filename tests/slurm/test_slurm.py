@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from bench.cli.sweep import main
 from bench.store import RunFolder
-from bench.sweep import main
 from tests.builders import SWEEP_FILE, git, results_of
 from tests.slurm.shell import Shell, make_checkout, wait_for
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bench.cli.sweep import main
 from bench.store import RunFolder, folders
-from bench.sweep import main
 from tests.slurm.shell import Shell, hurrying, wait_for
 from tests.slurm.storm import LOW, Storm
 from tests.tasks.classification.imagenet import little

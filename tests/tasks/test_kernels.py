@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ from torch import Tensor
 from bench.cli import request
 from bench.cli.options import parse_kernels
 from bench.cli.request import choose_kernels
+from bench.cli.sweep import main
 from bench.launch import concurrency
 from bench.launch.plan import make_plan
 from bench.launch.worker import work_until
 from bench.nets.resnet import cifar
 from bench.spec import Net, Recipe, Resources, Run, SpecError, Views, Way
 from bench.store import RunFolder
-from bench.sweep import main
 from bench.tasks.classification import synthetic
 from bench.tasks.classification.cifar import Ahead, Batches, Prepare
 from bench.tasks.training import way_of
@@ -102,7 +101,7 @@ def test_the_stem_is_padded_where_all_groups_go_at_once_in_bf16_and_provenance_s
 @pytest.mark.usefixtures("measured")
 def test_a_stem_that_was_measured_to_be_worth_padding_is_padded_in_runs_that_begin(tmp_path: Path) -> None:
     concurrency.keep([], way=asdict(PADDED))
-    (run,) = choose_kernels(asking(), (USUAL,))
+    (run,) = Asking().chosen(USUAL)
     folder = RunFolder(tmp_path / run.id)
     folder.create(run)
 
@@ -114,12 +113,19 @@ def test_a_stem_that_was_measured_to_be_worth_padding_is_padded_in_runs_that_beg
     assert concurrency.measured_way() == FAST, "kept by an older version"
 
 
-def asking(kernels: Way | None = None, *, compiled: bool = False, cluster: str = "local") -> argparse.Namespace:
-    return argparse.Namespace(kernels=kernels, compile=compiled, cluster=cluster)
+@dataclass(frozen=True)
+class Asking:
+    """What the command says of kernels."""
 
+    kernels: Way | None = None
+    compiled: bool = False
+    cluster: str = "local"
 
-def ways(args: argparse.Namespace, *runs: Run) -> list[Way]:
-    return [run.resources.way for run in choose_kernels(args, runs)]
+    def chosen(self, *runs: Run) -> tuple[Run, ...]:
+        return choose_kernels(runs, self.cluster, self.kernels, compiled=self.compiled)
+
+    def ways(self, *runs: Run) -> list[Way]:
+        return [run.resources.way for run in self.chosen(*runs)]
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *devices: str) -> None:
@@ -147,14 +153,14 @@ def test_what_the_command_asks_for_is_what_all_runs_get(
     monkeypatch.setattr(request, "cxx_compiler", lambda: "g++")
     grouped, both = Way(batch_norm="grouped"), Way(compile=True, batch_norm="grouped")
 
-    assert ways(asking(), USUAL, DECLARED) == [Way(), Way(graph=True)]
-    assert ways(asking(grouped), USUAL, DECLARED) == [grouped] * 2
-    assert ways(asking(Way()), USUAL, DECLARED) == [Way()] * 2, "eager is a way to ask for"
-    assert ways(asking(compiled=True), USUAL, DECLARED) == [Way(compile=True)] * 2
-    assert ways(asking(grouped, compiled=True), USUAL) == ways(asking(both), USUAL) == [both]
-    assert choose_kernels(asking(grouped), (USUAL,)) == (USUAL,), "kernels are no part of a run"
+    assert Asking().ways(USUAL, DECLARED) == [Way(), Way(graph=True)]
+    assert Asking(grouped).ways(USUAL, DECLARED) == [grouped] * 2
+    assert Asking(Way()).ways(USUAL, DECLARED) == [Way()] * 2, "eager is a way to ask for"
+    assert Asking(compiled=True).ways(USUAL, DECLARED) == [Way(compile=True)] * 2
+    assert Asking(grouped, compiled=True).ways(USUAL) == Asking(both).ways(USUAL) == [both]
+    assert Asking(grouped).chosen(USUAL) == (USUAL,), "kernels are no part of a run"
     assert capsys.readouterr().out == ""
-    assert ways(asking(FAST), USUAL) == [grouped], "what there is without CUDA: a run carried to a GPU goes on with it"
+    assert Asking(FAST).ways(USUAL) == [grouped], "what there is without CUDA: a run carried to a GPU goes on with it"
     assert capsys.readouterr().out == (
         "--kernels: no CUDA device here for graph, fused batch norm; runs that begin now train with kernels: grouped "
         "batch norm\n"
@@ -162,31 +168,31 @@ def test_what_the_command_asks_for_is_what_all_runs_get(
 
 
 @pytest.mark.parametrize(
-    ("args", "words"),
+    ("asked", "words"),
     [
-        (asking(compiled=True), "--compile: no compiler; runs that begin now train eager"),
-        (asking(Way(compile=True)), "--kernels compiled: no compiler; runs that begin now train eager"),
+        (Asking(compiled=True), "--compile: no compiler; runs that begin now train eager"),
+        (Asking(Way(compile=True)), "--kernels compiled: no compiler; runs that begin now train eager"),
         (
-            asking(Way(compile=True, batch_norm="grouped")),
+            Asking(Way(compile=True, batch_norm="grouped")),
             "--kernels compiled: no compiler; runs that begin now train grouped batch norm",
         ),
     ],
 )
 def test_without_a_compiler_the_rest_of_what_was_asked_for_stays(
-    args: argparse.Namespace, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    asked: Asking, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine(monkeypatch)
     monkeypatch.setattr(request, "cxx_compiler", lambda: None)
     monkeypatch.setattr(request, "no_compiler", lambda: "no compiler")
-    asked = args.kernels or Way()
+    way = asked.kernels or Way()
 
-    assert ways(args, USUAL) == [replace(asked, compile=False)]
+    assert asked.ways(USUAL) == [replace(way, compile=False)]
     assert capsys.readouterr().out == f"{words}\n"
-    on_slurm = argparse.Namespace(**{**vars(args), "cluster": "slurm"})
-    assert ways(on_slurm, USUAL) == [replace(asked, compile=True)], "what nodes have, only they can say"
+    on_slurm = replace(asked, cluster="slurm")
+    assert on_slurm.ways(USUAL) == [replace(way, compile=True)], "what nodes have, only they can say"
     machine(monkeypatch, "a GPU")
     on_cpu = replace(USUAL, seed=2, resources=Resources(gpus=0))
-    assert [way.compile for way in ways(args, USUAL, on_cpu)] == [True, False], "on a GPU no C++ is compiled"
+    assert [way.compile for way in asked.ways(USUAL, on_cpu)] == [True, False], "on a GPU no C++ is compiled"
 
 
 @pytest.mark.usefixtures("measured")
@@ -198,14 +204,14 @@ def test_on_a_gpu_runs_that_declare_nothing_else_train_as_measured(
     pictures = Run("paper", Net("imagenet", 18, "A"), "imagenet", views, 0)
     others = (DECLARED, on_cpu, pictures)
 
-    assert ways(asking(), USUAL, *others) == [FAST, Way(graph=True), Way(), Way()]
+    assert Asking().ways(USUAL, *others) == [FAST, Way(graph=True), Way(), Way()]
     said = "kernels: graph, fused batch norm, as measured on this GPU; runs that have begun keep their own\n"
     assert capsys.readouterr().out == said
-    assert ways(asking(), *others) == [Way(graph=True), Way(), Way()]
-    assert ways(asking(cluster="slurm"), USUAL) == [Way()], "other machines train there"
-    assert ways(asking(Way()), USUAL) == [Way()], "the command has the last word"
+    assert Asking().ways(*others) == [Way(graph=True), Way(), Way()]
+    assert Asking(cluster="slurm").ways(USUAL) == [Way()], "other machines train there"
+    assert Asking(Way()).ways(USUAL) == [Way()], "the command has the last word"
     machine(monkeypatch)
-    assert ways(asking(), USUAL) == [Way()]
+    assert Asking().ways(USUAL) == [Way()]
     assert capsys.readouterr().out == ""
 
 
@@ -216,7 +222,7 @@ def test_a_run_that_has_begun_keeps_its_way_and_one_that_has_not_takes_the_measu
         RunFolder(tmp_path / run.id).create(run)
     RunFolder(tmp_path / USUAL.id).checkpoint.touch()
 
-    plan = make_plan(choose_kernels(asking(), (USUAL, new)), tmp_path, tmp_path)
+    plan = make_plan(Asking().chosen(USUAL, new), tmp_path, tmp_path)
     for item in plan.items:
         item.folder.create(item.run)
 

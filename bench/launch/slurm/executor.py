@@ -44,7 +44,7 @@ def settled(profile: Profile) -> Profile:
 
 
 class Slurm:
-    """The executor. `code`: the frozen code that the jobs import. `say` gets a line for each array."""
+    """The executor. `code`: the snapshot of the code that the jobs import. `say` gets a line for each array."""
 
     slots, crowd = NEVER, ()
     verb = "goes to the queue"
@@ -158,7 +158,7 @@ class Slurm:
         return executor
 
     def _imports(self) -> list[str]:
-        """Shell lines after which Python takes the frozen code, also where the job starts in a checkout."""
+        """Shell lines after which Python takes the snapshot of the code, also where the job starts in a checkout."""
         return [
             f'export PYTHONPATH={shlex.quote(str(self.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
             "export PYTHONSAFEPATH=1",

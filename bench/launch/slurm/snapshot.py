@@ -15,30 +15,30 @@ from bench.machine import CODE, FROZEN, SOURCE, commit
 from bench.store import StoreError, make_folder, sha256, write_json, write_text
 
 
-class FreezeError(RuntimeError):
-    """Code that cannot be frozen; says why and what to do."""
+class SnapshotError(RuntimeError):
+    """Code of which no snapshot can be taken; says why and what to do."""
 
 
-def freeze(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> Path:
+def take_snapshot(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> Path:
     """A folder below `codes` with the code of `source`'s commit.
 
     Where the work tree differs it is refused, or with `allow_dirty` taken as it is. The same code is kept once.
-    The folder goes first on a job's PYTHONPATH. Raises FreezeError.
+    The folder goes first on a job's PYTHONPATH. Raises SnapshotError.
     """
     known = commit(source)
     if known["commit"] is None:
-        raise FreezeError(f"{source} is no git checkout: jobs run the code of a commit. Start from a clone")
+        raise SnapshotError(f"{source} is no git checkout: jobs run the code of a commit. Start from a clone")
     if known["dirty"] and not allow_dirty:
-        raise FreezeError(
+        raise SnapshotError(
             f"{source} has changes in {' or '.join(CODE)} that are in no commit: commit them, "
             "or start with --allow-dirty (the results will say so)"
         )
     if (source / FROZEN).exists():
-        return source  # a job that submits: its code is frozen already
+        return source  # a job that submits: its code is a snapshot already
     return _copied(codes, source, str(known["commit"])) if known["dirty"] else _archived(codes, source, known["commit"])
 
 
-def freeze_file(codes: Path, path: Path, name: str) -> Path:
+def copy_sweep_file(codes: Path, path: Path, name: str) -> Path:
     """A copy of the sweep file `path` below `codes`, under the sweep's name: it may lie outside the checkout."""
     content = path.read_bytes()
     target = make_folder(codes / sha256(content)[:12]) / f"{name}.py"
@@ -76,7 +76,7 @@ def _present(source: Path) -> list[str]:
 def _git(source: Path, *arguments: str) -> bytes:
     done = subprocess.run(["git", "-C", str(source), *arguments], capture_output=True)
     if done.returncode:
-        raise FreezeError(f"git {arguments[0]} in {source}: {done.stderr.decode(errors='replace').strip()}")
+        raise SnapshotError(f"git {arguments[0]} in {source}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
 
 

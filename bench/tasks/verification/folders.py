@@ -66,7 +66,7 @@ def load_pairs(
 ) -> Pairs:
     """The pictures of `pairs` below `folder`, in memory, each once.
 
-    person: whose picture a path is (lfw_person, agedb_person), None where paths do not tell. side, region: see
+    person: whose picture a path is (lfw_person), None where paths do not tell. side, region: see
     bench.tasks.verification.images.decode. Raises DataError naming the pairs whose files are missing.
     """
     number: dict[str, int] = {}

@@ -1,6 +1,6 @@
-"""Lists of pairs of faces: of LFW (Huang et al. 2007), CFP (Sengupta et al. 2016), AgeDB (Moschoglou et al. 2017).
+"""LFW's lists of pairs of faces (Huang et al. 2007).
 
-LFW's View 1 (`pairsDevTrain.txt`, `pairsDevTest.txt`) is for choosing, View 2 (`pairs.txt`, ten folds) for the number
+View 1 (`pairsDevTrain.txt`, `pairsDevTest.txt`) is for choosing, View 2 (`pairs.txt`, ten folds) for the number
 that is reported.
 """
 
@@ -69,67 +69,9 @@ def _lfw_pair(where: str, line: str, fold: int) -> Pair:
     return Pair(left, right, len(row) == 3, fold, where)
 
 
-def cfp_pairs(folder: Path, protocol: str = "FP") -> list[Pair]:
-    """CFP's ten folds of 350 same and 350 different pairs (Sengupta et al. 2016), frontal against profile.
-
-    folder: holds `Protocol/Pair_list_{F,P}.txt` and `Protocol/Split/<protocol>/NN/{same,diff}.txt`.
-    protocol: "FP", or "FF" for frontal against frontal. Raises DataError, ValueError at another protocol.
-    """
-    if protocol not in ("FP", "FF"):
-        raise ValueError(f"protocol {protocol!r} is not one of: FP, FF")
-    home = folder / "Protocol"
-    lists = [dict(_cfp_entry(*line) for line in _lines(home / f"Pair_list_{kind}.txt")) for kind in protocol]
-    splits = sorted(path for path in (home / "Split" / protocol).glob("*") if path.is_dir())
-    if len(splits) != FOLDS:
-        raise DataError(f"{home / 'Split' / protocol}: {len(splits)} folds where {FOLDS} belong: get CFP again")
-    return [
-        _cfp_pair(where, line, lists, kind == "same", fold)
-        for fold, split in enumerate(splits)
-        for kind in ("same", "diff")
-        for where, line in _lines(split / f"{kind}.txt")
-    ]
-
-
-def _cfp_entry(where: str, line: str) -> tuple[str, str]:
-    """`17 ../Data/Images/002/frontal/07.jpg` as ("17", "Data/Images/002/frontal/07.jpg")."""
-    row = line.split()
-    if len(row) != 2:
-        raise DataError(f"{where}: {line!r} where a number and a path belong")
-    return row[0], row[1].removeprefix("../")
-
-
-def _cfp_pair(where: str, line: str, lists: list[dict[str, str]], same: bool, fold: int) -> Pair:
-    row = [number.strip() for number in line.split(",")]
-    if len(row) != 2 or row[0] not in lists[0] or row[1] not in lists[1]:
-        raise DataError(f"{where}: {line!r} is no pair of numbers from the two lists of pictures")
-    return Pair(lists[0][row[0]], lists[1][row[1]], same, fold, where)
-
-
-def listed_pairs(path: Path) -> list[Pair]:
-    """A list `left right label` of pictures below the set's folder, as AgeDB-30's 6,000 pairs come: ten folds in order.
-
-    label: 1 for the same person, 0 or -1 for different ones. Raises DataError naming the line.
-    """
-    lines = _lines(path)
-    return [_listed(where, line, FOLDS * number // len(lines)) for number, (where, line) in enumerate(lines)]
-
-
-def _listed(where: str, line: str, fold: int) -> Pair:
-    row = line.split()
-    if len(row) != 3 or row[2] not in ("1", "0", "-1"):
-        raise DataError(f"{where}: {line!r} where two paths and 1, 0 or -1 belong")
-    return Pair(row[0], row[1], row[2] == "1", fold, where)
-
-
 def lfw_person(path: str) -> str:
     """Whose picture an LFW path is: the name of its folder."""
     return path.partition("/")[0]
-
-
-def agedb_person(path: str) -> str:
-    """Whose picture an AgeDB path is: `0_MariaCallas_35_f.jpg` is MariaCallas's; "" where it is not so named."""
-    row = Path(path).stem.split("_")
-    return row[1] if len(row) == 4 else ""
 
 
 def _lines(path: Path) -> list[tuple[str, str]]:

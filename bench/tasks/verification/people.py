@@ -1,6 +1,6 @@
 """Sets of faces: people to train on, pairs to verify, that they share nobody, and batches (uint8, on the device).
 
-Read by `folders` (identities, LFW, CFP, AgeDB) and `packed` (insightface).
+Read by `folders` (identities, LFW) and `packed` (insightface).
 """
 
 from __future__ import annotations

@@ -178,14 +178,6 @@ class Folds:
         """The mean of the folds' accuracies, in percent."""
         return float(np.mean([fold.percent for fold in self.folds]))
 
-    @property
-    def standard_error(self) -> float:
-        """Of that mean, in points: the folds' std (n - 1) over the root of n, as LFW asks for.
-
-        insightface prints the std with n, without the root: for ten folds three times as much.
-        """
-        return float(np.std([fold.percent for fold in self.folds], ddof=1) / len(self.folds) ** 0.5)
-
 
 def across_folds(scores: ArrayLike, same: ArrayLike, fold: ArrayLike) -> Folds:
     """The ten-fold protocol: the pairs of each number in `fold` (P,), at the threshold of all other pairs.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.launch.slurm.snapshot import FreezeError, freeze, freeze_file
+from bench.launch.slurm.snapshot import SnapshotError, copy_sweep_file, take_snapshot
 from bench.machine import FROZEN, commit
 from tests.builders import git
 
@@ -26,21 +26,21 @@ def source(tmp_path: Path) -> Path:
 def test_a_clean_checkout_is_frozen_once_a_commit(source: Path, tmp_path: Path) -> None:
     head = git(source, "rev-parse", "HEAD")
 
-    code = freeze(tmp_path / "code", allow_dirty=False, source=source)
+    code = take_snapshot(tmp_path / "code", allow_dirty=False, source=source)
 
     assert code == tmp_path / "code" / head
     assert (code / "bench" / "a.py").read_text() == "A = 1\n"
     assert commit(code) == {"commit": head, "dirty": False}
-    assert freeze(tmp_path / "code", allow_dirty=True, source=source) == code
+    assert take_snapshot(tmp_path / "code", allow_dirty=True, source=source) == code
     assert [path.name for path in (tmp_path / "code").iterdir()] == [head]
 
 
 def test_a_later_commit_leaves_the_frozen_code_alone(source: Path, tmp_path: Path) -> None:
-    first = freeze(tmp_path / "code", allow_dirty=False, source=source)
+    first = take_snapshot(tmp_path / "code", allow_dirty=False, source=source)
     (source / "bench" / "a.py").write_text("A = 2\n")
     git(source, "commit", "--quiet", "-am", "two")
 
-    second = freeze(tmp_path / "code", allow_dirty=False, source=source)
+    second = take_snapshot(tmp_path / "code", allow_dirty=False, source=source)
 
     assert (first / "bench" / "a.py").read_text() == "A = 1\n"
     assert (second / "bench" / "a.py").read_text() == "A = 2\n"
@@ -50,42 +50,42 @@ def test_a_later_commit_leaves_the_frozen_code_alone(source: Path, tmp_path: Pat
 def test_uncommitted_code_is_refused_unless_allowed_and_then_said(source: Path, tmp_path: Path, name: str) -> None:
     (source / "bench" / name).write_text("A = 3\n")
     (source / "bench" / "not.log").write_text("ignored")
-    with pytest.raises(FreezeError, match=r"changes in bench or sweeps .* --allow-dirty"):
-        freeze(tmp_path / "code", allow_dirty=False, source=source)
+    with pytest.raises(SnapshotError, match=r"changes in bench or sweeps .* --allow-dirty"):
+        take_snapshot(tmp_path / "code", allow_dirty=False, source=source)
 
-    code = freeze(tmp_path / "code", allow_dirty=True, source=source)
+    code = take_snapshot(tmp_path / "code", allow_dirty=True, source=source)
 
     assert (code / "bench" / name).read_text() == "A = 3\n"
     assert not (code / "bench" / "not.log").exists()
     assert commit(code) == {"commit": git(source, "rev-parse", "HEAD"), "dirty": True}
     (source / "bench" / name).write_text("A = 4\n")
-    assert freeze(tmp_path / "code", allow_dirty=True, source=source) != code
+    assert take_snapshot(tmp_path / "code", allow_dirty=True, source=source) != code
 
 
 def test_changes_beside_the_code_do_not_count(source: Path, tmp_path: Path) -> None:
     (source / "notes.txt").write_text("x")
 
-    assert commit(freeze(tmp_path / "code", allow_dirty=False, source=source))["dirty"] is False
+    assert commit(take_snapshot(tmp_path / "code", allow_dirty=False, source=source))["dirty"] is False
 
 
 def test_outside_a_checkout_there_is_nothing_to_freeze(tmp_path: Path) -> None:
-    with pytest.raises(FreezeError, match="no git checkout"):
-        freeze(tmp_path / "code", allow_dirty=True, source=tmp_path)
+    with pytest.raises(SnapshotError, match="no git checkout"):
+        take_snapshot(tmp_path / "code", allow_dirty=True, source=tmp_path)
 
 
 def test_a_job_that_submits_hands_on_its_own_frozen_code(source: Path, tmp_path: Path) -> None:
-    code = freeze(tmp_path / "code", allow_dirty=False, source=source)
+    code = take_snapshot(tmp_path / "code", allow_dirty=False, source=source)
 
-    assert freeze(tmp_path / "other", allow_dirty=False, source=code) == code
+    assert take_snapshot(tmp_path / "other", allow_dirty=False, source=code) == code
 
 
 def test_a_sweep_file_is_kept_under_its_name(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("SWEEP = 1\n")
-    first = freeze_file(tmp_path / "code", path, "mine")
+    first = copy_sweep_file(tmp_path / "code", path, "mine")
     path.write_text("SWEEP = 2\n")
 
-    assert freeze_file(tmp_path / "code", path, "mine").name == first.name == "mine.py"
+    assert copy_sweep_file(tmp_path / "code", path, "mine").name == first.name == "mine.py"
     assert first.read_text() == "SWEEP = 1\n"
 
 

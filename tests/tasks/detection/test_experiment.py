@@ -18,12 +18,12 @@ from PIL import Image
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
 from bench.cli.commands import main as commands
+from bench.cli.sweep import main
 from bench.launch.worker import work, work_until
 from bench.report.collect import _declared as declared
 from bench.report.collect import read_arrays, run_of
 from bench.spec import Detection, Net, Recipe, Resources, Run, SpecError, Sweep, run_from_json
 from bench.store import RunFolder
-from bench.sweep import main
 from bench.tasks.detection.experiment import AnnotatedImages
 from bench.tasks.detection.gains import table_of
 from bench.tasks.job import Job

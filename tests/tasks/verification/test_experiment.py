@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from bench.cli.commands import main as commands
+from bench.cli.sweep import main
 from bench.launch.worker import work, work_until
 from bench.report.collect import read_arrays
 from bench.report.frame import display_name
 from bench.spec import Faces, Net, Recipe, Resources, Run, SpecError
 from bench.store import RunFolder
-from bench.sweep import main
 from bench.tasks.job import Job
 from bench.tasks.verification.experiment import FacePairs
 from bench.tasks.verification.roc import across_folds

@@ -16,7 +16,7 @@ from PIL import Image
 from bench.data.locate import DataError
 from bench.tasks.verification.folders import load_pairs, load_people
 from bench.tasks.verification.images import LFW_REGION, OnDisk, Region, decode
-from bench.tasks.verification.pair_lists import agedb_person, cfp_pairs, lfw_pairs, lfw_people, lfw_person, listed_pairs
+from bench.tasks.verification.pair_lists import lfw_pairs, lfw_people, lfw_person
 from bench.tasks.verification.people import (
     Batches,
     Pairs,
@@ -216,58 +216,6 @@ def test_lfws_lists_of_people_are_checked_against_their_counts(tmp_path: Path) -
     assert lfw_people(view2) == ("Ann_Lee", "Bo_Xi", "Cy_Orr")
     with pytest.raises(DataError, match="1 people where 2 are announced"):
         lfw_people(write(tmp_path / "short.txt", "2\nAnn_Lee\t3\n"))
-
-
-def write_cfp(folder: Path) -> Path:
-    for k in range(1, 5):
-        write_picture(folder / f"Data/Images/{k:03d}/frontal/01.png", k)
-        write_picture(folder / f"Data/Images/{k:03d}/profile/01.png", 50 + k)
-    for kind, where in (("F", "frontal"), ("P", "profile")):
-        rows = [f"{k} ../Data/Images/{k:03d}/{where}/01.png" for k in range(1, 5)]
-        write(folder / f"Protocol/Pair_list_{kind}.txt", "\n".join(rows))
-    for fold in range(1, 11):
-        write(folder / f"Protocol/Split/FP/{fold:02d}/same.txt", "1,1\n2,2\n")
-        write(folder / f"Protocol/Split/FP/{fold:02d}/diff.txt", "1,2\n3,4\n")
-    return folder
-
-
-def test_cfps_frontal_and_profile_pictures_meet_by_their_numbers(tmp_path: Path) -> None:
-    folder = write_cfp(tmp_path)
-
-    listed = cfp_pairs(folder)
-    pairs = load_pairs(folder, listed, side=SIDE)
-
-    assert listed[2].left == "Data/Images/001/frontal/01.png"
-    assert listed[2].right == "Data/Images/002/profile/01.png"
-    assert pairs.same.view(10, 4).tolist() == [[True, True, False, False]] * 10
-    assert pairs.fold.tolist() == torch.arange(10).repeat_interleave(4).tolist()
-
-
-def test_a_cfp_that_is_not_whole_is_refused(tmp_path: Path) -> None:
-    folder = write_cfp(tmp_path)
-
-    with pytest.raises(ValueError, match="protocol 'PP' is not one of: FP, FF"):
-        cfp_pairs(folder, "PP")
-    write(folder / "Protocol/Split/FP/04/diff.txt", "1,9\n")
-    with pytest.raises(DataError, match="diff.txt line 1: '1,9' is no pair of numbers"):
-        cfp_pairs(folder)
-    with pytest.raises(DataError, match="0 folds where 10 belong"):
-        cfp_pairs(folder, "FF")
-
-
-def test_agedbs_list_is_ten_folds_in_order(tmp_path: Path) -> None:
-    first, second = "0_MariaCallas_35_f.png", "9_JohnDoe_70_m.png"
-    for k, name in enumerate((first, second)):
-        write_picture(tmp_path / name, k)
-    text = "".join(f"{first} {second if k % 2 else first} {1 - k % 2}\n" for k in range(20))
-
-    pairs = load_pairs(tmp_path, listed_pairs(write(tmp_path / "pairs.txt", text)), person=agedb_person, side=SIDE)
-
-    assert pairs.fold.tolist() == [k // 2 for k in range(20)]
-    assert pairs.same.tolist() == [k % 2 == 0 for k in range(20)]
-    assert pairs.names == ("JohnDoe", "MariaCallas")
-    with pytest.raises(DataError, match="line 1: .* where two paths and 1, 0 or -1 belong"):
-        listed_pairs(write(tmp_path / "bad.txt", f"{first} {second} yes\n"))
 
 
 def sets(lfw: Path, names: tuple[str, ...]) -> tuple[People, Pairs]:

@@ -17,11 +17,11 @@ from PIL import Image
 pytest.importorskip("simplejpeg", reason="needs simplejpeg")
 
 from bench.cli.commands import main as commands
+from bench.cli.sweep import main
 from bench.launch.worker import work, work_until
 from bench.nets.resnet import imagenet
 from bench.spec import Net, Recipe, Resources, Run, Views
 from bench.store import RunFolder
-from bench.sweep import main
 from bench.tasks.classification.imagenet.experiment import spread
 from bench.train.checkpoint import weights_digest
 from bench.train.turns import finish

@@ -1,0 +1,45 @@
+"""Exit codes, and what a user sees of an error: one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from bench.cli.sweep_files import MistakeError
+from bench.data.locate import DataError
+from bench.launch.slurm.commands import SlurmError
+from bench.launch.slurm.snapshot import SnapshotError
+from bench.machine import SettingError, missing
+from bench.spec import SpecError
+from bench.store import StoreError
+
+FAILED, MISTAKE, STOPPED = 1, 2, 3
+OF_USER = (MistakeError, SpecError, SettingError, DataError, StoreError, SlurmError, SnapshotError)
+
+
+def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Runs `work(args)`; a mistake of the user's is one line on stderr and exit code 2."""
+    try:
+        return work(args)
+    except OF_USER as error:
+        return _say(error, MISTAKE)
+    except ModuleNotFoundError as error:
+        if not (lacks := missing(error)):
+            raise
+        return _say(lacks, MISTAKE)
+    except BrokenPipeError:
+        with suppress(OSError):  # the reader of our output is gone (`| head`): nothing more can be said
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0 if getattr(args, "dry_run", False) else STOPPED
+    except OSError as error:
+        return _say(f"{error.filename or 'a file'}: {error.strerror or error}", MISTAKE)
+    except KeyboardInterrupt:
+        return _say("interrupted; the same command goes on", STOPPED)
+
+
+def _say(words: object, code: int) -> int:
+    print(f"bench: {words}", file=sys.stderr)
+    return code

@@ -1,0 +1,209 @@
+"""The main job: `python -m bench.sweep NAME` expands a sweep, runs what is missing, collects and reports.
+
+Exit codes: 0 all runs are done; 1 a run failed; 2 the command, the sweep file, the data or a folder is at fault;
+3 stopped (time limit or signal) with everything resumable: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.cli.exits import FAILED, STOPPED, guarded
+from bench.cli.options import Parser, add_arguments
+from bench.cli.request import ONE_PROCESS, Request, refuse_without_submitit, resolve, unplanned
+from bench.cli.sweep_files import declared_runs, keep_declaration, known_sweeps, sweep_file
+from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, slow_bf16
+from bench.launch.crew import Crews, longest_first
+from bench.launch.local import Executor, Inline, Local
+from bench.launch.plan import Plan, describe, make_plan
+from bench.launch.progress import display
+from bench.launch.runner import Runner
+from bench.launch.slurm import commands
+from bench.launch.slurm.executor import Slurm
+from bench.launch.slurm.profile import Profile
+from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
+from bench.launch.worker import Stop
+from bench.machine import cuda_devices
+from bench.spec import counted
+from bench.store import make_folder
+
+
+def sweep(args: argparse.Namespace) -> int:
+    """Does what the command says; returns the exit code."""
+    request = resolve(args)
+    plan = _plan(request)
+    _describe(request, plan)
+    if request.dry_run:
+        return 0
+    if plan.todo and not request.report_only:
+        refuse_without_submitit(request.cluster)
+    for folder in (request.folder, request.numbers, request.pages):
+        make_folder(folder)  # better refused now than when all has been trained
+    failed = 0
+    if not request.report_only:
+        if request.no_wait and plan.todo:
+            return _detach(request) if request.profile is None else _leave_to_slurm(request, plan, request.profile)
+        _make_folders(request, plan)
+        failed = _launch(request, plan)
+    _report(request)
+    return _verdict(plan, failed)
+
+
+def _plan(request: Request) -> Plan:
+    jobs = request.profile or ONE_PROCESS
+    return make_plan(
+        request.runs,
+        request.folder,
+        request.numbers,
+        here=request.profile is None,
+        retry=request.retry,
+        at_once=0 if request.cluster == "inline" else request.at_once,
+        processes=lambda run: jobs.asks(run.resources).processes,
+    )
+
+
+def _describe(request: Request, plan: Plan) -> None:
+    """Says what there is and what it costs, and holds the budget."""
+    declared, scale = request.declared, request.scale
+    variants = {run: declared.scales[scale].name_of(run).partition("+")[2] for run in request.runs}
+    print(unplanned(request.runs, declared, scale), end="")
+    print(f"{request.name} at scale {scale} on {request.data}\n{describe(plan, variants)}", flush=True)
+    if plan.todo:
+        for words in _jobs(request, plan):
+            print(words, flush=True)
+        if request.budget and not request.report_only:
+            here = request.profile or Profile(nodes=1, tasks=1, gpus=None if cuda_devices() else 0)
+            refuse_above(request.budget / 3600, plan.todo, here, plan.basis)
+
+
+def _jobs(request: Request, plan: Plan) -> list[str]:
+    """What jobs there will be on Slurm; here, what differs from what the runs declare."""
+    if request.profile is not None:
+        refuse_unequal(plan.todo, request.profile)
+        return [describe_jobs(plan.todo, request.profile, commands.max_array_size())]
+    words = [slow_bf16(item.run for item in plan.todo)]
+    if several := sum(item.run.resources.processes > 1 for item in plan.todo):
+        one = f"{counted(several, 'run')} of several processes: on --cluster {request.cluster} each trains in one"
+        words.insert(0, one)
+    return [line for line in words if line]
+
+
+def _make_folders(request: Request, plan: Plan) -> None:
+    claims_sha256 = request.declared.claims_digest(request.scale)
+    for item in plan.items:
+        item.folder.create(item.run)
+        if item.state != "done":
+            item.folder.declare(claims_sha256)
+        if item.seconds is not None:
+            item.folder.predict(item.seconds)
+        if damage := item.folder.damage():
+            print(f"{item.run.id}: {damage}; it is mended from its checkpoint")
+
+
+def _launch(request: Request, plan: Plan) -> int:
+    """Runs what the plan has to do; returns how many runs failed in this start."""
+    if not plan.todo:
+        return 0
+    # a crew trains the longest runs first, unless --only gives an order
+    todo = longest_first(plan.todo) if request.cluster == "crew" and not request.only else plan.todo
+    shown = display(todo)
+    with ExitStack() as stack:
+        stop = stack.enter_context(Stop(request.deadline))
+        executor: Executor
+        if request.profile is not None:
+            executor = _slurm(request, request.profile, stop, shown.say)
+        elif request.cluster == "inline":
+            executor = Inline(request.data_folder, stop)
+        elif request.cluster == "crew":
+            crews = Crews(request.data_folder, plan.slots or 1, request.deadline, request.folder, say=shown.say)
+            executor = stack.enter_context(crews)
+        else:
+            executor = Local(request.data_folder, plan.slots or 1, request.deadline)
+        runner = Runner(executor, stop, shown)
+        runner.run(todo)
+    return runner.failed
+
+
+def _slurm(request: Request, profile: Profile, stop: Stop, say: Callable[[str], None]) -> Slurm:
+    code = take_snapshot(request.folder / "code", allow_dirty=request.allow_dirty)
+    return Slurm(request.folder, request.data_folder, profile, code, stop, say)
+
+
+def _leave_to_slurm(request: Request, plan: Plan, profile: Profile) -> int:
+    """Submits everything, and a last job that collects and reports: nobody has to wait."""
+    _make_folders(request, plan)
+    slurm = _slurm(request, profile, Stop(request.deadline), print)
+    slurm.submit([(item.run, item.folder) for item in plan.todo])
+    copy = copy_sweep_file(request.folder / "code", sweep_file(request.typed, request.results), request.name)
+    log = slurm.after([sys.executable, "-m", "bench.sweep", str(copy), *_same_choice(request)], Path.cwd())
+    print(f"a last job collects and reports; it writes to {log}\nfollow: python -m bench status {request.name}")
+    return 0
+
+
+def _same_choice(request: Request) -> list[str]:
+    """The options with which a job reports on the same runs."""
+    folders = {"--runs": request.folder.parent, "--results": request.results, "--reports": request.reports}
+    words = ["--report-only", "--cluster", "inline", "--scale", request.scale]
+    words += [word for option, path in folders.items() for word in (option, str(path.absolute()))]
+    words += ["--data", str(request.data_folder)] if request.data_folder.is_dir() else []
+    words += ["--seeds", ",".join(map(str, request.seeds))] if request.seeds else []
+    words += ["--classes", str(request.classes)] if request.classes else []
+    return [*words, "--only", request.only] if request.only else words
+
+
+def _detach(request: Request) -> int:
+    """The same command without --no-wait, in a session of its own: the shell may close."""
+    log = request.folder / "sweep.log"
+    command = [sys.executable, "-m", "bench.sweep", *(word for word in request.command if word != "--no-wait")]
+    with log.open("a") as file:
+        child = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
+    print(f"goes on in the background as process {child.pid}; it writes to {log}")
+    return 0
+
+
+def _report(request: Request) -> None:
+    """Collects and writes the report and the index; a sweep of which no run has ended yet has no report."""
+    from bench.report.collect import collect
+    from bench.report.coverage import write_index
+    from bench.report.page import write_report
+
+    name, declared = request.name, request.declared
+    keep_declaration(request.typed, request.numbers)
+    runs = declared_runs(declared, request.scale, request.data, request.seeds)
+    collect(request.numbers, [request.folder], runs, say=print, ensembles=declared.ensembles)
+    page = write_report(name, declared, request.numbers, request.pages, (request.scale, request.data))
+    write_index(known_sweeps(request.results, **{name: declared}), request.results, request.reports)
+    print(f"report: {page}" if page else "no report yet: no run has ended")
+
+
+def _verdict(plan: Plan, failed: int) -> int:
+    """The last line and the exit code."""
+    states = [item.folder.state() for item in plan.items]
+    done, total = states.count("done"), len(states)
+    again = any(s == "failed" and not i.folder.diverged() for s, i in zip(states, plan.items, strict=True))
+    failures = "; --retry tries the failed ones again" if again else ""
+    rest = "; the same command goes on" if done + states.count("failed") < total else ""
+    print(f"{done} of {counted(total, 'run')} {'is' if total == 1 else 'are'} done{rest}{failures}")
+    if failed or "failed" in states:
+        return FAILED
+    return 0 if done == total else STOPPED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m bench.sweep`."""
+    parser = Parser(
+        prog="python -m bench.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_arguments(parser)
+    command = list(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(command)
+    args.command = command
+    return guarded(sweep, args)

@@ -1,0 +1,54 @@
+"""The only code that knows file names: run folders, atomic writes, locks, and a run's state derived from them.
+
+    runs/<sweep>/<run id>/
+        run.json         the Run, written first
+        declared.json    the digest of the claims as they stood when the run was last started
+        predicted.json   what the plan said it takes, where it knew a speed
+        lock             held (flock) by the one process that trains, the first where a run has several
+        heartbeat.json   step, loss, speed, about once a second while training
+        curve.jsonl      a row a training window
+        layers.jsonl     a row a layer and step at which the layers were looked at
+        checkpoint.pt    the last resumable state; after the run, the trained net
+        error.json       why the run failed or stopped; gone when it goes on
+        env.json         provenance: commit, versions, hardware, data digest, dates
+        result.json      written last: it is there if and only if the run is done
+
+Beside them slurm/ has what was submitted, code/ what the jobs run, crew-*.log what crews on a GPU wrote. Standard
+library only.
+"""
+
+from bench.store.files import (
+    StoreError,
+    atomic,
+    curve_text,
+    make_folder,
+    read_json,
+    sha256,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from bench.store.lock import BusyError, exclusive
+from bench.store.run_folder import RunFolder, all_folders, folders, is_content
+from bench.store.submission import Meeting, Submission, submissions
+
+__all__ = [
+    "BusyError",
+    "Meeting",
+    "RunFolder",
+    "StoreError",
+    "Submission",
+    "all_folders",
+    "atomic",
+    "curve_text",
+    "exclusive",
+    "folders",
+    "is_content",
+    "make_folder",
+    "read_json",
+    "sha256",
+    "submissions",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,260 @@
+"""The folder of one run, and its state as its files tell it. Standard library only."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.spec import DIVERGED, Run, SpecError, run_from_json
+from bench.store.files import (
+    StoreError,
+    file_digest,
+    make_folder,
+    read_json,
+    read_rows,
+    record,
+    write_json,
+    write_rows,
+)
+from bench.store.lock import LockedFolder
+from bench.store.submission import Meeting
+
+# what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
+CONTENTS = (
+    *("run.json", "declared.json", "predicted.json", "scores-*.pt", "curve.jsonl", "layers.jsonl", "checkpoint.pt"),
+    *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png", "env.json", "result.json"),
+)
+ONLY_DONE, ONLY_UNDONE = ("env.json", "result.json"), ("scores-*.pt", "error.json")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder(LockedFolder):
+    """The folder of one run. Every method that reads is safe while another process writes."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last resumable state."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def curve(self) -> Path:
+        """One JSON row a training window."""
+        return self.path / "curve.jsonl"
+
+    def mark(self) -> int:
+        """Another number after each new checkpoint."""
+        try:
+            return self.checkpoint.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    @property
+    def layers(self) -> Path:
+        """One JSON row a layer and step; there for failed runs, too, as far as they came."""
+        return self.path / "layers.jsonl"
+
+    def scores(self, protocol: str) -> Path:
+        """What a finished protocol of a test found of each image, kept until all protocols have ended."""
+        return self.path / f"scores-{protocol}.pt"
+
+    @property
+    def ensemble(self) -> Path:
+        """The scores at many scales of a net tested on images, as NumPy's npz: what ensembles are made of."""
+        return self.path / "ensemble.npz"
+
+    @property
+    def hardest(self) -> Path:
+        """A drawing of the pairs that a verification judges worst."""
+        return self.path / "hardest.png"
+
+    @property
+    def matches(self) -> Path:
+        """What became of every detection of a detector's tests, as NumPy's npz: what every AP is made of."""
+        return self.path / "matches.npz"
+
+    def matches_digest(self) -> str | None:
+        """SHA-256 of that file, None where there is none."""
+        return file_digest(self.matches)
+
+    @property
+    def detections(self) -> Path:
+        """A drawing of some test images with what was found in them."""
+        return self.path / "detections.png"
+
+    @property
+    def log(self) -> Path:
+        """Where submitit keeps its files and the run's stdout and stderr."""
+        return self.path / "log"
+
+    def meeting(self, start: str) -> Meeting:
+        """Where the run's processes of one start of one job meet; another start never sees it."""
+        return Meeting(self.log / f"{start}_meeting.json")
+
+    def create(self, run: Run) -> None:
+        """Makes the folder with its run.json. Raises StoreError where a different run is in it."""
+        make_folder(self.path)
+        known = read_json(self.path / "run.json")
+        if known is None:
+            write_json(self.path / "run.json", run.as_json())
+        elif self.run() != run:
+            raise StoreError(f"{self.path} holds another run than its name says; move it away and start again")
+        elif known != json.loads(json.dumps(run.as_json())) and self.state() in ("pending", "failed"):
+            if self.checkpoint.exists():
+                run = replace(run, resources=run.resources.as_begun(self.run().resources))
+            write_json(self.path / "run.json", run.as_json())
+
+    def run(self) -> Run:
+        """The Run of this folder. Raises StoreError where run.json is missing or damaged."""
+        value = read_json(self.path / "run.json")
+        if value is None:
+            raise StoreError(f"{self.path} has no run.json: not a run folder")
+        try:
+            return run_from_json(value)
+        except SpecError as error:
+            raise StoreError(f"{self.path / 'run.json'}: {error}") from None
+
+    def contents(self) -> dict[str, bytes]:
+        """The files that make up the run, by name and in the order of CONTENTS; safe while it is being trained.
+
+        Of a run that is not done without env.json and result.json, which do not count then. Raises StoreError.
+        """
+        # asked first: what a run ends with is in place before its result
+        skipped = ONLY_UNDONE if self.result() is not None else ONLY_DONE
+        wanted = [pattern for pattern in CONTENTS if pattern not in skipped]
+        found: dict[str, bytes] = {}
+        try:
+            for path in (path for pattern in wanted for path in sorted(self.path.glob(pattern))):
+                with suppress(FileNotFoundError):  # a run that ends meanwhile has no use for it any more
+                    found[path.name] = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{error.filename} cannot be read: {error.strerror}") from error
+        return found
+
+    def write_curve(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Replaces the curve; returns the SHA-256 of the file."""
+        return write_rows(self.curve, rows)
+
+    def write_layers(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Replaces the rows of the layers; returns the SHA-256 of the file."""
+        return write_rows(self.layers, rows)
+
+    def finish(self, result: Mapping[str, Any], env: Mapping[str, Any]) -> None:
+        """Writes env.json, then result.json: with that the run is done."""
+        self.clear_error()
+        write_json(self.path / "env.json", env)
+        write_json(self.path / "result.json", result)
+        for leftover in self.path.glob("scores-*.pt"):
+            leftover.unlink(missing_ok=True)
+
+    def fail(self, message: str, *, retry: bool, trace: str = "") -> None:
+        """Writes why the run ended. `retry`: the next start goes on by itself (the machine's fault, not the run's)."""
+        value = {"message": message, "retry": retry, "time": time.time(), "trace": trace.splitlines()}
+        write_json(self.path / "error.json", value)
+
+    def clear_error(self) -> None:
+        """Forgets the last error: the run goes on."""
+        (self.path / "error.json").unlink(missing_ok=True)
+
+    def diverged(self) -> bool:
+        """Whether the run failed by itself: its loss was not finite."""
+        error = self.error()
+        return error is not None and bool(DIVERGED.match(error["message"]))
+
+    def declare(self, claims_sha256: str) -> None:
+        """Keeps the digest of the sweep's claims at the run's scale, for its provenance. Raises StoreError."""
+        write_json(self.path / "declared.json", {"claims_sha256": claims_sha256})
+
+    def claims_digest(self) -> str:
+        """The digest of the claims that `declare` kept, "" where there is none."""
+        value = record(self.path / "declared.json", claims_sha256=str)
+        return value["claims_sha256"] if value else ""
+
+    def predict(self, seconds: float) -> None:
+        """Keeps what a plan said before the run first started, for the report to hold against what it took."""
+        if not self.checkpoint.exists():
+            write_json(self.path / "predicted.json", {"seconds": seconds})
+
+    def predicted_seconds(self) -> float | None:
+        """What the plan said, None where it knew no speed."""
+        value = record(self.path / "predicted.json", seconds=float)
+        return float(value["seconds"]) if value else None
+
+    def error(self) -> dict[str, Any] | None:
+        """The last error: message, retry, time, trace."""
+        return record(self.path / "error.json", message=str, retry=bool)
+
+    def env(self) -> dict[str, Any] | None:
+        """The provenance of a done run."""
+        return record(self.path / "env.json", hardware=str, started=float, ended=float)
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of a done run; None where it is not done, or a file that it ended with is damaged."""
+        result = self._written_result()
+        if result is None or self.env() is None or self._damaged_rows(result) is not None:
+            return None
+        return result
+
+    def _damaged_rows(self, result: Mapping[str, Any]) -> Path | None:
+        """A file that is not the one the run ended with; a run has only some of them."""
+        kept = {
+            self.curve: result["curve_sha256"],
+            self.layers: result.get("layers_sha256"),
+            self.matches: result.get("matches_sha256"),
+        }
+        return next((path for path, digest in kept.items() if digest and digest != file_digest(path)), None)
+
+    def _written_result(self) -> dict[str, Any] | None:
+        needed = {"test_error": float, "images_per_s": float, "weights_sha256": str, "curve_sha256": str, "id": str}
+        return record(self.path / "result.json", **needed)
+
+    def damage(self) -> str | None:
+        """Damage to a finished run, None where there is none: the next start mends it."""
+        if not (self.path / "result.json").exists() or self.result() is not None:
+            return None
+        result = self._written_result()
+        if result is None:
+            return f"{self.path / 'result.json'} is damaged"
+        if self.env() is None:
+            return f"{self.path / 'env.json'} is damaged"
+        return f"{self._damaged_rows(result)} is not what the run ended with (truncated or edited)"
+
+    def curve_rows(self) -> list[dict[str, Any]]:
+        """The rows of the curve that can be read; a last line cut off in the middle is left out."""
+        return read_rows(self.curve)
+
+    def layer_rows(self) -> list[dict[str, Any]]:
+        """The rows of the layers that can be read."""
+        return read_rows(self.layers)
+
+    def state(self, now: float | None = None) -> str:
+        """`done`, `failed`, `running`, `stopped` (some steps are kept) or `pending`."""
+        if self.result() is not None:
+            return "done"
+        error = self.error()
+        if error is not None and not error["retry"]:
+            return "failed"
+        if self.lives(now):
+            return "running"
+        return "stopped" if self.checkpoint.exists() else "pending"
+
+
+def is_content(name: str) -> bool:
+    """Whether a file of this name is part of a run."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in CONTENTS)
+
+
+def all_folders(runs: Path) -> list[RunFolder]:
+    """The run folders of all sweeps below `runs`."""
+    return [RunFolder(path.parent) for path in sorted(runs.glob("*/*/run.json"))]
+
+
+def folders(runs: Path, sweep: str) -> dict[str, RunFolder]:
+    """All run folders of a sweep below `runs`, by run id."""
+    found = sorted(p.parent for p in (runs / sweep).glob("*/run.json"))
+    return {path.name: RunFolder(path) for path in found}
