@@ -39,11 +39,6 @@ class Gain:
         """Points of AP50."""
         return self.ap50[1] - self.ap50[0]
 
-    @property
-    def key(self) -> str:
-        """For the number's id."""
-        return f"gain-{self.first}-{self.second}"
-
 
 @dataclass(frozen=True, slots=True)
 class Detected:
