@@ -12,7 +12,8 @@ from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDE
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, difference, display_name
 from bench.report.numbers import Number
-from bench.report.pairs import DRAWS, SEED, Pair
+from bench.report.pairs import Pair
+from bench.report.resampling import DRAWS, SEED
 from bench.report.sections import Section
 from bench.report.stats import LEVEL, sample
 from bench.report.tables import Table, change, low_to_high, p_words, signed
