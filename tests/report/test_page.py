@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 
 from bench.report import frame, tables
-from bench.report.collect import collect, read_rows
+from bench.report.collect import collect
 from bench.report.costs import cost_table
 from bench.report.digests import files_in
 from bench.report.evidence import Evidence, weigh
 from bench.report.numbers import mean_std
 from bench.report.page import page, sections_of, write_report
+from bench.report.rows import read_rows
 from bench.report.sections import numbers_of
 from bench.spec import Claim, Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish

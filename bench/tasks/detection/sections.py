@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.paper import paper_number
-from bench.report.collect import arrays_digest
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Cell, Metric, Number, of_net
 from bench.report.sections import Drawing, Section, diverged, findings, of_tables
 from bench.report.stats import of_percent, sample
+from bench.report.stored import arrays_digest
 from bench.report.tables import Table, low_to_high, signed
 from bench.report.verdicts import claims_sections, no_verdict
 from bench.spec import OPTIONS

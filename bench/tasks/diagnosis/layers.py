@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.report.collect import LAYER_COLUMNS
 from bench.report.frame import Set, own_recipes
+from bench.report.stored import LAYER_COLUMNS
 
 ABOUT = ("id", "net", "depth", "shortcut", "norm", "seed", "steps")
 KINDS = {  # (norm, plain): the four families, in the order of tables and figures

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 
 from bench.report import frame, tables
-from bench.report.collect import collect, read_layers, read_rows
+from bench.report.collect import collect
 from bench.report.digests import files_in
 from bench.report.page import page, sections_of, write_report
+from bench.report.rows import read_rows
 from bench.report.sections import numbers_of
+from bench.report.stored import read_layers
 from bench.spec import Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
