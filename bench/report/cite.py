@@ -13,73 +13,17 @@ import pandas as pd
 from bench.paper import paper_numbers, printed
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set
-from bench.report.numbers import Number, numbers
+from bench.report.numbers import Number
+from bench.report.page import sections_of
+from bench.report.render.bibtex import PAPER, entry
+from bench.report.sections import numbers_of
 from bench.report.tables import low_to_high, one_of
 from bench.spec import Sweep, counted
 from bench.spec.official import data_of_runs
 
-PAPER = """@inproceedings{he2016deep,
-  author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
-  title = {Deep Residual Learning for Image Recognition},
-  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
-  pages = {770--778},
-  year = {2016},
-  eprint = {1512.03385},
-  archiveprefix = {arXiv},
-}
-"""
-OURS = """@misc{{{key},
-  author = {{{{The resnet-bench authors}}}},
-  title = {{{title}: results of resnet-bench {version}}},
-  year = {{{year}}},
-  howpublished = {{A reproduction of He et al., Deep Residual Learning for Image Recognition}},
-  note = {{Scale {scale}, data {data}, commit {commit}, results SHA-256 {digest}}},
-}}
-"""
-HOW_TO = (
-    "Every number of this page has an id and an anchor of that name ([numbers.csv](numbers.csv) lists them): "
-    "`python -m bench cite {example}` prints it with interval, n and provenance, as BibTeX and as a LaTeX macro. "
-    "[cite.bib](cite.bib) and `tables/{label}-*.tex` are for `\\input`."
-)
-
 
 class UnknownNumberError(ValueError):
     """No number has that id; says which come near."""
-
-
-def how_to(evidence: Evidence) -> str:
-    """The paragraph at the end of a page."""
-    published = numbers(evidence)
-    return HOW_TO.format(example=published[0].id if published else "ID", label=evidence.results.label)
-
-
-def bibliography(weighed: Sequence[Evidence]) -> str:
-    """cite.bib: the paper, then an entry a set of results."""
-    return "\n".join([PAPER, *(entry(one) for one in weighed if len(one.results.done))])
-
-
-def key(evidence: Evidence) -> str:
-    """The BibTeX key of a set: `resnet-bench:plain_vs_residual.paper`."""
-    return f"resnet-bench:{evidence.id()}"
-
-
-def entry(evidence: Evidence) -> str:
-    """The BibTeX entry of a set, dated by its last run."""
-    done = evidence.results.done
-    return OURS.format(
-        key=key(evidence),
-        title=_escaped(evidence.sweep.title),
-        version=one_of(done["bench"]),
-        year=done["ended"].max()[:4],
-        scale=evidence.results.scale,
-        data=evidence.results.data,
-        commit=one_of(done["commit"].str[:10].replace("", "unknown")),
-        digest=evidence.results.digest[:12],
-    )
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{c}" if c in "%&#$_" else c for c in text)
 
 
 def card(number_id: str, sweeps: Mapping[str, Sweep], results: Path) -> str:
@@ -90,7 +34,7 @@ def card(number_id: str, sweeps: Mapping[str, Sweep], results: Path) -> str:
     if number_id in paper_numbers():
         return _paper_card(paper_numbers()[number_id])
     weighed = [one for name in _named(number_id, sweeps, results) for one in _weighed(name, sweeps, results)]
-    published = {number.id: (number, one) for one in weighed for number in numbers(one)}
+    published = {number.id: (number, one) for one in weighed for number in numbers_of(sections_of(one))}
     if number_id not in published:
         raise _unknown(number_id, [*published, *paper_numbers()])
     return _our_card(*published[number_id])
@@ -130,7 +74,7 @@ def _our_card(number: Number, evidence: Evidence) -> str:
     interval = f"{low_to_high(number.interval, number.digits)}{method}" if number.interval else "none is given"
     lines = [
         f"{number.id}: {number.what}",
-        f"  {number.text}",
+        f"  {number.cited}",
         f"  95 % interval: {interval}",
         *_beside(number, evidence.results),
         "",

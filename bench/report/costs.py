@@ -10,7 +10,8 @@ import pandas as pd
 from bench.nets.counts import activations
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, on_one_machine
-from bench.report.tables import Table, anchor, one_of
+from bench.report.numbers import Cell, Metric, of_net
+from bench.report.tables import Table, one_of
 from bench.spec import FAMILIES, Net, task_of
 
 HEADER = (
@@ -24,6 +25,8 @@ NOTE = (
 )
 MIXED = " Of a net with runs on several machines they are of the one that has most of them."
 TOTAL = " All runs took {spent}{predicted}."
+IMAGES_PER_S = Metric("images_per_s", "training speed", "images/s", 0)
+SECONDS = Metric("seconds", "training time", "s", 0)
 UNITS = (("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -40,15 +43,15 @@ def cost_table(evidence: Evidence) -> Table:
     return Table(HEADER, rows, note=note, name="costs")
 
 
-def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[str, ...]:
+def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:
     first = runs.iloc[0]
     return (
         display_name(net),
         f"{first['params'] / 1e6:.2f}M",
         *_counted(first),
-        anchor(evidence.id(net, "images_per_s")) + rounded(runs["images_per_s"].mean()),
+        of_net(evidence, net, IMAGES_PER_S, runs, lambda ours: rounded(ours.mean)),
         rounded(runs["test_images_per_s"].mean()),
-        anchor(evidence.id(net, "seconds")) + duration(runs["seconds"].mean()),
+        of_net(evidence, net, SECONDS, runs, lambda ours: duration(ours.mean)),
         duration(runs["predicted_seconds"].mean()),
         f"{len(runs)}",
         one_of(runs["hardware"]),

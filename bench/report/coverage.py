@@ -21,9 +21,10 @@ from bench.report.computed import COMPUTED, agreement, table6_parameters
 from bench.report.evidence import load_sets
 from bench.report.frame import Set, page_names
 from bench.report.nets import nets_page
+from bench.report.numbers import mean_std
 from bench.report.render.html import write_html
 from bench.report.stats import Sample, sample
-from bench.report.tables import markdown, mean_std
+from bench.report.tables import markdown
 from bench.spec import Net, Recipe, Sweep, counted, task_of
 from bench.store import make_folder, write_text
 

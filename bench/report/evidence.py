@@ -11,15 +11,13 @@ from bench.report.claims import Judged, judge_set
 from bench.report.frame import Set, page_names
 from bench.report.pairs import Pair, pairs
 from bench.spec import Sweep, task_of
-from bench.tasks.detection.gains import Detected, detected
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The results of one set with their verdicts (in the order of the sweep's claims) and pairs of nets.
 
-    detected: of detectors, what their matches come to. page: the file of its page in the sweep's folder of reports.
-    scales: those with a page of their own.
+    page: the file of its page in the sweep's folder of reports. scales: those with a page of their own.
     """
 
     name: str
@@ -28,7 +26,6 @@ class Evidence:
     page: str
     judged: tuple[Judged, ...]
     pairs: tuple[Pair, ...]
-    detected: Detected | None = None
     scales: tuple[str, ...] = ()
 
     def id(self, *parts: str) -> str:
@@ -53,7 +50,6 @@ def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
             page=pages[one.scale, one.data],
             judged=judge_set(sweep, one),
             pairs=pairs(one) if task_of(sweep.task).only_trains else (),
-            detected=detected(one) if not task_of(sweep.task).by_image and len(one.done) else None,
             scales=tuple(other.scale for other in sets),
         )
         for one in sets

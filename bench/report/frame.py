@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.report import standing
-from bench.report.collect import ENV_COLUMNS, OF_OPTIONS, read_arrays, read_correct, read_curves, read_layers, read_rows
+from bench.report.rows import ENV_COLUMNS, OF_OPTIONS, read_rows
+from bench.report.stored import read_arrays, read_curves, read_layers
 from bench.spec import (
     IMAGENET_DEPTHS,
     PRECISIONS_OF_BOXES,
@@ -123,7 +124,7 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
         runs["processes"] = runs["processes"].replace("", "1")  # results older than the column
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
-    curves, correct = read_curves(results / "curves.parquet"), read_correct(results / "correct.npz")
+    curves, correct = read_curves(results / "curves.parquet"), read_arrays(results / "correct.npz")
     layers, ensembles = read_layers(results / "layers.parquet"), ensemble_frame(results)
     more: dict[str, Any] = {
         "pair_scores": read_arrays(results / "pairs.npz"),

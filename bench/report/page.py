@@ -8,14 +8,15 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report import cite, digests, frame
+from bench.report import digests, frame
 from bench.report.costs import cost_table, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set, display_name
-from bench.report.numbers import as_csv, numbers
+from bench.report.numbers import Number, as_csv
 from bench.report.remaining import remaining_sections
 from bench.report.render import figures, latex
-from bench.report.sections import Section, bullets
+from bench.report.render.bibtex import bibliography
+from bench.report.sections import Section, bullets, numbers_of
 from bench.report.tables import Table, one_of
 from bench.spec import Sweep, counted, digest, task_of
 from bench.spec.official import data_of_runs
@@ -26,6 +27,11 @@ SCALE_WORDS = {
     "short": "a part of the paper's steps: not to be compared with the paper's numbers",
     "quick": "a few minutes' look at the claim's shape: not to be compared with the paper's numbers",
 }
+HOW_TO_CITE = (
+    "Every number of this page has an id and an anchor of that name ([numbers.csv](numbers.csv) lists them): "
+    "`python -m bench cite {example}` prints it with interval, n and provenance, as BibTeX and as a LaTeX macro. "
+    "[cite.bib](cite.bib) and `tables/{label}-*.tex` are for `\\input`."
+)
 
 
 def write_report(
@@ -67,18 +73,19 @@ def report(
     weighed = weigh(name, sweep, sets)
     drawn: dict[str, tuple[Callable[[], Figure], Set]] = {}
     found: dict[str, str] = {}
+    published: list[Number] = []
     for one in weighed:
         label, sections = one.results.label, sections_of(one)
         others = [(other.results.label, other.page) for other in weighed if other is not one]
         found[one.page] = page(one, others, sections)
+        published += numbers_of(sections)
         for section in sections:
             drawn |= {f"{d.name}-{label}.svg": (d.draw, one.results) for d in section.drawings}
             found |= {f"tables/{label}-{table.name}.tex": latex.tabular(table) for table in section.tables}
-    published = [number for one in weighed for number in numbers(one)]
     found |= {
         "numbers.csv": as_csv(published),
         "tables/numbers.tex": latex.macros(published),
-        "cite.bib": cite.bibliography(weighed),
+        "cite.bib": bibliography(weighed),
     }
     return drawn, found
 
@@ -109,7 +116,9 @@ def page(evidence: Evidence, others: Iterable[tuple[str, str]] = (), sections: S
         "## Provenance",
         provenance(evidence),
         "## How to cite",
-        cite.how_to(evidence),
+        HOW_TO_CITE.format(
+            example=next((n.id for n in numbers_of(sections) if not n.verdict), "ID"), label=results.label
+        ),
     ]
     links = ", ".join(f"[{label}]({path})" for label, path in others)
     if links:

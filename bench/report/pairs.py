@@ -9,10 +9,8 @@ from itertools import islice
 import numpy as np
 
 from bench.report.frame import Set, display_name
-from bench.report.stats import Interval, McNemar, mcnemar, paired_bootstrap
-
-SEED = 2015  # fixed, so that the same results give the same page
-DRAWS = 1_000
+from bench.report.resampling import SEED, paired_bootstrap
+from bench.report.stats import Interval, McNemar, mcnemar
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def _pair(results: Set, names: tuple[str, str], depth: int) -> Pair | None:
         variant="+" in names[1],
         seeds=(len(first), len(second)),
         difference=100 * float(first.mean() - second.mean()),
-        interval=paired_bootstrap(first, second, np.random.default_rng([SEED, depth]), draws=DRAWS),
+        interval=paired_bootstrap(first, second, np.random.default_rng([SEED, depth])),
         first=mcnemar(first[0], second[0]),
         runs=tuple(done.loc[done["seed"].isin(both) if both else done["net"].notna(), "id"]),
     )

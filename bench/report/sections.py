@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from bench.report.frame import Set, display_name
+from bench.report.numbers import Number, parts
 from bench.report.tables import Table
 
 
@@ -53,6 +54,13 @@ def _paragraphs(part: str | Table | Drawing, label: str) -> list[str]:
 def of_tables(*headed: tuple[str, Table | None]) -> list[Section]:
     """A section each for the tables that are there."""
     return [Section(heading, (table,)) for heading, table in headed if table]
+
+
+def numbers_of(sections: Iterable[Section]) -> tuple[Number, ...]:
+    """The numbers in the tables, as a page has them from top to bottom."""
+    tables = (part for section in sections for part in section.parts if isinstance(part, Table))
+    cells = (cell for table in tables for row in table.rows for cell in row)
+    return tuple(part for cell in cells for part in parts(cell) if isinstance(part, Number))
 
 
 def bullets(lines: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 Two uncertainties are kept apart. Another seed would give another number: t-intervals and Welch's tests speak of
 that. Another test set would give another number too: Wilson's interval and McNemar's test speak of that.
-Errors are in percent, their differences in percentage points. Whatever draws is given its generator.
+Errors are in percent, their differences in percentage points.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
-SMALL = 20  # below this many values a percentile bootstrap is known to be too narrow
 POWER = 0.8
 
 Floats = NDArray[np.float64]
@@ -270,43 +268,3 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
 
 def _images(correct: ArrayLike) -> Bools:
     return np.asarray(correct, bool).ravel()
-
-
-def paired_bootstrap(first: ArrayLike, second: ArrayLike, rng: Generator, draws: int = 1_000) -> Interval:
-    """Bootstraps the second net's error minus the first's, in points, over images and seeds.
-
-    first, second: seeds x images, True where right. Every draw takes the same images for both nets, as they saw the
-    same ones, and seeds of each net on their own. With one seed of a net the interval speaks of the images alone.
-    """
-    a, b = np.atleast_2d(np.asarray(first, bool)), np.atleast_2d(np.asarray(second, bool))
-    if a.shape[1] != b.shape[1] or not a.size or not b.size:
-        raise ValueError(f"needs the same images of both nets, got {a.shape[1]} and {b.shape[1]}")
-    drawn = _draw_images(np.concatenate([a, b]), rng, draws)
-    right_a, right_b = drawn[:, : len(a)], drawn[:, len(a) :]
-    difference = 100 / a.shape[1] * (_seeds(right_a, rng) - _seeds(right_b, rng))
-    low, high = np.quantile(difference, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high), "bootstrap", small=min(len(a), len(b)) < SMALL)
-
-
-def _draw_images(correct: Bools, rng: Generator, draws: int) -> Floats:
-    """Draws x nets: how many of the images drawn with replacement each net gets right.
-
-    Images that the same nets get right are alike and counted together, and most are right for all. A hundred draws at
-    a time are one product of matrices, exact in single precision, as the counts are whole and small.
-    """
-    images = correct.shape[1]
-    _, first, kind = np.unique(np.packbits(correct, axis=0), axis=1, return_index=True, return_inverse=True)
-    right = correct[:, first].T.astype(np.float32)
-    drawn = np.empty((draws, len(correct)))
-    for start in range(0, draws, 100):
-        part = drawn[start : start + 100]
-        counts = [np.bincount(kind[rng.integers(images, size=images)], minlength=first.size) for _ in part]
-        part[:] = np.asarray(counts, np.float32) @ right
-    return drawn
-
-
-def _seeds(values: Floats, rng: Generator) -> Floats:
-    """Draw by draw, the mean over as many seeds, drawn with replacement."""
-    draws, n = values.shape
-    chosen = rng.integers(n, size=(draws, n))
-    return np.asarray(np.take_along_axis(values, chosen, axis=1).mean(axis=1), float)

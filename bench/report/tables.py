@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,18 @@ import pandas as pd
 from bench.paper import paper_error, reproductions
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, first_option, with_bn
-from bench.report.stats import Interval, of_percent, sample, wilson
+from bench.report.numbers import (
+    BEST_TEST_ERROR,
+    TEST_ERROR,
+    TRAIN_ERROR,
+    TRAIN_LOSS,
+    Cell,
+    Metric,
+    Number,
+    of_net,
+    parts,
+)
+from bench.report.stats import Interval, sample, wilson
 
 MIXED = {
     "commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch",
@@ -22,13 +32,13 @@ MIXED = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as they are printed; the first `text` columns are text, the others are numbers. note: what stands below.
+    """The first `text` columns are text, flush left, the others flush right. note: what stands below.
 
-    A cell may begin with an `anchor`. name: of its LaTeX file, "" for none.
+    name: of its LaTeX file, "" for none.
     """
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Cell]]
     text: int = 1
     note: str = ""
     name: str = ""
@@ -38,28 +48,20 @@ class Table:
         return markdown(self.header, self.rows, self.text)
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:
+def markdown(header: Sequence[str], rows: Sequence[Sequence[Cell]], text: int = 1) -> str:
     """A table of markdown; the first `text` columns are text, the others are numbers."""
     rule = [*["---"] * text, *["--:"] * (len(header) - text)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+    return "\n".join("| " + " | ".join(map(_anchored, cells)) + " |" for cells in (header, rule, *rows))
 
 
-def anchor(number: str) -> str:
-    """Where a link to the number of this id ends."""
-    return f'<a id="{number}"></a>'
+def _anchored(cell: Cell) -> str:
+    """Each number after the anchor of its id, where a link to it ends."""
+    return "; ".join(f'<a id="{part.id}"></a>{part}' if isinstance(part, Number) else part for part in parts(cell))
 
 
 def code(text: str) -> str:
     """A text from outside, such as an error, as it is: markdown finds nothing in it."""
     return "`" + " ".join(text.replace("`", "'").replace("|", "¦").split()) + "`"
-
-
-def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
-    """`8.61 ± 0.16 (5)`; with one seed there is no deviation, with none no number."""
-    if n == 0 or math.isnan(mean):
-        return "–"
-    spread = "" if n == 1 or math.isnan(std) else f" ± {std:.{digits}f}"
-    return f"{mean:.{digits}f}{spread} ({n})"
 
 
 def low_to_high(interval: Interval | None, digits: int = 2) -> str:
@@ -119,10 +121,10 @@ def reproductions_table(evidence: Evidence) -> Table | None:
         (
             display_name(str(net)),
             printed(str(net)),
-            mean_std(row["test_error_mean"], row["test_error_std"], int(row["n"])),
+            str(of_net(evidence, str(net), TEST_ERROR)),
             *(f"{one['error'][net]:.2f}" if net in one["error"] else "–" for one in known),
         )
-        for net, row in nets.iterrows()
+        for net in nets.index
         if any(net in one["error"] for one in known)
     ]
     about = " ".join(
@@ -137,26 +139,23 @@ def reproductions_table(evidence: Evidence) -> Table | None:
     )
 
 
-def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[str, ...]:
-    done = evidence.results.done
-    errors = sample(done.loc[done["net"] == net, "test_error"])
-    n = int(row["n"])
-
-    def measured(metric: str, digits: int = 2) -> str:
-        where = anchor(evidence.id(net, metric)) if n else ""
-        return where + mean_std(row[f"{metric}_mean"], row[f"{metric}_std"], n, digits)
-
+def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[Cell, ...]:
     return (
-        display_name(net) + missing(int(row["declared"]), n, int(row["failed"])),
+        display_name(net) + missing(row),
         f"{row['depth']}",
         f"{row['params'] / 1e6:.2f}M",
         printed(net),
-        measured("test_error"),
-        low_to_high(of_percent(errors.interval)),
-        low_to_high(wilson(errors.mean, int(row["test_images"])) if errors.n else None),
-        measured("train_error"),
-        measured("train_loss", 3),
+        *with_intervals(of_net(evidence, net, TEST_ERROR), row["test_images"]),
+        of_net(evidence, net, TRAIN_ERROR),
+        of_net(evidence, net, TRAIN_LOSS),
     )
+
+
+def with_intervals(error: Number | str, images: float) -> tuple[Cell, str, str]:
+    """A net's error, where its mean over other seeds would lie, and where it would on other images."""
+    if isinstance(error, str):
+        return error, "–", "–"
+    return error, low_to_high(error.interval), low_to_high(wilson(error.value, int(images)))
 
 
 def caption(results: Set, views: str = ", one view each", what: str = "test images") -> str:
@@ -187,6 +186,7 @@ def one_of(values: pd.Series[str]) -> str:
 PROTOCOLS = (
     "net", "split", "last step: the number", "best on test: never the number", "would flatter by", "5k held out",
 )  # fmt: skip
+HELD_OUT = Metric("val_error", "error on the 5,000 held-out training images")
 PROTOCOLS_NOTE = (
     "Test error in %, mean ± standard deviation over seeds (n). The last step's is the number everywhere in this "
     "report; a run's lowest test error on the way was chosen on the test images themselves. Held out: the error on the "
@@ -196,30 +196,27 @@ PROTOCOLS_NOTE = (
 
 def protocols(evidence: Evidence) -> Table:
     """The ways in which the field reads one number off a training, side by side."""
-    rows = []
-    for net, part in evidence.results.done.groupby("net", sort=False):
-        last, best, held_out = (sample(part[m]) for m in ("test_error", "best_test_error", "val_error"))
-        at_best, at_held_out = (anchor(evidence.id(str(net), m)) for m in ("best_test_error", "val_error"))
-        last_words, best_words, held_out_words = (mean_std(s.mean, s.std, s.n) for s in (last, best, held_out))
-        rows.append(
-            (
-                display_name(str(net)),
-                one_of(part["split"]),
-                last_words,
-                at_best + best_words,
-                f"{last.mean - best.mean:.2f}",
-                (at_held_out if held_out.n else "") + held_out_words,
-            )
+    rows = [
+        (
+            display_name(str(net)),
+            one_of(part["split"]),
+            str(of_net(evidence, str(net), TEST_ERROR)),
+            of_net(evidence, str(net), BEST_TEST_ERROR),
+            f"{sample(part['test_error']).mean - sample(part['best_test_error']).mean:.2f}",
+            of_net(evidence, str(net), HELD_OUT),
         )
+        for net, part in evidence.results.done.groupby("net", sort=False)
+    ]
     return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols")
 
 
-def missing(declared: int, n: int, failed: int) -> str:
-    """What a row has to say of seeds without a number."""
-    parts = [f"{failed} failed"] if failed else []
-    if declared - n - failed:
-        parts.append(f"{declared - n - failed} of {declared} not run")
-    return f" ({', '.join(parts)})" if parts else ""
+def missing(row: pd.Series[Any]) -> str:
+    """What a row of `Set.nets` has to say of seeds without a number."""
+    declared, failed = int(row["declared"]), int(row["failed"])
+    words = [f"{failed} failed"] if failed else []
+    if left := declared - int(row["n"]) - failed:
+        words.append(f"{left} of {declared} not run")
+    return f" ({', '.join(words)})" if words else ""
 
 
 def differences(results: Set) -> list[str]:

@@ -8,13 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged, Link
+from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, difference, display_name
-from bench.report.pairs import DRAWS, SEED, Pair
+from bench.report.numbers import Number
+from bench.report.pairs import Pair
+from bench.report.resampling import DRAWS, SEED
 from bench.report.sections import Section
 from bench.report.stats import LEVEL, sample
-from bench.report.tables import Table, anchor, change, low_to_high, p_words, signed
+from bench.report.tables import Table, change, low_to_high, p_words, signed
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
 from bench.spec import Claim, counted
 
@@ -70,10 +72,10 @@ def claims_table(evidence: Evidence) -> Table:
     comparable = evidence.results.comparable
     rows = [
         (
-            anchor(evidence.id(one.claim.id)) + verdict_words(one, comparable=comparable) + _undeclared(evidence, one),
+            verdict_words(one, comparable=comparable) + _undeclared(evidence, one),
             one.claim.text + _terms(one.claim),
             one.claim.source,
-            _links(evidence, one) or "–",
+            _measured(evidence, one) or "–",
             _seeds(one),
             _p(one),
         )
@@ -104,15 +106,6 @@ def _terms(claim: Claim) -> str:
     terms = [metric] if claim.metric != "test_error" else []
     terms += [f"margin {claim.margin:g}"] if claim.margin else []
     return f" ({', '.join(terms)})" if terms else ""
-
-
-def _links(evidence: Evidence, one: Judged) -> str:
-    """What was measured of each comparison of the claim; several have a number of their own each."""
-    bare = one.verdict == WAITING
-    if len(one.links) == 1:
-        return _measured(one.links[0], bare=bare)
-    ids = (evidence.id(one.claim.id, str(k)) for k in range(1, len(one.links) + 1))
-    return "; ".join(anchor(number) + _measured(link, bare=bare) for number, link in zip(ids, one.links, strict=True))
 
 
 def verdict_words(one: Judged, *, comparable: bool) -> str:
@@ -148,11 +141,29 @@ def _lacking(one: Judged) -> str:
     return "; ".join(f"{display_name(name)} {there} of {planned} seeds" for name, (there, planned) in short.items())
 
 
-def _measured(link: Link, *, bare: bool) -> str:
-    """The effect and its interval, none while the claim waits for seeds: it would be a look at the verdict."""
-    interval = None if bare else link.effect.interval()
-    within = f" [{signed(interval.low)}, {signed(interval.high)}]" if interval else ""
-    return f"{link.label}: {signed(link.effect.effect)}{within}"
+def _measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
+    """Each comparison of the claim, without an interval while it waits for seeds: that would be a look at the verdict.
+
+    Where there are several, each has its place in its id.
+    """
+    claim, done, found = one.claim, evidence.results.done, []
+    for k, link in enumerate(one.links, 1):
+        interval = None if one.verdict == WAITING else link.effect.interval()
+        within = f" [{signed(interval.low)}, {signed(interval.high)}]" if interval else ""
+        found.append(
+            Number(
+                id=evidence.id(claim.id, *[str(k)] * (len(one.links) > 1)),
+                what=f"{link.label}, {claim.metric.replace('_', ' ')}, difference",
+                value=link.effect.effect,
+                n=min(link.effect.ns),
+                interval=interval,
+                runs=tuple(done.loc[done["net"].isin(claim.names), "id"]),
+                paper=claim.number,
+                verdict=one.verdict,
+                shown=f"{link.label}: {signed(link.effect.effect)}{within}",
+            )
+        )
+    return tuple(found)
 
 
 def _seeds(one: Judged) -> str:
@@ -186,7 +197,7 @@ def paired_table(evidence: Evidence) -> Table | None:
         (
             f"{pair.depth}",
             f"{pair.seeds[0]}, {pair.seeds[1]}",
-            anchor(evidence.id(pair.key, "test_error")) + signed(pair.difference),
+            _difference(evidence, pair),
             low_to_high(pair.interval),
             f"{pair.first.only_first}",
             f"{pair.first.only_second}",
@@ -195,6 +206,18 @@ def paired_table(evidence: Evidence) -> Table | None:
         for pair in pairs
     ]
     return Table(PAIRED, rows, note=_image_by_image("nets", pairs), name="pairs") if rows else None
+
+
+def _difference(evidence: Evidence, pair: Pair) -> Number:
+    return Number(
+        id=evidence.id(pair.key, "test_error"),
+        what=f"{pair.words}, test error on the same images, difference",
+        value=pair.difference,
+        n=min(pair.seeds),
+        interval=pair.interval,
+        runs=pair.runs,
+        shown=signed(pair.difference),
+    )
 
 
 def _image_by_image(what: str, pairs: Sequence[Pair]) -> str:
@@ -225,7 +248,7 @@ def variants_table(evidence: Evidence) -> Table | None:
                 display_name(pair.names[1]),
                 _own(runs[runs["net"] == pair.names[0]].iloc[0], pair.names[1]),
                 f"{pair.seeds[0]}",
-                anchor(evidence.id(pair.key, "test_error")) + signed(pair.difference),
+                _difference(evidence, pair),
                 low_to_high(sample(other - own).interval),
                 low_to_high(pair.interval),
                 f"{pair.first.only_first}",

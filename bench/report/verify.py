@@ -19,21 +19,13 @@ from scipy import special
 
 from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.report import coverage, digests, standing
-from bench.report.collect import (
-    RESULT_COLUMNS,
-    layers_digest,
-    read_arrays,
-    read_correct,
-    read_curves,
-    read_layers,
-    read_rows,
-    run_of,
-)
 from bench.report.evidence import load_sets
 from bench.report.page import files_of, report
 from bench.report.render.figures import drawn_from
 from bench.report.render.html import html
+from bench.report.rows import RESULT_COLUMNS, read_rows, run_of
 from bench.report.stats import LEVEL, sample
+from bench.report.stored import layers_digest, read_arrays, read_curves, read_layers
 from bench.spec import PROTOCOLS, Run, SpecError, Sweep, Task, task_of
 from bench.store import StoreError, curve_text, sha256
 from bench.tasks.classification.imagenet.ensembles import ensemble_problems
@@ -62,7 +54,7 @@ def result_problems(results: Path) -> Iterator[str]:
     rows = read_rows(results / "runs.csv")
     curves = dict(iter(read_curves(results / "curves.parquet").groupby("id")))
     layers = dict(iter(read_layers(results / "layers.parquet").groupby("id")))
-    correct = read_correct(results / "correct.npz")
+    correct = read_arrays(results / "correct.npz")
     arrays = read_arrays(results / "pairs.npz") | read_arrays(results / "matches.npz")
     ids = [row["id"] for row in rows]
     for twice in sorted({name for name in ids if ids.count(name) > 1}):

@@ -14,12 +14,14 @@ from bench.cli.commands import main
 from bench.report.collect import collect
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import load
-from bench.report.numbers import numbers
 from bench.report.page import report as report_of
+from bench.report.page import sections_of
 from bench.report.render import latex
+from bench.report.sections import numbers_of
 from bench.report.tables import Table
 from tests.report.builders import SWEEP, fake_sweep
 
+REPORTS = Path(__file__).resolve().parents[2] / "reports"
 NAME = "made_up"
 ERROR = "made_up.paper.resnet-20-A.test_error"
 
@@ -44,12 +46,18 @@ def report(results: Path) -> dict[str, str]:
 def test_every_number_has_an_id_of_its_own_and_an_anchor_on_the_page(
     evidence: Evidence, report: dict[str, str]
 ) -> None:
-    ids = [number.id for number in numbers(evidence)]
+    ids = [number.id for number in numbers_of(sections_of(evidence))]
 
     assert len(ids) == len(set(ids))
-    anchors = re.findall(r'<a id="([^"]+)"></a>', report["README.md"])
-    assert len(anchors) == len(set(anchors))
-    assert set(ids) <= set(anchors)
+    assert re.findall(r'<a id="([^"]+)"></a>', report["README.md"]) == ids
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in REPORTS.glob("*/numbers.csv")), ids=lambda p: p.name)
+def test_what_has_an_id_on_a_committed_page_is_in_numbers_csv_and_the_reverse(folder: Path) -> None:
+    pages = "".join(path.read_text() for path in sorted(folder.glob("*.md")))
+    rows = csv.DictReader((folder / "numbers.csv").read_text().splitlines())
+
+    assert sorted(re.findall(r'<a id="([^"]+)"></a>', pages)) == sorted(row["id"] for row in rows)
 
 
 def test_numbers_csv_holds_every_number_in_full_with_its_runs(evidence: Evidence, report: dict[str, str]) -> None:
@@ -122,7 +130,7 @@ def test_an_unknown_id_names_those_that_come_near(asked: str, near: str, capsys:
 
 
 def test_what_latex_would_choke_on_is_escaped() -> None:
-    assert latex.prose('<a id="x.y"></a>−1.5 ± 0.2 %, `a_b`, **50 & #1**') == (
+    assert latex.prose("−1.5 ± 0.2 %, `a_b`, **50 & #1**") == (
         r"$-$1.5 $\pm$ 0.2 \%, \texttt{a\_b}, \textbf{50 \& \#1}"
     )
     assert latex.escape(r"\input{/etc/passwd} é") == r"\textbackslash{}input\{/etc/passwd\} ?"

@@ -33,7 +33,7 @@ from bench.report.collect import collect
 from bench.report.digests import drop_others, write_digests
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set
-from bench.report.numbers import _of_claim
+from bench.report.sections import numbers_of
 from bench.report.stats import Region, binomial_std, contrast, disagreement_std, sample
 from bench.report.tables import reproductions_table
 from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA, claims_sections, paired_table, verdict_words
@@ -697,7 +697,7 @@ def test_the_page_says_which_claims_are_younger_than_runs_that_they_judge(
 
     page = "\n".join(claims(evidence(replace(results, runs=dated), DEGRADES)))
 
-    assert f"</a>{words} |" in page
+    assert f"| {words} |" in page
 
 
 def test_the_first_page_is_that_of_a_scale_with_verdicts(tmp_path: Path) -> None:
@@ -758,8 +758,8 @@ def with_params(results: Set) -> Set:
 def test_a_claim_that_waits_has_an_effect_and_no_interval_on_the_page_or_in_its_number() -> None:
     of = evidence(runs(errors={"plain-20": LOW, "plain-56": HIGH[:2]}), DEGRADES)
 
-    assert "| plain-56 − plain-20: +3.75 | 2 to 3 | – |" in "\n".join(claims(of))
-    (number,) = _of_claim(of, of.judged[0])
+    assert "</a>plain-56 − plain-20: +3.75 | 2 to 3 | – |" in "\n".join(claims(of))
+    (number,) = numbers_of(claims_sections(of))
     assert (round(number.value, 2), number.interval, number.verdict) == (3.75, None, WAITING)
 
 

@@ -10,24 +10,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.report import collect
-from bench.spec import Detection, Faces, Views
+from bench.report import rows, stored
 from bench.tasks.classification.imagenet import ensembles
 
 RESULTS = Path(__file__).parents[2] / "results"
 WORDS = set(re.findall(r"`([^`\n]+)`", (RESULTS / "README.md").read_text(encoding="utf-8")))
 BEGINNINGS = tuple(word.removesuffix("…") for word in WORDS if word.endswith("_…"))
-PARTS = {collect.VIEWS: Views, collect.OF_FACES: Faces, collect.OF_DETECTION: Detection}
 DECLARED = (
-    *collect._declared(collect.EXAMPLE),
-    *collect.RESULT_COLUMNS,
-    *collect.SOME_RESULTS,
-    *collect.MORE_COLUMNS,
-    *collect.ENV_COLUMNS,
-    *(f"{prefix}{field.name}" for prefix, part in PARTS.items() for field in fields(part)),
-    collect.ASKED,
-    *collect.DETECTOR_CURVE_COLUMNS,
-    *collect.LAYER_COLUMNS,
+    *rows.declared_columns(rows.EXAMPLE),
+    *rows.RESULT_COLUMNS,
+    *rows.SOME_RESULTS,
+    *rows.MORE_COLUMNS,
+    *rows.ENV_COLUMNS,
+    *(f"{prefix}_{field.name}" for prefix, part in rows.PARTS.items() for field in fields(part)),
+    rows.ASKED,
+    *stored.DETECTOR_CURVE_COLUMNS,
+    *stored.LAYER_COLUMNS,
     *ensembles.COLUMNS,
 )
 

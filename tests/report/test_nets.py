@@ -13,14 +13,14 @@ def test_table_1_is_the_papers() -> None:
     rows = {row[0]: row for row in table1().rows}
 
     assert [rows[f"conv{k}_x"][1] for k in (2, 3, 4, 5)] == ["56x56", "28x28", "14x14", "7x7"]
-    assert [cell.split(" x ")[-1] for cell in rows["conv2_x"][2:]] == ["2", "3", "3", "3", "3"]
-    assert [cell.split(" x ")[-1] for cell in rows["conv3_x"][2:]] == ["2", "4", "4", "4", "8"]
-    assert [cell.split(" x ")[-1] for cell in rows["conv4_x"][2:]] == ["2", "6", "6", "23", "36"]
-    assert [cell.split(" x ")[-1] for cell in rows["conv5_x"][2:]] == ["2", "3", "3", "3", "3"]
+    assert [str(cell).split(" x ")[-1] for cell in rows["conv2_x"][2:]] == ["2", "3", "3", "3", "3"]
+    assert [str(cell).split(" x ")[-1] for cell in rows["conv3_x"][2:]] == ["2", "4", "4", "4", "8"]
+    assert [str(cell).split(" x ")[-1] for cell in rows["conv4_x"][2:]] == ["2", "6", "6", "23", "36"]
+    assert [str(cell).split(" x ")[-1] for cell in rows["conv5_x"][2:]] == ["2", "3", "3", "3", "3"]
     assert rows["conv5_x"][2] == "[3x3, 512; 3x3, 512] x 2"
     assert rows["conv4_x"][5] == "[1x1, 256; 3x3, 256; 1x1, 1024] x 23"
     words = ["the same", "the same", "the same, cut off instead of rounded", "the same", "the same"]
-    assert [cell.split(": ")[1].rstrip(")") for cell in rows["FLOPs"][2:]] == words
+    assert [str(cell).split(": ")[1].rstrip(")") for cell in rows["FLOPs"][2:]] == words
 
 
 def test_the_table_of_section_4_2_is_the_papers() -> None:

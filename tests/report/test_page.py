@@ -14,12 +14,14 @@ import pandas as pd
 import pytest
 
 from bench.report import frame, tables
-from bench.report.collect import collect, read_rows
+from bench.report.collect import collect
 from bench.report.costs import cost_table
 from bench.report.digests import files_in
 from bench.report.evidence import weigh
-from bench.report.numbers import numbers
-from bench.report.page import page, write_report
+from bench.report.numbers import mean_std
+from bench.report.page import page, sections_of, write_report
+from bench.report.rows import read_rows
+from bench.report.sections import numbers_of
 from bench.spec import Claim, Net, Run, Scale, Sweep
 from bench.store import RunFolder, StoreError
 from tests.report.builders import CELLS, RECIPE, SWEEP, evidence, fake, fake_sweep, made_up_set
@@ -117,7 +119,7 @@ def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_
     )
     assert "ResNet-20, bf16 − ResNet-20: +30.00 [+27.52, +32.48]" in text
     assert {"pair-20.test_error", "pair-resnet-20-A+bf16.test_error", "resnet-20-A+bf16.test_error"} <= {
-        number.id.removeprefix("made_up.quick.") for number in numbers(found)
+        number.id.removeprefix("made_up.quick.") for number in numbers_of(sections_of(found))
     }
     assert math.isclose(found.pairs[1].difference, 30)
     assert "recipe | state" in text
@@ -150,7 +152,9 @@ def test_times_of_a_net_are_of_one_machine(tmp_path: Path) -> None:
     (one,) = frame.load(tmp_path / "results", sweep)
     found = weigh("made_up", sweep, [one])[0]
     costs = cost_table(found)
-    seconds_of = {n.id.split(".")[2]: (n.value, n.n) for n in numbers(found) if n.id.endswith(".seconds")}
+    seconds_of = {
+        n.id.split(".")[2]: (n.value, n.n) for n in numbers_of(sections_of(found)) if n.id.endswith(".seconds")
+    }
 
     assert seconds_of == {"plain-20": (200.0, 3), "resnet-20-A": (250.0, 2)}
     assert [(row[0], row[-2], row[-1]) for row in costs.rows] == [("plain-20", "3", "old"), ("ResNet-20", "2", "new")]
@@ -244,7 +248,7 @@ def test_the_caption_counts_the_images_that_were_tested(tmp_path: Path) -> None:
 def test_every_number_shows_its_n(values: list[float], text: str) -> None:
     series = pd.Series(values, dtype=float)
 
-    assert tables.mean_std(series.mean() if values else math.nan, series.std(), len(values)) == text
+    assert mean_std(series.mean() if values else math.nan, series.std(), len(values)) == text
 
 
 def test_the_table_is_in_table_6s_order_with_the_papers_number_and_ours(tmp_path: Path) -> None:

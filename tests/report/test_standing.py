@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bench.report import frame
-from bench.report.collect import collect, read_arrays, read_curves, read_layers, read_rows
+from bench.report.collect import collect
 from bench.report.digests import read_digests, write_digests
 from bench.report.page import page, write_report
+from bench.report.rows import read_rows
+from bench.report.stored import read_arrays, read_curves, read_layers
 from bench.report.verify import problems, result_problems
 from bench.spec import dataset_of
 from bench.spec.official import data_of_runs, is_official

@@ -15,6 +15,7 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 from statsmodels.stats.weightstats import DescrStatsW, ttost_ind
 
 from bench.report import stats
+from bench.report.resampling import paired_bootstrap
 from bench.report.stats import Interval, Region, Sample, contrast, sample, total
 
 SEEDS = [[8.61, 8.83, 8.55, 8.9, 8.7], [7.51, 7.6, 7.4], [13.2, 14.9, 12.7, 13.0], [6.9, 7.3, 7.0, 7.1, 6.8]]
@@ -205,7 +206,7 @@ def test_nets_on_different_images_are_refused() -> None:
     with pytest.raises(ValueError, match="the same images of both nets, got 3 and 2"):
         stats.mcnemar([1, 0, 1], [1, 0])
     with pytest.raises(ValueError, match="the same images of both nets, got 3 and 2"):
-        stats.paired_bootstrap([[1, 0, 1]], [[1, 0]], np.random.default_rng(0))
+        paired_bootstrap([[1, 0, 1]], [[1, 0]], np.random.default_rng(0))
 
 
 def test_the_seed_of_a_bootstrap_suffices_and_matters() -> None:
@@ -213,7 +214,7 @@ def test_the_seed_of_a_bootstrap_suffices_and_matters() -> None:
     first, second = rng.random((3, 200)) < 0.9, rng.random((2, 200)) < 0.8
 
     def interval(seed: int) -> Interval:
-        return stats.paired_bootstrap(first, second, np.random.default_rng(seed), draws=99)
+        return paired_bootstrap(first, second, np.random.default_rng(seed), draws=99)
 
     assert interval(0) == interval(0) != interval(1)
 
@@ -221,7 +222,7 @@ def test_the_seed_of_a_bootstrap_suffices_and_matters() -> None:
 def test_a_bootstrap_of_few_seeds_says_so() -> None:
     images = np.random.default_rng(0).random((20, 100)) < 0.9
 
-    small = [stats.paired_bootstrap(images[:n], images, np.random.default_rng(0), draws=9).small for n in (5, 20)]
+    small = [paired_bootstrap(images[:n], images, np.random.default_rng(0), draws=9).small for n in (5, 20)]
 
     assert small == [True, False]
 
@@ -230,7 +231,7 @@ def test_the_paired_bootstrap_has_the_spread_of_the_paired_difference() -> None:
     first, second = np.array(correctness(120, 60, 1_820))
     spread = 100 * np.std(first.astype(float) - second, ddof=1) / math.sqrt(first.size)
 
-    ours = stats.paired_bootstrap(first, second, np.random.default_rng(0), draws=4_000)
+    ours = paired_bootstrap(first, second, np.random.default_rng(0), draws=4_000)
 
     assert (ours.low + ours.high) / 2 == pytest.approx(3.0, abs=0.1)
     assert ours.high - ours.low == pytest.approx(2 * 1.96 * spread, rel=0.05)
@@ -243,7 +244,7 @@ def test_the_paired_bootstrap_adds_the_seeds_to_the_images() -> None:
     second = np.ones((25, 4_000), bool)
     spread = 100 * np.std(first.mean(axis=1), ddof=0) / math.sqrt(25)
 
-    ours = stats.paired_bootstrap(first, second, np.random.default_rng(0), draws=4_000)
+    ours = paired_bootstrap(first, second, np.random.default_rng(0), draws=4_000)
 
     assert ours.small is False
     assert ours.high - ours.low == pytest.approx(2 * 1.96 * spread, rel=0.1)

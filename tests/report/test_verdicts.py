@@ -10,6 +10,7 @@ from numpy.random import Generator
 
 from bench.report import stats
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, judge
+from bench.report.resampling import paired_bootstrap
 from bench.report.simulate import SPREADS, Means, Plan, draw, effect_of, on_the_bounds, share_wrong, true_means, wrong
 from bench.report.stats import Interval, Region, Sample, contrast, detectable, sample
 from bench.spec import LEVEL, Claim, Net, Recipe, Scale, Sweep
@@ -72,7 +73,7 @@ def test_the_paired_bootstrap_covers_the_truth_over_images(rng: Generator) -> No
     for _ in range(SWEEPS):
         which = rng.random(500)  # an image is right for both, for one of the two, or for neither
         first, second = which < 0.92, (which < 0.86) | (which > 0.96)
-        found.append(stats.paired_bootstrap(first, second, rng, draws=200))
+        found.append(paired_bootstrap(first, second, rng, draws=200))
 
     assert 93 < covered(2.0, found) < 97
 

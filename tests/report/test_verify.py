@@ -16,9 +16,11 @@ import pytest
 from bench.cli.commands import main
 from bench.cli.sweep import main as sweep_main
 from bench.cli.sweep_files import load_sweep
-from bench.report.collect import collect, read_correct, read_curves, read_rows, run_of
+from bench.report.collect import collect
 from bench.report.digests import differences, files_in, write_digests
 from bench.report.page import write_report
+from bench.report.rows import read_rows, run_of
+from bench.report.stored import read_arrays, read_curves
 from bench.report.verify import compare_again, problems, stored_run
 from bench.spec import Scale
 from tests.report.builders import CELLS as ALL_CELLS
@@ -119,7 +121,7 @@ def edited_curve(root: Path, rng: random.Random) -> None:
 
 def edited_images(root: Path, rng: random.Random) -> None:
     path = root / "results" / NAME / "correct.npz"
-    arrays = {name: bits.copy() for name, bits in read_correct(path).items()}
+    arrays = {name: bits.copy() for name, bits in read_arrays(path).items()}
     bits = arrays[rng.choice(sorted(arrays))]
     bits[rng.randrange(len(bits))] ^= 1 << rng.randrange(8)
     np.savez_compressed(path, allow_pickle=False, **arrays)

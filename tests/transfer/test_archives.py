@@ -19,7 +19,8 @@ import torch
 from bench.cli.commands import main as bench
 from bench.launch.worker import work, work_until
 from bench.nets.weights import read_weights
-from bench.report.collect import collect, read_rows
+from bench.report.collect import collect
+from bench.report.rows import read_rows
 from bench.spec import Run
 from bench.speed.made_up import finish, finished_runs
 from bench.store import RunFolder, sha256

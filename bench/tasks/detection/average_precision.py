@@ -1,4 +1,4 @@
-"""Average precision from what became of each detection, by each of the field's definitions; bootstraps over images.
+"""Average precision from what became of each detection, by each of the field's definitions.
 
 NumPy only: a task measures with it, and a report computes everything again from what was kept. AP is in percent, as
 the paper prints it.
@@ -7,12 +7,11 @@ the paper prints it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -72,74 +71,6 @@ def mean_ap(classes: Sequence[Matches], points: str, weights: NDArray[np.int64] 
     each = np.array([average_precision(matches, points, weights) for matches in classes])
     there = each[~np.isnan(each)]
     return float(there.mean()) if there.size else math.nan
-
-
-@dataclass(frozen=True, slots=True)
-class Bootstrap:
-    """A number on all images, and the interval that other images of the same kind would give, by percentiles."""
-
-    value: float
-    low: float
-    high: float
-    draws: int
-
-
-def bootstrap(
-    seeds: Sequence[Sequence[Matches]], points: str, generator: Generator, *, draws: int = 1_000, level: float = 0.95
-) -> Bootstrap:
-    """Mean AP over the seeds with its interval over images drawn with replacement: another test set.
-
-    seeds: of each training one Matches a class, all on the same images. It says nothing of other seeds: that takes
-    other trainings.
-    """
-    samples = [_mean(seeds, points, w) for w in _weights(seeds, generator, draws)]
-    return _percentiles(_mean(seeds, points), samples, level)
-
-
-def paired_bootstrap(
-    first: Sequence[Sequence[Matches]],
-    second: Sequence[Sequence[Matches]],
-    points: str,
-    generator: Generator,
-    *,
-    draws: int = 1_000,
-    level: float = 0.95,
-) -> Bootstrap:
-    """Mean AP of `second` minus that of `first` on the same images, in points, each draw the same images for both.
-
-    Raises ValueError where they were not all measured against the same objects.
-    """
-    every = [*first, *second]
-    if not all(_same_objects(every[0], one) for one in every[1:]):
-        raise ValueError("they were measured on different images or classes: a paired comparison needs the same")
-    samples = [_mean(second, points, w) - _mean(first, points, w) for w in _weights(every, generator, draws)]
-    return _percentiles(_mean(second, points) - _mean(first, points), samples, level)
-
-
-def _same_objects(one: Sequence[Matches], other: Sequence[Matches]) -> bool:
-    return len(one) == len(other) and all(
-        np.array_equal(a.positives, b.positives) for a, b in zip(one, other, strict=True)
-    )
-
-
-def _mean(seeds: Sequence[Sequence[Matches]], points: str, weights: NDArray[np.int64] | None = None) -> float:
-    return float(np.mean([mean_ap(classes, points, weights) for classes in seeds]))
-
-
-def _weights(seeds: Sequence[Sequence[Matches]], generator: Generator, draws: int) -> Iterator[NDArray[np.int64]]:
-    """How often each image is drawn, one draw at a time: all at once are large."""
-    images = len(seeds[0][0].positives) if seeds and seeds[0] else 0
-    if not images:
-        raise ValueError("there is no image, or no class, to draw from")
-    return (generator.multinomial(images, np.full(images, 1 / images)) for _ in range(draws))
-
-
-def _percentiles(value: float, samples: Sequence[float], level: float) -> Bootstrap:
-    there = np.array(samples)[~np.isnan(samples)]
-    if not there.size:
-        return Bootstrap(value, math.nan, math.nan, len(samples))
-    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
-    return Bootstrap(value, float(low), float(high), len(samples))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

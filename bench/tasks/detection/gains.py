@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.report.frame import Set, display_name, own_recipes
+from bench.report.resampling import SEED, bootstrap
 from bench.report.stats import Interval, contrast, sample
 from bench.spec import FAMILIES
-from bench.tasks.detection.average_precision import Bootstrap, MatchTable, bootstrap, paired_bootstrap
+from bench.tasks.detection.average_precision import Matches, MatchTable, mean_ap
 
-SEED = 2015  # fixed, so that the same results give the same page
 POINTS = "101-point"
+Runs = Sequence[Sequence[Matches]]  # of a net, of each class
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,6 @@ class Gain:
         """Points of AP50."""
         return self.ap50[1] - self.ap50[0]
 
-    @property
-    def key(self) -> str:
-        """For the number's id."""
-        return f"gain-{self.first}-{self.second}"
-
 
 @dataclass(frozen=True, slots=True)
 class Detected:
@@ -67,7 +64,7 @@ def detected(results: Set) -> Detected:
         for net, part in results.done.groupby("net", sort=False)
         if all(f"{name}::label" in results.matches for name in part["id"])
     }
-    over = {net: _interval(bootstrap(each, POINTS, np.random.default_rng(SEED))) for net, each in tables.items()}
+    over = {net: _over_images(partial(_ap50, each), each) for net, each in tables.items()}
     pairs = [pair for pair in _pairs(results) if pair[1] in tables and pair[2] in tables]
     gains = [_gain(results, tables, *pair) for pair in pairs if _same_images(results, *pair[1:])]
     return Detected(over, tuple(gains))
@@ -79,12 +76,17 @@ def _same_images(results: Set, *nets: str) -> bool:
     return len(runs[["data_sha256", "test_images"]].drop_duplicates()) == 1
 
 
-def _interval(found: Bootstrap) -> Interval:
-    return Interval(found.low, found.high, "bootstrap")
+def _over_images(statistic: Callable[[NDArray[np.int64]], float], runs: Runs) -> Interval:
+    return bootstrap(statistic, len(runs[0][0].positives), np.random.default_rng(SEED))
 
 
-def _gain(results: Set, tables: Mapping[str, list[Any]], words: str, first: str, second: str) -> Gain:
-    found = paired_bootstrap(tables[first], tables[second], POINTS, np.random.default_rng(SEED))
+def _ap50(runs: Runs, times: NDArray[np.int64]) -> float:
+    """The mean over a net's runs where each image counts so many times."""
+    return float(np.mean([mean_ap(classes, POINTS, times) for classes in runs]))
+
+
+def _gain(results: Set, tables: Mapping[str, Runs], words: str, first: str, second: str) -> Gain:
+    """Each draw takes the same images for both nets."""
     parts = [results.done[results.done["net"] == net] for net in (first, second)]
     ap50, ap = (tuple(float(part[metric].mean()) for part in parts) for metric in ("ap50", "ap"))
     return Gain(
@@ -93,7 +95,7 @@ def _gain(results: Set, tables: Mapping[str, list[Any]], words: str, first: str,
         second=second,
         ap50=(ap50[0], ap50[1]),
         ap=(ap[0], ap[1]),
-        interval=_interval(found),
+        interval=_over_images(lambda t: _ap50(tables[second], t) - _ap50(tables[first], t), tables[first]),
         over_seeds=contrast([sample(part["ap50"]) for part in parts], [-1, 1]).interval(),
         seeds=(len(parts[0]), len(parts[1])),
         runs=tuple(name for part in parts for name in part["id"]),

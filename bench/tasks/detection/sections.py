@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bench.paper import paper_number
-from bench.report.collect import arrays_digest
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
-from bench.report.render.figures import STYLE
+from bench.report.numbers import Cell, Metric, Number, of_net
 from bench.report.sections import Drawing, Section, diverged, findings, of_tables
 from bench.report.stats import of_percent, sample
-from bench.report.tables import Table, anchor, low_to_high, mean_std, signed
+from bench.report.stored import arrays_digest
+from bench.report.tables import Table, low_to_high, signed
 from bench.report.verdicts import claims_sections, no_verdict
-from bench.spec import OPTIONS, PRECISIONS_OF_BOXES
+from bench.spec import OPTIONS
+from bench.tasks.detection import figures
 from bench.tasks.detection.average_precision import average_precision
-from bench.tasks.detection.gains import POINTS, Detected, Gain, table_of
+from bench.tasks.detection.gains import POINTS, Detected, Gain, detected, table_of
 
 HEADER = (
     "net", "form", "AP50", "95 %, images", "95 %, seeds", "AP", "AP75", "AP small", "AP medium", "AP large",
-    "VOC mAP, 11 points", "VOC mAP, every point",
+    "VOC mAP, 11 points", "VOC mAP, every point", "error of the source",
 )  # fmt: skip
 NOTE = (
     "Percent; mean ± standard deviation over seeds (n). AP is COCO's, over IoU .50 to .95 (the paper's mAP@[.5,.95]); "
     "AP50 and AP75 at one IoU (mAP@.5). Small, medium, large: objects below 32², below 96², and above, in pixels of "
     "the image. Two uncertainties are kept apart: where AP50 would lie on other images (bootstrap over the {images} "
     "test images), and where the mean over other seeds would lie (Student's t, from two seeds on). After the last "
-    "step, never the best on the way."
+    "step, never the best on the way. Source: the classifier that the backbone was before."
 )
 GAINS = (
     "what", "AP50 without", "AP50 with", "gain, points", "95 %, images", "95 %, seeds", "gain, relative",
@@ -48,7 +45,17 @@ GAINS_NOTE = (
     "Each pair on the same test images; one interval is over images (paired bootstrap), the other over seeds (Welch, "
     "from two on; n = {seeds}). The paper's gains (Tables 7 and 8) are of ResNet-101 over VGG-16, on VOC in VOC's mAP."
 )
-WORDS = {"refined": "+ box refinement", "multi_scale": "+ testing in several scales"}
+AP50, AP = Metric("ap50", "AP at IoU .5"), Metric("ap", "AP over IoU .50 to .95")
+METRICS = (  # in the order of HEADER
+    AP50,
+    AP,
+    Metric("ap75", "AP at IoU .75"),
+    *(Metric(f"ap_{size}", f"AP of {size} objects") for size in ("small", "medium", "large")),
+    Metric("voc07_map", "VOC mAP, 11 points"),
+    Metric("voc12_map", "VOC mAP, every point"),
+    Metric("source_error", "classification error of the backbone's source"),
+)
+HOW = {"refined": "box refinement", "multi_scale": "testing in several scales (and box refinement)"}
 OPTIONS_NOTE = (
     "Table 9's options at test time, on the trained detectors as they are. Box refinement pools again from the "
     "regressed boxes, then votes (Appendix B)."
@@ -65,32 +72,26 @@ SHOWN = (
 BACKBONE = "AP50 against the classification error of what the backbone was trained to before, a mark a net."
 
 
-def ap_table(results: Set, found: Detected, id_of: Callable[..., str]) -> Table:
+def ap_table(evidence: Evidence, found: Detected) -> Table:
     """A row a net."""
-    rows = [_row(found, id_of, str(net), part) for net, part in results.done.groupby("net", sort=False)]
-    return Table(HEADER, rows, text=2, note=NOTE.format(images=_images(results)), name="detection")
+    rows = [_row(evidence, found, str(net), part) for net, part in evidence.results.done.groupby("net", sort=False)]
+    images = " or ".join(sorted({f"{int(n):,}" for n in evidence.results.done["test_images"]}))
+    return Table(HEADER, rows, text=2, note=NOTE.format(images=images), name="detection")
 
 
-def _images(results: Set) -> str:
-    return " or ".join(sorted({f"{int(n):,}" for n in results.done["test_images"]}))
-
-
-def _row(found: Detected, id_of: Callable[..., str], net: str, part: pd.DataFrame) -> tuple[str, ...]:
-    def shown(metric: str) -> str:
-        ours = sample(part[metric])
-        return anchor(id_of(net, metric)) * bool(ours.n) + mean_std(ours.mean, ours.std, ours.n)
-
+def _row(evidence: Evidence, found: Detected, net: str, part: pd.DataFrame) -> tuple[Cell, ...]:
+    ap50, *others = (of_net(evidence, net, metric) for metric in METRICS)
     return (
         display_name(net),
         str(part["detection_form"].iloc[0]).upper(),
-        shown("ap50"),
+        ap50,
         low_to_high(found.over_images.get(net)),
         low_to_high(of_percent(sample(part["ap50"]).interval)),
-        *(shown(metric) for metric in PRECISIONS_OF_BOXES if metric != "ap50"),
+        *others,
     )
 
 
-def gains_table(results: Set, found: Detected, id_of: Callable[..., str]) -> Table | None:
+def gains_table(evidence: Evidence, found: Detected) -> Table | None:
     """Tables 7 and 8's statement: with against without, absolute and relative."""
     if not found.gains:
         return None
@@ -99,17 +100,29 @@ def gains_table(results: Set, found: Detected, id_of: Callable[..., str]) -> Tab
             gain.words,
             f"{gain.ap50[0]:.2f}",
             f"{gain.ap50[1]:.2f}",
-            anchor(id_of(gain.key)) + signed(gain.difference),
+            _gained(evidence, gain),
             low_to_high(gain.interval),
             low_to_high(gain.over_seeds),
             f"{signed(100 * gain.difference / gain.ap50[0])} %" if gain.ap50[0] else "–",
             signed(gain.ap[1] - gain.ap[0]),
-            _papers(results, gain),
+            _papers(evidence.results, gain),
         )
         for gain in found.gains
     ]
     seeds = " or ".join(sorted({f"{a}, {b}" for a, b in (gain.seeds for gain in found.gains)}))
     return Table(GAINS, rows, note=GAINS_NOTE.format(seeds=seeds), name="gains")
+
+
+def _gained(evidence: Evidence, gain: Gain) -> Number:
+    return Number(
+        id=evidence.id(f"gain-{gain.first}-{gain.second}"),
+        what=f"{gain.words}, AP at IoU .5 on the same images, difference",
+        value=gain.difference,
+        n=min(gain.seeds),
+        interval=gain.interval,
+        runs=gain.runs,
+        shown=signed(gain.difference),
+    )
 
 
 def _papers(results: Set, gain: Gain) -> str:
@@ -122,18 +135,20 @@ def _papers(results: Set, gain: Gain) -> str:
     return f"{signed(second - first)} ({signed(100 * (second - first) / first)} %)"
 
 
-def options_table(results: Set, id_of: Callable[..., str]) -> Table | None:
+def options_table(evidence: Evidence) -> Table | None:
     """Table 9: a row a net and option, beside the plain test."""
-    rows = []
-    for net, part in results.done.groupby("net", sort=False):
-        used = [option for option in OPTIONS if part[f"{option}_ap50"].notna().any()]
-        for option in ["", *used] if used else []:
-            cells = []
-            for metric in ("ap50", "ap"):
-                column = f"{option}_{metric}" if option else metric
-                ours = sample(part[column])
-                cells.append((anchor(id_of(str(net), column)) * bool(option)) + mean_std(ours.mean, ours.std, ours.n))
-            rows.append((display_name(str(net)), WORDS.get(option, "the plain test"), *cells))
+    rows: list[tuple[Cell, ...]] = []
+    for name, part in evidence.results.done.groupby("net", sort=False):
+        net, used = str(name), [option for option in OPTIONS if part[f"{option}_ap50"].notna().any()]
+        if used:
+            rows.append((display_name(net), "the plain test", *(str(of_net(evidence, net, m)) for m in (AP50, AP))))
+        for option in used:
+            tested = (
+                replace(m, column=f"{option}_{m.column}", words=f"{m.words} with {HOW[option]}") for m in (AP50, AP)
+            )
+            rows.append(
+                (display_name(net), f"+ {HOW[option].partition(' (')[0]}", *(of_net(evidence, net, m) for m in tested))
+            )
     header = ("net", "test", "AP50", "AP")
     return Table(header, rows, text=2, note=OPTIONS_NOTE, name="options") if rows else None
 
@@ -166,87 +181,17 @@ def said(found: Detected) -> list[str]:
     return lines or ["Too few runs are done to say anything."]
 
 
-def _colours(results: Set) -> dict[str, Any]:
-    nets = [str(net) for net in dict.fromkeys(results.done["net"])]
-    return dict(zip(nets, sns.color_palette("colorblind", len(nets)), strict=True))
-
-
-def curves(results: Set) -> Figure:
-    """Loss and AP50 against iterations, a line a net."""
-    frame = results.curves.merge(results.done[["id", "net", "weights"]], on="id")
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, 3.4), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        for net, colour in _colours(results).items():
-            part = frame[frame["net"] == net].assign(ap50=lambda rows: 100 - rows["test_error"])
-            style = "-" if part["weights"].fillna("").iloc[0] else "--"
-            for ax, column, mark in ((left, "loss", ""), (right, "ap50", "o")):
-                mean = part.dropna(subset=[column]).groupby("step")[column].mean()
-                ax.plot(mean.index, mean, style, marker=mark, ms=4, color=colour, lw=1.5, label=display_name(net))
-        left.set(xlabel="iterations", ylabel="training loss", ylim=(0, None))
-        right.set(xlabel="iterations", ylabel="AP50 (%)", ylim=(0, 100), xlim=(0, None))
-        left.legend(fontsize=7, frameon=False)
-    return figure
-
-
-def boxes(results: Set) -> Figure:
-    """A row a net (its first seed), a column an image: what was found, on an empty canvas of the image's size."""
-    runs = [(net, name) for net, name in _shown_runs(results)]
-    images = max(len(results.matches[f"{name}:shown_size"]) for _, name in runs)
-    with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(2.6 * images, 2.25 * len(runs)), layout="constrained")
-        axes = figure.subplots(len(runs), images, squeeze=False)
-        for row, (net, name) in zip(axes, runs, strict=True):
-            arrays = [results.matches[f"{name}:{part}"] for part in ("shown", "shown_size", "shown_objects")]
-            classes = str(results.done.set_index("id").loc[name, "classes"]).split()
-            for number, ax in enumerate(row):
-                if number < len(arrays[1]):
-                    mine = arrays[0][arrays[0][:, 0] == number]
-                    _canvas(ax, mine, arrays[1][number], int(arrays[2][number]), classes)
-            row[0].set_ylabel(display_name(net).replace(", ", ",\n"), fontsize=7)
-    return figure
-
-
-def _shown_runs(results: Set) -> list[tuple[str, str]]:
-    first = results.done.sort_values("seed").drop_duplicates("net")
-    named = [(str(net), str(name)) for net, name in zip(first["net"], first["id"], strict=True)]
-    return [pair for pair in named if f"{pair[1]}:shown" in results.matches]
-
-
-def _canvas(ax: Axes, rows: NDArray[Any], size: NDArray[Any], objects: int, classes: Sequence[str]) -> None:
-    for _, label, _, x1, y1, x2, y2, hit in rows:
-        colour, style = ("#12803a", "-") if hit else ("#c01f2e", "--")
-        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=colour, ls=style, lw=1.0))
-        ax.text(x1 + 2, y1 + 2, classes[int(label) - 1][:1], fontsize=5, color=colour, va="top")
-    hits = int(rows[:, 7].sum())
-    ax.set_title(f"{hits} of {objects} found, {len(rows) - hits} false", fontsize=7)
-    ax.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="equal", xticks=[], yticks=[])
-
-
-def backbone(results: Set) -> Figure:
-    """AP50 against the classification error of the backbone's source."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
-        ax = figure.subplots()
-        for net, colour in _colours(results).items():
-            part = results.done[(results.done["net"] == net) & results.done["source_error"].notna()]
-            if len(part):
-                ax.plot(part["source_error"], part["ap50"], "o", color=colour, label=display_name(net))
-        ax.set(xlabel="classification error of the source (%)", ylabel="AP50 (%)")
-        ax.legend(fontsize=7, frameon=False)
-    return figure
-
-
 def sections(evidence: Evidence) -> list[Section]:
     """What a page says of detection: gains, AP, options, classes, curves, what was found."""
-    results, found = evidence.results, evidence.detected
+    results = evidence.results
     lines = [*diverged(results), *no_verdict(results)]
-    if not found:
+    if not len(results.done):
         return [findings(["Nothing is done yet.", *lines])]
+    found = detected(results)
     tables = (
-        ("What a backbone gives (Tables 7 and 8)", gains_table(results, found, evidence.id)),
-        ("Average precision", ap_table(results, found, evidence.id)),
-        ("Options at test time (Table 9)", options_table(results, evidence.id)),
+        ("What a backbone gives (Tables 7 and 8)", gains_table(evidence, found)),
+        ("Average precision", ap_table(evidence, found)),
+        ("Options at test time (Table 9)", options_table(evidence)),
         ("By class (Tables 10 and 11)", classes_table(results)),
     )
     about_claims = any(one.links for one in evidence.judged)  # scale quick is about none of them
@@ -261,14 +206,17 @@ def sections(evidence: Evidence) -> list[Section]:
 def _figures(results: Set) -> list[Section]:
     sources = results.done.dropna(subset=["source_error"])["net"].nunique()
     found = [
-        ("Curves", Drawing("curves", "Training loss and AP50 against iterations", CURVES, partial(curves, results)))
+        (
+            "Curves",
+            Drawing("curves", "Training loss and AP50 against iterations", CURVES, partial(figures.curves, results)),
+        )
     ]
-    if _shown_runs(results):
+    if figures.shown_runs(results):
         alt = "What was found in held-out images"
-        found.append(("Detections", Drawing("detections", alt, SHOWN, partial(boxes, results))))
+        found.append(("Detections", Drawing("detections", alt, SHOWN, partial(figures.boxes, results))))
     if sources > 1:
         alt = "AP50 against the classification error of the source"
-        found.append(("The backbone before", Drawing("backbone", alt, BACKBONE, partial(backbone, results))))
+        found.append(("The backbone before", Drawing("backbone", alt, BACKBONE, partial(figures.backbone, results))))
     return [Section(heading, (drawing,)) for heading, drawing in found]
 
 

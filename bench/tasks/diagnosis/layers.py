@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-from bench.report.collect import LAYER_COLUMNS
 from bench.report.frame import Set, own_recipes
+from bench.report.stored import LAYER_COLUMNS
 
 ABOUT = ("id", "net", "depth", "shortcut", "norm", "seed", "steps")
 KINDS = {  # (norm, plain): the four families, in the order of tables and figures
@@ -58,28 +55,3 @@ def changes(frame: pd.DataFrame, column: str = "response_grad_norm") -> pd.DataF
 def geometric(values: pd.Series[float]) -> float:
     """The geometric mean: factors have no other."""
     return float(np.exp(np.log(values).mean()))
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A number of a net's layers in words. factor: whether it is one, whose mean over seeds is geometric."""
-
-    words: str
-    factor: bool
-
-
-METRICS = {
-    "gradient_at_start": Metric("gradient at the first layer over that at the last, at initialisation", True),
-    "gradient_at_end": Metric("gradient at the first layer over that at the last, after the last step", True),
-    "response_std": Metric("std of responses, mean over the layers", False),
-}
-
-
-def measured(results: Set) -> Iterator[tuple[str, str, pd.Series[float]]]:
-    """Net, key of METRICS and the values by seed, of all nets with BN or without that have any."""
-    seen = changes(gradients(results))
-    for metric, at in (("gradient_at_start", seen["step"] == 0), ("gradient_at_end", seen["last"])):
-        for net, part in seen[at].groupby("net", sort=False):
-            yield str(net), metric, part.set_index("seed")["change"]
-    for net, part in responses(results).groupby("net", sort=False):
-        yield str(net), "response_std", part.groupby("seed")["response_std"].mean()

@@ -10,12 +10,15 @@ import pandas as pd
 
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
+from bench.report.numbers import Cell, Number
 from bench.report.sections import Drawing, Section, bullets, diverged, findings, listed
-from bench.report.tables import Table, anchor
+from bench.report.stats import sample
+from bench.report.tables import Table
 from bench.report.verdicts import claims_sections, no_verdict
 from bench.spec import HEALTHY
 from bench.tasks.diagnosis import figures, layers
 
+CHANGE = "gradient at the first layer over that at the last"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 VANISHES, HEALTHY_NORM, EXPLODES = "vanishes", "is healthy", "explodes"
 GRADIENTS = (
@@ -140,12 +143,35 @@ def gradient_table(evidence: Evidence) -> Table:
     rows = []
     for net, depth in frame.groupby("net", sort=False)["depth"].first().items():
         of_net, of_kernels = backward[backward["net"] == net], kernels[kernels["net"] == net]
-        start, end = (of_net.loc[at, "change"] for at in (of_net["step"] == 0, of_net["last"]))
+        start, end = (of_net[at].set_index("seed")["change"] for at in (of_net["step"] == 0, of_net["last"]))
         kernel, last = of_kernels.loc[of_kernels["step"] == 0, "change"], top[top["net"] == net]
-        at_start, at_end = (anchor(evidence.id(str(net), m)) for m in ("gradient_at_start", "gradient_at_end"))
-        named = (at_start + _factor(start), _word(start), (at_end if len(end) else "") + _factor(end), _word(end))
+        at_start = _change(evidence, str(net), "gradient_at_start", "at initialisation", start)
+        at_end = _change(evidence, str(net), "gradient_at_end", "after the last step", end)
+        named = (at_start, _word(start), at_end, _word(end))
         rows.append((display_name(str(net)), f"{depth}", *named, _factor(kernel), _factor(last["batch_std"].dropna())))
     return Table(header, rows, note=GRADIENTS.format(healthy=HEALTHY), name="gradients")
+
+
+def _change(evidence: Evidence, net: str, metric: str, when: str, values: pd.Series[float]) -> Number | str:
+    """The change of a net's gradient by seed: a factor, whose mean is geometric."""
+    if values.empty:
+        return "–"
+    return Number(
+        id=evidence.id(net, metric),
+        what=f"{display_name(net)}, {CHANGE}, {when}, geometric mean over seeds",
+        value=layers.geometric(values),
+        n=len(values),
+        unit="",
+        digits=3,
+        form="g",
+        runs=_runs(evidence.results, net, values),
+        shown=_factor(values),
+    )
+
+
+def _runs(results: Set, net: str, by_seed: pd.Series[float]) -> tuple[str, ...]:
+    ids = results.runs[results.runs["net"] == net].set_index("seed")["id"]
+    return tuple(map(str, ids[by_seed.index]))
 
 
 def sections(evidence: Evidence) -> list[Section]:
@@ -212,7 +238,8 @@ OWN = " Variants of a net's recipe are left out."
 
 def response_table(evidence: Evidence) -> Table:
     """A row a net with BN: the mean, the smallest and the largest std over its layers, each averaged over seeds."""
-    rows, seen = [], layers.responses(evidence.results)
+    rows: list[tuple[Cell, ...]] = []
+    seen = layers.responses(evidence.results)
     for net, part in seen.groupby("net", sort=False):
         by_seed = part.groupby("seed").agg(
             mean=("response_std", "mean"),
@@ -220,13 +247,29 @@ def response_table(evidence: Evidence) -> Table:
             high=("response_std", "max"),
             batch=("batch_std", "mean"),
         )
-        mean, *numbers = map(_std, by_seed.mean())
-        mean = anchor(evidence.id(str(net), "response_std")) + mean
-        rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", mean, *numbers, f"{len(by_seed)}"))
+        mean = _mean_response(evidence, str(net), by_seed.pop("mean"))
+        others = map(_std, by_seed.mean())
+        rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", mean, *others, f"{len(by_seed)}"))
     header = ("net", "layers", "std, mean over layers", "smallest", "largest", "mean, in training mode", "seeds")
     how = FIGURE_7 + (ONE_BATCH if seen["batch_std"].notna().any() else "")
     how += OWN if (evidence.results.runs["variant"] != "").any() else ""
     return Table(header, rows, note=how, name="responses")
+
+
+def _mean_response(evidence: Evidence, net: str, by_seed: pd.Series[float]) -> Number:
+    ours = sample(by_seed)
+    return Number(
+        id=evidence.id(net, "response_std"),
+        what=f"{display_name(net)}, std of responses, mean over the layers",
+        value=ours.mean,
+        std=ours.std,
+        n=ours.n,
+        unit="",
+        digits=3,
+        form="g",
+        runs=_runs(evidence.results, net, by_seed),
+        shown=_std(ours.mean),
+    )
 
 
 def response_sections(evidence: Evidence) -> list[Section]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -144,17 +143,6 @@ class Accuracy:
     def percent(self) -> float:
         """The share that is right, in percent."""
         return 100 * int(self.correct.sum()) / len(self.correct)
-
-
-def wilson(correct: Bools, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval (1927) for the share of `correct` (P,), low and high, in percent.
-
-    It takes the pairs as drawn independently: where many share a picture or a person it is too narrow.
-    """
-    n = len(correct)
-    p, z = int(correct.sum()) / n, NormalDist().inv_cdf((1 + level) / 2)
-    middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + (z / (2 * n)) ** 2) ** 0.5
-    return 100 * (middle - half) / (1 + z * z / n), 100 * (middle + half) / (1 + z * z / n)
 
 
 def accuracy_at(threshold: float, scores: ArrayLike, same: ArrayLike) -> Accuracy:

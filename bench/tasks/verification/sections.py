@@ -15,24 +15,36 @@ from numpy.typing import NDArray
 
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, own_recipes
+from bench.report.numbers import Cell, Metric, mean_std, of_net
 from bench.report.render.figures import STYLE
 from bench.report.sections import Drawing, Section, findings
-from bench.report.stats import of_percent, sample, wilson
-from bench.report.tables import Table, anchor, caption, low_to_high, mean_std
+from bench.report.stats import Sample, of_percent, sample, wilson
+from bench.report.tables import Table, caption, low_to_high
+from bench.report.verdicts import claims_sections
 from bench.tasks.verification.roc import Roc, across_folds
 
 HEADER = (
-    "net", "loss", "accuracy %", "95 %, seeds", "95 %, pairs", "at a fixed threshold %", "before training %", "AUC",
-    "EER %", "TAR % at FAR 10 %", "at FAR 1 %", "at FAR 0.1 %",
+    "net", "loss", "accuracy %", "95 %, seeds", "95 %, pairs", "at a fixed threshold %", "before training %",
+    "by pixels %", "AUC", "EER %", "TAR % at FAR 10 %", "at FAR 1 %", "at FAR 0.1 %",
 )  # fmt: skip
 NOTE = (
     "Accuracy over ten folds, each judged at the threshold that is best on the other nine; beside it at one threshold, "
     "fixed on pairs of training people: the two are often confused. The intervals keep seeds (Student's t) and pairs "
     "(Wilson) apart. Cosine of embeddings with the mirror image's added. TAR: share of same pairs accepted where so "
-    "many of the different ones are; – where the pairs are too few to tell. {pixels} View 1 of LFW is for choosing "
-    "between nets: these are no numbers of its test, View 2."
+    "many of the different ones are; – where the pairs are too few to tell. By pixels: the pictures themselves, "
+    "averaged down to 16x16. View 1 of LFW is for choosing between nets: these are no numbers of its test, View 2."
 )
-PIXELS = "The pictures themselves, averaged down to 16x16, reach {accuracy} %."
+ERRORS = (  # printed as accuracies
+    Metric("test_error", "pairs judged wrong, ten folds"),
+    Metric("fixed_threshold_error", "pairs judged wrong at one fixed threshold"),
+    Metric("untrained_error", "pairs judged wrong before training, ten folds"),
+    Metric("pixels_error", "pairs judged wrong by pixels, ten folds"),
+)
+OF_ROC = (
+    Metric("auc", "area under the ROC", "", 3),
+    Metric("eer", "equal error rate"),
+    *(Metric(f"tar_at_far_{far:g}", f"TAR at FAR {100 * far:g} %") for far in (0.1, 0.01, 0.001)),
+)
 ROC = (
     "ROC: the share of same pairs accepted against the share of different ones, by threshold; a line a run, the colour "
     "its net's, dashed for a plain net. Dotted: chance."
@@ -60,40 +72,26 @@ def accuracy(errors: pd.Series[float]) -> pd.Series[float]:
 
 def verification_table(evidence: Evidence) -> Table:
     """A row a net."""
-    done = evidence.results.done
-    rows = [_row(evidence, str(net), part) for net, part in done.groupby("net", sort=False)]
-    pixels = done["pixels_error"].dropna()
-    words = PIXELS.format(accuracy=f"{100 - pixels.iloc[0]:.2f}") if len(pixels) else ""
-    return Table(
-        HEADER,
-        rows,
-        text=2,
-        note=f"{NOTE.format(pixels=words)} {caption(evidence.results, '', 'pairs')}",
-        name="verification",
-    )
+    rows = [_row(evidence, str(net), part) for net, part in evidence.results.done.groupby("net", sort=False)]
+    return Table(HEADER, rows, text=2, note=f"{NOTE} {caption(evidence.results, '', 'pairs')}", name="verification")
 
 
-def _row(evidence: Evidence, net: str, part: pd.DataFrame) -> tuple[str, ...]:
+def _row(evidence: Evidence, net: str, part: pd.DataFrame) -> tuple[Cell, ...]:
     right = sample(accuracy(part["test_error"]))
-
-    def shown(metric: str, digits: int = 2, *, of_error: bool = False) -> str:
-        values = part[metric].dropna()
-        found = sample(accuracy(values) if of_error else values)
-        if not found.n:
-            return "–"
-        return anchor(evidence.id(net, metric)) + mean_std(found.mean, found.std, found.n, digits)
-
+    first, *others = (of_net(evidence, net, metric, shown=_as_accuracy) for metric in ERRORS)
     return (
         display_name(net),
         str(part["faces_loss"].iloc[0]),
-        shown("test_error", of_error=True),
+        first,
         low_to_high(of_percent(right.interval)),
         low_to_high(wilson(right.mean, int(part["test_images"].iloc[0]))),
-        shown("fixed_threshold_error", of_error=True),
-        shown("untrained_error", of_error=True),
-        shown("auc", 3),
-        *(shown(metric) for metric in ("eer", "tar_at_far_0.1", "tar_at_far_0.01", "tar_at_far_0.001")),
+        *others,
+        *(of_net(evidence, net, metric) for metric in OF_ROC),
     )
+
+
+def _as_accuracy(error: Sample) -> str:
+    return mean_std(100 - error.mean, error.std, error.n)
 
 
 def said(results: Set) -> list[str]:
@@ -172,6 +170,7 @@ def sections(evidence: Evidence) -> list[Section]:
     published = Table(("published, LFW View 2", "accuracy %", "source"), PUBLISHED, text=1, note=NOT_COMPARABLE)
     return [
         findings(said(results)),
+        *claims_sections(evidence),
         Section("Verification", (verification_table(evidence),)),
         *(Section("ROC", (one,)) for one in drawing),
         Section("The hardest pairs", (HARDEST,)),

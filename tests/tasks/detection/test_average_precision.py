@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
+from bench.report.resampling import bootstrap
+from bench.report.stats import Interval
 from bench.tasks.detection.average_precision import (
     AREAS,
     Matches,
     MatchTable,
     average_precision,
-    bootstrap,
     mean_ap,
-    paired_bootstrap,
 )
 from bench.tasks.detection.checks import rate_warning, refuse_small_groups
 from bench.tasks.detection.coco_ap import NUMBERS, coco_ap
@@ -203,56 +204,51 @@ def test_an_image_that_is_drawn_twice_counts_as_two_images(points: str) -> None:
     assert official == pytest.approx(mean_ap(coco_ap(*repeated, NAMES).matches, points), abs=1e-9)
 
 
+def over_images(*nets: tuple[Matches, ...], seed: int = 0) -> Interval:
+    """Of the AP of one net, or of the second's minus the first's on the same images."""
+
+    def statistic(times: NDArray[np.int64]) -> float:
+        first, *more = (mean_ap(matches, "every-point", times) for matches in nets)
+        return more[0] - first if more else first
+
+    return bootstrap(statistic, len(nets[0][0].positives), np.random.default_rng(seed), draws=200)
+
+
 def test_a_bootstrap_is_its_generators_and_holds_the_number() -> None:
     matches = voc_ap(*made_up(1), NAMES).matches
 
-    first, again, other = (bootstrap([matches], "every-point", np.random.default_rng(s), draws=200) for s in (0, 0, 1))
+    first, again, other = (over_images(matches, seed=seed) for seed in (0, 0, 1))
 
     assert first == again != other
-    assert first.low < first.value < first.high
-    assert first.value == mean_ap(matches, "every-point")
+    assert first.low < mean_ap(matches, "every-point") < first.high
 
 
 def test_the_bootstrap_interval_has_about_the_spread_of_other_test_sets() -> None:
     """Against the truth: 100 sets of the same kind, each measured."""
     others = [mean_ap(voc_ap(*made_up(s), NAMES).matches, "every-point") for s in range(100, 200)]
-    widths = [
-        (b.high - b.low)
-        for s in range(5)
-        for b in [bootstrap([voc_ap(*made_up(s), NAMES).matches], "every-point", np.random.default_rng(s), draws=200)]
-    ]
+    found = [over_images(voc_ap(*made_up(s), NAMES).matches, seed=s) for s in range(5)]
 
-    assert np.mean(widths) / (2 * 1.96) == pytest.approx(np.std(others), rel=0.35)
+    assert np.mean([one.high - one.low for one in found]) / (2 * 1.96) == pytest.approx(np.std(others), rel=0.35)
 
 
 def test_two_trainings_on_the_same_images_are_compared_more_sharply_than_apart() -> None:
     truths, blurred = made_up(1, noise=6.0)
     _, sharp = made_up(1, noise=3.0)
-    worse, better = ([voc_ap(truths, p, NAMES).matches] for p in (blurred, sharp))
-    rng = np.random.default_rng
+    worse, better = (voc_ap(truths, p, NAMES).matches for p in (blurred, sharp))
 
-    difference = paired_bootstrap(worse, better, "every-point", rng(0), draws=300)
-    apart = [bootstrap(m, "every-point", rng(0), draws=300) for m in (worse, better)]
+    difference, apart = over_images(worse, better), [over_images(one) for one in (worse, better)]
 
-    assert difference.value == pytest.approx(apart[1].value - apart[0].value)
     assert difference.high - difference.low < math.hypot(*(b.high - b.low for b in apart))
-    same = paired_bootstrap(worse, worse, "every-point", rng(0), draws=20)
-    assert (same.value, same.low, same.high) == (0, 0, 0)
-    with pytest.raises(ValueError, match="measured on different images or classes"):
-        paired_bootstrap(worse, [voc_ap(*made_up(2), NAMES).matches], "every-point", rng(0))
+    assert (over_images(worse, worse).low, over_images(worse, worse).high) == (0, 0)
 
 
 def test_what_cannot_be_measured_is_refused() -> None:
-    nothing = Matches(np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64))
-
     with pytest.raises(ValueError, match="1 predictions for 2 images"):
         voc_ap([truth([A]), truth([])], [found([A], [0.9])], ["thing"])
     with pytest.raises(ValueError, match="no finite number: the net has diverged"):
         coco_ap([truth([A])], [found([A], [math.nan])], ["thing"])
     with pytest.raises(ValueError, match=r"'12-point' is not one of: 11-point, every-point, 101-point"):
         voc_ap([truth([A])], [found([A], [0.9])], ["thing"]).mean("12-point")
-    with pytest.raises(ValueError, match="no image, or no class"):
-        bootstrap([[nothing]], "11-point", np.random.default_rng(0))
     with pytest.raises(ValueError, match="label 3 is not one of 1 to 2"):
         voc_ap([truth([A], [3])], [found([], [])], ["a", "b"])
 

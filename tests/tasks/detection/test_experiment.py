@@ -20,8 +20,8 @@ pytest.importorskip("pycocotools", reason="needs pycocotools")
 from bench.cli.commands import main as commands
 from bench.cli.sweep import main
 from bench.launch.worker import work, work_until
-from bench.report.collect import _declared as declared
-from bench.report.collect import read_arrays, run_of
+from bench.report.rows import declared_columns, run_of
+from bench.report.stored import read_arrays
 from bench.spec import Detection, Net, Recipe, Resources, Run, SpecError, Sweep, run_from_json
 from bench.store import RunFolder
 from bench.tasks.detection.experiment import AnnotatedImages
@@ -303,7 +303,7 @@ def test_every_field_is_in_the_id_and_comes_back_from_a_row(name: str) -> None:
     changed = replace(run, recipe=replace(RECIPE, detection=Detection(**{**form, name: OTHERS[name]})))
 
     assert changed.id != replace(run, recipe=replace(RECIPE, detection=Detection(**form))).id
-    row = {key: "" if value is None else str(value) for key, value in declared(changed).items()}
+    row = {key: "" if value is None else str(value) for key, value in declared_columns(changed).items()}
     assert run_of(row) == changed
     assert run_of(row).id == changed.id
 

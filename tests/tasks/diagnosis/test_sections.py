@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 
 from bench.report import frame, tables
-from bench.report.collect import collect, read_layers, read_rows
+from bench.report.collect import collect
 from bench.report.digests import files_in
-from bench.report.numbers import numbers
-from bench.report.page import page, write_report
+from bench.report.page import page, sections_of, write_report
+from bench.report.rows import read_rows
+from bench.report.sections import numbers_of
+from bench.report.stored import read_layers
 from bench.spec import Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
@@ -289,7 +291,7 @@ def test_a_diagnosis_of_which_every_run_failed_has_a_page_that_says_so(tmp_path:
 def test_every_number_of_the_layers_has_an_id_and_an_anchor(tmp_path: Path) -> None:
     one = evidence(made_up(tmp_path), SWEEP)
 
-    found = {number.id: number for number in numbers(one)}
+    found = {number.id: number for number in numbers_of(sections_of(one))}
 
     assert set(found) <= set(re.findall(r'<a id="([^"]+)"></a>', page(one)))
     change = found["made_up.quick.plain-20.gradient_at_start"]

@@ -14,8 +14,8 @@ from PIL import Image
 from bench.cli.commands import main as commands
 from bench.cli.sweep import main
 from bench.launch.worker import work, work_until
-from bench.report.collect import read_arrays
 from bench.report.frame import display_name
+from bench.report.stored import read_arrays
 from bench.spec import Faces, Net, Recipe, Resources, Run, SpecError
 from bench.store import RunFolder
 from bench.tasks.job import Job

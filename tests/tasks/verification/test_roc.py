@@ -10,10 +10,9 @@ import torch
 from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn.metrics import auc, roc_curve
-from statsmodels.stats.proportion import proportion_confint
 
 from bench.tasks.verification.embedding import Pixels, cosines, embed
-from bench.tasks.verification.roc import Roc, accuracy_at, across_folds, best_threshold, wilson
+from bench.tasks.verification.roc import Roc, accuracy_at, across_folds, best_threshold
 
 SAME = np.array([True] * 6 + [False] * 6)
 PERFECT = np.array([0.9, 0.8, 0.7, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.2, 0.1, 0.0])
@@ -155,13 +154,6 @@ def test_tied_scores_are_accepted_together_at_a_far() -> None:
 
     assert roc.tar_at(0.5).tar == 0.5  # the second same pair comes with three of the four different ones
     assert roc.tar_at(0.75).tar == 1.0
-
-
-@pytest.mark.parametrize("right", [0, 1, 333, 999, 1_000])
-def test_the_interval_over_pairs_is_wilsons(right: int) -> None:
-    low, high = proportion_confint(right, 1_000, method="wilson")
-
-    assert wilson(np.arange(1_000) < right) == pytest.approx((100 * low, 100 * high), abs=1e-10)
 
 
 @pytest.mark.parametrize(

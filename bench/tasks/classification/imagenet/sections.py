@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from bench.paper import paper_number
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name, own_recipes
+from bench.report.frame import display_name
+from bench.report.numbers import (
+    BEST_TEST_ERROR,
+    TEST_ERROR,
+    TRAIN_ERROR,
+    TRAIN_LOSS,
+    Cell,
+    Metric,
+    Number,
+    of_net,
+)
 from bench.report.sections import Section, findings, of_tables
-from bench.report.stats import of_percent, sample, wilson
-from bench.report.tables import Table, anchor, caption, low_to_high, mean_std, missing
-from bench.tasks.classification.imagenet.ensembles import ERRORS
+from bench.report.stats import of_percent, sample
+from bench.report.tables import Table, caption, missing, with_intervals
+from bench.report.verdicts import claims_sections
+from bench.spec import Ensemble
 from bench.tasks.classification.sections import curves
 
-CENTRE = ("test_error", "top5_error")
-TEN_CROP = ("ten_crop_error", "ten_crop_top5_error")
-MULTI_SCALE = ("multi_scale_error", "multi_scale_top5_error")
+CENTRE = (TEST_ERROR, Metric("top5_error", "top-5 error, centre crop"))
+TEN_CROP = (
+    Metric("ten_crop_error", "top-1 error, 10 crops"),
+    Metric("ten_crop_top5_error", "top-5 error, 10 crops"),
+)
+MULTI_SCALE = (
+    Metric("multi_scale_error", "top-1 error, many scales"),
+    Metric("multi_scale_top5_error", "top-5 error, many scales"),
+)
 HOW = {
     CENTRE: "Centre crop of the test's shorter side: the protocol of Fig. 4, for which the paper prints no number.",
     TEN_CROP: "Softmax averaged over the four corners, the centre and their mirror images (the paper's [21]).",
@@ -46,7 +62,7 @@ def evaluation(evidence: Evidence) -> list[Section]:
     if not evidence.results.dataset.of_paper:
         data = evidence.results.data
         lines.append(f"{data} is a part of what the paper tests on: no number here is beside its own.")
-    return [findings(lines), *protocol_sections(evidence)]
+    return [findings(lines), *claims_sections(evidence), *protocol_sections(evidence)]
 
 
 def protocol_sections(evidence: Evidence) -> list[Section]:
@@ -54,9 +70,9 @@ def protocol_sections(evidence: Evidence) -> list[Section]:
     results = evidence.results
     if not len(results.done):
         return []
-    crops, scales = (results.done[errors[0]].notna().any() for errors in (TEN_CROP, MULTI_SCALE))
+    crops, scales = (results.done[errors[0].column].notna().any() for errors in (TEN_CROP, MULTI_SCALE))
     found = (
-        ("Table 2: plain and residual nets by 10 crops", table2(results) if crops else None),
+        ("Table 2: plain and residual nets by 10 crops", table2(evidence) if crops else None),
         ("Table 3: 10 crops", protocol_table(evidence, TEN_CROP, "table3") if crops else None),
         ("Table 4: one model, many scales", protocol_table(evidence, MULTI_SCALE, "table4") if scales else None),
         ("Table 5: ensembles", table5(evidence) if scales else None),
@@ -65,67 +81,48 @@ def protocol_sections(evidence: Evidence) -> list[Section]:
     return of_tables(*((heading, table) for heading, table in found if table and table.rows))
 
 
-def table2(results: Set) -> Table:
+def table2(evidence: Evidence) -> Table:
     """Table 2: top-1 error by 10 crops, plain nets beside ResNets with option A."""
-    frame = own_recipes(results.nets)
-    rows = []
+    done, rows = set(evidence.results.done["net"]), []
     for depth in (18, 34):
-        pair = [frame[(frame["depth"] == depth) & (frame["shortcut"] == option)] for option in ("none", "A")]
-        if any(len(part) and part["n"].iloc[0] for part in pair):
-            rows.append((f"{depth} layers", *(_mean(part, TEN_CROP[0]) for part in pair), *_papers(depth)))
+        nets = (f"plain-{depth}", f"resnet-{depth}-A")
+        if done & set(nets):
+            ours = (str(of_net(evidence, net, TEN_CROP[0])) for net in nets)
+            rows.append((f"{depth} layers", *ours, *(printed(net, TEN_CROP[0]) for net in nets)))
     note = "Top-1 error in % by 10 crops, mean ± standard deviation over seeds (n); ResNets with option A."
     return Table(("", "plain", "ResNet", "paper: plain", "paper: ResNet"), rows, note=note, name="table2")
 
 
-def _papers(depth: int) -> tuple[str, str]:
-    return printed(f"plain-{depth}", TEN_CROP[0]), printed(f"resnet-{depth}-A", TEN_CROP[0])
-
-
-def _mean(part: pd.DataFrame, metric: str) -> str:
-    if part.empty:
-        return "–"
-    row = part.iloc[0]
-    return mean_std(row[f"{metric}_mean"], row[f"{metric}_std"], int(row["n"]))
-
-
-def printed(net: str, metric: str) -> str:
+def printed(net: str, metric: Metric) -> str:
     """What the paper prints for a net by this protocol."""
-    number = paper_number(net, metric)
+    number = paper_number(net, metric.column)
     return f"{number['value']:.2f}" if number else "–"
 
 
-def protocol_table(evidence: Evidence, metrics: tuple[str, str], name: str) -> Table:
+def protocol_table(evidence: Evidence, metrics: tuple[Metric, Metric], name: str) -> Table:
     """A row a net with its errors by one protocol, in the form of Tables 3 and 4."""
     results, of_paper = evidence.results, metrics != CENTRE
     header = ["net", "params", "top-1 error %", "95 %, seeds", "95 %, pictures", "top-5 error %"]
-    header += ["paper: top-1", "paper: top-5"] if of_paper else ["training error %", "training loss"]
-    rows = [_row(evidence, str(net), row, metrics, of_paper) for net, row in results.nets.iterrows()]
+    header += (
+        ["paper: top-1", "paper: top-5"]
+        if of_paper
+        else ["training error %", "training loss", "best on the way: never the number"]
+    )
+    rows = [_row(evidence, str(net), row, metrics) for net, row in results.nets.iterrows()]
     scales = results.runs["views_scales"].iloc[0] if "views_scales" in results.runs else ""
     how = HOW[metrics].format(scales=str(scales).replace(" ", ", "))
     return Table(header, rows, note=f"{how} {caption(results, '', 'validation pictures')}", name=name)
 
 
-def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[str, str], of_paper: bool) -> Sequence[str]:
-    done = evidence.results.done
-    errors = sample(done.loc[done["net"] == net, metrics[0]])
-    n = int(row["n"])
-
-    def measured(metric: str, digits: int = 2) -> str:
-        where = anchor(evidence.id(net, metric)) if row[f"{metric}_mean"] == row[f"{metric}_mean"] and n else ""
-        return where + mean_std(row[f"{metric}_mean"], row[f"{metric}_std"], n, digits)
-
-    beside = (
-        tuple(printed(_of_the_paper(net), metric) for metric in metrics)
-        if of_paper
-        else (measured("train_error"), measured("train_loss", 3))
-    )
+def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[Metric, Metric]) -> tuple[Cell, ...]:
+    beside: tuple[Cell, ...] = tuple(printed(_of_the_paper(net), metric) for metric in metrics)
+    if metrics == CENTRE:
+        beside = tuple(of_net(evidence, net, metric) for metric in (TRAIN_ERROR, TRAIN_LOSS, BEST_TEST_ERROR))
     return (
-        display_name(net) + missing(int(row["declared"]), n, int(row["failed"])),
+        display_name(net) + missing(row),
         "–" if pd.isna(row["params"]) else f"{row['params'] / 1e6:.1f}M",
-        measured(metrics[0]),
-        low_to_high(of_percent(errors.interval)),
-        low_to_high(wilson(errors.mean, int(row["test_images"])) if errors.n else None),
-        measured(metrics[1]),
+        *with_intervals(of_net(evidence, net, metrics[0]), row["test_images"]),
+        of_net(evidence, net, metrics[1]),
         *beside,
     )
 
@@ -137,22 +134,26 @@ def _of_the_paper(net: str) -> str:
 
 def table5(evidence: Evidence) -> Table:
     """Table 5: a row an ensemble."""
-    rows = []
+    rows, found = [], evidence.results.ensembles
     for one in evidence.sweep.ensembles:
-        part = evidence.results.ensembles
-        part = part[part["id"] == one.id]
-        if part.empty:
-            continue
-        top1, top5 = (sample(part[metric]) for metric in ERRORS)
-        rows.append(
-            (
-                one.text,
-                "; ".join(display_name(net.name) for net in one.nets),
-                anchor(evidence.id(one.id, "multi_scale_error")) + mean_std(top1.mean, top1.std, top1.n),
-                low_to_high(of_percent(top1.interval)),
-                low_to_high(wilson(top1.mean, int(part["test_images"].iloc[0]))),
-                anchor(evidence.id(one.id, "multi_scale_top5_error")) + mean_std(top5.mean, top5.std, top5.n),
-            )
-        )
+        part = found[found["id"] == one.id]
+        if len(part):
+            top1, top5 = (_of_ensemble(evidence, one, part, metric) for metric in MULTI_SCALE)
+            nets = "; ".join(display_name(net.name) for net in one.nets)
+            rows.append((one.text, nets, *with_intervals(top1, part["test_images"].iloc[0]), top5))
     header = ("ensemble", "nets", "top-1 error %", "95 %, seeds", "95 %, pictures", "top-5 error %")
     return Table(header, rows, text=2, note=TABLE_5, name="table5")
+
+
+def _of_ensemble(evidence: Evidence, one: Ensemble, part: pd.DataFrame, metric: Metric) -> Number:
+    ours = sample(part[metric.column])
+    return Number(
+        id=evidence.id(one.id, metric.column),
+        what=f"{one.text}, {metric.words}",
+        value=ours.mean,
+        std=ours.std,
+        n=ours.n,
+        interval=of_percent(ours.interval),
+        unit="%",
+        runs=tuple(name for names in part["runs"] for name in str(names).split()),
+    )

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.report.collect import collect, read_rows
+from bench.report.collect import collect
+from bench.report.rows import read_rows
 from bench.spec import Ensemble, Net, Recipe, Run, Scale, SpecError, Sweep, Views
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError

@@ -1,0 +1,148 @@
+"""The rows of runs.csv: what a row says of its run, and the run of a row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import Field, asdict, fields
+from pathlib import Path
+from typing import Any
+
+from bench.nets.counts import multiply_adds_of, parameters_of
+from bench.spec import (
+    OPTIONS,
+    PRECISIONS_OF_BOXES,
+    PROTOCOLS,
+    SCALES,
+    VERIFICATION,
+    Detection,
+    Faces,
+    Net,
+    Recipe,
+    Run,
+    Views,
+)
+from bench.store import StoreError
+
+RESULT_COLUMNS = (
+    "test_images", "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
+    "seconds", "images_per_s", "test_images_per_s", "weights_sha256", "curve_sha256",
+)  # fmt: skip
+OF_OPTIONS = tuple(f"{option}_{name}" for option in OPTIONS for name in PRECISIONS_OF_BOXES)
+SOME_RESULTS = (
+    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "params", "people", "classes",
+    "pictures",
+)  # fmt: skip  # columns where a run has them
+MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
+ENV_COLUMNS = (
+    "hardware", "threads", "share", "kernels", "allocator", "processes", "commit", "dirty", "claims_sha256",
+    "bench", "torch", "torchvision", "python", "data_sha256", "started", "ended", "sessions", "notice",
+)  # fmt: skip
+ASKED = "test_images_asked"  # the recipe's number, where a run had another
+Part = Views | Faces | Detection
+PARTS: Mapping[str, type[Part]] = {
+    "views": Views,
+    "faces": Faces,
+    "detection": Detection,
+}  # of a recipe; their columns begin with the name
+EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
+
+
+def declared_columns(run: Run) -> dict[str, Any]:
+    """The columns that the Run itself gives."""
+    net, recipe = asdict(run.net), asdict(run.recipe)
+    parts = {name: recipe.pop(name) or {} for name in PARTS}
+    if not net["weights"]:
+        del net["weights"]
+    columns = {
+        "scale": run.scale,
+        "task": run.task,
+        "data": run.data,
+        "net": run.net.name,
+        **net,
+        "seed": run.seed,
+        "params": parameters_of(run) or None,
+        "multiply_adds": multiply_adds_of(run) or None,
+        **recipe,
+        **{f"{part}_{name}": value for part, its in parts.items() for name, value in its.items()},
+    }
+    return {name: _as_text(value) for name, value in columns.items()}
+
+
+def _as_text(value: Any) -> Any:
+    """A tuple as its values with spaces between; anything else as it is."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def run_of(row: Mapping[str, str]) -> Run:
+    """The Run whose columns these are: the inverse of what a row says of its run.
+
+    Raises SpecError or ValueError where they are no run's.
+    """
+    net = Net(**{f.name: _typed(f, row.get(f.name, "")) for f in fields(Net)})
+    texts = {**row, "test_images": row.get(ASKED) or row["test_images"]}
+    own = {f.name: _typed(f, texts.get(f.name, "")) for f in fields(Recipe) if f.name not in PARTS}
+    parts: dict[str, Any] = {name: _part(name, row) for name in PARTS}
+    return Run(row["scale"], net, row["data"], Recipe(**own, **parts), int(row["seed"]), row.get("task") or "classify")
+
+
+def _part(name: str, row: Mapping[str, str]) -> Part | None:
+    """A part of a recipe from its columns, None where the row has none."""
+    if not row.get(f"{name}_side"):
+        return None
+    given: dict[str, Any] = {f.name: _typed(f, row[f"{name}_{f.name}"]) for f in fields(PARTS[name])}
+    return PARTS[name](**given)
+
+
+def _typed(field: Field[Any], text: str) -> Any:
+    """A column's text as the type of the field; a word that is not there, as in rows of before, has its default."""
+    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": lambda word: word == "True"}
+    if str(field.type).startswith("tuple"):
+        return tuple(int(part) for part in text.split())
+    return kinds[str(field.type)](text) if str(field.type) in kinds else text or field.default
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a runs.csv as text; none where there is no file. Raises StoreError where it is damaged."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, csv.Error) as error:
+        raise StoreError(
+            f"{path} is damaged: {error}; take it from git again, or collect into another folder"
+        ) from None
+    lacking = {"id", "state", "scale", "data", "net", "depth", "shortcut", "seed", "test_error"} - set(
+        rows[0] if rows else ()
+    )
+    if rows and lacking:
+        raise StoreError(f"{path} is damaged: no column {', '.join(sorted(lacking))}; take it from git again")
+    return rows
+
+
+def order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Best scale first, then by depth, plain before residual, and seed."""
+    plain_first = (row["shortcut"] != "none", row["shortcut"])
+    return (
+        SCALES.index(row["scale"]),
+        row["data"],
+        int(row["depth"]),
+        plain_first,
+        int(row["seed"]),
+        row["id"],
+    )
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]], beside: Iterable[Mapping[str, Any]] = ()) -> str:
+    """All rows under all columns, those of other versions after ours; floats in full, so that nothing is lost.
+
+    beside: rows whose columns it has, too.
+    """
+    always = ("id", *declared_columns(EXAMPLE), "state", "error_message", *RESULT_COLUMNS, *MORE_COLUMNS, *ENV_COLUMNS)
+    columns = list(dict.fromkeys((*always, *(name for row in (*beside, *rows) for name in row))))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
+    return out.getvalue()
