@@ -16,6 +16,7 @@ from bench.report import standing
 from bench.report.rows import ENV_COLUMNS, OF_OPTIONS, read_rows
 from bench.report.stored import read_arrays, read_curves, read_layers
 from bench.spec import (
+    FAMILIES,
     IMAGENET_DEPTHS,
     PRECISIONS_OF_BOXES,
     PROTOCOLS,
@@ -41,6 +42,8 @@ DIFFERENCES = {  # what differs from a net's own recipe, in words
     "warmup_steps": "warm-up of {} steps", "warmup_steps=0": "no warm-up", "batch": "batches of {}",
     "drops": "drops after {}", "drops=": "no drops",
 }  # fmt: skip
+# how nets are called on pages, by the first word of their names
+KINDS = {"resnet": "ResNet", "plain": "plain"} | {row.plain: row.title for row in FAMILIES.values() if row.one_net}
 SPREAD = ("test_error", "train_error", "train_loss", *PROTOCOLS)
 
 
@@ -236,20 +239,19 @@ def difference(part: str) -> str:
 
 
 def _net_name(net: str) -> str:
-    if net.startswith("timm."):
+    kind, _, rest = net.partition("-")
+    if kind not in KINDS:  # timm's: its weights' name is the net's
         return net.replace(".", " ", 1)
-    if net.startswith("vgg-"):
-        return "VGG-16" + (f", {net.removeprefix('vgg-16-').replace('.', ' ', 1)}" if net != "vgg-16" else "")
-    kind, depth, *more = net.split("-", 3)
+    depth, *more = rest.split("-", 2 if kind == "resnet" else 1)
     option = more.pop(0) if kind == "resnet" else ""
     usual = option in ("", "A" if int(depth) not in IMAGENET_DEPTHS else "")
-    name = ("plain-" if kind == "plain" else "ResNet-") + depth + ("" if usual else f" ({option})")
-    rest = "-".join(more)
-    if rest == "nobn":
+    name = f"{KINDS[kind]}-{depth}" + ("" if usual else f" ({option})")
+    weights = "".join(more)
+    if weights == "nobn":
         return f"{name} without BN"
-    if rest.startswith("run."):
-        return f"{name}, transferred from {rest.split('.')[1]}"
-    return f"{name}, {rest.replace('.', ' ', 1)}" if rest else name
+    if weights.startswith("run."):
+        return f"{name}, transferred from {weights.split('.')[1]}"
+    return f"{name}, {weights.replace('.', ' ', 1)}" if weights else name
 
 
 def first_option(runs: pd.DataFrame) -> pd.DataFrame:

@@ -26,11 +26,9 @@ class Family(Row):
     build: makes the net with a classifier of so many classes. backbone: cuts it into stages, features: makes it without
     its classifier, see bench.nets.backbone; all with the weights of a file, None for none (timm's own of timm's nets).
     layout: its convolutions by arithmetic, see bench.nets.counts, "" where nobody counts them.
-    sources: of weights that there are of it, but for one's own runs and files. residual_only: whether those of
-    torchvision's are of residual nets only.
+    sources: of weights that there are of it, but for one's own runs and files.
     plain: how its nets without shortcuts are named. one_net: whether it is one net, without choices.
     mean: what its nets, once trained by this suite, expect to be subtracted of images in [0, 1]; () for another way.
-    option: the shortcut option that its names on pages do not say.
     bottleneck: the depth from which on its blocks are bottlenecks, whose stride may be in either of two convolutions; 0
     for no such depth.
     tasks: what alone it is there for; () for all.
@@ -45,10 +43,8 @@ class Family(Row):
     features: str = ""
     layout: str = ""
     sources: tuple[str, ...] = ()
-    residual_only: bool = True
     plain: str = "plain"
     one_net: bool = False
-    option: str = ""
     mean: tuple[float, ...] = ()
     bottleneck: int = 0
     tasks: tuple[str, ...] = ()
@@ -64,7 +60,6 @@ ROWS = (
         backbone="bench.nets.resnet:backbone",
         features="bench.nets.resnet:features",
         layout="bench.nets.counts:cifar_layout",
-        option="A",
         mean=(0.4914, 0.4822, 0.4465),
     ),
     Family(
@@ -86,7 +81,6 @@ ROWS = (
         depths="16",
         backbone="bench.nets.vgg:backbone",
         sources=("torchvision",),
-        residual_only=False,
         plain="vgg",
         one_net=True,
         tasks=("detect",),

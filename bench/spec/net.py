@@ -52,7 +52,7 @@ class Net:
                 f"family {self.family!r} and weights {self.weights!r} do not go together: timm's nets are its own",
             ),
             (
-                source != "torchvision" or (source in row.sources and not (row.residual_only and self.plain)),
+                source != "torchvision" or (source in row.sources and not (self.plain and not row.one_net)),
                 f"torchvision has no weights of {self.family} plain-{self.depth}",
             ),
             (
