@@ -40,7 +40,7 @@ def start(sweep: Path, *runs: Run, at_once: int = 1, before: str = "", crew: boo
     code = f"""
 from pathlib import Path
 from typing import Any
-from bench.launch import pack
+from bench.launch.slurm import job as pack
 {textwrap.dedent(before)}
 print("pack:", pack.Pack(Path({str(sweep)!r}), {names!r}, Path({str(sweep)!r}), {at_once}, crew={crew})())
 """
