@@ -333,7 +333,10 @@ def test_a_run_is_read_back_from_its_json() -> None:
         (lambda: Detection(form="fpn", scales=(400, 600)), "scales: no part of form 'fpn'"),
         (lambda: Detection(scales=(600,)), "two or more, rising"),
         (lambda: Detection(side=800, longest=600), "side 800 must be 32 or more, and at most 600"),
-        (lambda: replace(tiny_run(), net=Net("vgg", 16, "none")), "VGG-16 is there as a detector's backbone only"),
+        (
+            lambda: replace(tiny_run(), net=Net("vgg", 16, "none")),
+            "nets of family 'vgg' are there for task detect only",
+        ),
         (lambda: replace(NET, weights="run:foo/bar"), "do not name a run: run:SWEEP/RUN, as in"),
         (lambda: Net("vgg", 19, "none"), "depth 19 is not one of: 16"),
         (lambda: Net("vgg", 16, "A"), "VGG-16 is one net"),

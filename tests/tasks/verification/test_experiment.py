@@ -192,7 +192,7 @@ def test_a_sweep_without_its_faces_is_refused_before_anything_starts(
     ("make_it", "words"),
     [
         (lambda: replace(RUN, task="classify"), "do not go together"),
-        (lambda: replace(RUN, data="cifar10", task="classify"), "do not go together"),
+        (lambda: replace(RUN, data="cifar10", task="classify"), "none of views, faces, detection; this one has faces"),
         (lambda: Faces(loss="softmax", margin=0.5), "softmax has no margin"),
         (lambda: Faces(loss="triplet"), "is not one of: softmax, arcface, cosface"),
         (lambda: Faces(side=16), "side 16 must be 32 or more"),

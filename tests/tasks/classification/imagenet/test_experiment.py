@@ -201,7 +201,7 @@ def test_a_sweep_on_pictures_ends_with_tables_by_protocol_and_its_digits_can_be_
     assert headings[:8] == [
         "## What the numbers say", "## Claims", "## Table 2: plain and residual nets by 10 crops",
         "## Table 3: 10 crops", "## Table 4: one model, many scales", "## Centre crop",
-        "## Plain and residual nets, image by image", "## Figure 4",
+        "## Figure 4", "## Plain and residual nets, image by image",
     ]  # fmt: skip
     assert "1 grey, 1 truncated (n00000001/1.JPEG)" in page
     assert "shorter sides 32, 48" in page
@@ -235,20 +235,15 @@ def test_published_weights_are_not_tried_on_a_part_of_imagenet(data: Path, capsy
     assert "1,000 classes apart, and" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [(["--classes", "5"], "5 classes are asked of"), (["--classes", "-1"], "-1 classes are asked of")],
-)
 def test_more_classes_than_there_are_is_refused(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    options: list[str], words: str,
-) -> None:  # fmt: skip
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.py").write_text(SWEEP)
 
-    assert main(["tiny.py", "--scale", "quick", "--data", str(data), *options]) == 2
+    assert main(["tiny.py", "--scale", "quick", "--data", str(data), "--classes", "5"]) == 2
 
-    assert words in capsys.readouterr().err
+    assert "5 classes are asked of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("count", "most", "used"), [(10, 3, (0, 3, 6)), (3, 10, (0, 1, 2)), (4, 4, (0, 1, 2, 3))])
