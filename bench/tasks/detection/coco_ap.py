@@ -25,7 +25,6 @@ NUMBERS = (
     *("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge"),
     *("AR1", "AR10", "AR100", "ARsmall", "ARmedium", "ARlarge"),
 )
-DETECTIONS = 100  # an image; the API looks at no more
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -204,7 +204,7 @@ def test_a_sweep_on_pictures_ends_with_tables_by_protocol_and_its_digits_can_be_
     assert headings[:8] == [
         "## What the numbers say", "## Claims", "## Table 2: plain and residual nets by 10 crops",
         "## Table 3: 10 crops", "## Table 4: one model, many scales", "## Centre crop",
-        "## Plain and residual nets, image by image", "## Figure 4",
+        "## Figure 4", "## Plain and residual nets, image by image",
     ]  # fmt: skip
     assert "1 grey, 1 truncated (n00000001/1.JPEG)" in page
     assert "shorter sides 32, 48" in page
