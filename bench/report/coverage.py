@@ -43,14 +43,14 @@ STATUSES = (
     NOT_ATTEMPTED,
 )
 
-Number = dict[str, Any]
+Printed = dict[str, Any]  # a number of paper.yaml
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A number of the paper, its status, our number where there is one, and how it came or would come about."""
 
-    number: Number
+    number: Printed
     status: str
     ours: str
     how: str
@@ -93,7 +93,7 @@ def _verdicts(study: Study) -> dict[str, str]:
     return {one.claim.number: one.verdict for one in judged if one.claim.number and one.verdict != NOT_JUDGED}
 
 
-def _answer(number: Number, studies: Mapping[str, Study], verdicts: Mapping[str, Mapping[str, str]]) -> Answer:
+def _answer(number: Printed, studies: Mapping[str, Study], verdicts: Mapping[str, Mapping[str, str]]) -> Answer:
     by = number.get("answered_by")
     if by is None:
         return Answer(number, NOT_ATTEMPTED, "–", number["reason"])
@@ -105,12 +105,12 @@ def _answer(number: Number, studies: Mapping[str, Study], verdicts: Mapping[str,
     return measured or _runnable(number, studies[by])
 
 
-def _computed(number: Number) -> Answer:
+def _computed(number: Printed) -> Answer:
     ours = COMPUTED[number["id"]]()
     return Answer(number, COUNTED, f"{ours:.5g}", agreement(ours, number["printed"]) + _note(number))
 
 
-def _measured(number: Number, study: Study, verdict: str | None) -> Answer | None:
+def _measured(number: Printed, study: Study, verdict: str | None) -> Answer | None:
     """The number as the best of the study's scales has it.
 
     Scale quick answers nothing, nor does a stand-in or a part of ImageNet.
@@ -143,7 +143,7 @@ FROM_CURVES: Mapping[str, Callable[[Set, pd.DataFrame], pd.Series[float]]] = {
 }
 
 
-def _sample(one: Set, number: Number) -> Sample | None:
+def _sample(one: Set, number: Printed) -> Sample | None:
     """The metric of the number's net over the done seeds; None where the results have no such metric."""
     done = one.done[one.done["net"] == number.get("net")]
     metric = str(number.get("metric"))
@@ -152,7 +152,7 @@ def _sample(one: Set, number: Number) -> Sample | None:
     return sample(done[metric]) if metric in done else None
 
 
-def _runnable(number: Number, study: Study) -> Answer:
+def _runnable(number: Printed, study: Study) -> Answer:
     """The command that measures it, and what that costs."""
     scale = study.sweep.scales["paper"]
     cell = next((c for c, name in zip(scale.cells, scale.names, strict=True) if name == number.get("net")), None)
@@ -162,7 +162,7 @@ def _runnable(number: Number, study: Study) -> Answer:
     return Answer(number, RUNNABLE, "–", command + cost + _note(number))
 
 
-def _note(number: Number) -> str:
+def _note(number: Printed) -> str:
     return f"; {number['note']}" if "note" in number else ""
 
 
@@ -260,7 +260,7 @@ def _numbers(answers: Sequence[Answer]) -> str:
     return markdown(("id", "number", "paper", "ours", "status", "how, or why not"), rows, text=6)
 
 
-def _what(number: Number) -> str:
+def _what(number: Printed) -> str:
     """Row and column of a table; of the text what is said and where."""
     return (
         f"{number['row']} ({number['table']})" if number["column"] == "text" else f"{number['row']}: {number['column']}"

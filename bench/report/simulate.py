@@ -18,11 +18,11 @@ from numpy.random import Generator
 from bench.paper import paper_numbers, paper_value
 from bench.report import claims
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, Seeds, judge
+from bench.report.resampling import SEED
 from bench.report.stats import POWER, Region, detectable, power, total
 from bench.report.tables import Table
 from bench.spec import LEVEL, Claim, Comparison, Sweep
 
-SEED = 2015
 FAR = 1_000.0  # points between nets where a claim is to be true beyond doubt
 TAIL = 1.645  # one-sided 95 % of a share of draws
 

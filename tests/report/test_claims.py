@@ -33,6 +33,7 @@ from bench.report.collect import collect
 from bench.report.digests import drop_others, write_digests
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set
+from bench.report.resampling import SEED
 from bench.report.sections import numbers_of
 from bench.report.stats import Region, binomial_std, contrast, disagreement_std, sample
 from bench.report.tables import reproductions_table
@@ -386,9 +387,9 @@ def runs(
     rows = [
         {
             "id": f"{net}-{i}", "net": net, "depth": int(re.split("[-+]", net)[1]), "seed": i, "state": "done",
-            "test_error": error, "train_error": error / 4, "test_images": images, "variant": net.partition("+")[2],
-            "curve_every": 200, "batch": 128, "error_message": "", "claims_sha256": "",
-            "data_sha256": "",
+            "test_error": error, "train_error": error / 4, "train_loss": 0.1, "test_images": images,
+            "variant": net.partition("+")[2], "curve_every": 200, "batch": 128, "error_message": "",
+            "claims_sha256": "", "data_sha256": "",
         }
         for net, values in errors.items()
         for i, error in enumerate(values)
@@ -783,6 +784,6 @@ def test_the_simulation_of_a_fixed_seed_is_the_committed_one() -> None:
     plan = simulate.Plan(sweep, "short", (0.07, 9.7))
     drawn = next(iter(simulate.SPREADS.values()))
 
-    (words, means), rng = next(simulate.on_the_bounds(plan)), np.random.default_rng(simulate.SEED)
+    (words, means), rng = next(simulate.on_the_bounds(plan)), np.random.default_rng(SEED)
 
     assert f"\n| {words} | {simulate.share_wrong(plan, means, drawn, 1_000, rng):.1f} |" in page

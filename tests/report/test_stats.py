@@ -184,14 +184,12 @@ def correctness(only_first: int, only_second: int, both: int) -> tuple[list[bool
 
 @pytest.mark.parametrize(("b", "c"), [(10, 25), (25, 10), (5, 5), (0, 3), (4, 4), (1, 0)])
 def test_mcnemars_test_is_a_binomial_test_of_the_images_that_differ(b: int, c: int) -> None:
-    exact = scipy_stats.binomtest(min(b, c), b + c, 0.5).pvalue
     point = Fraction(math.comb(b + c, b), 2 ** (b + c))
     tail = sum((Fraction(math.comb(b + c, k), 2 ** (b + c)) for k in range(min(b, c))), Fraction(0))
 
     ours = stats.mcnemar(*correctness(b, c, 50))
 
     assert (ours.only_first, ours.only_second, ours.images) == (b, c, b + c + 50)
-    assert ours.p_exact == close(exact)
     assert ours.p_mid == close(float(min(Fraction(1), 2 * tail + point)))
     assert ours.difference == close(100 * (b - c) / (b + c + 50))
 
@@ -199,7 +197,7 @@ def test_mcnemars_test_is_a_binomial_test_of_the_images_that_differ(b: int, c: i
 def test_two_nets_that_agree_on_every_image_do_not_differ() -> None:
     ours = stats.mcnemar(*correctness(0, 0, 20))
 
-    assert (ours.p_exact, ours.p_mid, ours.difference) == (1.0, 1.0, 0.0)
+    assert (ours.p_mid, ours.difference) == (1.0, 0.0)
 
 
 def test_nets_on_different_images_are_refused() -> None:

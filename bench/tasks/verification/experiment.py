@@ -22,7 +22,7 @@ from bench.tasks.verification.embedding import Pixels, cosines, embed
 from bench.tasks.verification.images import contact_sheet
 from bench.tasks.verification.margin import MarginSoftmax
 from bench.tasks.verification.people import Pairs, People, Prepare, require_disjoint
-from bench.tasks.verification.roc import Roc, accuracy_at, across_folds, best_threshold
+from bench.tasks.verification.roc import Roc, across_folds, best_threshold, correct_at
 from bench.tasks.weights import weights_file
 from bench.train.metrics import Evaluation
 from bench.train.trainer import Batches, CrossEntropy
@@ -103,7 +103,7 @@ class FacePairs(Experiment):
     def _further(self, net: nn.Module) -> dict[str, Evaluation]:
         """At one threshold fixed on the training people; and what the net is held against: pixels, and its start."""
         same = self.pairs.same.numpy()
-        fixed = accuracy_at(self._threshold(net), self.scores(net), same).correct
+        fixed = correct_at(self._threshold(net), self.scores(net), same)
         everybody = torch.arange(len(self.people.y))
         pixels = Pixels(self.prepare(self.people.x[everybody].to(self.device)))
         return {
@@ -121,7 +121,7 @@ class FacePairs(Experiment):
         if self.job.team.rank == 0:
             self._show_hardest(found)
         roc = Roc.of(found, self.pairs.same.numpy())
-        tars = {f"tar_at_far_{far:g}": roc.tar_at(far).tar for far in FARS}
+        tars = {f"tar_at_far_{far:g}": roc.tar_at(far) for far in FARS}
         greys = f"{self.people.grey or 0} grey in training, {self.pairs.grey} in the pairs"
         return {
             "auc": roc.auc,
@@ -162,7 +162,7 @@ class FacePairs(Experiment):
 
     def _judged(self, scores: NDArray[np.float64]) -> Evaluation:
         same = self.pairs.same.numpy()
-        correct = across_folds(scores, same, self._folds()).correct
+        correct = across_folds(scores, same, self._folds())
         return Evaluation(torch.from_numpy(correct), 1 - Roc.of(scores, same).auc)
 
     def _threshold(self, net: nn.Module) -> float:

@@ -75,29 +75,14 @@ class Roc:
         share = -gap[after - 1] / (gap[after] - gap[after - 1])
         return float(self.far[after - 1] + share * (self.far[after] - self.far[after - 1]))
 
-    def tar_at(self, far: float) -> TarAtFar:
-        """The true-acceptance rate where at most a share `far` (0 to 1) of the different pairs is accepted."""
-        different = int(self.false[-1])
-        allowed = int(Fraction(str(far)) * different)  # 0.29 of 100 is 29, which floats deny
-        if allowed < 1:
-            words = f"a FAR of {far:g} is less than one of the {different:,} different pairs"
-            return TarAtFar(far, None, 0, words)
+    def tar_at(self, far: float) -> float | None:
+        """The true-acceptance rate where at most a share `far` (0 to 1) of the different pairs is accepted.
+
+        None where that is less than one pair.
+        """
+        allowed = int(Fraction(str(far)) * int(self.false[-1]))  # 0.29 of 100 is 29, which floats deny
         place = int(np.searchsorted(self.false, allowed, side="right")) - 1
-        words = f"at most {allowed:,} of {different:,} different pairs accepted"
-        return TarAtFar(far, float(self.tar[place]), int(self.false[place]), words)
-
-
-@dataclass(frozen=True, slots=True)
-class TarAtFar:
-    """A true-acceptance rate (0 to 1) at a false-acceptance rate, None where the pairs are too few to tell.
-
-    accepted: the different pairs that are accepted there. words: what the rate means in pairs.
-    """
-
-    far: float
-    tar: float | None
-    accepted: int
-    words: str
+        return float(self.tar[place]) if allowed else None
 
 
 def _accepted(s: Floats, t: Bools) -> tuple[Ints, Ints, Floats]:
@@ -132,43 +117,17 @@ def _between(distinct: Floats, accepted: int) -> float:
     return float(middle if middle > below else above)  # neighbouring floats have nothing between them
 
 
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Which of the pairs (P,) were judged right, at `threshold`."""
-
-    correct: Bools
-    threshold: float
-
-    @property
-    def percent(self) -> float:
-        """The share that is right, in percent."""
-        return 100 * int(self.correct.sum()) / len(self.correct)
-
-
-def accuracy_at(threshold: float, scores: ArrayLike, same: ArrayLike) -> Accuracy:
-    """How many of the pairs a threshold that was fixed before gets right. LFW's View 1, with one chosen elsewhere."""
+def correct_at(threshold: float, scores: ArrayLike, same: ArrayLike) -> Bools:
+    """Which of the pairs (P,) a threshold that was fixed before gets right: LFW's View 1, with one chosen elsewhere."""
     s, t = _pairs(scores, same)
-    return Accuracy((s >= threshold) == t, threshold)
+    correct: Bools = (s >= threshold) == t
+    return correct
 
 
-@dataclass(frozen=True, slots=True)
-class Folds:
-    """The protocol of LFW's View 2: each fold judged at the threshold that is best on all others.
+def across_folds(scores: ArrayLike, same: ArrayLike, fold: ArrayLike) -> Bools:
+    """Which of the pairs (P,) are judged right by LFW's View 2: each fold at the best threshold of all others.
 
-    folds: each fold's accuracy. correct: the same, (P,) in the order of the pairs.
-    """
-
-    folds: tuple[Accuracy, ...]
-    correct: Bools
-
-    @property
-    def percent(self) -> float:
-        """The mean of the folds' accuracies, in percent."""
-        return float(np.mean([fold.percent for fold in self.folds]))
-
-
-def across_folds(scores: ArrayLike, same: ArrayLike, fold: ArrayLike) -> Folds:
-    """The ten-fold protocol: the pairs of each number in `fold` (P,), at the threshold of all other pairs.
+    fold: (P,) the number of each pair's.
 
     For lists without folds (LFW's View 1) `fold` may be the pair's number modulo ten.
     Raises ValueError where there are fewer than two folds.
@@ -177,9 +136,8 @@ def across_folds(scores: ArrayLike, same: ArrayLike, fold: ArrayLike) -> Folds:
     f = np.asarray(fold)
     if f.shape != s.shape or len(kinds := np.unique(f)) < 2:
         raise ValueError(f"folds {f.shape} must be one a pair of {len(s):,}, and at least two different ones")
-    folds, correct = [], np.zeros_like(t)
+    correct = np.zeros_like(t)
     for held in kinds:
         own = f == held
-        folds.append(accuracy_at(best_threshold(s[~own], t[~own]), s[own], t[own]))
-        correct[own] = folds[-1].correct
-    return Folds(tuple(folds), correct)
+        correct[own] = correct_at(best_threshold(s[~own], t[~own]), s[own], t[own])
+    return correct

@@ -186,10 +186,10 @@ def problems(row: Mapping[str, str], arrays: Mapping[str, NDArray[np.float64]]) 
         return
     scores, same, fold = arrays[name], arrays[f"{name}:same"].astype(bool), arrays[f"{name}:fold"]
     curve = Roc.of(scores, same)
-    correct = across_folds(scores, same, fold).correct
+    correct = across_folds(scores, same, fold)
     expected = {"test_error": 100 * int((~correct).sum()) / len(correct), "auc": curve.auc, "eer": 100 * curve.eer}
     for far in (0.1, 0.01, 0.001):
-        tar = curve.tar_at(far).tar
+        tar = curve.tar_at(far)
         expected |= {} if tar is None else {f"tar_at_far_{far:g}": 100 * tar}
     for metric, value in expected.items():
         if not math.isclose(float(row[metric]), value, rel_tol=1e-12):

@@ -68,7 +68,7 @@ def test_a_run_has_its_errors_and_what_it_is_held_against(straight: RunFolder) -
     assert {"fixed_threshold_error", "pixels_error", "untrained_error", "auc", "eer", "tar_at_far_0.1"} <= set(result)
     assert "tar_at_far_0.01" not in result, "ten different pairs cannot tell"
     scores, same = np.array(result["pair_scores"]), np.array(result["pair_same"], bool)
-    correct = across_folds(scores, same, result["pair_fold"]).correct
+    correct = across_folds(scores, same, result["pair_fold"])
     assert result["test_error"] == pytest.approx(100 * (1 - correct.mean()))
     assert sorted(set(result["pair_fold"])) == list(range(10)), "one list is dealt out in turn"
     assert Image.open(straight.hardest).size[0] > 200
