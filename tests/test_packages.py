@@ -59,20 +59,21 @@ def test_a_cifar_sweep_goes_to_its_report_without_them(tiny_sweep: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("package", "sweep"),
+    ("package", "sweep", "family"),
     [
-        ("pycocotools", "detection"),
-        ("timm", "detection"),
-        ("simplejpeg", "imagenet_depth"),
-        ("simplejpeg", "imagenet_pretrained"),
+        ("pycocotools", "detection", "vgg"),
+        ("timm", "imagenet_pretrained", "timm"),
+        ("simplejpeg", "imagenet_depth", "imagenet"),
+        ("simplejpeg", "imagenet_pretrained", "imagenet"),
     ],
 )
 def test_a_run_that_lacks_a_package_fails_in_one_line_and_the_next_start_tries_again(
-    package: str, sweep: str, tmp_path: Path
+    package: str, sweep: str, family: str, tmp_path: Path
 ) -> None:
     _, declared = load_sweep(str(ROOT / "sweeps" / f"{sweep}.py"))
     scale = next(iter(declared.scales))
-    folder = make(tmp_path, declared.runs(scale, None, declared.data_at(scale))[0])
+    runs = declared.runs(scale, None, declared.data_at(scale))
+    folder = make(tmp_path, next(run for run in runs if run.net.family == family))
 
     process = SPAWN.Process(target=work_without, args=(package, folder.path))
     process.start()
