@@ -135,6 +135,8 @@ class ResNet(nn.Module):
     global average pool, classifier. classes: 0 for the paper's number.
     """
 
+    response = "bn"  # which module beside each convolution gives out its response: what bench.train.probes looks at
+
     def __init__(self, net: Net, classes: int) -> None:
         super().__init__()
         stem, parts, outputs = net.row.resolve("layout")(net, SIDE, classes)
