@@ -43,7 +43,9 @@ DIFFERENCES = {  # what differs from a net's own recipe, in words
     "drops": "drops after {}", "drops=": "no drops",
 }  # fmt: skip
 # how nets are called on pages, by the first word of their names
-KINDS = {"resnet": "ResNet", "plain": "plain"} | {row.plain: row.title for row in FAMILIES.values() if row.one_net}
+RESIDUAL = {row.residual.word: row.residual for row in FAMILIES.values()}
+KINDS = {row.plain: row.title if row.one_net else row.plain for row in FAMILIES.values()}
+KINDS |= {word: kind.title for word, kind in RESIDUAL.items()}
 
 
 @dataclass(frozen=True)
@@ -242,8 +244,8 @@ def _net_name(net: str) -> str:
     kind, _, rest = net.partition("-")
     if kind not in KINDS:  # timm's: its weights' name is the net's
         return net.replace(".", " ", 1)
-    depth, *more = rest.split("-", 2 if kind == "resnet" else 1)
-    option = more.pop(0) if kind == "resnet" else ""
+    depth, *more = rest.split("-", 2 if kind in RESIDUAL else 1)
+    option = more.pop(0) if kind in RESIDUAL else ""
     usual = option in ("", "A" if int(depth) not in IMAGENET_DEPTHS else "")
     name = f"{KINDS[kind]}-{depth}" + ("" if usual else f" ({option})")
     weights = "".join(more)

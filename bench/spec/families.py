@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bench.spec.words import Row
+from bench.spec.words import NORMS, SHORTCUTS, Row
 
 IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 
@@ -19,15 +19,34 @@ def _six_n_plus_two(depth: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """What a family's nets with shortcuts are called.
+
+    word: first in names and ids, without hyphens. title: on pages, before the depth. nets: all of them, in words; pages
+    draw the nets of one such word as one line over depth.
+    """
+
+    word: str
+    title: str
+    nets: str
+
+
+RESIDUAL = Kind("resnet", "ResNet", "residual")
+
+
+@dataclass(frozen=True, slots=True)
 class Family(Row):
     """Nets of one kind under the name that Net.family gives.
 
     title: on pages, whose nets they are. fits: whether there is a net of that depth; depths: which there are, in words.
+    module: the class of its nets, (net, classes), where bench.nets.resnet makes them.
     build: makes the net with a classifier of so many classes. backbone: cuts it into stages, features: makes it without
     its classifier, see bench.nets.backbone; all with the weights of a file, None for none (timm's own of timm's nets).
     layout: its convolutions by arithmetic, see bench.nets.counts, "" where nobody counts them.
     sources: of weights that there are of it, but for one's own runs and files.
-    plain: how its nets without shortcuts are named. one_net: whether it is one net, without choices.
+    residual: how its nets with shortcuts are called. plain: how those without are named.
+    one_net: whether it is one net, without choices. shortcuts, norms: which choices there are.
+    norm_first: whether BN comes before each convolution in place of behind it, for bench.nets.counts.
     mean: what its nets, once trained by this suite, expect to be subtracted of images in [0, 1]; () for another way.
     bottleneck: the depth from which on its blocks are bottlenecks, whose stride may be in either of two convolutions; 0
     for no such depth.
@@ -38,13 +57,18 @@ class Family(Row):
     title: str
     fits: Callable[[object], bool]
     depths: str
+    module: str = ""
     build: str = ""
     backbone: str = ""
     features: str = ""
     layout: str = ""
     sources: tuple[str, ...] = ()
+    residual: Kind = RESIDUAL
     plain: str = "plain"
     one_net: bool = False
+    shortcuts: tuple[str, ...] = SHORTCUTS
+    norms: tuple[str, ...] = NORMS
+    norm_first: bool = False
     mean: tuple[float, ...] = ()
     bottleneck: int = 0
     tasks: tuple[str, ...] = ()
@@ -56,6 +80,7 @@ ROWS = (
         "CIFAR-10",
         fits=_six_n_plus_two,
         depths="6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202",
+        module="bench.nets.resnet:ResNet",
         build="bench.nets.resnet:build",
         backbone="bench.nets.resnet:backbone",
         features="bench.nets.resnet:features",
@@ -67,6 +92,7 @@ ROWS = (
         "ImageNet",
         fits=lambda depth: depth in IMAGENET_DEPTHS,
         depths=", ".join(map(str, IMAGENET_DEPTHS)),
+        module="bench.nets.resnet:ResNet",
         build="bench.nets.resnet:build",
         backbone="bench.nets.resnet:backbone",
         features="bench.nets.resnet:features",
