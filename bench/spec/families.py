@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from bench.spec.words import NORMS, SHORTCUTS, Row
 
@@ -74,29 +75,30 @@ class Family(Row):
     tasks: tuple[str, ...] = ()
 
 
+CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
+
+
+def _ours(name: str, title: str, *, module: str = "bench.nets.resnet:ResNet", layout: str, **others: Any) -> Family:
+    """A family of the suite's own residual nets: bench.nets.resnet has their functions, whatever the class is."""
+    functions: dict[str, Any] = {what: f"bench.nets.resnet:{what}" for what in ("build", "backbone", "features")}
+    return Family(name, title, module=module, layout=f"bench.nets.counts:{layout}", **functions, **others)
+
+
 ROWS = (
-    Family(
+    _ours(
         "cifar",
         "CIFAR-10",
         fits=_six_n_plus_two,
         depths="6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202",
-        module="bench.nets.resnet:ResNet",
-        build="bench.nets.resnet:build",
-        backbone="bench.nets.resnet:backbone",
-        features="bench.nets.resnet:features",
-        layout="bench.nets.counts:cifar_layout",
-        mean=(0.4914, 0.4822, 0.4465),
+        layout="cifar_layout",
+        mean=CIFAR_MEAN,
     ),
-    Family(
+    _ours(
         "imagenet",
         "ImageNet",
         fits=lambda depth: depth in IMAGENET_DEPTHS,
         depths=", ".join(map(str, IMAGENET_DEPTHS)),
-        module="bench.nets.resnet:ResNet",
-        build="bench.nets.resnet:build",
-        backbone="bench.nets.resnet:backbone",
-        features="bench.nets.resnet:features",
-        layout="bench.nets.counts:imagenet_layout",
+        layout="imagenet_layout",
         sources=("torchvision",),
         bottleneck=50,
     ),
