@@ -9,7 +9,7 @@ from functools import partial
 import pandas as pd
 
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name
+from bench.report.frame import NETS, Set, display_name, nets_of
 from bench.report.numbers import Cell, Number
 from bench.report.sections import Drawing, Section, bullets, diverged, findings, listed
 from bench.report.stats import sample
@@ -198,6 +198,7 @@ def gradient_sections(evidence: Evidence) -> list[Section]:
 def response_findings(results: Set) -> list[str]:
     """Fig. 7's two statements held against the numbers: residual against plain, and residual nets with depth."""
     frame = layers.responses(results)
+    frame = frame[nets_of(frame).isin(NETS[:2])]  # the paper says nothing of other units
     plain, residual = (_by_depth_and_layer(frame, shortcut) for shortcut in ("none", "A"))
     both = sorted(set(plain.index) & set(residual.index))
     lines = [_residual_against_plain(plain.loc[depth].dropna(), residual.loc[depth].dropna(), depth) for depth in both]
