@@ -94,6 +94,17 @@ ROWS = (
         mean=CIFAR_MEAN,
     ),
     _ours(
+        "bottleneck",
+        "CIFAR-10, bottlenecks",
+        fits=lambda depth: isinstance(depth, int) and depth >= 11 and depth % 9 == 2,
+        depths="9n+2 with n >= 1, such as 164, 1001",
+        layout="cifar_layout",
+        residual=Kind("bottleneck", "bottleneck ResNet", "residual"),
+        shortcuts=("A", "B", "C"),
+        mean=CIFAR_MEAN,
+        bottleneck=1,
+    ),
+    _ours(
         "imagenet",
         "ImageNet",
         fits=lambda depth: depth in IMAGENET_DEPTHS,
