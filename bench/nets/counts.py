@@ -22,12 +22,13 @@ IMAGENET_BLOCKS = {
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A convolution and what follows it, BN or a bias: channels, kernel side, side of its output in pixels."""
+    """A convolution: channels, kernel side, side of its output in pixels, and whether it is a shortcut's projection."""
 
     c_in: int
     c_out: int
     kernel: int
     side: int
+    projects: bool = False
 
     @property
     def weights(self) -> int:
@@ -38,7 +39,7 @@ class Conv:
 def _shortcut(option: str, c_in: int, c_out: int, stride: int, side: int) -> Iterator[Conv]:
     changes = stride != 1 or c_in != c_out
     if option == "C" or (option == "B" and changes):
-        yield Conv(c_in, c_out, 1, side)
+        yield Conv(c_in, c_out, 1, side, projects=True)
 
 
 def _basic(net: Net, c_in: int, width: int, stride: int, side: int) -> Iterator[Conv]:
@@ -58,8 +59,11 @@ Layout = tuple[Conv, list[tuple[int, int, int]], int]  # the stem, (blocks, widt
 
 
 def cifar_layout(net: Net, side: int, classes: int) -> Layout:
-    """Section 4.2's nets. side, classes: of the input in pixels and of the classifier; 0 for the paper's."""
-    n, side = (net.depth - 2) // 6, side or 32
+    """Section 4.2's nets: 6n+2 layers, or 9n+2 where the blocks are bottlenecks.
+
+    side, classes: of the input in pixels and of the classifier; 0 for the paper's.
+    """
+    n, side = (net.depth - 2) // (9 if net.bottleneck else 6), side or 32
     return Conv(3, 16, 3, side), list(zip((n, n, n), (16, 32, 64), _halved(side, 2), strict=True)), classes or 10
 
 
@@ -95,7 +99,10 @@ def parameters(net: Net, classes: int = 0) -> int:
     """All trained parameters: convolutions, BN weights and biases (or the biases without BN), classifier."""
     convs, features, outputs = convolutions(net, classes=classes)
     a_channel = 2 if net.norm == "bn" else 1
-    return sum(c.weights + a_channel * c.c_out for c in convs) + (features + 1) * outputs
+    behind = sum(c.c_out for c in convs)  # channels that have a BN (or a bias); first: one BN is behind the last block
+    first = sum(c.c_in for c in convs[1:] if not c.projects) + features
+    channels = first if net.row.norm_first else behind
+    return sum(c.weights for c in convs) + a_channel * channels + (features + 1) * outputs
 
 
 def multiply_adds(net: Net, side: int = 0, classes: int = 0) -> int:

@@ -28,7 +28,7 @@ from bench.spec import Net
 SIDE = 32  # of an image in pixels, that every stride of the nets divides: a map's side says its reduction
 
 
-def _conv(c_in: int, c_out: int, kernel: int, stride: int, norm: str) -> nn.Conv2d:
+def convolution(c_in: int, c_out: int, kernel: int, stride: int, norm: str) -> nn.Conv2d:
     """A convolution that keeps the size but for its stride; with a bias where no BN follows it."""
     conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
     if norm == "none":
@@ -58,7 +58,7 @@ class ProjectionShortcut(nn.Sequential):
     """Option B (and C): 1x1, BN."""
 
     def __init__(self, c_in: int, c_out: int, stride: int, norm: str = "bn") -> None:
-        super().__init__(_conv(c_in, c_out, 1, stride, norm), _norm(c_out, norm))
+        super().__init__(convolution(c_in, c_out, 1, stride, norm), _norm(c_out, norm))
 
 
 def _shortcut(option: str, c_in: int, c_out: int, stride: int, norm: str) -> nn.Module | None:
@@ -78,9 +78,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, c_in: int, width: int, stride: int, option: str, norm: str = "bn") -> None:
         super().__init__()
-        self.conv1 = _conv(c_in, width, 3, stride, norm)
+        self.conv1 = convolution(c_in, width, 3, stride, norm)
         self.bn1 = _norm(width, norm)
-        self.conv2 = _conv(width, width, 3, 1, norm)
+        self.conv2 = convolution(width, width, 3, 1, norm)
         self.bn2 = _norm(width, norm)
         self.downsample = _shortcut(option, c_in, width, stride, norm)
 
@@ -104,11 +104,11 @@ class Bottleneck(nn.Module):
     ) -> None:
         super().__init__()
         first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
-        self.conv1 = _conv(c_in, width, 1, first, norm)
+        self.conv1 = convolution(c_in, width, 1, first, norm)
         self.bn1 = _norm(width, norm)
-        self.conv2 = _conv(width, width, 3, second, norm)
+        self.conv2 = convolution(width, width, 3, second, norm)
         self.bn2 = _norm(width, norm)
-        self.conv3 = _conv(width, 4 * width, 1, 1, norm)
+        self.conv3 = convolution(width, 4 * width, 1, 1, norm)
         self.bn3 = _norm(4 * width, norm)
         self.downsample = _shortcut(option, c_in, 4 * width, stride, norm)
 
@@ -119,7 +119,7 @@ class Bottleneck(nn.Module):
         return norm_relu(self.bn3, y, None if self.downsample is None else self.downsample(x))
 
 
-Block = Callable[[int, int, int, str], BasicBlock | Bottleneck]
+Block = Callable[[int, int, int, str], nn.Module]
 
 
 def _stage(block: Block, c_in: int, width: int, expansion: int, blocks: int, stride: int, option: str) -> nn.Sequential:
@@ -135,17 +135,18 @@ class ResNet(nn.Module):
     global average pool, classifier. classes: 0 for the paper's number.
     """
 
+    response = "bn"  # which module beside each convolution gives out its response: what bench.train.probes looks at
+
     def __init__(self, net: Net, classes: int) -> None:
         super().__init__()
         stem, parts, outputs = net.row.resolve("layout")(net, SIDE, classes)
-        bottleneck = partial(Bottleneck, norm=net.norm, stride_in=net.stride_in)
-        block, k = (bottleneck, 4) if net.bottleneck else (partial(BasicBlock, norm=net.norm), 1)
+        block, k = self.block(net), 4 if net.bottleneck else 1
         self.pooled = parts[0][2] < stem.side
         self.outputs = [(k * width, SIDE // side) for _, width, side in parts]
         if self.pooled:
             self.outputs.insert(0, (stem.c_out, SIDE // stem.side))
-        self.conv1 = _conv(3, stem.c_out, stem.kernel, SIDE // stem.side, net.norm)
-        self.bn1 = _norm(stem.c_out, net.norm)
+        self.conv1 = convolution(3, stem.c_out, stem.kernel, SIDE // stem.side, net.norm)
+        self.add_norm(stem.c_out, k * parts[-1][1], net.norm)
         c_in = stem.c_out
         for number, (blocks, width, _) in enumerate(parts, 1):
             stride = 1 if number == 1 else 2
@@ -153,6 +154,16 @@ class ResNet(nn.Module):
             c_in = k * width
         self.fc = nn.Linear(c_in, outputs)
         he_init(self)
+
+    def block(self, net: Net) -> Block:
+        """What makes a block of channels in, width, stride and shortcut."""
+        if net.bottleneck:
+            return partial(Bottleneck, norm=net.norm, stride_in=net.stride_in)
+        return partial(BasicBlock, norm=net.norm)
+
+    def add_norm(self, first: int, _last: int, norm: str) -> None:
+        """The BN outside the blocks, by the channels behind the first convolution and behind the last block."""
+        self.bn1 = _norm(first, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) images, mean subtracted, to (N, classes) logits; H = W = 32 or 224 in the paper's training."""
@@ -163,7 +174,7 @@ class ResNet(nn.Module):
         x = norm_relu(self.bn1, self.conv1(x))
         if self.pooled:
             x = F.max_pool2d(x, 3, 2, 1)
-        for layer in self._blocks():
+        for layer in self.layers():
             x = layer(x)
         return x
 
@@ -174,13 +185,14 @@ class ResNet(nn.Module):
 
     def stages(self) -> list[Stage]:
         """What `forward_features` does, cut where the stride grows: conv1 to conv5_x, or the three of a CIFAR net."""
-        first, *others = self._blocks()
+        first, *others = self.layers()
         stem = (self.conv1, self.bn1, nn.ReLU())
         cuts = ((*stem,), (nn.MaxPool2d(3, 2, 1), first)) if self.pooled else ((*stem, first),)
         layers = (*(nn.Sequential(*cut) for cut in cuts), *others)  # not nested further: checkpoints have these names
         return [Stage(layer, *output) for layer, output in zip(layers, self.outputs, strict=True)]
 
-    def _blocks(self) -> list[nn.Module]:
+    def layers(self) -> list[nn.Module]:
+        """The stages of blocks, in their order."""
         return [layer for name, layer in self.named_children() if name.startswith("layer")]
 
 
@@ -193,23 +205,28 @@ def he_init(net: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+def _made(net: Net, classes: int) -> ResNet:
+    made: ResNet = net.row.resolve("module")(net, classes)
+    return made
+
+
 def build(net: Net, classes: int, file: Path | None = None) -> ResNet:
     """The net with a classifier of so many classes (0: the paper's), and the weights of a file. Raises WeightsError."""
-    built = ResNet(net, classes)
+    built = _made(net, classes)
     load_weights(built, file, net.name, without=())
     return built
 
 
 def backbone(net: Net, file: Path | None = None) -> Backbone:
     """The net in stages, with the weights of a file but for its classifier. Raises WeightsError."""
-    built = ResNet(net, 0)
+    built = _made(net, 0)
     load_weights(built, file, net.name)
     return Backbone(built.stages())
 
 
 def features(net: Net, file: Path | None = None, _side: int = 0) -> Features:
     """The net without its classifier, with the weights of a file. Raises WeightsError."""
-    built = ResNet(net, 0)
+    built = _made(net, 0)
     load_weights(built, file, net.name)
     built.fc = None  # type: ignore[assignment]  # no parameters of a classifier that is not asked
     return Features(built)

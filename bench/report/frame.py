@@ -43,7 +43,12 @@ DIFFERENCES = {  # what differs from a net's own recipe, in words
     "drops": "drops after {}", "drops=": "no drops",
 }  # fmt: skip
 # how nets are called on pages, by the first word of their names
-KINDS = {"resnet": "ResNet", "plain": "plain"} | {row.plain: row.title for row in FAMILIES.values() if row.one_net}
+RESIDUAL = {row.residual.word: row.residual for row in FAMILIES.values()}
+KINDS = {row.plain: row.title if row.one_net else row.plain for row in FAMILIES.values()}
+KINDS |= {word: kind.title for word, kind in RESIDUAL.items()}
+# what pages call all nets of a kind, each a line over depth: plain nets, residual nets, and those of other units
+PLAIN = "plain"
+NETS = tuple(dict.fromkeys([PLAIN, *(kind.nets for kind in RESIDUAL.values())]))
 
 
 @dataclass(frozen=True)
@@ -242,8 +247,8 @@ def _net_name(net: str) -> str:
     kind, _, rest = net.partition("-")
     if kind not in KINDS:  # timm's: its weights' name is the net's
         return net.replace(".", " ", 1)
-    depth, *more = rest.split("-", 2 if kind == "resnet" else 1)
-    option = more.pop(0) if kind == "resnet" else ""
+    depth, *more = rest.split("-", 2 if kind in RESIDUAL else 1)
+    option = more.pop(0) if kind in RESIDUAL else ""
     usual = option in ("", "A" if int(depth) not in IMAGENET_DEPTHS else "")
     name = f"{KINDS[kind]}-{depth}" + ("" if usual else f" ({option})")
     weights = "".join(more)
@@ -254,12 +259,20 @@ def _net_name(net: str) -> str:
     return f"{name}, {weights.replace('.', ' ', 1)}" if weights else name
 
 
+def nets_of(frame: pd.DataFrame) -> pd.Series[str]:
+    """Which of NETS each row's net, a column or the index, is one of."""
+    words = (str(net).partition("-")[0] for net in frame.get("net", frame.index))
+    return pd.Series([RESIDUAL[w].nets if w in RESIDUAL else PLAIN for w in words], frame.index, dtype=object)
+
+
 def first_option(runs: pd.DataFrame) -> pd.DataFrame:
     """Of each depth the plain net and one residual net, with the shortcuts that the paper shows in its figures.
+
+    Of residual nets with another unit, one as well.
 
     That is option A, and B for the nets of 50 layers and more on ImageNet; each by its own recipe.
     """
     runs = own_recipes(runs)
     residual = runs["shortcut"] != "none"
-    first = runs[residual].groupby("depth")["shortcut"].transform("min").reindex(runs.index)
+    first = runs[residual].groupby([nets_of(runs[residual]), "depth"])["shortcut"].transform("min").reindex(runs.index)
     return runs[~residual | (runs["shortcut"] == first)]

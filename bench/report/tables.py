@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.paper import paper_error, reproductions
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name, first_option, with_bn
+from bench.report.frame import NETS, Set, display_name, first_option, nets_of, with_bn
 from bench.report.numbers import (
     BEST_TEST_ERROR,
     TEST_ERROR,
@@ -104,9 +104,15 @@ def table6(evidence: Evidence) -> Table:
     return Table(TABLE_6, rows, note=caption(evidence.results), name="table6")
 
 
-STATISTICS = {"best": "best epoch on the test images", "last": "last epoch", "not said": "which epoch is not said"}
+STATISTICS = {
+    "best": "best epoch on the test images",
+    "last": "last epoch",
+    "median": "median of five runs",
+    "not said": "which epoch is not said",
+}
+NO_RUNS = "; none of the others names a number of runs"
 OTHERS = (
-    "Test errors in %, as their own pages print them; none of the others names a number of runs. {about} A best epoch "
+    "Test errors in %, as their own pages print them{runs}. {about} A best epoch "
     "chosen on the test images flatters (see the protocols below)."
 )
 
@@ -134,7 +140,10 @@ def reproductions_table(evidence: Evidence) -> Table | None:
     return Table(
         ("net", "paper", "here (n)", *(one["name"] for one in known)),
         rows,
-        note=OTHERS.format(about=about),
+        note=OTHERS.format(
+            about=about,
+            runs="" if any(one["statistic"] == "median" for one in known) else NO_RUNS,
+        ),
         name="others",
     )
 
@@ -220,9 +229,9 @@ def missing(row: pd.Series[Any]) -> str:
 
 
 def differences(results: Set) -> list[str]:
-    """For each depth that has both, what the residual net changes, in words; with BN."""
+    """For each depth that has both, what the paper's residual net changes, in words; with BN."""
     frame = first_option(with_bn(results.nets))
-    frame = frame[frame["n"] > 0]
+    frame = frame[(frame["n"] > 0) & nets_of(frame).isin(NETS[:2])]
     lines = []
     for depth in sorted(frame["depth"].unique()):
         pair = frame[frame["depth"] == depth]
@@ -249,14 +258,11 @@ def change(difference: float, digits: int, unit: str = "") -> str:
 
 
 def with_depth(results: Set) -> list[str]:
-    """How the training error goes with depth, for plain and for residual nets; with BN."""
+    """How the training error goes with depth, for plain nets, for residual nets and for other units; with BN."""
     frame = first_option(with_bn(results.nets))
     frame = frame[frame["n"] > 0]
-    lines = []
-    for name, part in (
-        ("plain", frame[frame["shortcut"] == "none"]),
-        ("residual", frame[frame["shortcut"] != "none"]),
-    ):
+    lines, kinds = [], nets_of(frame)
+    for name, part in ((name, frame[kinds == name]) for name in NETS):
         if len(part) < 2:
             continue
         steps = ", ".join(f"{row['depth']} layers {row['train_error_mean']:.2f} %" for _, row in part.iterrows())

@@ -23,6 +23,7 @@ CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
     "better with depth": (2, 99),
     "not worse with depth": (2, 99),
     "residual beats plain": (2, 2),
+    "second beats first": (2, 2),
     "interaction": (4, 4),
     "unchanged": (1, 1),
 }
@@ -40,6 +41,7 @@ class Claim:
         "better with depth": shallow to deep; each net is better than the one before it by more than `margin`
         "not worse with depth": shallow to deep; each net is worse than the one before it by less than `margin`
         "residual beats plain": the plain and the residual net; the second is better by more than `margin`
+        "second beats first": two nets that differ in another way; the second is better by more than `margin`
         "interaction": plain shallow, plain deep, residual shallow, residual deep; depth costs the plain net
             more points than the residual one, by more than `margin`
         "unchanged": one net; by the recipe of `variant` it is within `margin` points of what it has by its own
@@ -169,6 +171,7 @@ _COMPARISONS: Mapping[str, Callable[[Names, float], tuple[Comparison, ...]]] = {
     "better with depth": _better,
     "not worse with depth": _not_worse,
     "residual beats plain": _better,
+    "second beats first": _better,
     "interaction": _interaction,
     "unchanged": _unchanged,
 }

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
-from bench.spec.words import Row
+from bench.spec.words import NORMS, SHORTCUTS, Row
 
 IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 
@@ -19,15 +20,34 @@ def _six_n_plus_two(depth: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """What a family's nets with shortcuts are called.
+
+    word: first in names and ids, without hyphens. title: on pages, before the depth. nets: all of them, in words; pages
+    draw the nets of one such word as one line over depth.
+    """
+
+    word: str
+    title: str
+    nets: str
+
+
+RESIDUAL = Kind("resnet", "ResNet", "residual")
+
+
+@dataclass(frozen=True, slots=True)
 class Family(Row):
     """Nets of one kind under the name that Net.family gives.
 
     title: on pages, whose nets they are. fits: whether there is a net of that depth; depths: which there are, in words.
+    module: the class of its nets, (net, classes), where bench.nets.resnet makes them.
     build: makes the net with a classifier of so many classes. backbone: cuts it into stages, features: makes it without
     its classifier, see bench.nets.backbone; all with the weights of a file, None for none (timm's own of timm's nets).
     layout: its convolutions by arithmetic, see bench.nets.counts, "" where nobody counts them.
     sources: of weights that there are of it, but for one's own runs and files.
-    plain: how its nets without shortcuts are named. one_net: whether it is one net, without choices.
+    residual: how its nets with shortcuts are called. plain: how those without are named.
+    one_net: whether it is one net, without choices. shortcuts, norms: which choices there are.
+    norm_first: whether BN comes before each convolution in place of behind it, for bench.nets.counts.
     mean: what its nets, once trained by this suite, expect to be subtracted of images in [0, 1]; () for another way.
     bottleneck: the depth from which on its blocks are bottlenecks, whose stride may be in either of two convolutions; 0
     for no such depth.
@@ -38,41 +58,74 @@ class Family(Row):
     title: str
     fits: Callable[[object], bool]
     depths: str
+    module: str = ""
     build: str = ""
     backbone: str = ""
     features: str = ""
     layout: str = ""
     sources: tuple[str, ...] = ()
+    residual: Kind = RESIDUAL
     plain: str = "plain"
     one_net: bool = False
+    shortcuts: tuple[str, ...] = SHORTCUTS
+    norms: tuple[str, ...] = NORMS
+    norm_first: bool = False
     mean: tuple[float, ...] = ()
     bottleneck: int = 0
     tasks: tuple[str, ...] = ()
 
 
+CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
+
+
+def _ours(name: str, title: str, *, module: str = "bench.nets.resnet:ResNet", layout: str, **others: Any) -> Family:
+    """A family of the suite's own residual nets: bench.nets.resnet has their functions, whatever the class is."""
+    functions: dict[str, Any] = {what: f"bench.nets.resnet:{what}" for what in ("build", "backbone", "features")}
+    return Family(name, title, module=module, layout=f"bench.nets.counts:{layout}", **functions, **others)
+
+
 ROWS = (
-    Family(
+    _ours(
         "cifar",
         "CIFAR-10",
         fits=_six_n_plus_two,
         depths="6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202",
-        build="bench.nets.resnet:build",
-        backbone="bench.nets.resnet:backbone",
-        features="bench.nets.resnet:features",
-        layout="bench.nets.counts:cifar_layout",
-        mean=(0.4914, 0.4822, 0.4465),
+        layout="cifar_layout",
+        mean=CIFAR_MEAN,
     ),
-    Family(
+    _ours(
+        "bottleneck",
+        "CIFAR-10, bottlenecks",
+        fits=lambda depth: isinstance(depth, int) and depth >= 11 and depth % 9 == 2,
+        depths="9n+2 with n >= 1, such as 164, 1001",
+        layout="cifar_layout",
+        residual=Kind("bottleneck", "bottleneck ResNet", "residual"),
+        shortcuts=("A", "B", "C"),
+        mean=CIFAR_MEAN,
+        bottleneck=1,
+    ),
+    _ours(
         "imagenet",
         "ImageNet",
         fits=lambda depth: depth in IMAGENET_DEPTHS,
         depths=", ".join(map(str, IMAGENET_DEPTHS)),
-        build="bench.nets.resnet:build",
-        backbone="bench.nets.resnet:backbone",
-        features="bench.nets.resnet:features",
-        layout="bench.nets.counts:imagenet_layout",
+        layout="imagenet_layout",
         sources=("torchvision",),
         bottleneck=50,
+    ),
+    _ours(
+        "preactivation",
+        "CIFAR-10, pre-activation",
+        fits=lambda depth: isinstance(depth, int) and depth >= 8 and depth % (6 if depth < 164 else 9) == 2,
+        depths="6n+2 below 164, such as 110, and from there on 9n+2, such as 164, 1001, whose units are bottlenecks",
+        module="bench.nets.preactivation:PreActivationNet",
+        layout="cifar_layout",
+        residual=Kind("preactivation", "pre-activation ResNet", "pre-activation"),
+        shortcuts=("A", "B"),
+        norms=("bn",),
+        norm_first=True,
+        mean=CIFAR_MEAN,
+        bottleneck=164,
     ),
     Family(
         "vgg",

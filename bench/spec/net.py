@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.spec.families import FAMILIES, Family
 from bench.spec.sources import SOURCES, Weights
-from bench.spec.words import NORMS, SHORTCUTS, require
+from bench.spec.words import require
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class Net:
                 not row.one_net or (self.plain and self.norm == "bn"),
                 f"VGG-16 is one net: shortcut {self.shortcut!r} and norm {self.norm!r} are none of its choices",
             ),
-            (self.shortcut in SHORTCUTS, f"shortcut {self.shortcut!r} is not one of: {', '.join(SHORTCUTS)}"),
+            (self.shortcut in row.shortcuts, f"shortcut {self.shortcut!r} is not one of: {', '.join(row.shortcuts)}"),
             (self.stride_in in ("1x1", "3x3"), f"stride_in {self.stride_in!r} is not one of: 1x1, 3x3"),
-            (self.norm in NORMS, f"norm {self.norm!r} is not one of: {', '.join(NORMS)}"),
+            (self.norm in row.norms, f"norm {self.norm!r} is not one of: {', '.join(row.norms)}"),
             (row.fits(self.depth), f"depth {self.depth!r} is not one of: {row.depths}"),
         )
 
@@ -99,6 +99,7 @@ class Net:
             weights = f"run.{sweep}.{run.rpartition('-')[2]}"
         if not self.depth:
             return weights
-        name = f"{self.row.plain}-{self.depth}" if self.plain else f"resnet-{self.depth}-{self.shortcut}"
+        row = self.row
+        name = f"{row.plain}-{self.depth}" if self.plain else f"{row.residual.word}-{self.depth}-{self.shortcut}"
         name = name if self.norm == "bn" else f"{name}-nobn"
         return f"{name}-{weights}" if weights else name

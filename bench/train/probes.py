@@ -1,7 +1,8 @@
 """What the layers of a net do: the size of their responses (Fig. 7) and of the gradients that come back to them.
 
 The response of a layer is what its BN gives out, before the ReLU and before the addition of the shortcut (Section 4.2);
-in a net without BN it is the output of the convolution with its bias.
+in a net without BN it is the output of the convolution with its bias. Whose output that is, the net says (`response`):
+where BN comes before the convolution, it is the convolution's own.
 """
 
 from __future__ import annotations
@@ -34,19 +35,20 @@ class Layer:
 def layers_of(net: nn.Module) -> list[Layer]:
     """The convolutions of the main path in the order of the forward pass: 6n+1 3x3 layers in a CIFAR net.
 
-    Shortcut projections are not among them: Fig. 7 is about the residual functions.
+    Shortcut projections are not among them: Fig. 7 is about the residual functions. A net that does not say which of
+    its modules give the responses, "bn" or "conv", is refused with an AttributeError, and not measured by a guess.
     """
-    modules = dict(net.named_modules())
+    response, modules = str(net.response), dict(net.named_modules())
     names = [name for name in modules if name.rpartition(".")[2].startswith("conv")]
-    found = [Layer(name, modules[name], modules[_bn_of(name)]) for name in names]
+    found = [Layer(name, modules[name], modules[_beside(name, response)]) for name in names]
     assert found, "a net of bench.nets.resnet"
     return found
 
 
-def _bn_of(conv: str) -> str:
-    """`layer1.0.bn2` of `layer1.0.conv2`."""
+def _beside(conv: str, kind: str) -> str:
+    """`layer1.0.bn2` of `layer1.0.conv2` and `bn`."""
     block, dot, name = conv.rpartition(".")
-    return f"{block}{dot}{name.replace('conv', 'bn')}"
+    return f"{block}{dot}{name.replace('conv', kind)}"
 
 
 class Moments:

@@ -17,6 +17,7 @@ from bench.nets.resnet import BasicBlock, ZeroPadShortcut, cifar, imagenet
 from bench.nets.weights import WeightsError
 from bench.spec import Net
 from bench.train.checkpoint import weights_digest
+from tests.nets.builders import counted_multiply_adds
 
 # counted with torch on nets built by hand by others; torchvision and timm agree to the unit
 COUNTS = list(csv.DictReader(Path(__file__).with_name("counts.csv").open()))
@@ -70,23 +71,6 @@ def test_a_net_without_bn_has_a_bias_a_channel_in_its_place_and_the_same_multipl
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in built.modules())
     shifts = {n: p.shape for n, p in built.named_parameters() if n.endswith("bias")}
     assert sorted(shifts.values()) == sorted(p.shape for n, p in beside.named_parameters() if n.endswith("bias"))
-
-
-def counted_multiply_adds(net: nn.Module, side: int) -> int:
-    """Multiply-adds by hooks on the layers of a real forward pass (on the meta device: shapes only)."""
-    total = 0
-
-    def count(layer: nn.Module, _: object, out: Tensor) -> None:
-        nonlocal total
-        if isinstance(layer, nn.Conv2d):
-            total += layer.weight.numel() * out.shape[2] * out.shape[3]
-        if isinstance(layer, nn.Linear):
-            total += layer.weight.numel()
-
-    for layer in net.modules():
-        layer.register_forward_hook(count)
-    net(torch.empty(1, 3, side, side, device="meta"))
-    return total
 
 
 def test_1202_layers_build_and_have_19_4_million_parameters() -> None:

@@ -88,6 +88,7 @@ CLAIMS = (
     EQUALS,
     claim("exceeds", PLAIN[3], number="txt.plain-110.error"),
     BEATS,
+    claim("second beats first", RESIDUAL[0], RESIDUAL[1]),
     claim("worse with depth", *PLAIN[:3], margin=0.1),
     claim("better with depth", *RESIDUAL[1:3]),
     claim("not worse with depth", *RESIDUAL[1:], margin=0.5),

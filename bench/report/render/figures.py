@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from bench.report.frame import Set, first_option, on_one_machine, with_bn
+from bench.report.frame import NETS, PLAIN, RESIDUAL, Set, first_option, nets_of, on_one_machine, with_bn
 from bench.report.stats import of_percent, sample
 from bench.store import atomic
 
@@ -28,31 +28,37 @@ STYLE: dict[Any, Any] = {
 }
 
 
+TITLES = {kind.nets: kind.title for kind in reversed(RESIDUAL.values())} | {PLAIN: PLAIN}
+
+
 def curves(results: Set) -> Figure:
     """Fig. 6: error against iterations, plain nets left, residual nets right; dashed training, bold test error.
+
+    Residual nets with another unit have a panel of their own, further right.
 
     Mean over the seeds with the band from the lowest to the highest.
     """
     runs = first_option(with_bn(results.runs))
-    frame = results.curves.merge(runs[["id", "depth", "shortcut", "steps"]], on="id")
+    frame = results.curves.merge(runs.assign(nets=nets_of(runs))[["id", "depth", "nets", "steps"]], on="id")
     longest = int(runs["steps"].max())
     unit, name = (1e4, "iterations (1e4)") if longest >= 10_000 else (1, "iterations")
-    frame = frame.assign(x=frame["step"] / unit, plain=frame["shortcut"] == "none")
+    frame = frame.assign(x=frame["step"] / unit)
     depths = sorted(frame["depth"].unique())
     colours = dict(zip(depths, sns.color_palette("colorblind", len(depths)), strict=True))
     with mpl.rc_context(STYLE):
-        there = set(frame["plain"]) or {True, False}
-        families = [(plain, kind) for plain, kind in ((True, "plain"), (False, "ResNet")) if plain in there]
+        there = set(frame["nets"]) or set(NETS[:2])
+        families = [nets for nets in NETS if nets in there]
         figure = Figure(figsize=(1 + 3.5 * len(families), 3.8), layout="constrained")
         axes = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
-        for ax, (plain, family) in zip(axes, families, strict=True):
-            _panel(ax, frame[frame["plain"] == plain], colours, family)
+        for ax, nets in zip(axes, families, strict=True):
+            _panel(ax, frame[frame["nets"] == nets], colours, nets)
             ax.set(xlabel=name, ylabel="error (%)", xlim=(0, longest / unit))
         axes[0].set_ylim(*_limits(frame))
     return figure
 
 
-FAMILIES = (("plain", "s", "--", 6), ("residual", "o", "-", -12))  # marker, line, points from it to its depth
+# marker, line, points from it to its depth; further kinds of nets as the last
+FAMILIES = (("s", "--", 6), ("o", "-", -12), ("^", "-", 6))
 
 
 def tradeoff(results: Set) -> Figure:
@@ -82,13 +88,19 @@ def tradeoff(results: Set) -> Figure:
                 FixedLocator(sorted(set(frame["depth"]))) if column == "depth" else MaxNLocator(6)
             )
             ax.margins(0.08, 0.12)
-        handles = [Line2D([], [], color=c, ls=s, marker=m, label=f"{n} nets") for (n, m, s, _), c in _families()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+        handles = [
+            Line2D([], [], color=c, ls=s, marker=m, label=f"{nets} nets") for nets, (m, s, _), c in _families(frame)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
 
 
-def _families() -> list[tuple[tuple[str, str, str, int], tuple[float, float, float]]]:
-    return list(zip(FAMILIES, sns.color_palette("colorblind", 2), strict=True))
+def _families(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str, int], tuple[float, float, float]]]:
+    """Of plain and residual nets, and of other units that are there: their name, style and colour."""
+    others = [nets for nets in NETS[2:] if nets in set(nets_of(frame))]
+    named = [*NETS[:2], *others]
+    styles = [FAMILIES[min(place, len(FAMILIES) - 1)] for place in range(len(named))]
+    return list(zip(named, styles, sns.color_palette("colorblind", len(named)), strict=True))
 
 
 def _interval(results: Set, net: str) -> tuple[float, float]:
@@ -99,8 +111,8 @@ def _interval(results: Set, net: str) -> tuple[float, float]:
 
 
 def _against(ax: Axes, frame: pd.DataFrame, column: str) -> None:
-    for (family, marker, style, above), colour in _families():
-        part = frame[(frame["shortcut"] == "none") == (family == "plain")].sort_values(column)
+    for nets, (marker, style, above), colour in _families(frame):
+        part = frame[nets_of(frame) == nets].sort_values(column)
         x, y = part[column], part["test_error_mean"]
         ax.errorbar(x, y, (y - part["low"], part["high"] - y), color=colour, marker=marker, ls=style, capsize=3)
         for depth, *point in zip(part["depth"], x, y, strict=True):
@@ -115,8 +127,9 @@ def _against(ax: Axes, frame: pd.DataFrame, column: str) -> None:
             )
 
 
-def _panel(ax: Axes, frame: pd.DataFrame, colours: dict[int, tuple[float, float, float]], family: str) -> None:
+def _panel(ax: Axes, frame: pd.DataFrame, colours: dict[int, tuple[float, float, float]], nets: str) -> None:
     handles = []
+    family = TITLES[nets]
     for depth, part in frame.groupby("depth"):
         for column, style, width in (("error", "--", 0.9), ("test_error", "-", 2.0)):
             _line(ax, part, column, colours[int(str(depth))], style, width)
@@ -126,7 +139,7 @@ def _panel(ax: Axes, frame: pd.DataFrame, colours: dict[int, tuple[float, float,
         Line2D([], [], color="0.3", lw=2, label="test"),
     ]
     ax.legend(handles=handles, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
-    ax.set_title("plain nets" if family == "plain" else "residual nets")
+    ax.set_title(f"{nets} nets")
 
 
 def _line(

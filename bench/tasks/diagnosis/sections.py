@@ -9,13 +9,13 @@ from functools import partial
 import pandas as pd
 
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name
+from bench.report.frame import NETS, Set, display_name, nets_of
 from bench.report.numbers import Cell, Number
 from bench.report.sections import Drawing, Section, bullets, diverged, findings, listed
 from bench.report.stats import sample
 from bench.report.tables import Table
 from bench.report.verdicts import claims_sections, no_verdict
-from bench.spec import HEALTHY
+from bench.spec import FAMILIES, HEALTHY
 from bench.tasks.diagnosis import figures, layers
 
 CHANGE = "gradient at the first layer over that at the last"
@@ -36,6 +36,7 @@ FIGURE_7 = (
     "Over test images, positions and channels, in evaluation mode, after the last step. Evaluation mode normalises by "
     "running averages; after few steps they are behind the weights, which adds up from layer to layer in a deep net."
 )
+OWN_OUTPUT = " Of {} nets, whose BN comes before a convolution: the convolution's own outputs."
 ONE_BATCH = " In training mode: the same over the one batch of training images that the gradients are taken on."
 
 FIGURES = {  # by file: what it shows, and how to read it
@@ -198,6 +199,7 @@ def gradient_sections(evidence: Evidence) -> list[Section]:
 def response_findings(results: Set) -> list[str]:
     """Fig. 7's two statements held against the numbers: residual against plain, and residual nets with depth."""
     frame = layers.responses(results)
+    frame = frame[nets_of(frame).isin(NETS[:2])]  # the paper says nothing of other units
     plain, residual = (_by_depth_and_layer(frame, shortcut) for shortcut in ("none", "A"))
     both = sorted(set(plain.index) & set(residual.index))
     lines = [_residual_against_plain(plain.loc[depth].dropna(), residual.loc[depth].dropna(), depth) for depth in both]
@@ -252,6 +254,8 @@ def response_table(evidence: Evidence) -> Table:
         rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", mean, *others, f"{len(by_seed)}"))
     header = ("net", "layers", "std, mean over layers", "smallest", "largest", "mean, in training mode", "seeds")
     how = FIGURE_7 + (ONE_BATCH if seen["batch_std"].notna().any() else "")
+    bn_first = {row.residual.nets: None for row in FAMILIES.values() if row.norm_first}
+    how += "".join(OWN_OUTPUT.format(nets) for nets in bn_first if nets in set(nets_of(seen)))
     how += OWN if (evidence.results.runs["variant"] != "").any() else ""
     return Table(header, rows, note=how, name="responses")
 
