@@ -17,7 +17,7 @@ from bench.cli.sweep_files import MistakeError, load_sweep
 from bench.launch.slurm import commands as scheduler
 from bench.launch.worker import work
 from bench.machine import SOME_NEED
-from tests.builders import SPAWN, make, tiny_run
+from tests.builders import SPAWN, make, needs, tiny_run
 
 WORDS = ("status", "collect", "report", "verify")
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,7 +62,7 @@ def test_a_cifar_sweep_goes_to_its_report_without_them(tiny_sweep: Path) -> None
     ("package", "sweep", "family"),
     [
         ("pycocotools", "detection", "vgg"),
-        ("timm", "imagenet_pretrained", "timm"),
+        pytest.param("timm", "imagenet_pretrained", "timm", marks=needs("simplejpeg")),
         ("simplejpeg", "imagenet_depth", "imagenet"),
         ("simplejpeg", "imagenet_pretrained", "imagenet"),
     ],
