@@ -119,7 +119,7 @@ def test_processes_that_cannot_share_the_groups_are_refused_before_anything_is_s
 
 def test_a_run_on_two_nodes_survives_what_happens_to_either(shell: Shell) -> None:
     """kill -9 of a training and of a task; the warning of a time limit to both tasks; an administrator's requeue."""
-    (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=250, batch=8, group=4, depth=8))
+    (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=600, batch=8, group=4, depth=8))
     assert main(["tiny", "--scale", "quick", "--cluster", "inline", *APART]) == 0
     storm = Storm(shell, random.Random(0), shell.start_sweep(profile=LOW), (), LOW)
     with hurrying(shell.cluster):
