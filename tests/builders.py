@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from bench.spec import Net, Recipe, Resources, Run
 from bench.store import RunFolder
 
 TINY = Recipe(steps=12, drops=(6, 9), batch=8, bn_group=4, test_images=40, curve_every=3, test_every=6)
+
+ENDLESS = 1_000_000  # steps of a run that can only be stopped
 
 
 def tiny_run(net: str = "A", seed: int = 0, checkpoint_seconds: float = 60, **recipe: object) -> Run:
@@ -72,11 +74,24 @@ def numbers(folder: RunFolder) -> dict[str, Any]:
     return {k: v for k, v in result.items() if k not in ("seconds", "images_per_s", "test_images_per_s")}
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(what: Callable[[], object], seconds: float = 150, pause: float = 0.005) -> None:
     limit = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < limit, "waited too long"
-        time.sleep(0.005)
+        time.sleep(pause)
+
+
+def end(processes: Iterable[subprocess.Popen[str]]) -> None:
+    """Ends what still runs: SIGTERM to each, SIGKILL to those that do not end by it."""
+    processes = [process for process in processes if process.poll() is None]
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 def results_of(project: Path, runs: str = "runs") -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,15 @@ def one_thread() -> Iterator[None]:
     """What sets torch's threads, such as a command, slows no test that comes after it."""
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    """What a failed test leaves of its processes would train on, and hold up the end of the tests."""
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
 
 
 @pytest.fixture

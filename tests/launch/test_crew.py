@@ -10,6 +10,7 @@ import sys
 import textwrap
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 import torch
 
 from bench.launch import runner
-from bench.launch.crew import DEVICE_LOST, SPAWN, Crew, Crews, Member, longest_first
+from bench.launch.crew import DEVICE_LOST, SPAWN, Crew, Crews, Member, _process, longest_first
 from bench.launch.plan import Item
 from bench.launch.progress import Lines
 from bench.launch.runner import Runner
@@ -27,7 +28,8 @@ from bench.spec import Net, Run
 from bench.store import RunFolder
 from bench.train import checkpoint
 from bench.train.turns import Slot
-from tests.builders import make, numbers, tiny_run
+from tests.builders import ENDLESS, make, numbers, tiny_run
+from tests.pausing import Pause
 
 CURVED = {"steps": 12, "drops": (5, 9), "curve_every": 3, "test_every": 6, "test_images": 20}
 
@@ -145,40 +147,47 @@ def test_want_of_memory_ends_one_run_and_a_lost_device_the_process(
     assert poor.error() is None, "nothing the run could be blamed for: it goes on in another process"
 
 
-def long_runs(tmp_path: Path, count: int) -> list[RunFolder]:
-    """Checkpoints after each step."""
-    return [make(tmp_path, replace_seconds(run_of(8, seed, steps=30, drops=(20,)))) for seed in range(count)]
-
-
-def replace_seconds(run: Run) -> Run:
-    return replace(run, resources=replace(run.resources, checkpoint_seconds=0))
-
-
 class Killed(Lines):
-    """A display that kills the crew's process, with 9, whenever a run has come so many steps further."""
+    """A display that kills the crew's process, with 9, whenever a run has come to the pause, and sets the next one."""
 
-    def __init__(self, items: list[Item], executor: Crews, times: int) -> None:
+    def __init__(self, items: list[Item], executor: Crews, pause: Pause, at: tuple[int, ...]) -> None:
         super().__init__(items)
-        self.items, self.executor, self.left, self.steps = items, executor, times, 3
+        self.items, self.executor, self.pause, self.at = items, executor, pause, list(at)
         self.sizes: list[int] = []
 
     def refresh(self, running: Any, done: int) -> None:  # noqa: ARG002
-        at = max(int((item.folder.heartbeat() or {}).get("step", 0)) for item in self.items)
-        if self.left and at >= self.steps and self.executor.members:
-            self.left, self.steps = self.left - 1, at + 3
+        step = max(int((item.folder.heartbeat() or {}).get("step", 0)) for item in self.items)
+        if self.at and step == self.at[0] and self.executor.members:
+            self.at.pop(0)
             self.sizes.append(self.executor.slots)
             os.kill(next(iter(self.executor.members.values())).process.pid, signal.SIGKILL)
+            if self.at:
+                self.pause.at(self.at[0])
+            else:
+                self.pause.lift()
+
+
+def process_with(pause: Pause, *arguments: Any) -> None:
+    pause.install()
+    _process(*arguments)
 
 
 @pytest.mark.team
-def test_a_crew_that_is_killed_goes_on_from_its_checkpoints_to_the_same_bits_with_fewer_at_once(tmp_path: Path) -> None:
-    folders = long_runs(tmp_path, 4)
-    straight = [alone(tmp_path, folder.run()) for folder in folders]
-    items = [Item(folder.run(), folder, folder.state(), None) for folder in folders]
+def test_a_crew_that_is_killed_resumes_from_its_checkpoints_to_the_same_bits_with_fewer_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints after each step; the crew waits at the steps 3 and 6 until it is killed."""
+    runs = [run_of(8, seed, checkpoint_seconds=0) for seed in range(4)]
+    folders = [make(tmp_path, run) for run in runs]
+    straight = [alone(tmp_path, run) for run in runs]
+    items = [Item(run, folder, folder.state(), None) for run, folder in zip(runs, folders, strict=True)]
+    pause = Pause(tmp_path / "pause")
+    pause.at(3)
+    monkeypatch.setattr("bench.launch.crew._process", partial(process_with, pause))
     with ExitStack() as stack:
         stop = stack.enter_context(Stop())
         executor = stack.enter_context(Crews(tmp_path, 4, None, tmp_path, devices=()))
-        shown = Killed(items, executor, times=2)
+        shown = Killed(items, executor, pause, at=(3, 6))
         Runner(executor, stop, shown).run(items)
 
     assert shown.sizes == [4, 2]
@@ -189,7 +198,7 @@ def test_a_crew_that_is_killed_goes_on_from_its_checkpoints_to_the_same_bits_wit
 
 def test_a_run_that_ends_makes_room_for_the_next_and_a_crew_that_is_stopped_has_saved_all(tmp_path: Path) -> None:
     folders = [make(tmp_path, run_of(8, seed)) for seed in range(3)]
-    endless = make(tmp_path, run_of(8, 9, steps=5_000, drops=()))
+    endless = make(tmp_path, run_of(8, 9, steps=ENDLESS, drops=()))
     items = [Item(folder.run(), folder, folder.state(), None) for folder in (*folders, endless)]
 
     class UntilLast(Lines):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,23 @@ import pytest
 from bench.launch.slurm.job import Pack, job_id
 from bench.spec import Run
 from bench.store import RunFolder
-from tests.builders import numbers, tiny_run, wait_for
+from tests.builders import ENDLESS, end, numbers, tiny_run, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
+STARTED: list[subprocess.Popen[str]] = []
 
 
 @pytest.fixture(autouse=True)
 def job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "107")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_pack_left() -> Iterator[None]:
+    yield
+    end(STARTED)
+    STARTED.clear()
 
 
 def made(sweep: Path, *runs: Run) -> list[RunFolder]:
@@ -43,14 +52,15 @@ from bench.launch.slurm import job as pack
 {textwrap.dedent(before)}
 print("pack:", pack.Pack(Path({str(sweep)!r}), {names!r}, Path({str(sweep)!r}), {at_once}, crew={crew})())
 """
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+    STARTED.append(process)
+    return process
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    with process:
-        out, _ = process.communicate(timeout=100)
+    out, _ = process.communicate(timeout=200)
     assert process.returncode == 0, out
     return out
 
@@ -101,7 +111,7 @@ def test_a_run_whose_process_dies_again_and_again_is_given_up_with_its_log(tmp_p
     assert error["retry"]
 
 
-LONG: dict[str, Any] = {"steps": 3_000, "drops": (), "curve_every": 10, "test_every": 3_000}
+LASTING: dict[str, Any] = {"steps": ENDLESS, "drops": (), "curve_every": 10, "test_every": ENDLESS}
 
 
 def commands(folder: Path, squeue: str) -> str:
@@ -145,7 +155,7 @@ def test_a_signal_stops_a_crew_with_all_checkpoints_written_and_the_pack_asks_fo
 ) -> None:
     monkeypatch.setenv("PATH", commands(tmp_path / "bin", "RUNNING"))
     monkeypatch.setenv("SUBMITIT_FOLDER", str(tmp_path / "slurm"))
-    runs = [tiny_run(seed=seed, **LONG) for seed in range(3)]
+    runs = [tiny_run(seed=seed, **LASTING) for seed in range(3)]
     folders = made(tmp_path / "crew", *runs)
     process = start(tmp_path / "crew", *runs, at_once=2, crew=True)
     for folder in folders[:2]:
@@ -167,8 +177,8 @@ def test_after_a_signal_the_pack_asks_for_another_turn_unless_slurm_takes_the_jo
     monkeypatch.setenv("PATH", commands(tmp_path / "bin", state))
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "100")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "7")
-    (folder,) = made(tmp_path, tiny_run(**LONG))
-    process = start(tmp_path, tiny_run(**LONG))
+    (folder,) = made(tmp_path, tiny_run(**LASTING))
+    process = start(tmp_path, tiny_run(**LASTING))
     wait_for(folder.heartbeat)
 
     process.send_signal(signal.SIGUSR2)
@@ -180,8 +190,8 @@ def test_after_a_signal_the_pack_asks_for_another_turn_unless_slurm_takes_the_jo
 
 
 def test_an_orphan_stops_with_its_checkpoint_written(tmp_path: Path) -> None:
-    (folder,) = made(tmp_path, tiny_run(**LONG))
-    process = start(tmp_path, tiny_run(**LONG))
+    (folder,) = made(tmp_path, tiny_run(**LASTING))
+    process = start(tmp_path, tiny_run(**LASTING))
     wait_for(folder.heartbeat)
 
     process.kill()
