@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import end
 from tests.slurm.cluster import Cluster, missing
 from tests.slurm.shell import Shell, make_checkout
 
@@ -45,5 +46,6 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(cluster: Cluster, checkout: Path, tiny_sweep: Path) -> Iterator[Shell]:
     one = Shell(cluster, tiny_sweep.parents[1], checkout)
     yield one
+    end(one.started)
     if jobs := cluster.ask("squeue", "-h", "-o", "%A").split():
         cluster.ask("scancel", *set(jobs))

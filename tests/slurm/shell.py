@@ -8,17 +8,18 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 from bench.cli.sweep import main
 from bench.launch.slurm.snapshot import take_snapshot
+from tests import builders
 from tests.builders import git
+from tests.pausing import VARIABLE, Pause
 from tests.slurm.cluster import SEARCH, Cluster
 
 SWEEP = ("tiny", "--scale", "quick", "--cluster", "slurm")
@@ -26,9 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_checkout(folder: Path) -> Path:
-    """A git checkout of its own with the code as it is now."""
+    """A git checkout of its own with the code as it is now, whose runs wait where the test says so."""
     for name in ("bench", "sweeps"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "bench" / "train" / "loop.py").open("a") as file:
+        file.write("\nfrom tests.pausing import install_from_environment\n\ninstall_from_environment()\n")
     (folder / ".gitignore").write_text("__pycache__/\n")
     git(folder, "init", "--quiet")
     git(folder, "add", ".")
@@ -43,23 +46,33 @@ class Shell:
     cluster: Cluster
     project: Path
     checkout: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)  # the fixture ends what is left of them
+
+    @property
+    def pause(self) -> Pause:
+        """Where the runs that are started here wait."""
+        return Pause(self.project / "pause")
 
     @property
     def environment(self) -> dict[str, str]:
         home = str(self.project / "home")  # no profile of the developer's own
-        return {**os.environ, "SLURM_CONF": str(self.cluster.conf), "PATH": SEARCH, "PYTHONPATH": str(self.checkout),
-                "XDG_CONFIG_HOME": home, "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "ignore"}  # fmt: skip
+        code = os.pathsep.join((str(self.checkout), str(ROOT)))  # the root: for tests.pausing
+        return {**os.environ, "SLURM_CONF": str(self.cluster.conf), "PATH": SEARCH, "PYTHONPATH": code,
+                "XDG_CONFIG_HOME": home, "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "ignore",
+                VARIABLE: str(self.pause.path)}  # fmt: skip
 
     def start(self, *arguments: str, module: str = "bench.sweep", **environment: str) -> subprocess.Popen[str]:
         words = [sys.executable, "-m", module, *arguments]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             words, cwd=self.project, env={**self.environment, **environment}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: str, module: str = "bench.sweep", **env: str) -> subprocess.CompletedProcess[str]:
-        with self.start(*arguments, module=module, **env) as process:
-            out, err = process.communicate(timeout=110)
+        process = self.start(*arguments, module=module, **env)
+        out, err = process.communicate(timeout=250)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def sweep(self, *options: str, profile: str = "", **env: str) -> subprocess.CompletedProcess[str]:
@@ -116,8 +129,10 @@ def hurrying(cluster: Cluster) -> Iterator[None]:
         thread.join()
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
-    limit = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < limit, "waited too long"
-        time.sleep(0.1)
+wait_for = partial(builders.wait_for, pause=0.1)  # what asks Slurm should not keep it busy
+
+
+def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
+    """Until the process writes a line with these words."""
+    assert process.stdout
+    assert any(words in line for line in process.stdout), process.communicate()

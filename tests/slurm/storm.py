@@ -105,7 +105,7 @@ class Storm:
 
     def end_follower(self, number: int) -> None:
         self.follower.send_signal(number)
-        self.follower.communicate(timeout=60)
+        self.follower.communicate(timeout=100)
 
     def restart_slurmd(self) -> bool:
         return self.restart(self.draw.choice(("n1", "n2")), 1.0)
@@ -123,14 +123,13 @@ class Storm:
         self.cluster.start(name)
         return True
 
-    def blow(self, kinds: list[Callable[[], bool]], count: int, pause: tuple[float, float]) -> None:
-        """Up to `count` faults while there is anything to do, each kind once before any comes again by chance."""
+    def blow(self, kinds: list[Callable[[], bool]], count: int, pause: tuple[float, float], steps: int) -> None:
+        """`count` faults, each kind once before any comes again by chance; runs of `steps` get on a little between."""
         order = self.draw.sample(list(dict.fromkeys(kinds)), len(set(kinds)))
-        while self.happened.total() < count:
+        while (happened := self.happened.total()) < count:
+            self.shell.pause.at(steps * (happened + 1) // (count + 1))
             time.sleep(self.draw.uniform(*pause))
             if self.follower.poll() is not None:
-                if self.follower.returncode == 0:
-                    return
                 out, err = self.follower.communicate()
                 assert self.follower.returncode in (1, 3), out + err
                 self.restart_follower()
@@ -138,6 +137,7 @@ class Storm:
             if self.processes(children=True) and kind():  # in calm weather a fault is none
                 self.happened[kind.__name__] += 1
                 order = [one for one in order if one is not kind]
+        self.shell.pause.lift()
 
     def settle(self, starts: int = 10) -> str:
         """Follows to the end, with a new start where a run was given up for this one."""

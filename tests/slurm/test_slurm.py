@@ -7,6 +7,7 @@ import shutil
 import socket
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from bench.cli.sweep import main
 from bench.store import RunFolder
 from tests.builders import SWEEP_FILE, git, results_of
-from tests.slurm.shell import Shell, make_checkout, wait_for
+from tests.slurm.shell import Shell, make_checkout, wait_for, wait_for_line
 
 HELD = "[extra]\nhold = true"  # jobs wait until they are released: time to do something to them
 
@@ -63,36 +64,34 @@ def test_jobs_run_the_code_of_their_submission_and_report_with_nobody_waiting(
 ) -> None:
     """The checkout is broken and committed while the jobs wait; status shows them, a second start adds none."""
     checkout = make_checkout(tmp_path_factory.mktemp("own"))
-    mine, head = Shell(shell.cluster, shell.project, checkout), git(checkout, "rev-parse", "HEAD")
-    begun = time.monotonic()
+    mine, head = replace(shell, checkout=checkout), git(checkout, "rev-parse", "HEAD")
     left = mine.sweep("--no-wait", profile=HELD)
     assert left.returncode == 0, left.stdout + left.stderr
-    assert time.monotonic() - begun < 30
     jobs = mine.jobs()
     assert len(jobs) == 3, "an array of two, and the one that reports"
     status = mine.run("status", "tiny", module="bench").stdout
     assert status.count("queued (JobHeldUser)") == 2
     assert "2 runs: 2 queued" in status
     second = mine.start_sweep(profile=HELD)
-    wait_for(lambda: second.poll() is not None or mine.project.joinpath("runs/tiny/slurm").exists())
+    wait_for_line(second, "already")
     (checkout / "bench" / "launch" / "slurm" / "job.py").write_text("raise SystemExit('the new code')\n")
     (checkout / "bench" / "tasks" / "training.py").write_text("raise SystemExit('the new code')\n")
     git(checkout, "commit", "--quiet", "-am", "broken")
-    wait_for(lambda: second.poll() is not None or len(mine.jobs()) == 3)
+    assert len(mine.jobs()) == 3
 
     release(mine)
 
     page = mine.project / "reports" / "tiny" / "README.md"
-    wait_for(page.exists, 90)
+    wait_for(page.exists)
     assert [(one["commit"], one["dirty"]) for one in envs(mine)] == [(head, False)] * 2
-    out, err = second.communicate(timeout=60)
-    assert "already" in out or second.returncode, out + err
+    out, err = second.communicate(timeout=100)
+    assert second.returncode == 0, out + err
 
 
 def test_uncommitted_code_is_refused_or_frozen_and_said(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
     checkout = make_checkout(tmp_path_factory.mktemp("own"))
     (checkout / "bench" / "__init__.py").write_text('"""Changed."""\n')
-    mine = Shell(shell.cluster, shell.project, checkout)
+    mine = replace(shell, checkout=checkout)
 
     refused = mine.here()
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
@@ -114,7 +113,7 @@ def test_cancel_ends_exactly_this_sweep_and_its_follower(shell: Shell) -> None:
     done = shell.run("cancel", "tiny", module="bench")
 
     assert done.stdout.startswith("2 jobs cancelled"), done.stdout + done.stderr
-    out, err = follower.communicate(timeout=60)
+    out, err = follower.communicate(timeout=100)
     assert follower.returncode == 3, out + err
     assert "the jobs were cancelled" in out
     wait_for(lambda: shell.jobs() == [f"{other} PENDING"])
@@ -126,7 +125,7 @@ def test_a_follower_that_is_interrupted_leaves_the_jobs_and_says_how_to_go_on(sh
     wait_for(lambda: list((shell.project / "runs/tiny/slurm").glob("*/*_submitted.pkl")))
 
     follower.terminate()
-    out, err = follower.communicate(timeout=60)
+    out, err = follower.communicate(timeout=100)
 
     assert follower.returncode == 3, out + err
     assert "`python -m bench cancel tiny` cancels them" in out
@@ -255,12 +254,12 @@ def test_a_thousand_runs_are_submitted_and_shown_in_seconds(shell: Shell, capsys
     status = shell.run("status", "tiny", module="bench")
     shown = time.monotonic() - begun
     follower = shell.start_sweep("--seeds", "0-999", "--only", "resnet*", profile=HELD)
-    wait_for(lambda: follower.stdout and any("already" in line for line in iter(follower.stdout.readline, "")))
+    wait_for_line(follower, "already")
     shell.cluster.ask("sdiag", "--reset")
     time.sleep(60)
     report = shell.cluster.ask("sdiag")
     follower.terminate()
-    follower.communicate(timeout=60)
+    follower.communicate(timeout=100)
 
     requests = sum(
         int(line.split("count:")[1].split()[0])
