@@ -19,15 +19,14 @@ from bench.train.turns import Work
 
 
 def evaluate(run: Run, job: Job) -> Work[None]:
-    """Tests the run's weights and writes its result; a test that was stopped goes on at the next protocol.
+    """Tests the run's weights and writes its result; a stopped test resumes at the next protocol.
 
     Raises WeightsError, DataError, StoppedError, StoreError, LostError and the MACHINE_ERRORS.
     """
     device, team = device_of(run), job.team
     built: nn.Module = run.net.row.resolve("build")(run.net, 1000, weights_file(run.net, job))
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in pixels_of(run.net, job))
-    experiment = ImageNet.of(run, job, device, Normalise(mean, std))
-    if (classes := len(experiment.pictures.classes)) != 1000:
+    experiment = ImageNet.of(run, job, device, Normalise.of(pixels_of(run.net, job)))
+    if (classes := len(experiment.images.classes)) != 1000:
         raise StoreError(f"the weights tell 1,000 classes apart and {run.data} has {classes:,}: give all of ImageNet")
     net = built.to(device).to(memory_format=torch.channels_last)
     weights = checkpoint.weights_digest(net.state_dict())
