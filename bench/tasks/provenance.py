@@ -17,7 +17,7 @@ from bench.train.team import ALONE, Team
 
 
 class DeviceError(RuntimeError):
-    """A device that is there and cannot be used, or not the kind that a checkpoint needs."""
+    """A device that cannot be used, or is not the kind that a checkpoint needs."""
 
 
 def device_of(run: Run) -> torch.device:
@@ -28,26 +28,23 @@ def device_of(run: Run) -> torch.device:
     if not torch.cuda.is_available():
         raise DeviceError(
             f"{cuda_devices()[0]} is there, but torch {torch.__version__} cannot use it (an old driver, or a build of "
-            "torch for CPUs). Mend that, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
+            "torch for CPUs). Fix the installation, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
         )
     _reproducible_cuda()
     return torch.device("cuda")
 
 
 def device_name(device: torch.device) -> str:
-    """What tells this GPU from all others, "" for a CPU."""
-    if device.type != "cuda":
-        return ""
-    return f"{platform.node()}, {torch.cuda.get_device_properties(device).uuid}"
+    """A name that no other GPU has, "" for a CPU."""
+    return f"{platform.node()}, {torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else ""
 
 
-def compiles(run: Run, device: torch.device) -> bool:
-    """Whether the run's kernels are compiled. Raises DeviceError where they are to be and cannot."""
+def require_compiler(run: Run, device: torch.device) -> None:
+    """Raises DeviceError where the run's kernels are to be compiled and cannot."""
     if run.resources.compile and device.type == "cpu" and cxx_compiler() is None:
         raise DeviceError(
-            f"this run was begun, or is declared, with compiled kernels. {no_compiler()}; it then goes on"
+            f"this run was begun, or is declared, with compiled kernels. {no_compiler()}; it is then resumed"
         )
-    return run.resources.compile
 
 
 def _reproducible_cuda() -> None:
@@ -73,8 +70,7 @@ def session(
 ) -> dict[str, Any]:
     """Provenance of one start's part of a run, taken before it trains.
 
-    kernels: how the training step is made, in the words of a Way. claims_sha256: of the claims that were
-    declared by then (`Sweep.claims_digest`).
+    kernels: the text of a Way. claims_sha256: of the claims that were declared by then (`Sweep.claims_digest`).
     """
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
