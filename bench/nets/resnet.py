@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from bench.nets.backbone import Backbone, Features, Stage
 from bench.nets.batch_norm import BatchNorm2d, norm_relu
-from bench.nets.weights import load_weights
+from bench.nets.weights import CLASSIFIERS, load_weights
 from bench.spec import Net
 
 SIDE = 32  # of an image in pixels, that every stride of the nets divides: a map's side says its reduction
@@ -54,27 +54,18 @@ class ZeroPadShortcut(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
 
 
-class ProjectionShortcut(nn.Sequential):
-    """Option B (and C): 1x1, BN."""
-
-    def __init__(self, c_in: int, c_out: int, stride: int, norm: str = "bn") -> None:
-        super().__init__(convolution(c_in, c_out, 1, stride, norm), _norm(c_out, norm))
-
-
 def _shortcut(option: str, c_in: int, c_out: int, stride: int, norm: str) -> nn.Module | None:
-    """The shortcut of one block by the paper's options; None for a plain net."""
+    """The shortcut of one block by the paper's options, a projection being 1x1, BN; None for a plain net."""
     changes = stride != 1 or c_in != c_out
     if option == "none":
         return None
     if option == "C" or (option == "B" and changes):
-        return ProjectionShortcut(c_in, c_out, stride, norm)
+        return nn.Sequential(convolution(c_in, c_out, 1, stride, norm), _norm(c_out, norm))
     return ZeroPadShortcut(c_in, c_out, stride) if changes else nn.Identity()
 
 
 class BasicBlock(nn.Module):
     """3x3, BN, ReLU, 3x3, BN; plus the shortcut of x (none in a plain net); ReLU. Fig. 5 left."""
-
-    expansion = 1
 
     def __init__(self, c_in: int, width: int, stride: int, option: str, norm: str = "bn") -> None:
         super().__init__()
@@ -96,8 +87,6 @@ class Bottleneck(nn.Module):
     `stride_in` says which convolution has the block's stride: "1x1", as the authors published it and as Table 1
     counts it, or "3x3", as torchvision has it.
     """
-
-    expansion = 4
 
     def __init__(
         self, c_in: int, width: int, stride: int, option: str, norm: str = "bn", stride_in: str = "1x1"
@@ -122,12 +111,6 @@ class Bottleneck(nn.Module):
 Block = Callable[[int, int, int, str], nn.Module]
 
 
-def _stage(block: Block, c_in: int, width: int, expansion: int, blocks: int, stride: int, option: str) -> nn.Sequential:
-    """`blocks` blocks of one width; the first has the stride and takes `c_in` channels."""
-    first = block(c_in, width, stride, option)
-    return nn.Sequential(first, *(block(expansion * width, width, 1, option) for _ in range(blocks - 1)))
-
-
 class ResNet(nn.Module):
     """A net of Section 4.2 (family "cifar") or of Table 1 ("imagenet"), plain or residual, as bench.nets.counts has it.
 
@@ -149,8 +132,9 @@ class ResNet(nn.Module):
         self.add_norm(stem.c_out, k * parts[-1][1], net.norm)
         c_in = stem.c_out
         for number, (blocks, width, _) in enumerate(parts, 1):
-            stride = 1 if number == 1 else 2
-            self.add_module(f"layer{number}", _stage(block, c_in, width, k, blocks, stride, net.shortcut))
+            first = block(c_in, width, 1 if number == 1 else 2, net.shortcut)
+            others = (block(k * width, width, 1, net.shortcut) for _ in range(blocks - 1))
+            self.add_module(f"layer{number}", nn.Sequential(first, *others))
             c_in = k * width
         self.fc = nn.Linear(c_in, outputs)
         he_init(self)
@@ -205,29 +189,24 @@ def he_init(net: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def _made(net: Net, classes: int) -> ResNet:
-    made: ResNet = net.row.resolve("module")(net, classes)
-    return made
+def build(net: Net, classes: int, file: Path | None = None, without: tuple[str, ...] = ()) -> ResNet:
+    """The net with a classifier of so many classes (0: the paper's), and the weights of a file. Raises WeightsError.
 
-
-def build(net: Net, classes: int, file: Path | None = None) -> ResNet:
-    """The net with a classifier of so many classes (0: the paper's), and the weights of a file. Raises WeightsError."""
-    built = _made(net, classes)
-    load_weights(built, file, net.name, without=())
+    without: how the names of what is not loaded begin.
+    """
+    built: ResNet = net.row.resolve("module")(net, classes)
+    load_weights(built, file, net.name, without)
     return built
 
 
 def backbone(net: Net, file: Path | None = None) -> Backbone:
     """The net in stages, with the weights of a file but for its classifier. Raises WeightsError."""
-    built = _made(net, 0)
-    load_weights(built, file, net.name)
-    return Backbone(built.stages())
+    return Backbone(build(net, 0, file, CLASSIFIERS).stages())
 
 
 def features(net: Net, file: Path | None = None, _side: int = 0) -> Features:
     """The net without its classifier, with the weights of a file. Raises WeightsError."""
-    built = _made(net, 0)
-    load_weights(built, file, net.name)
+    built = build(net, 0, file, CLASSIFIERS)
     built.fc = None  # type: ignore[assignment]  # no parameters of a classifier that is not asked
     return Features(built)
 
