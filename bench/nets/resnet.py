@@ -64,51 +64,39 @@ def _shortcut(option: str, c_in: int, c_out: int, stride: int, norm: str) -> nn.
     return ZeroPadShortcut(c_in, c_out, stride) if changes else nn.Identity()
 
 
-class BasicBlock(nn.Module):
-    """3x3, BN, ReLU, 3x3, BN; plus the shortcut of x (none in a plain net); ReLU. Fig. 5 left."""
+class Block(nn.Module):
+    """Convolutions, each with BN and ReLU, the shortcut of x (none in a plain net) added before the last ReLU. Fig. 5.
 
-    def __init__(self, c_in: int, width: int, stride: int, option: str, norm: str = "bn") -> None:
-        super().__init__()
-        self.conv1 = convolution(c_in, width, 3, stride, norm)
-        self.bn1 = _norm(width, norm)
-        self.conv2 = convolution(width, width, 3, 1, norm)
-        self.bn2 = _norm(width, norm)
-        self.downsample = _shortcut(option, c_in, width, stride, norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, c_in, H, W) to (N, width, H/stride, W/stride)."""
-        y = self.conv2(norm_relu(self.bn1, self.conv1(x)))
-        return norm_relu(self.bn2, y, None if self.downsample is None else self.downsample(x))
-
-
-class Bottleneck(nn.Module):
-    """1x1, BN, ReLU, 3x3, BN, ReLU, 1x1, BN; plus the shortcut of x; ReLU. Fig. 5 right.
-
-    `stride_in` says which convolution has the block's stride: "1x1", as the authors published it and as Table 1
-    counts it, or "3x3", as torchvision has it.
+    kernels: (3, 3), or (1, 3, 1) of a bottleneck, whose last convolution has 4 `width` channels. strided: the place of
+    the one with the block's stride: a bottleneck's first, as the authors published it and as Table 1 counts it, or its
+    second, as torchvision has it.
     """
 
     def __init__(
-        self, c_in: int, width: int, stride: int, option: str, norm: str = "bn", stride_in: str = "1x1"
+        self, c_in: int, width: int, stride: int, option: str, norm: str, kernels: tuple[int, ...], strided: int
     ) -> None:
         super().__init__()
-        first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
-        self.conv1 = convolution(c_in, width, 1, first, norm)
-        self.bn1 = _norm(width, norm)
-        self.conv2 = convolution(width, width, 3, second, norm)
-        self.bn2 = _norm(width, norm)
-        self.conv3 = convolution(width, 4 * width, 1, 1, norm)
-        self.bn3 = _norm(4 * width, norm)
-        self.downsample = _shortcut(option, c_in, 4 * width, stride, norm)
+        channels = block_channels(c_in, width, kernels)
+        for k, kernel in enumerate(kernels):
+            step = stride if k == strided else 1
+            self.add_module(f"conv{k + 1}", convolution(channels[k], channels[k + 1], kernel, step, norm))
+            self.add_module(f"bn{k + 1}", _norm(channels[k + 1], norm))
+        self.depth = len(kernels)
+        self.downsample = _shortcut(option, c_in, channels[-1], stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, c_in, H, W) to (N, 4 width, H/stride, W/stride)."""
-        y = self.conv2(norm_relu(self.bn1, self.conv1(x)))
-        y = self.conv3(norm_relu(self.bn2, y))
-        return norm_relu(self.bn3, y, None if self.downsample is None else self.downsample(x))
+        """(N, c_in, H, W) to (N, width or 4 width, H/stride, W/stride)."""
+        y = x
+        for k in range(1, self.depth):
+            y = norm_relu(getattr(self, f"bn{k}"), getattr(self, f"conv{k}")(y))
+        y = getattr(self, f"conv{self.depth}")(y)
+        shortcut = None if self.downsample is None else self.downsample(x)
+        return norm_relu(getattr(self, f"bn{self.depth}"), y, shortcut)
 
 
-Block = Callable[[int, int, int, str], nn.Module]
+def block_channels(c_in: int, width: int, kernels: tuple[int, ...]) -> tuple[int, ...]:
+    """The channels before, between and behind the convolutions of a block."""
+    return (c_in, *(width for _ in kernels[1:]), width if len(kernels) == 2 else 4 * width)
 
 
 class ResNet(nn.Module):
@@ -118,12 +106,15 @@ class ResNet(nn.Module):
     global average pool, classifier. classes: 0 for the paper's number.
     """
 
+    block: Callable[..., nn.Module] = Block
     response = "bn"  # which module beside each convolution gives out its response: what bench.train.probes looks at
 
     def __init__(self, net: Net, classes: int) -> None:
         super().__init__()
         stem, parts, outputs = net.row.resolve("layout")(net, SIDE, classes)
-        block, k = self.block(net), 4 if net.bottleneck else 1
+        kernels, k = ((1, 3, 1), 4) if net.bottleneck else ((3, 3), 1)
+        shape = {"norm": net.norm, "kernels": kernels, "strided": int(net.bottleneck and net.stride_in == "3x3")}
+        block = partial(type(self).block, option=net.shortcut, **shape)
         self.pooled = parts[0][2] < stem.side
         self.outputs = [(k * width, SIDE // side) for _, width, side in parts]
         if self.pooled:
@@ -132,18 +123,12 @@ class ResNet(nn.Module):
         self.add_norm(stem.c_out, k * parts[-1][1], net.norm)
         c_in = stem.c_out
         for number, (blocks, width, _) in enumerate(parts, 1):
-            first = block(c_in, width, 1 if number == 1 else 2, net.shortcut)
-            others = (block(k * width, width, 1, net.shortcut) for _ in range(blocks - 1))
+            first = block(c_in, width, 1 if number == 1 else 2)
+            others = (block(k * width, width, 1) for _ in range(blocks - 1))
             self.add_module(f"layer{number}", nn.Sequential(first, *others))
             c_in = k * width
         self.fc = nn.Linear(c_in, outputs)
         he_init(self)
-
-    def block(self, net: Net) -> Block:
-        """What makes a block of channels in, width, stride and shortcut."""
-        if net.bottleneck:
-            return partial(Bottleneck, norm=net.norm, stride_in=net.stride_in)
-        return partial(BasicBlock, norm=net.norm)
 
     def add_norm(self, first: int, _last: int, norm: str) -> None:
         """The BN outside the blocks, by the channels behind the first convolution and behind the last block."""

@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 
 from bench.nets.counts import convolutions, multiply_adds, parameters
-from bench.nets.resnet import BasicBlock, ZeroPadShortcut, cifar, imagenet
+from bench.nets.resnet import Block, ZeroPadShortcut, cifar, imagenet
 from bench.spec import Net
 from bench.train.checkpoint import weights_digest
 from tests.nets.builders import counted_multiply_adds
@@ -87,7 +87,7 @@ def test_option_a_takes_every_second_pixel_and_appends_zero_channels() -> None:
 
 def test_a_block_whose_branch_is_zero_passes_its_input_and_a_plain_one_passes_nothing() -> None:
     x = torch.rand(2, 4, 8, 8)
-    residual, plain = BasicBlock(4, 4, 1, "A"), BasicBlock(4, 4, 1, "none")
+    residual, plain = (Block(4, 4, 1, option, "bn", (3, 3), 0) for option in ("A", "none"))
     for block in (residual, plain):
         assert isinstance(block.bn2, nn.BatchNorm2d)
         nn.init.zeros_(block.bn2.weight)
