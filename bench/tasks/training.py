@@ -73,8 +73,7 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     saved = _resume(trainer, run, job, device, experiment.digest)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
-        claims = job.folder.claims_digest()
-        sessions.append(session(run, device, experiment.digest, experiment.notice, team, str(way), claims))
+        sessions.append(session(experiment, str(way)))
     place = f" as process {team.rank} of {team.size}" if team.size > 1 else ""
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{place}", flush=True)
     last = yield from _train(trainer, experiment, sessions, layers, look)

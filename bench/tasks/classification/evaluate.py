@@ -31,7 +31,7 @@ def evaluate(run: Run, job: Job) -> Work[None]:
     net = built.to(device).to(memory_format=torch.channels_last)
     weights = checkpoint.weights_digest(net.state_dict())
     agree(team, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
-    about = session(run, device, experiment.digest, experiment.notice, team, claims_sha256=job.folder.claims_digest())
+    about = session(experiment)
     print(f"bench: tests {run.id} on {device}", flush=True)
     centre = yield from experiment.test(net)
     extras = experiment.extras(net, centre)

@@ -28,8 +28,10 @@ TRADEOFF = (
 def sections(evidence: Evidence) -> list[Section]:
     """Findings, verdicts, the tables and curves that belong to the data, pairs of nets, costs, Fig. 7."""
     results = evidence.results
+    said = [*tables.differences(results), *tables.with_depth(results), *verdicts.variant_findings(evidence)]
+    said = said or ["Too few runs are done to say anything."]
     return [
-        findings([*_said(evidence), *diverged(results), *verdicts.no_verdict(results)]),
+        findings([*said, *diverged(results), *verdicts.no_verdict(results)]),
         *verdicts.claims_sections(evidence),
         *results.dataset.resolve("sections")(evidence),
         *of_tables(
@@ -39,12 +41,6 @@ def sections(evidence: Evidence) -> list[Section]:
         *_tradeoff(results),
         *response_sections(evidence),
     ]
-
-
-def _said(evidence: Evidence) -> list[str]:
-    results = evidence.results
-    lines = [*tables.differences(results), *tables.with_depth(results), *verdicts.variant_findings(evidence)]
-    return lines or ["Too few runs are done to say anything."]
 
 
 def of_cifar(evidence: Evidence) -> list[Section]:

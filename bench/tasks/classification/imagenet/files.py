@@ -161,17 +161,12 @@ def _files(folder: Path, wnid: str = "") -> list[Place]:
 
 def _same_classes(folder: Path, train: Sequence[Place], val: Sequence[Place]) -> tuple[str, ...]:
     ours, theirs = {place.wnid for place in train}, {place.wnid for place in val}
-    if ours != theirs:
+    if other := sorted(ours ^ theirs):
         raise DataError(
-            f"{folder}: train has {len(ours):,} classes and val {len(theirs):,}, {_some(ours - theirs)} only in train "
-            f"and {_some(theirs - ours)} only in val. Both parts need the same ones"
+            f"{folder}: train has {len(ours):,} classes and val {len(theirs):,}, {len(other):,} of them in one part "
+            f"only ({', '.join(other[:4])}{', …' * (len(other) > 4)}). Both parts need the same ones"
         )
     return tuple(sorted(ours))
-
-
-def _some(wnids: set[str]) -> str:
-    shown = ", ".join(sorted(wnids)[:3])
-    return f"{len(wnids):,} ({shown}{', …' * (len(wnids) > 3)})" if wnids else "none"
 
 
 def _digest(classes: Sequence[str], parts: Iterable[ImageFiles]) -> str:

@@ -62,10 +62,9 @@ def _table(path: Path, files: Sequence[str]) -> list[str]:
 
 
 def _kit(path: Path, _: Sequence[str]) -> list[str]:
-    meta = path.with_name(META)
-    if not meta.is_file():
+    if not (meta := path.with_name(META)).is_file():
         raise DataError(f"{meta} is missing: without it the numbers of {GROUND_TRUTH} mean nothing")
-    return _wnids(path, path.read_text(), meta.read_bytes())
+    return _wnids(path, path.read_bytes(), meta.read_bytes())
 
 
 def _packed_kit(tar: Path, _: Sequence[str]) -> list[str]:
@@ -75,10 +74,10 @@ def _packed_kit(tar: Path, _: Sequence[str]) -> list[str]:
             truth, meta = (part.read() for part in parts if part is not None)
     except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
         raise DataError(f"{tar}: {error}. The development kit is damaged: get it again") from None
-    return _wnids(tar, truth.decode(), meta)
+    return _wnids(tar, truth, meta)
 
 
-def _wnids(source: Path, truth: str, meta: bytes) -> list[str]:
+def _wnids(source: Path, truth: bytes, meta: bytes) -> list[str]:
     """The kit numbers its synsets (ILSVRC2012_ID); those with children are no classes."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError

@@ -231,7 +231,7 @@ def _nothing_in_train(root: Path) -> None:
         (_empty_class, r"n99999999: no image in this class"),
         (
             _other_classes,
-            r"train has 3 classes and val 3, 1 \(n01443537\) only in train and 1 \(n00000007\) only in val",
+            r"train has 3 classes and val 3, 2 of them in one part only \(n00000007, n01443537\)",
         ),
         (_nothing_in_train, r"no folders of classes, where .*train/<wnid>/\*.JPEG belong"),
     ],
