@@ -106,20 +106,17 @@ def activations(net: Net, side: int = 0) -> int:
 
 def parameters_of(run: Run) -> int:
     """Parameters of the run's net with its classifier; 0 where it is part of another: the module tells them."""
-    if not run.net.row.layout or task_of(run.task).backbone:
-        return 0
-    return parameters(run.net, dataset_of(run.data).classes)
+    counted = run.net.row.layout and not task_of(run.task).backbone
+    return parameters(run.net, dataset_of(run.data).classes) if counted else 0
 
 
 def multiply_adds_of(run: Run) -> int:
     """Multiply-adds of one of the run's images forward; of an embedder or a detector those of its backbone.
 
-    A detector's image counts as a square of its shorter side, and a backbone with ten outputs. 0 for nets that are not
-    the paper's.
+    A detector's image counts as a square of its shorter side, and a backbone with ten outputs. 0 for nets that nobody
+    counts.
     """
-    if not run.net.row.layout:
-        return 0
-    return multiply_adds(run.net, run.recipe.side, dataset_of(run.data).classes or 10)
+    return multiply_adds(run.net, run.recipe.side, dataset_of(run.data).classes or 10) if run.net.row.layout else 0
 
 
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

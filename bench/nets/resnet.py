@@ -3,11 +3,8 @@
 Batch norm follows each convolution and comes before the activation (Section 3.4). Convolutions and the
 classifier start from He et al. 2015 [13]: normal with variance 2 / fan-in (the forward case, its Eq. 10, and the
 default of the authors' framework), biases from zero; batch norm from weight 1, bias 0.
-
-With norm "none" there is no batch norm, and each convolution has the bias that BN's would have been: as VGG [41] and
-the nets of [13] have it. From one seed such a net starts from the same kernels as its twin with BN.
-
-Parameter names are torchvision's (`layer1.0.conv1.weight`, `downsample.0.weight`, `fc.weight`).
+With norm "none" each convolution has a bias in place of BN, as in VGG [41] and the nets of [13]. From one seed such a
+net starts from the same kernels as its twin with BN. Parameter names are torchvision's (`layer1.0.conv1.weight`).
 """
 
 from __future__ import annotations
@@ -38,7 +35,7 @@ def convolution(c_in: int, c_out: int, kernel: int, stride: int, norm: str) -> n
 
 
 def _norm(channels: int, norm: str) -> nn.Module:
-    """What follows a convolution: its output is the layer's response (Fig. 7)."""
+    """Follows a convolution; its output is the layer's response (Fig. 7)."""
     return BatchNorm2d(channels) if norm == "bn" else nn.Identity()
 
 
@@ -175,7 +172,7 @@ def he_init(net: nn.Module) -> None:
 
 
 def build(net: Net, classes: int, file: Path | None = None, without: tuple[str, ...] = ()) -> ResNet:
-    """The net with a classifier of so many classes (0: the paper's), and the weights of a file. Raises WeightsError.
+    """The net with a classifier of so many classes (0: the paper's) and the weights of a file. Raises WeightsError.
 
     without: how the names of what is not loaded begin.
     """
@@ -197,19 +194,10 @@ def features(net: Net, file: Path | None = None, _side: int = 0) -> Features:
 
 
 def cifar(depth: int, shortcut: str, norm: str = "bn") -> ResNet:
-    """The CIFAR-10 net of `depth` = 6n+2 weighted layers (Section 4.2).
-
-    shortcut: "none" (plain), "A", "B" or "C". norm: "bn" (the paper) or "none". Takes (N, 3, 32, 32), gives (N, 10).
-    Raises SpecError (a ValueError) naming what is allowed.
-    """
+    """The CIFAR-10 net of `depth` = 6n+2 weighted layers (Section 4.2). Arguments as of Net. Raises SpecError."""
     return ResNet(Net("cifar", depth, shortcut, norm=norm), 10)
 
 
 def imagenet(depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn", classes: int = 1000) -> ResNet:
-    """The ImageNet net of 18, 34, 50, 101 or 152 layers (Table 1), plain or residual.
-
-    shortcut: "none" (plain), "A", "B" or "C". stride_in: "1x1" (the paper) or "3x3" (torchvision), which
-    only the bottleneck nets (50, 101, 152) feel. norm: "bn" (the paper) or "none". Takes (N, 3, H, W), gives
-    (N, classes). Raises SpecError (a ValueError) naming what is allowed.
-    """
+    """The ImageNet net of 18, 34, 50, 101 or 152 layers (Table 1). Arguments as of Net. Raises SpecError."""
     return ResNet(Net("imagenet", depth, shortcut, stride_in, norm), classes)

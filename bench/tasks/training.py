@@ -70,7 +70,7 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
         clip=experiment.clip,
         dropout_seed=experiment.dropout_seed,
     )
-    saved = _resume(trainer, run, job, device, experiment.digest)
+    saved = _resume(trainer, experiment)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
         sessions.append(session(experiment, str(way)))
@@ -80,11 +80,9 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     extras = experiment.extras(trainer.net, last)
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
     if team.rank == 0:
-        digests = {
-            "curve_sha256": job.folder.write_curve(trainer.curve),
-            "layers_sha256": job.folder.write_layers(layers),
-        }
-        job.folder.finish(_result(run, trainer, last) | extras | digests, merged(sessions))
+        extras |= {"curve_sha256": job.folder.write_curve(trainer.curve)}
+        extras |= {"layers_sha256": job.folder.write_layers(layers)}
+        job.folder.finish(_result(run, trainer, last) | extras, merged(sessions))
     team.any(False)  # the others stay until the result is written: without it all would have to start again
 
 
@@ -144,26 +142,26 @@ def _nothing(*_: Any, **__: Any) -> None:
     """What the other processes of a team write."""
 
 
-def _resume(trainer: Trainer, run: Run, job: Job, device: torch.device, data: str) -> dict[str, Any]:
+def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
     """Takes the trainer to its last checkpoint, if there is one; returns all that was saved with it."""
-    folder = job.folder
-    saved = job.team.of_first(lambda: checkpoint.load(folder.checkpoint))
+    run, data, device, path = experiment.run, experiment.digest, experiment.device, experiment.job.folder.checkpoint
+    saved = experiment.job.team.of_first(lambda: checkpoint.load(path))
     if saved is None:
         return {}
     if saved["run"] != run.id:
-        raise StoreError(f"{folder.checkpoint} is of the run {saved['run']}; move it away and start again")
+        raise StoreError(f"{path} is of the run {saved['run']}; move it away and start again")
     trained_on = {session["data_sha256"] for session in saved["sessions"]}
     if trained_on - {data}:
         raise StoreError(
-            f"{folder.checkpoint} was trained on other data (SHA-256 {', '.join(trained_on)}; here {data}): give the "
-            "data it was begun with, or move the checkpoint away to train from the first step"
+            f"{path} was trained on other data (SHA-256 {', '.join(trained_on)}; here {data}): give the data it was "
+            "begun with, or move the checkpoint away to train from the first step"
         )
     ended = saved["step"] >= run.recipe.steps
     if saved["device"] != device.type and not ended:
         # its kernels round otherwise: a run of both would be the numbers of neither
         raise DeviceError(
-            f"{folder.checkpoint} was made on a {saved['device']} device and this is a {device.type}: resume it where "
-            "there is one, or move the checkpoint away to train from the first step here"
+            f"{path} was made on a {saved['device']} device and this is a {device.type}: resume it where there is one, "
+            "or move the checkpoint away to train from the first step here"
         )
     trainer.load_state_dict(saved if not ended else {**saved, "batches": None})
     return saved
