@@ -23,9 +23,9 @@ TRAINED, TESTED = 50_000, 10_000
 class Layout:
     """Where a data set's files lie.
 
-    title: its name, and without its hyphen that of torchvision's class. python, binary: the folders of the two layouts.
-    train, test, meta: files without the suffix that the binary ones have. labels: bytes before the pixels of a binary
-    record, of which the last is the class.
+    title: without its hyphen the name of torchvision's class. python, binary: the folders of the two layouts.
+    train, test, meta: files, in the binary layout with a suffix. labels: bytes before the pixels of a binary record, of
+    which the last is the class.
     """
 
     title: str
@@ -98,7 +98,7 @@ def cifar(folder: Path, name: str) -> Path:
 
 
 def _check(found: Path, files: tuple[str, ...], layout: Layout) -> None:
-    """Refuses a folder with a missing or truncated file before anything is started."""
+    """Raises DataError for a missing or truncated file, before anything is started."""
     problems = []
     for name in files:
         if not (found / name).is_file():

@@ -7,8 +7,8 @@ from torch import nn
 
 from bench.spec import Run
 from bench.store import StoreError
-from bench.tasks.classification.imagenet.colour import Normalise
 from bench.tasks.classification.imagenet.experiment import ImageNet
+from bench.tasks.classification.imagenet.transforms import Normalise
 from bench.tasks.job import Job
 from bench.tasks.provenance import device_of, merged, session
 from bench.tasks.weights import pixels_of, weights_file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -16,20 +15,18 @@ from bench.data.decode import Oddities, decode
 from bench.data.prefetch import ahead
 from bench.spec import Run, Views, dataset_of
 from bench.store import atomic
-from bench.tasks.classification.imagenet.colour import Normalise
+from bench.tasks.classification.imagenet import protocols
 from bench.tasks.classification.imagenet.files import ImageFiles, ImageSet
-from bench.tasks.classification.imagenet.protocols import (
-    Headed,
-    centre_crop,
-    dense_logits,
-    evaluated,
-    judge,
-    scores,
-    ten_crops,
-    with_mirror,
-)
+from bench.tasks.classification.imagenet.protocols import Protocol
 from bench.tasks.classification.imagenet.stream import ImageBatches
-from bench.tasks.classification.imagenet.transforms import ScaleCrop, View, inception_view, paper_view, resized
+from bench.tasks.classification.imagenet.transforms import (
+    Normalise,
+    ScaleCrop,
+    View,
+    inception_view,
+    paper_view,
+    resized,
+)
 from bench.tasks.experiment import Experiment, by_protocol
 from bench.tasks.job import Job
 from bench.train import checkpoint
@@ -89,8 +86,8 @@ class ImageNet(Experiment):
 
     def test(self, net: nn.Module) -> Work[Evaluation]:
         """Top-1 and top-5 on the centre crop: the protocol of Fig. 4. A training stops between its steps only."""
-        score = partial(self._score, net, self.views.test_shorter, partial(centre_crop, side=self.views.side))
-        return ready(evaluated(score, self._labels(), self.job.team)[0])
+        centre = Protocol(self.views.test_shorter, partial(protocols.centre_crop, side=self.views.side))
+        return ready(protocols.evaluated(partial(self._score, net, centre), self._labels(), self.job.team)[0])
 
     def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:
         """The errors by further protocols, and the odd images that this start has met."""
@@ -109,13 +106,13 @@ class ImageNet(Experiment):
         views, found = self.views, {}
         scored = partial(self._scored, net, checkpoint.weights_digest(net.state_dict()))
         if views.ten_crop:
-            cut = partial(ten_crops, side=views.side)
-            found["ten_crop"] = judge(scored("ten_crop", views.test_shorter, cut), self._labels(), math.nan)
+            ten = Protocol(views.test_shorter, partial(protocols.ten_crops, side=views.side))
+            found["ten_crop"] = protocols.judge(scored("ten_crop", ten), self._labels(), math.nan)
         if views.scales:
-            logits = partial(dense_logits, cast(Headed, net), window=-(-views.side // STRIDE))
-            each = [scored(f"scale_{shorter}", shorter, with_mirror, logits) for shorter in views.scales]
-            mean = torch.stack(each).mean(0)
-            found["multi_scale"] = judge(mean, self._labels(), math.nan)
+            logits = partial(protocols.dense_logits, net, window=-(-views.side // STRIDE))
+            dense = (Protocol(shorter, protocols.with_mirror, logits) for shorter in views.scales)
+            mean = torch.stack([scored(f"scale_{one.shorter}", one) for one in dense]).mean(0)
+            found["multi_scale"] = protocols.judge(mean, self._labels(), math.nan)
             if self.job.team.rank == 0:
                 with atomic(self.job.folder.ensemble) as temporary, temporary.open("wb") as file:
                     np.savez(file, scores=mean.float().numpy(), labels=self._labels().numpy())
@@ -124,50 +121,36 @@ class ImageNet(Experiment):
     def _labels(self) -> Tensor:
         return torch.from_numpy(self.images.val.labels)[list(self.used)]
 
-    def _scored(
-        self,
-        net: nn.Module,
-        weights: str,
-        name: str,
-        shorter: int,
-        cut: Callable[[Tensor], Tensor],
-        logits: Callable[[Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """Scores (images, classes) by one protocol, from the run's folder where an earlier start has found them."""
+    def _scored(self, net: nn.Module, weights: str, name: str, protocol: Protocol) -> Tensor:
+        """Scores (images, classes), from the run's folder where an earlier start has found them."""
 
         def cut_or_stop(image: Tensor) -> Tensor:
             if self.job.should_stop():
                 raise StoppedError("stopped while the trained net was tested; the next start resumes the tests")
-            return cut(image)
+            return protocol.cut(image)
 
         place = self.job.folder.scores(name)
         saved = self.job.team.of_first(lambda: checkpoint.load(place))
         made_of = [weights, self.digest, list(self.used)]
         if saved is not None and saved["of"] == made_of:
             return cast(Tensor, saved["scores"])
-        score = partial(self._score, net, shorter, cut_or_stop, logits=logits)
-        _, found = evaluated(score, self._labels(), self.job.team)
+        score = partial(self._score, net, protocol._replace(cut=cut_or_stop))
+        _, found = protocols.evaluated(score, self._labels(), self.job.team)
         if self.job.team.rank == 0:
             checkpoint.save(place, {"scores": found, "of": made_of})
         return found
 
-    def _score(
-        self,
-        net: nn.Module,
-        shorter: int,
-        cut: Callable[[Tensor], Tensor],
-        part: slice,
-        logits: Callable[[Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """Scores of a part of the images in use, each resized to `shorter` and cut into views."""
-        views = ahead(lambda i: cut(resized(self._image(i), shorter)), self.used[part], self.run.resources.cpus)
-        inputs = (self.view.normalise(view.to(self.device)) for view in views)
-        return scores(net, inputs, logits, precision=self.run.recipe.precision)
+    def _score(self, net: nn.Module, protocol: Protocol, part: slice) -> Tensor:
+        """Scores of a part of the images in use."""
 
-    def _image(self, i: int) -> Tensor:
-        image, odd = decode(self.images.val.read(i), self.images.val.name(i))
-        self.odd.add(i, odd)
-        return image
+        def cut(i: int) -> Tensor:
+            image, odd = decode(self.images.val.read(i), self.images.val.name(i))
+            self.odd.add(i, odd)
+            return protocol.cut(resized(image, protocol.shorter))
+
+        views = ahead(cut, self.used[part], self.run.resources.cpus)
+        inputs = (self.view.normalise(view.to(self.device)) for view in views)
+        return protocols.scores(net, inputs, protocol.logits, precision=self.run.recipe.precision)
 
 
 def spread(count: int, most: int) -> tuple[int, ...]:

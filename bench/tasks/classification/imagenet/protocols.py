@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,14 @@ from bench.train.metrics import Evaluation, autocast
 from bench.train.team import ALONE, Team
 
 BATCH = 100  # views a forward pass: bounds memory only
+
+
+class Protocol(NamedTuple):
+    """A test: each image's shorter side, how it is cut into views, and logits other than the net's own."""
+
+    shorter: int
+    cut: Callable[[Tensor], Tensor]
+    logits: Callable[[Tensor], Tensor] | None = None
 
 
 def centre_crop(image: Tensor, side: int) -> Tensor:
@@ -39,24 +47,15 @@ def with_mirror(image: Tensor) -> Tensor:
     return torch.stack((image, image.flip(2)))
 
 
-class Headed(Protocol):
-    """A net in two parts, as timm's nets are: maps (N, C, h, w), then pooling and classifier."""
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Inputs (N, 3, H, W) to the last map."""
-
-    def forward_head(self, x: Tensor) -> Tensor:
-        """A map, pooled, to logits (N, classes)."""
-
-
-def dense_logits(net: Headed, x: Tensor, window: int) -> Tensor:
+def dense_logits(net: Any, x: Tensor, window: int) -> Tensor:
     """Logits (N, classes) of a net made fully convolutional, averaged over all positions.
 
+    net: in two parts, as timm's are: forward_features to the last map, forward_head pools and classifies it.
     The training's global pooling of a map of `window` x `window` becomes one that slides over a larger map by steps of
     1, as in the paper's [41] and [13]; the classifier is linear, so that its mean is that of the pooled features.
     """
-    maps = net.forward_features(x)
-    return net.forward_head(F.avg_pool2d(maps, window, 1).mean((2, 3), keepdim=True))
+    logits: Tensor = net.forward_head(F.avg_pool2d(net.forward_features(x), window, 1).mean((2, 3), keepdim=True))
+    return logits
 
 
 @torch.inference_mode()

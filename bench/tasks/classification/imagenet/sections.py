@@ -32,16 +32,11 @@ TABLE_5 = (
     "Softmax at many scales, averaged over the nets of one seed; mean ± standard deviation over seeds (n). The paper's "
     "ensemble of six nets has a top-5 error of 3.57 % on the test set, which its server alone can score."
 )
-FIGURE_4 = (
-    "Error against iterations in the manner of the paper's Fig. 4: plain nets left, residual nets right; dashed the "
-    "training error (augmented batches, in training mode), bold the validation error on centre crops; mean over the "
-    "seeds, and a band from the lowest to the highest seed where there are several."
-)
 
 
 def of_imagenet(evidence: Evidence) -> list[Section]:
     """A section a protocol that was measured, and Fig. 4."""
-    return [*protocol_sections(evidence), *curves(evidence.results, "Figure 4", FIGURE_4)]
+    return [*protocol_sections(evidence), *curves(evidence.results, 4, "validation error on centre crops")]
 
 
 def evaluation(evidence: Evidence) -> list[Section]:

@@ -21,9 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.data.decode import Oddities, decode
 from bench.data.locate import DataError
-from bench.tasks.classification.imagenet.colour import keyed
 from bench.tasks.classification.imagenet.files import ImageFiles
-from bench.tasks.classification.imagenet.transforms import View
+from bench.tasks.classification.imagenet.transforms import View, keyed
 
 Drawn = tuple[Tensor, Tensor, Tensor, list[tuple[int, tuple[str, ...]]]]  # views, labels, shifts, odd images
 

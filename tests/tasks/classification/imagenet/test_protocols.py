@@ -86,7 +86,7 @@ def dense_by_hand(net: nn.Module, x: Tensor) -> Tensor:
 @torch.no_grad()
 @pytest.mark.parametrize("batch", [1, 4, 100])
 def test_a_fully_convolutional_net_averages_all_windows_and_the_mirror_image(net: nn.Module, batch: int) -> None:
-    logits = partial(dense_logits, net, window=2)  # type: ignore[arg-type]  # a net in two parts
+    logits = partial(dense_logits, net, window=2)
 
     found = scores(net, map(with_mirror, images()), logits, batch=batch)
 
@@ -104,7 +104,7 @@ def test_at_the_trainings_side_the_dense_net_is_the_net(net: nn.Module) -> None:
     x = torch.randn(2, 3, SIDE, SIDE)
     net.eval()
 
-    assert torch.allclose(dense_logits(net, x, 2), net(x), atol=1e-5)  # type: ignore[arg-type]
+    assert torch.allclose(dense_logits(net, x, 2), net(x), atol=1e-5)
     net.train()
 
 

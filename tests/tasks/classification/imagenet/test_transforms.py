@@ -17,14 +17,16 @@ pytest.importorskip("simplejpeg", reason="needs simplejpeg")
 
 from bench.data.decode import decode
 from bench.data.locate import DataError
-from bench.tasks.classification.imagenet.colour import Normalise, keyed, measure
 from bench.tasks.classification.imagenet.files import ImageSet, load
 from bench.tasks.classification.imagenet.stream import ImageBatches
 from bench.tasks.classification.imagenet.transforms import (
     InceptionCrop,
+    Normalise,
     ScaleCrop,
     View,
     inception_view,
+    keyed,
+    measure,
     paper_view,
     resized,
     resized_part,
