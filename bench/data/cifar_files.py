@@ -16,7 +16,6 @@ from typing import Any
 from bench.data.locate import AbsentError, DataError
 
 ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar.html"
-PIXELS = 3 * 32 * 32
 TRAINED, TESTED = 50_000, 10_000
 
 
@@ -24,9 +23,9 @@ TRAINED, TESTED = 50_000, 10_000
 class Layout:
     """Where a data set's files lie.
 
-    title: its name, and without its hyphen that of torchvision's class. python, binary: the folders of the two layouts.
-    train, test, meta: files without the suffix that the binary ones have. labels: bytes before the pixels of a binary
-    record, of which the last is the class.
+    title: without its hyphen the name of torchvision's class. python, binary: the folders of the two layouts.
+    train, test, meta: files, in the binary layout with a suffix. labels: bytes before the pixels of a binary record, of
+    which the last is the class.
     """
 
     title: str
@@ -41,7 +40,7 @@ class Layout:
     @property
     def record(self) -> int:
         """Bytes of a binary record."""
-        return self.labels + PIXELS
+        return self.labels + 3 * 32 * 32
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -99,15 +98,13 @@ def cifar(folder: Path, name: str) -> Path:
 
 
 def _check(found: Path, files: tuple[str, ...], layout: Layout) -> None:
-    """Refuses a folder with a missing or truncated file before anything is started."""
-    problems = [f"{name} is missing" for name in files if not (found / name).is_file()]
-    if found.name == layout.binary:
-        sizes = {name: (found / name).stat().st_size for name in files if (found / name).is_file()}
-        problems += [
-            f"{name} has {size:,} bytes, not {layout.sizes[name]:,}"
-            for name, size in sizes.items()
-            if size != layout.sizes[name]
-        ]
+    """Raises DataError for a missing or truncated file, before anything is started."""
+    problems = []
+    for name in files:
+        if not (found / name).is_file():
+            problems.append(f"{name} is missing")
+        elif (size := (found / name).stat().st_size) != layout.sizes.get(name, size):
+            problems.append(f"{name} has {size:,} bytes, not {layout.sizes[name]:,}")
     if problems:
         raise DataError(f"{found}: {'; '.join(problems)}. Get {layout.title} again from {ADDRESS}")
 

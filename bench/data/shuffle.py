@@ -1,4 +1,4 @@
-"""The order in which training sees a set: every picture once an epoch, resumable to the bit."""
+"""The order in which training sees a set: every image once an epoch, resumable to the bit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Order:
         return {"epoch": self._epoch_state.cpu(), "now": self.generator.get_state().cpu(), "next": self._next}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken. Generator states live on the CPU, whatever device they drive."""
+        """Resumes where `state` was taken. Generator states live on the CPU, whatever device they drive."""
         self.generator.set_state(state["epoch"].cpu())
         self._start_epoch()
         self._next = state["next"]

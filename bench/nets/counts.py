@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from bench.spec import Net, Run, dataset_of, task_of
 
 IMAGENET_BLOCKS = {
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-}
+    18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +32,17 @@ class Conv:
         return self.c_in * self.c_out * self.kernel**2
 
 
-def _shortcut(option: str, c_in: int, c_out: int, stride: int, side: int) -> Iterator[Conv]:
-    changes = stride != 1 or c_in != c_out
-    if option == "C" or (option == "B" and changes):
+def _block(net: Net, c_in: int, width: int, stride: int, side: int) -> Iterator[Conv]:
+    c_out = 4 * width if net.bottleneck else width
+    if net.bottleneck:
+        yield Conv(c_in, width, 1, side if net.stride_in == "1x1" else side * stride)
+        yield Conv(width, width, 3, side)
+        yield Conv(width, c_out, 1, side)
+    else:
+        yield Conv(c_in, width, 3, side)
+        yield Conv(width, width, 3, side)
+    if net.shortcut == "C" or (net.shortcut == "B" and (stride != 1 or c_in != c_out)):
         yield Conv(c_in, c_out, 1, side, projects=True)
-
-
-def _basic(net: Net, c_in: int, width: int, stride: int, side: int) -> Iterator[Conv]:
-    yield Conv(c_in, width, 3, side)
-    yield Conv(width, width, 3, side)
-    yield from _shortcut(net.shortcut, c_in, width, stride, side)
-
-
-def _bottleneck(net: Net, c_in: int, width: int, stride: int, side: int) -> Iterator[Conv]:
-    yield Conv(c_in, width, 1, side if net.stride_in == "1x1" else side * stride)
-    yield Conv(width, width, 3, side)
-    yield Conv(width, 4 * width, 1, side)
-    yield from _shortcut(net.shortcut, c_in, 4 * width, stride, side)
 
 
 Layout = tuple[Conv, list[tuple[int, int, int]], int]  # the stem, (blocks, width, side) a stage, and the classes
@@ -85,13 +75,11 @@ def _halved(side: int, times: int) -> list[int]:
 def convolutions(net: Net, side: int = 0, classes: int = 0) -> tuple[list[Conv], int, int]:
     """Every convolution of `net`, the features before the classifier, and the classes."""
     stem, parts, outputs = net.row.resolve("layout")(net, side, classes)
-    block, expansion = (_bottleneck, 4) if net.bottleneck else (_basic, 1)
     convs, c_in = [stem], stem.c_out
     for stage, (blocks, width, map_side) in enumerate(parts):
         for k in range(blocks):
-            stride = 2 if k == 0 and stage > 0 else 1
-            convs += block(net, c_in, width, stride, map_side)
-            c_in = expansion * width
+            convs += _block(net, c_in, width, 2 if k == 0 and stage > 0 else 1, map_side)
+            c_in = 4 * width if net.bottleneck else width
     return convs, c_in, outputs
 
 
@@ -118,20 +106,17 @@ def activations(net: Net, side: int = 0) -> int:
 
 def parameters_of(run: Run) -> int:
     """Parameters of the run's net with its classifier; 0 where it is part of another: the module tells them."""
-    if not run.net.row.layout or task_of(run.task).backbone:
-        return 0
-    return parameters(run.net, dataset_of(run.data).classes)
+    counted = run.net.row.layout and not task_of(run.task).backbone
+    return parameters(run.net, dataset_of(run.data).classes) if counted else 0
 
 
 def multiply_adds_of(run: Run) -> int:
     """Multiply-adds of one of the run's images forward; of an embedder or a detector those of its backbone.
 
-    A detector's image counts as a square of its shorter side, and a backbone with ten outputs. 0 for nets that are not
-    the paper's.
+    A detector's image counts as a square of its shorter side, and a backbone with ten outputs. 0 for nets that nobody
+    counts.
     """
-    if not run.net.row.layout:
-        return 0
-    return multiply_adds(run.net, run.recipe.side, dataset_of(run.data).classes or 10)
+    return multiply_adds(run.net, run.recipe.side, dataset_of(run.data).classes or 10) if run.net.row.layout else 0
 
 
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

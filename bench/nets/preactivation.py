@@ -12,26 +12,25 @@ from torch import Tensor, nn
 
 from bench.nets.backbone import Stage
 from bench.nets.batch_norm import BatchNorm2d, norm_relu
-from bench.nets.resnet import Block, ResNet, ZeroPadShortcut, convolution
+from bench.nets.resnet import ResNet, ZeroPadShortcut, block_channels, convolution
 from bench.spec import Net
 
 
 class Unit(nn.Module):
-    """Two 3x3 convolutions or a bottleneck of three, by their kernels; the one at place `strided` has the stride.
+    """Arguments as of bench.nets.resnet.Block. shared: whether the shortcut takes the first activation, not x."""
 
-    shared: whether the shortcut, too, takes what the first BN and ReLU give out.
-    """
-
-    def __init__(self, c_in: int, width: int, stride: int, option: str, kernels: tuple[int, ...], strided: int) -> None:
+    def __init__(
+        self, c_in: int, width: int, stride: int, option: str, norm: str, kernels: tuple[int, ...], strided: int
+    ) -> None:
         super().__init__()
-        channels = (c_in, *(width for _ in kernels[1:]), 4 * width if len(kernels) == 3 else width)
+        channels = block_channels(c_in, width, kernels)
         for k, kernel in enumerate(kernels):
             self.add_module(f"bn{k + 1}", BatchNorm2d(channels[k]))
             step = stride if k == strided else 1
-            self.add_module(f"conv{k + 1}", convolution(channels[k], channels[k + 1], kernel, step, "bn"))
+            self.add_module(f"conv{k + 1}", convolution(channels[k], channels[k + 1], kernel, step, norm))
         self.depth = len(kernels)
         self.shared = stride != 1 or c_in != channels[-1]
-        project = partial(convolution, kernel=1, norm="bn") if option == "B" else ZeroPadShortcut
+        project = partial(convolution, kernel=1, norm=norm) if option == "B" else ZeroPadShortcut
         self.downsample = project(c_in, channels[-1], stride=stride) if self.shared else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,16 +47,12 @@ class Unit(nn.Module):
 class PreActivationNet(ResNet):
     """A convolution, stages of units, BN, ReLU, global average pool, classifier."""
 
+    block = Unit
     response = "conv"  # BN comes before the convolution, so that a layer's response is the convolution's own output
 
     def __init__(self, net: Net, classes: int) -> None:
         super().__init__(net, classes)
         next(m for m in self.modules() if isinstance(m, Unit)).shared = True
-
-    def block(self, net: Net) -> Block:
-        """What makes a unit of channels in, width, stride and shortcut."""
-        kernels = (1, 3, 1) if net.bottleneck else (3, 3)
-        return partial(Unit, kernels=kernels, strided=int(net.bottleneck and net.stride_in == "3x3"))
 
     def add_norm(self, _first: int, last: int, _norm: str) -> None:
         """The BN behind the last unit."""

@@ -3,11 +3,8 @@
 Batch norm follows each convolution and comes before the activation (Section 3.4). Convolutions and the
 classifier start from He et al. 2015 [13]: normal with variance 2 / fan-in (the forward case, its Eq. 10, and the
 default of the authors' framework), biases from zero; batch norm from weight 1, bias 0.
-
-With norm "none" there is no batch norm, and each convolution has the bias that BN's would have been: as VGG [41] and
-the nets of [13] have it. From one seed such a net starts from the same kernels as its twin with BN.
-
-Parameter names are torchvision's (`layer1.0.conv1.weight`, `downsample.0.weight`, `fc.weight`).
+With norm "none" each convolution has a bias in place of BN, as in VGG [41] and the nets of [13]. From one seed such a
+net starts from the same kernels as its twin with BN. Parameter names are torchvision's (`layer1.0.conv1.weight`).
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ from torch import Tensor, nn
 
 from bench.nets.backbone import Backbone, Features, Stage
 from bench.nets.batch_norm import BatchNorm2d, norm_relu
-from bench.nets.weights import load_weights
+from bench.nets.weights import CLASSIFIERS, load_weights
 from bench.spec import Net
 
 SIDE = 32  # of an image in pixels, that every stride of the nets divides: a map's side says its reduction
@@ -38,7 +35,7 @@ def convolution(c_in: int, c_out: int, kernel: int, stride: int, norm: str) -> n
 
 
 def _norm(channels: int, norm: str) -> nn.Module:
-    """What follows a convolution: its output is the layer's response (Fig. 7)."""
+    """Follows a convolution; its output is the layer's response (Fig. 7)."""
     return BatchNorm2d(channels) if norm == "bn" else nn.Identity()
 
 
@@ -54,78 +51,49 @@ class ZeroPadShortcut(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
 
 
-class ProjectionShortcut(nn.Sequential):
-    """Option B (and C): 1x1, BN."""
-
-    def __init__(self, c_in: int, c_out: int, stride: int, norm: str = "bn") -> None:
-        super().__init__(convolution(c_in, c_out, 1, stride, norm), _norm(c_out, norm))
-
-
 def _shortcut(option: str, c_in: int, c_out: int, stride: int, norm: str) -> nn.Module | None:
-    """The shortcut of one block by the paper's options; None for a plain net."""
+    """The shortcut of one block by the paper's options, a projection being 1x1, BN; None for a plain net."""
     changes = stride != 1 or c_in != c_out
     if option == "none":
         return None
     if option == "C" or (option == "B" and changes):
-        return ProjectionShortcut(c_in, c_out, stride, norm)
+        return nn.Sequential(convolution(c_in, c_out, 1, stride, norm), _norm(c_out, norm))
     return ZeroPadShortcut(c_in, c_out, stride) if changes else nn.Identity()
 
 
-class BasicBlock(nn.Module):
-    """3x3, BN, ReLU, 3x3, BN; plus the shortcut of x (none in a plain net); ReLU. Fig. 5 left."""
+class Block(nn.Module):
+    """Convolutions, each with BN and ReLU, the shortcut of x (none in a plain net) added before the last ReLU. Fig. 5.
 
-    expansion = 1
-
-    def __init__(self, c_in: int, width: int, stride: int, option: str, norm: str = "bn") -> None:
-        super().__init__()
-        self.conv1 = convolution(c_in, width, 3, stride, norm)
-        self.bn1 = _norm(width, norm)
-        self.conv2 = convolution(width, width, 3, 1, norm)
-        self.bn2 = _norm(width, norm)
-        self.downsample = _shortcut(option, c_in, width, stride, norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, c_in, H, W) to (N, width, H/stride, W/stride)."""
-        y = self.conv2(norm_relu(self.bn1, self.conv1(x)))
-        return norm_relu(self.bn2, y, None if self.downsample is None else self.downsample(x))
-
-
-class Bottleneck(nn.Module):
-    """1x1, BN, ReLU, 3x3, BN, ReLU, 1x1, BN; plus the shortcut of x; ReLU. Fig. 5 right.
-
-    `stride_in` says which convolution has the block's stride: "1x1", as the authors published it and as Table 1
-    counts it, or "3x3", as torchvision has it.
+    kernels: (3, 3), or (1, 3, 1) of a bottleneck, whose last convolution has 4 `width` channels. strided: the place of
+    the one with the block's stride: a bottleneck's first, as the authors published it and as Table 1 counts it, or its
+    second, as torchvision has it.
     """
 
-    expansion = 4
-
     def __init__(
-        self, c_in: int, width: int, stride: int, option: str, norm: str = "bn", stride_in: str = "1x1"
+        self, c_in: int, width: int, stride: int, option: str, norm: str, kernels: tuple[int, ...], strided: int
     ) -> None:
         super().__init__()
-        first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
-        self.conv1 = convolution(c_in, width, 1, first, norm)
-        self.bn1 = _norm(width, norm)
-        self.conv2 = convolution(width, width, 3, second, norm)
-        self.bn2 = _norm(width, norm)
-        self.conv3 = convolution(width, 4 * width, 1, 1, norm)
-        self.bn3 = _norm(4 * width, norm)
-        self.downsample = _shortcut(option, c_in, 4 * width, stride, norm)
+        channels = block_channels(c_in, width, kernels)
+        for k, kernel in enumerate(kernels):
+            step = stride if k == strided else 1
+            self.add_module(f"conv{k + 1}", convolution(channels[k], channels[k + 1], kernel, step, norm))
+            self.add_module(f"bn{k + 1}", _norm(channels[k + 1], norm))
+        self.depth = len(kernels)
+        self.downsample = _shortcut(option, c_in, channels[-1], stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, c_in, H, W) to (N, 4 width, H/stride, W/stride)."""
-        y = self.conv2(norm_relu(self.bn1, self.conv1(x)))
-        y = self.conv3(norm_relu(self.bn2, y))
-        return norm_relu(self.bn3, y, None if self.downsample is None else self.downsample(x))
+        """(N, c_in, H, W) to (N, width or 4 width, H/stride, W/stride)."""
+        y = x
+        for k in range(1, self.depth):
+            y = norm_relu(getattr(self, f"bn{k}"), getattr(self, f"conv{k}")(y))
+        y = getattr(self, f"conv{self.depth}")(y)
+        shortcut = None if self.downsample is None else self.downsample(x)
+        return norm_relu(getattr(self, f"bn{self.depth}"), y, shortcut)
 
 
-Block = Callable[[int, int, int, str], nn.Module]
-
-
-def _stage(block: Block, c_in: int, width: int, expansion: int, blocks: int, stride: int, option: str) -> nn.Sequential:
-    """`blocks` blocks of one width; the first has the stride and takes `c_in` channels."""
-    first = block(c_in, width, stride, option)
-    return nn.Sequential(first, *(block(expansion * width, width, 1, option) for _ in range(blocks - 1)))
+def block_channels(c_in: int, width: int, kernels: tuple[int, ...]) -> tuple[int, ...]:
+    """The channels before, between and behind the convolutions of a block."""
+    return (c_in, *(width for _ in kernels[1:]), width if len(kernels) == 2 else 4 * width)
 
 
 class ResNet(nn.Module):
@@ -135,12 +103,15 @@ class ResNet(nn.Module):
     global average pool, classifier. classes: 0 for the paper's number.
     """
 
+    block: Callable[..., nn.Module] = Block
     response = "bn"  # which module beside each convolution gives out its response: what bench.train.probes looks at
 
     def __init__(self, net: Net, classes: int) -> None:
         super().__init__()
         stem, parts, outputs = net.row.resolve("layout")(net, SIDE, classes)
-        block, k = self.block(net), 4 if net.bottleneck else 1
+        kernels, k = ((1, 3, 1), 4) if net.bottleneck else ((3, 3), 1)
+        shape = {"norm": net.norm, "kernels": kernels, "strided": int(net.bottleneck and net.stride_in == "3x3")}
+        block = partial(type(self).block, option=net.shortcut, **shape)
         self.pooled = parts[0][2] < stem.side
         self.outputs = [(k * width, SIDE // side) for _, width, side in parts]
         if self.pooled:
@@ -149,17 +120,12 @@ class ResNet(nn.Module):
         self.add_norm(stem.c_out, k * parts[-1][1], net.norm)
         c_in = stem.c_out
         for number, (blocks, width, _) in enumerate(parts, 1):
-            stride = 1 if number == 1 else 2
-            self.add_module(f"layer{number}", _stage(block, c_in, width, k, blocks, stride, net.shortcut))
+            first = block(c_in, width, 1 if number == 1 else 2)
+            others = (block(k * width, width, 1) for _ in range(blocks - 1))
+            self.add_module(f"layer{number}", nn.Sequential(first, *others))
             c_in = k * width
         self.fc = nn.Linear(c_in, outputs)
         he_init(self)
-
-    def block(self, net: Net) -> Block:
-        """What makes a block of channels in, width, stride and shortcut."""
-        if net.bottleneck:
-            return partial(Bottleneck, norm=net.norm, stride_in=net.stride_in)
-        return partial(BasicBlock, norm=net.norm)
 
     def add_norm(self, first: int, _last: int, norm: str) -> None:
         """The BN outside the blocks, by the channels behind the first convolution and behind the last block."""
@@ -205,47 +171,33 @@ def he_init(net: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def _made(net: Net, classes: int) -> ResNet:
-    made: ResNet = net.row.resolve("module")(net, classes)
-    return made
+def build(net: Net, classes: int, file: Path | None = None, without: tuple[str, ...] = ()) -> ResNet:
+    """The net with a classifier of so many classes (0: the paper's) and the weights of a file. Raises WeightsError.
 
-
-def build(net: Net, classes: int, file: Path | None = None) -> ResNet:
-    """The net with a classifier of so many classes (0: the paper's), and the weights of a file. Raises WeightsError."""
-    built = _made(net, classes)
-    load_weights(built, file, net.name, without=())
+    without: how the names of what is not loaded begin.
+    """
+    built: ResNet = net.row.resolve("module")(net, classes)
+    load_weights(built, file, net.name, without)
     return built
 
 
 def backbone(net: Net, file: Path | None = None) -> Backbone:
     """The net in stages, with the weights of a file but for its classifier. Raises WeightsError."""
-    built = _made(net, 0)
-    load_weights(built, file, net.name)
-    return Backbone(built.stages())
+    return Backbone(build(net, 0, file, CLASSIFIERS).stages())
 
 
 def features(net: Net, file: Path | None = None, _side: int = 0) -> Features:
     """The net without its classifier, with the weights of a file. Raises WeightsError."""
-    built = _made(net, 0)
-    load_weights(built, file, net.name)
+    built = build(net, 0, file, CLASSIFIERS)
     built.fc = None  # type: ignore[assignment]  # no parameters of a classifier that is not asked
     return Features(built)
 
 
 def cifar(depth: int, shortcut: str, norm: str = "bn") -> ResNet:
-    """The CIFAR-10 net of `depth` = 6n+2 weighted layers (Section 4.2).
-
-    shortcut: "none" (plain), "A", "B" or "C". norm: "bn" (the paper) or "none". Takes (N, 3, 32, 32), gives (N, 10).
-    Raises SpecError (a ValueError) naming what is allowed.
-    """
+    """The CIFAR-10 net of `depth` = 6n+2 weighted layers (Section 4.2). Arguments as of Net. Raises SpecError."""
     return ResNet(Net("cifar", depth, shortcut, norm=norm), 10)
 
 
 def imagenet(depth: int, shortcut: str, stride_in: str = "1x1", norm: str = "bn", classes: int = 1000) -> ResNet:
-    """The ImageNet net of 18, 34, 50, 101 or 152 layers (Table 1), plain or residual.
-
-    shortcut: "none" (plain), "A", "B" or "C". stride_in: "1x1" (the paper) or "3x3" (torchvision), which
-    only the bottleneck nets (50, 101, 152) feel. norm: "bn" (the paper) or "none". Takes (N, 3, H, W), gives
-    (N, classes). Raises SpecError (a ValueError) naming what is allowed.
-    """
+    """The ImageNet net of 18, 34, 50, 101 or 152 layers (Table 1). Arguments as of Net. Raises SpecError."""
     return ResNet(Net("imagenet", depth, shortcut, stride_in, norm), classes)

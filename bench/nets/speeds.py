@@ -19,9 +19,8 @@ FORWARD = 1 / 3  # of a training step's multiply-adds a test needs, where its sp
 class Speed:
     """A measured speed of a net in one process on some hardware; work: multiply-adds an image.
 
-    images_per_s: in training, tests not counted, but where `whole` says so. tested, tested_per_s: images of one test,
-    and images/s in it; 0 where no test was timed. part: of this machine that the run had, 1 where it was alone; None on
-    another machine.
+    images_per_s: in training, with the tests' time if `whole`. tested, tested_per_s: images of one test, and images/s
+    in it; 0 if no test was timed. part: of this machine that the run had, 1 if it was alone; None on another machine.
     """
 
     net: str
@@ -37,7 +36,7 @@ class Speed:
 
 
 def speed_of(net: str, work: int, row: Mapping[str, Any], chip: str, part: float | None) -> Speed:
-    """Of a finished run. What its tests took is taken off, as far as their time is known and can be true."""
+    """Of a finished run, without the time of its tests where that is known and plausible."""
     batch, rate, processes = int(row["batch"]), float(row["images_per_s"]), fewest(row.get("processes"))
     tested, tested_per_s = int(row.get("test_images") or 0), float(row.get("test_images_per_s") or 0)
     seconds, steps, every = (float(row.get(name) or 0) for name in ("seconds", "steps", "test_every"))
@@ -53,7 +52,7 @@ def speed_of(net: str, work: int, row: Mapping[str, Any], chip: str, part: float
 
 
 def fewest(count: object) -> int:
-    """Of a run that went on with another number of threads or processes ("2; 1"), the fewest; 1 where nobody knows."""
+    """The fewest threads or processes of a run that was resumed with another number ("2; 1"); 1 if unknown."""
     return min((int(word) for word in str(count or "").split("; ") if word.isdigit()), default=1)
 
 
@@ -79,7 +78,7 @@ def _nearest(run: Run, work: int, speeds: Sequence[Speed]) -> list[Speed]:
     recipe = run.recipe
     for pool in ([s for s in speeds if (s.batch, s.precision) == (recipe.batch, recipe.precision)], speeds):
         same = [s for s in pool if (s.net, s.work) == (run.net.name, work)]
-        counted = [s for s in pool if s.work and work]  # nobody counts the work of VGG-16 and of timm's nets
+        counted = [s for s in pool if s.work and work]  # that of VGG-16 and of timm's nets is not counted
         if same or counted:
             return list(same or counted)
     return []

@@ -1,4 +1,4 @@
-"""VGG-16 [41] as a backbone: Faster R-CNN's own net, which detectors are held against."""
+"""VGG-16 [41] as a backbone: Faster R-CNN's own net, the detectors' baseline."""
 
 from __future__ import annotations
 

@@ -19,12 +19,10 @@ from bench.paper import paper_numbers
 from bench.report.computed import agreement
 from bench.report.frame import Set, display_name
 from bench.report.tables import Table
-from bench.spec import Net
+from bench.spec import FAMILIES, Net
 
 IMAGENET = tuple(Net("imagenet", depth, "A" if depth < 50 else "B") for depth in IMAGENET_BLOCKS)
-CIFAR = tuple(Net("cifar", depth, option) for depth in (20, 32, 44, 56, 110, 1202) for option in ("none", "A"))
-PLAIN = tuple(Net("imagenet", depth, "none") for depth in IMAGENET_BLOCKS)
-RESIDUAL = (IMAGENET[0], *(Net("imagenet", 34, option) for option in ("A", "B", "C")), *IMAGENET[2:])
+OF_TABLE_3 = {Net("imagenet", 34, "A"): (Net("imagenet", 34, "B"), Net("imagenet", 34, "C"))}  # all three options
 TABLE_1 = (
     "Blocks in brackets, times their number; conv3_1, conv4_1 and conv5_1 halve the side. The last row is the paper's "
     "FLOPs: multiply-adds of one image, shortcuts of option A at 18 and 34 layers and B from 50 on, and how ours agree "
@@ -95,12 +93,23 @@ def cifar_table() -> Table:
     return Table(header, [("layers", *counts), ("filters", *(str(width) for _, width, _ in found))], text=4)
 
 
+def listed() -> list[Net]:
+    """The nets of each family at the depths that its papers have, plain and by the option that they use there."""
+    nets = []
+    for family in FAMILIES.values():
+        for depth in family.printed:
+            plain = (Net(family.name, depth, "none"),) if "none" in family.shortcuts else ()
+            residual = Net(family.name, depth, "B" if Net(family.name, depth, "A").bottleneck else "A")
+            nets += [*plain, residual, *OF_TABLE_3.get(residual, ())]
+    return nets
+
+
 def costs(sets: Sequence[Set]) -> Table:
     """A row a net: counts, and the speed where results have one."""
     done = (
         pd.concat([one.done for one in sets]).drop_duplicates("id") if sets else pd.DataFrame(columns=["family", "net"])
     )
-    return Table(COSTS, [_cost(net, done) for net in (*CIFAR, *PLAIN, *RESIDUAL)], text=2)
+    return Table(COSTS, [_cost(net, done) for net in listed()], text=2)
 
 
 def _cost(net: Net, done: pd.DataFrame) -> tuple[str, ...]:

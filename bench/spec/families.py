@@ -51,6 +51,7 @@ class Family(Row):
     mean: what its nets, once trained by this suite, expect to be subtracted of images in [0, 1]; () for another way.
     bottleneck: the depth from which on its blocks are bottlenecks, whose stride may be in either of two convolutions; 0
     for no such depth.
+    printed: the depths that its papers have and reports/nets.md lists.
     tasks: what alone it is there for; () for all.
     """
 
@@ -72,6 +73,7 @@ class Family(Row):
     norm_first: bool = False
     mean: tuple[float, ...] = ()
     bottleneck: int = 0
+    printed: tuple[int, ...] = ()
     tasks: tuple[str, ...] = ()
 
 
@@ -92,6 +94,7 @@ ROWS = (
         depths="6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202",
         layout="cifar_layout",
         mean=CIFAR_MEAN,
+        printed=(20, 32, 44, 56, 110, 1202),
     ),
     _ours(
         "bottleneck",
@@ -103,6 +106,7 @@ ROWS = (
         shortcuts=("A", "B", "C"),
         mean=CIFAR_MEAN,
         bottleneck=1,
+        printed=(164, 1001),
     ),
     _ours(
         "imagenet",
@@ -112,6 +116,7 @@ ROWS = (
         layout="imagenet_layout",
         sources=("torchvision",),
         bottleneck=50,
+        printed=IMAGENET_DEPTHS,
     ),
     _ours(
         "preactivation",
@@ -126,6 +131,7 @@ ROWS = (
         norm_first=True,
         mean=CIFAR_MEAN,
         bottleneck=164,
+        printed=(110, 164, 1001),
     ),
     Family(
         "vgg",

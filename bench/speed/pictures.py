@@ -12,8 +12,8 @@ from PIL import Image
 
 from bench.speed import usual
 from bench.speed.paired import Case
-from bench.tasks.classification.imagenet.files import load_pictures
-from bench.tasks.classification.imagenet.stream import PictureBatches
+from bench.tasks.classification.imagenet.files import load
+from bench.tasks.classification.imagenet.stream import ImageBatches
 from bench.tasks.classification.imagenet.transforms import InceptionCrop, ScaleCrop, View, inception_view, paper_view
 
 BATCH = 50
@@ -27,18 +27,18 @@ def loading(folder: Path, data: Path) -> Iterator[Case]:
     """
     real = sorted((data / "voc100" / "JPEGImages").glob("*.jpg"))
     root = laid_out(real or made(folder / "made"), folder / "pictures")
-    pictures = load_pictures(root).train
-    paper = paper_view(pictures, sample=len(pictures))
+    pictures = load(root).train
+    paper = paper_view(pictures, ScaleCrop(), sample=len(pictures))
     kind = "real" if real else "made"
     for name, view in (("Section 3.4", paper), ("Inception crop", inception_view())):
-        yield _case(f"pictures, {name}, {kind}", root / "train", PictureBatches(pictures, view, BATCH, seed=0), view)
+        yield _case(f"pictures, {name}, {kind}", root / "train", ImageBatches(pictures, view, BATCH, seed=0), view)
 
 
-def _case(name: str, train: Path, ours: PictureBatches, view: View) -> Case:
+def _case(name: str, train: Path, ours: ImageBatches, view: View) -> Case:
     assert isinstance(view.crop, ScaleCrop | InceptionCrop)
     shorter = view.crop.shorter if isinstance(view.crop, ScaleCrop) else None
     theirs = usual.picture_batches(train, BATCH, view.crop.side, shorter)
-    batches = len(ours.pictures) // BATCH
+    batches = len(ours.images) // BATCH
 
     def drain(draw: Callable[[], object]) -> float:
         threads = torch.get_num_threads()

@@ -21,8 +21,7 @@ from bench.train.turns import Work
 class Experiment(ABC):
     """A run on its device. The class of a data set (bench.spec.datasets) opens it with `of`.
 
-    What most of them have in common is here: the run's net with a classifier, cross-entropy, no dropout, no bound on
-    the gradient, no number but the test's.
+    The defaults are a classifier's: cross-entropy, no dropout, no bound on the gradient, no number but the test's.
     """
 
     run: Run
@@ -74,15 +73,15 @@ class Experiment(ABC):
         """The test whose error is the run's number; others may have turns in it."""
 
     def extras(self, net: nn.Module, tested: Any) -> dict[str, Any]:  # noqa: ARG002
-        """Further columns of the result, of the trained net. tested: what `test` said last."""
+        """Further columns of the result, of the trained net. tested: the last test's outcome."""
         return {}
 
     def first_batch(self) -> tuple[Tensor, Tensor] | None:
-        """Inputs and labels of the first training images, not augmented; None where nobody looks at layers."""
+        """Inputs and labels of the first training images, not augmented; None where layers are not recorded."""
         return None
 
     def first_test_inputs(self) -> Tensor | None:
-        """Inputs of the first test images, for the layers' responses (Fig. 7); None where nobody looks at layers."""
+        """Inputs of the first test images, for the layers' responses (Fig. 7); None where they are not recorded."""
         return None
 
 
@@ -95,9 +94,5 @@ def by_protocol(tested: Tested, further: Mapping[str, Evaluation]) -> dict[str, 
     for name, measured in further.items():
         errors |= {f"{name}_error": measured.correct, f"{name}_top5_error": measured.correct5}
     found = {name: correct for name, correct in errors.items() if correct is not None}
-    if not found:
-        return {}
-    return {
-        **{name: error_of(correct) for name, correct in found.items()},
-        "correct_by": {name: bits(correct) for name, correct in found.items()},
-    }
+    by_image = {"correct_by": {name: bits(correct) for name, correct in found.items()}} if found else {}
+    return {name: error_of(correct) for name, correct in found.items()} | by_image

@@ -13,11 +13,11 @@ import torch
 from bench import __version__
 from bench.machine import allocator, commit, cpu_name, cuda_devices, cxx_compiler, no_compiler
 from bench.spec import Run
-from bench.train.team import ALONE, Team
+from bench.tasks.experiment import Experiment
 
 
 class DeviceError(RuntimeError):
-    """A device that is there and cannot be used, or not the kind that a checkpoint needs."""
+    """A device that cannot be used, or is not the kind that a checkpoint needs."""
 
 
 def device_of(run: Run) -> torch.device:
@@ -28,26 +28,23 @@ def device_of(run: Run) -> torch.device:
     if not torch.cuda.is_available():
         raise DeviceError(
             f"{cuda_devices()[0]} is there, but torch {torch.__version__} cannot use it (an old driver, or a build of "
-            "torch for CPUs). Mend that, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
+            "torch for CPUs). Fix the installation, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
         )
     _reproducible_cuda()
     return torch.device("cuda")
 
 
 def device_name(device: torch.device) -> str:
-    """What tells this GPU from all others, "" for a CPU."""
-    if device.type != "cuda":
-        return ""
-    return f"{platform.node()}, {torch.cuda.get_device_properties(device).uuid}"
+    """A name that no other GPU has, "" for a CPU."""
+    return f"{platform.node()}, {torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else ""
 
 
-def compiles(run: Run, device: torch.device) -> bool:
-    """Whether the run's kernels are compiled. Raises DeviceError where they are to be and cannot."""
+def require_compiler(run: Run, device: torch.device) -> None:
+    """Raises DeviceError where the run's kernels are to be compiled and cannot."""
     if run.resources.compile and device.type == "cpu" and cxx_compiler() is None:
         raise DeviceError(
-            f"this run was begun, or is declared, with compiled kernels. {no_compiler()}; it then goes on"
+            f"this run was begun, or is declared, with compiled kernels. {no_compiler()}; it is then resumed"
         )
-    return run.resources.compile
 
 
 def _reproducible_cuda() -> None:
@@ -62,20 +59,9 @@ def _reproducible_cuda() -> None:
     torch.backends.cudnn.benchmark = False  # it may choose other kernels when a run resumes
 
 
-def session(
-    run: Run,
-    device: torch.device,
-    data_sha256: str,
-    notice: str,
-    team: Team = ALONE,
-    kernels: str = "eager",
-    claims_sha256: str = "",
-) -> dict[str, Any]:
-    """Provenance of one start's part of a run, taken before it trains.
-
-    kernels: how the training step is made, in the words of a Way. claims_sha256: of the claims that were
-    declared by then (`Sweep.claims_digest`).
-    """
+def session(experiment: Experiment, kernels: str = "eager") -> dict[str, Any]:
+    """Provenance of one start's part of a run, taken before it trains. kernels: the text of a Way."""
+    run, device, team = experiment.run, experiment.device, experiment.job.team
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         **commit(),
@@ -89,10 +75,10 @@ def session(
         "kernels": kernels,
         "allocator": allocator(),
         "processes": team.size,
-        "claims_sha256": claims_sha256,
+        "claims_sha256": experiment.job.folder.claims_digest(),
         "data": run.data,
-        "data_sha256": data_sha256,
-        "notice": notice,
+        "data_sha256": experiment.digest,
+        "notice": experiment.notice,
         "started": time.time(),
         "ended": time.time(),
     }
@@ -107,7 +93,12 @@ def merged(sessions: list[dict[str, Any]]) -> dict[str, Any]:
     values = {name: list(dict.fromkeys(s[name] for s in sessions if name in s)) for name in names}
     joined = {n: v[0] if len(v) == 1 else "; ".join(map(str, v)) for n, v in values.items()}
     dirty = any(values["dirty"]) if None not in values["dirty"] else None
-    # the claims as they stood when the run began, "" where it began before they were declared
-    first = {"claims_sha256": sessions[0].get("claims_sha256", "")}
-    ends = {"started": sessions[0]["started"], "ended": sessions[-1]["ended"], "sessions": len(sessions)}
-    return {**joined, "dirty": dirty, **first, **ends}
+    first, last = sessions[0], sessions[-1]
+    return {
+        **joined,
+        "dirty": dirty,
+        "claims_sha256": first.get("claims_sha256", ""),  # as the run began, "" where that was before its claims
+        "started": first["started"],
+        "ended": last["ended"],
+        "sessions": len(sessions),
+    }

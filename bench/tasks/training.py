@@ -15,7 +15,7 @@ from bench.spec import Recipe, Run, Way, dataset_of, task_of
 from bench.store import RunFolder, StoreError
 from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
-from bench.tasks.provenance import DeviceError, compiles, device_name, device_of, merged, session
+from bench.tasks.provenance import DeviceError, device_name, device_of, merged, require_compiler, session
 from bench.train import checkpoint
 from bench.train.distributed import PeerError, agree, refuse_shared_device
 from bench.train.graph import Captured
@@ -24,22 +24,15 @@ from bench.train.loop import Hooks, train
 from bench.train.metrics import Tested
 from bench.train.probes import Row, layer_rows, response_stds
 from bench.train.schedule import rate_at
-from bench.train.team import ALONE, Team
-from bench.train.trainer import Batches, CrossEntropy, DivergedError, Objective, Trainer
+from bench.train.team import Team
+from bench.train.trainer import Batches, DivergedError, Trainer
 from bench.train.turns import Work
 
 EAGER = Way()
-# what is seen of the layers now: asked before the first step and at each test
-Look = Callable[[Trainer, Experiment], list[Row]]
+Look = Callable[[Trainer, Experiment], list[Row]]  # rows about the layers, before the first step and at each test
 
-# what a run may die of through no fault of its own: the next start tries again
+# errors that are not the run's own fault: the next start tries again
 MACHINE_ERRORS = (DeviceError, PeerError, WeightsError, torch.OutOfMemoryError, torch.AcceleratorError)
-
-
-def open_experiment(run: Run, job: Job, device: torch.device) -> Experiment:
-    """What the run trains on `device`. Raises DataError where its data are not below the job's data folder."""
-    experiment: Experiment = dataset_of(run.data).resolve("experiment").of(run, job, device)  # type: ignore[attr-defined]  # a class
-    return experiment
 
 
 def responses(trainer: Trainer, experiment: Experiment) -> list[float] | None:
@@ -57,16 +50,15 @@ def responses_at_the_end(trainer: Trainer, experiment: Experiment) -> list[Row]:
 def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[None]:
     """Trains the run's net from its last checkpoint (or its seed) to its end and writes its result.
 
-    Others may have a turn after each step. look: what is seen of the layers, before the first step and at each test; it
-    must change nothing of the training.
+    Others may have a turn after each step. look: must change nothing of the training.
     Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError, StoreError, LostError
     and the MACHINE_ERRORS.
     """
     recipe, device, team = run.recipe, device_of(run), job.team
-    compiles(run, device)
+    require_compiler(run, device)
     way = way_of(run, device, team)
     refuse_shared_device(team, device_name(device))
-    experiment = open_experiment(run, job, device)
+    experiment: Experiment = dataset_of(run.data).resolve("experiment").of(run, job, device)  # type: ignore[attr-defined]  # a class
     agree(team, device=device.type, data=experiment.digest, torch=str(torch.__version__))
     trainer = trainer_of(
         experiment.net().to(device),
@@ -78,22 +70,20 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
         clip=experiment.clip,
         dropout_seed=experiment.dropout_seed,
     )
-    saved = _resume(trainer, run, job, device, experiment.digest)
+    saved = _resume(trainer, experiment)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
-        claims = job.folder.claims_digest()
-        sessions.append(session(run, device, experiment.digest, experiment.notice, team, str(way), claims))
-    print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{_place_in(team)}", flush=True)
-    last = yield from _train(trainer, experiment, sessions, layers, partial(look, trainer, experiment))
+        sessions.append(session(experiment, str(way)))
+    place = f" as process {team.rank} of {team.size}" if team.size > 1 else ""
+    print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{place}", flush=True)
+    last = yield from _train(trainer, experiment, sessions, layers, look)
     extras = experiment.extras(trainer.net, last)
     agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
     if team.rank == 0:
-        digests = {
-            "curve_sha256": job.folder.write_curve(trainer.curve),
-            "layers_sha256": job.folder.write_layers(layers),
-        }
-        job.folder.finish(_result(run, trainer, last) | extras | digests, merged(sessions))
-    team.any(False)  # the others stay until the result is written: without it all would have to come again
+        extras |= {"curve_sha256": job.folder.write_curve(trainer.curve)}
+        extras |= {"layers_sha256": job.folder.write_layers(layers)}
+        job.folder.finish(_result(run, trainer, last) | extras, merged(sessions))
+    team.any(False)  # the others stay until the result is written: without it all would have to start again
 
 
 def way_of(run: Run, device: torch.device, team: Team) -> Way:
@@ -116,93 +106,68 @@ def copies_weights(way: Way, recipe: Recipe) -> bool:
 
 
 def _train(
-    trainer: Trainer,
-    experiment: Experiment,
-    sessions: list[dict[str, Any]],
-    layers: list[Row],
-    look: Callable[[], list[Row]],
+    trainer: Trainer, experiment: Experiment, sessions: list[dict[str, Any]], layers: list[Row], look: Look
 ) -> Work[Tested]:
-    """Trains to the end, with checkpoints and signs of life; the test after the last step. Raises what train raises."""
-    run, job = experiment.run, experiment.job
-    recipe, team = run.recipe, job.team
-    looking = partial(_look, trainer, look, layers)
+    """Trains to the end, with checkpoints and heartbeats; the test after the last step. Raises what train raises."""
+    run, folder, team = experiment.run, experiment.job.folder, experiment.job.team
+    recipe, writes = run.recipe, team.rank == 0
+
+    def look_once() -> None:
+        """Once a step, also where a finished run is repaired."""
+        if not layers or layers[-1]["step"] != trainer.step:
+            layers.extend(look(trainer, experiment))
+
+    def look_and_test() -> Work[Tested]:
+        look_once()
+        return (yield from experiment.test(trainer.net))
+
     hooks = Hooks(
-        save=_of_first(team, partial(_save, job.folder, run, sessions, layers)),
-        should_stop=lambda: team.any(job.should_stop()),
-        beat=_of_first(team, partial(job.folder.beat, steps=recipe.steps)),
+        save=partial(_save, folder, run, sessions, layers) if writes else _nothing,
+        should_stop=lambda: team.any(experiment.job.should_stop()),
+        beat=partial(folder.beat, steps=recipe.steps) if writes else _nothing,
         checkpoint_seconds=run.resources.checkpoint_seconds,
     )
+    every = {"curve_every": recipe.curve_every, "test_every": recipe.test_every}
     try:
         if trainer.step == 0:
-            looking()
-        return (
-            yield from train(
-                trainer,
-                steps=recipe.steps,
-                curve_every=recipe.curve_every,
-                test_every=recipe.test_every,
-                test=partial(_look_and_test, looking, partial(experiment.test, trainer.net)),
-                hooks=hooks,
-            )
-        )
+            look_once()
+        return (yield from train(trainer, steps=recipe.steps, **every, test=look_and_test, hooks=hooks))
     except DivergedError:
-        # what was seen until then is what one wants to know of such a run
-        _of_first(team, job.folder.write_layers)(layers)
+        if writes:
+            folder.write_layers(layers)  # of such a run one wants to see the layers until then
         raise
 
 
-def _look(trainer: Trainer, look: Callable[[], list[Row]], layers: list[Row]) -> None:
-    """Adds what is seen of the layers now; once a step, also where a run that ended is mended."""
-    if not layers or layers[-1]["step"] != trainer.step:
-        layers += look()
+def _nothing(*_: Any, **__: Any) -> None:
+    """What the other processes of a team write."""
 
 
-def _look_and_test(looking: Callable[[], None], test: Callable[[], Work[Tested]]) -> Work[Tested]:
-    looking()
-    return (yield from test())
-
-
-def _of_first(team: Team, work: Callable[..., object]) -> Callable[..., object]:
-    """`work` in the team's first process, nothing in the others."""
-    return work if team.rank == 0 else lambda *_, **__: None
-
-
-def _place_in(team: Team) -> str:
-    return f" as process {team.rank} of {team.size}" if team.size > 1 else ""
-
-
-def _resume(trainer: Trainer, run: Run, job: Job, device: torch.device, data: str) -> dict[str, Any]:
+def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
     """Takes the trainer to its last checkpoint, if there is one; returns all that was saved with it."""
-    folder = job.folder
-    saved = job.team.of_first(lambda: checkpoint.load(folder.checkpoint))
+    run, data, device, path = experiment.run, experiment.digest, experiment.device, experiment.job.folder.checkpoint
+    saved = experiment.job.team.of_first(lambda: checkpoint.load(path))
     if saved is None:
         return {}
     if saved["run"] != run.id:
-        raise StoreError(f"{folder.checkpoint} is of the run {saved['run']}; move it away and start again")
+        raise StoreError(f"{path} is of the run {saved['run']}; move it away and start again")
     trained_on = {session["data_sha256"] for session in saved["sessions"]}
     if trained_on - {data}:
         raise StoreError(
-            f"{folder.checkpoint} was trained on other data (SHA-256 {', '.join(trained_on)}; here {data}): give the "
-            "data it was begun with, or move the checkpoint away to train from the first step"
+            f"{path} was trained on other data (SHA-256 {', '.join(trained_on)}; here {data}): give the data it was "
+            "begun with, or move the checkpoint away to train from the first step"
         )
     ended = saved["step"] >= run.recipe.steps
     if saved["device"] != device.type and not ended:
         # its kernels round otherwise: a run of both would be the numbers of neither
         raise DeviceError(
-            f"{folder.checkpoint} was made on a {saved['device']} device and this is a {device.type}: go on where "
-            "there is one, or move the checkpoint away to train from the first step here"
+            f"{path} was made on a {saved['device']} device and this is a {device.type}: resume it where there is one, "
+            "or move the checkpoint away to train from the first step here"
         )
     trainer.load_state_dict(saved if not ended else {**saved, "batches": None})
     return saved
 
 
-def _save(
-    folder: RunFolder,
-    run: Run,
-    sessions: list[dict[str, Any]],
-    layers: list[Row],
-    trainer: Trainer,
-) -> None:
+def _save(folder: RunFolder, run: Run, sessions: list[dict[str, Any]], layers: list[Row], trainer: Trainer) -> None:
     """The curve first: a checkpoint that is there has its curve beside it (and in it, should that be damaged)."""
     sessions[-1]["ended"] = time.time()
     folder.write_curve(trainer.curve)
@@ -211,49 +176,29 @@ def _save(
     checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about})
 
 
-def trainer_of(
-    net: torch.nn.Module,
-    batches: Batches,
-    recipe: Recipe,
-    way: Way = EAGER,
-    *,
-    team: Team = ALONE,
-    objective: Objective | None = None,
-    clip: float = 0.0,
-    dropout_seed: int | None = None,
-) -> Trainer:
-    """A training of `net` on `batches`, both on one device, channels last; the rest as the Trainer has it."""
+def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way = EAGER, **others: Any) -> Trainer:
+    """A training of `net` on `batches`, both on one device, channels last. others: as the Trainer has them."""
     net = net.to(memory_format=torch.channels_last)
-    on_cuda = next(net.parameters()).device.type == "cuda"
     if way.one_pass:
         group_batch_norm(net, recipe.batch // recipe.bn_group, fused=way.batch_norm == "fused")
     if way.compile:
         net.compile()
-    rate = partial(
-        rate_at,
-        lr=recipe.lr,
-        drops=recipe.drops,
-        warmup_steps=recipe.warmup_steps,
-        warmup_lr=recipe.warmup_lr,
-    )
+    schedule = {name: getattr(recipe, name) for name in ("lr", "drops", "warmup_steps", "warmup_lr")}
     return Trainer(
         net,
         batches,
-        rate,
+        partial(rate_at, **schedule),
         recipe.momentum,
         recipe.weight_decay,
         recipe.bn_group,
         precision=recipe.precision,
-        team=team,
-        objective=objective or CrossEntropy(),
-        clip=clip,
-        dropout_seed=dropout_seed,
         captured=Captured() if way.graph else None,
         make=getattr(batches, "maker", None),
         one_pass=way.one_pass,
-        fused_sgd=on_cuda,
+        fused_sgd=next(net.parameters()).device.type == "cuda",
         copied_weights=copies_weights(way, recipe),
         padded_stem=way.padded_stem,
+        **others,
     )
 
 

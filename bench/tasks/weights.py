@@ -1,4 +1,4 @@
-"""The weights that a run's net starts from: their file, the pixels they expect, and how good a classifier they make.
+"""The weights that a run's net starts from: their file, the pixels they expect, and their classification error.
 
 What differs between sources is in the table bench.spec.sources, whose functions these are. A file in the folder
 `weights` of the data comes first, then what torch and timm have in their caches, then their download.
@@ -37,9 +37,9 @@ def weights_file(net: Net, job: Job) -> Path | None:
 
 
 def source_error(net: Net, job: Job) -> float | None:
-    """The classification error (top-1, %) of what the net starts from, as its own run or its publisher has it.
+    """The classification error (top-1, %) of its weights by their run or their publisher, None where neither says it.
 
-    None where nobody says it. Raises WeightsError for weights of no classifier.
+    Raises WeightsError for weights of no classifier.
     """
     error: float | None = _asked("error", net, job)
     return error
@@ -57,13 +57,9 @@ def _asked(field: str, net: Net, job: Job) -> Any:
     return source.resolve(field)(net, job) if getattr(source, field) else None
 
 
-def _folder(job: Job) -> Path:
-    return job.data / "weights"
-
-
 def local_file(net: Net, job: Job) -> Path:
     """A file of one's own. Raises WeightsError naming those there are."""
-    folder, name = _folder(job), net.start.name
+    folder, name = job.data / "weights", net.start.name
     if not (folder / name).is_file():
         there = sorted(p.name for p in folder.glob("*") if p.suffix in SUFFIXES) if folder.is_dir() else []
         raise WeightsError(f"no file {name} in {folder}; there are: {', '.join(there) or 'none'}")
@@ -72,7 +68,7 @@ def local_file(net: Net, job: Job) -> Path:
 
 def timm_file(net: Net, job: Job) -> Path | None:
     """A file in place of timm's weights; None where it is left to timm to get them."""
-    paths = (_folder(job) / f"{net.start.name}{suffix}" for suffix in SUFFIXES)
+    paths = (job.data / "weights" / f"{net.start.name}{suffix}" for suffix in SUFFIXES)
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -85,7 +81,7 @@ def timm_pixels(net: Net, _: Job) -> Pixels:
 
 def torchvision_file(net: Net, job: Job) -> Path:
     """In the folder of weights, in torch's cache, else downloaded into that. Raises WeightsError."""
-    folder, url = _folder(job), str(_torchvision(net).url)
+    folder, url = job.data / "weights", str(_torchvision(net).url)
     file = url.rsplit("/", 1)[-1]
     if (folder / file).is_file():
         return folder / file
@@ -93,8 +89,7 @@ def torchvision_file(net: Net, job: Job) -> Path:
         torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True, progress=False)
     except (OSError, RuntimeError) as error:
         raise WeightsError(
-            f"{net.weights}: {file} is not in {folder} and cannot be downloaded ({error}). Get it from {url} and "
-            "lay it there"
+            f"{net.weights}: {file} is not in {folder} and cannot be downloaded ({error}). Put it there, from {url}"
         ) from None
     return Path(torch.hub.get_dir(), "checkpoints", file)
 
@@ -125,9 +120,7 @@ def run_file(net: Net, job: Job) -> Path:
 
 def run_error(net: Net, job: Job) -> float:
     """Its test error. Raises WeightsError."""
-    result = _source_run(net, job)[0].result()
-    assert result is not None
-    return float(result["test_error"])
+    return float((_source_run(net, job)[0].result() or {})["test_error"])
 
 
 def run_pixels(net: Net, job: Job) -> Pixels | None:
@@ -147,9 +140,9 @@ def _source_run(net: Net, job: Job) -> tuple[RunFolder, Run]:
             "run. Train it first: "
             f"python -m bench.sweep {sweep} --scale {name.split('-')[-3]} --only {name} --runs {path.parents[2]}"
         )
-    run, strided = folder.run(), net.bottleneck  # elsewhere no block has a stride to be in either place
-    theirs = run.net if strided else replace(run.net, stride_in=net.stride_in)
-    if replace(theirs, weights="") != replace(net, weights=""):
-        stride = f" with the stride in the {run.net.stride_in}" if strided else ""
+    run = folder.run()
+    stride_in = run.net.stride_in if net.bottleneck else net.stride_in  # only bottlenecks have the choice
+    if replace(run.net, stride_in=stride_in, weights="") != replace(net, weights=""):
+        stride = f" with the stride in the {stride_in}" if net.bottleneck else ""
         raise WeightsError(f"{run.id} trained {run.net.name}{stride}, not the net that is to start from it")
     return folder, run

@@ -37,3 +37,13 @@ def test_a_net_with_results_shows_its_speed_and_any_other_a_dash(tmp_path: Path)
     assert rows["ResNet-20 (CIFAR-10)", "A"][2:] == ("269,722", "40,551,040", "0.7", "427", "100", "made up")
     assert rows["ResNet-50 (ImageNet)", "B"][2:] == ("25,557,032", "3,857,973,248", "40.4", "–", "–", "–")
     assert "## Table 1" in nets_page([])
+
+
+def test_every_family_is_listed_at_the_depths_that_its_papers_have() -> None:
+    names = [row[:2] for row in costs([]).rows]
+
+    assert ("pre-activation ResNet-1001 (CIFAR-10, pre-activation)", "B") in names
+    assert ("pre-activation ResNet-110 (CIFAR-10, pre-activation)", "A") in names
+    assert ("bottleneck ResNet-164 (CIFAR-10, bottlenecks)", "B") in names
+    assert [shortcut for name, shortcut in names if name == "ResNet-34 (ImageNet)"] == ["A", "B", "C"]
+    assert len(names) == len(set(names)) == 29

@@ -85,7 +85,7 @@ def test_without_a_network_the_error_says_where_the_file_belongs(job: Job, monke
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", no_download)
     monkeypatch.setattr("timm.create_model", no_download)
 
-    with pytest.raises(WeightsError, match=r"resnet50-0676ba61.pth is not in .* Get it from https://.* lay it there"):
+    with pytest.raises(WeightsError, match=r"resnet50-0676ba61.pth is not in .* Put it there, from https://"):
         whole(TORCHVISION, job)
     with pytest.raises(WeightsError, match=r"make resnet18 \(no network\).* save them as resnet18.safetensors in"):
         whole(timm_net("resnet18"), job)

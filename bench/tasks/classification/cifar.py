@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data.cifar_files import TESTED, TRAINED, Layout, layout_of, verify
+from bench.data.cifar_files import Layout, layout_of, verify
 from bench.data.locate import DataError, notice
 from bench.data.shuffle import Order
 
 PAD = 4
-WHOLE = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +35,14 @@ class Images:
 
     def to(self, device: torch.device) -> Images:
         """The same set on `device`."""
-        train_x, train_y, test_x, test_y = (
-            t.to(device) for t in (self.train_x, self.train_y, self.test_x, self.test_y)
-        )
-        return Images(train_x, train_y, test_x, test_y, self.digest, self.notice)
+        moved = {name: getattr(self, name).to(device) for name in ("train_x", "train_y", "test_x", "test_y")}
+        return replace(self, **moved)
 
     def holding_out(self, last: int, generator: torch.Generator) -> tuple[Images, Tensor, Tensor]:
         """The set without `last` of its training images, drawn by `generator`, and those images and labels."""
         order = torch.randperm(len(self.train_y), generator=generator).to(self.train_y.device)
         kept, held = order[:-last].sort().values, order[-last:].sort().values
-        rest = Images(self.train_x[kept], self.train_y[kept], self.test_x, self.test_y, self.digest, self.notice)
+        rest = replace(self, train_x=self.train_x[kept], train_y=self.train_y[kept])
         return rest, self.train_x[held], self.train_y[held]
 
 
@@ -61,30 +57,20 @@ def make_images(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor
 def load(folder: Path) -> Images:
     """A CIFAR data set from the folder that bench.data.cifar_files found. Raises DataError naming the bad file."""
     layout = layout_of(folder)
-    if folder.name == layout.python:
-        parts = _read_python(folder, layout)
-    else:
-        parts = [part for names in (layout.train, layout.test) for part in _read_binary(folder, names, layout)]
-    for part, count in zip(parts[::2], (TRAINED, TESTED), strict=True):
-        if len(part) != count:
-            raise DataError(f"{folder}: {len(part):,} images where {count:,} belong")
-    train_x, train_y, test_x, test_y = parts
-    return make_images(train_x, train_y, test_x, test_y, notice(folder))
-
-
-def _read_python(folder: Path, layout: Layout) -> list[Tensor]:
-    """The official pickles, by torchvision, with every file's MD5 checked."""
     verify(folder)
-    sets = [layout.torchvision()(str(folder.parent), train=train) for train in (True, False)]
-    return [
-        part
-        for s in sets
-        for part in (torch.from_numpy(s.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(s.targets))
-    ]
+    read = _read_python if folder.name == layout.python else _read_binary
+    return make_images(*read(folder, layout, train=True), *read(folder, layout, train=False), notice(folder))
 
 
-def _read_binary(folder: Path, names: tuple[str, ...], layout: Layout) -> tuple[Tensor, Tensor]:
+def _read_python(folder: Path, layout: Layout, *, train: bool) -> tuple[Tensor, Tensor]:
+    """The official pickles, by torchvision."""
+    found = layout.torchvision()(str(folder.parent), train=train)
+    return torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(found.targets)
+
+
+def _read_binary(folder: Path, layout: Layout, *, train: bool) -> tuple[Tensor, Tensor]:
     """Records of the label bytes, of which the last counts, and 3,072 pixel bytes; RGB planes."""
+    names = layout.train if train else layout.test
     raw = np.concatenate([np.fromfile(folder / f"{name}.bin", np.uint8) for name in names]).reshape(-1, layout.record)
     labels, pixels = raw[:, layout.labels - 1], raw[:, layout.labels :]
     if labels.max(initial=0) >= layout.classes:
@@ -102,8 +88,7 @@ class Prepare:
     @classmethod
     def of(cls, train_x: Tensor) -> Prepare:
         """With the mean image of `train_x`, summed in whole numbers so that no order of addition matters."""
-        total = sum(part.long().sum(0) for part in train_x.split(10_000))
-        assert isinstance(total, Tensor)
+        total = torch.stack([part.long().sum(0) for part in train_x.split(10_000)]).sum(0)
         return cls((total.double() / (255 * len(train_x))).float())
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -111,34 +96,26 @@ class Prepare:
         return (x.float() / 255 - self.mean).contiguous(memory_format=torch.channels_last)
 
 
-@dataclass(frozen=True, slots=True)
-class Crops:
-    """Where each of N images is cut from its padded self: the first row and column, 0 to 8, and whether mirrored."""
+def draw_crops(count: int, generator: torch.Generator) -> Tensor:
+    """Where each of `count` images is cut: first row and column, 0 to 8, and whether mirrored; (3, count) int64."""
+    corner = torch.randint(0, 2 * PAD + 1, (2, count), generator=generator)
+    return torch.cat((corner, torch.randint(0, 2, (1, count), generator=generator)))
 
-    row: Tensor
-    column: Tensor
-    mirrored: Tensor
 
-    @classmethod
-    def draw(cls, count: int, generator: torch.Generator) -> Crops:
-        """At random, on the generator's device: three numbers an image."""
-        device = generator.device
-        corner = torch.randint(0, 2 * PAD + 1, (2, count), generator=generator, device=device)
-        return cls(corner[0], corner[1], torch.randint(0, 2, (count,), generator=generator, device=device))
+def crop(x: Tensor, crops: Tensor) -> Tensor:
+    """The 32x32 crop of each image padded by 4 zeros a side, or of its mirror image, on the images' device.
 
-    def cut(self, x: Tensor) -> Tensor:
-        """The 32x32 crop of each image padded by 4 zeros a side, or of its mirror image, on the images' device.
-
-        x: (N, 3, 32, 32), mean subtracted, so that the padding is the mean colour. Channels last.
-        """
-        n, _, height, width = x.shape
-        rows = self.row[:, None] + torch.arange(height, device=x.device)
-        columns = self.column[:, None] + torch.arange(width, device=x.device)
-        columns = torch.where(self.mirrored[:, None].bool(), columns.flip(1), columns)
-        padded = F.pad(x, (PAD, PAD, PAD, PAD))
-        image = torch.arange(n, device=x.device)[:, None, None]
-        # indices around a slice put the channels last: the layout that the net wants
-        return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    x: (N, 3, 32, 32), mean subtracted, so that the padding is the mean colour. Channels last.
+    """
+    n, _, height, width = x.shape
+    row, column, mirrored = crops
+    rows = row[:, None] + torch.arange(height, device=x.device)
+    columns = column[:, None] + torch.arange(width, device=x.device)
+    columns = torch.where(mirrored[:, None].bool(), columns.flip(1), columns)
+    padded = F.pad(x, (PAD, PAD, PAD, PAD))
+    image = torch.arange(n, device=x.device)[:, None, None]
+    # indices around a slice put the channels last: the layout that the net wants
+    return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 class Batches:
@@ -152,8 +129,9 @@ class Batches:
     def __init__(self, images: Images, prepare: Prepare, batch: int, generator: torch.Generator) -> None:
         self.images, self.prepare, self.batch, self.generator = images, prepare, batch, generator
         self._order = Order(len(images.train_y), generator)
+        self.state_dict, self.load_state_dict = self._order.state_dict, self._order.load_state_dict
 
-    def draw(self, part: slice = WHOLE) -> tuple[Tensor, Tensor]:
+    def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """The next inputs (batch, 3, 32, 32) float32, channels last, and labels (batch,), or `part` of them.
 
         All of the batch is made, whatever the part: the random stream is one for all processes of a run.
@@ -164,26 +142,16 @@ class Batches:
     def choose(self) -> Tensor:
         """What the next batch is made of, on the CPU: image, row, column and mirror, (4, batch) int64."""
         index = self._order.draw(self.batch)
-        crops = Crops.draw(self.batch, self.generator)
-        return torch.stack((index, crops.row, crops.column, crops.mirrored))
+        return torch.cat((index[None], draw_crops(self.batch, self.generator)))
 
     def make(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and labels of what was chosen, on the images' device, where `chosen` must be."""
-        index, row, column, mirrored = chosen
-        x = Crops(row, column, mirrored).cut(self.prepare(self.images.train_x[index]))
-        return x, self.images.train_y[index]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the stream is."""
-        return self._order.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken."""
-        self._order.load_state_dict(state)
+        index = chosen[0]
+        return crop(self.prepare(self.images.train_x[index]), chosen[1:]), self.images.train_y[index]
 
 
 class Ahead:
-    """The choices of `batches` alone, BLOCK of them sent to the device at a time; a step makes its images itself.
+    """The choices of `batches` alone, BLOCK of them sent to the device at a time; a step makes its images by `maker`.
 
     Drawn one by one from the host, each batch would cost a GPU some forty launches outside the step's graph.
     """
@@ -191,30 +159,21 @@ class Ahead:
     BLOCK = 200
 
     def __init__(self, batches: Batches) -> None:
-        self.batches, self.batch = batches, batches.batch
+        self.batches, self.batch, self.maker = batches, batches.batch, batches.make
         self._forget()
 
     def _forget(self) -> None:
         self._start, self._block, self._used = self.batches.state_dict(), torch.empty(0), 0
 
-    def draw(self, part: slice = WHOLE) -> tuple[Tensor]:  # noqa: ARG002 - the process has all of the batch
+    def draw(self, part: slice = slice(None)) -> tuple[Tensor]:  # noqa: ARG002 - the process has all of the batch
         """The next choice, on the images' device."""
         if self._used == len(self._block):
             self._forget()
-            block, device = torch.stack([self.batches.choose() for _ in range(self.BLOCK)]), self.device
+            block = torch.stack([self.batches.choose() for _ in range(self.BLOCK)])
+            device = self.batches.images.train_x.device
             self._block = block.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else block
         self._used += 1
         return (self._block[self._used - 1],)
-
-    @property
-    def maker(self) -> Callable[..., tuple[Tensor, Tensor]]:
-        """What makes inputs and labels of a choice, as part of the step."""
-        return self.batches.make
-
-    @property
-    def device(self) -> torch.device:
-        """Where the images are."""
-        return self.batches.images.train_x.device
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is after what was drawn of it, as `batches` would say it."""
@@ -227,6 +186,6 @@ class Ahead:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken."""
+        """Resumes where `state` was taken."""
         self.batches.load_state_dict(state)
         self._forget()

@@ -7,8 +7,8 @@ from torch import nn
 
 from bench.spec import Run
 from bench.store import StoreError
-from bench.tasks.classification.imagenet.colour import Normalise
 from bench.tasks.classification.imagenet.experiment import ImageNet
+from bench.tasks.classification.imagenet.transforms import Normalise
 from bench.tasks.job import Job
 from bench.tasks.provenance import device_of, merged, session
 from bench.tasks.weights import pixels_of, weights_file
@@ -19,20 +19,19 @@ from bench.train.turns import Work
 
 
 def evaluate(run: Run, job: Job) -> Work[None]:
-    """Tests the run's weights and writes its result; a test that was stopped goes on at the next protocol.
+    """Tests the run's weights and writes its result; a stopped test resumes at the next protocol.
 
     Raises WeightsError, DataError, StoppedError, StoreError, LostError and the MACHINE_ERRORS.
     """
     device, team = device_of(run), job.team
     built: nn.Module = run.net.row.resolve("build")(run.net, 1000, weights_file(run.net, job))
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in pixels_of(run.net, job))
-    experiment = ImageNet.of(run, job, device, Normalise(mean, std))
-    if (classes := len(experiment.pictures.classes)) != 1000:
+    experiment = ImageNet.of(run, job, device, Normalise.of(pixels_of(run.net, job)))
+    if (classes := len(experiment.images.classes)) != 1000:
         raise StoreError(f"the weights tell 1,000 classes apart and {run.data} has {classes:,}: give all of ImageNet")
     net = built.to(device).to(memory_format=torch.channels_last)
     weights = checkpoint.weights_digest(net.state_dict())
     agree(team, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
-    about = session(run, device, experiment.digest, experiment.notice, team, claims_sha256=job.folder.claims_digest())
+    about = session(experiment)
     print(f"bench: tests {run.id} on {device}", flush=True)
     centre = yield from experiment.test(net)
     extras = experiment.extras(net, centre)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.locate import AbsentError
-from bench.spec import Recipe, Run, dataset_of
+from bench.spec import Run, dataset_of
 from bench.tasks.classification import cifar
 from bench.tasks.classification.cifar import Images, Prepare
 from bench.tasks.experiment import Experiment
@@ -29,13 +29,16 @@ class InMemory(Experiment):
     """A data set on the device as a whole. kept_back: images and labels that are not trained on."""
 
     images: Images
-    kept_back: tuple[Tensor, Tensor] | None
+    kept_back: list[Tensor] | None
     prepare: Prepare
 
     @classmethod
     def of(cls, run: Run, job: Job, device: torch.device) -> InMemory:
         """See Experiment."""
-        images, kept_back = _split(load_images(run, job.data, device), run.recipe, run.seed)
+        images, kept_back = load_images(run, job.data, device), None
+        if run.recipe.split != "50k":
+            generator = torch.Generator().manual_seed(run.seed)
+            images, *kept_back = images.holding_out(len(images.train_y) // 10, generator)
         return cls(run, job, device, images, kept_back, Prepare.of(images.train_x))
 
     @property
@@ -94,19 +97,7 @@ def load_images(run: Run, data: Path, device: torch.device) -> Images:
 
 
 @lru_cache(maxsize=1)
-def _loaded(
-    reader: str,
-    folder: Path,
-    files: tuple[tuple[Path, int, int], ...],  # noqa: ARG001
-    device: torch.device,
-) -> Images:
-    """What is in `folder`; other `files` are other data."""
+def _loaded(reader: str, folder: Path, _: tuple[tuple[Path, int, int], ...], device: torch.device) -> Images:
+    """What is in `folder`; other files are other data."""
     images: Images = pkgutil.resolve_name(reader)(folder)
     return images.to(device)
-
-
-def _split(images: Images, recipe: Recipe, seed: int) -> tuple[Images, tuple[Tensor, Tensor] | None]:
-    if recipe.split == "50k":
-        return images, None
-    kept, x, y = images.holding_out(len(images.train_y) // 10, torch.Generator().manual_seed(seed))
-    return kept, (x, y)

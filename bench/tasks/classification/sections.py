@@ -11,10 +11,10 @@ from bench.report.render import figures
 from bench.report.sections import Drawing, Section, diverged, findings, of_tables
 from bench.tasks.diagnosis.sections import response_sections
 
-FIGURE_6 = (
-    "Error against iterations in the manner of the paper's Fig. 6{sides}: dashed the "
-    "training error (augmented batches, in training mode), bold the test error; mean over the seeds, and a band from "
-    "the lowest to the highest seed where there are several."
+CURVES = (
+    "Error against iterations in the manner of the paper's Fig. {figure}{sides}: dashed the training error (augmented "
+    "batches, in training mode), bold the {error}; mean over the seeds, and a band from the lowest to the highest seed "
+    "where there are several."
 )
 SIDES = ", plain nets left, residual nets right"
 OWN = " Each net by its own recipe."
@@ -28,8 +28,10 @@ TRADEOFF = (
 def sections(evidence: Evidence) -> list[Section]:
     """Findings, verdicts, the tables and curves that belong to the data, pairs of nets, costs, Fig. 7."""
     results = evidence.results
+    said = [*tables.differences(results), *tables.with_depth(results), *verdicts.variant_findings(evidence)]
+    said = said or ["Too few runs are done to say anything."]
     return [
-        findings([*_said(evidence), *diverged(results), *verdicts.no_verdict(results)]),
+        findings([*said, *diverged(results), *verdicts.no_verdict(results)]),
         *verdicts.claims_sections(evidence),
         *results.dataset.resolve("sections")(evidence),
         *of_tables(
@@ -41,12 +43,6 @@ def sections(evidence: Evidence) -> list[Section]:
     ]
 
 
-def _said(evidence: Evidence) -> list[str]:
-    results = evidence.results
-    lines = [*tables.differences(results), *tables.with_depth(results), *verdicts.variant_findings(evidence)]
-    return lines or ["Too few runs are done to say anything."]
-
-
 def of_cifar(evidence: Evidence) -> list[Section]:
     """Table 6, other people's numbers, protocols, Fig. 6."""
     done = len(evidence.results.done) > 0
@@ -56,19 +52,21 @@ def of_cifar(evidence: Evidence) -> list[Section]:
             ("Beside other people's numbers", tables.reproductions_table(evidence)),
             ("Protocols side by side", tables.protocols(evidence) if done else None),
         ),
-        *curves(evidence.results, "Figure 6", FIGURE_6),
+        *curves(evidence.results, 6, "test error"),
     ]
 
 
-def curves(results: Set, heading: str, words: str) -> list[Section]:
-    """The figure of errors against iterations, where there are any."""
+def curves(results: Set, figure: int, error: str) -> list[Section]:
+    """Errors against iterations, as in that figure of the paper. error: the name of the test's."""
     done = own_recipes(results.done)
     if not len(done):
         return []
     sides = SIDES if done["shortcut"].eq("none").nunique() == 2 else ""
-    caption = words.format(sides=sides) + (OWN if (results.runs["variant"] != "").any() else "")
+    caption = CURVES.format(figure=figure, sides=sides, error=error) + (
+        OWN if (results.runs["variant"] != "").any() else ""
+    )
     alt = "Training and test error against iterations"
-    return [Section(heading, (Drawing("curves", alt, caption, partial(figures.curves, results)),))]
+    return [Section(f"Figure {figure}", (Drawing("curves", alt, caption, partial(figures.curves, results)),))]
 
 
 def _tradeoff(results: Set) -> list[Section]:

@@ -1,4 +1,4 @@
-"""The stand-in for scale quick where CIFAR-10 cannot be had: ten classes of 32x32 pictures made from a seed.
+"""The stand-in for scale quick where CIFAR-10 cannot be had: ten classes of 32x32 images made from a seed.
 
 A class is a shape (one of five) with a kind of stripes (one of two). Place, size, colours, the stripes' phase and
 the noise are random, so that colour tells nothing and a net must find edges and textures. It shows that the suite
@@ -21,18 +21,18 @@ NOTICE = (
 
 
 def load(_: Path) -> Images:
-    """The data set "stand-in"; it lies in no folder."""
+    """The data set "stand-in", which needs no folder."""
     return stand_in()
 
 
 def stand_in(train: int = 5_000, test: int = 2_000, seed: int = 0) -> Images:
     """`train` and `test` images in the form of CIFAR-10; the same bits for the same seed."""
     generator = torch.Generator().manual_seed(seed)
-    x, y = _pictures(train + test, generator)
+    x, y = _images(train + test, generator)
     return make_images(x[:train], y[:train], x[train:], y[train:], NOTICE)
 
 
-def _pictures(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _images(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """n images (n, 3, 32, 32) uint8 and their classes (n,), as many of each class as of any other."""
     labels = torch.arange(n) % 10
     labels = labels[torch.randperm(n, generator=generator)]
@@ -50,8 +50,8 @@ def _pictures(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     shade = inside * (0.65 + 0.35 * stripes)
     ground, figure = uniform(0, 1, 3, 1, 1), uniform(0, 1, 3, 1, 1)
     noise = torch.randn((n, 3, 32, 32), generator=generator)
-    picture = ground + (figure - ground) * shade[:, None] + 0.12 * noise
-    return (picture.clamp(0, 1) * 255).round().to(torch.uint8), labels
+    image = ground + (figure - ground) * shade[:, None] + 0.12 * noise
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8), labels
 
 
 def _shapes(x: Tensor, y: Tensor) -> Tensor:

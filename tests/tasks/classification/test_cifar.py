@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from bench.data.cifar_files import cifar, verify
 from bench.data.locate import DataError, data_folder, notice
 from bench.spec.official import is_official
-from bench.tasks.classification.cifar import Ahead, Batches, Crops, Images, Prepare, load, make_images
+from bench.tasks.classification.cifar import Ahead, Batches, Images, Prepare, crop, draw_crops, load, make_images
 from bench.tasks.classification.synthetic import stand_in
 
 
@@ -131,7 +131,7 @@ def test_augmentation_is_a_crop_of_the_zero_padded_image_or_its_mirror() -> None
     x = torch.randn(40, 3, 32, 32)
     padded = F.pad(x, (4, 4, 4, 4))
 
-    out = Crops.draw(len(x), torch.Generator().manual_seed(5)).cut(x)
+    out = crop(x, draw_crops(len(x), torch.Generator().manual_seed(5)))
 
     seen = set()
     for i in range(len(x)):
@@ -202,7 +202,7 @@ def test_choices_made_ahead_are_saved_as_if_they_were_not(drawn: int) -> None:
 
 def test_the_generator_suffices_and_matters() -> None:
     x = torch.randn(16, 3, 32, 32)
-    first, again, other = (Crops.draw(16, torch.Generator().manual_seed(seed)).cut(x) for seed in (1, 1, 2))
+    first, again, other = (crop(x, draw_crops(16, torch.Generator().manual_seed(seed))) for seed in (1, 1, 2))
 
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -16,12 +15,18 @@ from bench.data.decode import Oddities, decode
 from bench.data.prefetch import ahead
 from bench.spec import Run, Views, dataset_of
 from bench.store import atomic
-from bench.tasks.classification.imagenet.colour import Normalise
-from bench.tasks.classification.imagenet.crops import centre_crop, ten_crops, with_mirror
-from bench.tasks.classification.imagenet.files import Pictures, PictureSet
-from bench.tasks.classification.imagenet.protocols import Headed, dense_logits, evaluated, judge, scores
-from bench.tasks.classification.imagenet.stream import PictureBatches
-from bench.tasks.classification.imagenet.transforms import ScaleCrop, View, inception_view, paper_view, resized
+from bench.tasks.classification.imagenet import protocols
+from bench.tasks.classification.imagenet.files import ImageFiles, ImageSet
+from bench.tasks.classification.imagenet.protocols import Protocol
+from bench.tasks.classification.imagenet.stream import ImageBatches
+from bench.tasks.classification.imagenet.transforms import (
+    Normalise,
+    ScaleCrop,
+    View,
+    inception_view,
+    paper_view,
+    resized,
+)
 from bench.tasks.experiment import Experiment, by_protocol
 from bench.tasks.job import Job
 from bench.train import checkpoint
@@ -35,14 +40,14 @@ STRIDE = 32  # of a net's last map: the training's global pooling has a window o
 
 @dataclass(frozen=True, eq=False)
 class ImageNet(Experiment):
-    """A set of pictures with a run's views of them. `used`: which of the validation pictures it is tested on."""
+    """A set of images with a run's views of them. used: which of the validation images it is tested on."""
 
-    pictures: PictureSet
+    images: ImageSet
     view: View
     used: tuple[int, ...]
     views: Views
-    odd: Oddities = field(default_factory=Oddities)  # of the validation pictures
-    streams: list[PictureBatches] = field(default_factory=list)
+    odd: Oddities = field(default_factory=Oddities)  # of the validation images
+    streams: list[ImageBatches] = field(default_factory=list)
 
     @classmethod
     def of(cls, run: Run, job: Job, device: torch.device, normalise: Normalise | None = None) -> ImageNet:
@@ -50,155 +55,112 @@ class ImageNet(Experiment):
 
         Raises DataError where it is not below the job's data folder.
         """
-        views = run.recipe.views
+        views, row = run.recipe.views, dataset_of(run.data)
         assert views is not None
-        row = dataset_of(run.data)
-        found: PictureSet = row.resolve("reader")(
-            row.resolve("locate")(job.data, run.data), row.classes, trained=normalise is None
-        )
-        crop = ScaleCrop(views.side, views.shorter)
-        view = View(crop, normalise) if normalise else _view(found.train, views)
-        used = spread(len(found.val), run.recipe.test_images)
-        return cls(run, job, device, found, view, used, views)
-
-    @property
-    def workers(self) -> int:
-        """Processes or threads that decode."""
-        return self.run.resources.cpus
+        folder = row.resolve("locate")(job.data, run.data)
+        found: ImageSet = row.resolve("reader")(folder, row.classes, trained=normalise is None)
+        view = View(ScaleCrop(views.side, views.shorter), normalise) if normalise else _view(found.train, views)
+        return cls(run, job, device, found, view, spread(len(found.val), run.recipe.test_images), views)
 
     @property
     def digest(self) -> str:
-        """See PictureSet."""
-        return self.pictures.digest
+        """See ImageSet."""
+        return self.images.digest
 
     @property
     def notice(self) -> str:
-        """See PictureSet."""
-        return self.pictures.notice
+        """See ImageSet."""
+        return self.images.notice
 
     def batches(self) -> Batches:
-        """See Experiment. Each process of a run's team reads its own pictures only."""
-        recipe = self.run.recipe
+        """See Experiment. Each process of a run's team reads its own images only."""
+        recipe, resources = self.run.recipe, self.run.resources
         groups = self.job.team.own(recipe.batch // recipe.bn_group)
         own = slice(groups.start * recipe.bn_group, groups.stop * recipe.bn_group)
-        workers = self.workers if self.device.type == "cuda" else 0  # on a CPU the cores are the training's
-        stream = PictureBatches(
-            self.pictures.train, self.view, recipe.batch, self.run.seed, workers, device=self.device, own=own
+        workers = resources.cpus if self.device.type == "cuda" else 0  # on a CPU the cores are the training's
+        stream = ImageBatches(
+            self.images.train, self.view, recipe.batch, self.run.seed, workers, device=self.device, own=own
         )
         self.streams.append(stream)
         return stream
 
     def test(self, net: nn.Module) -> Work[Evaluation]:
-        """Top-1 and top-5 on the centre crop: the protocol of Fig. 4."""
-        return ready(evaluated(self._centre(net), self._labels(), self.job.team)[0])
+        """Top-1 and top-5 on the centre crop: the protocol of Fig. 4. A training stops between its steps only."""
+        centre = Protocol(self.views.test_shorter, partial(protocols.centre_crop, side=self.views.side))
+        return ready(protocols.evaluated(partial(self._score, net, centre), self._labels(), self.job.team)[0])
 
     def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:
-        """The errors by further protocols, and the odd pictures that this start has met."""
-        return by_protocol(tested, self._further(net)) | {"pictures": self._odd_pictures()}
+        """The errors by further protocols, and the odd images that this start has met."""
+        errors = by_protocol(tested, self._further(net))
+        training = "".join(f"training: {stream.odd.summary(self.images.train.name)}; " for stream in self.streams)
+        return errors | {"pictures": f"{training}validation: {self.odd.summary(self.images.val.name)}"}
 
     def _further(self, net: nn.Module) -> dict[str, Evaluation]:
-        """By 10 crops and at many scales, where the recipe asks for them.
+        """By 10 crops and at many scales, where the recipe asks for them. Raises StoppedError between images.
 
-        What a protocol found is kept in the run's folder until all have ended; the scores at many scales stay, for
-        ensembles. Raises StoppedError between pictures.
+        The scores by each protocol are kept in the run's folder until all have ended; those at many scales stay, for
+        ensembles.
         """
         for stream in self.streams:
             stream.close()  # its workers hold memory and cores
-        found = {}
-        kept = partial(self._kept, checkpoint.weights_digest(net.state_dict()))
-        if self.views.ten_crop:
-            found["ten_crop"] = judge(kept("ten_crop", self._ten_crops(net)), self._labels(), math.nan)
-        if self.views.scales:
-            each = [kept(f"scale_{shorter}", self._dense(net, shorter)) for shorter in self.views.scales]
-            mean = torch.stack(each).mean(0)
-            found["multi_scale"] = judge(mean, self._labels(), math.nan)
+        views, found = self.views, {}
+        scored = partial(self._scored, net, checkpoint.weights_digest(net.state_dict()))
+        if views.ten_crop:
+            ten = Protocol(views.test_shorter, partial(protocols.ten_crops, side=views.side))
+            found["ten_crop"] = protocols.judge(scored("ten_crop", ten), self._labels(), math.nan)
+        if views.scales:
+            logits = partial(protocols.dense_logits, net, window=-(-views.side // STRIDE))
+            dense = (Protocol(shorter, protocols.with_mirror, logits) for shorter in views.scales)
+            mean = torch.stack([scored(f"scale_{one.shorter}", one) for one in dense]).mean(0)
+            found["multi_scale"] = protocols.judge(mean, self._labels(), math.nan)
             if self.job.team.rank == 0:
-                self._keep_for_ensembles(mean)
+                with atomic(self.job.folder.ensemble) as temporary, temporary.open("wb") as file:
+                    np.savez(file, scores=mean.float().numpy(), labels=self._labels().numpy())
         return found
 
-    def _keep_for_ensembles(self, found: Tensor) -> None:
-        with atomic(self.job.folder.ensemble) as temporary, temporary.open("wb") as file:
-            np.savez(file, scores=found.float().numpy(), labels=self._labels().numpy())
-
-    def _odd_pictures(self) -> str:
-        met = {"training": [stream.odd() for stream in self.streams], "validation": [self.odd.summary(_names(self))]}
-        return "; ".join(f"{part}: {_in_words(odd)}" for part, each in met.items() for odd in each)
-
     def _labels(self) -> Tensor:
-        return torch.from_numpy(self.pictures.val.labels)[list(self.used)]
+        return torch.from_numpy(self.images.val.labels)[list(self.used)]
 
-    def _kept(self, weights: str, name: str, score: Callable[[slice], Tensor]) -> Tensor:
-        """Scores (pictures, classes) by one protocol, from the run's folder where an earlier start has found them."""
+    def _scored(self, net: nn.Module, weights: str, name: str, protocol: Protocol) -> Tensor:
+        """Scores (images, classes), from the run's folder where an earlier start has found them."""
+
+        def cut_or_stop(image: Tensor) -> Tensor:
+            if self.job.should_stop():
+                raise StoppedError("stopped while the trained net was tested; the next start resumes the tests")
+            return protocol.cut(image)
+
         place = self.job.folder.scores(name)
         saved = self.job.team.of_first(lambda: checkpoint.load(place))
         made_of = [weights, self.digest, list(self.used)]
         if saved is not None and saved["of"] == made_of:
             return cast(Tensor, saved["scores"])
-        _, found = evaluated(score, self._labels(), self.job.team)
+        score = partial(self._score, net, protocol._replace(cut=cut_or_stop))
+        _, found = protocols.evaluated(score, self._labels(), self.job.team)
         if self.job.team.rank == 0:
             checkpoint.save(place, {"scores": found, "of": made_of})
         return found
 
-    def _centre(self, net: nn.Module) -> Callable[[slice], Tensor]:
-        """Never stops: a training can only stop between its steps."""
-        return partial(self._score, net, self.views.test_shorter, partial(centre_crop, side=self.views.side), None)
+    def _score(self, net: nn.Module, protocol: Protocol, part: slice) -> Tensor:
+        """Scores of a part of the images in use."""
 
-    def _ten_crops(self, net: nn.Module) -> Callable[[slice], Tensor]:
-        cut = self._stoppable(partial(ten_crops, side=self.views.side))
-        return partial(self._score, net, self.views.test_shorter, cut, None)
+        def cut(i: int) -> Tensor:
+            image, odd = decode(self.images.val.read(i), self.images.val.name(i))
+            self.odd.add(i, odd)
+            return protocol.cut(resized(image, protocol.shorter))
 
-    def _dense(self, net: nn.Module, shorter: int) -> Callable[[slice], Tensor]:
-        window = -(-self.views.side // STRIDE)
-        logits = partial(dense_logits, cast(Headed, net), window=window)
-        return partial(self._score, net, shorter, self._stoppable(with_mirror), logits)
-
-    def _stoppable(self, cut: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def cut_or_stop(picture: Tensor) -> Tensor:
-            if self.job.should_stop():
-                raise StoppedError("stopped while the trained net was tested; the next start goes on")
-            return cut(picture)
-
-        return cut_or_stop
-
-    def _score(
-        self,
-        net: nn.Module,
-        shorter: int,
-        cut: Callable[[Tensor], Tensor],
-        logits: Callable[[Tensor], Tensor] | None,
-        part: slice,
-    ) -> Tensor:
-        """Scores of a part of the pictures in use, each resized to `shorter` and cut into views."""
-        views = ahead(lambda i: cut(resized(self._picture(i), shorter)), self.used[part], self.workers)
+        views = ahead(cut, self.used[part], self.run.resources.cpus)
         inputs = (self.view.normalise(view.to(self.device)) for view in views)
-        return scores(net, inputs, logits, precision=self.run.recipe.precision)
-
-    def _picture(self, i: int) -> Tensor:
-        picture, odd = decode(self.pictures.val.read(i), self.pictures.val.name(i))
-        self.odd.add(i, odd)
-        return picture
-
-
-def _names(data: ImageNet) -> Sequence[str]:
-    return data.pictures.val.names
-
-
-def _in_words(odd: Mapping[str, Any]) -> str:
-    """`3 grey, 1 truncated (n01440764/a.JPEG)`, or `all usual`."""
-    counts = {kind: n for kind, n in odd.items() if isinstance(n, int) and n}
-    names = {kind: odd.get(f"names of {kind}", []) for kind in counts}
-    parts = [f"{n} {kind}" + (f" ({', '.join(names[kind])})" if names[kind] else "") for kind, n in counts.items()]
-    return ", ".join(parts) or "all usual"
+        return protocols.scores(net, inputs, protocol.logits, precision=self.run.recipe.precision)
 
 
 def spread(count: int, most: int) -> tuple[int, ...]:
-    """At most `most` of `count` pictures, evenly over their order, which is by class."""
+    """At most `most` of `count` images, evenly over their order, which is by class."""
     used = min(count, most)
     return tuple(k * count // used for k in range(used))
 
 
-def _view(pictures: Pictures, views: Views) -> View:
-    """The recipe's view, its mean and colours measured on training pictures, the same in every run."""
+def _view(images: ImageFiles, views: Views) -> View:
+    """The recipe's view, its mean and colours measured on training images, the same in every run."""
     if views.crop == "inception":
         return inception_view(views.side)
-    return paper_view(pictures, views.side, views.shorter, colours=views.colour == "pca")
+    return paper_view(images, ScaleCrop(views.side, views.shorter), colours=views.colour == "pca")

@@ -1,7 +1,7 @@
-"""ImageNet's pictures as they lie on disk: folders of classes or the official tar files, read in place.
+"""ImageNet's images as they lie on disk: folders of classes or the official tar files, read in place.
 
-Whatever the layout, a picture is called `<wnid>/<file>`, the order is by class and then by file, and so the digest of
-one set is the same in all of them.
+Whatever the layout, an image is called `<wnid>/<file>` and the order is by class and then by file, so that the digest
+of one set is the same in all of them.
 """
 
 from __future__ import annotations
@@ -16,41 +16,27 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.locate import PICTURE_ADDRESS, TRAIN_TAR, VAL_TAR, DataError, notice
-from bench.tasks.classification.imagenet import archives, labels
+from bench.data.locate import IMAGENET_ADDRESS, TRAIN_TAR, VAL_TAR, DataError, notice
+from bench.tasks.classification.imagenet import labels
+from bench.tasks.classification.imagenet.archives import entries
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
 
 class Place(NamedTuple):
-    """One picture: its class and its file's name, and where its bytes are. offset is None for a whole file."""
+    """One image: its class and its file's name, and where its bytes are."""
 
     wnid: str
     file: str
     path: str
     size: int
-    offset: int | None = None
+    offset: int = 0
 
 
-class Texts(Sequence[str]):
-    """Many strings as two arrays: a million of them stay shared between forked processes, and pickle in no time."""
+class ImageFiles:
+    """N images with `labels` (N,) int64; their bytes are read when asked for. names: `<wnid>/<file>` of each.
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        encoded = [os.fsencode(text) for text in texts]
-        self.ends = np.cumsum([0, *map(len, encoded)])
-        self.blob = b"".join(encoded)
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    def __getitem__(self, i):  # type: ignore[no-untyped-def]  # a Sequence's overloads for a slice nobody asks for
-        return os.fsdecode(self.blob[self.ends[i] : self.ends[i + 1]])
-
-
-class Pictures:
-    """N pictures with `labels` (N,) int64; their bytes are read when asked for.
-
-    names: `<wnid>/<file>` of each. sizes: bytes of each.
+    All of a million images is in arrays: forked workers share them, and they pickle at once.
     """
 
     def __init__(self, places: Sequence[Place], classes: Sequence[str]) -> None:
@@ -58,25 +44,23 @@ class Pictures:
         places = sorted((place for place in places if place.wnid in number), key=lambda p: (p.wnid, p.file))
         self.labels: NDArray[np.int64] = np.array([number[place.wnid] for place in places], np.int64)
         self.sizes: NDArray[np.int64] = np.array([place.size for place in places], np.int64)
-        self.names = Texts(f"{place.wnid}/{place.file}" for place in places)
-        whole = bool(places) and places[0].offset is None
-        # of a tar the one path would be kept a million times
-        self._paths = Texts([place.path for place in places] if whole else [places[0].path] if places else [])
-        self._offsets = None if whole else np.array([place.offset for place in places], np.int64)
+        self.names = np.array([os.fsencode(f"{place.wnid}/{place.file}") for place in places], np.bytes_)
+        self._paths = np.array([os.fsencode(place.path) for place in places], np.bytes_)
+        self._offsets = np.array([place.offset for place in places], np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def name(self, i: int) -> str:
-        """`<wnid>/<file>` of picture i."""
-        return str(self.names[i])
+        """`<wnid>/<file>` of image i."""
+        return os.fsdecode(self.names[i])
 
     def read(self, i: int) -> bytes:
-        """The bytes of picture i. Raises DataError where its file is gone or has become shorter."""
-        path = self._paths[i if self._offsets is None else 0]
+        """The bytes of image i. Raises DataError where its file is gone or has become shorter."""
+        path = os.fsdecode(self._paths[i])
         try:
             with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a million times: a Path costs as much
-                file.seek(0 if self._offsets is None else int(self._offsets[i]))
+                file.seek(int(self._offsets[i]))
                 data = file.read(int(self.sizes[i]))
         except OSError as error:
             raise DataError(f"{self.name(i)} cannot be read any more: {error}") from None
@@ -86,49 +70,44 @@ class Pictures:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSet:
+class ImageSet:
     """A labelled set: `classes` are its wnids, sorted; a label is a place in them.
 
-    digest: SHA-256 over the classes and over each picture's name, size and label, in order: not over the contents,
+    digest: SHA-256 over the classes and over each image's name, size and label, in order: not over the contents,
     which are 150 GB. notice: what the data's owner says must be known of them, or "".
     """
 
-    name: str
     classes: tuple[str, ...]
-    train: Pictures
-    val: Pictures
+    train: ImageFiles
+    val: ImageFiles
     digest: str
     notice: str = ""
 
 
-def load_pictures(folder: Path, classes: int | None = None, *, trained: bool = True) -> PictureSet:
-    """The set in the folder that `bench.data.locate.find_pictures` found; the first `classes` of its wnids.
+def load(folder: Path, classes: int | None = None, *, trained: bool = True) -> ImageSet:
+    """The set in the folder that `bench.data.locate.imagenet` found; the first `classes` of its wnids.
 
-    trained: whether there must be training pictures; else their part is empty where they are not there.
-
-    Raises DataError where a part is missing, a class is empty or the classes of the two parts differ, and ValueError
-    for a number of classes that it does not have.
+    trained: whether there must be training images; else their part may be empty. Raises DataError where a part is
+    missing, a class is empty, the classes of the two parts differ, or there are fewer than `classes`.
     """
     val = _val(folder)
-    train = _train(folder) if trained or _has_train(folder) else []
+    train = _train(folder, needed=trained)
     found = _same_classes(folder, train or val, val)
     if classes is not None and not 0 < classes <= len(found):
-        raise ValueError(f"{classes} classes asked of {folder}, which has {len(found):,}: ask for 1 to {len(found):,}")
+        raise DataError(f"{classes} classes asked of {folder}, which has {len(found):,}: ask for 1 to {len(found):,}")
     kept = found[:classes]
-    parts = Pictures(train, kept), Pictures(val, kept)
-    return PictureSet(folder.name, kept, *parts, _digest(kept, parts), notice(folder))
+    parts = ImageFiles(train, kept), ImageFiles(val, kept)
+    return ImageSet(kept, *parts, _digest(kept, parts), notice(folder))
 
 
-def _has_train(folder: Path) -> bool:
-    return (folder / "train").is_dir() or (folder / TRAIN_TAR).is_file()
-
-
-def _train(folder: Path) -> list[Place]:
+def _train(folder: Path, *, needed: bool) -> list[Place]:
     if (folder / "train").is_dir():
         return _by_class(folder / "train")
     if (folder / TRAIN_TAR).is_file():
-        return [Place(*entry) for entry in archives.by_class(folder / TRAIN_TAR)]
-    raise _missing(folder, "train", TRAIN_TAR)
+        return _in_tar(folder / TRAIN_TAR, nested=True)
+    if needed:
+        raise _missing(folder, "train", TRAIN_TAR)
+    return []
 
 
 def _val(folder: Path) -> list[Place]:
@@ -137,23 +116,27 @@ def _val(folder: Path) -> list[Place]:
         return _by_class(val)
     flat = _files(images if images.is_dir() else val) if val.is_dir() else []
     if not flat and (folder / VAL_TAR).is_file():
-        flat = [Place(*entry) for entry in archives.flat(folder / VAL_TAR)]
+        flat = _in_tar(folder / VAL_TAR, nested=False)
     if not flat:
         raise _missing(folder, "val", VAL_TAR)
     wnids = labels.of_files(folder, sorted(place.file for place in flat))
     return [place._replace(wnid=wnids[place.file]) for place in flat]
 
 
+def _in_tar(tar: Path, *, nested: bool) -> list[Place]:
+    return [Place(wnid, file, str(tar), size, offset) for wnid, file, size, offset in entries(tar, nested=nested)]
+
+
 def _missing(folder: Path, part: str, tar: str) -> DataError:
     there = sorted(path.name for path in folder.iterdir())[:8] if folder.is_dir() else []
     return DataError(
-        f"{folder}: no pictures in {part}/, and no {tar}; there is: {', '.join(there) or 'nothing'}. "
-        f"Get ImageNet (ILSVRC 2012) from {PICTURE_ADDRESS}"
+        f"{folder}: no images in {part}/, and no {tar}; there is: {', '.join(there) or 'nothing'}. "
+        f"Get ImageNet (ILSVRC 2012) from {IMAGENET_ADDRESS}"
     )
 
 
 def _by_class(part: Path) -> list[Place]:
-    """The pictures of `part/<wnid>/`, or of `part/<wnid>/images/` as Tiny-ImageNet has it."""
+    """The images of `part/<wnid>/`, or of `part/<wnid>/images/` as Tiny-ImageNet has it."""
     wnids = _folders(part)
     if not wnids:
         raise DataError(f"{part}: no folders of classes, where {part}/<wnid>/*.JPEG belong")
@@ -162,7 +145,7 @@ def _by_class(part: Path) -> list[Place]:
         folder = part / wnid / "images"
         found = _files(folder if folder.is_dir() else part / wnid, wnid)
         if not found:
-            raise DataError(f"{part / wnid}: no picture in this class. Get it again, or remove the empty folder")
+            raise DataError(f"{part / wnid}: no image in this class. Get it again, or remove the empty folder")
         places += found
     return places
 
@@ -178,34 +161,19 @@ def _files(folder: Path, wnid: str = "") -> list[Place]:
 
 def _same_classes(folder: Path, train: Sequence[Place], val: Sequence[Place]) -> tuple[str, ...]:
     ours, theirs = {place.wnid for place in train}, {place.wnid for place in val}
-    if ours != theirs:
+    if other := sorted(ours ^ theirs):
         raise DataError(
-            f"{folder}: train has {len(ours):,} classes and val {len(theirs):,}, {_some(ours - theirs)} only in train "
-            f"and {_some(theirs - ours)} only in val. Both parts need the same ones"
+            f"{folder}: train has {len(ours):,} classes and val {len(theirs):,}, {len(other):,} of them in one part "
+            f"only ({', '.join(other[:4])}{', …' * (len(other) > 4)}). Both parts need the same ones"
         )
     return tuple(sorted(ours))
 
 
-def _some(wnids: set[str]) -> str:
-    shown = ", ".join(sorted(wnids)[:3])
-    return f"{len(wnids):,} ({shown}{', …' * (len(wnids) > 3)})" if wnids else "none"
-
-
-def _digest(classes: Sequence[str], parts: Iterable[Pictures]) -> str:
+def _digest(classes: Sequence[str], parts: Iterable[ImageFiles]) -> str:
     sha = hashlib.sha256("\n".join(classes).encode())
     for part in parts:
-        sha.update(part.names.blob)
-        for values in (part.names.ends, part.sizes, part.labels):
+        names = part.names.tolist()
+        sha.update(b"".join(names))
+        for values in (np.cumsum([0, *map(len, names)]), part.sizes, part.labels):
             sha.update(np.asarray(values, "<i8").tobytes())
     return sha.hexdigest()
-
-
-def load(folder: Path, classes: int, *, trained: bool = True) -> PictureSet:
-    """The first `classes` classes of the pictures in the folder; the training's have to be there where they are wanted.
-
-    Raises DataError where there are none, or none of so many classes.
-    """
-    try:
-        return load_pictures(folder, classes, trained=trained)
-    except ValueError as error:
-        raise DataError(str(error)) from None

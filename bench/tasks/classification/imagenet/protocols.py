@@ -1,6 +1,6 @@
 """The ways in which the paper tests a net on ImageNet (Sections 3.4 and 4.1): centre crop, 10 crops, many scales.
 
-A net's score of a picture is its softmax, averaged over the views that the protocol takes of it; the paper does not say
+A net's score of an image is its softmax, averaged over the views that the protocol takes of it; the paper does not say
 whether it averaged before or after the softmax.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,24 +20,42 @@ from bench.train.team import ALONE, Team
 BATCH = 100  # views a forward pass: bounds memory only
 
 
-class Headed(Protocol):
-    """A net in two parts, as timm's nets are: maps (N, C, h, w), then pooling and classifier."""
+class Protocol(NamedTuple):
+    """A test: each image's shorter side, how it is cut into views, and logits other than the net's own."""
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Inputs (N, 3, H, W) to the last map."""
-
-    def forward_head(self, x: Tensor) -> Tensor:
-        """A map, pooled, to logits (N, classes)."""
+    shorter: int
+    cut: Callable[[Tensor], Tensor]
+    logits: Callable[[Tensor], Tensor] | None = None
 
 
-def dense_logits(net: Headed, x: Tensor, window: int) -> Tensor:
+def centre_crop(image: Tensor, side: int) -> Tensor:
+    """The central (1, 3, side, side) of an image (3, h, w); where the margin is odd, the pixel more is at the end."""
+    top, left = ((size - side) // 2 for size in image.shape[1:])
+    return image[None, :, top : top + side, left : left + side]
+
+
+def ten_crops(image: Tensor, side: int) -> Tensor:
+    """The paper's [21]: four corners and the centre of an image (3, h, w), then their mirrors: (10, 3, side, side)."""
+    first, last = slice(0, side), slice(-side, None)
+    corners = [image[:, rows, columns] for rows in (first, last) for columns in (first, last)]
+    five = torch.stack([*corners, centre_crop(image, side)[0]])
+    return torch.cat((five, five.flip(3)))
+
+
+def with_mirror(image: Tensor) -> Tensor:
+    """An image (3, h, w) and its mirror image: (2, 3, h, w)."""
+    return torch.stack((image, image.flip(2)))
+
+
+def dense_logits(net: Any, x: Tensor, window: int) -> Tensor:
     """Logits (N, classes) of a net made fully convolutional, averaged over all positions.
 
+    net: in two parts, as timm's are: forward_features to the last map, forward_head pools and classifies it.
     The training's global pooling of a map of `window` x `window` becomes one that slides over a larger map by steps of
     1, as in the paper's [41] and [13]; the classifier is linear, so that its mean is that of the pooled features.
     """
-    maps = net.forward_features(x)
-    return net.forward_head(F.avg_pool2d(maps, window, 1).mean((2, 3), keepdim=True))
+    logits: Tensor = net.forward_head(F.avg_pool2d(net.forward_features(x), window, 1).mean((2, 3), keepdim=True))
+    return logits
 
 
 @torch.inference_mode()
@@ -49,10 +67,10 @@ def scores(
     batch: int = BATCH,
     precision: str = "fp32",
 ) -> Tensor:
-    """Scores (pictures, classes) float64 on the CPU, the net in evaluation mode, which is left as it was.
+    """Scores (images, classes) float64 on the CPU, the net in evaluation mode, which is left as it was.
 
-    views: of each picture (views, 3, h, w); pictures that follow each other with views of one size share a forward
-    pass of about `batch` views. logits: other than the net's own.
+    views: of each image (views, 3, h, w); images that follow each other with views of one size share a forward pass of
+    about `batch` views. logits: other than the net's own.
     """
     was_training = net.training
     net.eval()
@@ -68,7 +86,7 @@ def scores(
 
 
 def _batched(views: Iterable[Tensor], batch: int) -> Iterator[list[Tensor]]:
-    """Pictures in order, as many together as make `batch` views, all of one size."""
+    """Images in order, as many together as make `batch` views, all of one size."""
     parts: list[Tensor] = []
     for one in views:
         if parts and (one.shape[1:] != parts[0].shape[1:] or (len(parts) + 1) * len(one) > batch):
@@ -87,10 +105,9 @@ def judge(found: Tensor, labels: Tensor, seconds: float) -> Evaluation:
 
 
 def evaluated(score: Callable[[slice], Tensor], labels: Tensor, team: Team = ALONE) -> tuple[Evaluation, Tensor]:
-    """A protocol on pictures with `labels` (N,) on the CPU: its Evaluation, and all scores (N, classes).
+    """A protocol on images with `labels` (N,) on the CPU: its Evaluation, and all scores (N, classes).
 
-    score: of a slice of the pictures. Each process of `team` scores a slice of its own and gets the whole, so that no
-    picture comes twice and none is missing.
+    score: of a slice of the images. Each process of `team` scores a slice of its own and gets the whole.
     """
     start = time.perf_counter()
     parts = team.each(score(team.slice_of(len(labels))))

@@ -1,4 +1,4 @@
-"""Tables 2 to 4 and the sections of a report on ImageNet: each protocol has a table of its own."""
+"""Tables 2 to 5 and the sections of a report on ImageNet: each protocol has a table of its own."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ import pandas as pd
 from bench.paper import paper_number
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name
-from bench.report.numbers import (
-    BEST_TEST_ERROR,
-    TEST_ERROR,
-    TRAIN_ERROR,
-    TRAIN_LOSS,
-    Cell,
-    Metric,
-    Number,
-    of_net,
-)
+from bench.report.numbers import BEST_TEST_ERROR, TEST_ERROR, TRAIN_ERROR, TRAIN_LOSS, Cell, Metric, Number, of_net
 from bench.report.sections import Section, findings, of_tables
 from bench.report.stats import of_percent, sample
 from bench.report.tables import Table, caption, missing, with_intervals
@@ -27,10 +18,7 @@ from bench.spec import Ensemble
 from bench.tasks.classification.sections import curves
 
 CENTRE = (TEST_ERROR, Metric("top5_error", "top-5 error, centre crop"))
-TEN_CROP = (
-    Metric("ten_crop_error", "top-1 error, 10 crops"),
-    Metric("ten_crop_top5_error", "top-5 error, 10 crops"),
-)
+TEN_CROP = (Metric("ten_crop_error", "top-1 error, 10 crops"), Metric("ten_crop_top5_error", "top-5 error, 10 crops"))
 MULTI_SCALE = (
     Metric("multi_scale_error", "top-1 error, many scales"),
     Metric("multi_scale_top5_error", "top-5 error, many scales"),
@@ -44,49 +32,43 @@ TABLE_5 = (
     "Softmax at many scales, averaged over the nets of one seed; mean ± standard deviation over seeds (n). The paper's "
     "ensemble of six nets has a top-5 error of 3.57 % on the test set, which its server alone can score."
 )
-FIGURE_4 = (
-    "Error against iterations in the manner of the paper's Fig. 4: plain nets left, residual nets right; dashed the "
-    "training error (augmented batches, in training mode), bold the validation error on centre crops; mean over the "
-    "seeds, and a band from the lowest to the highest seed where there are several."
-)
 
 
 def of_imagenet(evidence: Evidence) -> list[Section]:
     """A section a protocol that was measured, and Fig. 4."""
-    return [*protocol_sections(evidence), *curves(evidence.results, "Figure 4", FIGURE_4)]
+    return [*protocol_sections(evidence), *curves(evidence.results, 4, "validation error on centre crops")]
 
 
 def evaluation(evidence: Evidence) -> list[Section]:
     """What a page says of published weights."""
     lines = ["Published weights were trained by other recipes than the paper's: its numbers stand beside them."]
     if not evidence.results.dataset.of_paper:
-        data = evidence.results.data
-        lines.append(f"{data} is a part of what the paper tests on: no number here is beside its own.")
+        lines.append(f"{evidence.results.data} is a part of what the paper tests on: no number here is beside its own.")
     return [findings(lines), *claims_sections(evidence), *protocol_sections(evidence)]
 
 
 def protocol_sections(evidence: Evidence) -> list[Section]:
     """Tables 2 to 5 and the centre crop, as far as they were measured."""
-    results = evidence.results
-    if not len(results.done):
+    done = evidence.results.done
+    if not len(done):
         return []
-    crops, scales = (results.done[errors[0].column].notna().any() for errors in (TEN_CROP, MULTI_SCALE))
-    found = (
-        ("Table 2: plain and residual nets by 10 crops", table2(evidence) if crops else None),
-        ("Table 3: 10 crops", protocol_table(evidence, TEN_CROP, "table3") if crops else None),
-        ("Table 4: one model, many scales", protocol_table(evidence, MULTI_SCALE, "table4") if scales else None),
-        ("Table 5: ensembles", table5(evidence) if scales else None),
-        ("Centre crop", protocol_table(evidence, CENTRE, "centre")),
-    )
-    return of_tables(*((heading, table) for heading, table in found if table and table.rows))
+    found: list[tuple[str, Table]] = []
+    if done[TEN_CROP[0].column].notna().any():
+        found.append(("Table 2: plain and residual nets by 10 crops", table2(evidence)))
+        found.append(("Table 3: 10 crops", protocol_table(evidence, TEN_CROP, "table3")))
+    if done[MULTI_SCALE[0].column].notna().any():
+        found.append(("Table 4: one model, many scales", protocol_table(evidence, MULTI_SCALE, "table4")))
+        found.append(("Table 5: ensembles", table5(evidence)))
+    found.append(("Centre crop", protocol_table(evidence, CENTRE, "centre")))
+    return of_tables(*((heading, table) for heading, table in found if table.rows))
 
 
 def table2(evidence: Evidence) -> Table:
     """Table 2: top-1 error by 10 crops, plain nets beside ResNets with option A."""
-    done, rows = set(evidence.results.done["net"]), []
+    rows = []
     for depth in (18, 34):
         nets = (f"plain-{depth}", f"resnet-{depth}-A")
-        if done & set(nets):
+        if evidence.results.done["net"].isin(nets).any():
             ours = (str(of_net(evidence, net, TEN_CROP[0])) for net in nets)
             rows.append((f"{depth} layers", *ours, *(printed(net, TEN_CROP[0]) for net in nets)))
     note = "Top-1 error in % by 10 crops, mean ± standard deviation over seeds (n); ResNets with option A."
@@ -94,30 +76,30 @@ def table2(evidence: Evidence) -> Table:
 
 
 def printed(net: str, metric: Metric) -> str:
-    """What the paper prints for a net by this protocol."""
+    """The paper's number for a net by this protocol."""
     number = paper_number(net, metric.column)
     return f"{number['value']:.2f}" if number else "–"
 
 
 def protocol_table(evidence: Evidence, metrics: tuple[Metric, Metric], name: str) -> Table:
     """A row a net with its errors by one protocol, in the form of Tables 3 and 4."""
-    results, of_paper = evidence.results, metrics != CENTRE
-    header = ["net", "params", "top-1 error %", "95 %, seeds", "95 %, pictures", "top-5 error %"]
-    header += (
-        ["paper: top-1", "paper: top-5"]
-        if of_paper
-        else ["training error %", "training loss", "best on the way: never the number"]
-    )
+    results = evidence.results
+    beside: tuple[str, ...] = ("paper: top-1", "paper: top-5")
+    if metrics == CENTRE:
+        beside = ("training error %", "training loss", "best on the way: never the number")
+    header = ("net", "params", "top-1 error %", "95 %, seeds", "95 %, images", "top-5 error %", *beside)
     rows = [_row(evidence, str(net), row, metrics) for net, row in results.nets.iterrows()]
     scales = results.runs["views_scales"].iloc[0] if "views_scales" in results.runs else ""
     how = HOW[metrics].format(scales=str(scales).replace(" ", ", "))
-    return Table(header, rows, note=f"{how} {caption(results, '', 'validation pictures')}", name=name)
+    return Table(header, rows, note=f"{how} {caption(results, '', 'validation images')}", name=name)
 
 
 def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[Metric, Metric]) -> tuple[Cell, ...]:
-    beside: tuple[Cell, ...] = tuple(printed(_of_the_paper(net), metric) for metric in metrics)
     if metrics == CENTRE:
         beside = tuple(of_net(evidence, net, metric) for metric in (TRAIN_ERROR, TRAIN_LOSS, BEST_TEST_ERROR))
+    else:  # published weights stand beside the paper's net: `resnet-50-B-torchvision.…` beside `resnet-50-B`
+        of_paper = "-".join(net.split("-")[:3]) if net.startswith("resnet-") else net
+        beside = tuple(printed(of_paper, metric) for metric in metrics)
     return (
         display_name(net) + missing(row),
         "–" if pd.isna(row["params"]) else f"{row['params'] / 1e6:.1f}M",
@@ -125,11 +107,6 @@ def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[Metri
         of_net(evidence, net, metrics[1]),
         *beside,
     )
-
-
-def _of_the_paper(net: str) -> str:
-    """The net of the paper that published weights are held beside: `resnet-50-B` of `resnet-50-B-torchvision.…`."""
-    return "-".join(net.split("-")[:3]) if net.startswith("resnet-") else net
 
 
 def table5(evidence: Evidence) -> Table:
@@ -141,7 +118,7 @@ def table5(evidence: Evidence) -> Table:
             top1, top5 = (_of_ensemble(evidence, one, part, metric) for metric in MULTI_SCALE)
             nets = "; ".join(display_name(net.name) for net in one.nets)
             rows.append((one.text, nets, *with_intervals(top1, part["test_images"].iloc[0]), top5))
-    header = ("ensemble", "nets", "top-1 error %", "95 %, seeds", "95 %, pictures", "top-5 error %")
+    header = ("ensemble", "nets", "top-1 error %", "95 %, seeds", "95 %, images", "top-5 error %")
     return Table(header, rows, text=2, note=TABLE_5, name="table5")
 
 
@@ -155,5 +132,5 @@ def _of_ensemble(evidence: Evidence, one: Ensemble, part: pd.DataFrame, metric: 
         n=ours.n,
         interval=of_percent(ours.interval),
         unit="%",
-        runs=tuple(name for names in part["runs"] for name in str(names).split()),
+        runs=tuple(" ".join(part["runs"]).split()),
     )

@@ -1,4 +1,4 @@
-"""ImageNet with three classes and pictures of a hundred pixels, in each of its layouts."""
+"""ImageNet with three classes and images of a hundred pixels, in each of its layouts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
-TRUTH = (2, 0, 1, 1, 0, 2)  # classes of the validation pictures, in the order of their names
+TRUTH = (2, 0, 1, 1, 0, 2)  # classes of the validation images, in the order of their names
 VAL = tuple(f"ILSVRC2012_val_{k:08}.JPEG" for k in range(1, 7))
 
 
 def jpeg(seed: int, size: tuple[int, int] = (60, 48), mode: str = "RGB", form: str = "JPEG", **options: Any) -> bytes:
-    """A smooth picture of `size` (width, height) from a seed, coded."""
+    """A smooth image of `size` (width, height) from a seed, coded."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
     out = io.BytesIO()
@@ -25,7 +25,7 @@ def jpeg(seed: int, size: tuple[int, int] = (60, 48), mode: str = "RGB", form: s
 
 
 def train_files() -> dict[str, bytes]:
-    """`<wnid>/<file>` and bytes of the training pictures: four of each class, each of a size of its own."""
+    """`<wnid>/<file>` and bytes of the training images: four of each class, each of a size of its own."""
     return {
         f"{wnid}/{wnid}_{k}.JPEG": jpeg(10 * c + k, (50 + 7 * k, 48 + 3 * c))
         for c, wnid in enumerate(WNIDS)
@@ -34,7 +34,7 @@ def train_files() -> dict[str, bytes]:
 
 
 def val_files() -> dict[str, bytes]:
-    """File and bytes of the validation pictures."""
+    """File and bytes of the validation images."""
     return {file: jpeg(100 + k) for k, file in enumerate(VAL)}
 
 

@@ -1,8 +1,7 @@
-"""Table 5's ensembles: made of runs' scores, kept with each picture's correctness, checked again."""
+"""Table 5's ensembles: made of runs' scores, kept with each image's correctness, checked again."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ LABELS = np.array([0, 1, 2, 3, 4, 5, 0, 1])
 
 
 def scores(run: Run) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """18 layers: the label, but for the first two pictures; 34 layers: the label, but weakly, and not for the last."""
+    """18 layers: the label, but for the first two images; 34 layers: the label, but weakly, and not for the last."""
     found = np.full((8, 6), 0.02, np.float32)
     found[np.arange(8), LABELS] = 0.9 if run.net.depth == 18 else 0.3
     if run.net.depth == 18:
@@ -54,7 +53,7 @@ def collected(tmp_path: Path) -> Path:
 
 
 def test_an_ensemble_averages_the_scores_of_each_seed(collected: Path) -> None:
-    rows = read_ensembles(collected)
+    rows = read_ensembles(collected).to_dict("records")
 
     assert [(row["id"], row["scale"], row["data"], row["seed"]) for row in rows] == [
         ("both", "quick", "imagenet-6", "0"), ("both", "quick", "imagenet-6", "1"),
@@ -75,11 +74,11 @@ def test_rows_of_machines_that_are_not_here_stay(collected: Path, tmp_path: Path
     assert (collected / FILE).read_text() == before
 
 
-def test_nets_that_saw_different_pictures_are_refused(tmp_path: Path) -> None:
+def test_nets_that_saw_different_images_are_refused(tmp_path: Path) -> None:
     leave(tmp_path / "runs", RUNS[0])
     leave(tmp_path / "runs", RUNS[1], labels=LABELS[::-1].copy())
 
-    with pytest.raises(StoreError, match="ensemble both were tested on different pictures"):
+    with pytest.raises(StoreError, match="ensemble both were tested on different images"):
         collect(tmp_path / "results", [tmp_path / "runs"], RUNS, ensembles=SWEEP.ensembles)
 
 
@@ -100,20 +99,16 @@ def test_a_missing_member_leaves_the_ensemble_out(tmp_path: Path) -> None:
     assert not (tmp_path / "results" / FILE).exists()
 
 
-def test_every_figure_is_checked_against_pictures_and_members(collected: Path) -> None:
+def test_every_figure_is_checked_against_images_and_members(collected: Path) -> None:
     rows = read_rows(collected / "runs.csv")
     assert list(ensemble_problems(collected, rows)) == []
-    spoilt = [{**row, "multi_scale_error": "1.5"} for row in read_ensembles(collected)]
-    with (collected / FILE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, spoilt[0])
-        writer.writeheader()
-        writer.writerows(spoilt)
+    read_ensembles(collected).assign(multi_scale_error="1.5").to_csv(collected / FILE, index=False)
 
     found = list(ensemble_problems(collected, [{**row, "weights_sha256": "another"} for row in rows]))
 
     assert len(found) == 4
     assert "its nets are not those of runs.csv" in found[0]
-    assert "multi_scale_error is 1.5, and its pictures say" in found[1]
+    assert "multi_scale_error is 1.5, and its images say" in found[1]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Runs on pictures in ImageNet's layout: trained, stopped, resumed, tested by every protocol; published weights."""
+"""Runs on images in ImageNet's layout: trained, stopped, resumed, tested by every protocol; published weights."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ RUN = Run("quick", Net("imagenet", 18, "A"), "imagenet-3", RECIPE, 0, resources=
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of ten training pictures, so that seven batches of eight run over an epoch's end, and four others.
+    """Three classes of ten training images, so that seven batches of eight run over an epoch's end, and four others.
 
-    Of the validation pictures one is grey and one truncated.
+    Of the validation images one is grey and one truncated.
     """
     root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     for part, count in (("train", 10), ("val", 4)):
@@ -48,8 +48,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder.mkdir(parents=True)
             for number in range(count):
                 pixels = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-                picture = Image.fromarray(pixels).resize((70, 50), Image.Resampling.BICUBIC)
-                picture.save(folder / f"{number}.JPEG", quality=90)
+                image = Image.fromarray(pixels).resize((70, 50), Image.Resampling.BICUBIC)
+                image.save(folder / f"{number}.JPEG", quality=90)
     odd = root / "imagenet" / "val" / "n00000001"
     Image.open(odd / "0.JPEG").convert("L").save(odd / "0.JPEG")
     (odd / "1.JPEG").write_bytes((odd / "1.JPEG").read_bytes()[:-40])
@@ -63,7 +63,7 @@ def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-def test_a_run_has_its_errors_by_every_protocol_and_names_odd_pictures(straight: RunFolder) -> None:
+def test_a_run_has_its_errors_by_every_protocol_and_names_odd_images(straight: RunFolder) -> None:
     result = straight.result()
 
     assert result is not None
@@ -80,7 +80,7 @@ def test_a_run_has_its_errors_by_every_protocol_and_names_odd_pictures(straight:
 def test_stopped_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(
     straight: RunFolder, data: Path, tmp_path: Path, questions: int
 ) -> None:
-    """In the middle of an epoch, at its end, and between the pictures of the tests after the last step."""
+    """In the middle of an epoch, at its end, and between the images of the tests after the last step."""
     folder = make(tmp_path, RUN)
 
     assert work_until(folder.path, data, StopAt(questions)) == "stopped"
@@ -91,7 +91,7 @@ def test_stopped_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(
     assert mine == theirs
 
 
-PERFECT = torch.eye(3, dtype=torch.float64).repeat_interleave(3, 0)  # of the nine pictures, three a class
+PERFECT = torch.eye(3, dtype=torch.float64).repeat_interleave(3, 0)  # of the nine images, three a class
 
 
 def test_a_protocol_that_has_ended_is_not_done_again(straight: RunFolder, data: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_scores_of_other_weights_are_not_taken(straight: RunFolder, data: Path, 
 
 @pytest.mark.team
 def test_two_processes_have_the_numbers_of_one(straight: RunFolder, data: Path, tmp_path: Path) -> None:
-    """Each reads half of every batch and tests half of the pictures."""
+    """Each reads half of every batch and tests half of the images."""
     folder = make(tmp_path, RUN)
     (tmp_path / "team").mkdir()
     processes = [SPAWN.Process(target=member, args=(trained, k, 2, tmp_path / "team", folder, data)) for k in (0, 1)]
@@ -163,7 +163,7 @@ def test_what_a_recipe_does_not_ask_for_is_not_in_the_result(
     assert words.isdisjoint(numbers(folder))
 
 
-def test_without_pictures_a_run_fails_saying_what_belongs_where(tmp_path: Path) -> None:
+def test_without_images_a_run_fails_saying_what_belongs_where(tmp_path: Path) -> None:
     folder = make(tmp_path, RUN)
 
     assert work(folder.path, tmp_path) == "failed"
@@ -188,7 +188,7 @@ SWEEP = Sweep("Tiny", "Is it better?", "It is.",
 """
 
 
-def test_a_sweep_on_pictures_ends_with_tables_by_protocol_and_its_digits_can_be_checked(
+def test_a_sweep_on_images_ends_with_tables_by_protocol_and_its_digits_can_be_checked(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -217,7 +217,7 @@ def test_a_sweep_on_pictures_ends_with_tables_by_protocol_and_its_digits_can_be_
     assert commands(["verify", "tiny"]) == 0
 
 
-def test_a_sweep_without_pictures_is_refused_before_anything_starts(
+def test_a_sweep_without_images_is_refused_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -247,7 +247,7 @@ def test_more_classes_than_there_are_is_refused(
 
 
 @pytest.mark.parametrize(("count", "most", "used"), [(10, 3, (0, 3, 6)), (3, 10, (0, 1, 2)), (4, 4, (0, 1, 2, 3))])
-def test_pictures_of_a_test_are_spread_over_all_classes(count: int, most: int, used: tuple[int, ...]) -> None:
+def test_images_of_a_test_are_spread_over_all_classes(count: int, most: int, used: tuple[int, ...]) -> None:
     assert spread(count, most) == used
 
 
@@ -267,7 +267,7 @@ TEST = Recipe(steps=0, drops=(), batch=256, bn_group=256, test_images=6, views=r
 
 
 def thousand_classes(root: Path) -> None:
-    """A validation folder of 1,000 classes with one tiny picture each, and no training pictures."""
+    """A validation folder of 1,000 classes with one tiny image each, and no training images."""
     rng = np.random.default_rng(0)
     one = root / "one.JPEG"
     Image.fromarray(rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)).save(one)
@@ -277,7 +277,7 @@ def thousand_classes(root: Path) -> None:
         (folder / "a.JPEG").symlink_to(one)
 
 
-def test_published_weights_are_tested_without_training_pictures(weights: Path, tmp_path: Path) -> None:
+def test_published_weights_are_tested_without_training_images(weights: Path, tmp_path: Path) -> None:
     thousand_classes(tmp_path)
     (tmp_path / "weights").symlink_to(weights)
     run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)

@@ -11,15 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nets.resnet import imagenet
-from bench.tasks.classification.imagenet.crops import centre_crop, ten_crops, with_mirror
-from bench.tasks.classification.imagenet.protocols import dense_logits, evaluated, judge, scores
+from bench.tasks.classification.imagenet.protocols import (
+    centre_crop,
+    dense_logits,
+    evaluated,
+    judge,
+    scores,
+    ten_crops,
+    with_mirror,
+)
 from bench.train.team import Team
 
 SIDE = 64
 SIZES = ((70, 90), (70, 90), (64, 64), (101, 64))
 
 
-def pictures() -> list[Tensor]:
+def images() -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(3, *size, generator=generator) for size in SIZES]
 
@@ -51,11 +58,11 @@ def ten_by_hand(x: Tensor) -> list[Tensor]:
 @torch.no_grad()
 @pytest.mark.parametrize("batch", [1, 25, 100])
 def test_ten_crops_are_ten_single_crops_whatever_the_batch(net: nn.Module, batch: int) -> None:
-    found = scores(net, (ten_crops(x, SIDE) for x in pictures()), batch=batch)
+    found = scores(net, (ten_crops(x, SIDE) for x in images()), batch=batch)
 
     assert net.training
     net.eval()
-    expected = torch.stack([plainly(net, ten_by_hand(x)) for x in pictures()])
+    expected = torch.stack([plainly(net, ten_by_hand(x)) for x in images()])
     net.train()
     assert found.shape == (len(SIZES), 20)
     assert torch.allclose(found, expected, atol=1e-6, rtol=0)
@@ -79,14 +86,14 @@ def dense_by_hand(net: nn.Module, x: Tensor) -> Tensor:
 @torch.no_grad()
 @pytest.mark.parametrize("batch", [1, 4, 100])
 def test_a_fully_convolutional_net_averages_all_windows_and_the_mirror_image(net: nn.Module, batch: int) -> None:
-    logits = partial(dense_logits, net, window=2)  # type: ignore[arg-type]  # a net in two parts
+    logits = partial(dense_logits, net, window=2)
 
-    found = scores(net, map(with_mirror, pictures()), logits, batch=batch)
+    found = scores(net, map(with_mirror, images()), logits, batch=batch)
 
     net.eval()
     expected = [
         torch.stack([dense_by_hand(net, x.flip(2) if mirrored else x).double().softmax(0) for mirrored in (0, 1)])
-        for x in pictures()
+        for x in images()
     ]
     net.train()
     assert torch.allclose(found, torch.stack(expected).mean(1), atol=1e-6, rtol=0)
@@ -97,7 +104,7 @@ def test_at_the_trainings_side_the_dense_net_is_the_net(net: nn.Module) -> None:
     x = torch.randn(2, 3, SIDE, SIDE)
     net.eval()
 
-    assert torch.allclose(dense_logits(net, x, 2), net(x), atol=1e-5)  # type: ignore[arg-type]
+    assert torch.allclose(dense_logits(net, x, 2), net(x), atol=1e-5)
     net.train()
 
 
@@ -108,7 +115,7 @@ def test_the_centre_is_the_middle_and_an_odd_pixel_lies_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_any_number_of_processes_scores_every_picture_once(size: int) -> None:
+def test_any_number_of_processes_scores_every_image_once(size: int) -> None:
     seen: list[int] = []
     labels = torch.arange(7) % 5
     table = torch.rand(7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64).softmax(1)

@@ -1,4 +1,4 @@
-"""Training views and their stream: what Pillow makes of the whole picture, every picture once, exact on resume."""
+"""Training views and their stream: what Pillow makes of the whole image, every image once, exact on resume."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ pytest.importorskip("simplejpeg", reason="needs simplejpeg")
 
 from bench.data.decode import decode
 from bench.data.locate import DataError
-from bench.tasks.classification.imagenet.colour import Normalise, keyed, measure
-from bench.tasks.classification.imagenet.files import PictureSet, load_pictures
-from bench.tasks.classification.imagenet.stream import PictureBatches
+from bench.tasks.classification.imagenet.files import ImageSet, load
+from bench.tasks.classification.imagenet.stream import ImageBatches
 from bench.tasks.classification.imagenet.transforms import (
     InceptionCrop,
+    Normalise,
     ScaleCrop,
     View,
     inception_view,
+    keyed,
+    measure,
     paper_view,
     resized,
     resized_part,
@@ -36,8 +38,8 @@ SIZES = ((500, 375), (375, 500), (301, 299), (640, 90), (100, 70), (48, 48))
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> PictureSet:
-    return load_pictures(little.folders(tmp_path))
+def small(tmp_path: Path) -> ImageSet:
+    return load(little.folders(tmp_path))
 
 
 def both(size: tuple[int, int], seed: int = 3) -> tuple[torch.Tensor, Image.Image]:
@@ -55,20 +57,20 @@ def assert_near(ours: torch.Tensor, image: Image.Image) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("shorter", [64, 97, 256])
 def test_resized_is_what_pillow_makes(size: tuple[int, int], shorter: int) -> None:
-    picture, image = both(size)
+    ours, theirs = both(size)
 
-    assert_near(resized(picture, shorter), tf.resize(image, shorter))
+    assert_near(resized(ours, shorter), tf.resize(theirs, shorter))
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("corner", [(0.0, 0.0), (1.0, 1.0), (0.4, 0.7)])
 def test_a_resized_part_is_the_whole_resized_and_cut(size: tuple[int, int], corner: tuple[float, float]) -> None:
-    picture, image = both(size)
+    ours, theirs = both(size)
     for shorter in (56, 83, 200):
-        whole = tf.resize(image, shorter)
+        whole = tf.resize(theirs, shorter)
         top, left = (round(share * (n - 56)) for share, n in zip(corner, whole.size[::-1], strict=True))
 
-        part = resized_part(picture, whole.size[::-1], top, left, 56)
+        part = resized_part(ours, whole.size[::-1], top, left, 56)
 
         assert_near(part, tf.crop(whole, top, left, 56, 56))
 
@@ -86,75 +88,56 @@ class Told:
 
 
 def test_scale_and_crop_is_section_3_4s() -> None:
-    picture, image = both((500, 375))
+    ours, theirs = both((500, 375))
     told: Any = Told(300, 40, 120, 1)  # shorter side, top, left, mirrored
 
-    view = ScaleCrop(224, (256, 480))(picture, told)
+    view = ScaleCrop(224, (256, 480))(ours, told)
 
-    assert_near(view, tf.hflip(tf.crop(tf.resize(image, 300), 40, 120, 224, 224)))
+    assert_near(view, tf.hflip(tf.crop(tf.resize(theirs, 300), 40, 120, 224, 224)))
 
 
 def test_the_inception_crop_is_torchvisions() -> None:
-    picture, image = both((500, 375))
+    ours, theirs = both((500, 375))
     told: Any = Told(0.3, 0.0, 10, 55, 0)  # area, log of aspect, top, left, mirrored
 
-    view = InceptionCrop(224)(picture, told)
+    view = InceptionCrop(224)(ours, told)
 
     side = round((0.3 * 500 * 375) ** 0.5)
-    assert_near(view, tf.resized_crop(image, 10, 55, side, side, [224, 224]))
+    assert_near(view, tf.resized_crop(theirs, 10, 55, side, side, [224, 224]))
 
 
 def test_the_inception_crop_of_a_strip_is_its_middle() -> None:
-    picture, image = both((640, 90))
+    ours, theirs = both((640, 90))
     crop = InceptionCrop(56)
     told: Any = Told(*(0.95, 0.0) * 10, 0)  # ten squares too large
 
-    assert_near(crop(picture, told), tf.resized_crop(image, 0, 260, 90, 120, [56, 56]))
+    assert_near(crop(ours, told), tf.resized_crop(theirs, 0, 260, 90, 120, [56, 56]))
 
 
 @pytest.mark.parametrize("crop", [ScaleCrop(56, (64, 80)), InceptionCrop(56)])
 def test_views_differ_with_the_place_and_not_with_the_turn(crop: Callable[..., torch.Tensor]) -> None:
-    picture, _ = both((100, 70))
+    image, _ = both((100, 70))
 
-    views = [crop(picture, keyed(7, place)) for place in range(40)]
+    views = [crop(image, keyed(7, place)) for place in range(40)]
 
     assert all(view.shape == (3, 56, 56) and view.dtype == torch.uint8 for view in views)
     assert len({view.numpy().tobytes() for view in views}) == 40
-    assert all(torch.equal(crop(picture, keyed(7, place)), views[place]) for place in (31, 4))
-    assert not torch.equal(crop(picture, keyed(8, 0)), views[0])
+    assert all(torch.equal(crop(image, keyed(7, place)), views[place]) for place in (31, 4))
+    assert not torch.equal(crop(image, keyed(8, 0)), views[0])
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        lambda: ScaleCrop(224, (200, 300)),
-        lambda: ScaleCrop(224, (300, 256)),
-        lambda: ScaleCrop(0, (1, 2)),
-        lambda: InceptionCrop(0),
-        lambda: InceptionCrop(224, area=(0.0, 1.0)),
-        lambda: InceptionCrop(224, aspect=(2.0, 1.0)),
-    ],
-)
-def test_crops_that_cannot_be_are_refused(bad: Callable[[], object]) -> None:
-    with pytest.raises(ValueError, match="need"):
-        bad()
-
-
-def test_colours_are_those_of_the_views_and_their_mirrors(small: PictureSet) -> None:
+def test_colours_are_those_of_the_views_and_their_mirrors(small: ImageSet) -> None:
     crop = ScaleCrop(32, (32, 40))
-    found = measure(small.train, crop, sample=100, seed=5)
+    mean_image, axes = measure(small.train, crop, sample=100, seed=5)
 
     order = np.random.default_rng(5).permutation(12)
     views = [crop(decode(small.train.read(i))[0], keyed(5, k)) for k, i in enumerate(order.tolist())]
     x = torch.stack([v for view in views for v in (view, view.flip(2))]).double() / 255
-    assert torch.allclose(found.mean_image, x.mean(0).float(), atol=1e-6)
+    assert torch.allclose(mean_image, x.mean(0).float(), atol=1e-6)
     covariance = torch.cov(x.transpose(0, 1).flatten(1), correction=0).float()
-    assert torch.allclose(found.axes @ found.axes.T, covariance, atol=1e-6)
-    again = measure(small.train, crop, sample=100, seed=5)
-    assert torch.equal(again.mean_image, found.mean_image)
-    assert not torch.equal(measure(small.train, crop, sample=4, seed=6).mean_image, found.mean_image)
-    with pytest.raises(ValueError, match="need at least one"):
-        measure(small.train, crop, sample=0, seed=0)
+    assert torch.allclose(axes @ axes.T, covariance, atol=1e-6)
+    assert torch.equal(measure(small.train, crop, sample=100, seed=5)[0], mean_image)
+    assert not torch.equal(measure(small.train, crop, sample=4, seed=6)[0], mean_image)
 
 
 @pytest.mark.parametrize("image", [True, False])
@@ -173,27 +156,27 @@ def test_normalising_is_minus_the_mean_over_the_deviation(image: bool) -> None:
     assert torch.allclose(normalise(other), (other.float() / 255 - mean.mean((1, 2), keepdim=True)) / std, atol=1e-5)
 
 
-def test_the_papers_view_shifts_colours_along_their_axes(small: PictureSet) -> None:
-    view = paper_view(small.train, side=32, shorter=(32, 40))
+def test_the_papers_view_shifts_colours_along_their_axes(small: ImageSet) -> None:
+    view = paper_view(small.train, ScaleCrop(32, (32, 40)))
     assert view.colours is not None
-    picture = decode(small.train.read(0))[0]
+    image = decode(small.train.read(0))[0]
 
-    shifts = torch.stack([view.draw(picture, keyed(0, place))[1] for place in range(2_000)])
+    shifts = torch.stack([view.draw(image, keyed(0, place))[1] for place in range(2_000)])
 
     expected = 0.01 * view.colours @ view.colours.T
     assert torch.allclose(torch.cov(shifts.T), expected, atol=0.1 * float(expected.max()))
-    x, _ = PictureBatches(small.train, view, 12, seed=0).draw()
+    x, _ = ImageBatches(small.train, view, 12, seed=0).draw()
     bare = View(view.crop, view.normalise)
-    y, _ = PictureBatches(small.train, bare, 12, seed=0).draw()
-    assert ((x - y).flatten(2).std(2) < 1e-5).all()  # one shift a channel of each picture
+    y, _ = ImageBatches(small.train, bare, 12, seed=0).draw()
+    assert ((x - y).flatten(2).std(2) < 1e-5).all()  # one shift a channel of each image
     assert (x - y).abs().max() > 1e-3
 
 
-def stream(small: PictureSet, workers: int = 0, seed: int = 1, **options: Any) -> PictureBatches:
-    return PictureBatches(small.train, inception_view(24), 5, seed, workers, **options)
+def stream(small: ImageSet, workers: int = 0, seed: int = 1, **options: Any) -> ImageBatches:
+    return ImageBatches(small.train, inception_view(24), 5, seed, workers, **options)
 
 
-def test_every_picture_comes_once_an_epoch_and_batches_run_over_its_end(small: PictureSet) -> None:
+def test_every_image_comes_once_an_epoch_and_batches_run_over_its_end(small: ImageSet) -> None:
     batches = stream(small)
     numbers = [number for first in range(0, 60, 5) for number in batches._stream.numbers(first)]
     epochs = [numbers[start : start + 12] for start in range(0, 60, 12)]
@@ -205,14 +188,14 @@ def test_every_picture_comes_once_an_epoch_and_batches_run_over_its_end(small: P
     assert labels.dtype == torch.int64
 
 
-def test_inputs_are_floats_channels_last(small: PictureSet) -> None:
+def test_inputs_are_floats_channels_last(small: ImageSet) -> None:
     x, y = stream(small).draw()
 
     assert (x.shape, x.dtype, y.shape) == ((5, 3, 24, 24), torch.float32, (5,))
     assert x.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_workers_change_nothing_and_end(small: PictureSet) -> None:
+def test_workers_change_nothing_and_end(small: ImageSet) -> None:
     import multiprocessing
 
     alone = stream(small)
@@ -233,7 +216,7 @@ def test_workers_change_nothing_and_end(small: PictureSet) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_stream_goes_on_inside_an_epoch_to_the_bit(small: PictureSet, workers: int) -> None:
+def test_a_stream_goes_on_inside_an_epoch_to_the_bit(small: ImageSet, workers: int) -> None:
     whole = stream(small)
     drawn = [whole.draw() for _ in range(7)]
     first = stream(small, workers)
@@ -254,13 +237,11 @@ def test_a_stream_goes_on_inside_an_epoch_to_the_bit(small: PictureSet, workers:
     second.close()
 
 
-def test_the_seed_matters_and_the_state_of_another_stream_is_refused(small: PictureSet) -> None:
+def test_the_seed_matters(small: ImageSet) -> None:
     assert not torch.equal(stream(small, seed=1).draw()[0], stream(small, seed=2).draw()[0])
-    with pytest.raises(ValueError, match="'seed': 2.* does not fit .*'seed': 1"):
-        stream(small, seed=1).load_state_dict(stream(small, seed=2).state_dict())
 
 
-def test_only_a_processs_own_pictures_are_made_but_all_labels(small: PictureSet) -> None:
+def test_only_a_processs_own_images_are_made_but_all_labels(small: ImageSet) -> None:
     x, y = stream(small).draw()
     own, labels = stream(small, own=slice(2, 4)).draw()
 
@@ -271,41 +252,34 @@ def test_only_a_processs_own_pictures_are_made_but_all_labels(small: PictureSet)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_cannot_be_decoded_is_named_in_one_line(tmp_path: Path, workers: int) -> None:
+def test_an_image_that_cannot_be_decoded_is_named_in_one_line(tmp_path: Path, workers: int) -> None:
     root = little.folders(tmp_path)
     bad = root / "train" / little.WNIDS[1] / f"{little.WNIDS[1]}_2.JPEG"
-    bad.write_bytes(b"no picture")
-    batches = PictureBatches(load_pictures(root).train, inception_view(24), 12, 0, workers)
+    bad.write_bytes(b"no image")
+    batches = ImageBatches(load(root).train, inception_view(24), 12, 0, workers)
 
-    with pytest.raises(DataError, match=r"^n01443537/n01443537_2.JPEG: 10 bytes that are no picture .*$"):
+    with pytest.raises(DataError, match=r"^n01443537/n01443537_2.JPEG: 8 bytes that are no image .*$"):
         batches.draw()
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_odd_pictures_are_counted_by_the_stream(tmp_path: Path, workers: int) -> None:
+def test_odd_images_are_counted_by_the_stream(tmp_path: Path, workers: int) -> None:
     root = little.folders(tmp_path)
     for wnid, data in zip(little.WNIDS, (jpeg(1, mode="L"), jpeg(1)[:-200], jpeg(1)), strict=True):
         (root / "train" / wnid / f"{wnid}_0.JPEG").write_bytes(data)
-    batches = PictureBatches(load_pictures(root).train, inception_view(24), 12, 0, workers)
+    batches = ImageBatches(load(root).train, inception_view(24), 12, 0, workers)
     batches.draw()
     batches.draw()
 
-    names = {"names of truncated": ["n01443537/n01443537_0.JPEG"]}
-    assert batches.odd() == {"grey": 1, "cmyk": 0, "exif": 0, "truncated": 1, "not jpeg": 0} | names
+    assert batches.odd.summary(batches.images.name) == "1 grey, 1 truncated (n01443537/n01443537_0.JPEG)"
     batches.close()
 
 
-@pytest.mark.parametrize("bad", [(0, 0, 0), (5, -1, 0), (5, 0, -1)])
-def test_streams_that_cannot_be_are_refused(small: PictureSet, bad: tuple[int, int, int]) -> None:
-    with pytest.raises(ValueError, match="need at least one picture a batch"):
-        PictureBatches(small.train, inception_view(24), *bad)
-
-
-def test_the_speed_cases_draw_real_batches_from_made_pictures(tmp_path: Path) -> None:
+def test_the_speed_cases_draw_real_batches_from_made_images(tmp_path: Path) -> None:
     from bench.speed import pictures
 
     files = pictures.made(tmp_path / "made", count=4)
     root = pictures.laid_out(files, tmp_path / "set")
 
     assert [Image.open(file).size for file in files] == [(500, 375)] * 4
-    assert len(load_pictures(root).train) == 4
+    assert len(load(root).train) == 4
