@@ -136,7 +136,7 @@ def main() -> None:
 
     assert fused_bn.INTERPRETED
     torch.set_num_threads(1)
-    fused_bn.FEW = 32  # few programs with several turns each, as large maps have
+    fused_bn.FEW = 32  # few programs with several chunks each, as large maps have
     wide = [case for case in CASES if case.channels > 64]
     found = {repr(case): errors(case) for case in wide}
     fused_bn.FEW = 2

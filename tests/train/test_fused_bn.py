@@ -93,10 +93,10 @@ def test_every_part_of_every_map_has_rows_and_all_rows_are_in_parts() -> None:
             for groups in (1, 2, 4, 8):
                 cut = plan(n, channels, groups)
 
-                assert cut.parts == math.ceil(n / cut.each)
+                assert cut.parts == math.ceil(n / cut.part)
                 assert cut.tiles == math.ceil(n / cut.tile)
-                assert cut.each % cut.turn == cut.tile % cut.turn == 0
-                assert cut.turn * cut.block <= CELLS
+                assert cut.part % cut.chunk == cut.tile % cut.chunk == 0
+                assert cut.chunk * cut.block <= CELLS
                 assert cut.merged * cut.block <= MERGED
 
 
@@ -117,7 +117,7 @@ def test_no_kernel_for_an_h100_spills_a_register(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from bench.train import fused_bn
+    from bench.train import bn_kernels, fused_bn
 
     if fused_bn.INTERPRETED:
         pytest.skip("TRITON_INTERPRET is set: there is nothing to compile")
@@ -128,7 +128,7 @@ def test_no_kernel_for_an_h100_spills_a_register(
     cut = fused_bn.plan(images // groups * side * side, channels, groups)
     binary = tmp_path / "kernel.cubin"
 
-    binary.write_bytes(compiled(getattr(fused_bn, kernel), dtype, {**asdict(cut), "add": True, "relu": True}))
+    binary.write_bytes(compiled(getattr(bn_kernels, kernel), dtype, {**asdict(cut), "add": True, "relu": True}))
 
     used = subprocess.run([tool, "--dump-resource-usage", binary], capture_output=True, text=True, check=True).stdout
     usage = dict(re.findall(r"(\w+):(\d+)", used))
@@ -211,7 +211,7 @@ def test_what_is_compiled_ahead_is_all_that_a_step_needs(h100: Device, tmp_path:
         {"measure.cubin": 1, "normalise.cubin": 2, "sum_gradients.cubin": 1, "differentiate.cubin": 2}
     )
     for with_shortcut in (False, True):
-        fused_bn._pass(shape, 2, torch.bfloat16, with_shortcut=with_shortcut)
+        fused_bn._forward_backward(shape, 2, torch.bfloat16, with_shortcut=with_shortcut)
 
     assert h100.launched == ["measure", "normalise", "sum_gradients", "differentiate"] * 2
     assert sorted(path.name for path in tmp_path.glob("*/*.cubin")) == compiled_there
@@ -229,4 +229,4 @@ def test_what_cannot_be_compiled_ahead_fails_when_it_is_called(monkeypatch: pyte
     fused_bn.compile_ahead([(8, 16, 8, 8)], 2, torch.bfloat16)
     assert not fused_bn._only_compiles
     with pytest.raises(RuntimeError, match="out of registers"):
-        fused_bn._pass((8, 16, 8, 8), 2, torch.bfloat16, with_shortcut=False)
+        fused_bn._forward_backward((8, 16, 8, 8), 2, torch.bfloat16, with_shortcut=False)
