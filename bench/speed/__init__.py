@@ -14,7 +14,7 @@ from bench.machine import cores
 GROUPS = (
     "start",
     "load",
-    "pictures",
+    "imagenet",
     "train",
     "evaluate",
     "checkpoint",

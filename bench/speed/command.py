@@ -5,30 +5,30 @@ from __future__ import annotations
 import argparse
 import resource
 import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 
 from bench import __version__
 from bench.data import locate
-from bench.data.cifar_files import cifar
 from bench.launch import concurrency
-from bench.machine import commit, cpu_name, hardware
+from bench.launch.concurrency import Measurement
+from bench.machine import commit, cores, cpu_name, hardware
+from bench.nets.counts import multiply_adds
 from bench.spec import Net, Recipe, Resources, Run, SpecError, counted
-from bench.speed import GROUPS, USUAL, agreement, cases, gpu, settings, together
-from bench.speed.paired import Case, Timing, measure, spread
-from bench.speed.settings import COMPILED, USUAL_LOOP
+from bench.speed import GROUPS, USUAL, agreement, cases, gpu, processes
+from bench.speed.processes import COMPILED, USUAL_LOOP
+from bench.speed.timing import CPU, Case, Spread, Timing, measure, spread
 from bench.store import write_json
-from bench.tasks.classification import cifar as cifar_data
-from bench.tasks.classification import synthetic
-from bench.tasks.classification.cifar import Images
 from bench.tasks.provenance import DeviceError, device_of
 
 ON_DEVICE = {"train", "limits", "profile"}  # groups that are measured on a GPU where there is one
+SECONDS = 15.0  # of each measurement of several runs at once
+ROW = "{:34}  {:>24}  {:>24}  {:>20}  {}"
 
 
 def speed(args: argparse.Namespace) -> int:
@@ -42,31 +42,22 @@ def speed(args: argparse.Namespace) -> int:
     if args.rehearse:
         raise SpecError("--rehearse is for the group gpu: bench speed gpu --rehearse")
     for group in {"settings", "together"} & set(groups):
-        settings.refuse_gpu(group)
+        processes.refuse_gpu(group)
     torch.set_num_threads(args.threads)
-    place = _device(args.threads) if ON_DEVICE & set(groups) else torch.device("cpu")
+    device = _device(args.threads) if ON_DEVICE & set(groups) else CPU
     about = f"{cpu_name()}, {counted(args.threads, 'thread')}, torch {torch.__version__}"
-    if place.type == "cuda":
+    if device.type == "cuda":
         about += f"; {', '.join(sorted(ON_DEVICE & set(groups)))} on {hardware()}, deterministic kernels, no TF32"
     print(f"{about}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
     kept: dict[str, Any] = {"hardware": about, "bench": __version__, **commit(), "timings": []}
     with tempfile.TemporaryDirectory() as folder:
-        for case in chosen(groups, args, Path(folder), place):
+        for case in chosen(groups, args, Path(folder), device):
             timing = measure(case)
             print(line(timing), flush=True)
-            kept["timings"].append(timing.as_json())
-    if "limits" in groups:
-        kept["limits"] = _limits(args.depths, place)
-    if "profile" in groups:
-        kept["profile"] = _profile(args, place)
-    if "together" in groups:
-        kept["together"] = _together(args)
-    if "settings" in groups:
-        kept["settings"] = _settings(args)
-    if "agreement" in groups:
-        kept["agreement"] = _agreement(args)
-    if "growth" in groups:
-        kept["growth"] = _growth(tuple(args.runs))
+            kept["timings"].append(asdict(timing))
+    for group, work in TABLES.items():
+        if group in groups:
+            kept[group] = work(args, device)
     kept["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     if args.json:
         write_json(args.json, kept)
@@ -78,57 +69,51 @@ def _gpu(args: argparse.Namespace, groups: list[str]) -> int:
     if groups != ["gpu"]:
         raise SpecError("the group gpu is measured by itself: bench speed gpu")
     if args.rehearse:
-        return gpu.measure(None, args.seconds, args.json, torch.device("cpu"), rehearse=True)
-    place = _device(args.threads)
-    if place.type != "cuda":
+        return gpu.measure(None, args.seconds, args.json, CPU, rehearse=True)
+    device = _device(args.threads)
+    if device.type != "cuda":
         raise SpecError(
             "there is no CUDA device here for `bench speed gpu` to measure: `bench speed` measures the processor, and "
             "--rehearse tries the command itself"
         )
-    return gpu.measure(_images(args.data), args.seconds, args.json, place, rehearse=False)
+    return gpu.measure(cases.images_in(_data(args)), args.seconds, args.json, device, rehearse=False)
 
 
 def _device(threads: int) -> torch.device:
-    """Where runs train here, set up as they set it up. Raises SpecError where a GPU is there and cannot be used."""
+    """Where runs train here, set up as for a run. Raises SpecError where a GPU is there and cannot be used."""
     try:
         return device_of(Run("quick", Net("cifar", 20, "A"), "stand-in", Recipe(), 0, resources=Resources(threads)))
     except DeviceError as error:
         raise SpecError(str(error)) from None
 
 
-def _images(data: Path | None) -> Images:
-    with suppress(locate.AbsentError):
-        return cifar_data.load(cifar(locate.data_folder(data), "cifar10"))
-    return synthetic.stand_in()
+def _data(args: argparse.Namespace) -> Path:
+    return locate.data_folder(args.data)
 
 
-def chosen(groups: list[str], args: argparse.Namespace, folder: Path, place: torch.device) -> Iterator[Case]:
+def chosen(groups: list[str], args: argparse.Namespace, folder: Path, device: torch.device) -> Iterator[Case]:
     """The cases of the groups, each made when its turn comes, so that nets do not pile up in memory."""
     if "start" in groups:
         dry = ["plain_vs_residual", "--scale", "paper", "--dry-run"]
         yield cases.starting("bench.sweep --help", ["--help"])
         yield cases.starting("bench.sweep --dry-run, 50 runs", dry)
-    if "pictures" in groups:
-        from bench.speed import pictures  # with a decoder that nothing else here needs
+    if "imagenet" in groups:
+        from bench.speed import imagenet  # with a decoder that nothing else here needs
 
-        yield from pictures.loading(folder, locate.data_folder(args.data))
-    images = _images(args.data) if {"load", "train", "evaluate", "checkpoint"} & set(groups) else None
-    if images is None:
+        yield from imagenet.loading(folder, _data(args))
+    if not {"load", "train", "evaluate", "checkpoint"} & set(groups):
         return
+    images = cases.images_in(_data(args))
     if "load" in groups:
         yield cases.loading(images)
-    nets = [Net("cifar", depth, shortcut) for depth in args.depths for shortcut in ("A", "none")]
-    for net in nets:
+    for net in [Net("cifar", depth, shortcut) for depth in args.depths for shortcut in ("A", "none")]:
         for precision in args.precision:
             if "train" in groups:
-                yield cases.training(net, images, precision, place, compiled=args.compile)
+                yield cases.training(net, images, precision, device, compiled=args.compile)
         if "evaluate" in groups and not net.plain:
             yield cases.evaluation(net, images)
         if "checkpoint" in groups and not net.plain:
             yield cases.checkpointing(net, images, folder)
-
-
-ROW = "{:34}  {:>24}  {:>24}  {:>20}  {}"
 
 
 def line(timing: Timing) -> str:
@@ -139,16 +124,23 @@ def line(timing: Timing) -> str:
     )
 
 
-def rates(values: tuple[float, float, float]) -> str:
+def rates(values: Spread) -> str:
     """`202 (195–210)`."""
     return "{} ({}–{})".format(*(f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values))
 
 
-def _limits(depths: list[int], place: torch.device) -> dict[str, dict[str, float]]:
+def _resnets(args: argparse.Namespace) -> Iterator[tuple[Net, str]]:
+    """Each ResNet and precision asked for."""
+    for depth in args.depths:
+        for precision in args.precision:
+            yield Net("cifar", depth, "A"), precision
+
+
+def _limits(args: argparse.Namespace, device: torch.device) -> dict[str, dict[str, float]]:
     found = {}
-    for depth in depths:
+    for depth in args.depths:
         net = Net("cifar", depth, "A")
-        values = found[net.name] = cases.limits(net, place)
+        values = found[net.name] = cases.limits(net, device)
         print(
             f"limits for {net.name}, batch {cases.BATCH}, fp32: {values['gflop_per_s']:.0f} GFLOP/s in matrix products "
             f"and {values['gb_per_s']:.1f} GB/s copying allow a step of {1e3 * values['arithmetic_s']:.0f} ms by "
@@ -157,41 +149,34 @@ def _limits(depths: list[int], place: torch.device) -> dict[str, dict[str, float
     return found
 
 
-def _profile(args: argparse.Namespace, place: torch.device) -> dict[str, dict[str, float]]:
+def _profile(args: argparse.Namespace, device: torch.device) -> dict[str, dict[str, float]]:
     """Where a training step's time goes, by net and precision."""
-    images, found = _images(args.data), {}
-    for depth in args.depths:
-        for precision in args.precision:
-            net = Net("cifar", depth, "A")
-            shares = cases.profile(net, images, precision, place, compiled=args.compile)
-            name = f"{net.name}, {precision}{', compiled' * args.compile}"
-            found[name] = shares
-            words = ", ".join(f"{part} {share:.0f} %" for part, share in shares.items())
-            print(f"a training step of {name}: {words}", flush=True)
+    images, found = cases.images_in(_data(args)), {}
+    for net, precision in _resnets(args):
+        name = f"{net.name}, {precision}{', compiled' * args.compile}"
+        shares = found[name] = cases.profile(net, images, precision, device, compiled=args.compile)
+        words = ", ".join(f"{part} {share:.0f} %" for part, share in shares.items() if share >= 1)
+        print(f"a training step of {name}: {words}", flush=True)
     return found
 
 
-def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
+def _together(args: argparse.Namespace, _: torch.device) -> list[dict[str, Any]]:
     """Several runs at once, for each net; what is found is kept for plans."""
-    counts = tuple(args.at_once or together.counts())
-    rows: list[concurrency.Measurement] = []
     kept: list[dict[str, Any]] = []
-    for depth in args.depths:
-        for precision in args.precision:
-            net = Net("cifar", depth, "A")
-            print(f"{net.name}, {precision}, at once on {hardware()}:", flush=True)
-            found = list(together.measure(net, precision, counts, locate.data_folder(args.data)))
-            gains = concurrency.gains([row for row, _, _ in found])
-            for row, rounds, peak in found:
-                threads = f"{counted(row.threads, 'thread')} each"
-                speed = rates((row.images_per_s, min(rounds), max(rounds)))
-                print(
-                    f"  {row.at_once:>3} with {threads}: {speed} images/s in all, "
-                    f"{gains.get(row.at_once, 0):.2f} times one; {peak:.2f} GiB a run at most",
-                    flush=True,
-                )
-                rows.append(row)
-                kept.append({**asdict(row), "rounds": rounds, "peak_memory_gib": peak})
+    rows: list[Measurement] = []
+    for net, precision in _resnets(args):
+        print(f"{net.name}, {precision}, at once on {hardware()}:", flush=True)
+        found = measure_at_once(net, precision, args.at_once or processes.counts(), _data(args))
+        rows += [row for row, _, _ in found]
+        gains = concurrency.gains([row for row, _, _ in found])
+        for row, rounds, peak in found:
+            print(
+                f"  {row.at_once:>3} with {counted(row.threads, 'thread')} each: "
+                f"{rates((row.images_per_s, min(rounds), max(rounds)))} images/s in all, "
+                f"{gains.get(row.at_once, 0):.2f} times one; {peak:.2f} GiB a run at most",
+                flush=True,
+            )
+            kept.append({**asdict(row), "rounds": rounds, "peak_memory_gib": peak})
     if not any(row.at_once == 1 for row in rows):
         print("nothing is kept for plans: one run by itself was not measured (--at-once 1 …)")
         return kept
@@ -201,19 +186,32 @@ def _together(args: argparse.Namespace) -> list[dict[str, Any]]:
     return kept
 
 
-def _settings(args: argparse.Namespace) -> list[dict[str, Any]]:
+def measure_at_once(
+    net: Net, precision: str, counts: Sequence[int], data: Path, seconds: float = SECONDS
+) -> list[tuple[Measurement, tuple[float, ...], float]]:
+    """So many runs at once: the measurement, its two rates, and a run's peak memory in GiB."""
+    chosen = {count: processes.at_once(count) for count in counts}
+    found = processes.measure(net, precision, tuple(chosen.values()), data, rounds=2, seconds=seconds)
+    measured = []
+    for count, setting in chosen.items():
+        if setting.name in found:
+            speeds, peaks = zip(*found[setting.name], strict=True)
+            about = (net.name, multiply_adds(net), Recipe().batch, precision, count, setting.threads, cores())
+            measured.append((Measurement(*about, fmean(speeds)), speeds, max(peaks)))
+    return measured
+
+
+def _settings(args: argparse.Namespace, _: torch.device) -> list[dict[str, Any]]:
     """What torch.compile, the allocator's settings and processes side by side bring, for each net."""
-    ways, left_out = settings.ways(args.threads)
+    ways, left_out = processes.settings(args.threads)
     print(f"processes take turns; rounds: {args.rounds}, steps of {cases.BATCH} images in each: {args.steps}{left_out}")
     kept = []
-    for depth in args.depths:
-        for precision in args.precision:
-            net = Net("cifar", depth, "A")
-            print(f"{net.name}, {precision}, images/s (beside {COMPILED}; beside {USUAL_LOOP}):", flush=True)
-            found = settings.measure(net, precision, ways, locate.data_folder(args.data), args.steps, args.rounds)
-            for row in settings.rows(found):
-                print(f"  {row.way:36}  {rates(spread(row.rates)):>24}  {_times(row.compiled)}  {_times(row.usual)}")
-                kept.append({"net": net.name, "precision": precision, "steps": args.steps, **asdict(row)})
+    for net, precision in _resnets(args):
+        print(f"{net.name}, {precision}, images/s (beside {COMPILED}; beside {USUAL_LOOP}):", flush=True)
+        found = processes.measure(net, precision, ways, _data(args), rounds=args.rounds, steps=args.steps)
+        for row in processes.rows(found):
+            print(f"  {row.way:36}  {rates(spread(row.rates)):>24}  {_times(row.compiled)}  {_times(row.usual)}")
+            kept.append({"net": net.name, "precision": precision, "steps": args.steps, **asdict(row)})
     return kept
 
 
@@ -221,9 +219,9 @@ def _times(ratio: float | None) -> str:
     return f"{'–' if ratio is None else format(ratio, '.2f'):>5}"
 
 
-def _agreement(args: argparse.Namespace) -> list[dict[str, Any]]:
+def _agreement(args: argparse.Namespace, _: torch.device) -> list[dict[str, Any]]:
     """The fast path against the plain one, by each precision asked for."""
-    images, kept = _images(args.data), []
+    images, kept = cases.images_in(_data(args)), []
     for precision in args.precision:
         found = list(agreement.agreements(images, precision, args.compile, args.seeds))
         print(agreement.summary(found), flush=True)
@@ -231,12 +229,20 @@ def _agreement(args: argparse.Namespace) -> list[dict[str, Any]]:
     return kept
 
 
-def _growth(counts: tuple[int, ...]) -> dict[str, dict[str, float]]:
+def _growth(args: argparse.Namespace, _: torch.device) -> dict[str, dict[str, float]]:
     found = {}
-    for count, times in cases.growing(counts):
-        found[str(count)] = times
-        print(
-            f"{counted(count, 'run'):>11}: " + ", ".join(f"{what} {seconds:.2f} s" for what, seconds in times.items()),
-            flush=True,
-        )
+    for count in args.runs:
+        times = found[str(count)] = cases.growing(count)
+        words = ", ".join(f"{what} {seconds:.2f} s" for what, seconds in times.items())
+        print(f"{counted(count, 'run'):>11}: {words}", flush=True)
     return found
+
+
+TABLES: dict[str, Callable[[argparse.Namespace, torch.device], Any]] = {
+    "limits": _limits,
+    "profile": _profile,
+    "together": _together,
+    "settings": _settings,
+    "agreement": _agreement,
+    "growth": _growth,
+}

@@ -1,4 +1,4 @@
-"""The reference: the loops that reproductions usually have, written plainly.
+"""The reference: the loops of most reproductions, written plainly.
 
 For CIFAR-10, PIL images through torchvision's transforms in a DataLoader, fp32, contiguous tensors, batch norm over
 the whole batch, `loss.item()` every step. For ImageNet, torchvision's ImageFolder and transforms in a DataLoader.
@@ -25,7 +25,7 @@ NORMALIZE = transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.20
 IMAGENET = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
+class PilImages(Dataset[tuple[Tensor, int]]):
     """An in-memory set that gives PIL images to its transform, as torchvision's CIFAR10 does."""
 
     def __init__(self, x: Tensor, y: Tensor, transform: Callable[[Image.Image], Tensor]) -> None:
@@ -38,23 +38,23 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.x[i])), self.y[i]
 
 
-def training_batches(images: Images, batch: int, workers: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    """An endless stream of shuffled, augmented, normalised batches. Workers 0 is the fastest on two cores."""
+def training_batches(images: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """An endless stream of shuffled, augmented, normalised batches. No workers is the fastest on two cores."""
     steps = [transforms.RandomCrop(32, 4), transforms.RandomHorizontalFlip(), transforms.ToTensor(), NORMALIZE]
-    pictures = Pictures(images.train_x, images.train_y, transforms.Compose(steps))
-    loader = DataLoader(pictures, batch, shuffle=True, num_workers=workers, drop_last=True)
+    augmented = PilImages(images.train_x, images.train_y, transforms.Compose(steps))
+    loader = DataLoader(augmented, batch, shuffle=True, drop_last=True)
     while True:
         yield from loader
 
 
-def picture_batches(
-    folder: Path, batch: int, side: int, shorter: tuple[int, int] | None, workers: int = 0
+def imagenet_batches(
+    folder: Path, batch: int, side: int, shorter: tuple[int, int] | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """An endless stream from a folder of classes: Section 3.4's scale and crop, or without `shorter` Inception's."""
     scale = transforms.Lambda(lambda image: functional.resize(image, random.randint(*shorter or (0, 0))))
     crop = [scale, transforms.RandomCrop(side)] if shorter else [transforms.RandomResizedCrop(side)]
     steps = transforms.Compose([*crop, transforms.RandomHorizontalFlip(), transforms.ToTensor(), IMAGENET])
-    loader = DataLoader(ImageFolder(folder, steps), batch, shuffle=True, num_workers=workers, drop_last=True)
+    loader = DataLoader(ImageFolder(folder, steps), batch, shuffle=True, drop_last=True)
     while True:
         yield from loader
 
@@ -78,10 +78,9 @@ class UsualTraining:
 
 
 @torch.no_grad()
-def evaluate(net: nn.Module, images: Images, count: int) -> float:
-    """The usual test loop on the first `count` test images; the error in percent."""
-    steps = transforms.Compose([transforms.ToTensor(), NORMALIZE])
-    pictures = Pictures(images.test_x[:count], images.test_y[:count], steps)
+def evaluate(net: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The usual test loop; the error in percent."""
+    prepared = PilImages(images, labels, transforms.Compose([transforms.ToTensor(), NORMALIZE]))
     net.eval()
-    wrong = sum(int((net(x).argmax(1) != y).sum()) for x, y in DataLoader(pictures, 128))
-    return 100 * wrong / count
+    wrong = sum(int((net(x).argmax(1) != y).sum()) for x, y in DataLoader(prepared, 128))
+    return 100 * wrong / len(labels)

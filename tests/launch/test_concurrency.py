@@ -27,7 +27,8 @@ from bench.launch.plan import describe, make_plan
 from bench.nets.counts import multiply_adds
 from bench.nets.speeds import Speed, predicted_seconds, speed_of
 from bench.spec import Net, Recipe, Resources, Run, SpecError, Way
-from bench.speed import together
+from bench.speed import processes
+from bench.speed.command import measure_at_once
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
 
@@ -394,8 +395,8 @@ def test_a_plan_on_a_measured_machine_says_so_and_what_was_begun_keeps_its_threa
 
 
 @pytest.mark.team
-def test_two_nets_train_at_once_and_a_death_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = list(together.measure(Net("cifar", 8, "A"), "fp32", (1, 2), None, seconds=0.3))
+def test_two_nets_train_at_once_and_a_death_is_no_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measure_at_once(Net("cifar", 8, "A"), "fp32", (1, 2), tmp_path, seconds=0.3)
 
     assert [row.at_once for row, _, _ in found] == [1, 2]
     for row, rounds, peak in found:
@@ -404,8 +405,8 @@ def test_two_nets_train_at_once_and_a_death_is_no_measurement(monkeypatch: pytes
         assert 0.1 < peak < 16
         assert asdict(row)["work"] == multiply_adds(Net("cifar", 8, "A"))
 
-    monkeypatch.setattr(together, "_train", _dies)
-    assert list(together.measure(NET, "fp32", (1,), None, seconds=0.3)) == []
+    monkeypatch.setattr(processes, "_train", _dies)
+    assert measure_at_once(NET, "fp32", (1,), tmp_path, seconds=0.3) == []
 
 
 def _dies(*_: object) -> None:

@@ -276,10 +276,10 @@ def test_odd_images_are_counted_by_the_stream(tmp_path: Path, workers: int) -> N
 
 
 def test_the_speed_cases_draw_real_batches_from_made_images(tmp_path: Path) -> None:
-    from bench.speed import pictures
+    from bench.speed import imagenet
 
-    files = pictures.made(tmp_path / "made", count=4)
-    root = pictures.laid_out(files, tmp_path / "set")
+    files = imagenet.made(tmp_path / "made", count=4)
+    root = imagenet.laid_out(files, tmp_path / "set")
 
     assert [Image.open(file).size for file in files] == [(500, 375)] * 4
     assert len(load(root).train) == 4

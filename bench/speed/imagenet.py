@@ -1,4 +1,4 @@
-"""Training batches of ImageNet's pictures: from JPEG files to normalised inputs, on one core."""
+"""Training batches of ImageNet's images: from JPEG files to normalised inputs, on one core."""
 
 from __future__ import annotations
 
@@ -11,45 +11,47 @@ import torch
 from PIL import Image
 
 from bench.speed import usual
-from bench.speed.paired import Case
+from bench.speed.timing import Case, repeated
 from bench.tasks.classification.imagenet.files import load
 from bench.tasks.classification.imagenet.stream import ImageBatches
-from bench.tasks.classification.imagenet.transforms import InceptionCrop, ScaleCrop, View, inception_view, paper_view
+from bench.tasks.classification.imagenet.transforms import InceptionCrop, ScaleCrop, inception_view, paper_view
 
 BATCH = 50
 WNIDS = ("n00000000", "n00000001")
 
 
 def loading(folder: Path, data: Path) -> Iterator[Case]:
-    """Both training views against the usual loader of the same files, pictures/s a core.
+    """Both training views against the usual loader of the same files, images/s a core.
 
-    The pictures are voc100's below `data`, of ImageNet's size, else made from a seed; they are laid out in `folder`.
+    The images are voc100's below `data`, of ImageNet's size, else made from a seed; they are laid out in `folder`.
     """
     real = sorted((data / "voc100" / "JPEGImages").glob("*.jpg"))
-    root = laid_out(real or made(folder / "made"), folder / "pictures")
-    pictures = load(root).train
-    paper = paper_view(pictures, ScaleCrop(), sample=len(pictures))
-    kind = "real" if real else "made"
-    for name, view in (("Section 3.4", paper), ("Inception crop", inception_view())):
-        yield _case(f"pictures, {name}, {kind}", root / "train", ImageBatches(pictures, view, BATCH, seed=0), view)
+    root = laid_out(real or made(folder / "made"), folder / "imagenet")
+    images, kind = load(root).train, "real" if real else "made"
+    views = {"Section 3.4": paper_view(images, ScaleCrop(), sample=len(images)), "Inception crop": inception_view()}
+    for name, view in views.items():
+        assert isinstance(view.crop, ScaleCrop | InceptionCrop)
+        shorter = view.crop.shorter if isinstance(view.crop, ScaleCrop) else None
+        theirs = usual.imagenet_batches(root / "train", BATCH, view.crop.side, shorter)
+        yield Case(
+            f"ImageNet images, {name}, {kind}",
+            "images",
+            _on_one_core(ImageBatches(images, view, BATCH, seed=0).draw, len(images) // BATCH),
+            _on_one_core(partial(next, theirs), len(images) // BATCH),
+            "ImageFolder, PIL, transforms, DataLoader",
+            rounds=9,
+        )
 
 
-def _case(name: str, train: Path, ours: ImageBatches, view: View) -> Case:
-    assert isinstance(view.crop, ScaleCrop | InceptionCrop)
-    shorter = view.crop.shorter if isinstance(view.crop, ScaleCrop) else None
-    theirs = usual.picture_batches(train, BATCH, view.crop.side, shorter)
-    batches = len(ours.images) // BATCH
-
-    def drain(draw: Callable[[], object]) -> float:
+def _on_one_core(draw: Callable[[], object], batches: int) -> Callable[[], float]:
+    def run() -> float:
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # a core each: more of them are workers, here as there
-        for _ in range(batches):
-            draw()
+        torch.set_num_threads(1)  # as each worker of either loader
+        images = repeated(draw, batches, BATCH)()
         torch.set_num_threads(threads)
-        return batches * BATCH
+        return images
 
-    turns = partial(drain, ours.draw), partial(drain, lambda: next(theirs))
-    return Case(name, "pictures", *turns, "ImageFolder, PIL, transforms, DataLoader", rounds=9)
+    return run
 
 
 def made(folder: Path, count: int = 100, seed: int = 0) -> list[Path]:
