@@ -1,19 +1,20 @@
 """`python -m bench speed gpu`: whether a GPU computes what it should, and the fastest way to train Table 6's nets.
 
 First a table of convolutions, which says whether the stem is to be padded, then the checks, then the time of a step in
-every way there is, then crews. A way that fails is named and left out. The fastest whose checks passed is kept for this
-hardware, where bench.sweep takes it for runs that begin from then on. What is found is kept as it comes: a way that
-hangs loses nothing of the others.
+every way, then crews. A way that fails is named and left out. The fastest whose checks passed is kept for this
+hardware; bench.sweep takes it for runs that begin from then on. Results are written as they come: a way that hangs
+loses nothing of the others.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,10 +26,12 @@ from bench.nets.counts import multiply_adds
 from bench.spec import BATCH_NORMS, Net, Recipe, Way
 from bench.speed import gpu_checks as checks
 from bench.speed.convolutions import Convolution, convolutions, floor_seconds, padding_pays
-from bench.speed.gpu_checks import Bench, Check, checked, updates
+from bench.speed.gpu_checks import Bench, Check, begun, checked, updates
+from bench.speed.timing import wait
 from bench.store import write_json
 from bench.tasks.classification import synthetic
 from bench.tasks.classification.cifar import Images
+from bench.train.trainer import Trainer
 from bench.train.turns import Slot, Work, device_is_lost
 
 TABLE6 = tuple(Net("cifar", depth, shortcut) for depth in (110, 56, 44, 32, 20) for shortcut in ("A", "none"))
@@ -38,6 +41,7 @@ CREW = "crew = alone"
 COPIED = "copied weights = autocast"
 STEPS = 64_000  # of a run at the paper's schedule
 WAY_SECONDS, CREW_SECONDS = 2.0, 6.0
+WARM = 6  # steps before any are timed: the graph's eager ones, its capture, and replays
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,10 @@ class Rate:
 
 @dataclass
 class Found:
-    """All that was found, kept in `file` whenever something comes to it.
+    """All that was found; `keep` writes it to `file`.
 
-    padded_stem: whether ways have it that can. seconds_a_seed: of the ten nets of Table 6, tests apart; floor_seconds:
-    what memory traffic alone takes of them.
+    padded_stem: whether ways that can have it do. seconds_a_seed: of the ten nets of Table 6 without the tests;
+    floor_seconds: what memory traffic alone takes of them.
     """
 
     device: str
@@ -82,11 +86,20 @@ class Found:
         """Whether that check was made and passed."""
         return any(check.name == name and check.passed for check in self.checks)
 
+    @contextmanager
+    def attempt(self, what: str) -> Iterator[None]:
+        """Notes an error as what was left out, such as for want of a compiler or memory. Raises it on a lost device."""
+        try:
+            yield
+        except Exception as error:
+            self.failed.append(f"{what}: {type(error).__name__}: {error}".splitlines()[0])
+            _end_if_lost()
+
 
 def measure(images: Images | None, seconds: float, file: Path | None, device: torch.device, *, rehearse: bool) -> int:
     """Everything, in about so many seconds; the exit code: 0, or 1 where no way to train is right.
 
-    rehearse: on a CPU with small nets and a few steps, to try this command itself; nothing is kept for plans.
+    rehearse: on a CPU with small nets and a few steps, to try the command itself; nothing is kept for plans.
     """
     bench, found, ends = _bench(images, device, rehearse), Found(hardware(), file), time.monotonic() + seconds
     print(f"{found.device}, torch {torch.__version__}; batches of {bench.recipe.batch}", flush=True)
@@ -95,10 +108,10 @@ def measure(images: Images | None, seconds: float, file: Path | None, device: to
             part(bench, found, ends)
             found.keep()
     except RuntimeError as error:
-        print(f"the device is lost: {error}; what comes after it is left out")
+        print(f"the device is lost: {error}; the rest is left out")
     _say_result(found, rehearse)
     if found.way is not None and not rehearse:
-        print(f"runs that begin on this GPU from now on train so: kept in {_keep_for_plans(found)}")
+        print(f"runs that begin on this GPU from now on train this way: kept in {_keep_for_plans(found)}")
     found.keep()
     return 0 if found.way is not None else 1
 
@@ -117,9 +130,10 @@ def ways(device: torch.device, *, padded_stem: bool = False) -> Iterator[Way]:
 
     padded_stem: of those that can have it.
     """
-    for compiled in (False, True) if device.type == "cuda" else (False,):
-        for graph in (True, False) if device.type == "cuda" else (False,):
-            for batch_norm in reversed(BATCH_NORMS if device.type == "cuda" else BATCH_NORMS[:2]):
+    on_gpu = device.type == "cuda"
+    for compiled in (False, True) if on_gpu else (False,):
+        for graph in (True, False) if on_gpu else (False,):
+            for batch_norm in reversed(BATCH_NORMS if on_gpu else BATCH_NORMS[:2]):
                 if not (compiled and batch_norm == "fused"):  # torch.compile fuses batch norm itself
                     yield Way(graph, compiled, batch_norm, padded_stem and batch_norm != "passes")
 
@@ -128,14 +142,12 @@ def _table(bench: Bench, found: Found, ends: float) -> None:
     """The convolutions; whether the stem is to be padded."""
     found.floor_seconds = STEPS * floor_seconds(bench, TABLE6)
     print("convolutions of 3x3, ms forward, by inputs, by weights:")
-    try:
-        for one in convolutions(bench, 20 if bench.device.type == "cuda" else 1):
+    with found.attempt("the other convolutions"):
+        for one in convolutions(bench, 20 if bench.on_gpu else 1):
             if time.monotonic() > ends:
                 return
             found.convolutions.append(one)
             print(f"  {one.name:18}  {one.kind:32}  {one.forward:.3f}  {one.inputs:.3f}  {one.weights:.3f}", flush=True)
-    except Exception as error:  # such as a kernel that a library lacks: the rows that came are kept
-        found.failed.append(f"the other convolutions: {type(error).__name__}: {error}".splitlines()[0])
     _end_if_lost()
     if padding_pays(found.convolutions):
         _add(found, "padded stem", lambda: checks.padded_stem(bench))
@@ -143,26 +155,27 @@ def _table(bench: Bench, found: Found, ends: float) -> None:
 
 
 def _check(bench: Bench, found: Found, ends: float) -> None:
-    """Those of single parts, then those of each way that is not compiled."""
+    """The checks of single parts, then those of each way that is not compiled."""
 
     def check(name: str, work: Callable[[], str]) -> None:
         if time.monotonic() <= ends:
             _add(found, name, work)
 
-    if bench.device.type == "cuda":
+    if bench.on_gpu:
         check("fused batch norm", lambda: checks.fused_batch_norm(bench))
     check("fused SGD", lambda: checks.fused_sgd(bench))
     check(COPIED, lambda: checks.copied_is_autocast(bench, Way(batch_norm="grouped")))
-    for way in [each for each in ways(bench.device, padded_stem=found.padded_stem) if not each.compile]:
-        if way.graph:
-            check(f"{way}: graph = eager", lambda: checks.graph_is_eager(bench, way))  # noqa: B023 - called at once
-        check(f"{way}: resume", lambda: checks.resumes(bench, way))  # noqa: B023
-        check(f"{way}: NaN", lambda: checks.nan_shows(bench, way))  # noqa: B023
-        check(f"{way}: {CREW}", lambda: checks.together_is_alone(bench, way))  # noqa: B023
+    for way in ways(bench.device, padded_stem=found.padded_stem):
+        if way.graph and not way.compile:
+            check(f"{way}: graph = eager", partial(checks.graph_is_eager, bench, way))
+        if not way.compile:
+            check(f"{way}: resume", partial(checks.resumes, bench, way))
+            check(f"{way}: NaN", partial(checks.nan_shows, bench, way))
+            check(f"{way}: {CREW}", partial(checks.together_is_alone, bench, way))
 
 
 def _add(found: Found, name: str, work: Callable[[], str]) -> None:
-    """Makes a check and says what came of it."""
+    """Makes a check and prints its outcome."""
     check = checked(name, work)
     found.checks.append(check)
     print(f"{'right' if check.passed else 'WRONG'}  {check.name}: {check.words}", flush=True)
@@ -171,11 +184,11 @@ def _add(found: Found, name: str, work: Callable[[], str]) -> None:
 
 def _end_if_lost() -> None:
     if device_is_lost():
-        raise RuntimeError("CUDA does not answer any more")
+        raise RuntimeError("CUDA no longer answers")
 
 
 def is_right(way: Way, found: Found) -> bool:
-    """Whether the way's checks passed. torch.compile rounds otherwise: a compiled way is one of the eager kind."""
+    """Whether the way's checks passed; of a compiled one, which rounds differently, those of its eager kind."""
     plain = replace(way, compile=False)
     needed = [f"{plain}: resume", f"{plain}: NaN", *([f"{plain}: graph = eager"] if way.graph else [])]
     needed += ["fused batch norm"] if way.batch_norm == "fused" else []
@@ -184,42 +197,36 @@ def is_right(way: Way, found: Found) -> bool:
 
 
 def _rates(bench: Bench, found: Found, ends: float) -> None:
-    """Each right way, both nets; a third of what time is left is for the crews."""
+    """Each right way with both nets, in two thirds of the time left: the rest is for the crews."""
     until = time.monotonic() + (ends - time.monotonic()) * 2 / 3
     for way in ways(bench.device, padded_stem=found.padded_stem):
         if not is_right(way, found) or time.monotonic() > until:
             found.failed.append(f"{way}: left out, " + ("not right" if time.monotonic() <= until else "no time left"))
             continue
-        try:
+        with found.attempt(str(way)):
             mine = [Rate(way, "bf16", net, _step_ms(bench, net, way)) for net in bench.nets]
-        except Exception as error:  # such as a compiler that is not there
-            found.failed.append(f"{way}: {type(error).__name__}: {error}".splitlines()[0])
-            _end_if_lost()
-            continue
-        found.rates += mine
-        print(f"  {way!s:32}  " + "  ".join(f"{r.net.name} {r.milliseconds:.2f} ms" for r in mine), flush=True)
-        if found.way is None or _seconds_alone(bench, found, way) < _seconds_alone(bench, found, found.way):
-            found.way, found.seconds_a_seed = way, _seconds_alone(bench, found, way)
-            found.keep()
+            found.rates += mine
+            print(f"  {way!s:32}  " + "  ".join(f"{r.net.name} {r.milliseconds:.2f} ms" for r in mine), flush=True)
+            if found.way is None or _seconds_alone(bench, found, way) < _seconds_alone(bench, found, found.way):
+                found.way, found.seconds_a_seed = way, _seconds_alone(bench, found, way)
+                found.keep()
 
 
 def _step_ms(bench: Bench, net: Net, way: Way) -> float:
     slot = Slot()
-    with slot.here():
-        trainer = bench.trainer(net, way)
-    slot.finish(updates(trainer, 6))  # the warm ones, the capture, and one replay
-    bench.wait()
+    trainer = begun(slot, partial(bench.trainer, net, way), WARM)
+    wait(bench.device)
     start, steps = time.perf_counter(), 0
-    seconds = WAY_SECONDS if bench.device.type == "cuda" else 0.2
+    seconds, many = (WAY_SECONDS, 10) if bench.on_gpu else (0.2, 1)
     while time.perf_counter() - start < seconds:
-        slot.finish(updates(trainer, 10 if bench.device.type == "cuda" else 1))
-        bench.wait()
-        steps += 10 if bench.device.type == "cuda" else 1
+        slot.finish(updates(trainer, many))
+        wait(bench.device)
+        steps += many
     return 1e3 * (time.perf_counter() - start) / steps
 
 
 def _alone_ms(found: Found, way: Way, net: Net) -> float:
-    """A step of any depth: on the line through the two nets that were measured."""
+    """A step at any depth, on the line through the two measured nets."""
     one, other = (rate for rate in found.rates if rate.way == way)
     slope = (other.milliseconds - one.milliseconds) / (other.net.depth - one.net.depth)
     return max(one.milliseconds + slope * (net.depth - one.net.depth), 1e-6)
@@ -227,12 +234,15 @@ def _alone_ms(found: Found, way: Way, net: Net) -> float:
 
 def _seconds_alone(bench: Bench, found: Found, way: Way) -> float:
     """The ten nets of Table 6 at the paper's schedule, one after another."""
-    nets = TABLE6 if bench.nets == PAIR else bench.nets
-    return STEPS * sum(_alone_ms(found, way, net) for net in nets) / 1e3
+    return STEPS * sum(_alone_ms(found, way, net) for net in _nets(bench)) / 1e3
+
+
+def _nets(bench: Bench) -> tuple[Net, ...]:
+    return TABLE6 if bench.nets == PAIR else bench.nets
 
 
 def _crews(bench: Bench, found: Found, ends: float) -> None:
-    """What crews of the best way bring: its steps, weighed by what they take alone, in the time that they take."""
+    """The gain of crews of the best way: the time that their steps take alone by the time that they take."""
     way = found.way
     if way is None:
         return
@@ -244,37 +254,29 @@ def _crews(bench: Bench, found: Found, ends: float) -> None:
         if time.monotonic() > ends:
             found.failed.append(f"a crew of {count}: no time left")
             continue
-        try:
-            found.gains[count] = _gain(bench, found, way, count)
-        except Exception as error:  # such as want of memory
-            found.failed.append(f"a crew of {count}: {type(error).__name__}: {error}".splitlines()[0])
-            _end_if_lost()
-            continue
-        print(f"  a crew of {count}: {found.gains[count]:.2f} times one at a time", flush=True)
-        if found.gains[count] >= found.gains.get(found.at_once, 0.0):
-            found.at_once, found.seconds_a_seed = count, alone / found.gains[count]
-        found.keep()
+        with found.attempt(f"a crew of {count}"):
+            gain = found.gains[count] = _gain(bench, found, way, count)
+            print(f"  a crew of {count}: {gain:.2f} times one at a time", flush=True)
+            if gain >= found.gains.get(found.at_once, 0.0):
+                found.at_once, found.seconds_a_seed = count, alone / gain
+            found.keep()
 
 
 def _gain(bench: Bench, found: Found, way: Way, count: int) -> float:
-    nets = (TABLE6 if bench.nets == PAIR else bench.nets)[:count]
+    nets = _nets(bench)[:count]
     slots = [Slot(urgent=net.depth >= 110) for net in nets]
-    trainers = []
-    for slot, net in zip(slots, nets, strict=True):
-        with slot.here():
-            trainers.append(bench.trainer(net, way))
-        slot.finish(updates(trainers[-1], 6))
-    bench.wait()
-    seconds = CREW_SECONDS if bench.device.type == "cuda" else 0.3
-    before, start = [trainer.step for trainer in trainers], time.perf_counter()
+    trainers = [begun(slot, partial(bench.trainer, net, way), WARM) for slot, net in zip(slots, nets, strict=True)]
+    wait(bench.device)
+    seconds = CREW_SECONDS if bench.on_gpu else 0.3
+    start = time.perf_counter()
     checks.take_turns([(s, _until(t, start + seconds)) for s, t in zip(slots, trainers, strict=True)])
-    bench.wait()
+    wait(bench.device)
     passed = time.perf_counter() - start
-    steps = [trainer.step - first for trainer, first in zip(trainers, before, strict=True)]
-    return sum(n * _alone_ms(found, way, net) for n, net in zip(steps, nets, strict=True)) / (1e3 * passed)
+    alone = sum((t.step - WARM) * _alone_ms(found, way, net) for t, net in zip(trainers, nets, strict=True))
+    return alone / (1e3 * passed)
 
 
-def _until(trainer: Any, end: float) -> Work[None]:
+def _until(trainer: Trainer, end: float) -> Work[None]:
     while time.perf_counter() < end:
         trainer.update()
         yield None
@@ -296,14 +298,11 @@ def _say_result(found: Found, rehearse: bool) -> None:
 
 
 def _keep_for_plans(found: Found) -> Path:
-    """The crews as measurements of room, and the way."""
+    """The crews' throughput and the way."""
     assert found.way is not None
     largest = max(TABLE6, key=multiply_adds)
     alone = 1e3 * Recipe().batch / _alone_ms(found, found.way, largest)
     about = (largest.name, multiply_adds(largest), Recipe().batch, "bf16")
-    rows = [Measurement(*about, count, 1, cores(), alone * gain) for count, gain in _rated(found)]
+    gains = found.gains or {1: 1.0}
+    rows = [Measurement(*about, count, 1, cores(), alone * gain) for count, gain in sorted(gains.items())]
     return concurrency.keep(rows, way=asdict(found.way), torch=str(torch.__version__), bench=__version__)
-
-
-def _rated(found: Found) -> Sequence[tuple[int, float]]:
-    return sorted(found.gains.items()) or [(1, 1.0)]

@@ -1,4 +1,4 @@
-"""Whether this device computes what it should in the ways that runs may train on it; see bench.speed.gpu.
+"""Checks that this device computes what it should in the ways that runs may train on it; see bench.speed.gpu.
 
 Bits must agree where the same kernels run (a graph and its eager step, two nets side by side and each alone, a training
 that was stopped and one that was not); elsewhere tolerances against fp64 are those of one rounding to the type used.
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bench.nets.batch_norm import BatchNorm2d
 from bench.nets.resnet import cifar
 from bench.spec import Net, Recipe, Way
+from bench.speed.timing import wait
 from bench.tasks.classification.cifar import Ahead, Batches, Images, Prepare
 from bench.tasks.training import trainer_of
 from bench.train.checkpoint import weights_digest
@@ -31,12 +32,12 @@ from bench.train.turns import Slot, Work
 TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 5e-3}  # of fused batch norm against fp64 of the same inputs
 SGD_TOLERANCE = 1e-6
 MAPS = ((16, 32), (32, 16), (64, 8))  # channels and side of the CIFAR nets' maps
-DROP = 6  # the step at which the rate falls in the check of resuming
+DROP = 6  # the step at which the learning rate falls in the check of resuming
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a check found; `words` say how far apart things are, or what went wrong."""
+    """The outcome of a check; `words` say how far apart things are, or what went wrong."""
 
     name: str
     passed: bool
@@ -45,7 +46,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all measurements share: the images, on the device, the recipe, and how long the checks train."""
+    """What all measurements share: the images on the device, the recipe, and the steps that checks train."""
 
     images: Images
     recipe: Recipe
@@ -58,21 +59,21 @@ class Bench:
         return self.images.train_x.device
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether that is a CUDA device."""
+        return self.device.type == "cuda"
+
+    @property
     def groups(self) -> int:
         """Batch-norm groups of a batch."""
         return self.recipe.batch // self.recipe.bn_group
 
     def trainer(self, net: Net, way: Way, seed: int = 0, **recipe: Any) -> Trainer:
-        """A training as a run has it."""
+        """A trainer as a run has it."""
         torch.manual_seed(seed)
         built = cifar(net.depth, net.shortcut).to(self.device)
         batches = Batches(self.images, Prepare.of(self.images.train_x), self.recipe.batch, _seeded(seed))
         return trainer_of(built, Ahead(batches), replace(self.recipe, **recipe), way)
-
-    def wait(self) -> None:
-        """Until the device has done all."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
 
 
 def _seeded(seed: int) -> torch.Generator:
@@ -86,18 +87,26 @@ def updates(trainer: Trainer, count: int) -> Work[None]:
         yield None
 
 
+def begun(slot: Slot, make: Callable[[], Trainer], steps: int) -> Trainer:
+    """A trainer made in the slot, after so many steps there."""
+    with slot.here():
+        trainer = make()
+    slot.finish(updates(trainer, steps))
+    return trainer
+
+
 def digest(trainer: Trainer) -> str:
-    """Of weights and statistics, once the device has come to them: torch's streams do not wait for each other."""
+    """Of weights and statistics, once the device has done all steps: torch's streams do not wait for each other."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return weights_digest(trainer.net.state_dict())
 
 
 def checked(name: str, work: Callable[[], str]) -> Check:
-    """`work` says in words what it found; whatever it raises is a check that failed."""
+    """`work` returns in words what it found; whatever it raises is a check that failed."""
     try:
         return Check(name, True, work())
-    except Exception as error:  # whatever a device or a library does wrong: the other ways go on
+    except Exception as error:  # whatever a device or a library does wrong: the other ways are still measured
         return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0])
 
 
@@ -105,12 +114,16 @@ def fused_batch_norm(bench: Bench) -> str:
     """Against the plain one in fp64, from the same inputs."""
     seconds = _compile_ahead(bench)
     worst = []
-    for dtype, tolerance in TOLERANCES.items():
-        shapes = _shapes(dtype)
-        apart = max(_apart(bench, dtype, shape, with_shortcut) for shape in shapes for with_shortcut in (False, True))
-        worst.append(f"{str(dtype).removeprefix('torch.')} {apart:.1e}")
-        _require(apart <= tolerance, f"{dtype} is {apart:.1e} from fp64, more than {tolerance:g}")
+    for dtype in TOLERANCES:
+        apart = max(_apart(bench, dtype, shape, added) for shape in _shapes(dtype) for added in (False, True))
+        worst.append(f"{str(dtype).removeprefix('torch.')} {_within(apart, TOLERANCES[dtype], f'{dtype} is ')}")
     return f"from fp64 at most {', '.join(worst)}; compiled in {seconds:.1f} s"
+
+
+def _within(apart: float, tolerance: float, what: str = "") -> str:
+    """`1.2e-06`. Raises AssertionError above the tolerance."""
+    _require(apart <= tolerance, f"{what}{apart:.1e} from fp64, more than {tolerance:g}")
+    return f"{apart:.1e}"
 
 
 def _shapes(dtype: torch.dtype) -> tuple[tuple[int, int], ...]:
@@ -118,7 +131,7 @@ def _shapes(dtype: torch.dtype) -> tuple[tuple[int, int], ...]:
 
 
 def _compile_ahead(bench: Bench) -> float:
-    """All that is to be checked, and that runs in bf16 of the CIFAR nets will find compiled."""
+    """All kernels that are to be checked; bf16 runs of the CIFAR nets will find theirs compiled."""
     from bench.train.fused_bn import compile_ahead  # here: only CUDA builds of torch bring Triton
 
     def maps(dtype: torch.dtype) -> list[tuple[int, ...]]:
@@ -140,9 +153,7 @@ def _apart(bench: Bench, dtype: torch.dtype, shape: tuple[int, int], with_shortc
             group_batch_norm(layer, bench.groups, fused=True)
         else:
             layer.kernel = partial(grouped, groups=bench.groups)
-        inputs = [
-            each.to(kind).contiguous(memory_format=torch.channels_last).requires_grad_() for each in (x, shortcut)
-        ]
+        inputs = [_channels_last(each.to(kind)).requires_grad_() for each in (x, shortcut)]
         y = layer.kernel(layer, inputs[0], inputs[1] if with_shortcut else None, True)  # type: ignore[misc]
         y.backward(dy.to(kind))
         grads = [each.grad for each in (*inputs, layer.weight, layer.bias) if each.grad is not None]
@@ -176,9 +187,7 @@ def padded_stem(bench: Bench) -> str:
     exact.backward(dy.double())
     assert stem.weight.grad is not None
     apart = max(_relative(ours.detach().cpu(), exact.detach()), _relative(stem.weight.grad.cpu(), exact_w.grad))
-    tolerance = TOLERANCES[torch.bfloat16]
-    _require(apart <= tolerance, f"{apart:.1e} from fp64, more than {tolerance:g}")
-    return f"from fp64 {apart:.1e}"
+    return f"from fp64 {_within(apart, TOLERANCES[torch.bfloat16])}"
 
 
 def fused_sgd(bench: Bench) -> str:
@@ -193,9 +202,7 @@ def fused_sgd(bench: Bench) -> str:
             parameter.grad = gradient.to(bench.device, dtype)
             sgd.step()
         found.append(parameter.detach())
-    apart = _relative(*found)
-    _require(apart <= SGD_TOLERANCE, f"{apart:.1e} from fp64, more than {SGD_TOLERANCE:g}")
-    return f"from fp64 {apart:.1e}"
+    return f"from fp64 {_within(_relative(*found), SGD_TOLERANCE)}"
 
 
 def graph_is_eager(bench: Bench, way: Way) -> str:
@@ -205,7 +212,7 @@ def graph_is_eager(bench: Bench, way: Way) -> str:
 
 
 def copied_is_autocast(bench: Bench, way: Way) -> str:
-    """The same bits from weights that are copied to bf16 all at once, and from those that autocast casts."""
+    """The same bits from weights copied to bf16 all at once and from those that autocast casts."""
 
     def trainer(net: Net, *, copied: bool) -> Trainer:
         return replace(bench.trainer(net, way), copied_weights=copied)
@@ -216,39 +223,26 @@ def copied_is_autocast(bench: Bench, way: Way) -> str:
 def _same_bits(bench: Bench, steps: int, *kinds: Callable[[Net], Trainer]) -> str:
     """Of both nets, trained in two kinds from the same seed."""
     for net in bench.nets:
-        digests = []
-        for kind in kinds:
-            slot = Slot()
-            with slot.here():
-                trainer = kind(net)
-            slot.finish(updates(trainer, steps))
-            digests.append(digest(trainer))
-        _require(digests[0] == digests[1], f"{net.name} has other weights after {steps} steps")
+        one, other = (digest(begun(Slot(), partial(kind, net), steps)) for kind in kinds)
+        _require(one == other, f"{net.name} has other weights after {steps} steps")
     return f"the same bits after {steps} steps of {bench.nets[0].name} and {bench.nets[1].name}"
 
 
 def together_is_alone(bench: Bench, way: Way) -> str:
     """Two nets, a step of each in turn, and each by itself."""
-    steps, alone = bench.steps if way.graph else bench.steps // 4, []  # eager steps are slow
-    for net in bench.nets:
-        slot = Slot()
-        with slot.here():
-            trainer = bench.trainer(net, way)
-        slot.finish(updates(trainer, steps))
-        alone.append(digest(trainer))
+    steps = bench.steps if way.graph else bench.steps // 4  # eager steps are slow
+    makes = [partial(bench.trainer, net, way) for net in bench.nets]
+    alone = [digest(begun(Slot(), make, steps)) for make in makes]
     slots = [Slot(), Slot(urgent=True)]
-    trainers = []
-    for slot, net in zip(slots, bench.nets, strict=True):
-        with slot.here():
-            trainers.append(bench.trainer(net, way))
-    take_turns(list(zip(slots, (updates(trainer, steps) for trainer in trainers), strict=True)))
+    trainers = [begun(slot, make, 0) for slot, make in zip(slots, makes, strict=True)]
+    take_turns([(slot, updates(trainer, steps)) for slot, trainer in zip(slots, trainers, strict=True)])
     for net, trainer, other in zip(bench.nets, trainers, alone, strict=True):
         _require(digest(trainer) == other, f"{net.name} has other weights beside another net, after {steps} steps")
     return f"the same bits after {steps} steps of {bench.nets[0].name} and {bench.nets[1].name}"
 
 
 def take_turns(work: Sequence[tuple[Slot, Work[None]]]) -> None:
-    """Does all of it, a turn of each whose device is not too far behind."""
+    """Does all of it, a turn of each slot whose device is not too far behind."""
     left = list(work)
     while left:
         for slot, one in [each for each in left if each[0].can_go_on()]:
@@ -259,7 +253,7 @@ def take_turns(work: Sequence[tuple[Slot, Work[None]]]) -> None:
 
 
 def nan_shows(bench: Bench, way: Way) -> str:
-    """Weights that are NaN end the training at the next look at the loss."""
+    """NaN weights end the training when the loss is next read."""
     slot = Slot()
     with slot.here():
         trainer = bench.trainer(bench.nets[0], way)
@@ -276,15 +270,11 @@ def nan_shows(bench: Bench, way: Way) -> str:
 
 
 def resumes(bench: Bench, way: Way) -> str:
-    """Stopped before a drop of the rate and gone on with, or not stopped: the same bits."""
-    options: dict[str, Any] = {"drops": (DROP, 2 * DROP), "steps": 3 * DROP}
-    slot = Slot()
+    """Stopped before a drop of the learning rate and resumed, or not stopped: the same bits."""
+    slot, make = Slot(), partial(bench.trainer, bench.nets[0], way, drops=(DROP, 2 * DROP), steps=3 * DROP)
+    straight, stopped, resumed = (begun(slot, make, steps) for steps in (3 * DROP, DROP - 1, 0))
     with slot.here():
-        straight, stopped, resumed = (bench.trainer(bench.nets[0], way, **options) for _ in range(3))
-    slot.finish(updates(straight, 3 * DROP))
-    slot.finish(updates(stopped, DROP - 1))
-    with slot.here():
-        bench.wait()
+        wait(bench.device)
         resumed.load_state_dict(_on_cpu(copy.deepcopy(stopped.state_dict())))
     slot.finish(updates(resumed, 2 * DROP + 1))
     _require(digest(straight) == digest(resumed), "a resumed training has other weights than one that was not stopped")
@@ -292,7 +282,7 @@ def resumes(bench: Bench, way: Way) -> str:
 
 
 def _on_cpu(value: Any) -> Any:
-    """As a checkpoint on disk comes back."""
+    """As a checkpoint is read from disk."""
     if isinstance(value, Tensor):
         return value.cpu()
     if isinstance(value, dict):
