@@ -44,7 +44,7 @@ class Pause:
 
         def tick_and_wait(clock: _Clock) -> None:
             tick(clock)
-            while clock.trainer.step < clock.steps and clock.trainer.team.any(self.holds(clock.trainer.step)):
+            while clock.trainer.step < clock.steps and clock.trainer.processes.any(self.holds(clock.trainer.step)):
                 time.sleep(WAIT_SECONDS)
                 tick(clock)
 

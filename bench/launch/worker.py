@@ -159,16 +159,17 @@ def _running(
 ) -> Generator[Any, None, str]:
     from bench.tasks.job import Job
     from bench.tasks.training import MACHINE_ERRORS
-    from bench.train.distributed import LostError, meet
     from bench.train.loop import StoppedError
+    from bench.train.process_group import LostError
+    from bench.train.rendezvous import joined
     from bench.train.trainer import DivergedError
     from bench.train.turns import device_is_lost
 
     try:
         run = folder.run()
-        with meet(seat.rank, seat.size, folder.meeting(seat.start), stop) as team:
+        with joined(seat.rank, seat.size, folder.rendezvous(seat.start), stop) as processes:
             # imported with its first run: no package that only another task needs
-            yield from task_of(run.task).resolve("work")(run, Job(folder, data, stop, team))
+            yield from task_of(run.task).resolve("work")(run, Job(folder, data, stop, processes))
     except StoppedError:
         return "stopped"
     except LostError as error:

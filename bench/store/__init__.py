@@ -30,11 +30,11 @@ from bench.store.files import (
 )
 from bench.store.lock import BusyError, exclusive
 from bench.store.run_folder import RunFolder, all_folders, folders, is_content
-from bench.store.submission import Meeting, Submission, submissions
+from bench.store.submission import Rendezvous, Submission, submissions
 
 __all__ = [
     "BusyError",
-    "Meeting",
+    "Rendezvous",
     "RunFolder",
     "StoreError",
     "Submission",

@@ -23,7 +23,7 @@ from bench.store.files import (
     write_rows,
 )
 from bench.store.lock import LockedFolder
-from bench.store.submission import Meeting
+from bench.store.submission import Rendezvous
 
 # what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
 CONTENTS = (
@@ -92,9 +92,9 @@ class RunFolder(LockedFolder):
         """Where submitit keeps its files and the run's stdout and stderr."""
         return self.path / "log"
 
-    def meeting(self, start: str) -> Meeting:
+    def rendezvous(self, start: str) -> Rendezvous:
         """Where the run's processes of one start of one job meet; another start never sees it."""
-        return Meeting(self.log / f"{start}_meeting.json")
+        return Rendezvous(self.log / f"{start}_meeting.json")
 
     def create(self, run: Run) -> None:
         """Makes the folder with its run.json. Raises StoreError where a different run is in it."""

@@ -11,7 +11,7 @@ from bench.store.files import make_folder, read_json, record, write_json, write_
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class Rendezvous:
     """The file by which the first of a run's processes calls the others together."""
 
     path: Path

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.store import RunFolder
-from bench.train.team import ALONE, Team
+from bench.train.process_group import ALONE, ProcessGroup
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """Where a run runs: its folder, the data below `data`, what stops it, and its processes.
 
-    The first process of the team alone reads and writes the folder.
+    Only the first process reads and writes the folder.
     """
 
     folder: RunFolder
     data: Path
     should_stop: Callable[[], bool]
-    team: Team = ALONE
+    processes: ProcessGroup = ALONE

@@ -61,7 +61,7 @@ def _reproducible_cuda() -> None:
 
 def session(experiment: Experiment, kernels: str = "eager") -> dict[str, Any]:
     """Provenance of one start's part of a run, taken before it trains. kernels: the text of a Way."""
-    run, device, team = experiment.run, experiment.device, experiment.job.team
+    run, device, processes = experiment.run, experiment.device, experiment.job.processes
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         **commit(),
@@ -69,12 +69,12 @@ def session(experiment: Experiment, kernels: str = "eager") -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # a TorchVersion is not a plain string: weights_only refuses it
         "torchvision": version("torchvision"),
-        "hardware": "; ".join(dict.fromkeys(team.each(hardware))),
+        "hardware": "; ".join(dict.fromkeys(processes.each(hardware))),
         "threads": run.resources.cpus,
         "share": run.resources.share,
         "kernels": kernels,
         "allocator": allocator(),
-        "processes": team.size,
+        "processes": processes.size,
         "claims_sha256": experiment.job.folder.claims_digest(),
         "data": run.data,
         "data_sha256": experiment.digest,

@@ -17,14 +17,13 @@ from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.provenance import DeviceError, device_name, device_of, merged, require_compiler, session
 from bench.train import checkpoint
-from bench.train.distributed import PeerError, agree, refuse_shared_device
 from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
 from bench.train.loop import Hooks, train
 from bench.train.metrics import Tested
 from bench.train.probes import Row, layer_rows, response_stds
+from bench.train.process_group import PeerError, ProcessGroup, agree, refuse_shared_device
 from bench.train.schedule import rate_at
-from bench.train.team import Team
 from bench.train.trainer import Batches, DivergedError, Trainer
 from bench.train.turns import Work
 
@@ -54,18 +53,18 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     Raises DivergedError (the run's own failure), StoppedError (checkpoint written), DataError, StoreError, LostError
     and the MACHINE_ERRORS.
     """
-    recipe, device, team = run.recipe, device_of(run), job.team
+    recipe, device, processes = run.recipe, device_of(run), job.processes
     require_compiler(run, device)
-    way = way_of(run, device, team)
-    refuse_shared_device(team, device_name(device))
+    way = way_of(run, device, processes)
+    refuse_shared_device(processes, device_name(device))
     experiment: Experiment = dataset_of(run.data).resolve("experiment").of(run, job, device)  # type: ignore[attr-defined]  # a class
-    agree(team, device=device.type, data=experiment.digest, torch=str(torch.__version__))
+    agree(processes, device=device.type, data=experiment.digest, torch=str(torch.__version__))
     trainer = trainer_of(
         experiment.net().to(device),
         experiment.batches(),
         recipe,
         way,
-        team=team,
+        processes=processes,
         objective=experiment.objective,
         clip=experiment.clip,
         dropout_seed=experiment.dropout_seed,
@@ -74,25 +73,25 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
         sessions.append(session(experiment, str(way)))
-    place = f" as process {team.rank} of {team.size}" if team.size > 1 else ""
+    place = f" as process {processes.rank} of {processes.size}" if processes.size > 1 else ""
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{place}", flush=True)
     last = yield from _train(trainer, experiment, sessions, layers, look)
     extras = experiment.extras(trainer.net, last)
-    agree(team, weights=checkpoint.weights_digest(trainer.net.state_dict()))
-    if team.rank == 0:
+    agree(processes, weights=checkpoint.weights_digest(trainer.net.state_dict()))
+    if processes.rank == 0:
         extras |= {"curve_sha256": job.folder.write_curve(trainer.curve)}
         extras |= {"layers_sha256": job.folder.write_layers(layers)}
         job.folder.finish(_result(run, trainer, last) | extras, merged(sessions))
-    team.any(False)  # the others stay until the result is written: without it all would have to start again
+    processes.any(False)  # the others stay until the result is written: without it all would have to start again
 
 
-def way_of(run: Run, device: torch.device, team: Team) -> Way:
+def way_of(run: Run, device: torch.device, processes: ProcessGroup) -> Way:
     """How the run's steps are made on `device`: as it asks, as far as its task allows.
 
     Several processes share the groups of a batch. What differs from step to step cannot be a graph, and a look at the
     layers hooks the batch norms that grouped ones go past. On a CPU there are no fused kernels: groups are torch's.
     """
-    asked, alone, task = run.resources.way, team.size == 1, task_of(run.task)
+    asked, alone, task = run.resources.way, processes.size == 1, task_of(run.task)
     graph = asked.graph and device.type == "cuda" and alone and task.graph
     one_pass = alone and task.only_trains and run.net.norm == "bn"
     grouped = "grouped" if asked.batch_norm == "fused" and device.type != "cuda" else asked.batch_norm
@@ -109,8 +108,8 @@ def _train(
     trainer: Trainer, experiment: Experiment, sessions: list[dict[str, Any]], layers: list[Row], look: Look
 ) -> Work[Tested]:
     """Trains to the end, with checkpoints and heartbeats; the test after the last step. Raises what train raises."""
-    run, folder, team = experiment.run, experiment.job.folder, experiment.job.team
-    recipe, writes = run.recipe, team.rank == 0
+    run, folder, processes = experiment.run, experiment.job.folder, experiment.job.processes
+    recipe, writes = run.recipe, processes.rank == 0
 
     def look_once() -> None:
         """Once a step, also where a finished run is repaired."""
@@ -123,7 +122,7 @@ def _train(
 
     hooks = Hooks(
         save=partial(_save, folder, run, sessions, layers) if writes else _nothing,
-        should_stop=lambda: team.any(experiment.job.should_stop()),
+        should_stop=lambda: processes.any(experiment.job.should_stop()),
         beat=partial(folder.beat, steps=recipe.steps) if writes else _nothing,
         checkpoint_seconds=run.resources.checkpoint_seconds,
     )
@@ -139,13 +138,13 @@ def _train(
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """What the other processes of a team write."""
+    """What the other processes of a processes write."""
 
 
 def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
     """Takes the trainer to its last checkpoint, if there is one; returns all that was saved with it."""
     run, data, device, path = experiment.run, experiment.digest, experiment.device, experiment.job.folder.checkpoint
-    saved = experiment.job.team.of_first(lambda: checkpoint.load(path))
+    saved = experiment.job.processes.of_first(lambda: checkpoint.load(path))
     if saved is None:
         return {}
     if saved["run"] != run.id:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.train.team import ALONE, Team
+from bench.train.process_group import ALONE, ProcessGroup
 from bench.train.turns import Work, on_host
 
 
@@ -93,19 +93,19 @@ def evaluate(
     *,
     batch: int | None = None,
     precision: str = "fp32",
-    team: Team = ALONE,
+    processes: ProcessGroup = ALONE,
 ) -> Work[Evaluation]:
     """Top-1 on all of `images` (N, 3, H, W) uint8 with `labels` (N,), single view, net in evaluation mode.
 
     `prepare` makes net inputs of a batch of images. `batch` bounds memory only; by default the device's. Others may
-    have a turn after each batch. Each process of `team` takes a slice of its own and gets the whole. Leaves the net's
-    mode as it was.
+    have a turn after each batch. Each of `processes` takes its own slice and gets the whole. Leaves the net's mode as
+    it was.
     """
     start = time.perf_counter()
     was_training = net.training
     net.eval()
     correct, losses = [], []
-    own, size = team.slice_of(len(labels)), batch or BATCH[images.device.type]
+    own, size = processes.slice_of(len(labels)), batch or BATCH[images.device.type]
     for x, y in zip(images[own].split(size), labels[own].split(size), strict=True):
         with autocast(x.device, precision):
             logits = net(prepare(x)).float()
@@ -114,8 +114,8 @@ def evaluate(
         yield None
     net.train(was_training)
     found = yield from on_host(torch.cat((torch.stack(losses).sum()[None], torch.cat(correct).double())))
-    loss = float(team.sum(found[0])) / len(labels)
-    return Evaluation(torch.cat(team.each(found[1:] > 0)), loss, time.perf_counter() - start)
+    loss = float(processes.sum(found[0])) / len(labels)
+    return Evaluation(torch.cat(processes.each(found[1:] > 0)), loss, time.perf_counter() - start)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.train.copied_weights import CopiedWeights
 from bench.train.graph import Captured
 from bench.train.metrics import autocast
-from bench.train.team import ALONE, Team
+from bench.train.process_group import ALONE, ProcessGroup
 from bench.train.turns import Work, finish, on_host
 
 
@@ -77,7 +77,7 @@ class Trainer:
     rate: the learning rate of each update. bn_group: images that share batch-norm statistics: the batch goes
     forward and backward in groups of that size and the gradients are averaged, which is what the paper's two
     GPUs did. precision: "fp32" or "bf16". Weight decay acts on every parameter, as in the authors' framework.
-    team: the processes that share the groups of each batch; all of them have the same state after each step.
+    processes: the processes that share the groups of each batch; all of them have the same state after each step.
     clip: the gradient's largest norm, 0 for no bound.
     dropout_seed: of what the net itself draws, such as dropout; torch's generator is set anew for every group of every
     step, so that there is nothing to save, and nothing depends on who takes which group. None for a net that draws
@@ -100,7 +100,7 @@ class Trainer:
     weight_decay: float
     bn_group: int
     precision: str = "fp32"
-    team: Team = ALONE
+    processes: ProcessGroup = ALONE
     objective: Objective = field(default_factory=CrossEntropy)
     clip: float = 0.0
     dropout_seed: int | None = None
@@ -129,7 +129,7 @@ class Trainer:
 
     def update(self) -> None:
         """One iteration: a batch, its gradient, a step of SGD at the rate of this step."""
-        own = self.team.own(self.groups)
+        own = self.processes.own(self.groups)
         drawn = self.batches.draw(slice(own.start * self.bn_group, own.stop * self.bn_group))
         self._set_rate(self.rate(self.step))
         done = self.captured(self._learn, *drawn) if self.captured else self._learn(*drawn)
@@ -150,16 +150,16 @@ class Trainer:
     def _learn(self, *drawn: Any) -> Tensor:
         """The gradient of a batch and the optimiser's step; (mean loss, *parts), still on the device."""
         inputs, targets = self.make(*drawn) if self.make else drawn
-        own = self.team.own(self.groups)
+        own = self.processes.own(self.groups)
         size = len(targets) if self.one_pass else self.bn_group
         starts = range(0, len(targets), size)
         self.optimizer.zero_grad(set_to_none=True)
-        with self.team.together(self.net, self.groups):
+        with self.processes.together(self.net, self.groups):
             parts = [
                 self._backward(inputs[start : start + size], targets[start : start + size], number)
                 for number, start in enumerate(starts, start=own.start)
             ]
-        done = self.team.sum(torch.stack(parts).sum(0))
+        done = self.processes.sum(torch.stack(parts).sum(0))
         if self.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self.optimizer.step()

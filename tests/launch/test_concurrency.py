@@ -365,8 +365,8 @@ def test_what_tests_took_is_taken_off_a_finished_run() -> None:
     slow = speed_of("resnet-20-A", WORK, {**row, "test_images_per_s": 1.0}, "a chip", 1.0)
     assert (slow.images_per_s, slow.tested) == (64, 0), "a last test on a busy machine says nothing of the others"
     assert predicted_seconds(run, 0, [slow]) == pytest.approx(100), "its speed has the tests in it"
-    team = speed_of("resnet-20-A", WORK, {**row, "processes": "2"}, "a chip", 1.0)
-    assert predicted_seconds(run, 0, [team]) == pytest.approx(200)
+    processes = speed_of("resnet-20-A", WORK, {**row, "processes": "2"}, "a chip", 1.0)
+    assert predicted_seconds(run, 0, [processes]) == pytest.approx(200)
     tests = speed_of("resnet-20-A", WORK, {**row, "test_images_per_s": 2_000 / 80}, "a chip", 1.0)
     assert predicted_seconds(run, 0, [tests]) == pytest.approx(100), "mostly tests"
 

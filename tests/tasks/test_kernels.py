@@ -28,7 +28,7 @@ from bench.tasks.training import way_of
 from bench.train.checkpoint import weights_digest
 from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
-from bench.train.team import ALONE, Team
+from bench.train.process_group import ALONE, ProcessGroup
 from bench.train.trainer import Trainer
 from tests.builders import make, numbers, tiny_run
 from tests.recorded import capture
@@ -69,7 +69,7 @@ def test_a_run_cannot_declare_a_batch_norm_that_there_is_not() -> None:
         Resources(batch_norm="quick")
 
 
-class Two(Team):
+class Two(ProcessGroup):
     size = 2
 
 

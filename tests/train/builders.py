@@ -1,4 +1,4 @@
-"""A small training on made-up batches, alone or in a team of processes."""
+"""A small training on made-up batches, alone or in several processes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nets.resnet import cifar
-from bench.store import Meeting
-from bench.train.distributed import meet
+from bench.store import Rendezvous
 from bench.train.loop import Hooks, train
 from bench.train.metrics import evaluate
+from bench.train.rendezvous import joined
 from bench.train.trainer import Trainer
 from bench.train.turns import finish
 from tests.builders import SPAWN
@@ -78,14 +78,14 @@ class Says(nn.Module):
 
 
 def member(work: Callable[..., Any], rank: int, size: int, folder: Path, *arguments: Any) -> None:
-    """One process of a team: what `work` returns goes into the folder."""
+    """One process of several: what `work` returns goes into the folder."""
     torch.set_num_threads(1)
-    with meet(rank, size, Meeting(folder / "meeting.json"), lambda: False) as team:
-        torch.save(work(team, *arguments), folder / f"{rank}.pt")
+    with joined(rank, size, Rendezvous(folder / "meeting.json"), lambda: False) as processes:
+        torch.save(work(processes, *arguments), folder / f"{rank}.pt")
 
 
-def in_team(size: int, work: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
-    """What `work(team, *arguments)` returns in each of `size` processes."""
+def in_processes(size: int, work: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
+    """What `work(processes, *arguments)` returns in each of `size` processes."""
     folder.mkdir()
     processes = [SPAWN.Process(target=member, args=(work, rank, size, folder, *arguments)) for rank in range(size)]
     for process in processes:

@@ -132,9 +132,9 @@ def trained(*, fused: bool, steps: int = 3) -> Tensor:
 
 
 def main() -> None:
-    from bench.train import fused_bn
+    from bench.train import bn_kernels, fused_bn
 
-    assert fused_bn.INTERPRETED
+    assert bn_kernels.INTERPRETED
     torch.set_num_threads(1)
     fused_bn.FEW = 32  # few programs with several chunks each, as large maps have
     wide = [case for case in CASES if case.channels > 64]

@@ -119,7 +119,7 @@ def test_no_kernel_for_an_h100_spills_a_register(
 ) -> None:
     from bench.train import bn_kernels, fused_bn
 
-    if fused_bn.INTERPRETED:
+    if bn_kernels.INTERPRETED:
         pytest.skip("TRITON_INTERPRET is set: there is nothing to compile")
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     if not tool.exists():
@@ -186,14 +186,14 @@ class Device:
 def h100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     from triton.runtime.driver import driver
 
-    from bench.train import fused_bn
+    from bench.train import bn_kernels
 
-    if fused_bn.INTERPRETED:
+    if bn_kernels.INTERPRETED:
         pytest.skip("TRITON_INTERPRET is set: there is nothing to compile")
     device = Device()
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(driver, "_active", device)
-    kernels = (fused_bn.measure, fused_bn.normalise, fused_bn.sum_gradients, fused_bn.differentiate)
+    kernels = (bn_kernels.measure, bn_kernels.normalise, bn_kernels.sum_gradients, bn_kernels.differentiate)
     for kernel in kernels:
         monkeypatch.setattr(kernel, "device_caches", type(kernel.device_caches)(kernel.create_binder))
     return device

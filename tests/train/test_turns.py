@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.train.distributed import PeerError, refuse_shared_device
-from bench.train.team import Team
+from bench.train.process_group import PeerError, ProcessGroup, refuse_shared_device
 from bench.train.turns import Slot, Work, finish, on_host, ready
 
 
@@ -69,8 +68,8 @@ def test_the_threads_are_given_back_when_work_fails() -> None:
         assert torch.get_num_threads() == before
 
 
-class Told(Team):
-    """A team whose other processes have said which devices they have."""
+class Told(ProcessGroup):
+    """Processes of which the others have said which devices they have."""
 
     def __init__(self, *devices: str) -> None:
         self.devices = devices
@@ -80,7 +79,7 @@ class Told(Team):
 
 
 def test_two_processes_of_a_run_on_one_gpu_are_refused_by_name() -> None:
-    refuse_shared_device(Team(), "n1, GPU-a")
+    refuse_shared_device(ProcessGroup(), "n1, GPU-a")
     refuse_shared_device(Told("n1, GPU-a", "n1, GPU-b"), "n2, GPU-a")
     refuse_shared_device(Told("", ""), "")
     with pytest.raises(PeerError, match=r"processes 1 and 3 of the run have the same GPU \(n1, GPU-b\), and each"):

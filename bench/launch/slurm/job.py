@@ -68,7 +68,7 @@ class Pack:
                 Processes(deque(folders), self.data, self.at_once, stop, seat).run()
             if self.tasks > 1 and seat.rank == 0:
                 with suppress(StoreError):
-                    folders[0].meeting(seat.start).end()  # whatever the others wait for will not come
+                    folders[0].rendezvous(seat.start).end()  # whatever the others wait for will not come
             states = {folder.path.name: folder.state() for folder in folders}
             ended = set(states.values()) <= {"done", "failed"}
             if seat.rank == 0 and stop.signal and not stop.late and not ended:

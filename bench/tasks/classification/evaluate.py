@@ -13,8 +13,8 @@ from bench.tasks.job import Job
 from bench.tasks.provenance import device_of, merged, session
 from bench.tasks.weights import pixels_of, weights_file
 from bench.train import checkpoint
-from bench.train.distributed import agree
 from bench.train.metrics import Evaluation
+from bench.train.process_group import agree
 from bench.train.turns import Work
 
 
@@ -23,23 +23,23 @@ def evaluate(run: Run, job: Job) -> Work[None]:
 
     Raises WeightsError, DataError, StoppedError, StoreError, LostError and the MACHINE_ERRORS.
     """
-    device, team = device_of(run), job.team
+    device, processes = device_of(run), job.processes
     built: nn.Module = run.net.row.resolve("build")(run.net, 1000, weights_file(run.net, job))
     experiment = ImageNet.of(run, job, device, Normalise.of(pixels_of(run.net, job)))
     if (classes := len(experiment.images.classes)) != 1000:
         raise StoreError(f"the weights tell 1,000 classes apart and {run.data} has {classes:,}: give all of ImageNet")
     net = built.to(device).to(memory_format=torch.channels_last)
     weights = checkpoint.weights_digest(net.state_dict())
-    agree(team, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
+    agree(processes, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
     about = session(experiment)
     print(f"bench: tests {run.id} on {device}", flush=True)
     centre = yield from experiment.test(net)
     extras = experiment.extras(net, centre)
-    if team.rank == 0:
+    if processes.rank == 0:
         curve = {"curve_sha256": job.folder.write_curve([])}
         params = {"params": sum(p.numel() for p in net.parameters())}
         job.folder.finish(_result(run, centre, weights) | params | extras | curve, merged([about]))
-    team.any(False)  # the others stay until the result is written
+    processes.any(False)  # the others stay until the result is written
 
 
 def _result(run: Run, centre: Evaluation, weights: str) -> dict[str, object]:

@@ -55,7 +55,7 @@ class InMemory(Experiment):
         """See Experiment."""
         generator = torch.Generator().manual_seed(self.run.seed)
         batches = cifar.Batches(self.images, self.prepare, self.run.recipe.batch, generator)
-        return cifar.Ahead(batches) if self.device.type == "cuda" and self.job.team.size == 1 else batches
+        return cifar.Ahead(batches) if self.device.type == "cuda" and self.job.processes.size == 1 else batches
 
     def test(self, net: nn.Module) -> Work[Evaluation]:
         """See Experiment."""
@@ -67,7 +67,7 @@ class InMemory(Experiment):
         return {"val_error": finish(self._measure(net, *self.kept_back)).error} if self.kept_back else {}
 
     def _measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Work[Evaluation]:
-        return evaluate(net, self.prepare, x, y, precision=self.run.recipe.precision, team=self.job.team)
+        return evaluate(net, self.prepare, x, y, precision=self.run.recipe.precision, processes=self.job.processes)
 
     def first_batch(self) -> tuple[Tensor, Tensor]:
         """See Experiment."""

@@ -177,22 +177,22 @@ class AnnotatedImages(Experiment):
     def _found(self, net: nn.Module, name: str, options: dict[str, Any]) -> tuple[list[Detections], float]:
         """What `net` as it is now finds, and the seconds that took; a test that was stopped goes on where it was.
 
-        The processes of a team share CHUNK images at a time, so that all of them stop at the same one.
+        The processes of a run share CHUNK images at a time, so that all of them stop at the same one.
         """
-        team, folder = self.job.team, self.job.folder
+        processes, folder = self.job.processes, self.job.folder
         made_of = [checkpoint.weights_digest(net.state_dict()), self.digest, len(self.used)]
-        saved = team.of_first(lambda: checkpoint.load(folder.scores(name)))
+        saved = processes.of_first(lambda: checkpoint.load(folder.scores(name)))
         predictions, seconds = list[Detections](), 0.0
         if saved is not None and saved["of"] == made_of:
             predictions, seconds = list(saved["predictions"]), saved["seconds"]
         while len(predictions) < len(self.used):
             start = time.perf_counter()
             chunk = self.used[len(predictions) : len(predictions) + CHUNK]
-            mine = [self._detect(net, image, options) for image in chunk[team.slice_of(len(chunk))]]
-            predictions += [one for part in team.each(mine) for one in part]
+            mine = [self._detect(net, image, options) for image in chunk[processes.slice_of(len(chunk))]]
+            predictions += [one for part in processes.each(mine) for one in part]
             seconds += time.perf_counter() - start
-            stop = team.any(self.job.should_stop())
-            if team.rank == 0:
+            stop = processes.any(self.job.should_stop())
+            if processes.rank == 0:
                 folder.beat_again()
                 if stop or len(predictions) == len(self.used) or len(predictions) % KEPT_EVERY == 0:
                     content = {"predictions": predictions, "seconds": seconds, "of": made_of}
@@ -215,7 +215,7 @@ class AnnotatedImages(Experiment):
         refine: dict[str, Any] = {"refine": True, "vote": VOTE} if spec.refine else {}
         asked = {"refined": refine, "multi_scale": {**refine, "sides": spec.scales} if spec.scales else {}}
         more = {name: self._tested(net, name, options) for name, options in asked.items() if options}
-        if self.job.team.rank == 0:
+        if self.job.processes.rank == 0:
             self._keep({"": tested, **more})
         columns = {f"{name}_{key}": value for name, test in more.items() for key, value in test.kept().items()}
         warning = self._warning()

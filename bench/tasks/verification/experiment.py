@@ -118,7 +118,7 @@ class FacePairs(Experiment):
         Leaves the hardest pairs as a picture in the run's folder.
         """
         found = self.scores(net)
-        if self.job.team.rank == 0:
+        if self.job.processes.rank == 0:
             self._show_hardest(found)
         roc = Roc.of(found, self.pairs.same.numpy())
         tars = {f"tar_at_far_{far:g}": roc.tar_at(far) for far in FARS}

@@ -29,11 +29,11 @@ from bench.tasks.detection.gains import table_of
 from bench.tasks.job import Job
 from bench.tasks.training import train_run
 from bench.train import checkpoint
-from bench.train.team import Team
+from bench.train.process_group import ProcessGroup
 from bench.train.turns import finish
 from tests.builders import StopAt, make, numbers, tiny_run
 from tests.tasks.detection.builders import write_list, write_voc
-from tests.train.builders import in_team
+from tests.train.builders import in_processes
 
 SMALL = Detection(
     form="fpn", side=48, longest=64, width=8, hidden=8, before_nms=(50, 50), after_nms=(20, 20), sampled=16,
@@ -161,9 +161,9 @@ def test_a_test_that_has_ended_is_not_done_again(
     assert numbers(folder)["refined_ap50"] == numbers(straight)["refined_ap50"]
 
 
-def trained(team: Team, folder: Path, data: Path) -> None:
+def trained(processes: ProcessGroup, folder: Path, data: Path) -> None:
     torch.set_num_threads(1)
-    finish(train_run(RUN, Job(RunFolder(folder), data, lambda: False, team)))
+    finish(train_run(RUN, Job(RunFolder(folder), data, lambda: False, processes)))
 
 
 @pytest.mark.team
@@ -171,7 +171,7 @@ def test_two_processes_have_the_numbers_of_one(straight: RunFolder, data: Path, 
     """Each takes one image of every batch and half of the test's; what is sampled of an image is the same."""
     folder = make(tmp_path, RUN)
 
-    in_team(2, trained, tmp_path / "team", folder.path, data)
+    in_processes(2, trained, tmp_path / "team", folder.path, data)
 
     curves = [[row["loss"] for row in one.curve_rows()] for one in (folder, straight)]
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)

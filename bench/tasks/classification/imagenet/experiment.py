@@ -73,9 +73,9 @@ class ImageNet(Experiment):
         return self.images.notice
 
     def batches(self) -> Batches:
-        """See Experiment. Each process of a run's team reads its own images only."""
+        """See Experiment. Each process of a run reads its own images only."""
         recipe, resources = self.run.recipe, self.run.resources
-        groups = self.job.team.own(recipe.batch // recipe.bn_group)
+        groups = self.job.processes.own(recipe.batch // recipe.bn_group)
         own = slice(groups.start * recipe.bn_group, groups.stop * recipe.bn_group)
         workers = resources.cpus if self.device.type == "cuda" else 0  # on a CPU the cores are the training's
         stream = ImageBatches(
@@ -87,7 +87,7 @@ class ImageNet(Experiment):
     def test(self, net: nn.Module) -> Work[Evaluation]:
         """Top-1 and top-5 on the centre crop: the protocol of Fig. 4. A training stops between its steps only."""
         centre = Protocol(self.views.test_shorter, partial(protocols.centre_crop, side=self.views.side))
-        return ready(protocols.evaluated(partial(self._score, net, centre), self._labels(), self.job.team)[0])
+        return ready(protocols.evaluated(partial(self._score, net, centre), self._labels(), self.job.processes)[0])
 
     def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:
         """The errors by further protocols, and the odd images that this start has met."""
@@ -113,7 +113,7 @@ class ImageNet(Experiment):
             dense = (Protocol(shorter, protocols.with_mirror, logits) for shorter in views.scales)
             mean = torch.stack([scored(f"scale_{one.shorter}", one) for one in dense]).mean(0)
             found["multi_scale"] = protocols.judge(mean, self._labels(), math.nan)
-            if self.job.team.rank == 0:
+            if self.job.processes.rank == 0:
                 with atomic(self.job.folder.ensemble) as temporary, temporary.open("wb") as file:
                     np.savez(file, scores=mean.float().numpy(), labels=self._labels().numpy())
         return found
@@ -130,13 +130,13 @@ class ImageNet(Experiment):
             return protocol.cut(image)
 
         place = self.job.folder.scores(name)
-        saved = self.job.team.of_first(lambda: checkpoint.load(place))
+        saved = self.job.processes.of_first(lambda: checkpoint.load(place))
         made_of = [weights, self.digest, list(self.used)]
         if saved is not None and saved["of"] == made_of:
             return cast(Tensor, saved["scores"])
         score = partial(self._score, net, protocol._replace(cut=cut_or_stop))
-        _, found = protocols.evaluated(score, self._labels(), self.job.team)
-        if self.job.team.rank == 0:
+        _, found = protocols.evaluated(score, self._labels(), self.job.processes)
+        if self.job.processes.rank == 0:
             checkpoint.save(place, {"scores": found, "of": made_of})
         return found
 

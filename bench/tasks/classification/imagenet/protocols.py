@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.train.metrics import Evaluation, autocast
-from bench.train.team import ALONE, Team
+from bench.train.process_group import ALONE, ProcessGroup
 
 BATCH = 100  # views a forward pass: bounds memory only
 
@@ -104,12 +104,14 @@ def judge(found: Tensor, labels: Tensor, seconds: float) -> Evaluation:
     return Evaluation(best[:, 0], float(loss), seconds, best.any(1))
 
 
-def evaluated(score: Callable[[slice], Tensor], labels: Tensor, team: Team = ALONE) -> tuple[Evaluation, Tensor]:
+def evaluated(
+    score: Callable[[slice], Tensor], labels: Tensor, processes: ProcessGroup = ALONE
+) -> tuple[Evaluation, Tensor]:
     """A protocol on images with `labels` (N,) on the CPU: its Evaluation, and all scores (N, classes).
 
-    score: of a slice of the images. Each process of `team` scores a slice of its own and gets the whole.
+    score: of a slice of the images. Each process of `processes` scores a slice of its own and gets the whole.
     """
     start = time.perf_counter()
-    parts = team.each(score(team.slice_of(len(labels))))
+    parts = processes.each(score(processes.slice_of(len(labels))))
     found = torch.cat([part for part in parts if len(part)])
     return judge(found, labels, time.perf_counter() - start), found

@@ -138,11 +138,11 @@ def test_two_processes_have_the_numbers_of_one(straight: RunFolder, data: Path, 
     assert mine["test_loss"] == pytest.approx(alone["test_loss"], abs=1e-3)
 
 
-def trained(team: Any, folder: RunFolder, data: Path) -> None:
+def trained(processes: Any, folder: RunFolder, data: Path) -> None:
     from bench.tasks.job import Job
     from bench.tasks.training import train_run
 
-    finish(train_run(RUN, Job(folder, data, lambda: False, team)))
+    finish(train_run(RUN, Job(folder, data, lambda: False, processes)))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from bench.tasks.classification.imagenet.protocols import (
     ten_crops,
     with_mirror,
 )
-from bench.train.team import Team
+from bench.train.process_group import ProcessGroup
 
 SIDE = 64
 SIZES = ((70, 90), (70, 90), (64, 64), (101, 64))
@@ -124,7 +124,7 @@ def test_any_number_of_processes_scores_every_image_once(size: int) -> None:
         seen.extend(range(7)[part])
         return table[part]
 
-    class Several(Team):
+    class Several(ProcessGroup):
         def slice_of(self, count: int) -> slice:
             return slice(count * self.rank // size, count * (self.rank + 1) // size)
 

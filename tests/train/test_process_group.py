@@ -20,17 +20,17 @@ from torch import Tensor, nn
 from bench.launch.slurm import job
 from bench.launch.slurm.job import Pack, seat_of_task, share_devices
 from bench.launch.worker import ALONE, Seat, Stop, work_until
-from bench.store import Meeting, RunFolder
+from bench.store import Rendezvous, RunFolder
 from bench.tasks.classification import synthetic
-from bench.train import distributed
-from bench.train.distributed import PeerError, agree, meet
+from bench.train import rendezvous
 from bench.train.loop import StoppedError
 from bench.train.metrics import evaluate
-from bench.train.team import Team
+from bench.train.process_group import PeerError, ProcessGroup, agree
+from bench.train.rendezvous import joined
 from bench.train.turns import finish
 from tests.builders import SPAWN, make, numbers, tiny_run, wait_for
 from tests.pausing import Pause
-from tests.train.builders import IMAGES, LABELS, Says, in_team, trainer
+from tests.train.builders import IMAGES, LABELS, Says, in_processes, trainer
 
 pytestmark = pytest.mark.team
 TOLERANCE = 1e-5  # of a loss and of a running statistic
@@ -39,9 +39,9 @@ SET = partial(synthetic.stand_in, 200, 50)
 LONG: dict[str, Any] = {"steps": 40, "drops": (20,), "curve_every": 5, "test_every": 20, "bn_group": 4}
 
 
-def three_steps(team: Team, bn_group: int) -> tuple[dict[str, Tensor], list[float]]:
+def three_steps(processes: ProcessGroup, bn_group: int) -> tuple[dict[str, Tensor], list[float]]:
     t = trainer(bn_group)
-    t.team = team
+    t.processes = processes
     losses = []
     for _ in range(3):
         t.update()
@@ -52,9 +52,9 @@ def three_steps(team: Team, bn_group: int) -> tuple[dict[str, Tensor], list[floa
 @pytest.mark.parametrize(("size", "bn_group"), [(2, 4), (2, 2), (4, 2)])
 def test_a_step_of_several_processes_is_that_of_one(tmp_path: Path, size: int, bn_group: int) -> None:
     """Weights, running statistics (which groups move in turn) and the counts of their updates; all processes alike."""
-    alone, losses = three_steps(Team(), bn_group)
+    alone, losses = three_steps(ProcessGroup(), bn_group)
 
-    (first, theirs), *others = in_team(size, three_steps, tmp_path / "team", bn_group)
+    (first, theirs), *others = in_processes(size, three_steps, tmp_path / "team", bn_group)
 
     for name, value in alone.items():
         assert torch.allclose(first[name], value, rtol=TOLERANCE, atol=TOLERANCE), name
@@ -66,9 +66,9 @@ def test_a_step_of_several_processes_is_that_of_one(tmp_path: Path, size: int, b
 
 def test_two_processes_with_a_group_each_have_the_losses_of_one_to_the_bit(tmp_path: Path) -> None:
     """a + b is b + a: what the paper's two GPUs add."""
-    _, losses = three_steps(Team(), 4)
+    _, losses = three_steps(ProcessGroup(), 4)
 
-    (_, theirs), _ = in_team(2, three_steps, tmp_path / "team", 4)
+    (_, theirs), _ = in_processes(2, three_steps, tmp_path / "team", 4)
 
     assert theirs == losses
 
@@ -83,8 +83,8 @@ class Counts(Says):
         return super().forward(x)
 
 
-def evaluation(team: Team, net: nn.Module, images: Tensor, count: int) -> tuple[int, Tensor, float]:
-    measured = finish(evaluate(net, lambda x: x.float(), images[:count], LABELS[:count], batch=4, team=team))
+def evaluation(processes: ProcessGroup, net: nn.Module, images: Tensor, count: int) -> tuple[int, Tensor, float]:
+    measured = finish(evaluate(net, lambda x: x.float(), images[:count], LABELS[:count], batch=4, processes=processes))
     return net.seen, measured.correct, measured.loss  # type: ignore[return-value]  # an int, as Counts has it
 
 
@@ -94,9 +94,9 @@ def test_an_evaluation_counts_every_image_once_and_in_order(tmp_path: Path, coun
     images = IMAGES.clone()
     images[:, 0, 0, 0] = LABELS
     images[[1, 17], 0, 0, 0] += 1
-    _, correct, loss = evaluation(Team(), Counts(), images, count)
+    _, correct, loss = evaluation(ProcessGroup(), Counts(), images, count)
 
-    found = in_team(4, evaluation, tmp_path / "team", Counts(), images, count)
+    found = in_processes(4, evaluation, tmp_path / "team", Counts(), images, count)
 
     assert sum(seen for seen, _, _ in found) == count
     for _, also, other in found:
@@ -104,20 +104,20 @@ def test_an_evaluation_counts_every_image_once_and_in_order(tmp_path: Path, coun
         assert other == pytest.approx(loss, rel=1e-12)
 
 
-def unequal(team: Team) -> str:
-    assert not team.any(False)
-    assert team.any(team.rank == 1)
-    assert team.each(team.rank) == [0, 1]
-    assert team.of_first(lambda: f"of {team.rank}") == "of 0"
+def unequal(processes: ProcessGroup) -> str:
+    assert not processes.any(False)
+    assert processes.any(processes.rank == 1)
+    assert processes.each(processes.rank) == [0, 1]
+    assert processes.of_first(lambda: f"of {processes.rank}") == "of 0"
     with pytest.raises(ValueError, match="3 batch-norm groups a batch cannot be shared by 2 processes"):
-        team.own(3)
+        processes.own(3)
     with pytest.raises(PeerError) as error:
-        agree(team, device="cpu", data=f"set {team.rank}")
+        agree(processes, device="cpu", data=f"set {processes.rank}")
     return str(error.value)
 
 
 def test_processes_that_differ_all_say_so(tmp_path: Path) -> None:
-    said = in_team(2, unequal, tmp_path / "team")
+    said = in_processes(2, unequal, tmp_path / "team")
 
     assert said == ["process 1 has another data than process 0: set 1, not set 0"] * 2
 
@@ -127,20 +127,20 @@ def never() -> bool:
 
 
 def test_who_does_not_come_is_waited_for_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "MEETING_SECONDS", 0.1)
-    place = Meeting(tmp_path / "log" / "meeting.json")
+    monkeypatch.setattr(rendezvous, "SECONDS", 0.1)
+    place = Rendezvous(tmp_path / "log" / "meeting.json")
 
     with pytest.raises(PeerError, match=r"process 0 of 2 did not call .*meeting.json within 0 min.*IFNAME"):
-        meet(1, 2, place, never).__enter__()
+        joined(1, 2, place, never).__enter__()
     with pytest.raises(PeerError, match=r"not all of 2 processes came to .*, port \d+ within"):
-        meet(0, 2, place, never).__enter__()
+        joined(0, 2, place, never).__enter__()
     with pytest.raises(PeerError, match="process 0 of 2 did not call"):
-        meet(1, 2, place, never).__enter__()  # the file is still there, and nobody listens any more
+        joined(1, 2, place, never).__enter__()  # the file is still there, and nobody listens any more
     with pytest.raises(StoppedError):
-        meet(1, 2, place, lambda: True).__enter__()
+        joined(1, 2, place, lambda: True).__enter__()
     place.end()
     with pytest.raises(PeerError, match="process 0 has ended for good"):
-        meet(1, 2, place, never).__enter__()
+        joined(1, 2, place, never).__enter__()
 
 
 def work_as(folder: Path, seat: Seat, before: Sequence[Callable[[], None]]) -> None:
@@ -305,7 +305,7 @@ class Dying(Stop):
         return False
 
 
-def test_the_tasks_of_a_job_start_a_broken_team_again(straight: RunFolder, tmp_path: Path) -> None:
+def test_the_tasks_of_a_job_start_a_broken_run_again(straight: RunFolder, tmp_path: Path) -> None:
     folder = make(tmp_path, tiny_run(**LONG, checkpoint_seconds=0))
     tasks = [SPAWN.Process(target=task, args=(folder, rank)) for rank in range(2)]
     for one in tasks:
@@ -317,7 +317,7 @@ def test_the_tasks_of_a_job_start_a_broken_team_again(straight: RunFolder, tmp_p
     assert numbers(folder) == numbers(straight)
     assert "another process of the run was lost" in (folder.log / "107_log.out").read_text()
     assert (folder.log / "107_1_log.out").exists()
-    called = folder.meeting("107.0").read()
+    called = folder.rendezvous("107.0").read()
     assert called is not None
     assert called["over"]
 
