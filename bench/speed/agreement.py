@@ -122,13 +122,7 @@ class _Stream(Batches):
 
 
 def _fast(
-    net: Net,
-    images: Images,
-    seed: int,
-    precision: str,
-    dtype: torch.dtype = torch.float,
-    *,
-    compiled: bool = False,
+    net: Net, images: Images, seed: int, precision: str, dtype: torch.dtype = torch.float, *, compiled: bool = False
 ) -> Trainer:
     torch.manual_seed(seed)
     built, stream = cifar(net.depth, net.shortcut).to(dtype), _Stream(images, seed, dtype)

@@ -30,7 +30,6 @@ from bench.tasks.classification.cifar import Batches, Images, Prepare
 from bench.tasks.training import trainer_of
 from bench.train import checkpoint
 from bench.train.metrics import evaluate
-from bench.train.trainer import Trainer
 from bench.train.turns import finish
 
 BATCH = 128
@@ -44,18 +43,13 @@ def images_in(data: Path) -> Images:
     return synthetic.stand_in()
 
 
-def our_trainer(net: Net, images: Images, precision: str, device: torch.device, *, compiled: bool) -> Trainer:
-    """A training at the paper's recipe on `device`."""
-    torch.manual_seed(0)
-    built, recipe = cifar(net.depth, net.shortcut).to(device), replace(Recipe(), precision=precision)
-    return trainer_of(built, _batches(images.to(device)), recipe, Way(compile=compiled))
-
-
 def our_training(
     net: Net, images: Images, precision: str, device: torch.device, *, compiled: bool, steps: int
 ) -> Callable[[], float]:
-    """What makes so many training steps on `device` and returns their images."""
-    trainer = our_trainer(net, images, precision, device, compiled=compiled)
+    """Makes so many training steps at the paper's recipe on `device` and returns their images."""
+    torch.manual_seed(0)
+    built, recipe = cifar(net.depth, net.shortcut).to(device), replace(Recipe(), precision=precision)
+    trainer = trainer_of(built, _batches(images.to(device)), recipe, Way(compile=compiled))
 
     def train() -> float:
         for _ in range(steps):
@@ -105,7 +99,7 @@ def evaluation(net: Net, images: Images, count: int = 500) -> Case:
 
 def checkpointing(net: Net, images: Images, folder: Path) -> Case:
     """Checkpoints of a training, synced and renamed, against a bare torch.save."""
-    trainer = our_trainer(net, images, "fp32", torch.device("cpu"), compiled=False)
+    trainer = trainer_of(cifar(net.depth, net.shortcut), _batches(images), Recipe())
     trainer.update()
 
     def save() -> None:
@@ -149,28 +143,6 @@ def limits(net: Net, device: torch.device) -> dict[str, float]:
         "arithmetic_s": BATCH * 6 * multiply_adds(net) / flops,
         "traffic_s": BATCH * MOVES * 4 * outputs / bandwidth,
     }
-
-
-def profile(
-    net: Net, images: Images, precision: str, device: torch.device, *, compiled: bool, steps: int = 3
-) -> dict[str, float]:
-    """Percent of a training step's time by operator, the largest first; of the kernels' time on a GPU."""
-    on_gpu, activity = device.type == "cuda", torch.profiler.ProfilerActivity
-    trainer = our_trainer(net, images, precision, device, compiled=compiled)
-    trainer.update()
-    activities = [activity.CPU, *([activity.CUDA] if on_gpu else [])]
-    # acc_events: torch 2.11 warns without it, although there is one cycle only
-    with torch.profiler.profile(activities=activities, acc_events=True) as found:
-        for _ in range(steps):
-            trainer.update()
-        trainer.window()
-    times = {
-        event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        for event in found.key_averages()
-        if event.device_type == torch.profiler.DeviceType.CPU  # a kernel's time is its operator's, too
-    }
-    total = sum(times.values())
-    return {name: 100 * time / total for name, time in sorted(times.items(), key=lambda item: -item[1])}
 
 
 def growing(count: int) -> dict[str, float]:

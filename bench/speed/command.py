@@ -26,7 +26,7 @@ from bench.speed.timing import CPU, Case, Spread, Timing, measure, spread
 from bench.store import write_json
 from bench.tasks.provenance import DeviceError, device_of
 
-ON_DEVICE = {"train", "limits", "profile"}  # groups that are measured on a GPU where there is one
+ON_DEVICE = {"train", "limits"}  # groups that are measured on a GPU where there is one
 SECONDS = 15.0  # of each measurement of several runs at once
 ROW = "{:34}  {:>24}  {:>24}  {:>20}  {}"
 
@@ -149,17 +149,6 @@ def _limits(args: argparse.Namespace, device: torch.device) -> dict[str, dict[st
     return found
 
 
-def _profile(args: argparse.Namespace, device: torch.device) -> dict[str, dict[str, float]]:
-    """Where a training step's time goes, by net and precision."""
-    images, found = cases.images_in(_data(args)), {}
-    for net, precision in _resnets(args):
-        name = f"{net.name}, {precision}{', compiled' * args.compile}"
-        shares = found[name] = cases.profile(net, images, precision, device, compiled=args.compile)
-        words = ", ".join(f"{part} {share:.0f} %" for part, share in shares.items() if share >= 1)
-        print(f"a training step of {name}: {words}", flush=True)
-    return found
-
-
 def _together(args: argparse.Namespace, _: torch.device) -> list[dict[str, Any]]:
     """Several runs at once, for each net; what is found is kept for plans."""
     kept: list[dict[str, Any]] = []
@@ -240,7 +229,6 @@ def _growth(args: argparse.Namespace, _: torch.device) -> dict[str, dict[str, fl
 
 TABLES: dict[str, Callable[[argparse.Namespace, torch.device], Any]] = {
     "limits": _limits,
-    "profile": _profile,
     "together": _together,
     "settings": _settings,
     "agreement": _agreement,

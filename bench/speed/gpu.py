@@ -37,8 +37,7 @@ from bench.train.turns import Slot, Work, device_is_lost
 TABLE6 = tuple(Net("cifar", depth, shortcut) for depth in (110, 56, 44, 32, 20) for shortcut in ("A", "none"))
 PAIR = (Net("cifar", 20, "A"), Net("cifar", 110, "none"))
 CREWS = (1, 4, 10)
-CREW = "crew = alone"
-COPIED = "copied weights = autocast"
+CREW, COPIED = "crew = alone", "copied weights = autocast"  # checks
 STEPS = 64_000  # of a run at the paper's schedule
 WAY_SECONDS, CREW_SECONDS = 2.0, 6.0
 WARM = 6  # steps before any are timed: the graph's eager ones, its capture, and replays
@@ -82,9 +81,9 @@ class Found:
             about = {"torch": str(torch.__version__), "bench": __version__, **commit()}
             write_json(self.file, {**values, "file": str(self.file), **about})
 
-    def passed(self, name: str) -> bool:
-        """Whether that check was made and passed."""
-        return any(check.name == name and check.passed for check in self.checks)
+    def passed(self, *names: str) -> bool:
+        """Whether those checks were made and passed."""
+        return set(names) <= {check.name for check in self.checks if check.passed}
 
     @contextmanager
     def attempt(self, what: str) -> Iterator[None]:
@@ -110,8 +109,6 @@ def measure(images: Images | None, seconds: float, file: Path | None, device: to
     except RuntimeError as error:
         print(f"the device is lost: {error}; the rest is left out")
     _say_result(found, rehearse)
-    if found.way is not None and not rehearse:
-        print(f"runs that begin on this GPU from now on train this way: kept in {_keep_for_plans(found)}")
     found.keep()
     return 0 if found.way is not None else 1
 
@@ -126,10 +123,7 @@ def _bench(images: Images | None, device: torch.device, rehearse: bool) -> Bench
 
 
 def ways(device: torch.device, *, padded_stem: bool = False) -> Iterator[Way]:
-    """Every way to make steps there, the likely best first; compiled ones last, as they take their time.
-
-    padded_stem: of those that can have it.
-    """
+    """Every way to make steps there, the likely best first, compiled ones last; the stem padded where it can be."""
     on_gpu = device.type == "cuda"
     for compiled in (False, True) if on_gpu else (False,):
         for graph in (True, False) if on_gpu else (False,):
@@ -150,7 +144,7 @@ def _table(bench: Bench, found: Found, ends: float) -> None:
             print(f"  {one.name:18}  {one.kind:32}  {one.forward:.3f}  {one.inputs:.3f}  {one.weights:.3f}", flush=True)
     _end_if_lost()
     if padding_pays(found.convolutions):
-        _add(found, "padded stem", lambda: checks.padded_stem(bench))
+        _add(found, "padded stem", partial(checks.padded_stem, bench))
         found.padded_stem = found.passed("padded stem")
 
 
@@ -162,9 +156,9 @@ def _check(bench: Bench, found: Found, ends: float) -> None:
             _add(found, name, work)
 
     if bench.on_gpu:
-        check("fused batch norm", lambda: checks.fused_batch_norm(bench))
-    check("fused SGD", lambda: checks.fused_sgd(bench))
-    check(COPIED, lambda: checks.copied_is_autocast(bench, Way(batch_norm="grouped")))
+        check("fused batch norm", partial(checks.fused_batch_norm, bench))
+    check("fused SGD", partial(checks.fused_sgd, bench))
+    check(COPIED, partial(checks.copied_is_autocast, bench, Way(batch_norm="grouped")))
     for way in ways(bench.device, padded_stem=found.padded_stem):
         if way.graph and not way.compile:
             check(f"{way}: graph = eager", partial(checks.graph_is_eager, bench, way))
@@ -193,15 +187,15 @@ def is_right(way: Way, found: Found) -> bool:
     needed = [f"{plain}: resume", f"{plain}: NaN", *([f"{plain}: graph = eager"] if way.graph else [])]
     needed += ["fused batch norm"] if way.batch_norm == "fused" else []
     needed += [COPIED] if way.one_pass else []
-    return all(found.passed(name) for name in needed)
+    return found.passed(*needed)
 
 
 def _rates(bench: Bench, found: Found, ends: float) -> None:
     """Each right way with both nets, in two thirds of the time left: the rest is for the crews."""
     until = time.monotonic() + (ends - time.monotonic()) * 2 / 3
     for way in ways(bench.device, padded_stem=found.padded_stem):
-        if not is_right(way, found) or time.monotonic() > until:
-            found.failed.append(f"{way}: left out, " + ("not right" if time.monotonic() <= until else "no time left"))
+        if time.monotonic() > until or not is_right(way, found):
+            found.failed.append(f"{way}: left out, " + ("no time left" if time.monotonic() > until else "not right"))
             continue
         with found.attempt(str(way)):
             mine = [Rate(way, "bf16", net, _step_ms(bench, net, way)) for net in bench.nets]
@@ -216,13 +210,12 @@ def _step_ms(bench: Bench, net: Net, way: Way) -> float:
     slot = Slot()
     trainer = begun(slot, partial(bench.trainer, net, way), WARM)
     wait(bench.device)
-    start, steps = time.perf_counter(), 0
     seconds, many = (WAY_SECONDS, 10) if bench.on_gpu else (0.2, 1)
-    while time.perf_counter() - start < seconds:
+    start = time.perf_counter()
+    while (passed := time.perf_counter() - start) < seconds:
         slot.finish(updates(trainer, many))
         wait(bench.device)
-        steps += many
-    return 1e3 * (time.perf_counter() - start) / steps
+    return 1e3 * passed / (trainer.step - WARM)
 
 
 def _alone_ms(found: Found, way: Way, net: Net) -> float:
@@ -289,12 +282,11 @@ def _say_result(found: Found, rehearse: bool) -> None:
         print("no way to train passed its checks: do not train on this device")
         return
     nets = "the two small nets of a rehearsal" if rehearse else "the ten nets of Table 6"
-    print(
-        f"fastest: {found.way}, {found.at_once} at once: {found.seconds_a_seed:,.0f} s a seed of {nets} at the paper's "
-        "schedule, without the tests"
-    )
+    seconds = f"{found.seconds_a_seed:,.0f} s a seed of {nets}"
+    print(f"fastest: {found.way}, {found.at_once} at once: {seconds} at the paper's schedule, without the tests")
     if not rehearse:
         print(f"memory traffic alone takes {found.floor_seconds:,.0f} s a seed at this device's copying rate")
+        print(f"runs that begin on this GPU from now on train this way: kept in {_keep_for_plans(found)}")
 
 
 def _keep_for_plans(found: Found) -> Path:

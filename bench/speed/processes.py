@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
@@ -94,7 +93,7 @@ def settings(threads: int) -> tuple[tuple[Setting, ...], str]:
 
 def counts() -> tuple[int, ...]:
     """Powers of two up to the cores."""
-    return tuple(takewhile(lambda n: n <= cores(), (2**k for k in range(16))))
+    return tuple(2**k for k in range(cores().bit_length()))
 
 
 def at_once(count: int) -> Setting:
@@ -103,14 +102,7 @@ def at_once(count: int) -> Setting:
 
 
 def measure(
-    net: Net,
-    precision: str,
-    among: Sequence[Setting],
-    data: Path,
-    *,
-    rounds: int,
-    steps: int = 1,
-    seconds: float = 0.0,
+    net: Net, precision: str, among: Sequence[Setting], data: Path, *, rounds: int, steps: int = 1, seconds: float = 0.0
 ) -> Measured:
     """Every setting in turn, the order changing every round; so many steps and seconds each.
 
@@ -165,14 +157,7 @@ def _side_by_side(setting: Setting, arguments: tuple[Any, ...]) -> list[tuple[fl
 
 
 def _train(
-    setting: Setting,
-    net: Net,
-    precision: str,
-    data: Path,
-    steps: int,
-    seconds: float,
-    start: Barrier,
-    found: Any,
+    setting: Setting, net: Net, precision: str, data: Path, steps: int, seconds: float, start: Barrier, found: Any
 ) -> None:
     """One process: warms up, waits for the others, and trains for so many steps and seconds."""
     torch.set_num_threads(setting.threads)

@@ -19,7 +19,7 @@ FORMAT = 1
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Writes `state` (tensors, numbers, strings, lists, dicts) over `path`, atomically. Raises StoreError."""
-    # by way of memory: on a full disk torch's own writer keeps its half file open, and with it the space for any word
+    # through memory: on a full disk torch's own writer keeps half a file open, and with it the space for an error file
     with atomic(path) as temporary:
         temporary.write_bytes(dumps(state))
 
@@ -32,10 +32,10 @@ def dumps(state: Mapping[str, Any]) -> memoryview:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The state in `path` with its tensors on the CPU, None where there is none.
+    """The state in `path` with its tensors on the CPU, None without a file.
 
-    A damaged file is set aside as `<name>.damaged-<time>` and StoreError raised: the next start trains again from
-    step 0, to the same bits. An error of the disk leaves the file where it is.
+    A damaged file is set aside as `<name>.damaged-<time>` and StoreError raised: the next start trains from step 0, to
+    the same bits. A disk error leaves the file where it is.
     """
     if not path.exists():
         return None
@@ -74,9 +74,9 @@ def _first_line(error: Exception) -> str:
 
 
 def without_momentum(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left to keep of a training that has ended: no momentum, half the bytes, and no place in the data.
+    """The checkpoint of a finished training: half the bytes, without momentum and position in the data.
 
-    A run that is done is mended from it as from the whole one: it makes no step any more.
+    It repairs a finished run as well as the whole one, since no step follows.
     """
     return {**state, "optimizer": {**state["optimizer"], "state": {}}, "batches": None}
 

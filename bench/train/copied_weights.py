@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
-ALIGNED = 8  # channels of a multiple of which tensor cores take without another layout
+ALIGNED = 8  # tensor cores take a multiple of so many channels without changing the layout
 
 
 class Copy(torch.autograd.Function):
-    """All of some fp32 tensors in bf16."""
+    """Copies fp32 tensors to bf16."""
 
     @staticmethod
     def forward(_: Any, *weights: Tensor) -> tuple[Tensor, ...]:
@@ -28,12 +28,12 @@ class Copy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(_: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        """Their gradients in fp32."""
+        """In fp32."""
         return _copied(gradients, torch.float32)
 
 
 def _copied(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """With the strides that they have: on CUDA one that differed would cost all of them a kernel each."""
+    """With the same strides: on CUDA a single other one would cost a kernel for each tensor."""
     copies = tuple(torch.empty_like(tensor, dtype=dtype) for tensor in tensors)
     torch._foreach_copy_(copies, tensors)
     return copies
@@ -54,7 +54,7 @@ class CopiedWeights(nn.Module):
         self.stem = next(iter(self.own)) if padded_stem else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the net makes of x."""
+        """The net's outputs."""
         copies = dict(zip(self.own, Copy.apply(*self.own.values()), strict=True))
         if self.stem is not None:
             copies[self.stem], x = _padded(copies[self.stem]), _padded(x.to(torch.bfloat16))
@@ -63,5 +63,5 @@ class CopiedWeights(nn.Module):
 
 
 def _padded(x: Tensor) -> Tensor:
-    """(N, C, H, W) to (N, ALIGNED, H, W); what was added has a gradient that nobody asks for."""
+    """(N, C, H, W) to (N, ALIGNED, H, W)."""
     return F.pad(x, (0, 0, 0, 0, 0, ALIGNED - x.shape[1]))

@@ -87,7 +87,7 @@ class Fused(torch.autograd.Function):
         relu: bool,
     ) -> Tensor:
         """Y of x and shortcut (N, C, H, W), channels last; updates `running` mean and variance (C,) in place."""
-        x, cut = _channels_last(x), _plan_for(x, groups)
+        x, cut = _channels_last(x), plan(_values_per_channel(x, groups), x.shape[1], groups)
         added = x if shortcut is None else _channels_last(shortcut)
         y, parts, saved = torch.empty_like(x), _empty_pairs(x, groups, cut.parts), _empty_pairs(x, groups, 1)
         with torch.cuda.device_of(x):
@@ -95,7 +95,7 @@ class Fused(torch.autograd.Function):
             maps, kept = (x, added, y, weight, bias), (parts, saved, *running)
             _launch(normalise, cut, cut.tiles + 1, *maps, *kept, momentum, eps, shortcut is not None, relu)
         ctx.save_for_backward(x, y, weight, saved)
-        ctx.groups, ctx.relu = groups, relu
+        ctx.plan, ctx.relu = cut, relu
         return y
 
     @staticmethod
@@ -103,8 +103,8 @@ class Fused(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of x, shortcut, weight and bias."""
         x, y, weight, saved = ctx.saved_tensors
-        cut, dy, add = _plan_for(x, ctx.groups), _channels_last(dy), ctx.needs_input_grad[1]
-        parts = _empty_pairs(x, ctx.groups, cut.parts)
+        cut, dy, add = ctx.plan, _channels_last(dy), ctx.needs_input_grad[1]
+        parts = _empty_pairs(x, cut.groups, cut.parts)
         dx, dweight, dbias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
         dshortcut = torch.empty_like(x) if add else dx
         _launch(sum_gradients, cut, cut.parts, x, y, dy, saved, parts, ctx.relu)
@@ -125,10 +125,6 @@ def _launch(kernel: Any, cut: Plan, programs: int, *arguments: object) -> None:
 
 def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def _plan_for(x: Tensor, groups: int) -> Plan:
-    return plan(_values_per_channel(x, groups), x.shape[1], groups)
 
 
 def _values_per_channel(x: Tensor, groups: int) -> int:

@@ -1,7 +1,7 @@
 """A training step as one CUDA graph: the host's work on some thousand small kernels is done once and then replayed.
 
-The kernels, their order and their numbers are those of the step it was captured from. It runs where it is asked for
-(`--kernels graph`, `Resources.graph`) or was measured to be fastest (`bench speed gpu`).
+The kernels, their order and their results are those of the captured step. It runs where it is asked for (`--kernels
+graph`, `Resources.graph`) or was measured to be fastest (`bench speed gpu`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ WARM = 3  # steps before the capture: libraries get their handles, SGD its momen
 
 
 def capture(work: Work) -> Recorded:
-    """Records `work` on this thread's stream, which must not be the default one, without doing it.
+    """Records `work` on this thread's stream, which must not be the default one, without running it.
 
-    Returns what does it, and the tensor that it will leave its outcome in each time.
+    Returns a function that replays it and the tensor that each replay writes its result to.
     """
     graph = torch.cuda.CUDAGraph()
     gc.collect()
     gc.disable()  # a tensor or graph that is collected during a capture would break it
     try:
-        # its own stream: torch's default is one that all captures of the process share. thread_local: what a loader's
-        # thread does to pinned memory meanwhile is none of the capture's business
+        # its own stream: torch's default is shared by all captures of the process. thread_local: a loader's thread may
+        # use pinned memory meanwhile
         with torch.cuda.graph(graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
             made = work()
     finally:
@@ -38,10 +38,10 @@ def capture(work: Work) -> Recorded:
 
 
 class Captured:
-    """Does `learn(*drawn)` by a captured graph after WARM calls.
+    """Runs `learn(*drawn)` as a captured graph after WARM calls.
 
-    Everything that differs from step to step must be a tensor that keeps its place: what was drawn is copied into the
-    graph's own tensors, and the optimiser's learning rate is a tensor (Trainer.fused_sgd).
+    What changes from step to step must be a tensor at a fixed address: what was drawn is copied into the graph's own
+    tensors, and the optimiser's learning rate is a tensor (Trainer.fused_sgd).
     """
 
     def __init__(self, capture: Callable[[Work], Recorded] = capture) -> None:
@@ -49,12 +49,12 @@ class Captured:
         self.forget()
 
     def forget(self) -> None:
-        """Starts anew, as after a checkpoint was loaded: the optimiser has other tensors then."""
+        """Starts anew, as after loading a checkpoint: the optimiser then has other tensors."""
         self._calls = 0
         self._graph: Recorded | None = None
 
     def __call__(self, learn: Callable[..., Tensor], *drawn: Any) -> Tensor:
-        """One step; what `learn` returns, in a tensor of its own."""
+        """One step; the result of `learn` in a tensor of its own."""
         self._calls += 1
         if self._calls <= WARM:
             return learn(*drawn)

@@ -20,7 +20,7 @@ Kernel = Callable[[nn.BatchNorm2d, Tensor, Tensor | None, bool], Tensor]
 
 @runtime_checkable
 class TakesKernel(Protocol):
-    """A layer that in training mode is done by a kernel(layer, x, shortcut, relu), as bench.nets.batch_norm's."""
+    """A layer whose forward pass in training mode is kernel(layer, x, shortcut, relu), as bench.nets.batch_norm's."""
 
     kernel: Kernel | None
 
@@ -28,8 +28,8 @@ class TakesKernel(Protocol):
 def grouped(layer: nn.BatchNorm2d, x: Tensor, shortcut: Tensor | None, relu: bool, *, groups: int) -> Tensor:
     """The kernel in plain PyTorch: x (N, C, H, W), normalised in `groups` parts of N / `groups` images.
 
-    The running statistics are left as that many passes would leave them, one after the other; in eval mode they are
-    used instead. Raises ValueError where the groups are not equal or one has a single value a channel.
+    The running statistics are updated as by that many passes in turn; in eval mode they are used instead. Raises
+    ValueError where the groups are not equal or one has a single value a channel.
     """
     if len(x) % groups:
         raise ValueError(f"{len(x)} images cannot be normalised in {groups} groups of equal size")
@@ -55,13 +55,13 @@ def group_batch_norm(net: nn.Module, groups: int, *, fused: bool) -> None:
     """
     if groups < 1:
         raise ValueError(f"a batch is normalised in 1 or more groups, not {groups}")
-    norms = [_ours(name, layer) for name, layer in net.named_modules() if isinstance(layer, _BatchNorm)]
+    norms = [_accepting_kernel(name, layer) for name, layer in net.named_modules() if isinstance(layer, _BatchNorm)]
     kernel = _fused(groups) if fused else partial(grouped, groups=groups) if groups > 1 else None
     for layer in norms:
         layer.kernel = kernel
 
 
-def _ours(name: str, layer: _BatchNorm) -> TakesKernel:
+def _accepting_kernel(name: str, layer: _BatchNorm) -> TakesKernel:
     """The layer, if it takes a kernel. Raises ValueError."""
     if layer.momentum is None or layer.running_mean is None or not layer.affine:
         raise ValueError(f"{name} cannot go by groups: it has no momentum, no running statistics or no weights")

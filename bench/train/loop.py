@@ -13,15 +13,15 @@ from bench.train.turns import Work
 
 
 class StoppedError(RuntimeError):
-    """The run was asked to stop; its checkpoint is written and the next start goes on."""
+    """The run was asked to stop; its checkpoint is written and the next start resumes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the outside wants of a training.
+    """The calls of a training.
 
-    save: writes the trainer's state. should_stop: asked after each step. beat: told step, loss, error and speed
-    about once a second. checkpoint_seconds: the time between two saves.
+    save: writes the trainer's state. should_stop: asked after each step. beat: gets step, loss, error and speed about
+    once a second. checkpoint_seconds: the time between two saves.
     """
 
     save: Callable[[Trainer], object]
@@ -39,11 +39,11 @@ def train(
     test: Callable[[], Work[Test]],
     hooks: Hooks,
 ) -> Work[Test]:
-    """Trains up to `steps` updates; a row of the curve every `curve_every`, with the test every `test_every`.
+    """Trains up to `steps` updates; a row of the curve every `curve_every`, with a test every `test_every`.
 
-    Others may have a turn after each update. The last step always closes a row with a test, which is returned: the net
-    as it is after the last step, never the best one on the way. Raises DivergedError, and StoppedError after saving
-    when `hooks.should_stop` or the test itself says so; a test that was stopped comes first when the training goes on.
+    Other runs may have a turn after each update. The last step always closes a row with a test, which is returned: of
+    the net after the last step, never of the best one. Raises DivergedError, and StoppedError after saving when
+    `hooks.should_stop` or the test itself says so; a test that was stopped comes first when the run is resumed.
     """
 
     def tested() -> Work[Test]:
@@ -74,14 +74,14 @@ def train(
 
 
 def _finite(measured: Test, step: int) -> Test:
-    """Refuses a net whose outputs are no numbers: an argmax would make a plausible 90 % error of them."""
+    """Refuses NaN outputs: their argmax would make a plausible error of 90 %."""
     if not math.isfinite(measured.loss):
         raise DivergedError(f"the test loss is {measured.loss} at step {step:,}")
     return measured
 
 
 class _Clock:
-    """Keeps the time of a training, and after each update saves, beats and stops where it is due."""
+    """The time of a training; after each update saves, beats and stops where it is due."""
 
     def __init__(self, trainer: Trainer, steps: int, hooks: Hooks) -> None:
         self.trainer, self.steps, self.hooks = trainer, steps, hooks
@@ -89,7 +89,7 @@ class _Clock:
         self.start = self.saved = self.beaten = time.monotonic()
 
     def tick(self) -> None:
-        """After an update and what it brought with it. Raises StoppedError after saving."""
+        """After an update, with its row and test. Raises StoppedError after saving."""
         trainer, now = self.trainer, time.monotonic()
         trainer.seconds = self.before + now - self.start
         if now - self.beaten >= 1 or trainer.step == self.first + 1:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from bench.train.turns import Work, on_host
 
 
 class Tested(Protocol):
-    """What a test of a net comes to."""
+    """The outcome of a net's test."""
 
     @property
     def error(self) -> float:
@@ -29,14 +30,14 @@ class Tested(Protocol):
 
     @property
     def seconds(self) -> float:
-        """How long it took, preparation included."""
+        """With preparation."""
 
     @property
     def count(self) -> int:
         """Images, or pairs of them."""
 
     def kept(self) -> dict[str, Any]:
-        """What else of it belongs into the result, by column."""
+        """Further columns of the result."""
 
 
 Test = TypeVar("Test", bound=Tested)
@@ -45,10 +46,9 @@ BATCH = {"cpu": 500, "cuda": 2_500}  # images of a forward pass: CIFAR's test se
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a net does on a set: `correct` is a bool tensor (N,) on the CPU, `loss` the mean cross-entropy.
+    """A net on a set: `correct` is a bool tensor (N,) on the CPU, `loss` the mean cross-entropy.
 
-    seconds: how long it took, preparation included. correct5: whether the label is among the five best, None where
-    that was not asked.
+    seconds: with preparation. correct5: whether the label is among the five best, None where that was not asked.
     """
 
     correct: Tensor
@@ -72,16 +72,13 @@ class Evaluation:
 
 
 def error_of(correct: Tensor) -> float:
-    """Percent of False in a bool tensor (N,); computed in whole images, so that it is exact."""
-    wrong = int((~correct).sum())
-    return 100 * wrong / len(correct)
+    """Percent of False in a bool tensor (N,); counted in whole images, so that it is exact."""
+    return 100 * int((~correct).sum()) / len(correct)
 
 
 def bits(correct: Tensor) -> str:
     """A bool tensor (N,) as hex, the first image in the highest bit; padded with zeros to whole bytes."""
-    padded = F.pad(correct.to(torch.uint8), (0, -len(correct) % 8)).view(-1, 8)
-    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
-    return bytes((padded * weights).sum(1, dtype=torch.uint8).tolist()).hex()
+    return np.packbits(correct.numpy()).tobytes().hex()
 
 
 @torch.inference_mode()
@@ -97,9 +94,8 @@ def evaluate(
 ) -> Work[Evaluation]:
     """Top-1 on all of `images` (N, 3, H, W) uint8 with `labels` (N,), single view, net in evaluation mode.
 
-    `prepare` makes net inputs of a batch of images. `batch` bounds memory only; by default the device's. Others may
-    have a turn after each batch. Each of `processes` takes its own slice and gets the whole. Leaves the net's mode as
-    it was.
+    `prepare` makes net inputs of a batch of images; `batch` bounds memory only. Other runs may have a turn after each
+    batch. Each of `processes` takes its own slice and gets the whole. Leaves the net's mode as it was.
     """
     start = time.perf_counter()
     was_training = net.training

@@ -1,8 +1,8 @@
-"""What the layers of a net do: the size of their responses (Fig. 7) and of the gradients that come back to them.
+"""Probes of a net's layers: the size of their responses (Fig. 7) and of the gradients that reach them.
 
-The response of a layer is what its BN gives out, before the ReLU and before the addition of the shortcut (Section 4.2);
-in a net without BN it is the output of the convolution with its bias. Whose output that is, the net says (`response`):
-where BN comes before the convolution, it is the convolution's own.
+A layer's response is its BN's output, before the ReLU and the addition of the shortcut (Section 4.2); without BN it is
+the output of the convolution with its bias. The net names the module (`response`): where BN comes before the
+convolution, it is the convolution.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Layer:
 def layers_of(net: nn.Module) -> list[Layer]:
     """The convolutions of the main path in the order of the forward pass: 6n+1 3x3 layers in a CIFAR net.
 
-    Shortcut projections are not among them: Fig. 7 is about the residual functions. A net that does not say which of
-    its modules give the responses, "bn" or "conv", is refused with an AttributeError, and not measured by a guess.
+    Shortcut projections are left out: Fig. 7 is about the residual functions. Raises AttributeError for a net that does
+    not name its `response`, "bn" or "conv".
     """
     response, modules = str(net.response), dict(net.named_modules())
     names = [name for name in modules if name.rpartition(".")[2].startswith("conv")]
@@ -58,10 +58,9 @@ class Moments:
         self._parts: list[tuple[int, Tensor]] = []  # values in the batch; (variance, mean)
 
     def add(self, values: Tensor) -> None:
-        """Takes in a batch: over images, positions and channels alike."""
-        self._parts.append(
-            (values.numel(), torch.stack(torch.var_mean(values.detach().float(), correction=0)).double())
-        )
+        """Adds a batch: over images, positions and channels alike."""
+        moments = torch.stack(torch.var_mean(values.detach().float(), correction=0)).double()
+        self._parts.append((values.numel(), moments))
 
     def std(self) -> float:
         """The standard deviation of all values so far."""
@@ -73,39 +72,33 @@ class Moments:
 
 
 @contextmanager
-def _responses(layers: Sequence[Layer], see: Callable[[int, Tensor], None]) -> Iterator[None]:
-    """While it lasts, `see` is told the place and the response (N, C, H, W) of every layer that is passed."""
-    hooks = [layer.out.register_forward_hook(partial(_tell, see, place)) for place, layer in enumerate(layers)]
+def _hooked(layers: Sequence[Layer], see: Callable[[int, Tensor], None]) -> Iterator[None]:
+    """Inside, `see` gets the place and the response (N, C, H, W) of every layer that is passed."""
+
+    def hook(place: int, _: nn.Module, __: object, out: Tensor) -> None:
+        see(place, out)
+
+    hooks = [layer.out.register_forward_hook(partial(hook, place)) for place, layer in enumerate(layers)]
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _tell(see: Callable[[int, Tensor], None], place: int, _: nn.Module, __: object, out: Tensor) -> None:
-    see(place, out)
+        for each in hooks:
+            each.remove()
 
 
 @torch.inference_mode()
-def response_stds(
-    net: nn.Module,
-    inputs: Tensor,
-    *,
-    batch: int = 500,
-    precision: str = "fp32",
-) -> list[float]:
+def response_stds(net: nn.Module, inputs: Tensor, *, batch: int = 500, precision: str = "fp32") -> list[float]:
     """The standard deviation of each layer's responses to `inputs` (N, 3, H, W), as Fig. 7 shows it.
 
     One number a layer, over images, positions and channels together, the net in evaluation mode. The paper says which
-    outputs they are and leaves open on which images, in which mode of BN, and over what the deviation is taken.
+    outputs they are, but not on which images, in which mode of BN, and over what the deviation is taken.
     `batch` bounds memory only. Leaves the net's mode as it was.
     """
     was_training = net.training
     net.eval()
     layers = layers_of(net)
     moments = [Moments() for _ in layers]
-    with _responses(layers, lambda place, out: moments[place].add(out)):
+    with _hooked(layers, lambda place, out: moments[place].add(out)):
         for x in inputs.split(batch):
             with autocast(x.device, precision):
                 net(x)
@@ -115,7 +108,7 @@ def response_stds(
 
 @dataclass(frozen=True, slots=True)
 class Backward:
-    """What one backward pass brings to a layer. Norms are Euclidean, of gradients of the batch's mean cross-entropy.
+    """A layer in one backward pass. Norms are Euclidean, of gradients of the batch's mean cross-entropy.
 
     response: of the gradient by the layer's responses, all images and positions. He initialisation keeps this norm
     from layer to layer in a plain net without BN, across strides as well. weight: of the gradient by its kernel.
@@ -130,8 +123,8 @@ class Backward:
 def backward(net: nn.Module, x: Tensor, y: Tensor, *, bn_group: int, precision: str = "fp32") -> list[Backward]:
     """The gradients of an update on inputs `x` (N, 3, H, W) and labels `y` (N,), layer by layer.
 
-    In training mode and in groups of `bn_group` images, whose gradients are averaged: what `Trainer.update` follows.
-    Leaves no trace: running statistics, gradients and mode of the net, and every random state, are as they were.
+    In training mode and in groups of `bn_group` images, whose gradients are averaged, as in `Trainer.update`. Leaves
+    running statistics, gradients and mode of the net, and every random state, as they were.
     """
     was_training = net.training
     net.train()
@@ -141,7 +134,15 @@ def backward(net: nn.Module, x: Tensor, y: Tensor, *, bn_group: int, precision: 
     squares = torch.zeros(len(layers), dtype=torch.float64, device=x.device)
     totals = [torch.zeros_like(kernel) for kernel in kernels]
     statistics = {name: buffer.clone() for name, buffer in net.named_buffers()}  # BN's averages go on in copies
-    with _responses(layers, partial(_watch, moments, squares)):
+
+    def watch(place: int, out: Tensor) -> None:
+        moments[place].add(out)
+        out.register_hook(partial(add_square, place))
+
+    def add_square(place: int, gradient: Tensor) -> None:
+        squares[place] += gradient.double().square().sum()
+
+    with _hooked(layers, watch):
         for part, labels in zip(x.split(bn_group), y.split(bn_group), strict=True):
             with autocast(x.device, precision):
                 logits = torch.func.functional_call(net, statistics, (part,))
@@ -154,22 +155,12 @@ def backward(net: nn.Module, x: Tensor, y: Tensor, *, bn_group: int, precision: 
     return [Backward(response, weight, one.std()) for response, weight, one in rows]
 
 
-def _watch(moments: Sequence[Moments], squares: Tensor, place: int, out: Tensor) -> None:
-    """Notes a response on its way forward, and the square of its gradient on the way back."""
-    moments[place].add(out)
-    out.register_hook(partial(_add_square, squares, place))
-
-
-def _add_square(squares: Tensor, place: int, gradient: Tensor) -> None:
-    squares[place] += gradient.double().square().sum()
-
-
 def layer_rows(
     net: nn.Module, step: int, *, stds: Sequence[float] | None = None, back: Sequence[Backward] | None = None
 ) -> list[Row]:
     """A row a layer, counted from 1, at this step, with its kernel's norm and what was measured of it.
 
-    A value that is no finite number, of a net that diverges, is None, as is what was not measured.
+    A value that is not finite, as in a diverged net, is None.
     """
     rows = []
     for place, layer in enumerate(layers_of(net)):

@@ -18,22 +18,22 @@ from bench.train.turns import Work, finish, on_host
 
 
 class Batches(Protocol):
-    """An endless stream of training batches of `batch` images whose place in it can be saved."""
+    """An endless stream of training batches of `batch` images whose position can be saved."""
 
     batch: int
 
     def draw(self, part: slice = slice(None)) -> tuple[Any, ...]:
-        """Inputs and targets of the next batch, or of `part` of it: the place moves on by a batch.
+        """Inputs and targets of the next batch, or of `part` of it: the position moves on by a batch.
 
-        Of a classification tensors (N, 3, H, W) and (N,), of a detection lists of images and of their targets; or what
-        the Trainer's `make` makes them of.
+        Tensors (N, 3, H, W) and (N,) to classify, lists of images and of targets to detect; or what `Trainer.make`
+        makes them of.
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything the rest of the stream depends on."""
+        """All that the rest of the stream depends on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken."""
+        """Continues from `state`."""
 
 
 class Objective(Protocol):
@@ -41,7 +41,7 @@ class Objective(Protocol):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What enters the curve beside the loss, by its columns; "error" is a share there and percent in the curve."""
+        """The curve's columns beside the loss; "error" is a share here and percent there."""
 
     def __call__(self, net: nn.Module, inputs: Any, targets: Any, precision: str) -> tuple[Tensor, ...]:
         """The mean loss of one group, then its parts without gradients: scalars on the device."""
@@ -49,9 +49,9 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CrossEntropy:
-    """Of a classifier; the error is that of the same outputs.
+    """Of a classifier, with the error of the same outputs.
 
-    labelled: whether the net wants the labels, too, as one with a margin for the true class does.
+    labelled: the net takes the labels, too, as one with a margin for the true class does.
     """
 
     labelled: bool = False
@@ -67,30 +67,27 @@ class CrossEntropy:
 
 
 class DivergedError(RuntimeError):
-    """The loss is no number any more: the run has failed for its own reason."""
+    """The loss is NaN or infinite: the run itself has failed."""
 
 
 @dataclass
 class Trainer:
     """A net, its optimiser and its data stream, and the curve so far.
 
-    rate: the learning rate of each update. bn_group: images that share batch-norm statistics: the batch goes
-    forward and backward in groups of that size and the gradients are averaged, which is what the paper's two
-    GPUs did. precision: "fp32" or "bf16". Weight decay acts on every parameter, as in the authors' framework.
-    processes: the processes that share the groups of each batch; all of them have the same state after each step.
-    clip: the gradient's largest norm, 0 for no bound.
-    dropout_seed: of what the net itself draws, such as dropout; torch's generator is set anew for every group of every
-    step, so that there is nothing to save, and nothing depends on who takes which group. None for a net that draws
-    nothing.
-    captured: makes the step by a CUDA graph, in one process and without a dropout seed; None for step by step.
-    make: makes inputs and targets of what `batches` draws, as part of the step (and of its graph); None where batches
-    draws the inputs themselves. The whole batch is then this process's.
-    one_pass: all groups of the batch go through the net at once, whose batch norm knows them
-    (bench.train.grouped_bn); else one after the other, their gradients added up.
+    rate: the learning rate of each update. bn_group: images that share batch-norm statistics: the batch is passed in
+    groups of that size whose gradients are averaged, as on the paper's two GPUs. precision: "fp32" or "bf16".
+    Weight decay acts on every parameter, as in the authors' framework. clip: the gradient's largest norm, 0: no bound.
+    processes: those that share the groups of each batch; all have the same state after each step.
+    dropout_seed: seeds torch's generator anew for every group of every step, so that nothing need be saved and nothing
+    depends on which process takes which group. None for a net that draws nothing.
+    captured: makes the step by a CUDA graph, in one process and without a dropout seed.
+    make: makes inputs and targets of what `batches` draws, inside the step and its graph; the whole batch is then this
+    process's. None where batches draws the inputs themselves.
+    one_pass: all groups go through the net at once, whose batch norm knows them (bench.train.grouped_bn).
     fused_sgd: the optimiser's step is one kernel with the learning rate in a tensor, as a graph needs it. It rounds
-    otherwise than torch's usual kernels, on a CPU as well.
+    differently from torch's usual kernels, on a CPU as well.
     copied_weights: bf16 weights are made all at once (bench.train.copied_weights), not one by one by autocast.
-    padded_stem: the first of them and the images get channels of zeros on that occasion.
+    padded_stem: the stem's copy and the images then get channels of zeros.
     """
 
     net: nn.Module
@@ -128,7 +125,7 @@ class Trainer:
         )
 
     def update(self) -> None:
-        """One iteration: a batch, its gradient, a step of SGD at the rate of this step."""
+        """One iteration: a batch, its gradient, a step of SGD at this step's learning rate."""
         own = self.processes.own(self.groups)
         drawn = self.batches.draw(slice(own.start * self.bn_group, own.stop * self.bn_group))
         self._set_rate(self.rate(self.step))
@@ -138,7 +135,7 @@ class Trainer:
 
     def _set_rate(self, rate: float) -> None:
         if self.fused_sgd:
-            self._rate.fill_(rate)  # in place: a graph has the tensor, not its value
+            self._rate.fill_(rate)  # in place: a graph holds the tensor, not its value
         else:
             self.optimizer.param_groups[0]["lr"] = rate
 
@@ -148,7 +145,7 @@ class Trainer:
         return self.batches.batch // self.bn_group
 
     def _learn(self, *drawn: Any) -> Tensor:
-        """The gradient of a batch and the optimiser's step; (mean loss, *parts), still on the device."""
+        """The gradient of a batch and the optimiser's step; (mean loss, *parts) on the device."""
         inputs, targets = self.make(*drawn) if self.make else drawn
         own = self.processes.own(self.groups)
         size = len(targets) if self.one_pass else self.bn_group
@@ -166,7 +163,7 @@ class Trainer:
         return done
 
     def _backward(self, inputs: Any, targets: Any, number: int) -> Tensor:
-        """Adds the gradient of one group, or of all; returns its part of (mean loss, *parts), still on the device."""
+        """Adds the gradient of one group, or of all; returns its part of (mean loss, *parts) on the device."""
         if self.dropout_seed is not None:
             torch.manual_seed((self.dropout_seed << 32) + (number << 24) + self.step)
         share = len(targets) / self.batches.batch
@@ -176,15 +173,14 @@ class Trainer:
         return torch.stack((loss.detach().double(), *(part.double() * share for part in parts)))
 
     def window(self) -> dict[str, float]:
-        """Closes the training window (`closing_window`), waiting for the device."""
+        """`closing_window`, waiting for the device."""
         return finish(self.closing_window())
 
     def closing_window(self) -> Work[dict[str, float]]:
         """Closes the training window: the mean loss and its parts of the batches since the last one.
 
         The training error is that of the augmented batches in training mode (the paper does not say how its Fig. 6
-        measures it).
-        Raises DivergedError naming the first step whose loss is not finite.
+        measures it). Raises DivergedError naming the first step whose loss is not finite.
         """
         losses, *parts = (yield from on_host(torch.stack(self._pending))).unbind(1)
         bad = (~losses.isfinite()).nonzero()
@@ -210,24 +206,24 @@ class Trainer:
         }
 
     def _optimizer_state(self) -> dict[str, Any]:
-        """The optimiser's, with the rate as a number: a checkpoint is the same however the steps are made."""
+        """With the learning rate as a number: a checkpoint is the same however the steps are made."""
         state = self.optimizer.state_dict()
         rate = self.rate(max(self.step - 1, 0))
         return {**state, "param_groups": [{**group, "lr": rate} for group in state["param_groups"]]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from `state`; the next updates are the ones that would have come."""
+        """Continues from `state`, with the updates that would have come next."""
         self.step, self.curve, self.seconds = state["step"], state["curve"], state["seconds"]
         self.net.load_state_dict(state["net"])
         self._load_optimizer(state["optimizer"])
-        if state["batches"] is not None:  # None where nothing more is to be drawn
+        if state["batches"] is not None:  # None after the last step
             self.batches.load_state_dict(state["batches"])
         if self.captured:
             self.captured.forget()
         self._pending = [part.to(next(self.net.parameters()).device) for part in state["pending"]]
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
-        """Takes the momentum alone from `state`: how the step is made is this trainer's, not the checkpoint's."""
+        """Takes only the momentum from `state`: how the step is made is this trainer's, not the checkpoint's."""
         own = {name: self.optimizer.param_groups[0][name] for name in ("lr", "fused", "foreach")}
         self.optimizer.load_state_dict(state)
         self.optimizer.param_groups[0].update(own)

@@ -1,7 +1,7 @@
-"""Work in turns: generators that give way, so that one process can drive several trainings, a step of each at a time.
+"""Work in turns: generators by which one process drives several trainings, a step of each at a time.
 
-A generator yields None after it has queued some work, or a CUDA event that it waits for. Whoever drives it alone waits
-for the event (`finish`); whoever drives several gives the others their turns meanwhile (bench.launch.crew).
+A generator yields None after it has queued some work, or a CUDA event that it waits for: `finish`, which drives one
+alone, waits for the event; bench.launch.crew, which drives several, gives the others their turns meanwhile.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 
 T = TypeVar("T")
 Work = Generator["torch.cuda.Event | None", None, T]
-AHEAD = 8  # turns whose kernels may wait on the device: enough to keep it busy while other runs have their turns
+AHEAD = 8  # turns whose kernels may be queued: enough to keep the device busy while other runs have their turns
 
 
 def finish(work: Work[T]) -> T:
-    """Does all of `work` in this process, and returns what it returns."""
+    """All of `work` in this process; returns its result."""
     while True:
         try:
             event = next(work)
@@ -33,13 +33,13 @@ def finish(work: Work[T]) -> T:
 
 
 def ready(value: T) -> Work[T]:
-    """Work that is done already."""
+    """Finished work."""
     return value
     yield
 
 
 def on_host(tensor: Tensor) -> Work[Tensor]:
-    """`tensor` on the CPU; others have their turns until the device has come to it."""
+    """`tensor` on the CPU; others have their turns until the device has computed it."""
     if tensor.device.type == "cpu":
         return tensor
     host = torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
@@ -52,12 +52,12 @@ def on_host(tensor: Tensor) -> Work[Tensor]:
 class Slot:
     """A place for one run after another in this process, with its own number of threads and on CUDA its own stream.
 
-    The stream is the slot's for life: cuBLAS keeps a workspace for each stream, so that two runs on one stream's
-    workspace would silently compute each other's numbers. It is never the default one, which cannot be captured.
+    The stream is the slot's for life: cuBLAS keeps a workspace for each stream, and two runs in one workspace would
+    silently corrupt each other's results. It is never the default one, which cannot be captured.
+    urgent: whether its kernels go before those of other slots.
     """
 
     def __init__(self, *, urgent: bool = False) -> None:
-        """urgent: whether its kernels go before those of other slots."""
         on_cuda = torch.cuda.is_available()
         self.urgent = urgent
         self.stream = torch.cuda.Stream(priority=-1 if urgent else 0) if on_cuda else None
@@ -67,7 +67,7 @@ class Slot:
 
     @contextmanager
     def here(self) -> Iterator[None]:
-        """Inside, work runs with the slot's threads and on its stream."""
+        """Inside, work has the slot's threads and stream."""
         before = torch.get_num_threads()
         _set_threads(self._threads)
         try:
@@ -93,7 +93,7 @@ class Slot:
                 self._queued.append(event)
 
     def free_memory(self) -> None:
-        """Gives back what an ended run held, for other runs or processes."""
+        """Frees what an ended run held, for other runs or processes."""
         self._queued.clear()
         self._waits = None
         if self.stream is not None:

@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
 
 from bench.cli.commands import main
 from bench.machine import KEEPS_PAGES, TUNABLES
 from bench.spec import Net, SpecError
 from bench.speed import agreement, processes
-from bench.speed.cases import profile, starting
+from bench.speed.cases import starting
 from bench.speed.processes import Setting
 from bench.speed.timing import Case, measure
 from bench.tasks.classification import synthetic
@@ -42,15 +41,6 @@ def test_the_fast_path_has_the_plain_ones_losses(monkeypatch: pytest.MonkeyPatch
     words = agreement.summary(found).splitlines()
     assert [line.split(",")[0] for line in words[::4]] == ["resnet-20-A", "plain-20"]
     assert f"{found[0].plain_error:.2f} ± 0.00 % plain" in words[3]
-
-
-def test_a_profile_adds_up_and_knows_the_parts_of_a_step() -> None:
-    shares = profile(Net("cifar", 8, "A"), synthetic.stand_in(200, 50), "fp32", torch.device("cpu"), compiled=False)
-
-    assert sum(shares.values()) == pytest.approx(100)
-    backward = {"aten::convolution_backward", "aten::native_batch_norm_backward"}
-    assert backward <= set(shares)
-    assert min(shares.values()) >= 0
 
 
 def test_starts_are_timed_from_any_folder_and_one_that_fails_is_one_line(
