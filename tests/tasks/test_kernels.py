@@ -69,8 +69,7 @@ def test_a_run_cannot_declare_a_batch_norm_that_there_is_not() -> None:
         Resources(batch_norm="quick")
 
 
-class Two(ProcessGroup):
-    size = 2
+TWO = ProcessGroup(size=2)
 
 
 def test_steps_are_made_as_asked_as_far_as_the_task_allows() -> None:
@@ -79,7 +78,7 @@ def test_steps_are_made_as_asked_as_far_as_the_task_allows() -> None:
 
     assert way_of(run, CUDA, ALONE) == asked
     assert way_of(run, CPU, ALONE) == Way(compile=True, batch_norm="grouped"), "no CUDA, no graph and no kernels"
-    assert way_of(run, CUDA, Two()) == Way(compile=True), "several processes share the groups"
+    assert way_of(run, CUDA, TWO) == Way(compile=True), "several processes share the groups"
     assert way_of(replace(run, task="diagnose"), CUDA, ALONE) == Way(graph=True, compile=True)
     assert way_of(replace(run, net=Net("cifar", 8, "A", norm="none")), CUDA, ALONE) == Way(graph=True, compile=True)
     for device in (CPU, CUDA):
@@ -94,7 +93,7 @@ def test_the_stem_is_padded_where_all_groups_go_at_once_in_bf16_and_provenance_s
     assert way_of(run, CUDA, ALONE) == PADDED
     assert str(PADDED) == "graph, fused batch norm, padded stem"
     assert way_of(replace(run, recipe=replace(run.recipe, precision="fp32")), CUDA, ALONE) == FAST
-    assert way_of(run, CUDA, Two()) == Way()
+    assert way_of(run, CUDA, TWO) == Way()
     assert way_of(replace(run, task="diagnose"), CUDA, ALONE) == Way(graph=True)
 
 
