@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from bench.cli.options import Parser
 from bench.machine import cores, hardware, memory_gib
 from bench.nets.resnet import cifar
+from bench.speed.timing import copy_rate, wait
 
 STEPS = 10
 
@@ -30,18 +31,8 @@ def describe(device: torch.device) -> None:
         free, total = torch.cuda.mem_get_info()
         print(f"device memory: {free / 2**30:.1f} of {total / 2**30:.1f} GiB are free")
         print(f"cuDNN {torch.backends.cudnn.version()}")
-    print(f"copies on the device: {copy_rate(device) / 1e12:.2f} TB/s read and written")
-
-
-def copy_rate(device: torch.device, times: int = 20) -> float:
-    """Bytes a second, those read and those written, of copies larger than any cache."""
-    source = torch.zeros((2**30 if device.type == "cuda" else 2**24) // 4, device=device)
-    target = torch.empty_like(source)
-    target.copy_(source)
-    began = _now(device)
-    for _ in range(times):
-        target.copy_(source)
-    return 2 * 4 * source.numel() * times / (_now(device) - began)
+    rate = copy_rate(device, 2**28 if device.type == "cuda" else 2**22, times=20)  # larger than any cache
+    print(f"copies on the device: {rate / 1e12:.2f} TB/s read and written")
 
 
 def step_seconds(device: torch.device, batch: int) -> float:
@@ -67,8 +58,7 @@ def step_seconds(device: torch.device, batch: int) -> float:
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    wait(device)
     return time.perf_counter()
 
 

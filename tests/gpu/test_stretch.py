@@ -15,8 +15,9 @@ import pytest
 from bench.machine import FROZEN, commit
 from tests.gpu import carrying
 from tests.gpu.carrying import CarryError, arrive, find_parts, lay_out, missing, shares
+from tests.gpu.planning import PLAIN, Round, Speeds, choose, read_speeds
 from tests.gpu.steps import TIMED_OUT, Log, Step
-from tests.gpu.stretching import PLAIN, Round, Speeds, choose, command_lines, main, parser, read_speeds
+from tests.gpu.stretching import command_lines, main, parser
 
 KNOWN = {"commit": "c0ffee", "dirty": False}
 
