@@ -32,7 +32,7 @@ ROW = "{:34}  {:>24}  {:>24}  {:>20}  {}"
 
 
 def speed(args: argparse.Namespace) -> int:
-    """Measures the groups asked for and prints them. Raises SpecError naming an unknown group."""
+    """Measures and prints the chosen groups. Raises SpecError naming an unknown group."""
     unknown = [group for group in args.groups if group not in GROUPS]
     if unknown:
         raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
@@ -65,7 +65,7 @@ def speed(args: argparse.Namespace) -> int:
 
 
 def _gpu(args: argparse.Namespace, groups: list[str]) -> int:
-    """The group gpu. Raises SpecError where there is none, or other groups are asked for as well."""
+    """The group gpu. Raises SpecError without a GPU, or with other groups."""
     if groups != ["gpu"]:
         raise SpecError("the group gpu is measured by itself: bench speed gpu")
     if args.rehearse:
@@ -130,7 +130,7 @@ def rates(values: Spread) -> str:
 
 
 def _resnets(args: argparse.Namespace) -> Iterator[tuple[Net, str]]:
-    """Each ResNet and precision asked for."""
+    """Each chosen ResNet and precision."""
     for depth in args.depths:
         for precision in args.precision:
             yield Net("cifar", depth, "A"), precision
@@ -138,8 +138,7 @@ def _resnets(args: argparse.Namespace) -> Iterator[tuple[Net, str]]:
 
 def _limits(args: argparse.Namespace, device: torch.device) -> dict[str, dict[str, float]]:
     found = {}
-    for depth in args.depths:
-        net = Net("cifar", depth, "A")
+    for net in [Net("cifar", depth, "A") for depth in args.depths]:
         values = found[net.name] = cases.limits(net, device)
         print(
             f"limits for {net.name}, batch {cases.BATCH}, fp32: {values['gflop_per_s']:.0f} GFLOP/s in matrix products "
@@ -209,7 +208,7 @@ def _times(ratio: float | None) -> str:
 
 
 def _agreement(args: argparse.Namespace, _: torch.device) -> list[dict[str, Any]]:
-    """The fast path against the plain one, by each precision asked for."""
+    """The fast path against the plain one, in each chosen precision."""
     images, kept = cases.images_in(_data(args)), []
     for precision in args.precision:
         found = list(agreement.agreements(images, precision, args.compile, args.seeds))

@@ -133,7 +133,7 @@ def backward(net: nn.Module, x: Tensor, y: Tensor, *, bn_group: int, precision: 
     moments = [Moments() for _ in layers]
     squares = torch.zeros(len(layers), dtype=torch.float64, device=x.device)
     totals = [torch.zeros_like(kernel) for kernel in kernels]
-    statistics = {name: buffer.clone() for name, buffer in net.named_buffers()}  # BN's averages go on in copies
+    statistics = {name: buffer.clone() for name, buffer in net.named_buffers()}  # BN updates copies of its averages
 
     def watch(place: int, out: Tensor) -> None:
         moments[place].add(out)

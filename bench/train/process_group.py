@@ -20,11 +20,11 @@ from torch.distributed import Store  # type: ignore[attr-defined]  # public by i
 from torch.nn.modules.batchnorm import _BatchNorm
 
 T = TypeVar("T")
-SILENCE = timedelta(seconds=300)  # without a word of the others: the first may be writing a checkpoint to a slow disk
+SILENCE = timedelta(seconds=300)  # without a message: the first process may be writing a checkpoint to a slow disk
 
 
 class LostError(RuntimeError):
-    """Another process of the run ended without a word: all start again from the last checkpoint."""
+    """Another process of the run ended without a message: all start again from the last checkpoint."""
 
 
 class PeerError(RuntimeError):

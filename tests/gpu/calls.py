@@ -51,8 +51,8 @@ class Stretch:
             missing = carrying.missing(self.kept)
         if not self.args.unpack or missing or self.unpacked.exists():
             return None
-        told = {"python": sys.executable, "data": str(self.work / "data")}
-        command = [word.format(**told) for word in shlex.split(self.args.unpack)]
+        values = {"python": sys.executable, "data": str(self.work / "data")}
+        command = [word.format(**values) for word in shlex.split(self.args.unpack)]
         return Step("unpack", command, self.log, cwd=self.kept)
 
     @property
@@ -75,7 +75,7 @@ def first(args: argparse.Namespace) -> int:
     call = Stretch(args)
     rehearse = ["--rehearse"] if args.rehearse else []
     unpacking = call.take_share()
-    tell_memory(call.log)
+    take_memory(call.log)
     probe = call.bench("probe", "tests.gpu.probe", *rehearse)
     if not call.log.check(probe, PROBE_SECONDS) and probe.code == NO_CUDA:
         return NO_CUDA
@@ -90,8 +90,8 @@ def first(args: argparse.Namespace) -> int:
     return call.log.end()
 
 
-def tell_memory(log: Log) -> None:
-    """Some virtual machines say little main memory at first and grow: 4 GiB a core where they say less than half."""
+def take_memory(log: Log) -> None:
+    """Some virtual machines report little memory at first and grow: 4 GiB a core where they report less than half."""
     if MEMORY not in os.environ and memory_gib() < 2 * cores() and shutil.which("nvidia-smi"):
         os.environ[MEMORY] = str(4 * cores())
         log.say(f"{memory_gib():.0f} GiB are taken to be here, as MemTotal is less than 2 GiB a core")
@@ -164,7 +164,7 @@ class Campaign:
             return step.wait(0)
         self.stopped = True
         step.terminate()
-        until = time.monotonic() + SAVE_SECONDS  # it goes on to write a report, which nobody waits for
+        until = time.monotonic() + SAVE_SECONDS  # it then writes a report, which nobody waits for
         while step.running() and time.monotonic() < until and any(f.lives() for f in self.folders()):
             time.sleep(0.2)
         step.kill(grace=0)
@@ -209,7 +209,7 @@ def campaign(args: argparse.Namespace) -> int:
     call.finish_unpacking(call.take_share())
     if args.unpack and not call.unpacked.exists():
         call.log.trouble(f"the data are not there; parts that have not arrived: {carrying.missing(call.kept)[:3]}")
-    tell_memory(call.log)
+    take_memory(call.log)
     if args.resume:
         archives = sorted(map(str, call.kept.glob(args.resume)))
         call.log.check(call.bench("resume", "bench", "unpack", *archives, "--runs", str(call.runs)), UNPACK_SECONDS)

@@ -31,7 +31,7 @@ SWEEP = Sweep("Tiny on CIFAR-10", "Does it run?", "It does.", {{"quick": Scale(c
 UNPACK = "import pathlib, sys; parts = sorted(pathlib.Path('given').iterdir()); " + (
     "pathlib.Path(sys.argv[1], 'whole').write_bytes(b''.join(p.read_bytes() for p in parts))"
 )
-LONG_SECONDS = 18.0  # of steps of the run that is to be cut off and to go on; with all around them thrice as long
+LONG_SECONDS = 18.0  # of steps of the run that is to be cut off and resumed; with all around them thrice as long
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 RUN_SECONDS = 240
 PART = 1_000_000  # bytes of each half of the data
@@ -155,7 +155,7 @@ class Rehearsal:
         self.expect((results / "tiny").is_dir(), "the results are at home")
 
     def run(self, command: list[str], folder: Path, code: Path) -> str:
-        """Runs it with this code; returns its output. What does not end with 0 is noted, as the rest should go on."""
+        """Runs it with this code; returns its output. An exit code other than 0 is noted, and the rest still runs."""
         print(f"$ {shlex.join(command)}", flush=True)
         env = {**self.env, "PYTHONPATH": str(code)}
         with subprocess.Popen(

@@ -7,12 +7,12 @@
     tests/gpu/stretch rehearse     all of it on a CPU, in minutes
 
 Each call copies the tree and a share of the data there; what lies in --out comes back, even from a call that is cut
-off; --work is a folder that stays on the machine between the calls. A step that fails is said, and the rest goes on
-without it. At home the results come in with
+off; --work is a folder that stays on the machine between the calls. A step that fails is reported, and the rest
+runs without it. At home the results come in with
 
     python -m bench unpack OUT/runs-*.tar && python -m bench collect plain_vs_residual
 
-and runs that have not ended go on in another stretch: prepare --parts OUT 'runs-*.tar' --resume 'runs-*.tar' ….
+and unfinished runs are resumed in another stretch: prepare --parts OUT 'runs-*.tar' --resume 'runs-*.tar' ….
 Exit codes: 0 all went as planned, 1 a step failed, 2 no CUDA device or nothing to be done at all.
 """
 
