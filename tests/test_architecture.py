@@ -112,10 +112,6 @@ def test_spec_store_and_machine_need_the_standard_library_only(name: str) -> Non
     assert {n.split(".")[0] for n in imports(BENCH / name)} <= {*sys.stdlib_module_names, "bench"}
 
 
-# those that may ask what kind of thing they have, each with its reason
-MAY_ASK = {
-    "tasks/detection/build.py": "only a run on images has transforms, which say what pixels its weights expect",
-}
 NAMES = {"task", "data", "family", "margin", "loss"}  # compared with a word
 PARTS = {"views", "faces", "detection"}  # of a recipe, there or not
 CLASSES = {"Views", "Faces", "Detection", "InMemory", "ImageNet", "FacePairs", "AnnotatedImages"}
@@ -168,7 +164,7 @@ def _words(node: ast.expr) -> bool:
     return isinstance(node, ast.Tuple | ast.List | ast.Set) and any(_words(part) for part in node.elts)
 
 
-OUTSIDE = [path for path in FILES if room(relative(path)) != "spec" and relative(path) not in MAY_ASK]
+OUTSIDE = [path for path in FILES if room(relative(path)) != "spec"]
 
 
 @pytest.mark.parametrize("path", OUTSIDE, ids=relative)

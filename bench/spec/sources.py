@@ -28,7 +28,7 @@ class Source(Row):
     an image; "" for ImageNet's mean and deviation, or the family's mean. error: the classification error of the net
     with them; "" where nobody says it.
     stride_in: which convolution of a bottleneck had the stride where they were trained; "" for either. With the other
-    they would load, and be wrong.
+    they would load, and be wrong. words: how pages call the weights, with the source and the sweep of its run.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Source(Row):
     pixels: str = ""
     error: str = ""
     stride_in: str = ""
+    words: str = "{source}'s weights"
 
 
 ROWS = (
@@ -53,6 +54,7 @@ ROWS = (
         file="bench.tasks.weights:run_file",
         pixels="bench.tasks.weights:run_pixels",
         error="bench.tasks.weights:run_error",
+        words="weights of {sweep}",
     ),
 )
 SOURCES: Mapping[str, Source] = MappingProxyType({row.name: row for row in ROWS})

@@ -22,7 +22,7 @@ from torchvision.ops import clip_boxes_to_image
 from bench.data.locate import DataError
 
 ZERO, OUTSIDE, UNKNOWN = "of zero width or height", "outside the image", "of an unknown class"
-NO_IMAGE, NO_ANNOTATION = "annotated without an image", "without an annotation"
+NO_IMAGE = "annotated without an image"
 SHOWN = 5
 
 
@@ -48,12 +48,12 @@ class RawBox:
             return ZERO
         if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
             return OUTSIDE
-        return UNKNOWN if self.label is None else None
+        return f"{UNKNOWN}: {self.name}" if self.label is None else None
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A box or an image that was left out: why, and the image that it is of."""
+    """A box or an image that was left out: the reason, and the image's name."""
 
     reason: str
     image: str
@@ -61,8 +61,9 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotated:
-    """An image on disk and its N boxes: `boxes` (N, 4) and `area` (N,) float64 (an IoU
-    decides by its last bit), `labels` (N,) int64, flags (N,) bool.
+    """An image on disk and its N boxes.
+
+    boxes (N, 4) and area (N,) float64, as an IoU decides by its last bit; labels (N,) int64, flags (N,) bool.
     """
 
     id: str
@@ -141,7 +142,7 @@ def _sentences(data: DetectionSet) -> Iterator[str]:
     if over:
         yield f"Boxes over the image's edge: {over:,}, evaluated whole, cut for training."
     yield from _losses(data.dropped, (ZERO, OUTSIDE, UNKNOWN), boxes, "boxes")
-    yield from _losses(data.dropped, (NO_IMAGE, NO_ANNOTATION), len(data.images), "images")
+    yield from _losses(data.dropped, (NO_IMAGE,), len(data.images), "images")
 
 
 def _over_the_edge(image: Annotated) -> int:
@@ -165,38 +166,38 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(shown) + (f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else "")
 
 
-def annotated(image: str, path: Path, size: tuple[int, int], raw: Sequence[RawBox]) -> tuple[Annotated, list[Dropped]]:
+def annotated(image: str, path: Path, said: tuple[int, int], raw: Sequence[RawBox]) -> tuple[Annotated, list[Dropped]]:
     """The image with those of its boxes that can be objects, and the others with the reason.
 
-    size: (width, height). Raises DataError where a coordinate is no number.
+    said: (width, height) by the annotation, 0 where it does not tell. Raises DataError where the image cannot be read
+    or has another size (its boxes would be off), or a coordinate is not finite.
     """
+    size = _size_on_disk(path)
+    if said != size and 0 not in said:
+        there, here = (f"{w}x{h}" for w, h in (said, size))
+        raise DataError(f"{path} is {here} pixels, its annotation is of {there}: they do not belong together")
     if not all(math.isfinite(v) for box in raw for v in box.corners):
-        raise DataError(f"{image}: a box has a coordinate that is no finite number: mend its annotation")
+        raise DataError(f"{image}: a box has a coordinate that is not finite: mend its annotation")
     faults = [box.fault(*size) for box in raw]
     kept = [box for box, fault in zip(raw, faults, strict=True) if fault is None]
-    dropped = [Dropped(_reason(box, f), image) for box, f in zip(raw, faults, strict=True) if f is not None]
     boxes = torch.tensor([box.corners for box in kept], dtype=torch.float64).reshape(-1, 4)
     extent = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    given = torch.tensor([math.nan if b.area is None else b.area for b in kept], dtype=torch.float64)
+    area = torch.tensor([math.nan if b.area is None else b.area for b in kept], dtype=torch.float64)
     whole = Annotated(
         image,
         path,
         *size,
         boxes,
-        torch.tensor([box.label for box in kept], dtype=torch.int64),
-        torch.tensor([box.difficult for box in kept], dtype=torch.bool),
-        torch.tensor([box.crowd for box in kept], dtype=torch.bool),
-        torch.where(given.isnan(), extent, given),
+        labels=torch.tensor([box.label for box in kept], dtype=torch.int64),
+        difficult=torch.tensor([box.difficult for box in kept], dtype=torch.bool),
+        crowd=torch.tensor([box.crowd for box in kept], dtype=torch.bool),
+        area=torch.where(area.isnan(), extent, area),
     )
-    return whole, dropped
+    return whole, [Dropped(fault, image) for fault in faults if fault is not None]
 
 
-def _reason(box: RawBox, fault: str) -> str:
-    return f"{fault}: {box.name}" if fault == UNKNOWN else fault
-
-
-def size_on_disk(path: Path) -> tuple[int, int]:
-    """(width, height) from the image's header. Raises DataError where it is no image."""
+def _size_on_disk(path: Path) -> tuple[int, int]:
+    """(width, height) from the image's header."""
     try:
         with Image.open(path) as image:
             return image.size
@@ -204,19 +205,17 @@ def size_on_disk(path: Path) -> tuple[int, int]:
         raise DataError(f"{path} is no image that can be read ({error}): get it again") from None
 
 
-def check_size(path: Path, said: tuple[int, int]) -> tuple[int, int]:
-    """The size on disk. Raises DataError where the annotation says another one: its boxes would be off."""
-    size = size_on_disk(path)
-    if said != size and 0 not in said:
-        there, here = (f"{w}x{h}" for w, h in (said, size))
-        raise DataError(f"{path} is {here} pixels, its annotation is of {there}: they do not belong together")
-    return size
-
-
-def finished(data: DetectionSet) -> DetectionSet:
-    """`data`, if there is something in it. Raises DataError saying what became of its boxes where there is nothing."""
-    if any(len(image.boxes) for image in data.images):
+def detection_set(
+    name: str,
+    classes: tuple[str, ...],
+    read: Sequence[tuple[Annotated, list[Dropped]]],
+    dropped: Sequence[Dropped] = (),
+) -> DetectionSet:
+    """The set of what `annotated` returned for each image. Raises DataError where no box is left, with the reasons."""
+    images = tuple(image for image, _ in read)
+    data = DetectionSet(name, classes, images, (*dropped, *(box for _, boxes in read for box in boxes)))
+    if any(len(image.boxes) for image in images):
         return data
     unknown = {d.reason.partition(": ")[2] for d in data.dropped if d.reason.startswith(UNKNOWN)}
-    seen = f" Classes seen: {named(sorted(unknown))}; wanted: {named(data.classes)}." if unknown else ""
-    raise DataError(f"{data.name} has no box to work with.{seen} {data.summary()}")
+    seen = f" Classes seen: {named(sorted(unknown))}; wanted: {named(classes)}." if unknown else ""
+    raise DataError(f"{name} has no box to work with.{seen} {data.summary()}")

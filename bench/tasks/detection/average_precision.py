@@ -1,4 +1,4 @@
-"""Average precision from what became of each detection, by each of the field's definitions.
+"""Average precision from the outcome of each detection, by each of the field's definitions.
 
 NumPy only: a task measures with it, and a report computes everything again from what was kept. AP is in percent, as
 the paper prints it.
@@ -21,15 +21,13 @@ POINTS: Mapping[str, Floats | None] = {
     "every-point": None,  # VOC 2010 on
     "101-point": np.linspace(0, 1, 101),  # COCO
 }
-
-
 IOUS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))  # COCO's
 AREAS = ("all", "small", "medium", "large")  # of an object: below 32^2 pixels, below 96^2, and above
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """What became of one class's D detections, by falling score: `image` (D,) its index, `hit` (D,) bool.
+    """The outcomes of one class's D detections, by falling score: `image` (D,) its index, `hit` (D,) bool.
 
     positives: (images,) the objects to find in each. Detections that count neither way are not among them.
     """
@@ -44,8 +42,6 @@ def average_precision(matches: Matches, points: str, weights: NDArray[np.int64] 
 
     weights: (images,) how often each image counts, once by default. An image that counts twice is two images.
     """
-    if points not in POINTS:
-        raise ValueError(f"points {points!r} is not one of: {', '.join(POINTS)}")
     times = np.ones(len(matches.positives), np.int64) if weights is None else weights
     total = int(times @ matches.positives)
     if total == 0:
@@ -75,7 +71,7 @@ def mean_ap(classes: Sequence[Matches], points: str, weights: NDArray[np.int64] 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchTable:
-    """What became of all D detections of a test, by class and falling score: enough for every number made of it.
+    """The outcomes of all D detections of a test, by class and falling score: enough for every number made of it.
 
     label, image: (D,) the class from 1, and the image's index. hit, ignored: (AREAS, IOUS, D) by COCO's rules; what is
     ignored counts neither way. positives: (AREAS, K, images) the objects to find of each class.

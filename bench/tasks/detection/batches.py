@@ -22,7 +22,7 @@ def mirrored(image: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, dict[str
 
 
 class DetectionBatches:
-    """An endless stream: each epoch in a new order, batches running over its end; no image is met twice an epoch.
+    """An endless stream: each epoch in a new order, batches running over its end; every image once an epoch.
 
     images: those with a box (`DetectionSet.trainable`). All randomness is the generator's, which lives on the CPU.
     device: where what is drawn lies. Raises DataError where there is nothing to train on.
@@ -37,8 +37,6 @@ class DetectionBatches:
     ) -> None:
         if not images:
             raise DataError("no image has a box to train on: look at the set's summary for what was dropped")
-        if batch < 1:
-            raise ValueError(f"batch must be 1 image or more, got {batch}")
         self.images, self.batch, self.generator, self.device = images, batch, generator, device
         self._start_epoch()
 
@@ -52,7 +50,7 @@ class DetectionBatches:
     def draw(self, part: slice = slice(None)) -> tuple[list[Tensor], Targets]:
         """The next images, each (3, H, W) float32 RGB in [0, 1], and their targets, all on the device.
 
-        part: which of the batch are read and returned; the place moves on by a batch.
+        part: which of the batch are read and returned; the stream moves on by a batch.
         """
         chosen = [self._one() for _ in range(self.batch)][part]
         pairs = [self._read(source, mirror=mirror) for source, mirror in chosen]
@@ -75,7 +73,7 @@ class DetectionBatches:
         return {"epoch": self._epoch_state, "now": self.generator.get_state(), "next": self._next}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken."""
+        """Resumes where `state` was taken."""
         self.generator.set_state(state["epoch"].cpu())
         self._start_epoch()
         self._next = state["next"]

@@ -15,21 +15,25 @@ from bench.tasks.detection.annotations import (
     Dropped,
     RawBox,
     annotated,
-    check_size,
-    finished,
+    detection_set,
     named,
 )
 
 ADDRESS = "https://cocodataset.org/#download"
 
 
-def coco(annotations: Path, images: Path, *, partial: bool = False) -> DetectionSet:
-    """The set of a file such as instances_train2014.json with its images (the paper: train 80k, val 40k, of 2014).
+def coco14(folder: Path) -> tuple[DetectionSet, DetectionSet]:
+    """COCO 2014: train, val. Raises DataError."""
+    training, tested = (coco(folder / f"instances_{p}2014.json", folder.parent / f"{p}2014") for p in ("train", "val"))
+    return training, tested
+
+
+def coco(annotations: Path, images: Path) -> DetectionSet:
+    """The set of a file such as instances_train2014.json with its folder of images.
 
     Labels are the categories in the order of their ids, from 1. As the official evaluation has it, an annotation whose
-    image or category the file does not list is left out (and counted). partial: goes on where images are missing
-    on disk, and counts them. Raises DataError naming what is missing, damaged or inconsistent, before any image is
-    decoded.
+    image or category the file does not list is left out (and counted). Raises DataError naming what is missing,
+    damaged or inconsistent, before any image is decoded.
     """
     content = _content(annotations)
     labels, names = _categories(content, annotations)
@@ -40,21 +44,16 @@ def coco(annotations: Path, images: Path, *, partial: bool = False) -> Detection
     listed = _images(content, annotations)
     on_disk = {p.name for p in images.iterdir()} if images.is_dir() else set()
     missing = [i["file_name"] for i in listed.values() if i["file_name"] not in on_disk]
-    if missing and not partial:
+    if missing:
         raise DataError(
             f"{images}: {len(missing):,} of {len(listed):,} images of {annotations.name} are missing "
             f"({named(missing)}). Get the whole set from {ADDRESS}: a number of a part of it is another number"
         )
     read = [
-        annotated(str(key), images / image["file_name"], check_size(images / image["file_name"], _size(image)), raw)
-        for key, image in listed.items()
-        if image["file_name"] in on_disk
-        for raw in [by_image[key]]
+        annotated(str(key), images / image["file_name"], _size(image), by_image[key]) for key, image in listed.items()
     ]
     orphans = [Dropped(NO_IMAGE, str(key)) for key in by_image if key not in listed]
-    orphans += [Dropped(NO_IMAGE, name) for name in missing]
-    dropped = (*orphans, *(d for _, of_image in read for d in of_image))
-    return finished(DetectionSet(f"COCO {annotations.stem}", names, tuple(image for image, _ in read), dropped))
+    return detection_set(f"COCO {annotations.stem}", names, read, orphans)
 
 
 def _content(path: Path) -> dict[str, Any]:

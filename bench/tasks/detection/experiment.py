@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.data.locate import DataError
@@ -20,12 +18,10 @@ from bench.store import atomic
 from bench.tasks.detection.annotations import Annotated, DetectionSet, named
 from bench.tasks.detection.average_precision import MatchTable
 from bench.tasks.detection.batches import DetectionBatches
-from bench.tasks.detection.build import detection_of, detector
-from bench.tasks.detection.checks import rate_warning
-from bench.tasks.detection.drawings import detection_sheet
-from bench.tasks.detection.evaluation import measured
-from bench.tasks.detection.inference import detect
-from bench.tasks.detection.regions import Detections
+from bench.tasks.detection.build import detection_of, detector, rate_warning
+from bench.tasks.detection.drawings import draw, shown
+from bench.tasks.detection.inference import Detections, detect
+from bench.tasks.detection.matching import matched
 from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.weights import source_error
@@ -35,9 +31,7 @@ from bench.train.metrics import autocast
 from bench.train.trainer import DivergedError
 from bench.train.turns import Work, ready
 
-VOTE = 0.5  # IoU of box voting, which goes with box refinement (Appendix B)
 CHUNK, KEPT_EVERY = 8, 800  # test images between two looks at whether to stop, and between two savings
-SHOWN, SURE = 4, 0.5  # test images whose detections are shown, and the score from which they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +53,7 @@ class DetectionLosses:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectionTest:
-    """What a detector found in the test images, and what became of it."""
+    """What a detector found in the test images, and the outcome."""
 
     predictions: list[Detections]
     table: MatchTable
@@ -91,8 +85,8 @@ class AnnotatedImages(Experiment):
     """A detection set's training and test images, with the run that uses them.
 
     used: the images that are tested. source_error: of what the net starts from, see bench.tasks.weights.
-    On CUDA the backward pass of RoI pooling (form "c4") adds in no fixed order, so that there a training that goes on
-    differs from one that was not stopped by rounding.
+    On CUDA the backward pass of RoI pooling (form "c4") adds in no fixed order: there a resumed training differs from
+    an uninterrupted one by rounding.
     """
 
     training: DetectionSet
@@ -164,18 +158,18 @@ class AnnotatedImages(Experiment):
     def _tested(self, net: nn.Module, name: str, options: dict[str, Any]) -> DetectionTest:
         """One way to test; what it finds is kept in the run's folder until all ways have ended.
 
-        Raises DivergedError where a score is no number, StoppedError where it is asked to stop.
+        Raises DivergedError where a score is not finite, StoppedError where it is asked to stop.
         """
         predictions, seconds = self._found(net, name, options)
         start = time.perf_counter()
         try:
-            table = measured([image.truth() for image in self.used], predictions, self.tested.classes)
+            table = matched([image.truth() for image in self.used], predictions, self.tested.classes)
         except ValueError as error:
             raise DivergedError(str(error)) from None
         return DetectionTest(predictions, table, table.numbers(), seconds + time.perf_counter() - start)
 
     def _found(self, net: nn.Module, name: str, options: dict[str, Any]) -> tuple[list[Detections], float]:
-        """What `net` as it is now finds, and the seconds that took; a test that was stopped goes on where it was.
+        """What `net` as it is now finds, and the seconds that took; a test that was stopped is resumed.
 
         The processes of a run share CHUNK images at a time, so that all of them stop at the same one.
         """
@@ -198,7 +192,7 @@ class AnnotatedImages(Experiment):
                     content = {"predictions": predictions, "seconds": seconds, "of": made_of}
                     checkpoint.save(folder.scores(name), content)
             if stop and len(predictions) < len(self.used):
-                raise StoppedError("stopped while the detector was tested; the next start goes on")
+                raise StoppedError("stopped while the detector was tested; the next start resumes")
         return predictions, seconds
 
     def _detect(self, net: nn.Module, image: Annotated, options: dict[str, Any]) -> Detections:
@@ -209,10 +203,10 @@ class AnnotatedImages(Experiment):
     def extras(self, net: nn.Module, tested: DetectionTest) -> dict[str, Any]:
         """Table 9's options, what the backbone came from, and what was left out of the data.
 
-        Leaves what became of every detection in the run's folder, and some of them drawn on their images.
+        Leaves the outcome of every detection in the run's folder, and some of them drawn on their images.
         """
         spec = detection_of(self.run)
-        refine: dict[str, Any] = {"refine": True, "vote": VOTE} if spec.refine else {}
+        refine: dict[str, Any] = {"refine": True} if spec.refine else {}
         asked = {"refined": refine, "multi_scale": {**refine, "sides": spec.scales} if spec.scales else {}}
         more = {name: self._tested(net, name, options) for name, options in asked.items() if options}
         if self.job.processes.rank == 0:
@@ -237,32 +231,4 @@ class AnnotatedImages(Experiment):
         with atomic(folder.matches) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         with atomic(folder.detections) as temporary:
-            sure = [_sure(found) for found in plain.predictions[:SHOWN]]
-            detection_sheet(self.used[:SHOWN], sure, self.tested.classes, temporary)
-
-
-def shown(
-    images: Sequence[Annotated], predictions: Sequence[Detections], classes: Sequence[str]
-) -> dict[str, NDArray[Any]]:
-    """The sure detections of the first images as arrays: which image, class, score, box, and whether it is a hit.
-
-    With each image's (width, height) and its number of objects.
-    """
-    rows, sizes, objects = [], [], []
-    for number, (image, found) in enumerate(zip(images[:SHOWN], predictions, strict=False)):
-        sure = _sure(found)
-        order = np.lexsort((-sure["scores"].numpy(), sure["labels"].numpy()))
-        table = measured([image.truth()], [sure], classes)
-        counted = ~table.ignored[0, 0]  # what lies on a crowd or a difficult object is neither hit nor false
-        columns = [sure[name].numpy()[order][counted] for name in ("labels", "scores", "boxes")]
-        columns.append(table.hit[0, 0][counted])
-        rows += [(number, label, score, *box, hit) for label, score, box, hit in zip(*columns, strict=True)]
-        sizes.append((image.width, image.height))
-        objects.append(int((~(image.difficult | image.crowd)).sum()))
-    found_here = np.array(rows, np.float32).reshape(-1, 8)
-    return {"shown": found_here, "shown_size": np.array(sizes), "shown_objects": np.array(objects)}
-
-
-def _sure(found: Detections) -> Detections:
-    kept = found["scores"] >= SURE
-    return {name: value[kept] for name, value in found.items()}
+            draw(self.used, plain.predictions, self.tested.classes, temporary)

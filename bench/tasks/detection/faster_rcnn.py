@@ -8,59 +8,22 @@ They return the losses by name in training, else `boxes` (D, 4), `labels` (D,), 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
-from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, RoIAlign, RoIPool
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from bench.nets.backbone import Backbone
-from bench.nets.weights import IMAGENET, Pixels
+from bench.nets.weights import Pixels
+from bench.spec import Detection
 
 RATIOS = (0.5, 1.0, 2.0)
-POOLS = ("pool", "align")
-
-
-@dataclass(frozen=True, slots=True)
-class Proposals:
-    """The proposal network's numbers, those of Faster R-CNN [32] by default; (training, testing) where they differ."""
-
-    before_nms: tuple[int, int] = (12_000, 6_000)
-    after_nms: tuple[int, int] = (2_000, 300)
-    sampled: int = 256
-
-    def network(self, channels: int, anchors: AnchorGenerator) -> nn.Module:
-        """3x3, then a score and a box for each anchor; positive from IoU .7 on, negative below .3, NMS at .7."""
-        head = RPNHead(channels, anchors.num_anchors_per_location()[0])
-        before, after = (dict(zip(("training", "testing"), n, strict=True)) for n in (self.before_nms, self.after_nms))
-        net: nn.Module = RegionProposalNetwork(anchors, head, 0.7, 0.3, self.sampled, 0.5, before, after, 0.7)
-        return net
-
-
-@dataclass(frozen=True, slots=True)
-class Regions:
-    """How regions are sampled in training, and which detections remain of them in testing."""
-
-    sampled: int = 128
-    positive: float = 0.25
-    score: float = 0.05
-    nms: float = 0.3
-    detections: int = 100
-
-    def heads(self, pool: nn.Module, head: nn.Module, predictor: nn.Module) -> nn.Module:
-        """A region is positive from IoU .5 on, else background."""
-        sampling = (0.5, 0.5, self.sampled, self.positive, None)
-        heads: nn.Module = RoIHeads(pool, head, predictor, *sampling, self.score, self.nms, self.detections)
-        return heads
 
 
 class GlobalAverage(nn.Module):
@@ -133,40 +96,30 @@ class Pyramid(nn.Module):
         return maps
 
 
-def c4(
-    backbone: Backbone,
-    classes: int,
-    *,
-    side: int = 600,
-    longest: int = 1000,
-    pixels: Pixels = IMAGENET,
-    anchors: Sequence[int] = (128, 256, 512),
-    pooling: str = "pool",
-    context: bool = False,
-    proposals: Proposals | None = None,
-    regions: Regions | None = None,
-) -> GeneralizedRCNN:
+def c4(backbone: Backbone, classes: int, spec: Detection, pixels: Pixels) -> FasterRCNN:
     """The paper's form: all stages but the last are shared, and the last works on each of 300 regions.
 
     For a ResNet these are conv1 to conv4_x at stride 16, and conv5_x with a global average on each region. For VGG-16,
     conv1 to conv5_3, and fc6, fc7 (Faster R-CNN's own baseline, Tables 7 and 8). classes: without the background.
-    side, longest: the image's sides after scaling, in pixels. pixels: what the backbone expects of them.
-    anchors: in pixels of the scaled image; the COCO numbers of Faster R-CNN add 64. pooling: "pool" (the paper) or
-    "align" (the field). context: Appendix B's.
-    Raises ValueError.
+    pixels: what the backbone expects of them. Raises ValueError.
     """
-    _check(classes, side, longest)
-    if pooling not in POOLS:
-        raise ValueError(f"pooling {pooling!r} is not one of: {', '.join(POOLS)}")
     shared, top, width, bins = _cut(backbone)
     stride, channels = backbone.reductions[shared - 1], backbone.channels[shared - 1]
-    body = Stages(list(backbone.stages)[:shared], channels)
-    region = RoIPool(bins, 1 / stride) if pooling == "pool" else RoIAlign(bins, 1 / stride, 2)
-    predictor = FastRCNNPredictor(width * (1 + context), classes + 1)
-    _faster_rcnn_init(predictor)
-    rpn = (proposals or Proposals()).network(channels, AnchorGenerator((tuple(anchors),), (RATIOS,)))
-    heads = (regions or Regions()).heads(RegionTop(region, top, context=context), nn.Identity(), predictor)
-    return GeneralizedRCNN(body, rpn, heads, _scaling(pixels, side, longest))
+    pool = RoIPool(bins, 1 / stride) if spec.pooling == "pool" else RoIAlign(bins, 1 / stride, 2)
+    predictor = FastRCNNPredictor(width * (1 + spec.context), classes + 1)
+    for layer, deviation in ((predictor.cls_score, 0.01), (predictor.bbox_pred, 0.001)):  # as Fast R-CNN
+        nn.init.normal_(layer.weight, std=deviation)
+        nn.init.zeros_(layer.bias)
+    net = _faster_rcnn(
+        Stages(list(backbone.stages)[:shared], channels),
+        spec,
+        pixels,
+        rpn_anchor_generator=AnchorGenerator((spec.anchors,), (RATIOS,)),
+        box_head=nn.Identity(),
+        box_predictor=predictor,
+    )
+    net.roi_heads.box_roi_pool = RegionTop(pool, top, context=spec.context)  # as an argument it would be refused
+    return net
 
 
 def _cut(backbone: Backbone) -> tuple[int, nn.Module, int, int]:
@@ -178,63 +131,53 @@ def _cut(backbone: Backbone) -> tuple[int, nn.Module, int, int]:
     return len(backbone.stages) - 1, nn.Sequential(backbone.stages[-1], GlobalAverage()), backbone.channels[-1], 14
 
 
-def _faster_rcnn_init(predictor: Any) -> None:
-    """As Fast R-CNN: normal with a deviation of 0.01 for the scores, 0.001 for the boxes; biases 0."""
-    for layer, deviation in ((predictor.cls_score, 0.01), (predictor.bbox_pred, 0.001)):
-        nn.init.normal_(layer.weight, std=deviation)
-        nn.init.zeros_(layer.bias)
-
-
-def fpn(
-    backbone: Backbone,
-    classes: int,
-    *,
-    side: int = 800,
-    longest: int = 1333,
-    pixels: Pixels = IMAGENET,
-    width: int = 256,
-    hidden: int = 1024,
-    proposals: Proposals | None = None,
-    regions: Regions | None = None,
-) -> GeneralizedRCNN:
+def fpn(backbone: Backbone, classes: int, spec: Detection, pixels: Pixels) -> FasterRCNN:
     """The field's form: a pyramid over the stages at strides 4 to 32, RoIAlign at 7x7, two fully connected layers.
 
     A net whose last stride is below 16, such as the CIFAR nets, gives its stages from stride 2 on and two coarser
     levels by convolutions with stride 2, so that the whole of an object is seen: strides 2, 4, 8 and 16.
-    Anchors are 8 strides wide. width: the pyramid's channels; hidden: those of the two layers. Raises ValueError.
+    Anchors are 8 strides wide. Raises ValueError.
     """
-    _check(classes, side, longest)
     small = backbone.reductions[-1] < 16
-    finest = 2 if small else 4
+    finest, coarser = (2, 2) if small else (4, 1)
     used = [k for k, stride in enumerate(backbone.reductions) if stride >= finest]
     if len(used) < 2:
         raise ValueError(f"strides {backbone.reductions}: a pyramid needs two stages at stride {finest} or more")
-    coarser = 2 if small else 1
     strides = [backbone.reductions[k] for k in used]
     strides += [strides[-1] * 2 ** (k + 1) for k in range(coarser)]
-    generator = AnchorGenerator(tuple((8 * s,) for s in strides), (RATIOS,) * len(strides))
     names = [*map(str, used), *(("p6", "p7") if small else ())]  # RoIs are not pooled from the field's max-pooled level
-    pool = MultiScaleRoIAlign(names, 7, 2)
-    rpn = (proposals or Proposals((2_000, 1_000), (2_000, 1_000))).network(width, generator)
-    head, predictor = TwoMLPHead(width * 7 * 7, hidden), FastRCNNPredictor(hidden, classes + 1)
-    heads = (regions or Regions(sampled=512, nms=0.5)).heads(pool, head, predictor)
-    body = Pyramid(backbone, used, width, coarser=coarser)
-    return GeneralizedRCNN(body, rpn, heads, _scaling(pixels, side, longest))
+    parts = {  # made in this order, each with its random weights, then the pyramid
+        "rpn_head": RPNHead(spec.width, len(RATIOS)),
+        "box_head": TwoMLPHead(spec.width * 7 * 7, spec.hidden),
+        "box_predictor": FastRCNNPredictor(spec.hidden, classes + 1),
+    }
+    return _faster_rcnn(
+        Pyramid(backbone, used, spec.width, coarser=coarser),
+        spec,
+        pixels,
+        rpn_anchor_generator=AnchorGenerator(tuple((8 * s,) for s in strides), (RATIOS,) * len(strides)),
+        box_roi_pool=MultiScaleRoIAlign(names, 7, 2),
+        **parts,
+    )
 
 
-def scaled(images: Sequence[Tensor], pixels: Pixels, side: int, longest: int) -> Iterator[Tensor]:
-    """Images (3, H, W) in [0, 1] as a detector's backbone gets them, one at a time: (1, 3, H', W')."""
-    scaling = _scaling(pixels, side, longest)
-    for image in images:
-        yield scaling([image])[0].tensors
+def _faster_rcnn(body: nn.Module, spec: Detection, pixels: Pixels, **parts: Any) -> FasterRCNN:
+    """What both forms share. All that the recipe does not say is torchvision's default, which is Faster R-CNN's [32].
 
-
-def _scaling(pixels: Pixels, side: int, longest: int) -> GeneralizedRCNNTransform:
-    return GeneralizedRCNNTransform(side, longest, list(pixels.mean), list(pixels.std))
-
-
-def _check(classes: int, side: int, longest: int) -> None:
-    if classes < 1:
-        raise ValueError(f"classes must be 1 or more (the background is not counted), got {classes}")
-    if not 0 < side <= longest:
-        raise ValueError(f"side {side} must be positive and at most longest {longest}")
+    Proposals: positive from IoU .7 on, negative below .3, 256 sampled of an image, NMS at .7. Regions: positive from
+    IoU .5 on, a quarter of those sampled. Detections: of a score above .05, 100 an image at most.
+    """
+    return FasterRCNN(
+        body,
+        min_size=spec.side,
+        max_size=spec.longest,
+        image_mean=list(pixels.mean),
+        image_std=list(pixels.std),
+        rpn_pre_nms_top_n_train=spec.before_nms[0],
+        rpn_pre_nms_top_n_test=spec.before_nms[1],
+        rpn_post_nms_top_n_train=spec.after_nms[0],
+        rpn_post_nms_top_n_test=spec.after_nms[1],
+        box_batch_size_per_image=spec.sampled,
+        box_nms_thresh=spec.nms,
+        **parts,
+    )

@@ -1,4 +1,4 @@
-"""What a detector's matches come to: AP50 over other images, and what one net gains over another on the same ones."""
+"""AP50 of detectors over other images, and what one net gains over another on the same ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.report.frame import Set, display_name, own_recipes
 from bench.report.resampling import SEED, bootstrap
 from bench.report.stats import Interval, contrast, sample
-from bench.spec import FAMILIES
+from bench.spec import FAMILIES, SOURCES
 from bench.tasks.detection.average_precision import Matches, MatchTable, mean_ap
 
 POINTS = "101-point"
@@ -45,14 +45,14 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """What is made of a set's matches: AP50 of each net over images, and the gains."""
+    """AP50 of each net over images, and the gains."""
 
     over_images: Mapping[str, Interval]
     gains: tuple[Gain, ...]
 
 
 def table_of(arrays: Mapping[str, NDArray[Any]], run: str, option: str = "") -> MatchTable:
-    """What became of a run's detections by an option of the test. Raises KeyError, ValueError where it is damaged."""
+    """A run's matches by an option of the test. Raises KeyError, ValueError where they are missing or damaged."""
     start = f"{run}:{option}:"
     return MatchTable.of_arrays({name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)})
 
@@ -127,4 +127,4 @@ def _kind(row: Mapping[str, Any]) -> str:
 def _from(weights: str) -> str:
     """`weights of plain_vs_residual`, `torchvision's weights`."""
     source, _, name = weights.partition(":")
-    return f"weights of {name.partition('/')[0]}" if source == "run" else f"{source}'s weights"
+    return SOURCES[source].words.format(source=source, sweep=name.partition("/")[0])

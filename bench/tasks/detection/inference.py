@@ -1,4 +1,8 @@
-"""Table 9's test-time options on a detector: box refinement, and testing in several scales."""
+"""Table 9's test-time options on a detector: box refinement with voting, and testing in several scales (Appendix B).
+
+Scored regions are `boxes` (R, K, 4), one for each of K classes, with `scores` (R, K), without the background;
+detections are boxes (D, 4), labels (D,) from 1 and scores (D,) of one image.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 from torchvision.models.detection.transform import resize_boxes
-from torchvision.ops import clip_boxes_to_image
+from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, remove_small_boxes
 
 from bench.tasks.detection.faster_rcnn import RegionTop
-from bench.tasks.detection.regions import Detections, Scored, adjacent_scales, detections, refined
 
-SIDES = (200, 400, 600, 800, 1000)  # Appendix B
+VOTE = 0.5  # IoU of box voting
+WANTED = 224  # pixels: as wide as a region should be in the scale in which it is pooled
+Detections = dict[str, Tensor]
+Scored = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,27 +34,24 @@ class _View:
 
 
 @torch.inference_mode()
-def detect(
-    model: Any, image: Tensor, *, refine: bool = False, vote: float | None = None, sides: Sequence[int] = ()
-) -> Detections:
+def detect(model: Any, image: Tensor, *, refine: bool = False, sides: Sequence[int] = ()) -> Detections:
     """The detections in one (3, H, W) image by `model` with the options of Table 9; none is the plain test.
 
-    refine: pools again from the regressed boxes (box refinement); the paper then votes: vote=0.5. sides: the shorter
-    sides of several scales, SIDES in the paper; each region is pooled in two neighbours and the larger value of each
-    kept ("maxout"); proposals come from the model's own scale. Only the C4 form has the one map that this needs.
-    Leaves the model's mode as it was. Raises ValueError.
+    refine: box refinement pools again from the regressed boxes, of each region that of its most likely class (which
+    the paper leaves open), classifies again, and lets the boxes of both passes vote. sides: the shorter sides of
+    several scales; each region is pooled in two neighbours and the larger value of each kept ("maxout"); proposals come
+    from the model's own scale. Only the C4 form has the one map that this needs.
+    Leaves the model's mode as it was.
     """
-    if sides and not isinstance(model.roi_heads.box_roi_pool, RegionTop):
-        raise ValueError("testing in several scales needs the C4 form; merge an FPN's detections with regions.merged")
     training = model.training
     model.eval()
     try:
-        return _detect(model, image, refine, vote, sides)
+        return _detect(model, image, refine, sides)
     finally:
         model.train(training)
 
 
-def _detect(model: Any, image: Tensor, refine: bool, vote: float | None, sides: Sequence[int]) -> Detections:
+def _detect(model: Any, image: Tensor, refine: bool, sides: Sequence[int]) -> Detections:
     heads, own = model.roi_heads, (int(image.shape[1]), int(image.shape[2]))
     batch, _ = model.transform([image])
     view = _View(model.backbone(batch.tensors), batch.image_sizes[0])
@@ -56,14 +59,20 @@ def _detect(model: Any, image: Tensor, refine: bool, vote: float | None, sides: 
     views = [_view(model, image, side) for side in sides]
 
     def score(boxes: Tensor) -> Scored:
-        vectors = _maxout(heads, views, boxes, view.size, own, sides) if views else _vectors(heads, view, boxes)
-        return _scored(heads, vectors, boxes, view.size)
+        if views:
+            vectors = _maxout(heads, views, boxes, view.size, own, sides)
+        else:
+            vectors = heads.box_head(heads.box_roi_pool(view.features, [boxes], [view.size]))
+        logits, deltas = heads.box_predictor(vectors)
+        decoded = clip_boxes_to_image(heads.box_coder.decode(deltas, [boxes]), view.size)
+        return decoded[:, 1:], softmax(logits, -1)[:, 1:]
 
-    regions = score(proposals[0])
-    regions = refined(score, regions) if refine else regions
-    found = detections(
-        regions, nms=heads.nms_thresh, vote=vote, least_score=heads.score_thresh, most=heads.detections_per_img
-    )
+    boxes, scores = score(proposals[0])
+    if refine:
+        again = score(best_boxes(boxes, scores))
+        boxes, scores = torch.cat((boxes, again[0])), torch.cat((scores, again[1]))
+    most = heads.detections_per_img
+    found = detections(boxes, scores, nms=heads.nms_thresh, vote=refine, least_score=heads.score_thresh, most=most)
     return {**found, "boxes": resize_boxes(found["boxes"], view.size, own)}
 
 
@@ -75,11 +84,6 @@ def _view(model: Any, image: Tensor, side: int) -> _View:
     size = (round(height * ratio), round(width * ratio))
     scaled = nn.functional.interpolate(scaling.normalize(image)[None], size=size, mode="bilinear")
     return _View(model.backbone(scaling.batch_images([scaled[0]])), size)
-
-
-def _vectors(heads: Any, view: _View, boxes: Tensor) -> Tensor:
-    vectors: Tensor = heads.box_head(heads.box_roi_pool(view.features, [boxes], [view.size]))
-    return vectors
 
 
 def _maxout(
@@ -97,8 +101,45 @@ def _maxout(
     return torch.cat(parts)[order.argsort()]
 
 
-def _scored(heads: Any, vectors: Tensor, boxes: Tensor, size: tuple[int, int]) -> Scored:
-    """The predictor's classes and boxes of the region vectors, without the background."""
-    logits, deltas = heads.box_predictor(vectors)
-    decoded = clip_boxes_to_image(heads.box_coder.decode(deltas, [boxes]), size)
-    return Scored(decoded[:, 1:], softmax(logits, -1)[:, 1:])
+def adjacent_scales(boxes: Tensor, image_side: int, sides: Sequence[int]) -> Tensor:
+    """(R,): the lower of the two neighbouring scales in which a region is pooled.
+
+    boxes: (R, 4) in the image's own pixels; image_side: its shorter side; sides: the scales' shorter sides, rising.
+    Of all neighbours, those between or nearest to which the region is WANTED pixels wide, by the root of its area
+    (SPP-net's rule; the paper says "two adjacent scales").
+    """
+    extent = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).clamp(min=1).sqrt()
+    best = WANTED * image_side / extent
+    rising = torch.tensor(sides, dtype=best.dtype, device=best.device)
+    return (torch.searchsorted(rising, best, right=True) - 1).clamp(0, len(sides) - 2)
+
+
+def best_boxes(boxes: Tensor, scores: Tensor) -> Tensor:
+    """(R, 4): each region's box of its most likely class."""
+    return boxes[torch.arange(len(boxes), device=boxes.device), scores.argmax(1)]
+
+
+def detections(
+    boxes: Tensor, scores: Tensor, *, nms: float, vote: bool, least_score: float = 0.05, most: int = 100
+) -> Detections:
+    """Of scored regions: suppression within each class at IoU `nms`, then box voting if that is asked.
+
+    least_score: below it a box is no candidate, nor has it a vote. most: detections that remain.
+    """
+    row, label = (scores > least_score).nonzero(as_tuple=True)
+    flat = {"boxes": boxes[row, label], "labels": label + 1, "scores": scores[row, label]}
+    flat = _chosen(flat, remove_small_boxes(flat["boxes"], 1e-2))
+    found = _chosen(flat, batched_nms(flat["boxes"], flat["scores"], flat["labels"], nms)[:most])
+    return {**found, "boxes": voted(found, flat)} if vote else found
+
+
+def _chosen(found: Detections, index: Tensor) -> Detections:
+    return {name: value[index] for name, value in found.items()}
+
+
+def voted(found: Detections, voters: Detections) -> Tensor:
+    """(D, 4): each found box, a voter itself, as the mean by score of those of its class that overlap it by VOTE."""
+    close = box_iou(found["boxes"], voters["boxes"]) >= VOTE
+    weight = (close & (found["labels"][:, None] == voters["labels"])) * voters["scores"]
+    means: Tensor = weight @ voters["boxes"] / weight.sum(1, keepdim=True)
+    return means

@@ -1,24 +1,21 @@
-"""Pascal VOC's layout: JPEGImages, Annotations (XML) and ImageSets/Main; VOC 2007 and 2012, and others' sets in it."""
+"""Pascal VOC's layout: JPEGImages, Annotations (XML) and ImageSets/Main; VOC 2007 and 2012, and other sets in it."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from bench.data.locate import DataError
 from bench.tasks.detection.annotations import (
-    NO_ANNOTATION,
-    NO_IMAGE,
     Annotated,
     DetectionSet,
     Dropped,
     RawBox,
     annotated,
-    check_size,
-    finished,
+    detection_set,
     named,
 )
 
@@ -26,84 +23,63 @@ VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-# the paper's trainings and tests (Appendix A): parts of (year, image list)
-SPLITS = {
-    "07": ((("2007", "trainval"),), ("2007", "test")),
-    "07+12": ((("2007", "trainval"), ("2012", "trainval")), ("2007", "test")),
-    "07++12": ((("2007", "trainval"), ("2007", "test"), ("2012", "trainval")), ("2012", "test")),
-}
 ADDRESS = "http://host.robots.ox.ac.uk/pascal/VOC/"
 ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+Sets = tuple[DetectionSet, DetectionSet]  # to train on, to test on
 
 
-def voc_train(folder: Path, split: str) -> DetectionSet:
-    """The training images of the split "07", "07+12" or "07++12" below `folder`/VOCdevkit (or `folder` itself).
+def bccd(folder: Path) -> Sets:
+    """Blood cells: VOC's layout with lists of its own. Raises DataError, as the other readers do."""
+    return voc_layout(folder, "train"), voc_layout(folder, "test")
 
-    Raises ValueError naming the splits, DataError where a part is missing or damaged.
-    """
-    parts = [_year(folder, *part) for part in _known(split)[0]]
+
+def voc07(folder: Path) -> Sets:
+    """VOC 2007: trainval, test."""
+    return _voc(folder.parent, "07", ("2007",))
+
+
+def voc0712(folder: Path) -> Sets:
+    """Trainval of VOC 2007 and 2012 together, and the test of 2007 (Appendix A)."""
+    return _voc(folder.parent, "07+12", ("2007", "2012"))
+
+
+def _voc(kit: Path, name: str, years: Sequence[str]) -> Sets:
+    parts = [_year(kit, year, "trainval") for year in years]
     images = tuple(image for part in parts for image in part.images)
-    dropped = tuple(d for part in parts for d in part.dropped)
-    return DetectionSet(f"VOC {split} train", VOC_CLASSES, images, dropped)
+    dropped = tuple(one for part in parts for one in part.dropped)
+    tested = _year(kit, "2007", "test")
+    return DetectionSet(f"VOC {name} train", VOC_CLASSES, images, dropped), replace(tested, name=f"VOC {name} test")
 
 
-def voc_test(folder: Path, split: str) -> DetectionSet:
-    """The test images of the split: VOC 2007 test, or VOC 2012 test, whose annotations the organisers keep."""
-    return replace(_year(folder, *_known(split)[1]), name=f"VOC {split} test")
+def _year(kit: Path, year: str, images: str) -> DetectionSet:
+    if not (kit / f"VOC{year}").is_dir():
+        raise DataError(f"{kit}: no VOC{year}/. Get VOC {year} from {ADDRESS} and unpack it there")
+    return voc_layout(kit / f"VOC{year}", images, VOC_CLASSES)
 
 
-def _known(split: str) -> tuple[tuple[tuple[str, str], ...], tuple[str, str]]:
-    if split not in SPLITS:
-        raise ValueError(f"VOC split {split!r} is not one of: {', '.join(SPLITS)}")
-    return SPLITS[split]
+def voc_layout(folder: Path, images: str, classes: Sequence[str] | None = None) -> DetectionSet:
+    """The images of the list ImageSets/Main/<images>.txt.
 
-
-def _year(folder: Path, year: str, images: str) -> DetectionSet:
-    kit = folder / "VOCdevkit" if (folder / "VOCdevkit").is_dir() else folder
-    found = kit / f"VOC{year}"
-    if not found.is_dir():
-        raise DataError(f"{folder}: no VOCdevkit/VOC{year}/. Get VOC {year} from {ADDRESS} and unpack it there")
-    return voc_layout(found, images, VOC_CLASSES)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """An image's id and its two files, None where one is missing."""
-
-    id: str
-    image: Path | None
-    annotation: Path | None
-
-
-def voc_layout(
-    folder: Path, images: str | None = None, classes: Sequence[str] | None = None, *, partial: bool = False
-) -> DetectionSet:
-    """A set in VOC's layout.
-
-    images: the list ImageSets/Main/<images>.txt; None takes every annotated image, as a folder without lists has to.
     classes: the names of labels 1, 2, …; None takes every name that any annotation of the folder has, in
-    alphabetical order, so that all lists of a folder number them alike. partial: goes on where listed images or
-    annotations are missing, and counts them.
+    alphabetical order, so that all lists of a folder number them alike.
     Raises DataError naming what is missing, damaged or inconsistent, before any image is decoded.
     """
     if not (folder / "Annotations").is_dir() or not (folder / "JPEGImages").is_dir():
         raise DataError(f"{folder}: VOC's layout needs Annotations/ and JPEGImages/ in it; name the folder above them")
-    pairs = _pairs(folder, images)
-    if images is not None and not partial:
-        _refuse_gaps(folder, images, pairs)
-    names = tuple(_class_names(folder) if classes is None else classes)
-    read = [_read(p.id, p.image, p.annotation, names) for p in pairs if p.image and p.annotation]
-    gaps = [Dropped(NO_ANNOTATION if p.image else NO_IMAGE, p.id) for p in pairs if not (p.image and p.annotation)]
-    name = folder.name if images is None else f"{folder.name} {images}"
-    dropped = (*gaps, *(d for _, of_image in read for d in of_image))
-    return finished(DetectionSet(name, names, tuple(image for image, _ in read), dropped))
-
-
-def _pairs(folder: Path, images: str | None) -> list[_Pair]:
-    pictures = {p.stem: p for p in sorted((folder / "JPEGImages").iterdir()) if p.suffix in ENDINGS}
+    photos = {p.stem: p for p in sorted((folder / "JPEGImages").iterdir()) if p.suffix in ENDINGS}
     texts = {p.stem: p for p in sorted((folder / "Annotations").glob("*.xml"))}
-    ids = sorted(pictures.keys() | texts.keys()) if images is None else _list(folder, images)
-    return [_Pair(i, pictures.get(i), texts.get(i)) for i in ids]
+    ids = _list(folder, images)
+    gaps = {"JPEGImages/": [i for i in ids if i not in photos], "Annotations/": [i for i in ids if i not in texts]}
+    words = [
+        f"{len(lost):,} of {len(ids):,} are not in {where} ({named(lost)})" for where, lost in gaps.items() if lost
+    ]
+    if words:
+        raise DataError(
+            f"{folder}, list {images}: {'; '.join(words)}. Get the whole set: a number of a part of it is another "
+            "number"
+        )
+    names = tuple(_class_names(texts.values()) if classes is None else classes)
+    return detection_set(f"{folder.name} {images}", names, [_read(i, photos[i], texts[i], names) for i in ids])
 
 
 def _list(folder: Path, images: str) -> list[str]:
@@ -122,31 +98,15 @@ def _list(folder: Path, images: str) -> list[str]:
     return ids
 
 
-def _refuse_gaps(folder: Path, images: str, pairs: Sequence[_Pair]) -> None:
-    gaps = {
-        "JPEGImages/": [p.id for p in pairs if p.image is None],
-        "Annotations/": [p.id for p in pairs if p.annotation is None],
-    }
-    words = [f"{len(ids):,} of {len(pairs):,} are not in {where} ({named(ids)})" for where, ids in gaps.items() if ids]
-    if words:
-        raise DataError(
-            f"{folder}, list {images}: {'; '.join(words)}. Get the whole set: a number of a part of it is another "
-            f"number. (VOC 2012 test has no public annotations: its AP is the server's, {ADDRESS})"
-        )
-
-
-def _class_names(folder: Path) -> list[str]:
-    texts = sorted((folder / "Annotations").glob("*.xml"))
+def _class_names(texts: Iterable[Path]) -> list[str]:
     return sorted({_text(obj, "name", path) for path in texts for obj in _parsed(path).iter("object")})
 
 
-def _read(image: str, picture: Path, text: Path, classes: tuple[str, ...]) -> tuple[Annotated, list[Dropped]]:
+def _read(image: str, photo: Path, text: Path, classes: tuple[str, ...]) -> tuple[Annotated, list[Dropped]]:
     root = _parsed(text)
-    width, height = (
-        _number(root, f"size/{side}", text) if root.findtext(f"size/{side}") else 0 for side in ("width", "height")
-    )
-    raw = [_raw_box(obj, classes, text) for obj in root.iter("object")]
-    return annotated(image, picture, check_size(picture, (int(width), int(height))), raw)
+    sides = (f"size/{side}" for side in ("width", "height"))
+    width, height = (int(_number(root, side, text)) if root.findtext(side) else 0 for side in sides)
+    return annotated(image, photo, (width, height), [_raw_box(obj, classes, text) for obj in root.iter("object")])
 
 
 def _parsed(path: Path) -> Element:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from bench.tasks.detection.annotations import DetectionSet
+from bench.tasks.detection.voc import voc_layout
+
 Box = tuple[str, float, float, float, float]
 
 
@@ -22,7 +25,7 @@ def write_voc(
     boxes: Sequence[Box],
     difficult: Sequence[int] = (),
     size: tuple[int, int] = (40, 30),
-    picture: bool = True,
+    with_image: bool = True,
     mode: str = "RGB",
 ) -> None:
     """One image of 40x30 pixels with boxes in VOC's own pixels, which count from 1."""
@@ -37,7 +40,7 @@ def write_voc(
     width, height = size
     head = f"<size><width>{width}</width><height>{height}</height></size>"
     text.write_text(f"<annotation>{head}{objects}</annotation>")
-    if picture:
+    if with_image:
         write_image(folder / "JPEGImages" / f"{image}.jpg", mode=mode)
 
 
@@ -45,6 +48,12 @@ def write_list(folder: Path, name: str, images: Sequence[str]) -> None:
     path = folder / "ImageSets" / "Main" / f"{name}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{i}\n" for i in images))
+
+
+def read_voc(folder: Path, classes: Sequence[str] | None = None) -> DetectionSet:
+    """The set of a list of all annotated images, which it writes."""
+    write_list(folder, "all", sorted(path.stem for path in (folder / "Annotations").iterdir()))
+    return voc_layout(folder, "all", classes)
 
 
 def write_coco(folder: Path, **changes: object) -> tuple[Path, Path]:

@@ -56,7 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         boxes = [("Cell", *place, place[0] + 15, place[1] + 15) for place in ((3, 3), (30, 5), (12, 28))]
         boxes = [] if number == 4 else [*boxes, ("Plate", 40, 30, 55, 45)]
         boxes += [("Cell", 20, 20, 20, 30)] if number == 3 else []
-        write_voc(folder, f"{number}", boxes, size=(64, 48), picture=False)
+        write_voc(folder, f"{number}", boxes, size=(64, 48), with_image=False)
         pixels = rng.normal(120, 10, (48, 64, 3))
         for name, x1, y1, x2, y2 in boxes:
             pixels[y1:y2, x1:x2] = (200, 60, 60) if name == "Cell" else (60, 60, 200)
@@ -332,6 +332,7 @@ def test_a_run_is_read_back_from_its_json() -> None:
         (lambda: Detection(form="ssd"), "form 'ssd' is not one of: c4, fpn"),
         (lambda: Detection(form="fpn", scales=(400, 600)), "scales: no part of form 'fpn'"),
         (lambda: Detection(scales=(600,)), "two or more, rising"),
+        (lambda: Detection(pooling="max"), "'max' is not one of: pool, align"),
         (lambda: Detection(side=800, longest=600), "side 800 must be 32 or more, and at most 600"),
         (
             lambda: replace(tiny_run(), net=Net("vgg", 16, "none")),

@@ -13,16 +13,15 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from bench.nets import resnet, timm_nets, vgg
-from bench.nets.backbone import Backbone, fix_batch_norm
-from bench.nets.weights import Pixels
-from bench.spec import Net
-from bench.tasks.detection.faster_rcnn import Proposals, Regions, RegionTop, c4, fpn
-from bench.tasks.detection.inference import detect
-from bench.tasks.detection.regions import Scored, adjacent_scales, detections, merged, refined, voted
+from bench.nets.backbone import Backbone, Stage, fix_batch_norm
+from bench.nets.weights import IMAGENET, Pixels
+from bench.spec import Detection, Net
+from bench.tasks.detection.faster_rcnn import RegionTop, c4, fpn
+from bench.tasks.detection.inference import adjacent_scales, best_boxes, detect, detections, voted
 from tests.builders import timm_net
 
-FEW = Proposals((200, 100), (50, 20), sampled=32)
-SMALL = {"side": 64, "longest": 96, "proposals": FEW, "pixels": Pixels((0.49, 0.48, 0.45))}
+SMALL: dict[str, Any] = {"side": 64, "longest": 96, "before_nms": (200, 100), "after_nms": (50, 20), "sampled": 8}
+MEAN = Pixels((0.49, 0.48, 0.45))
 Targets = list[dict[str, Tensor]]
 
 
@@ -35,11 +34,11 @@ def scene() -> tuple[list[Tensor], Targets]:
 
 
 def small_c4(backbone: Backbone, **options: Any) -> Any:
-    return c4(backbone, 3, anchors=(16, 32), **{**SMALL, "regions": Regions(sampled=8), **options})
+    return c4(backbone, 3, Detection(anchors=(16, 32), **{**SMALL, **options}), MEAN)
 
 
 def small_fpn(backbone: Backbone, **options: Any) -> Any:
-    return fpn(backbone, 3, width=32, hidden=64, **{**SMALL, "regions": Regions(sampled=8), **options})
+    return fpn(backbone, 3, Detection(form="fpn", width=32, hidden=64, nms=0.5, **{**SMALL, **options}), MEAN)
 
 
 def trained(model: Any, steps: int = 1, lr: float = 1e-4) -> list[dict[str, float]]:
@@ -158,7 +157,7 @@ def test_the_loss_of_a_detector_on_a_cifar_net_falls() -> None:
 
 def test_the_papers_form_pools_before_conv5_and_classifies_300_proposals() -> None:
     with torch.device("meta"):
-        model = c4(resnet.backbone(Net("imagenet", 101, "B")), 20)
+        model = c4(resnet.backbone(Net("imagenet", 101, "B")), 20, Detection(), IMAGENET)
 
     convolutions = sum(isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1) for m in model.backbone.modules())
     blocks = 3 + 4 + 23
@@ -174,7 +173,7 @@ def test_the_papers_form_pools_before_conv5_and_classifies_300_proposals() -> No
 def test_vgg_shares_conv1_to_conv5_at_stride_16_and_keeps_conv1_and_conv2() -> None:
     with torch.device("meta"):
         backbone = vgg.backbone(Net("vgg", 16, "none"))
-        model = c4(backbone, 20)
+        model = c4(backbone, 20, Detection(), IMAGENET)
 
     shared = [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)]
     assert len(shared) == 13
@@ -183,24 +182,20 @@ def test_vgg_shares_conv1_to_conv5_at_stride_16_and_keeps_conv1_and_conv2() -> N
     assert model.roi_heads.box_predictor.cls_score.weight.shape == (21, 4096)
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: c4(of_cifar(), 0), "classes must be 1 or more"),
-        (lambda: c4(of_cifar(), 3, pooling="max"), "'max' is not one of: pool, align"),
-        (lambda: fpn(of_cifar(), 3, side=900, longest=600), "side 900 must be positive and at most"),
-        (lambda: detect(small_fpn(of_cifar()), torch.rand(3, 64, 64), sides=(32, 64)), "needs the C4 form"),
-    ],
-)
-def test_what_cannot_be_built_is_refused(call: Callable[[], object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        call()
+def test_a_backbone_of_too_few_stages_is_refused() -> None:
+    one = Backbone([Stage(nn.Conv2d(3, 8, 3, stride=16), 8, 16)])
+
+    with pytest.raises(ValueError, match="a backbone of one stage leaves nothing to work on each region"):
+        small_c4(one)
+    with pytest.raises(ValueError, match=r"strides \(16,\): a pyramid needs two stages at stride 4 or more"):
+        small_fpn(one)
 
 
 @pytest.fixture(scope="module")
 def briefly_trained() -> Any:
     torch.manual_seed(0)
-    model = small_c4(of_cifar(), regions=Regions(sampled=16, score=0.01))
+    model = small_c4(of_cifar(), sampled=16)
+    model.roi_heads.score_thresh = 0.01
     trained(model, steps=3, lr=0.01)
     return model
 
@@ -227,7 +222,7 @@ def test_one_scale_twice_is_that_scale(briefly_trained: Any) -> None:
     plain, doubled = detect(briefly_trained, image), detect(briefly_trained, image, sides=(63, 64))
 
     assert plain["scores"][:3] == pytest.approx(doubled["scores"][:3], rel=0.2)
-    assert len(detect(briefly_trained, image, refine=True, vote=0.5, sides=(48, 64, 96))["scores"])
+    assert len(detect(briefly_trained, image, refine=True, sides=(48, 64, 96))["scores"])
 
 
 def test_global_context_is_the_whole_image_through_the_same_layers() -> None:
@@ -263,16 +258,14 @@ def test_box_voting_is_the_mean_by_score_of_the_near_boxes_of_the_class() -> Non
         [[0.0, 0, 10, 10], [0, 0, 10, 14], [0, 0, 10, 30], [0, 0, 10, 12]], [0.75, 0.25, 0.9, 0.9], [1, 1, 1, 2]
     )
 
-    assert voted(found, voters, iou=0.5).tolist() == [[0, 0, 10, 11]]
-    assert voted(found, of([[50.0, 50, 60, 60]], [1.0], [1])).tolist() == found["boxes"].tolist()
+    assert voted(found, voters).tolist() == [[0, 0, 10, 11]]
 
 
 def test_suppression_is_within_a_class_and_weak_boxes_have_no_vote() -> None:
     boxes = torch.tensor([[[0.0, 0, 10, 10]] * 2, [[0, 0, 10, 12]] * 2, [[0, 0, 10, 14]] * 2])
-    regions = Scored(boxes, torch.tensor([[0.9, 0.0], [0.0, 0.8], [0.3, 0.01]]))
+    scores = torch.tensor([[0.9, 0.0], [0.0, 0.8], [0.3, 0.01]])
 
-    found = detections(regions, nms=0.3)
-    with_votes = detections(regions, nms=0.3, vote=0.5)
+    found, with_votes = (detections(boxes, scores, nms=0.3, vote=vote) for vote in (False, True))
 
     assert found["labels"].tolist() == [1, 2]
     assert found["boxes"].tolist() == [[0, 0, 10, 10], [0, 0, 10, 12]]
@@ -280,31 +273,28 @@ def test_suppression_is_within_a_class_and_weak_boxes_have_no_vote() -> None:
     assert with_votes["scores"].tolist() == found["scores"].tolist()
 
 
-def test_refinement_scores_the_regressed_boxes_again_and_keeps_both() -> None:
-    first = Scored(torch.tensor([[[0.0, 0, 1, 1], [0, 0, 2, 2]]]), torch.tensor([[0.1, 0.9]]))
-    asked = []
+def test_refinement_pools_the_regressed_box_of_the_most_likely_class() -> None:
+    boxes = torch.tensor([[[0.0, 0, 1, 1], [0, 0, 2, 2]], [[3.0, 3, 4, 4], [0, 0, 9, 9]]])
 
-    def score(boxes: Tensor) -> Scored:
-        asked.append(boxes.tolist())
-        return Scored(boxes[:, None].expand(-1, 2, 4) + 1, torch.tensor([[0.2, 0.95]]))
-
-    both = refined(score, first)
-
-    assert asked == [[[0, 0, 2, 2]]]
-    assert both.scores.tolist() == [pytest.approx([0.1, 0.9]), pytest.approx([0.2, 0.95])]
-    assert both.boxes[1, 0].tolist() == [1, 1, 3, 3]
+    assert best_boxes(boxes, torch.tensor([[0.1, 0.9], [0.6, 0.2]])).tolist() == [[0, 0, 2, 2], [3, 3, 4, 4]]
 
 
-def test_scales_are_merged_by_union_suppression_and_voting() -> None:
-    near, far = [0.0, 0, 10, 10], [50.0, 50, 70, 70]
-    small = of([near], [0.6], [1])
-    large = of([[0.0, 0, 10, 12], far], [0.2, 0.5], [1, 1])
+def test_refinement_scores_all_regions_twice_and_keeps_both(
+    briefly_trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
 
-    one = merged([small, large])
+    def watched(boxes: Tensor, scores: Tensor, **options: Any) -> dict[str, Tensor]:
+        seen.append(boxes)
+        return detections(boxes, scores, **options)
 
-    assert one["scores"].tolist() == pytest.approx([0.6, 0.5])
-    assert one["boxes"].flatten().tolist() == pytest.approx([0, 0, 10, 10.5, *far])
-    assert merged([small, large], vote=None)["boxes"][0].tolist() == near
+    monkeypatch.setattr("bench.tasks.detection.inference.detections", watched)
+    for refine in (False, True):
+        detect(briefly_trained, scene()[0][0], refine=refine)
+
+    plain, both = seen
+    assert len(both) == 2 * len(plain)
+    assert torch.equal(both[: len(plain)], plain)
 
 
 def test_a_region_is_pooled_in_the_two_scales_around_224_pixels() -> None:
@@ -313,5 +303,3 @@ def test_a_region_is_pooled_in_the_two_scales_around_224_pixels() -> None:
     lower = adjacent_scales(boxes, 500, (200, 400, 600, 800, 1000))
 
     assert lower.tolist() == [0, 1, 3, 0, 3]  # 373 and 500 of 500 pixels; small objects in the largest scales
-    with pytest.raises(ValueError, match="must be two or more, rising"):
-        adjacent_scales(boxes, 500, (400, 200))
