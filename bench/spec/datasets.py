@@ -136,7 +136,7 @@ ROWS = (
         "LFW, View 1",
         ("verify",),
         locate="bench.data.locate:listed",
-        reader="bench.tasks.verification.folders:lfw_view1",
+        reader="bench.tasks.verification.lfw:lfw_view1",
         experiment=FACES,
         part="faces",
     ),

@@ -17,8 +17,7 @@ from bench.store import atomic
 from bench.tasks.experiment import Experiment, by_protocol
 from bench.tasks.job import Job
 from bench.tasks.verification import people as faces_data
-from bench.tasks.verification.embedder import Embedder, Recogniser
-from bench.tasks.verification.embedding import Pixels, cosines, embed
+from bench.tasks.verification.embedder import Embedder, Pixels, Recogniser, cosines, embed
 from bench.tasks.verification.images import contact_sheet
 from bench.tasks.verification.margin import MarginSoftmax
 from bench.tasks.verification.people import Pairs, People, Prepare, require_disjoint
@@ -97,11 +96,11 @@ class FacePairs(Experiment):
         return ready(replace(judged, seconds=time.perf_counter() - start))
 
     def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:
-        """What the net is held against, the figures of the ROC, and every pair's score."""
+        """The baselines, the figures of the ROC, and every pair's score."""
         return by_protocol(tested, self._further(net)) | self._roc_columns(net)
 
     def _further(self, net: nn.Module) -> dict[str, Evaluation]:
-        """At one threshold fixed on the training people; and what the net is held against: pixels, and its start."""
+        """At one threshold fixed on the training people; and the baselines: pixels, and the untrained net."""
         same = self.pairs.same.numpy()
         fixed = correct_at(self._threshold(net), self.scores(net), same)
         everybody = torch.arange(len(self.people.y))
@@ -115,7 +114,7 @@ class FacePairs(Experiment):
     def _roc_columns(self, net: nn.Module) -> dict[str, Any]:
         """The figures of the ROC, and every pair's score, from which all of it can be computed again.
 
-        Leaves the hardest pairs as a picture in the run's folder.
+        Leaves the hardest pairs as an image in the run's folder.
         """
         found = self.scores(net)
         if self.job.processes.rank == 0:

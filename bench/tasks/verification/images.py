@@ -1,4 +1,4 @@
-"""Pictures of faces, from encoded bytes to uint8 tensors: cut, resized, in memory or read when they are drawn."""
+"""Images of faces, from encoded bytes to uint8 tensors: cut, resized, in memory or read when they are drawn."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import resize
+from torchvision.utils import make_grid
 
 from bench.data.locate import DataError
 
 SIDE = 112  # of an aligned face (ArcFace, arXiv:1801.07698, Section 3.1)
 THREADS = 4  # Pillow decodes outside Python's lock
-MEMORY = 4 * 2**30  # bytes: a larger set stays on disk
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """The square cut out of a picture of `of` x `of` pixels: `side` x `side`, its corner at (`top`, `left`)."""
+    """The square cut out of an image of `of` x `of` pixels: `side` x `side`, its corner at (`top`, `left`)."""
 
     of: int
     top: int
@@ -31,13 +32,8 @@ class Region:
     side: int
 
 
-# LFW, deep-funneled 250x250. On the mean of its faces the eyes are at row 111, columns 104 and 146, and the mouth at
-# row 158: resized to 112 pixels this square has them within 1.5 pixels of where ArcFace's alignment puts them
-LFW_REGION = Region(of=250, top=49, left=58, side=134)
-
-
 class Source(Protocol):
-    """Encoded pictures (JPEG, PNG, …) by their number."""
+    """Encoded images (JPEG, PNG, …) by their number."""
 
     def __len__(self) -> int: ...
 
@@ -45,12 +41,12 @@ class Source(Protocol):
         """The encoded bytes. Raises DataError naming the file."""
 
     def name(self, number: int) -> str:
-        """The picture as an error names it."""
+        """The image as an error names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A source of one file a picture."""
+    """A source of one file an image."""
 
     paths: Sequence[Path]
 
@@ -58,28 +54,28 @@ class Files:
         return len(self.paths)
 
     def read(self, number: int) -> bytes:
-        """The file's bytes. Raises DataError where it cannot be read."""
+        """See Source."""
         try:
             return self.paths[number].read_bytes()
         except OSError as error:
             raise DataError(f"{self.paths[number]} cannot be read ({error.strerror}): get the data set again") from None
 
     def name(self, number: int) -> str:
-        """Its path."""
+        """See Source."""
         return str(self.paths[number])
 
 
 def decode(data: bytes, name: str, *, side: int = SIDE, region: Region | None = None) -> Tensor:
-    """An encoded picture as (3, side, side) uint8 RGB; grey becomes three equal planes.
+    """An encoded image as (3, side, side) uint8 RGB; grey becomes three equal planes.
 
-    region: what is cut out of it first, None for the whole picture, which must be square. The resizing is Pillow's
+    region: what is cut out of it first, None for the whole image, which must be square. The resizing is Pillow's
     (bilinear over the whole footprint of a pixel, in whole numbers: the same bytes on every machine).
-    Raises DataError where it is no picture, or not of the size that `region` is cut from.
+    Raises DataError where it is no image, or not of the size that `region` is cut from.
     """
     try:
         image = Image.open(io.BytesIO(data)).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} is damaged or no picture ({error}): get it again, or take it out") from None
+        raise DataError(f"{name} is damaged or no image ({error}): get it again, or take it out") from None
     width, height = image.size
     if region is None:
         region = Region(of=width, top=0, left=0, side=width)
@@ -93,7 +89,7 @@ def decode(data: bytes, name: str, *, side: int = SIDE, region: Region | None = 
 
 @dataclass(frozen=True, slots=True)
 class OnDisk:
-    """Pictures of `source` that are decoded when they are asked for, as a set too large for memory must be."""
+    """Images of `source` that are decoded when they are asked for, as a set too large for memory must be."""
 
     source: Source
     side: int = SIDE
@@ -103,7 +99,7 @@ class OnDisk:
         return len(self.source)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        """The pictures at `index` (n,) int64, as (n, 3, side, side) uint8 on the CPU."""
+        """The images at `index` (n,) int64, as (n, 3, side, side) uint8 on the CPU."""
         with ThreadPoolExecutor(THREADS) as pool:
             return torch.stack(list(pool.map(self._one, index.tolist())))
 
@@ -119,30 +115,12 @@ class OnDisk:
         return out
 
 
-Pictures = Tensor | OnDisk
-
-
-def held(source: Source, *, side: int, region: Region | None, memory: int = MEMORY) -> Pictures:
-    """The pictures of `source`, decoded into memory where they take `memory` bytes or less, else on disk.
-
-    Raises DataError at a damaged picture; of those on disk, when it is drawn.
-    """
-    there = OnDisk(source, side, region)
-    return there.in_memory() if len(source) * 3 * side * side <= memory else there
-
-
 def grey(x: Tensor) -> int:
-    """How many of the pictures (N, 3, H, W) have three equal planes."""
+    """How many of the images (N, 3, H, W) have three equal planes."""
     return sum(int(((p[:, :1] == p[:, 1:]).all(1).flatten(1).all(1)).sum()) for p in x.split(1_000))
 
 
-def contact_sheet(pairs: Sequence[tuple[Tensor, Tensor]], path: Path, columns: int = 2, side: int = 112) -> None:
-    """Writes the two pictures (3, H, W) uint8 of each pair side by side, so many pairs a row, as a PNG."""
-    gap, rows = 8, -(-len(pairs) // columns)
-    sheet = Image.new("RGB", (columns * (2 * side + gap) + gap, rows * (side + gap) + gap), "white")
-    for number, pair in enumerate(pairs):
-        top, left = gap + number // columns * (side + gap), gap + number % columns * (2 * side + gap)
-        for place, picture in enumerate(pair):
-            image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).resize((side, side))
-            sheet.paste(image, (left + place * side, top))
-    sheet.save(path, format="PNG")
+def contact_sheet(pairs: Sequence[tuple[Tensor, Tensor]], path: Path) -> None:
+    """Writes the two images (3, H, W) uint8 of each pair side by side, two pairs a row, as a PNG."""
+    sheet = make_grid([resize(torch.cat(pair, 2), [SIDE, 2 * SIDE]) for pair in pairs], 2, 8, pad_value=255)
+    Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(path, format="PNG")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 MARGINS = {"softmax": 0.0, "arcface": 0.5, "cosface": 0.35}  # the papers'; radians for ArcFace
 LARGEST = {"softmax": 0.0, "arcface": math.pi / 2, "cosface": 1.0}
-NARROWEST = 1e-6  # sin² of an angle, below which its slope, infinite at 0, is let go
+NARROWEST = 1e-6  # sin² of an angle, below which its slope, infinite at 0, is left out
 
 
 class MarginSoftmax(nn.Module):

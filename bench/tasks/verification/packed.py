@@ -16,18 +16,19 @@ from typing import Any
 import torch
 
 from bench.data.locate import DataError, notice
-from bench.tasks.verification.images import MEMORY, SIDE, OnDisk, held
-from bench.tasks.verification.pair_lists import FOLDS
+from bench.tasks.verification.images import SIDE, OnDisk
 from bench.tasks.verification.people import Pairs, People, make_pairs, make_people
 
+FOLDS = 10
+MEMORY = 4 * 2**30  # bytes: a larger training set stays on disk
 MAGIC = 0xCED7230A
 HEAD = struct.Struct("<II")  # magic; 3 bits which part of a record this is, 29 bits its length
 HEADER = struct.Struct("<IfQQ")  # mxnet's IRHeader: flag (labels that follow), label, id, id2
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
-    """The pictures of a RecordIO file: `offsets` says where each one's record begins."""
+class _Records:
+    """A source of the images of a RecordIO file: `offsets` says where each one's record begins."""
 
     path: Path
     offsets: Sequence[int]
@@ -36,15 +37,13 @@ class Records:
         return len(self.offsets)
 
     def read(self, number: int) -> bytes:
-        """The encoded picture. Raises DataError where the file ends before it, or holds something else there."""
         return self.labelled(number)[1]
 
     def name(self, number: int) -> str:
-        """The file and where in it the picture is."""
         return f"{self.path} at byte {self.offsets[number]:,}"
 
     def labelled(self, number: int) -> tuple[tuple[float, ...], bytes]:
-        """A record's labels and what follows them."""
+        """A record's labels and what follows them. Raises DataError where there is no whole record."""
         try:
             data = self._record(self.offsets[number])
             flag, label, _, _ = HEADER.unpack_from(data)
@@ -70,35 +69,42 @@ class Records:
                 file.seek(-length % 4, 1)
 
 
+def insightface(folder: Path, side: int) -> tuple[People, Pairs]:
+    """A training set of insightface, and the pairs of LFW beside it. Raises DataError."""
+    return load_packed(folder, side=side), load_bin(folder / "lfw.bin", side=side)
+
+
 def load_packed(folder: Path, *, side: int = SIDE, memory: int = MEMORY) -> People:
     """insightface's packed training set: `train.rec`, `train.idx` and `property` (people, height, width) in `folder`.
 
-    People with one picture are kept: these sets are cleaned by their owners, and published numbers are on all of
-    them. Names are the numbers of the people. Reads the whole file, for its labels and its digest.
+    People with one image are kept: these sets are cleaned by their owners, and published numbers are on all of
+    them. Names are the numbers of the people. Reads the whole file, for its labels and its digest; the images stay on
+    disk where they would take more than `memory` bytes.
     Raises DataError naming what is missing, cut short or contradicts `property`.
     """
-    records, classes = Records(folder / "train.rec", _offsets(folder)), _property(folder / "property")
-    pictures = _pictures(records)
-    labels = torch.tensor([pictures.labelled(number)[0][0] for number in range(len(pictures))])
+    records, classes = _Records(folder / "train.rec", _offsets(folder)), _property(folder / "property")
+    images = _without_lists(records)
+    labels = torch.tensor([images.labelled(number)[0][0] for number in range(len(images))])
     y = labels.long()
     if not len(y) or bool((y != labels).any()) or int(y.min()) < 0 or int(y.max()) >= classes:
-        raise DataError(f"{folder}: labels of {len(y):,} pictures are not all in 0..{classes - 1:,}, as property says")
-    x = held(pictures, side=side, region=None, memory=memory)
-    return make_people(x, y, map(str, range(classes)), notice=notice(folder))
+        raise DataError(f"{folder}: labels of {len(y):,} images are not all in 0..{classes - 1:,}, as property says")
+    x = OnDisk(images, side)
+    small = len(images) * 3 * side * side <= memory
+    return make_people(x.in_memory() if small else x, y, map(str, range(classes)), notice=notice(folder))
 
 
-def _pictures(records: Records) -> Records:
-    """Those of the records that are pictures.
+def _without_lists(records: _Records) -> _Records:
+    """Those of the records that are images.
 
-    Record 0 of the usual files holds (n, m): pictures are 1 to n - 1, and what comes after lists each person's. Its
-    labels are two, where a picture has one; files without it have pictures only.
+    Record 0 of the usual files holds (n, m): images are 1 to n - 1, and what comes after lists each person's. Its
+    labels are two, where a image has one; files without it have images only.
     """
     first, _ = records.labelled(0)
     if len(first) == 1:
         return records
     if not 1 < first[0] <= len(records):
-        raise DataError(f"{records.path}: {first[0] - 1:,.0f} pictures announced, {len(records) - 1:,} records there")
-    return Records(records.path, records.offsets[1 : int(first[0])])
+        raise DataError(f"{records.path}: {first[0] - 1:,.0f} images announced, {len(records) - 1:,} records there")
+    return _Records(records.path, records.offsets[1 : int(first[0])])
 
 
 def _offsets(folder: Path) -> list[int]:
@@ -123,8 +129,8 @@ def _property(path: Path) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Blobs:
-    """Encoded pictures in memory, out of the file `path`."""
+class _Blobs:
+    """A source of encoded images in memory, out of the file `path`."""
 
     path: Path
     blobs: Sequence[bytes]
@@ -133,26 +139,24 @@ class Blobs:
         return len(self.blobs)
 
     def read(self, number: int) -> bytes:
-        """The encoded bytes."""
         return self.blobs[number]
 
     def name(self, number: int) -> str:
-        """The file and the number in it of one such picture."""
-        return f"{self.path}, a picture of {len(self.blobs[number]):,} bytes"
+        return f"{self.path}, an image of {len(self.blobs[number]):,} bytes"
 
 
 def load_bin(path: Path, *, side: int = SIDE) -> Pairs:
-    """insightface's verification set: a pickle of (2 P encoded pictures, P bools), neighbours are a pair.
+    """insightface's verification set: a pickle of (2 P encoded images, P bools), neighbours are a pair.
 
     The ten folds are tenths in order, as insightface evaluates it. Nothing that the pickle names is imported.
     Raises DataError where it is cut short, names anything else, or holds something else.
     """
     blobs, same = _unpickled(path)
     if len(blobs) != 2 * len(same) or len(same) < FOLDS:
-        raise DataError(f"{path}: {len(blobs):,} pictures for {len(same):,} pairs, where two of each belong")
+        raise DataError(f"{path}: {len(blobs):,} images for {len(same):,} pairs, where two of each belong")
     number: dict[bytes, int] = {}
     index = torch.tensor([number.setdefault(blob, len(number)) for blob in blobs])
-    x = OnDisk(Blobs(path, list(number)), side).in_memory()
+    x = OnDisk(_Blobs(path, list(number)), side).in_memory()
     folds = torch.arange(FOLDS).repeat_interleave(
         torch.tensor([len(p) for p in torch.arange(len(same)).tensor_split(FOLDS)])
     )
@@ -167,7 +171,7 @@ def _unpickled(path: Path) -> tuple[list[bytes], list[bool]]:
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
         reason = str(error) or type(error).__name__
         raise DataError(
-            f"{path} cannot be read as insightface's (pictures, is_same) ({reason}): it is cut short or something else"
+            f"{path} cannot be read as insightface's (images, is_same) ({reason}): it is cut short or something else"
         ) from None
 
 
@@ -210,12 +214,12 @@ class _Plain(pickle.Unpickler):
 
 
 def _bytes(value: Any) -> bytes:
-    """A picture: bytes, or an array of bytes, whose state ends with them (_frombuffer begins with them)."""
+    """An image: bytes, or an array of bytes, whose state ends with them (_frombuffer begins with them)."""
     found = value
     if isinstance(value, _Array):
         found = next((part for part in (value.data[-1], value.data[0]) if isinstance(part, bytes | bytearray)), None)
     if not isinstance(found, bytes | bytearray):
-        raise pickle.UnpicklingError(f"a {type(found).__name__} where an encoded picture belongs")
+        raise pickle.UnpicklingError(f"a {type(found).__name__} where an encoded image belongs")
     return bytes(found)
 
 
@@ -226,8 +230,3 @@ def _bool(value: Any) -> bool:
     if value not in (0, 1) or isinstance(value, _Array):
         raise pickle.UnpicklingError(f"{value!r} where True or False belongs")
     return bool(value)
-
-
-def insightface(folder: Path, side: int) -> tuple[People, Pairs]:
-    """A training set of insightface, and the pairs of LFW beside it. Raises DataError."""
-    return load_packed(folder, side=side), load_bin(folder / "lfw.bin", side=side)

@@ -1,7 +1,4 @@
-"""Sets of faces: people to train on, pairs to verify, that they share nobody, and batches (uint8, on the device).
-
-Read by `folders` (identities, LFW) and `packed` (insightface).
-"""
+"""Sets of faces: people to train on, pairs to verify, that they share nobody, and batches (uint8, on the device)."""
 
 from __future__ import annotations
 
@@ -16,40 +13,41 @@ from torch import Tensor
 from bench.data.locate import DataError
 from bench.data.shuffle import Order
 from bench.spec import counted
-from bench.tasks.verification.images import OnDisk, Pictures, grey
+from bench.tasks.verification.images import OnDisk, grey
+
+Images = Tensor | OnDisk
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A training set: pictures `x` (N, 3, H, W) uint8 and whose they are, `y` (N,) int64, an index into `names`.
+    """A training set: images `x` (N, 3, H, W) uint8 and whose they are, `y` (N,) int64, an index into `names`.
 
-    digest: SHA-256 of pictures (as encoded, where they stay on disk), labels and names.
-    grey: pictures that are grey-scale, made RGB; None where they stay on disk.
-    few: people left out for too few pictures. absent: people asked for of whom there is no picture.
+    digest: SHA-256 of images (as encoded, where they stay on disk), labels and names.
+    grey: images that are grey-scale, made RGB; None where they stay on disk.
+    few: people left out for too few images.
     """
 
-    x: Pictures
+    x: Images
     y: Tensor
     names: tuple[str, ...]
     digest: str
     grey: int | None
     few: int = 0
-    absent: int = 0
     notice: str = ""
 
     def to(self, device: torch.device) -> People:
-        """The same set on `device`; pictures on disk stay there."""
+        """The same set on `device`; images on disk stay there."""
         x = self.x.to(device) if isinstance(self.x, Tensor) else self.x
         return replace(self, x=x, y=self.y.to(device))
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A verification set: pictures `x` (M, 3, H, W) uint8, each once, and P pairs of them.
+    """A verification set: images `x` (M, 3, H, W) uint8, each once, and P pairs of them.
 
     left, right: (P,) int64 indices into `x`. same: (P,) bool, whether both show one person. fold: (P,) int64, the
     number of the pair's fold from 0. names: the people, () where the format does not tell.
-    digest: SHA-256 of all arrays. grey: pictures that are grey-scale, made RGB.
+    digest: SHA-256 of all arrays. grey: images that are grey-scale, made RGB.
     """
 
     x: Tensor
@@ -63,9 +61,7 @@ class Pairs:
     notice: str = ""
 
 
-def make_people(
-    x: Pictures, y: Tensor, names: Iterable[str], *, few: int = 0, absent: int = 0, notice: str = ""
-) -> People:
+def make_people(x: Images, y: Tensor, names: Iterable[str], *, few: int = 0, notice: str = "") -> People:
     """People with their digest and what is grey among them."""
     names = tuple(names)
     sha = hashlib.sha256("\n".join(names).encode())
@@ -76,13 +72,13 @@ def make_people(
     else:
         sha.update(x.contiguous().numpy().data)
     greys = grey(x) if isinstance(x, Tensor) else None
-    return People(x, y.long(), names, sha.hexdigest(), greys, few, absent, notice)
+    return People(x, y.long(), names, sha.hexdigest(), greys, few, notice)
 
 
 def make_pairs(
     x: Tensor, left: Tensor, right: Tensor, same: Tensor, fold: Tensor, names: Iterable[str] = (), notice: str = ""
 ) -> Pairs:
-    """Pairs with their digest and what is grey among their pictures."""
+    """Pairs with their digest and what is grey among their images."""
     sha = hashlib.sha256()
     for part in (x, left.long(), right.long(), same.bool(), fold.long()):
         sha.update(part.contiguous().numpy().data)
@@ -91,7 +87,7 @@ def make_pairs(
 
 
 def require_disjoint(people: People, pairs: Pairs) -> str:
-    """Refuses a training set that shares a person, or a picture to the byte, with the pairs that test it.
+    """Refuses a training set that shares a person, or a image to the byte, with the pairs that test it.
 
     Names are compared by their letters (`Maria_Callas`, `MariaCallas`). Returns what could not be checked, as a
     sentence for the report, or "". Raises DataError naming the people.
@@ -104,10 +100,10 @@ def require_disjoint(people: People, pairs: Pairs) -> str:
             "Train on others: the numbers would be of known faces"
         )
     if isinstance(people.x, Tensor) and (twice := _digests(people.x) & _digests(pairs.x)):
-        raise DataError(f"{counted(len(twice), 'picture')} of the test pairs also in training, under another name")
+        raise DataError(f"{counted(len(twice), 'image')} of the test pairs also in training, under another name")
     if training and testing:
         return ""
-    return "These formats do not name their people: that training and test share nobody is their owners' word."
+    return "These formats do not name their people: whether training and test share one cannot be checked."
 
 
 def _by_letters(names: Iterable[str]) -> dict[str, str]:
@@ -117,12 +113,12 @@ def _by_letters(names: Iterable[str]) -> dict[str, str]:
 
 
 def _digests(x: Tensor) -> set[bytes]:
-    return {hashlib.sha256(picture.cpu().numpy().tobytes()).digest() for picture in x}
+    return {hashlib.sha256(image.cpu().numpy().tobytes()).digest() for image in x}
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Pictures to inputs: pixels in [0, 1], minus `mean`, over `std` (R, G, B), channels last.
+    """Images to inputs: pixels in [0, 1], minus `mean`, over `std` (R, G, B), channels last.
 
     The default is the field's for faces, which spreads them over [-1, 1]; a backbone trained before wants its own.
     """
@@ -137,13 +133,13 @@ class Prepare:
 
 
 def mirror(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Each picture or, at even odds, its mirror image. x: (N, 3, H, W). Draws N numbers from `generator`."""
+    """Each image or, at even odds, its mirror image. x: (N, 3, H, W). Draws N numbers from `generator`."""
     mirrored = torch.randint(0, 2, (len(x), 1, 1, 1), generator=generator, device=x.device).bool()
     return torch.where(mirrored, x.flip(3), x)
 
 
 class Batches:
-    """An endless stream of batches, mirrored at random; every picture once an epoch, resumable to the bit.
+    """An endless stream of batches, mirrored at random; every image once an epoch, resumable to the bit.
 
     All randomness is `generator`'s, which lives on the labels' device.
     """
@@ -163,5 +159,5 @@ class Batches:
         return self._order.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken."""
+        """Resumes where `state` was taken."""
         self._order.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Face verification: are these two pictures one person's? Protocols of LFW (Huang et al. 2007) and ROC figures.
+"""Face verification: are these two images one person's? Protocols of LFW (Huang et al. 2007) and ROC figures.
 
 A pair is accepted as same where its score is at or above the threshold. Scores are compared exactly: pairs of equal
 score are accepted or rejected together, and counts are whole numbers until the last division.

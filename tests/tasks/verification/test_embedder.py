@@ -159,17 +159,17 @@ def test_a_large_map_is_averaged_down_to_seven_and_a_small_one_left() -> None:
     assert small.fc.in_features == 64 * 6 * 6
 
 
-def test_pictures_of_another_side_are_refused_in_words(tmp_path: Path) -> None:
+def test_images_of_another_side_are_refused_in_words(tmp_path: Path) -> None:
     net = Embedder(of_cifar(), side=32)
 
-    with pytest.raises(ValueError, match=r"pictures \(3, 48, 48\) where \(3, 32, 32\) belong"):
+    with pytest.raises(ValueError, match=r"images \(3, 48, 48\) where \(3, 32, 32\) belong"):
         net(torch.zeros(2, 3, 48, 48))
-    with pytest.raises(ValueError, match="Features cannot take pictures of 50x50"):
+    with pytest.raises(ValueError, match="Features cannot take images of 50x50"):
         Embedder(of_timm("test_vit", 64, tmp_path), side=50)
 
 
 def test_a_head_learns_to_tell_people_apart_through_the_embedder() -> None:
-    """Twelve steps on eight pictures of four people: the loss falls, and every trainable parameter has a part in it."""
+    """Twelve steps on eight images of four people: the loss falls, and every trainable parameter has a part in it."""
     torch.manual_seed(0)
     embedder = Embedder(of_cifar(), side=16, size=16, dropout=0)
     net = Recogniser(embedder, MarginSoftmax("cosface", 16, 4))
@@ -191,7 +191,7 @@ def test_a_head_learns_to_tell_people_apart_through_the_embedder() -> None:
 
 
 def test_what_makes_no_map_is_no_backbone() -> None:
-    with pytest.raises(ValueError, match=r"Flatten makes \(1, 768\) of a picture of 16x16, no map of features"):
+    with pytest.raises(ValueError, match=r"Flatten makes \(1, 768\) of an image of 16x16, no map of features"):
         Embedder(nn.Flatten(), side=16)
     with pytest.raises(ValueError, match="dropout 1.0 must lie in"):
         Embedder(nn.Identity(), side=16, dropout=1.0)

@@ -30,7 +30,7 @@ RESOURCES = Resources(cpus=1, gpus=0, memory_gib=1)
 RUN = Run("quick", Net("cifar", 8, "A"), "lfw-view1", RECIPE, 0, "verify", RESOURCES)
 
 
-def picture(rng: np.random.Generator, colour: np.ndarray[tuple[int], np.dtype[np.int64]], path: Path) -> None:
+def write_face(rng: np.random.Generator, colour: np.ndarray[tuple[int], np.dtype[np.int64]], path: Path) -> None:
     """A face of sorts: its person's colour under noise."""
     pixels = (colour + rng.normal(0, 30, (25, 25, 3))).clip(0, 255).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,14 +39,14 @@ def picture(rng: np.random.Generator, colour: np.ndarray[tuple[int], np.dtype[np
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LFW's layout: three people to train on, ten pictures each; ten same and ten different pairs of five others."""
+    """LFW's layout: three people to train on, ten images each; ten same and ten different pairs of five others."""
     root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     lfw = root / "lfw"
     people = [("Train", who, 10) for who in "ABC"] + [("Test", who, 4) for who in "ABCDE"]
     for kind, who, count in people:
         colour = rng.integers(0, 256, 3)
         for number in range(1, count + 1):
-            picture(rng, colour, lfw / f"{kind}_{who}" / f"{kind}_{who}_{number:04}.jpg")
+            write_face(rng, colour, lfw / f"{kind}_{who}" / f"{kind}_{who}_{number:04}.jpg")
     (lfw / "peopleDevTrain.txt").write_text("3\n" + "".join(f"Train_{who}\t10\n" for who in "ABC"))
     same = [f"Test_{who}\t{k}\t{k + 1}\n" for who in "ABCDE" for k in (1, 3)]
     other = [f"Test_{a}\t1\tTest_{b}\t{k}\n" for a, b in ("AB", "BC", "CD", "DE", "EA") for k in (2, 3)]

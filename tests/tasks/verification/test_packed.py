@@ -25,14 +25,14 @@ SIDE = 8
 
 def encoded(seed: int) -> bytes:
     buffer = io.BytesIO()
-    picture = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(picture).save(buffer, "PNG")
+    image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def pixels(seed: int) -> torch.Tensor:
-    picture = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    return torch.from_numpy(picture).permute(2, 0, 1)
+    image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    return torch.from_numpy(image).permute(2, 0, 1)
 
 
 def part(data: bytes, kind: int = 0) -> bytes:
@@ -52,7 +52,7 @@ def record(labels: tuple[float, ...], data: bytes) -> bytes:
 
 
 def write_packed(folder: Path, labels: list[int], *, head: bool = True, classes: int = 3) -> Path:
-    """train.rec, train.idx and property of pictures 0, 1, … with these labels."""
+    """train.rec, train.idx and property of images 0, 1, … with these labels."""
     folder.mkdir(exist_ok=True)
     n = len(labels)
     records = [record((float(label),), encoded(k)) for k, label in enumerate(labels)]
@@ -67,7 +67,7 @@ def write_packed(folder: Path, labels: list[int], *, head: bool = True, classes:
 
 
 @pytest.mark.parametrize("head", [True, False], ids=["with a header record", "without"])
-def test_packed_pictures_come_with_their_labels_and_the_rest_is_left(tmp_path: Path, head: bool) -> None:
+def test_packed_images_come_with_their_labels_and_the_rest_is_left(tmp_path: Path, head: bool) -> None:
     people = load_packed(write_packed(tmp_path, [0, 2, 1, 2], head=head), side=SIDE)
 
     assert people.y.tolist() == [0, 2, 1, 2]
@@ -125,8 +125,8 @@ def no_index(folder: Path) -> None:
         (truncate, "fewer than train.idx points to"),
         (wrong_offset, r"train.rec at byte [\d,]+: no whole record \(another file's bytes\)"),
         (no_property, "property cannot be read"),
-        (too_few_classes, r"labels of 3 pictures are not all in 0..1, as property says"),
-        (short_index, r"3 pictures announced, 2 records there"),
+        (too_few_classes, r"labels of 3 images are not all in 0..1, as property says"),
+        (short_index, r"3 images announced, 2 records there"),
         (no_index, "train.idx and train.rec beside it cannot be read"),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_file_that_ends_within_its_last_record_is_refused(tmp_path: Path) -> N
 
 
 SAME = [k % 3 == 0 for k in range(10)]
-NUMBERS = [0, 1, 2, 3, 0, 2, *range(4, 18)]  # 20 pictures, two of them twice
+NUMBERS = [0, 1, 2, 3, 0, 2, *range(4, 18)]  # 20 images, two of them twice
 
 
 def python_2(blobs: list[bytes], same: list[bool]) -> bytes:
@@ -218,11 +218,11 @@ def test_a_pickle_that_names_anything_else_is_refused_and_runs_nothing(
     ("content", "words"),
     [
         (([b"x"] * 20, [True] * 9 + ["yes"]), "'yes' where True or False belongs"),
-        (([1] * 20, [True] * 10), "a int where an encoded picture belongs"),
-        (([b"x"] * 19, [True] * 10), "19 pictures for 10 pairs"),
-        (([b"x"] * 8, [True] * 4), "8 pictures for 4 pairs"),
+        (([1] * 20, [True] * 10), "a int where an encoded image belongs"),
+        (([b"x"] * 19, [True] * 10), "19 images for 10 pairs"),
+        (([b"x"] * 8, [True] * 4), "8 images for 4 pairs"),
         ([1, 2, 3], "too many values"),
-        (([b"no picture"] * 20, [True] * 10), "damaged or no picture"),
+        (([b"no image"] * 20, [True] * 10), "damaged or no image"),
     ],
 )
 def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: object, words: str) -> None:

@@ -11,7 +11,7 @@ from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn.metrics import auc, roc_curve
 
-from bench.tasks.verification.embedding import Pixels, cosines, embed
+from bench.tasks.verification.embedder import Pixels, cosines, embed
 from bench.tasks.verification.roc import Roc, across_folds, best_threshold, correct_at
 
 SAME = np.array([True] * 6 + [False] * 6)
@@ -173,7 +173,7 @@ def test_one_fold_is_no_protocol() -> None:
 
 
 class Corner(torch.nn.Module):
-    """Embeds a picture by its left and right edges' first pixels; tells how it was called."""
+    """Embeds an image by its left and right edges' first pixels; tells how it was called."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         assert not self.training
@@ -181,14 +181,12 @@ class Corner(torch.nn.Module):
 
 
 def test_the_mirror_images_embedding_is_added_and_the_sum_has_length_one() -> None:
-    pictures = torch.zeros(3, 3, 4, 4, dtype=torch.uint8)
-    pictures[:, 0, 0, 0], pictures[:, 0, 0, 3] = torch.tensor([30, 10, 5]), torch.tensor([40, 0, 5])
+    images = torch.zeros(3, 3, 4, 4, dtype=torch.uint8)
+    images[:, 0, 0, 0], images[:, 0, 0, 3] = torch.tensor([30, 10, 5]), torch.tensor([40, 0, 5])
     net = Corner().train()
 
-    plain = embed(net, torch.Tensor.float, pictures, mirrored=False, batch=2)
-    both = embed(net, torch.Tensor.float, pictures, batch=2)
+    both = embed(net, torch.Tensor.float, images, batch=2)
 
-    assert torch.allclose(plain[0], torch.tensor([0.6, 0.8]))
     assert torch.allclose(both, torch.full((3, 2), 0.5**0.5))
     assert net.training
 
@@ -201,16 +199,16 @@ def test_cosines_are_of_the_pairs() -> None:
     assert torch.allclose(found, torch.tensor([0, 0.5**0.5, 1]).double())
 
 
-def test_the_pixel_baseline_finds_the_same_picture_under_noise() -> None:
+def test_the_pixel_baseline_finds_the_same_image_under_noise() -> None:
     draw = torch.Generator().manual_seed(0)
     clean = torch.randint(30, 226, (40, 3, 32, 32), generator=draw)
     noisy = clean + torch.randint(-20, 21, clean.shape, generator=draw)
-    pictures = torch.cat((clean, noisy)).to(torch.uint8)
+    images = torch.cat((clean, noisy)).to(torch.uint8)
     left = torch.arange(40).repeat(2)
     right = torch.cat((40 + torch.arange(40), 40 + torch.arange(40).roll(1)))
 
     baseline = Pixels(clean.float(), side=16)
-    found = cosines(embed(baseline, torch.Tensor.float, pictures, mirrored=False), left, right)
+    found = cosines(embed(baseline, torch.Tensor.float, images), left, right)
 
     assert Roc.of(found, torch.arange(80) < 40).auc == 1
     assert baseline(clean.float()).mean(0).abs().max() < 1e-3
