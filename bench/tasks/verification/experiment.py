@@ -16,20 +16,18 @@ from bench.spec import Faces, Run, dataset_of
 from bench.store import atomic
 from bench.tasks.experiment import Experiment, by_protocol
 from bench.tasks.job import Job
-from bench.tasks.verification import people as faces_data
 from bench.tasks.verification.embedder import Embedder, Pixels, Recogniser, cosines, embed
 from bench.tasks.verification.images import contact_sheet
 from bench.tasks.verification.margin import MarginSoftmax
-from bench.tasks.verification.people import Pairs, People, Prepare, require_disjoint
+from bench.tasks.verification.people import FaceBatches, Pairs, People, Prepare, require_disjoint
 from bench.tasks.verification.roc import Roc, across_folds, best_threshold, correct_at
 from bench.tasks.weights import weights_file
 from bench.train.metrics import Evaluation
-from bench.train.trainer import Batches, CrossEntropy
+from bench.train.trainer import CrossEntropy
 from bench.train.turns import Work, ready
 
 FOLDS = 10
 HARDEST = 8  # pairs of each kind that are shown
-FARS = (0.1, 0.01, 0.001)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +68,8 @@ class FacePairs(Experiment):
         backbone = net.row.resolve("features")(net, weights_file(net, self.job), faces.side)
         embedder = Embedder(backbone, side=faces.side, size=faces.size, dropout=faces.dropout)
         classes = len(self.people.names)
-        return Recogniser(
-            embedder, MarginSoftmax(faces.loss, faces.size, classes, margin=faces.margin, scale=faces.scale)
-        )
+        head = MarginSoftmax(faces.loss, faces.size, classes, margin=faces.margin, scale=faces.scale)
+        return Recogniser(embedder, head)
 
     @property
     def digest(self) -> str:
@@ -84,10 +81,10 @@ class FacePairs(Experiment):
         """What the data's owner says, and what could not be checked."""
         return " ".join(filter(None, (self.people.notice, self.unchecked)))
 
-    def batches(self) -> Batches:
+    def batches(self) -> FaceBatches:
         """See Experiment."""
         generator = torch.Generator(self.device).manual_seed(self.run.seed)
-        return faces_data.Batches(self.people, self.prepare, self.run.recipe.batch, generator)
+        return FaceBatches(self.people, self.prepare, self.run.recipe.batch, generator)
 
     def test(self, net: nn.Module) -> Work[Evaluation]:
         """Which pairs are judged right, each at the threshold that is best on the other nine folds; 1 - AUC as loss."""
@@ -119,17 +116,13 @@ class FacePairs(Experiment):
         found = self.scores(net)
         if self.job.processes.rank == 0:
             self._show_hardest(found)
-        roc = Roc.of(found, self.pairs.same.numpy())
-        tars = {f"tar_at_far_{far:g}": roc.tar_at(far) for far in FARS}
+        images = f"{len(self.people.y):,} of {len(self.people.names):,} people"
         greys = f"{self.people.grey or 0} grey in training, {self.pairs.grey} in the pairs"
         return {
-            "auc": roc.auc,
-            "eer": 100 * roc.eer,
-            **{name: 100 * tar for name, tar in tars.items() if tar is not None},
+            **Roc.of(found, self.pairs.same.numpy()).columns(),
             "params": sum(p.numel() for p in _embedder(net).parameters()),
             "people": len(self.people.names),
-            "pictures": f"{len(self.people.y):,} of {len(self.people.names):,} people; {greys}; left out for too few: "
-            f"{self.people.few}",
+            "pictures": f"{images}; {greys}; left out for too few: {self.people.few}",
             "pair_scores": found.tolist(),
             "pair_same": self.pairs.same.int().tolist(),
             "pair_fold": self._folds().tolist(),

@@ -34,8 +34,9 @@ def load_people(
 ) -> People:
     """The people `names` from their folders of images, sorted by name.
 
-    at_least: people with fewer images are left out and counted, as the field's training sets are cleaned: one
-    image teaches a margin nothing about how a face varies. side, region: see bench.tasks.verification.images.decode.
+    at_least: people with fewer images are left out, and counted if they have any, as the field's training sets are
+    cleaned: one image teaches a margin nothing about how a face varies.
+    side, region: see bench.tasks.verification.images.decode.
     Raises DataError where fewer than two people are left, or at an image that cannot be read.
     """
     found = {name: _images(folder / name) for name in sorted(set(names))}
@@ -48,7 +49,8 @@ def load_people(
     paths = [path for own in kept.values() for path in own]
     y = torch.tensor([who for who, own in enumerate(kept.values()) for _ in own])
     x = OnDisk(Files(paths), side, region).in_memory()
-    return make_people(x, y, kept, few=len(found) - len(kept), notice=notice(folder))
+    few = sum(map(bool, found.values())) - len(kept)
+    return make_people(x, y, kept, few=few, notice=notice(folder))
 
 
 def _images(folder: Path) -> list[Path]:

@@ -138,7 +138,7 @@ def mirror(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(mirrored, x.flip(3), x)
 
 
-class Batches:
+class FaceBatches:
     """An endless stream of batches, mirrored at random; every image once an epoch, resumable to the bit.
 
     All randomness is `generator`'s, which lives on the labels' device.

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+FARS = (0.1, 0.01, 0.001)  # those at which a true-acceptance rate is reported
 
 
 def _pairs(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Bools]:
@@ -84,6 +85,11 @@ class Roc:
         place = int(np.searchsorted(self.false, allowed, side="right")) - 1
         return float(self.tar[place]) if allowed else None
 
+    def columns(self) -> dict[str, float]:
+        """Its figures by their columns of results, rates in percent; without those that the pairs are too few for."""
+        tars = {f"tar_at_far_{far:g}": self.tar_at(far) for far in FARS}
+        return {"auc": self.auc, "eer": 100 * self.eer, **{k: 100 * tar for k, tar in tars.items() if tar is not None}}
+
 
 def _accepted(s: Floats, t: Bools) -> tuple[Ints, Ints, Floats]:
     """True and false acceptances (K+1,) and the K distinct scores, the highest first."""
@@ -127,9 +133,7 @@ def correct_at(threshold: float, scores: ArrayLike, same: ArrayLike) -> Bools:
 def across_folds(scores: ArrayLike, same: ArrayLike, fold: ArrayLike) -> Bools:
     """Which of the pairs (P,) are judged right by LFW's View 2: each fold at the best threshold of all others.
 
-    fold: (P,) the number of each pair's.
-
-    For lists without folds (LFW's View 1) `fold` may be the pair's number modulo ten.
+    fold: (P,) the number of each pair's. For lists without folds (LFW's View 1) it may be the pair's number modulo ten.
     Raises ValueError where there are fewer than two folds.
     """
     s, t = _pairs(scores, same)
