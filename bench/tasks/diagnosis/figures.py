@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import matplotlib as mpl
 import pandas as pd
@@ -12,27 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.frame import display_name
+from bench.report.frame import PLAIN, display_name
 from bench.report.render.figures import STYLE
 from bench.spec import HEALTHY
 from bench.tasks.diagnosis import layers
 
 Colour = tuple[float, float, float]
 DASHED, SOLID = "--", "-"
+STYLES = dict(zip(layers.UNITS, (DASHED, SOLID, "-.", ":"), strict=False))
 LINEAR_BELOW = 30  # the paper's Fig. 7 has a linear axis up to 3; beyond ten times that it would hide all but one net
-
-
-def of_gradients(seen: pd.DataFrame) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure of the gradients in `seen`, by its name; none where there are none."""
-    changes = layers.changes(seen)
-    if changes.empty:
-        return {}
-    return {
-        "gradients": partial(by_layer, seen, "response_grad_norm", "gradient norm w.r.t. responses"),
-        "kernel-gradients": partial(by_layer, seen, "grad_norm", "gradient norm w.r.t. kernel"),
-        "activations": partial(by_layer, seen, "batch_std", "std of responses, training mode"),
-        "gradient-steps": partial(over_steps, changes),
-    }
 
 
 def _colours(frame: pd.DataFrame) -> dict[int, Colour]:
@@ -63,63 +50,61 @@ def _stds(ax: Axes, frame: pd.DataFrame) -> list[Line2D]:
     colours, handles = _colours(frame), []
     for net, part in frame.groupby("net", sort=False):
         colour = colours[int(part["depth"].iloc[0])]
-        style = DASHED if (part["shortcut"] == "none").all() else SOLID
+        style = STYLES[part["unit"].iloc[0]]
         _band(ax, part, "layer", "response_std", colour, style, log=False)
         handles.append(Line2D([], [], color=colour, ls=style, label=display_name(str(net))))
     return handles
 
 
 def by_layer(frame: pd.DataFrame, column: str, label: str) -> Figure:
-    """A panel a family of nets: `column` against the layer's index on a log axis, at initialisation and at the end."""
+    """A panel a kind of nets: `column` against the layer's index on a log axis, at initialisation and at the end."""
     colours = _colours(frame)
-    ends = [
-        Line2D([], [], color="0.3", ls=DASHED, label="at initialisation"),
-        Line2D([], [], color="0.3", ls=SOLID, label="after the last step"),
-    ]
-    panel = partial(_start_and_end, column=column, colours=colours)
-    return _panels(frame, panel, ("layer index", label), [*_depths(colours), *ends])
 
+    def panel(ax: Axes, of_net: pd.DataFrame, colour: Colour) -> None:
+        for at, style in ((of_net["step"] == 0, DASHED), (of_net["last"], SOLID)):
+            _band(ax, of_net[at], "layer", column, colour, style)
 
-def _start_and_end(ax: Axes, part: pd.DataFrame, *, column: str, colours: dict[int, Colour]) -> None:
-    for depth, of_depth in part.groupby("depth"):
-        for at, style in ((of_depth["step"] == 0, DASHED), (of_depth["last"], SOLID)):
-            _band(ax, of_depth[at], "layer", column, colours[int(str(depth))], style)
+    ends = ((DASHED, "at initialisation"), (SOLID, "after the last step"))
+    more = [Line2D([], [], color="0.3", ls=style, label=words) for style, words in ends]
+    return _panels(frame, colours, panel, ("layer index", label), more)
 
 
 def over_steps(frame: pd.DataFrame) -> Figure:
-    """A panel a family of nets: the change of the gradient over the layers against iterations, on a log axis."""
-    colours = _colours(frame)
-    panel = partial(_changes, colours=colours)
-    return _panels(frame, panel, ("iterations", "gradient norm, first / last layer"), _depths(colours))
+    """A panel a kind of nets: the change of the gradient over the layers against iterations, on a log axis."""
 
+    def panel(ax: Axes, of_net: pd.DataFrame, colour: Colour) -> None:
+        _band(ax, of_net, "step", "change", colour, SOLID, marker="o")
 
-def _changes(ax: Axes, part: pd.DataFrame, *, colours: dict[int, Colour]) -> None:
-    ax.axhspan(1 / HEALTHY, HEALTHY, color="0.85", lw=0, zorder=0)
-    for depth, of_depth in part.groupby("depth"):
-        _band(ax, of_depth, "step", "change", colours[int(str(depth))], SOLID, marker="o")
-
-
-def _depths(colours: dict[int, Colour]) -> list[Line2D]:
-    return [Line2D([], [], color=colour, label=f"{depth} layers") for depth, colour in colours.items()]
+    return _panels(frame, _colours(frame), panel, ("iterations", "gradient norm, first / last layer"), healthy=True)
 
 
 def _panels(
     frame: pd.DataFrame,
-    panel: Callable[[Axes, pd.DataFrame], None],
+    colours: dict[int, Colour],
+    panel: Callable[[Axes, pd.DataFrame, Colour], None],
     labels: tuple[str, str],
-    handles: Sequence[Line2D],
+    more: Sequence[Line2D] = (),
+    *,
+    healthy: bool = False,
 ) -> Figure:
-    """Families as panels: plain left, residual right; with BN above, without it below."""
-    kinds = set(frame["kind"])
-    norms = [norm for norm in ("bn", "none") if kinds & {layers.KINDS[norm, plain] for plain in (True, False)}]
+    """Kinds as panels: plain left, residual right, other units further right; with BN above, without it below.
+
+    panel: draws one net in its depth's colour. healthy: with a band of what is called so.
+    """
+    norms = [norm for norm in layers.NORMS if norm in set(frame["norm"])]
+    units = [unit for unit in layers.UNITS if unit in {PLAIN, layers.BASIC, *frame["unit"]}]
+    handles = [Line2D([], [], color=colour, label=f"{depth} layers") for depth, colour in colours.items()] + [*more]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, 0.8 + 2.6 * len(norms)), layout="constrained")
-        axes = figure.subplots(len(norms), 2, sharex=True, sharey="row", squeeze=False)
+        figure = Figure(figsize=(4 * len(units), 0.8 + 2.6 * len(norms)), layout="constrained")
+        axes = figure.subplots(len(norms), len(units), sharex=True, sharey="row", squeeze=False)
         for row, norm in zip(axes, norms, strict=True):
-            for ax, plain in zip(row, (True, False), strict=True):
-                kind = layers.KINDS[norm, plain]
-                panel(ax, frame[frame["kind"] == kind])
-                ax.set(title=kind, yscale="log")
+            for ax, unit in zip(row, units, strict=True):
+                if healthy:
+                    ax.axhspan(1 / HEALTHY, HEALTHY, color="0.85", lw=0, zorder=0)
+                part = frame[(frame["unit"] == unit) & (frame["norm"] == norm)]
+                for _, of_net in part.groupby(["depth", "net"]):
+                    panel(ax, of_net, colours[int(of_net["depth"].iloc[0])])
+                ax.set(title=layers.kind(unit, norm), yscale="log")
                 ax.minorticks_off()  # over ten powers of ten they are a black bar
             row[0].set_ylabel(labels[1])
         for ax in axes[-1]:

@@ -5,31 +5,39 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.report.frame import Set, own_recipes
+from bench.report.frame import PLAIN, RESIDUAL, Set, own_recipes
 from bench.report.stored import LAYER_COLUMNS
 
 ABOUT = ("id", "net", "depth", "shortcut", "norm", "seed", "steps")
-KINDS = {  # (norm, plain): the four families, in the order of tables and figures
-    ("bn", True): "plain nets with BN",
-    ("bn", False): "residual nets with BN",
-    ("none", True): "plain nets without BN",
-    ("none", False): "residual nets without BN",
-}
+ADDED = ("unit", "kind", "last")
+BASIC = "residual"
+# what nets are grouped by, in the order of tables and figures: the unit that their name begins with, and their norm
+_WORDS = {word: kind.title.replace("ResNet", BASIC) for word, kind in RESIDUAL.items()}
+UNITS = (PLAIN, *_WORDS.values())
+NORMS = {"bn": "with BN", "none": "without BN"}
+
+
+def kind(unit: str, norm: str) -> str:
+    """`plain nets with BN`, `bottleneck residual nets with BN`."""
+    return f"{unit} nets {NORMS[norm]}"
+
+
+KINDS = tuple(kind(unit, norm) for norm in NORMS for unit in UNITS)
 
 
 def observed(results: Set) -> pd.DataFrame:
-    """Every row of the layers with its run's net, depth, shortcut, norm, seed and steps; `last` marks a run's end.
+    """Every row of the layers with its run's net, depth, shortcut, norm, seed and steps, the net's unit and kind.
 
-    Of a net's own recipe alone.
+    `last` marks a run's end. Of a net's own recipe alone.
     """
     if results.layers.empty:
-        return pd.DataFrame(columns=[*LAYER_COLUMNS, *ABOUT[1:], "kind", "last"]).astype({"last": bool})
+        return pd.DataFrame(columns=[*LAYER_COLUMNS, *ABOUT[1:], *ADDED]).astype({"last": bool})
     runs = own_recipes(results.runs).loc[:, list(ABOUT)]
     runs = runs.assign(norm=runs["norm"].replace("", "bn"))  # of before nets had a norm
-    frame = results.layers.merge(runs, on="id")
-    pairs = zip(frame["norm"], frame["shortcut"] == "none", strict=True)
-    kinds = pd.Categorical([KINDS[pair] for pair in pairs], list(KINDS.values()))
-    frame = frame.assign(kind=kinds, last=frame["step"] == frame["steps"])
+    runs = runs.assign(unit=[_WORDS.get(str(net).partition("-")[0], PLAIN) for net in runs["net"]])
+    kinds = [kind(unit, norm) for unit, norm in zip(runs["unit"], runs["norm"], strict=True)]
+    frame = results.layers.merge(runs.assign(kind=pd.Categorical(kinds, KINDS)), on="id")
+    frame = frame.assign(last=frame["step"] == frame["steps"])
     return frame.sort_values(["kind", "depth", "net", "seed", "step", "layer"], ignore_index=True)
 
 
@@ -47,7 +55,7 @@ def gradients(results: Set) -> pd.DataFrame:
 
 def changes(frame: pd.DataFrame, column: str = "response_grad_norm") -> pd.DataFrame:
     """A row a run and step with the `change` of `column` from the last layer to the first; of finite values alone."""
-    keys = ["kind", "depth", "net", "seed", "step", "last"]
+    keys = ["kind", "unit", "norm", "depth", "net", "seed", "step", "last"]
     ends = frame.groupby(keys, sort=False, observed=True)[column].agg(lambda c: c.iloc[0] / c.iloc[-1])
     return ends.replace([0, np.inf], np.nan).dropna().rename("change").reset_index()
 

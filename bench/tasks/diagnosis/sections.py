@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
 from bench.report.evidence import Evidence
-from bench.report.frame import NETS, Set, display_name, nets_of
+from bench.report.frame import PLAIN, Set, display_name, nets_of
 from bench.report.numbers import Cell, Number
 from bench.report.sections import Drawing, Section, bullets, diverged, findings, listed
 from bench.report.stats import sample
@@ -20,12 +21,12 @@ from bench.tasks.diagnosis import figures, layers
 
 CHANGE = "gradient at the first layer over that at the last"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-VANISHES, HEALTHY_NORM, EXPLODES = "vanishes", "is healthy", "explodes"
+VANISHING, WITHIN, EXPLODING = "vanishing", "healthy", "exploding"
 GRADIENTS = (
     "The change of the gradient is its norm at the first layer over its norm at the last, the gradient being that of "
     "the mean cross-entropy of one fixed batch of training images with respect to the responses of a layer, or to its "
     "kernel. Geometric means over the seeds (n), with the lowest and the highest where there are several. A gradient "
-    "that changes by less than a factor of {healthy:g} is called healthy, else it vanishes or explodes; the sweep's "
+    "that changes by less than a factor of {healthy:g} is called healthy, else vanishing or exploding; the sweep's "
     "file had this bound before its runs. What is seen at initialisation depends on the batch and on no schedule. "
     "Nets without BN have the same kernels at initialisation as those with it."
 )
@@ -36,34 +37,25 @@ FIGURE_7 = (
     "Over test images, positions and channels, in evaluation mode, after the last step. Evaluation mode normalises by "
     "running averages; after few steps they are behind the weights, which adds up from layer to layer in a deep net."
 )
+OWN = " Variants of a net's recipe are left out."
+OTHERS = " Nets of other units dash-dotted or dotted."
 OWN_OUTPUT = " Of {} nets, whose BN comes before a convolution: the convolution's own outputs."
 ONE_BATCH = " In training mode: the same over the one batch of training images that the gradients are taken on."
-
-FIGURES = {  # by file: what it shows, and how to read it
-    "gradients": (
-        "Norm of the gradient with respect to each layer's responses",
-        ": dashed at initialisation, solid after the last step; geometric mean over the seeds, and a band from the "
-        "lowest to the highest where there are several. Nets that diverged have no solid line.",
-    ),
-    "gradient-steps": (
-        "Change of the gradient from the last layer to the first, against iterations",
-        ": the norm at the first layer over that at the last. The grey band is what this sweep calls healthy; a point "
-        "alone is a net that diverged before its first test.",
-    ),
-    "kernel-gradients": (
-        "Norm of the gradient with respect to each layer's kernel",
-        ", drawn as above. The gradient of a kernel has the forward signal in it as well as the backward one.",
-    ),
-    "activations": (
-        "Standard deviation of each layer's responses in training mode",
-        ", on the same batch, drawn as above: after BN it is 1 at initialisation by construction.",
-    ),
-}
+BY_LAYER = (
+    ": dashed at initialisation, solid after the last step; geometric mean over the seeds, and a band from the "
+    "lowest to the highest where there are several. Nets that diverged have no solid line."
+)
+OVER_STEPS = (
+    ": the norm at the first layer over that at the last. The grey band is what this sweep calls healthy; a point "
+    "alone is a net that diverged before its first test."
+)
+OF_KERNELS = ", drawn as above. The gradient of a kernel has the forward signal in it as well as the backward one."
+OF_RESPONSES = ", on the same batch, drawn as above: after BN it is 1 at initialisation by construction."
 
 
 def word(change: float) -> str:
-    """`vanishes`, `is healthy` or `explodes`."""
-    return VANISHES if change <= 1 / HEALTHY else EXPLODES if change >= HEALTHY else HEALTHY_NORM
+    """`vanishing`, `healthy` or `exploding`."""
+    return VANISHING if change <= 1 / HEALTHY else EXPLODING if change >= HEALTHY else WITHIN
 
 
 def _factor(values: pd.Series[float]) -> str:
@@ -108,16 +100,16 @@ def _after(results: Set) -> str:
 
 def _statement(seen: pd.DataFrame, when: str) -> Iterator[str]:
     """Whether gradients of plain nets with BN vanish, and whether their norms are healthy, by the mean over seeds."""
-    plain = seen[seen["kind"] == layers.KINDS["bn", True]]
+    plain = seen[seen["kind"] == layers.kind(PLAIN, "bn")]
     if plain.empty:
         return
     words = {int(str(depth)): word(layers.geometric(part["change"])) for depth, part in plain.groupby("depth")}
-    vanish = [depth for depth, said in words.items() if said == VANISHES]
-    healthy = [depth for depth, said in words.items() if said == HEALTHY_NORM]
+    vanish = [depth for depth, said in words.items() if said == VANISHING]
+    healthy = [depth for depth, said in words.items() if said == WITHIN]
     yield (
         f"{when}, the gradient of plain nets with BN vanishes at {_depths(vanish)} (measured at "
-        f"{listed(list(words))}), {'against what' if vanish else 'as'} the paper says; its norm is healthy, in the "
-        f"sense of this sweep, at {_depths(healthy)}."
+        f"{listed(list(words))}), {'against what' if vanish else 'as'} the paper says; it changes by less than a "
+        f"factor of {HEALTHY:g} at {_depths(healthy)}."
     )
 
 
@@ -126,10 +118,10 @@ def _depths(depths: Sequence[int]) -> str:
 
 
 def _by_depth(kind: str, seen: pd.DataFrame, when: str) -> str:
-    parts = {str(depth): part["change"] for depth, part in seen.groupby("depth")}
-    steps = (f"{two_digits(layers.geometric(part))} at {depth} layers ({_word(part)})" for depth, part in parts.items())
-    first, rest = kind[0].upper(), kind[1:]
-    return f"{first}{rest}, {when}: from the last layer to the first the gradient changes by {'; '.join(steps)}."
+    by_depth = seen.groupby("depth")["change"]
+    steps = (f"{two_digits(layers.geometric(part))} at {depth} layers ({_word(part)})" for depth, part in by_depth)
+    start = f"{kind[0].upper()}{kind[1:]}, {when}"
+    return f"{start}: from the last layer to the first the gradient changes by a factor of {'; '.join(steps)}."
 
 
 def gradient_table(evidence: Evidence) -> Table:
@@ -138,7 +130,7 @@ def gradient_table(evidence: Evidence) -> Table:
     backward, kernels = layers.changes(frame), layers.changes(frame, "grad_norm")
     top = frame[frame["step"] == 0].groupby(["net", "seed"], sort=False, as_index=False)["batch_std"].last()
     header = (
-        "net", "layers", "gradient, first / last layer, at initialisation", "so it", "after the last step", "so it",
+        "net", "layers", "gradient, first / last layer, at initialisation", "verdict", "after the last step", "verdict",
         "gradient of kernels, first / last, at initialisation", "std of the last layer's responses, at initialisation",
     )  # fmt: skip
     rows = []
@@ -157,22 +149,22 @@ def _change(evidence: Evidence, net: str, metric: str, when: str, values: pd.Ser
     """The change of a net's gradient by seed: a factor, whose mean is geometric."""
     if values.empty:
         return "–"
+    what = f"{CHANGE}, {when}, geometric mean over seeds"
+    return _number(evidence, net, metric, what, values, value=layers.geometric(values), shown=_factor(values))
+
+
+def _number(evidence: Evidence, net: str, metric: str, what: str, by_seed: pd.Series[float], **values: Any) -> Number:
+    ids = evidence.results.runs[evidence.results.runs["net"] == net].set_index("seed")["id"]
     return Number(
         id=evidence.id(net, metric),
-        what=f"{display_name(net)}, {CHANGE}, {when}, geometric mean over seeds",
-        value=layers.geometric(values),
-        n=len(values),
+        what=f"{display_name(net)}, {what}",
+        n=len(by_seed),
         unit="",
         digits=3,
         form="g",
-        runs=_runs(evidence.results, net, values),
-        shown=_factor(values),
+        runs=tuple(map(str, ids[by_seed.index])),
+        **values,
     )
-
-
-def _runs(results: Set, net: str, by_seed: pd.Series[float]) -> tuple[str, ...]:
-    ids = results.runs[results.runs["net"] == net].set_index("seed")["id"]
-    return tuple(map(str, ids[by_seed.index]))
 
 
 def sections(evidence: Evidence) -> list[Section]:
@@ -189,27 +181,41 @@ def sections(evidence: Evidence) -> list[Section]:
 
 def gradient_sections(evidence: Evidence) -> list[Section]:
     """Table and figures of a diagnosis; nothing where none was made."""
-    drawn = figures.of_gradients(layers.gradients(evidence.results))
-    if not drawn:
+    seen = layers.gradients(evidence.results)
+    changes = layers.changes(seen)
+    if changes.empty:
         return []
-    shown = (Drawing(name, words, words + how, drawn[name]) for name, (words, how) in FIGURES.items())
-    return [Section("Gradients, layer by layer", (gradient_table(evidence), *shown))]
+    return [Section("Gradients, layer by layer", (gradient_table(evidence), *_drawings(seen, changes)))]
+
+
+def _drawings(seen: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Drawing]:
+    by_layer = partial(figures.by_layer, seen)
+    words = "Norm of the gradient with respect to each layer's responses"
+    draw = partial(by_layer, "response_grad_norm", "gradient norm w.r.t. responses")
+    yield Drawing("gradients", words, words + BY_LAYER, draw)
+    words = "Change of the gradient from the last layer to the first, against iterations"
+    yield Drawing("gradient-steps", words, words + OVER_STEPS, partial(figures.over_steps, changes))
+    words = "Norm of the gradient with respect to each layer's kernel"
+    draw = partial(by_layer, "grad_norm", "gradient norm w.r.t. kernel")
+    yield Drawing("kernel-gradients", words, words + OF_KERNELS, draw)
+    words = "Standard deviation of each layer's responses in training mode"
+    draw = partial(by_layer, "batch_std", "std of responses, training mode")
+    yield Drawing("activations", words, words + OF_RESPONSES, draw)
 
 
 def response_findings(results: Set) -> list[str]:
     """Fig. 7's two statements held against the numbers: residual against plain, and residual nets with depth."""
     frame = layers.responses(results)
-    frame = frame[nets_of(frame).isin(NETS[:2])]  # the paper says nothing of other units
-    plain, residual = (_by_depth_and_layer(frame, shortcut) for shortcut in ("none", "A"))
+    basic = frame[(frame["unit"] == layers.BASIC) & (frame["shortcut"] == "A")]  # the paper has no other units in it
+    plain, residual = _by_depth_and_layer(frame[frame["unit"] == PLAIN]), _by_depth_and_layer(basic)
     both = sorted(set(plain.index) & set(residual.index))
     lines = [_residual_against_plain(plain.loc[depth].dropna(), residual.loc[depth].dropna(), depth) for depth in both]
     return lines + _residual_with_depth(residual.mean(axis=1))
 
 
-def _by_depth_and_layer(frame: pd.DataFrame, shortcut: str) -> pd.DataFrame:
+def _by_depth_and_layer(frame: pd.DataFrame) -> pd.DataFrame:
     """Depths x layers: the std averaged over seeds, NaN beyond a net's last layer."""
-    part = frame[frame["shortcut"] == shortcut]
-    return part.pivot_table(values="response_std", index="depth", columns="layer", aggfunc="mean")
+    return frame.pivot_table(values="response_std", index="depth", columns="layer", aggfunc="mean")
 
 
 def _residual_against_plain(plain: pd.Series[float], residual: pd.Series[float], depth: int) -> str:
@@ -235,9 +241,6 @@ def _std(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}" if value < 1_000 else two_digits(value)
 
 
-OWN = " Variants of a net's recipe are left out."
-
-
 def response_table(evidence: Evidence) -> Table:
     """A row a net with BN: the mean, the smallest and the largest std over its layers, each averaged over seeds."""
     rows: list[tuple[Cell, ...]] = []
@@ -249,31 +252,19 @@ def response_table(evidence: Evidence) -> Table:
             high=("response_std", "max"),
             batch=("batch_std", "mean"),
         )
-        mean = _mean_response(evidence, str(net), by_seed.pop("mean"))
+        means = by_seed.pop("mean")
+        ours, what = sample(means), "std of responses, mean over the layers"
+        values = {"value": ours.mean, "std": ours.std, "shown": _std(ours.mean)}
+        mean = _number(evidence, str(net), "response_std", what, means, **values)
         others = map(_std, by_seed.mean())
         rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", mean, *others, f"{len(by_seed)}"))
     header = ("net", "layers", "std, mean over layers", "smallest", "largest", "mean, in training mode", "seeds")
     how = FIGURE_7 + (ONE_BATCH if seen["batch_std"].notna().any() else "")
+    how += OTHERS if set(seen["unit"]) - {PLAIN, layers.BASIC} else ""
     bn_first = {row.residual.nets: None for row in FAMILIES.values() if row.norm_first}
     how += "".join(OWN_OUTPUT.format(nets) for nets in bn_first if nets in set(nets_of(seen)))
     how += OWN if (evidence.results.runs["variant"] != "").any() else ""
     return Table(header, rows, note=how, name="responses")
-
-
-def _mean_response(evidence: Evidence, net: str, by_seed: pd.Series[float]) -> Number:
-    ours = sample(by_seed)
-    return Number(
-        id=evidence.id(net, "response_std"),
-        what=f"{display_name(net)}, std of responses, mean over the layers",
-        value=ours.mean,
-        std=ours.std,
-        n=ours.n,
-        unit="",
-        digits=3,
-        form="g",
-        runs=_runs(evidence.results, net, by_seed),
-        shown=_std(ours.mean),
-    )
 
 
 def response_sections(evidence: Evidence) -> list[Section]:

@@ -21,7 +21,7 @@ from bench.report.stored import read_layers
 from bench.spec import Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
-from bench.tasks.diagnosis import layers, sections
+from bench.tasks.diagnosis import figures, layers, sections
 from tests.report.builders import evidence
 
 RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
@@ -157,7 +157,7 @@ def test_a_change_of_which_an_end_is_missing_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(0.1, "vanishes"), (0.11, "is healthy"), (1, "is healthy"), (9.9, "is healthy"), (10, "explodes")],
+    [(0.1, "vanishing"), (0.11, "healthy"), (1, "healthy"), (9.9, "healthy"), (10, "exploding")],
 )
 def test_a_change_by_a_factor_of_ten_is_not_healthy(change: float, said: str) -> None:
     assert sections.word(change) == said
@@ -181,16 +181,16 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
     # 1.1 ** 18 is 5.6, 1.1 ** 54 is 172
     assert (
         "- At initialisation, the gradient of plain nets with BN vanishes at no depth (measured at 20 and 56), as the "
-        "paper says; its norm is healthy, in the sense of this sweep, at 20 layers." in text
+        "paper says; it changes by less than a factor of 10 at 20 layers." in text
     )
-    assert "changes by 5.6 at 20 layers (is healthy); 1.7 × 10² at 56 layers (explodes)." in text
+    assert "changes by a factor of 5.6 at 20 layers (healthy); 1.7 × 10² at 56 layers (exploding)." in text
     # 0.9 ** 18 is 0.15, 0.9 ** 54 is 0.0034
-    assert "changes by 0.15 at 20 layers (is healthy); 0.0034 at 56 layers (vanishes)." in text
+    assert "changes by a factor of 0.15 at 20 layers (healthy); 0.0034 at 56 layers (vanishing)." in text
     assert "- After 100 steps, the gradient of plain nets with BN vanishes at no depth" in text
     failed = "failed in 2 of 2 runs: the training loss is nan at step 2 (seeds 0 and 1)."
     assert f"- ResNet-56 without BN {failed}" in text
-    assert "| plain-20 | 20 | 5.6 [5.6 to 5.6] (2) | is healthy |" in text
-    assert "| ResNet-56 without BN | 56 | 1.9 × 10⁴ [1.9 × 10⁴ to 1.9 × 10⁴] (2) | explodes | – | – |" in text
+    assert "| plain-20 | 20 | 5.6 [5.6 to 5.6] (2) | healthy |" in text
+    assert "| ResNet-56 without BN | 56 | 1.9 × 10⁴ [1.9 × 10⁴ to 1.9 × 10⁴] (2) | exploding | – | – |" in text
 
 
 def test_a_vanishing_gradient_is_said_to_be_against_the_paper(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
     one.layers.loc[(one.layers["layer"] == 1) & seed_1, "response_grad_norm"] = 1e-9
 
     # the mean of 5.6 and 3e-10
-    assert "| plain-20 | 20 | 4.3 × 10⁻⁵ [3.3 × 10⁻¹⁰ to 5.6] (2) | vanishes, in 1 of 2 seeds |" in without_anchors(
+    assert "| plain-20 | 20 | 4.3 × 10⁻⁵ [3.3 × 10⁻¹⁰ to 5.6] (2) | vanishing, in 1 of 2 seeds |" in without_anchors(
         page(evidence(one, SWEEP))
     )
 
@@ -234,6 +234,35 @@ def test_a_classification_with_layers_has_figure_7_after_figure_6(tmp_path: Path
 
     assert text.index("## Figure 6") < text.index("## Figure 7") < text.index("## Deviations")
     assert "Gradients" not in text
+
+
+def test_units_of_one_depth_have_panels_of_their_own(tmp_path: Path) -> None:
+    nets = (Net("cifar", 20, "none"), Net("cifar", 20, "A"), Net("bottleneck", 20, "B"), Net("preactivation", 20, "A"))
+    scales = {"quick": Scale(tuple((net, RECIPE) for net in nets), (0, 1))}
+    one = made_up(tmp_path, replace(SWEEP, scales=scales))
+    seen = layers.gradients(one)
+
+    for figure, lines in (
+        (figures.by_layer(seen, "response_grad_norm", "norm"), 2),
+        (figures.over_steps(layers.changes(seen)), 1),
+    ):
+        assert [ax.get_title() for ax in figure.axes] == [
+            "plain nets with BN", "residual nets with BN", "bottleneck residual nets with BN",
+            "pre-activation residual nets with BN",
+        ]  # fmt: skip
+        assert [len(ax.get_lines()) for ax in figure.axes] == [lines] * 4
+    assert {line.split(",")[0] for line in sections.gradient_findings(one)} >= {
+        "Bottleneck residual nets with BN", "Residual nets with BN",
+    }  # fmt: skip
+
+
+def test_options_of_one_depth_are_lines_of_their_own(tmp_path: Path) -> None:
+    scales = {"quick": Scale(tuple((Net("cifar", 20, option), RECIPE) for option in "AB"), (0, 1))}
+    seen = layers.gradients(made_up(tmp_path, replace(SWEEP, scales=scales)))
+
+    plain, residual = figures.by_layer(seen, "grad_norm", "norm").axes
+
+    assert (len(plain.get_lines()), len(residual.get_lines())) == (0, 4)
 
 
 def test_nets_without_bn_are_no_seeds_of_those_with_it(tmp_path: Path) -> None:
