@@ -122,20 +122,19 @@ class MatchTable:
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> MatchTable:
         """The inverse of `arrays`. Raises KeyError where one is missing, ValueError where they do not fit together."""
         classes, images = arrays["voc_positives"].shape
-        lengths = {"label": "image", "voc_label": "voc_image"}
-        planes = (len(AREAS), len(IOUS))
-        fits = [len(arrays[one]) == len(arrays[other]) for one, other in lengths.items()]
-        fits += [arrays[name].shape == (*planes, -(-len(arrays["label"]) // 8)) for name in ("hit", "ignored")]
-        fits += [arrays["voc_hit"].shape == (-(-len(arrays["voc_label"]) // 8),)]
-        fits += [arrays["positives"].shape == (len(AREAS), classes, images)]
-        fits += [not len(arrays[name]) or int(arrays[name].max()) < images for name in ("image", "voc_image")]
-        if not all(fits):
-            raise ValueError(
-                f"its arrays do not fit together: {', '.join(f'{n} {a.shape}' for n, a in arrays.items())}"
-            )
-        flags = {name: _unpacked(arrays[name], len(arrays["label"])) for name in ("hit", "ignored")}
-        flags["voc_hit"] = _unpacked(arrays["voc_hit"], len(arrays["voc_label"]))
-        return cls(**{f.name: flags.get(f.name, arrays[f.name]) for f in fields(cls)})
+        found, voc = len(arrays["label"]), len(arrays["voc_label"])
+        flags = (len(AREAS), len(IOUS), -(-found // 8))
+        shapes = {
+            "image": (found,), "hit": flags, "ignored": flags, "positives": (len(AREAS), classes, images),
+            "voc_image": (voc,), "voc_hit": (-(-voc // 8),),
+        }  # fmt: skip
+        wrong = [f"{name} {arrays[name].shape}" for name, shape in shapes.items() if arrays[name].shape != shape]
+        wrong += [f"{n} up to {arrays[n].max()}" for n in ("image", "voc_image") if arrays[n].max(initial=0) >= images]
+        if wrong:
+            raise ValueError(f"its arrays do not fit together: {', '.join(wrong)}")
+        counts = {"hit": found, "ignored": found, "voc_hit": voc}
+        unpacked = {name: _unpacked(arrays[name], count) for name, count in counts.items()}
+        return cls(**{f.name: unpacked.get(f.name, arrays[f.name]) for f in fields(cls)})
 
 
 def _by_class(

@@ -45,8 +45,9 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """AP50 of each net over images, and the gains."""
+    """Of each net its runs' matches and the interval of AP50 over images; and the gains."""
 
+    matches: Mapping[str, Runs]
     over_images: Mapping[str, Interval]
     gains: tuple[Gain, ...]
 
@@ -67,7 +68,7 @@ def detected(results: Set) -> Detected:
     over = {net: _over_images(partial(_ap50, each), each) for net, each in tables.items()}
     pairs = [pair for pair in _pairs(results) if pair[1] in tables and pair[2] in tables]
     gains = [_gain(results, tables, *pair) for pair in pairs if _same_images(results, *pair[1:])]
-    return Detected(over, tuple(gains))
+    return Detected(tables, over, tuple(gains))
 
 
 def _same_images(results: Set, *nets: str) -> bool:

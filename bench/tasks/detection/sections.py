@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bench.paper import paper_number
@@ -74,21 +73,14 @@ BACKBONE = "AP50 against the classification error of what the backbone was train
 
 def ap_table(evidence: Evidence, found: Detected) -> Table:
     """A row a net."""
-    rows = [_row(evidence, found, str(net), part) for net, part in evidence.results.done.groupby("net", sort=False)]
+    rows: list[tuple[Cell, ...]] = []
+    for name, part in evidence.results.done.groupby("net", sort=False):
+        net, form = str(name), str(part["detection_form"].iloc[0]).upper()
+        ap50, *others = (of_net(evidence, net, metric) for metric in METRICS)
+        intervals = (found.over_images.get(net), of_percent(sample(part["ap50"]).interval))
+        rows.append((display_name(net), form, ap50, *map(low_to_high, intervals), *others))
     images = " or ".join(sorted({f"{int(n):,}" for n in evidence.results.done["test_images"]}))
     return Table(HEADER, rows, text=2, note=NOTE.format(images=images), name="detection")
-
-
-def _row(evidence: Evidence, found: Detected, net: str, part: pd.DataFrame) -> tuple[Cell, ...]:
-    ap50, *others = (of_net(evidence, net, metric) for metric in METRICS)
-    return (
-        display_name(net),
-        str(part["detection_form"].iloc[0]).upper(),
-        ap50,
-        low_to_high(found.over_images.get(net)),
-        low_to_high(of_percent(sample(part["ap50"]).interval)),
-        *others,
-    )
 
 
 def gains_table(evidence: Evidence, found: Detected) -> Table | None:
@@ -143,27 +135,20 @@ def options_table(evidence: Evidence) -> Table | None:
         if used:
             rows.append((display_name(net), "the plain test", *(str(of_net(evidence, net, m)) for m in (AP50, AP))))
         for option in used:
-            tested = (
-                replace(m, column=f"{option}_{m.column}", words=f"{m.words} with {HOW[option]}") for m in (AP50, AP)
-            )
-            rows.append(
-                (display_name(net), f"+ {HOW[option].partition(' (')[0]}", *(of_net(evidence, net, m) for m in tested))
-            )
+            how = HOW[option]
+            tested = (replace(m, column=f"{option}_{m.column}", words=f"{m.words} with {how}") for m in (AP50, AP))
+            rows.append((display_name(net), f"+ {how.partition(' (')[0]}", *(of_net(evidence, net, m) for m in tested)))
     header = ("net", "test", "AP50", "AP")
     return Table(header, rows, text=2, note=OPTIONS_NOTE, name="options") if rows else None
 
 
-def classes_table(results: Set) -> Table | None:
+def classes_table(results: Set, found: Detected) -> Table | None:
     """Tables 10 and 11: AP50 of each class, mean over seeds."""
     names = str(results.done["classes"].iloc[0]).split()
     rows = []
-    for net, part in results.done.groupby("net", sort=False):
-        if all(f"{name}::label" in results.matches for name in part["id"]):
-            each = [
-                [average_precision(m, POINTS) for m in table_of(results.matches, name).matches()] for name in part["id"]
-            ]
-            means = np.mean(each, axis=0)
-            rows.append((display_name(str(net)), *("–" if math.isnan(v) else f"{v:.1f}" for v in means)))
+    for net, runs in found.matches.items():
+        means = np.mean([[average_precision(one, POINTS) for one in of_run] for of_run in runs], axis=0)
+        rows.append((display_name(net), *("–" if math.isnan(v) else f"{v:.1f}" for v in means)))
     note = "AP50 of each class in percent, mean over seeds: Tables 10 and 11 have VOC's AP."
     return Table(("net", *names), rows, note=note, name="classes") if rows else None
 
@@ -192,7 +177,7 @@ def sections(evidence: Evidence) -> list[Section]:
         ("What a backbone gives (Tables 7 and 8)", gains_table(evidence, found)),
         ("Average precision", ap_table(evidence, found)),
         ("Options at test time (Table 9)", options_table(evidence)),
-        ("By class (Tables 10 and 11)", classes_table(results)),
+        ("By class (Tables 10 and 11)", classes_table(results, found)),
     )
     about_claims = any(one.links for one in evidence.judged)  # scale quick is about none of them
     return [
@@ -204,39 +189,30 @@ def sections(evidence: Evidence) -> list[Section]:
 
 
 def _figures(results: Set) -> list[Section]:
-    sources = results.done.dropna(subset=["source_error"])["net"].nunique()
-    found = [
-        (
-            "Curves",
-            Drawing("curves", "Training loss and AP50 against iterations", CURVES, partial(figures.curves, results)),
-        )
-    ]
+    alt = "Training loss and AP50 against iterations"
+    found = [("Curves", Drawing("curves", alt, CURVES, partial(figures.curves, results)))]
     if figures.shown_runs(results):
         alt = "What was found in held-out images"
         found.append(("Detections", Drawing("detections", alt, SHOWN, partial(figures.boxes, results))))
-    if sources > 1:
+    if results.done.dropna(subset=["source_error"])["net"].nunique() > 1:
         alt = "AP50 against the classification error of the source"
         found.append(("The backbone before", Drawing("backbone", alt, BACKBONE, partial(figures.backbone, results))))
     return [Section(heading, (drawing,)) for heading, drawing in found]
 
 
 def problems(row: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
-    """What in a detector's row does not follow from what became of its detections.
+    """What in a detector's row does not follow from its matches.
 
     arrays: those of all runs, `<id>:<option>:<field>`.
     """
     start = f"{row['id']}:"
     own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
     if arrays_digest(own) != row["matches_sha256"]:
-        yield "what became of its detections is not what the run wrote (SHA-256)"
-    for option in options_of(row):
-        yield from _option_problems(row, option, arrays)
-
-
-def options_of(row: Mapping[str, str]) -> list[str]:
-    """The ways in which a detector was tested, as its recipe says: "" is the plain one."""
+        yield "its matches are not those that the run wrote (SHA-256)"
+    # the ways in which its recipe asks for tests: "" is the plain one
     asked = {"refined": row["detection_refine"] == "True", "multi_scale": bool(row["detection_scales"])}
-    return ["", *(option for option in OPTIONS if asked[option])]
+    for option in ("", *(option for option in OPTIONS if asked[option])):
+        yield from _option_problems(row, option, arrays)
 
 
 def _option_problems(row: Mapping[str, str], option: str, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
@@ -244,15 +220,15 @@ def _option_problems(row: Mapping[str, str], option: str, arrays: Mapping[str, N
     try:
         table = table_of(arrays, row["id"], option)
     except (KeyError, ValueError) as error:
-        yield f"what became of its detections{words} is missing or damaged: {error}"
+        yield f"its matches{words} are missing or damaged: {error}"
         return
     classes, images = table.voc_positives.shape
     if images != int(row["test_images"]) or classes != len(row["classes"].split()):
-        yield f"its detections{words} are of {images:,} images and {classes} classes"
+        yield f"its matches{words} are of {images:,} images and {classes} classes"
     numbers = table.numbers()
     expected = {f"{option}_{name}" if option else name: value for name, value in numbers.items()}
     expected |= {} if option else {"test_error": 100 - numbers["ap50"]}
     for metric, value in expected.items():
         said = float(row[metric]) if row.get(metric) else math.nan
         if not (math.isclose(said, value, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(said) and math.isnan(value))):
-            yield f"{metric} is {row.get(metric) or 'missing'}, and its detections say {value}"
+            yield f"{metric} is {row.get(metric) or 'missing'}, and its matches say {value}"
