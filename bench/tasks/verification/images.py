@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,40 +31,7 @@ class Region:
     side: int
 
 
-class Source(Protocol):
-    """Encoded images (JPEG, PNG, …) by their number."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, number: int) -> bytes:
-        """The encoded bytes. Raises DataError naming the file."""
-
-    def name(self, number: int) -> str:
-        """The image as an error names it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """A source of one file an image."""
-
-    paths: Sequence[Path]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def read(self, number: int) -> bytes:
-        """See Source."""
-        try:
-            return self.paths[number].read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.paths[number]} cannot be read ({error.strerror}): get the data set again") from None
-
-    def name(self, number: int) -> str:
-        """See Source."""
-        return str(self.paths[number])
-
-
-def decode(data: bytes, name: str, *, side: int = SIDE, region: Region | None = None) -> Tensor:
+def decode(name: str, data: bytes, *, side: int = SIDE, region: Region | None = None) -> Tensor:
     """An encoded image as (3, side, side) uint8 RGB; grey becomes three equal planes.
 
     region: what is cut out of it first, None for the whole image, which must be square. The resizing is Pillow's
@@ -89,14 +55,15 @@ def decode(data: bytes, name: str, *, side: int = SIDE, region: Region | None = 
 
 @dataclass(frozen=True, slots=True)
 class OnDisk:
-    """Images of `source` that are decoded when they are asked for, as a set too large for memory must be."""
+    """Images that are decoded when they are asked for, as a set too large for memory must be.
 
-    source: Source
+    read: an image's encoded bytes by its number below `count`, after how an error names it.
+    """
+
+    count: int
+    read: Callable[[int], tuple[str, bytes]]
     side: int = SIDE
     region: Region | None = None
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def __getitem__(self, index: Tensor) -> Tensor:
         """The images at `index` (n,) int64, as (n, 3, side, side) uint8 on the CPU."""
@@ -104,15 +71,26 @@ class OnDisk:
             return torch.stack(list(pool.map(self._one, index.tolist())))
 
     def _one(self, number: int) -> Tensor:
-        data, name = self.source.read(number), self.source.name(number)
-        return decode(data, name, side=self.side, region=self.region)
+        return decode(*self.read(number), side=self.side, region=self.region)
 
     def in_memory(self) -> Tensor:
         """All of them, (N, 3, side, side) uint8."""
-        out = torch.empty((len(self), 3, self.side, self.side), dtype=torch.uint8)
-        for part in torch.arange(len(self)).split(1_000):  # decoders that run ahead would hold the set twice
+        out = torch.empty((self.count, 3, self.side, self.side), dtype=torch.uint8)
+        for part in torch.arange(self.count).split(1_000):  # decoders that run ahead would hold the set twice
             out[part] = self[part]
         return out
+
+
+def of_files(paths: Sequence[Path], side: int, region: Region | None = None) -> OnDisk:
+    """Images of one file each."""
+    return OnDisk(len(paths), lambda number: _file(paths[number]), side, region)
+
+
+def _file(path: Path) -> tuple[str, bytes]:
+    try:
+        return str(path), path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): get the data set again") from None
 
 
 def grey(x: Tensor) -> int:

@@ -13,7 +13,7 @@ import torch
 
 from bench.data.locate import DataError, notice
 from bench.spec import counted
-from bench.tasks.verification.images import Files, OnDisk, Region
+from bench.tasks.verification.images import Region, of_files
 from bench.tasks.verification.people import Pairs, People, make_pairs, make_people
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".webp")
@@ -48,7 +48,7 @@ def load_people(
         )
     paths = [path for own in kept.values() for path in own]
     y = torch.tensor([who for who, own in enumerate(kept.values()) for _ in own])
-    x = OnDisk(Files(paths), side, region).in_memory()
+    x = of_files(paths, side, region).in_memory()
     few = sum(map(bool, found.values())) - len(kept)
     return make_people(x, y, kept, few=few, notice=notice(folder))
 
@@ -84,7 +84,7 @@ def load_pairs(folder: Path, pairs: Sequence[Pair], *, side: int, region: Region
             f"{folder}: {counted(len(missing), 'file')} of the pairs missing: {'; '.join(missing[:3])}. Get the whole "
             "data set, or the list that goes with it"
         )
-    x = OnDisk(Files([path for path in files.values() if path]), side, region).in_memory()
+    x = of_files([path for path in files.values() if path], side, region).in_memory()
     left, right = (torch.tensor([number[getattr(p, end)] for p in pairs]) for end in ("left", "right"))
     same, fold = torch.tensor([p.same for p in pairs]), torch.zeros(len(pairs))
     return make_pairs(x, left, right, same, fold, {path.partition("/")[0] for path in number}, notice(folder))

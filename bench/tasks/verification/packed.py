@@ -28,18 +28,15 @@ HEADER = struct.Struct("<IfQQ")  # mxnet's IRHeader: flag (labels that follow), 
 
 @dataclass(frozen=True, slots=True)
 class _Records:
-    """A source of the images of a RecordIO file: `offsets` says where each one's record begins."""
+    """The images of a RecordIO file: `offsets` says where each one's record begins."""
 
     path: Path
     offsets: Sequence[int]
 
-    def __len__(self) -> int:
-        return len(self.offsets)
+    def read(self, number: int) -> tuple[str, bytes]:
+        return self._name(number), self.labelled(number)[1]
 
-    def read(self, number: int) -> bytes:
-        return self.labelled(number)[1]
-
-    def name(self, number: int) -> str:
+    def _name(self, number: int) -> str:
         return f"{self.path} at byte {self.offsets[number]:,}"
 
     def labelled(self, number: int) -> tuple[tuple[float, ...], bytes]:
@@ -49,7 +46,7 @@ class _Records:
             flag, label, _, _ = HEADER.unpack_from(data)
             labels = struct.unpack_from(f"<{flag}f", data, HEADER.size) if flag else (label,)
         except (struct.error, OSError, ValueError) as error:
-            raise DataError(f"{self.name(number)}: no whole record ({error}): get the file again") from None
+            raise DataError(f"{self._name(number)}: no whole record ({error}): get the file again") from None
         return labels, data[HEADER.size + 4 * flag :]
 
     def _record(self, offset: int) -> bytes:
@@ -84,12 +81,12 @@ def load_packed(folder: Path, *, side: int = SIDE, memory: int = MEMORY) -> Peop
     """
     records, classes = _Records(folder / "train.rec", _offsets(folder)), _property(folder / "property")
     images = _without_lists(records)
-    labels = torch.tensor([images.labelled(number)[0][0] for number in range(len(images))])
+    labels = torch.tensor([images.labelled(number)[0][0] for number in range(len(images.offsets))])
     y = labels.long()
     if not len(y) or bool((y != labels).any()) or int(y.min()) < 0 or int(y.max()) >= classes:
         raise DataError(f"{folder}: labels of {len(y):,} images are not all in 0..{classes - 1:,}, as property says")
-    x = OnDisk(images, side)
-    small = len(images) * 3 * side * side <= memory
+    x = OnDisk(len(y), images.read, side)
+    small = len(y) * 3 * side * side <= memory
     return make_people(x.in_memory() if small else x, y, map(str, range(classes)), notice=notice(folder))
 
 
@@ -102,8 +99,10 @@ def _without_lists(records: _Records) -> _Records:
     first, _ = records.labelled(0)
     if len(first) == 1:
         return records
-    if not 1 < first[0] <= len(records):
-        raise DataError(f"{records.path}: {first[0] - 1:,.0f} images announced, {len(records) - 1:,} records there")
+    if not 1 < first[0] <= len(records.offsets):
+        raise DataError(
+            f"{records.path}: {first[0] - 1:,.0f} images announced, {len(records.offsets) - 1:,} records there"
+        )
     return _Records(records.path, records.offsets[1 : int(first[0])])
 
 
@@ -128,23 +127,6 @@ def _property(path: Path) -> int:
         raise DataError(f"{path} cannot be read ({error}), where `people,height,width` belongs") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Blobs:
-    """A source of encoded images in memory, out of the file `path`."""
-
-    path: Path
-    blobs: Sequence[bytes]
-
-    def __len__(self) -> int:
-        return len(self.blobs)
-
-    def read(self, number: int) -> bytes:
-        return self.blobs[number]
-
-    def name(self, number: int) -> str:
-        return f"{self.path}, an image of {len(self.blobs[number]):,} bytes"
-
-
 def load_bin(path: Path, *, side: int = SIDE) -> Pairs:
     """insightface's verification set: a pickle of (2 P encoded images, P bools), neighbours are a pair.
 
@@ -156,10 +138,10 @@ def load_bin(path: Path, *, side: int = SIDE) -> Pairs:
         raise DataError(f"{path}: {len(blobs):,} images for {len(same):,} pairs, where two of each belong")
     number: dict[bytes, int] = {}
     index = torch.tensor([number.setdefault(blob, len(number)) for blob in blobs])
-    x = OnDisk(_Blobs(path, list(number)), side).in_memory()
-    folds = torch.arange(FOLDS).repeat_interleave(
-        torch.tensor([len(p) for p in torch.arange(len(same)).tensor_split(FOLDS)])
-    )
+    named = [(f"{path}, an image of {len(blob):,} bytes", blob) for blob in number]
+    x = OnDisk(len(named), named.__getitem__, side).in_memory()
+    sizes = torch.tensor([len(part) for part in torch.arange(len(same)).tensor_split(FOLDS)])
+    folds = torch.arange(FOLDS).repeat_interleave(sizes)
     return make_pairs(x, index[::2], index[1::2], torch.tensor(same), folds, notice=notice(path.parent))
 
 

@@ -67,8 +67,8 @@ def make_people(x: Images, y: Tensor, names: Iterable[str], *, few: int = 0, not
     sha = hashlib.sha256("\n".join(names).encode())
     sha.update(y.long().contiguous().numpy().data)
     if isinstance(x, OnDisk):
-        for number in range(len(x)):
-            sha.update(x.source.read(number))
+        for number in range(x.count):
+            sha.update(x.read(number)[1])
     else:
         sha.update(x.contiguous().numpy().data)
     greys = grey(x) if isinstance(x, Tensor) else None

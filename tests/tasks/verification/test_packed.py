@@ -86,7 +86,7 @@ def test_a_record_that_was_cut_at_the_magic_number_is_put_together(tmp_path: Pat
     people = load_packed(tmp_path, side=SIDE, memory=0)
 
     assert isinstance(people.x, OnDisk)
-    assert people.x.source.read(0) == data
+    assert people.x.read(0)[1] == data
     assert torch.equal(people.x[torch.tensor([1, 0])], torch.stack((pixels(1), pixels(0))))
     assert people.y.tolist() == [1, 0]
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from bench.data.locate import DataError
-from bench.tasks.verification.images import Files, OnDisk, Region, decode
+from bench.tasks.verification.images import Region, decode, of_files
 from bench.tasks.verification.lfw import (
     REGION,
     lfw_view1,
@@ -114,7 +114,7 @@ def test_the_digest_is_of_images_labels_and_names(lfw: Path) -> None:
 
 def test_a_set_too_large_for_memory_stays_on_disk_and_gives_the_same_batches(lfw: Path) -> None:
     held = people_of(lfw)
-    there = make_people(OnDisk(Files(sorted(lfw.glob("[ABD]*/*.png"))), SIDE), held.y, held.names)
+    there = make_people(of_files(sorted(lfw.glob("[ABD]*/*.png")), SIDE), held.y, held.names)
 
     assert there.grey is None
     batches = [FaceBatches(p, Prepare(), 5, torch.Generator().manual_seed(3)) for p in (held, there)]
@@ -146,19 +146,19 @@ def test_a_image_that_is_no_square_is_refused_and_so_is_one_a_region_is_not_for(
     wide = write_image(tmp_path / "wide.png", 0, (20, 10)).read_bytes()
 
     with pytest.raises(DataError, match=r"wide.png is 20x10 \(width x height\), where a square belongs"):
-        decode(wide, "wide.png")
+        decode("wide.png", wide)
     with pytest.raises(DataError, match="where 250x250 belongs"):
-        decode(wide, "wide.png", region=REGION)
+        decode("wide.png", wide, region=REGION)
 
 
 def test_a_region_is_cut_out_where_it_says(tmp_path: Path) -> None:
     data = write_image(tmp_path / "a.png", 0, (250, 250)).read_bytes()
     whole = torch.from_numpy(np.array(Image.open(tmp_path / "a.png"))).permute(2, 0, 1)
 
-    cut = decode(data, "a.png", side=134, region=REGION)
+    cut = decode("a.png", data, side=134, region=REGION)
 
     assert torch.equal(cut, whole[:, 49 : 49 + 134, 58 : 58 + 134])
-    assert decode(data, "a.png", region=REGION).shape == (3, 112, 112)
+    assert decode("a.png", data, region=REGION).shape == (3, 112, 112)
 
 
 def test_resizing_keeps_what_is_flat_flat_and_in_its_place() -> None:
@@ -167,7 +167,7 @@ def test_resizing_keeps_what_is_flat_flat_and_in_its_place() -> None:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
 
-    small = decode(buffer.getvalue(), "halves", side=10, region=Region(of=40, top=0, left=0, side=40))
+    small = decode("halves", buffer.getvalue(), side=10, region=Region(of=40, top=0, left=0, side=40))
 
     assert (small[:, :4] == 200).all()
     assert (small[:, 6:] == 0).all()
