@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.ops import clip_boxes_to_image
+from torchvision.ops import box_area, clip_boxes_to_image
+from torchvision.transforms.functional import pil_to_tensor
 
 from bench.data.locate import DataError
 
@@ -80,7 +80,7 @@ class Annotated:
         """(3, height, width) uint8 RGB, a grey-scale image with three equal channels. Raises DataError."""
         try:
             with Image.open(self.path) as file:
-                image = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
+                image: Tensor = pil_to_tensor(file.convert("RGB"))
         except OSError as error:
             raise DataError(f"{self.path} cannot be decoded ({error}): get the image again") from None
         if image.shape[1:] != (self.height, self.width):
@@ -88,11 +88,15 @@ class Annotated:
             raise DataError(f"{self.path} is {got} pixels now, was {self.width}x{self.height} when the set was read")
         return image
 
+    @property
+    def to_find(self) -> Tensor:
+        """(N,) bool: neither difficult nor a crowd."""
+        return ~(self.difficult | self.crowd)
+
     def target(self) -> dict[str, Tensor]:
-        """What a detector is trained with: the boxes cut at the image's edge; neither difficult ones nor crowds."""
-        kept = ~(self.difficult | self.crowd)
-        boxes = clip_boxes_to_image(self.boxes[kept], (self.height, self.width))
-        return {"boxes": boxes.float(), "labels": self.labels[kept]}
+        """What a detector is trained with: the boxes to find, cut at the image's edge."""
+        boxes = clip_boxes_to_image(self.boxes[self.to_find], (self.height, self.width))
+        return {"boxes": boxes.float(), "labels": self.labels[self.to_find]}
 
     def truth(self) -> dict[str, Tensor]:
         """What predictions are measured against: every box as it was annotated, with its flags and area."""
@@ -111,7 +115,7 @@ class DetectionSet:
 
     def trainable(self) -> tuple[Annotated, ...]:
         """The images with a box to train on; an evaluation takes all of `images`."""
-        return tuple(image for image in self.images if len(image.target()["boxes"]))
+        return tuple(image for image in self.images if image.to_find.any())
 
     @property
     def digest(self) -> str:
@@ -153,9 +157,9 @@ def _over_the_edge(image: Annotated) -> int:
 
 def _losses(dropped: Sequence[Dropped], reasons: Iterable[str], kept: int, what: str) -> Iterator[str]:
     lost = {r: [d.image for d in dropped if d.reason.startswith(r)] for r in reasons}
-    total = sum(map(len, lost.values()))
-    if total:
-        parts = [f"{len(where):,} {reason} ({named(where)})" for reason, where in lost.items() if where]
+    parts = [f"{len(where):,} {reason} ({named(where)})" for reason, where in lost.items() if where]
+    if parts:
+        total = sum(map(len, lost.values()))
         yield f"{total:,} of {kept + total:,} {what} dropped: {'; '.join(parts)}."
 
 
@@ -181,7 +185,6 @@ def annotated(image: str, path: Path, said: tuple[int, int], raw: Sequence[RawBo
     faults = [box.fault(*size) for box in raw]
     kept = [box for box, fault in zip(raw, faults, strict=True) if fault is None]
     boxes = torch.tensor([box.corners for box in kept], dtype=torch.float64).reshape(-1, 4)
-    extent = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     area = torch.tensor([math.nan if b.area is None else b.area for b in kept], dtype=torch.float64)
     whole = Annotated(
         image,
@@ -191,7 +194,7 @@ def annotated(image: str, path: Path, said: tuple[int, int], raw: Sequence[RawBo
         labels=torch.tensor([box.label for box in kept], dtype=torch.int64),
         difficult=torch.tensor([box.difficult for box in kept], dtype=torch.bool),
         crowd=torch.tensor([box.crowd for box in kept], dtype=torch.bool),
-        area=torch.where(area.isnan(), extent, area),
+        area=torch.where(area.isnan(), box_area(boxes), area),
     )
     return whole, [Dropped(fault, image) for fault in faults if fault is not None]
 

@@ -41,7 +41,7 @@ def shown(
         columns.append(table.hit[0, 0][counted])
         rows += [(number, label, score, *box, hit) for label, score, box, hit in zip(*columns, strict=True)]
         sizes.append((image.width, image.height))
-        objects.append(int((~(image.difficult | image.crowd)).sum()))
+        objects.append(int(image.to_find.sum()))
     found_here = np.array(rows, np.float32).reshape(-1, 8)
     return {"shown": found_here, "shown_size": np.array(sizes), "shown_objects": np.array(objects)}
 

@@ -110,7 +110,7 @@ class AnnotatedImages(Experiment):
                 "on tests nothing; take them out of one of the lists"
             )
         used = tested.images[: run.recipe.test_images]
-        if not any((~(image.difficult | image.crowd)).any() for image in used):
+        if not any(image.to_find.any() for image in used):
             raise DataError(
                 f"{tested.name}: no object to find in the first {counted(len(used), 'image')}: test more of them"
             )
