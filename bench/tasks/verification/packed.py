@@ -94,7 +94,7 @@ def _without_lists(records: _Records) -> _Records:
     """Those of the records that are images.
 
     Record 0 of the usual files holds (n, m): images are 1 to n - 1, and what comes after lists each person's. Its
-    labels are two, where a image has one; files without it have images only.
+    labels are two, where an image has one; files without it have images only.
     """
     first, _ = records.labelled(0)
     if len(first) == 1:

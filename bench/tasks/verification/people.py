@@ -87,7 +87,7 @@ def make_pairs(
 
 
 def require_disjoint(people: People, pairs: Pairs) -> str:
-    """Refuses a training set that shares a person, or a image to the byte, with the pairs that test it.
+    """Refuses a training set that shares a person, or an image to the byte, with the pairs that test it.
 
     Names are compared by their letters (`Maria_Callas`, `MariaCallas`). Returns what could not be checked, as a
     sentence for the report, or "". Raises DataError naming the people.
