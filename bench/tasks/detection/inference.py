@@ -7,7 +7,6 @@ detections are boxes (D, 4), labels (D,) from 1 and scores (D,) of one image.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -23,14 +22,7 @@ VOTE = 0.5  # IoU of box voting
 WANTED = 224  # pixels: as wide as a region should be in the scale in which it is pooled
 Detections = dict[str, Tensor]
 Scored = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """One image at one scale: the scaled image's maps and (height, width)."""
-
-    features: dict[str, Tensor]
-    size: tuple[int, int]
+View = tuple[dict[str, Tensor], tuple[int, int]]  # one image at one scale: its maps, and its scaled (height, width)
 
 
 @torch.inference_mode()
@@ -54,17 +46,17 @@ def detect(model: Any, image: Tensor, *, refine: bool = False, sides: Sequence[i
 def _detect(model: Any, image: Tensor, refine: bool, sides: Sequence[int]) -> Detections:
     heads, own = model.roi_heads, (int(image.shape[1]), int(image.shape[2]))
     batch, _ = model.transform([image])
-    view = _View(model.backbone(batch.tensors), batch.image_sizes[0])
-    proposals, _ = model.rpn(batch, view.features)
+    features, size = model.backbone(batch.tensors), batch.image_sizes[0]
+    proposals, _ = model.rpn(batch, features)
     views = [_view(model, image, side) for side in sides]
 
     def score(boxes: Tensor) -> Scored:
         if views:
-            vectors = _maxout(heads, views, boxes, view.size, own, sides)
+            vectors = _maxout(heads, views, boxes, size, own, sides)
         else:
-            vectors = heads.box_head(heads.box_roi_pool(view.features, [boxes], [view.size]))
+            vectors = heads.box_head(heads.box_roi_pool(features, [boxes], [size]))
         logits, deltas = heads.box_predictor(vectors)
-        decoded = clip_boxes_to_image(heads.box_coder.decode(deltas, [boxes]), view.size)
+        decoded = clip_boxes_to_image(heads.box_coder.decode(deltas, [boxes]), size)
         return decoded[:, 1:], softmax(logits, -1)[:, 1:]
 
     boxes, scores = score(proposals[0])
@@ -73,21 +65,21 @@ def _detect(model: Any, image: Tensor, refine: bool, sides: Sequence[int]) -> De
         boxes, scores = torch.cat((boxes, again[0])), torch.cat((scores, again[1]))
     most = heads.detections_per_img
     found = detections(boxes, scores, nms=heads.nms_thresh, vote=refine, least_score=heads.score_thresh, most=most)
-    return {**found, "boxes": resize_boxes(found["boxes"], view.size, own)}
+    return {**found, "boxes": resize_boxes(found["boxes"], size, own)}
 
 
-def _view(model: Any, image: Tensor, side: int) -> _View:
+def _view(model: Any, image: Tensor, side: int) -> View:
     """The image with its shorter side scaled to `side`, the longer one as it comes."""
     scaling = model.transform
     height, width = image.shape[1:]
     ratio = side / min(height, width)
     size = (round(height * ratio), round(width * ratio))
     scaled = nn.functional.interpolate(scaling.normalize(image)[None], size=size, mode="bilinear")
-    return _View(model.backbone(scaling.batch_images([scaled[0]])), size)
+    return model.backbone(scaling.batch_images([scaled[0]])), size
 
 
 def _maxout(
-    heads: Any, views: Sequence[_View], boxes: Tensor, at: tuple[int, int], own: tuple[int, int], sides: Sequence[int]
+    heads: Any, views: Sequence[View], boxes: Tensor, at: tuple[int, int], own: tuple[int, int], sides: Sequence[int]
 ) -> Tensor:
     """Each box's vector from the larger of its two scales' pooled values; boxes are of the scale `at`."""
     top: RegionTop = heads.box_roi_pool
@@ -95,7 +87,7 @@ def _maxout(
     parts = []
     for k, pair in enumerate(pairwise(views)):
         mine = boxes[lower == k]
-        pooled = [top.pooled(v.features, [resize_boxes(mine, at, v.size)], [v.size]) for v in pair]
+        pooled = [top.pooled(features, [resize_boxes(mine, at, size)], [size]) for features, size in pair]
         parts.append(top.finish(torch.maximum(*pooled), [len(mine)]))
     order = torch.cat([(lower == k).nonzero()[:, 0] for k in range(len(views) - 1)])
     return torch.cat(parts)[order.argsort()]

@@ -19,7 +19,7 @@ from bench.tasks.job import Job
 from bench.tasks.verification.embedder import Embedder, Pixels, Recogniser, cosines, embed
 from bench.tasks.verification.images import contact_sheet
 from bench.tasks.verification.margin import MarginSoftmax
-from bench.tasks.verification.people import FaceBatches, Pairs, People, Prepare, require_disjoint
+from bench.tasks.verification.people import FaceBatches, Pairs, People, Prepare, grey, require_disjoint
 from bench.tasks.verification.roc import Roc, across_folds, best_threshold, correct_at
 from bench.tasks.weights import weights_file
 from bench.train.metrics import Evaluation
@@ -117,7 +117,7 @@ class FacePairs(Experiment):
         if self.job.processes.rank == 0:
             self._show_hardest(found)
         images = f"{len(self.people.y):,} of {len(self.people.names):,} people"
-        greys = f"{self.people.grey or 0} grey in training, {self.pairs.grey} in the pairs"
+        greys = f"{grey(self.people.x)} grey in training, {grey(self.pairs.x)} in the pairs"
         return {
             **Roc.of(found, self.pairs.same.numpy()).columns(),
             "params": sum(p.numel() for p in _embedder(net).parameters()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,10 @@ class OnDisk:
     def _one(self, number: int) -> Tensor:
         return decode(*self.read(number), side=self.side, region=self.region)
 
+    def encoded(self) -> Iterator[bytes]:
+        """The bytes of each in its turn."""
+        return (self.read(number)[1] for number in range(self.count))
+
     def in_memory(self) -> Tensor:
         """All of them, (N, 3, side, side) uint8."""
         out = torch.empty((self.count, 3, self.side, self.side), dtype=torch.uint8)
@@ -91,11 +95,6 @@ def _file(path: Path) -> tuple[str, bytes]:
         return str(path), path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): get the data set again") from None
-
-
-def grey(x: Tensor) -> int:
-    """How many of the images (N, 3, H, W) have three equal planes."""
-    return sum(int(((p[:, :1] == p[:, 1:]).all(1).flatten(1).all(1)).sum()) for p in x.split(1_000))
 
 
 def contact_sheet(pairs: Sequence[tuple[Tensor, Tensor]], path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from bench.data.locate import DataError, notice
 from bench.spec import counted
 from bench.tasks.verification.images import Region, of_files
-from bench.tasks.verification.people import Pairs, People, make_pairs, make_people
+from bench.tasks.verification.people import Pairs, People
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".webp")
 # of the deep-funneled images. On the mean of their faces the eyes are at row 111, columns 104 and 146, and the mouth at
@@ -50,7 +50,7 @@ def load_people(
     y = torch.tensor([who for who, own in enumerate(kept.values()) for _ in own])
     x = of_files(paths, side, region).in_memory()
     few = sum(map(bool, found.values())) - len(kept)
-    return make_people(x, y, kept, few=few, notice=notice(folder))
+    return People(x, y, tuple(kept), few, notice(folder))
 
 
 def _images(folder: Path) -> list[Path]:
@@ -86,8 +86,9 @@ def load_pairs(folder: Path, pairs: Sequence[Pair], *, side: int, region: Region
         )
     x = of_files([path for path in files.values() if path], side, region).in_memory()
     left, right = (torch.tensor([number[getattr(p, end)] for p in pairs]) for end in ("left", "right"))
-    same, fold = torch.tensor([p.same for p in pairs]), torch.zeros(len(pairs))
-    return make_pairs(x, left, right, same, fold, {path.partition("/")[0] for path in number}, notice(folder))
+    same, fold = torch.tensor([p.same for p in pairs]), torch.zeros(len(pairs), dtype=torch.int64)
+    names = sorted({path.partition("/")[0] for path in number})
+    return Pairs(x, left, right, same, fold, tuple(names), notice(folder))
 
 
 def _file(path: Path) -> Path | None:

@@ -17,7 +17,7 @@ import torch
 
 from bench.data.locate import DataError, notice
 from bench.tasks.verification.images import SIDE, OnDisk
-from bench.tasks.verification.people import Pairs, People, make_pairs, make_people
+from bench.tasks.verification.people import Pairs, People
 
 FOLDS = 10
 MEMORY = 4 * 2**30  # bytes: a larger training set stays on disk
@@ -87,7 +87,7 @@ def load_packed(folder: Path, *, side: int = SIDE, memory: int = MEMORY) -> Peop
         raise DataError(f"{folder}: labels of {len(y):,} images are not all in 0..{classes - 1:,}, as property says")
     x = OnDisk(len(y), images.read, side)
     small = len(y) * 3 * side * side <= memory
-    return make_people(x.in_memory() if small else x, y, map(str, range(classes)), notice=notice(folder))
+    return People(x.in_memory() if small else x, y, tuple(map(str, range(classes))), notice=notice(folder))
 
 
 def _without_lists(records: _Records) -> _Records:
@@ -142,7 +142,7 @@ def load_bin(path: Path, *, side: int = SIDE) -> Pairs:
     x = OnDisk(len(named), named.__getitem__, side).in_memory()
     sizes = torch.tensor([len(part) for part in torch.arange(len(same)).tensor_split(FOLDS)])
     folds = torch.arange(FOLDS).repeat_interleave(sizes)
-    return make_pairs(x, index[::2], index[1::2], torch.tensor(same), folds, notice=notice(path.parent))
+    return Pairs(x, index[::2], index[1::2], torch.tensor(same), folds, notice=notice(path.parent))
 
 
 def _unpickled(path: Path) -> tuple[list[bytes], list[bool]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,27 +14,32 @@ from torch import Tensor
 from bench.data.locate import DataError
 from bench.data.shuffle import Order
 from bench.spec import counted
-from bench.tasks.verification.images import OnDisk, grey
+from bench.tasks.verification.images import OnDisk
 
 Images = Tensor | OnDisk
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class People:
     """A training set: images `x` (N, 3, H, W) uint8 and whose they are, `y` (N,) int64, an index into `names`.
 
-    digest: SHA-256 of images (as encoded, where they stay on disk), labels and names.
-    grey: images that are grey-scale, made RGB; None where they stay on disk.
     few: people left out for too few images.
     """
 
     x: Images
     y: Tensor
     names: tuple[str, ...]
-    digest: str
-    grey: int | None
     few: int = 0
     notice: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of names, labels and images (as encoded, where they stay on disk)."""
+        sha = hashlib.sha256("\n".join(self.names).encode())
+        sha.update(_bytes(self.y))
+        for part in [_bytes(self.x)] if isinstance(self.x, Tensor) else self.x.encoded():
+            sha.update(part)
+        return sha.hexdigest()
 
     def to(self, device: torch.device) -> People:
         """The same set on `device`; images on disk stay there."""
@@ -41,13 +47,12 @@ class People:
         return replace(self, x=x, y=self.y.to(device))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pairs:
     """A verification set: images `x` (M, 3, H, W) uint8, each once, and P pairs of them.
 
     left, right: (P,) int64 indices into `x`. same: (P,) bool, whether both show one person. fold: (P,) int64, the
     number of the pair's fold from 0. names: the people, () where the format does not tell.
-    digest: SHA-256 of all arrays. grey: images that are grey-scale, made RGB.
     """
 
     x: Tensor
@@ -55,35 +60,26 @@ class Pairs:
     right: Tensor
     same: Tensor
     fold: Tensor
-    names: tuple[str, ...]
-    digest: str
-    grey: int
+    names: tuple[str, ...] = ()
     notice: str = ""
 
-
-def make_people(x: Images, y: Tensor, names: Iterable[str], *, few: int = 0, notice: str = "") -> People:
-    """People with their digest and what is grey among them."""
-    names = tuple(names)
-    sha = hashlib.sha256("\n".join(names).encode())
-    sha.update(y.long().contiguous().numpy().data)
-    if isinstance(x, OnDisk):
-        for number in range(x.count):
-            sha.update(x.read(number)[1])
-    else:
-        sha.update(x.contiguous().numpy().data)
-    greys = grey(x) if isinstance(x, Tensor) else None
-    return People(x, y.long(), names, sha.hexdigest(), greys, few, notice)
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all arrays."""
+        sha = hashlib.sha256()
+        for part in (self.x, self.left, self.right, self.same, self.fold):
+            sha.update(_bytes(part))
+        return sha.hexdigest()
 
 
-def make_pairs(
-    x: Tensor, left: Tensor, right: Tensor, same: Tensor, fold: Tensor, names: Iterable[str] = (), notice: str = ""
-) -> Pairs:
-    """Pairs with their digest and what is grey among their images."""
-    sha = hashlib.sha256()
-    for part in (x, left.long(), right.long(), same.bool(), fold.long()):
-        sha.update(part.contiguous().numpy().data)
-    names = tuple(sorted(set(names)))
-    return Pairs(x, left.long(), right.long(), same.bool(), fold.long(), names, sha.hexdigest(), grey(x), notice)
+def _bytes(x: Tensor) -> memoryview:
+    return x.cpu().contiguous().numpy().data
+
+
+def grey(x: Images) -> int:
+    """How many of the images (N, 3, H, W) in memory have three equal planes; 0 of those on disk."""
+    parts = x.split(1_000) if isinstance(x, Tensor) else ()
+    return sum(int((p[:, :1] == p[:, 1:]).flatten(1).all(1).sum()) for p in parts)
 
 
 def require_disjoint(people: People, pairs: Pairs) -> str:
