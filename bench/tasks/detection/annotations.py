@@ -170,18 +170,18 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(shown) + (f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else "")
 
 
-def annotated(image: str, path: Path, said: tuple[int, int], raw: Sequence[RawBox]) -> tuple[Annotated, list[Dropped]]:
+def annotated(image: str, path: Path, given: tuple[int, int], raw: Sequence[RawBox]) -> tuple[Annotated, list[Dropped]]:
     """The image with those of its boxes that can be objects, and the others with the reason.
 
-    said: (width, height) by the annotation, 0 where it does not tell. Raises DataError where the image cannot be read
+    given: (width, height) by the annotation, 0 where it does not tell. Raises DataError where the image cannot be read
     or has another size (its boxes would be off), or a coordinate is not finite.
     """
     size = _size_on_disk(path)
-    if said != size and 0 not in said:
-        there, here = (f"{w}x{h}" for w, h in (said, size))
+    if given != size and 0 not in given:
+        there, here = (f"{w}x{h}" for w, h in (given, size))
         raise DataError(f"{path} is {here} pixels, its annotation is of {there}: they do not belong together")
     if not all(math.isfinite(v) for box in raw for v in box.corners):
-        raise DataError(f"{image}: a box has a coordinate that is not finite: mend its annotation")
+        raise DataError(f"{image}: a box has a coordinate that is not finite: fix its annotation")
     faults = [box.fault(*size) for box in raw]
     kept = [box for box, fault in zip(raw, faults, strict=True) if fault is None]
     boxes = torch.tensor([box.corners for box in kept], dtype=torch.float64).reshape(-1, 4)
@@ -205,7 +205,7 @@ def _size_on_disk(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.size
     except OSError as error:
-        raise DataError(f"{path} is no image that can be read ({error}): get it again") from None
+        raise DataError(f"{path} cannot be read as an image ({error}): get it again") from None
 
 
 def detection_set(

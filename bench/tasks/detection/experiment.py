@@ -98,7 +98,7 @@ class AnnotatedImages(Experiment):
     def of(cls, run: Run, job: Job, device: torch.device) -> AnnotatedImages:
         """The run's data set. Raises DataError where it is not there, or has nothing to find in what is tested.
 
-        Raises WeightsError where the net is to start from what is no classifier, or not done.
+        Raises WeightsError where the net is to start from a run that trained no classifier, or is not done.
         """
         row = dataset_of(run.data)
         training, tested = row.resolve("reader")(row.resolve("locate")(job.data, run.data))

@@ -116,7 +116,7 @@ def detections(
 ) -> Detections:
     """Of scored regions: suppression within each class at IoU `nms`, then box voting if that is asked.
 
-    least_score: below it a box is no candidate, nor has it a vote. most: detections that remain.
+    least_score: a box below it is dropped and does not vote. most: detections that remain.
     """
     row, label = (scores > least_score).nonzero(as_tuple=True)
     flat = {"boxes": boxes[row, label], "labels": label + 1, "scores": scores[row, label]}

@@ -31,7 +31,7 @@ HIT, MISS, NEITHER = 1, 0, -1
 def matched(truths: Images, predictions: Images, classes: Sequence[str]) -> MatchTable:
     """The outcome of every detection by both sets of rules.
 
-    Raises ValueError for what would give a wrong number: lists of different length, labels that are no class, a score
+    Raises ValueError for what would give a wrong number: lists of different length, labels outside the classes, a score
     or a box that is not finite.
     """
     _check(truths, predictions, classes)

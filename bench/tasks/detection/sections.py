@@ -32,17 +32,16 @@ HEADER = (
 NOTE = (
     "Percent; mean ± standard deviation over seeds (n). AP is COCO's, over IoU .50 to .95 (the paper's mAP@[.5,.95]); "
     "AP50 and AP75 at one IoU (mAP@.5). Small, medium, large: objects below 32², below 96², and above, in pixels of "
-    "the image. Two uncertainties are kept apart: where AP50 would lie on other images (bootstrap over the {images} "
-    "test images), and where the mean over other seeds would lie (Student's t, from two seeds on). After the last "
-    "step, never the best on the way. Source: the classifier that the backbone was before."
+    "the image. Two 95 % intervals of AP50: a bootstrap over the {images} test images, and Student's t over seeds "
+    "(n >= 2). After the last step, never the best on the way. Source: the classifier that the backbone was before."
 )
 GAINS = (
     "what", "AP50 without", "AP50 with", "gain, points", "95 %, images", "95 %, seeds", "gain, relative",
     "gain in AP", "paper",
 )  # fmt: skip
 GAINS_NOTE = (
-    "Each pair on the same test images; one interval is over images (paired bootstrap), the other over seeds (Welch, "
-    "from two on; n = {seeds}). The paper's gains (Tables 7 and 8) are of ResNet-101 over VGG-16, on VOC in VOC's mAP."
+    "Each pair on the same test images; one interval is over images (paired bootstrap), the other over seeds (Welch; "
+    "n = {seeds}). The paper's gains (Tables 7 and 8) are of ResNet-101 over VGG-16, on VOC in VOC's mAP."
 )
 AP50, AP = Metric("ap50", "AP at IoU .5"), Metric("ap", "AP over IoU .50 to .95")
 METRICS = (  # in the order of HEADER
@@ -153,15 +152,15 @@ def classes_table(results: Set, found: Detected) -> Table | None:
     return Table(("net", *names), rows, note=note, name="classes") if rows else None
 
 
-def said(found: Detected) -> list[str]:
-    """Each gain in words, and whether other images would show it too."""
+def gain_findings(found: Detected) -> list[str]:
+    """Each gain in words, and whether it is detected over images."""
     lines = []
     for gain in found.gains:
         clear = gain.interval.low > 0 or gain.interval.high < 0
-        how = "clear of chance over images" if clear else "other images could show the opposite"
+        seeds = f", {low_to_high(gain.over_seeds)} over seeds" if gain.over_seeds else ""
         lines.append(
-            f"{gain.words}: {signed(gain.difference)} points of AP50 (95 % over images "
-            f"{low_to_high(gain.interval)}), {how}; n = {gain.seeds[0]}, {gain.seeds[1]} seeds."
+            f"{gain.words}: {signed(gain.difference)} points of AP50 (95 %: {low_to_high(gain.interval)} over images"
+            f"{seeds}; n = {gain.seeds[0]}, {gain.seeds[1]} seeds): {'a' if clear else 'no'} difference detected."
         )
     return lines or ["Too few runs are done to say anything."]
 
@@ -181,7 +180,7 @@ def sections(evidence: Evidence) -> list[Section]:
     )
     about_claims = any(one.links for one in evidence.judged)  # scale quick is about none of them
     return [
-        findings([*said(found), *lines]),
+        findings([*gain_findings(found), *lines]),
         *(claims_sections(evidence) if about_claims else []),
         *of_tables(*tables),
         *_figures(results),
@@ -229,6 +228,6 @@ def _option_problems(row: Mapping[str, str], option: str, arrays: Mapping[str, N
     expected = {f"{option}_{name}" if option else name: value for name, value in numbers.items()}
     expected |= {} if option else {"test_error": 100 - numbers["ap50"]}
     for metric, value in expected.items():
-        said = float(row[metric]) if row.get(metric) else math.nan
-        if not (math.isclose(said, value, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(said) and math.isnan(value))):
+        given = float(row[metric]) if row.get(metric) else math.nan
+        if not (math.isclose(given, value, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(given) and math.isnan(value))):
             yield f"{metric} is {row.get(metric) or 'missing'}, and its matches say {value}"

@@ -113,13 +113,13 @@ def _parsed(path: Path) -> Element:
     try:
         return ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        raise DataError(f"{path} is no XML ({error}): get the annotation again") from None
+        raise DataError(f"{path} is not XML ({error}): get the annotation again") from None
 
 
 def _raw_box(obj: Element, classes: tuple[str, ...], path: Path) -> RawBox:
     """VOC counts pixels from 1 and both ends belong to the box: continuous, a box starts one before `xmin`.
 
-    A box whose two ends are one pixel would be one pixel wide; annotators mean a slip of the mouse, so it has no width.
+    A box whose two ends are one pixel would be one pixel wide; it is an annotator's slip, so it has no width.
     """
     name = _text(obj, "name", path)
     x1, y1, x2, y2 = (_number(obj, f"bndbox/{corner}", path) for corner in ("xmin", "ymin", "xmax", "ymax"))
@@ -131,7 +131,7 @@ def _raw_box(obj: Element, classes: tuple[str, ...], path: Path) -> RawBox:
 def _text(obj: Element, tag: str, path: Path) -> str:
     found = (obj.findtext(tag) or "").strip()
     if not found:
-        raise DataError(f"{path}: an object without <{tag}>: mend the annotation")
+        raise DataError(f"{path}: an object without <{tag}>: fix the annotation")
     return found
 
 
@@ -140,4 +140,4 @@ def _number(obj: Element, tag: str, path: Path) -> float:
     try:
         return float(text)
     except ValueError:
-        raise DataError(f"{path}: <{tag}> is {text!r}, not a number of pixels: mend the annotation") from None
+        raise DataError(f"{path}: <{tag}> is {text!r}, not a number of pixels: fix the annotation") from None

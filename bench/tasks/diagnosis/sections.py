@@ -76,13 +76,13 @@ def _word(values: pd.Series[float]) -> str:
     """The word for the mean, with the number of seeds that have it where they do not agree."""
     if values.empty:
         return "–"
-    said = word(layers.geometric(values))
-    same = sum(word(value) == said for value in values)
-    return said if same == len(values) else f"{said}, in {same} of {len(values)} seeds"
+    verdict = word(layers.geometric(values))
+    same = sum(word(value) == verdict for value in values)
+    return verdict if same == len(values) else f"{verdict}, in {same} of {len(values)} seeds"
 
 
 def gradient_findings(results: Set) -> list[str]:
-    """The paper's statement held against the numbers, then each family's change by depth, then what diverged."""
+    """The paper's statement against the numbers, then each family's change by depth, then what diverged."""
     seen = layers.changes(layers.gradients(results))
     if seen.empty:
         return []
@@ -104,8 +104,8 @@ def _statement(seen: pd.DataFrame, when: str) -> Iterator[str]:
     if plain.empty:
         return
     words = {int(str(depth)): word(layers.geometric(part["change"])) for depth, part in plain.groupby("depth")}
-    vanish = [depth for depth, said in words.items() if said == VANISHING]
-    healthy = [depth for depth, said in words.items() if said == WITHIN]
+    vanish = [depth for depth, verdict in words.items() if verdict == VANISHING]
+    healthy = [depth for depth, verdict in words.items() if verdict == WITHIN]
     yield (
         f"{when}, the gradient of plain nets with BN vanishes at {_depths(vanish)} (measured at "
         f"{listed(list(words))}), {'against what' if vanish else 'as'} the paper says; it changes by less than a "
@@ -204,7 +204,7 @@ def _drawings(seen: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Drawing]:
 
 
 def response_findings(results: Set) -> list[str]:
-    """Fig. 7's two statements held against the numbers: residual against plain, and residual nets with depth."""
+    """Fig. 7's two statements against the numbers: residual against plain, and residual nets with depth."""
     frame = layers.responses(results)
     basic = frame[(frame["unit"] == layers.BASIC) & (frame["shortcut"] == "A")]  # the paper has no other units in it
     plain, residual = _by_depth_and_layer(frame[frame["unit"] == PLAIN]), _by_depth_and_layer(basic)

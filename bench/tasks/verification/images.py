@@ -36,7 +36,7 @@ def decode(name: str, data: bytes, *, side: int = SIDE, region: Region | None = 
 
     region: what is cut out of it first, None for the whole image, which must be square. The resizing is Pillow's
     (bilinear over the whole footprint of a pixel, in whole numbers: the same bytes on every machine).
-    Raises DataError where it is no image, or not of the size that `region` is cut from.
+    Raises DataError where it is not an image, or not of the size that `region` is cut from.
     """
     try:
         image = Image.open(io.BytesIO(data)).convert("RGB")

@@ -24,7 +24,7 @@ def _pairs(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Bools]:
     if s.ndim != 1 or s.shape != t.shape or not len(s):
         raise ValueError(f"scores {s.shape} and same {t.shape} must be as many, one a pair")
     if bad := int((~np.isfinite(s)).sum()):
-        raise ValueError(f"{bad:,} of {len(s):,} scores are no finite numbers: the embeddings are not")
+        raise ValueError(f"{bad:,} of {len(s):,} scores are not finite: the embeddings are not")
     return s, t
 
 

@@ -29,10 +29,11 @@ HEADER = (
 )  # fmt: skip
 NOTE = (
     "Accuracy over ten folds, each judged at the threshold that is best on the other nine; beside it at one threshold, "
-    "fixed on pairs of training people: the two are often confused. The intervals keep seeds (Student's t) and pairs "
-    "(Wilson) apart. Cosine of embeddings with the mirror image's added. TAR: share of same pairs accepted where so "
-    "many of the different ones are; – where the pairs are too few to tell. By pixels: the images themselves, "
-    "averaged down to 16x16. View 1 of LFW is for choosing between nets: these are no numbers of its test, View 2."
+    "fixed on pairs of training people: the two are often confused. Two 95 % intervals: Student's t over seeds "
+    "(n >= 2), Wilson's over pairs. Cosine of embeddings with the mirror image's added. TAR: share of same pairs "
+    "accepted where so many of the different ones are; – where the pairs are too few to tell. By pixels: the images "
+    "themselves, averaged down to 16x16. View 1 of LFW is for choosing between nets: these are not results of its "
+    "test, View 2."
 )
 ERRORS = (  # printed as accuracies
     Metric("test_error", "pairs judged wrong, ten folds"),
@@ -89,7 +90,7 @@ def _as_accuracy(error: Sample) -> str:
     return mean_std(100 - error.mean, error.std, error.n)
 
 
-def said(results: Set) -> list[str]:
+def net_findings(results: Set) -> list[str]:
     """Of each net, whether it is better than pixels and than before its training, on the same pairs."""
     lines = []
     for net, part in results.done.groupby("net", sort=False):
@@ -163,7 +164,7 @@ def sections(evidence: Evidence) -> list[Section]:
     curves, alt = curves_of(results), "Same pairs accepted against different pairs accepted"
     published = Table(("published, LFW View 2", "accuracy %", "source"), PUBLISHED, text=1, note=NOT_COMPARABLE)
     return [
-        findings(said(results)),
+        findings(net_findings(results)),
         *claims_sections(evidence),
         Section("Verification", (verification_table(evidence),)),
         *[Section("ROC", (Drawing("roc", alt, ROC, partial(roc, curves)),))] * bool(curves),

@@ -100,7 +100,7 @@ def test_a_listed_image_or_annotation_that_is_missing_is_refused(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("<annotation><object>", "a.xml is no XML"),
+        ("<annotation><object>", "a.xml is not XML"),
         ("<annotation><object><bndbox/></object></annotation>", "an object without <name>"),
         ("<annotation><object><name>dog</name></object></annotation>", "an object without <bndbox/xmin>"),
         (
@@ -129,7 +129,7 @@ def test_an_image_that_is_none_is_refused_before_training(tmp_path: Path) -> Non
     write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20)])
     (tmp_path / "JPEGImages" / "a.jpg").write_bytes(b"no image")
 
-    with pytest.raises(DataError, match=r"a.jpg is no image"):
+    with pytest.raises(DataError, match=r"a.jpg cannot be read as an image"):
         read_voc(tmp_path)
 
 

@@ -155,7 +155,7 @@ def test_tied_scores_are_accepted_together_at_a_far() -> None:
 @pytest.mark.parametrize(
     ("scores", "same", "words"),
     [
-        ([0.1, float("nan")], [True, False], "1 of 2 scores are no finite numbers"),
+        ([0.1, float("nan")], [True, False], "1 of 2 scores are not finite"),
         ([0.1, 0.2, 0.3], [True, False], "must be as many"),
         ([], [], "must be as many"),
         ([0.1, 0.2], [True, True], "all 2 pairs are same"),
