@@ -32,7 +32,7 @@ VGG_16 = Net("vgg", 16, "none", weights=TORCHVISION)
 RESNET_101 = Net("imagenet", 101, "B", "3x3", weights=TORCHVISION)
 SMALLER = tuple(Net("imagenet", depth, "B", "3x3", weights=TORCHVISION) for depth in (18, 34, 50))
 
-# a run of plain_vs_residual at scale short, trained on CIFAR-10; in all nets batch norm is settled on the same images
+# a run of plain_vs_residual at scale short, trained on CIFAR-10; in all nets BN is recalibrated on the same images
 RANDOM = Net("cifar", 20, "A")
 TRANSFERRED = Net("cifar", 20, "A", weights="run:plain_vs_residual/resnet-20-A-short-s0-4d94aefe")
 QUICK = Recipe(
