@@ -74,4 +74,4 @@ def _tradeoff(results: Set) -> list[Section]:
         return []
     alt = "Test error against depth, parameters, multiply-adds and training time"
     drawing = Drawing("tradeoff", alt, TRADEOFF, partial(figures.tradeoff, results))
-    return [Section("Which net for what can be spent", (drawing,))]
+    return [Section("Accuracy against cost", (drawing,))]
