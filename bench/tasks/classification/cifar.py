@@ -23,7 +23,7 @@ PAD = 4
 class Images:
     """A labelled set: `train_x` (N, 3, 32, 32) uint8 and `train_y` (N,) int64, the same for test.
 
-    digest: SHA-256 of all arrays. notice: what the data's owner says must be known of them, or "".
+    digest: SHA-256 of all arrays. notice: the data owner's to readers, or "".
     """
 
     train_x: Tensor
@@ -176,7 +176,7 @@ class Prefetched:
         return (self._block[self._used - 1],)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream is after what was drawn of it, as `batches` would say it."""
+        """The state of `batches` after as many draws as were made here."""
         ahead = self.batches.state_dict()
         self.batches.load_state_dict(self._start)
         for _ in range(self._used):

@@ -1,4 +1,4 @@
-"""What a page says of nets that classify: verdicts, Table 6, Fig. 6, nets image by image, what a net costs."""
+"""The page of a classification: verdicts, Table 6, Fig. 6, nets image by image, accuracy against cost."""
 
 from __future__ import annotations
 

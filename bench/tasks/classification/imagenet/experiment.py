@@ -90,7 +90,7 @@ class ImageNet(Experiment):
         return ready(protocols.evaluated(partial(self._score, net, centre), self._labels(), self.job.processes)[0])
 
     def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:
-        """The errors by further protocols, and the odd images that this start has met."""
+        """The errors by further protocols, and the image anomalies that this start has met."""
         errors = by_protocol(tested, self._further(net))
         training = "".join(f"training: {stream.odd.summary(self.images.train.name)}; " for stream in self.streams)
         return errors | {"pictures": f"{training}validation: {self.odd.summary(self.images.val.name)}"}
