@@ -13,7 +13,7 @@ Out = TypeVar("Out")
 DEPTH = 4  # items ahead for each thread
 
 
-def ahead(work: Callable[[In], Out], items: Iterable[In], workers: int) -> Iterator[Out]:
+def prefetch(work: Callable[[In], Out], items: Iterable[In], workers: int) -> Iterator[Out]:
     """`work(item)` of each item in order, by so many threads. An error in `work` comes when its turn does."""
     waiting = iter(items)
     with ThreadPoolExecutor(workers) as pool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Order:
+class Shuffle:
     """An endless stream of indices below `count`: each epoch in a new order, batches running over its end.
 
     All randomness is `generator`'s; the indices live on its device. Others may draw from it between two batches.

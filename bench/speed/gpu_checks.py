@@ -20,7 +20,7 @@ from bench.nets.batch_norm import BatchNorm2d
 from bench.nets.resnet import cifar
 from bench.spec import Net, Recipe, Way
 from bench.speed.timing import wait
-from bench.tasks.classification.cifar import Ahead, Batches, Images, Prepare
+from bench.tasks.classification.cifar import Batches, Images, Prefetched, Prepare
 from bench.tasks.training import trainer_of
 from bench.train.checkpoint import weights_digest
 from bench.train.copied_weights import CopiedWeights
@@ -73,7 +73,7 @@ class Bench:
         torch.manual_seed(seed)
         built = cifar(net.depth, net.shortcut).to(self.device)
         batches = Batches(self.images, Prepare.of(self.images.train_x), self.recipe.batch, _seeded(seed))
-        return trainer_of(built, Ahead(batches), replace(self.recipe, **recipe), way)
+        return trainer_of(built, Prefetched(batches), replace(self.recipe, **recipe), way)
 
 
 def _seeded(seed: int) -> torch.Generator:

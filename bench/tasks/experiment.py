@@ -1,4 +1,4 @@
-"""What a task opens for a run on a device: its net, its data, its objective and its tests."""
+"""What a task provides for a run on a device: its net, its data, its objective and its tests."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class Experiment(ABC):
     @property
     @abstractmethod
     def digest(self) -> str:
-        """SHA-256 of what tells the data from others."""
+        """SHA-256 that identifies the data."""
 
     @property
     def notice(self) -> str:
-        """What the data's owner says must be known of them, or ""."""
+        """The data owner's notice to readers, or ""."""
         return ""
 
     def net(self) -> nn.Module:
-        """The net before its first step, from the run's seed. Raises WeightsError for weights that are not there."""
+        """The net before its first step, from the run's seed. Raises WeightsError for missing weights."""
         torch.manual_seed(self.run.seed)
         net: nn.Module = self.run.net.row.resolve("build")(self.run.net, dataset_of(self.run.data).classes)
         return net
@@ -55,7 +55,7 @@ class Experiment(ABC):
 
     @property
     def objective(self) -> Objective:
-        """What the training minimises."""
+        """The training's objective."""
         return CrossEntropy()
 
     @property
@@ -65,7 +65,7 @@ class Experiment(ABC):
 
     @property
     def dropout_seed(self) -> int | None:
-        """The seed of what the net itself draws, None for a net that draws nothing."""
+        """The seed of the net's own random numbers (dropout), None for a net that draws none."""
         return None
 
     @abstractmethod

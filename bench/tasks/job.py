@@ -1,4 +1,4 @@
-"""What a task is given beside its Run."""
+"""What a task gets besides its Run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.train.process_group import ALONE, ProcessGroup
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Where a run runs: its folder, the data below `data`, what stops it, and its processes.
+    """A run's folder, the folder of the data sets, what stops it, and its processes.
 
     Only the first process reads and writes the folder.
     """

@@ -1,4 +1,4 @@
-"""Where a run runs: its device, and what is kept of each start for provenance."""
+"""A run's device, and the provenance of each of its starts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DeviceError(RuntimeError):
 
 
 def device_of(run: Run) -> torch.device:
-    """A CUDA device where the run may have one and there is one, else the CPU with the run's threads."""
+    """A CUDA device if there is one and the run may have it, else the CPU with the run's threads."""
     torch.set_num_threads(run.resources.cpus)
     if not run.resources.gpus or not cuda_devices():
         return torch.device("cpu")
@@ -40,7 +40,7 @@ def device_name(device: torch.device) -> str:
 
 
 def require_compiler(run: Run, device: torch.device) -> None:
-    """Raises DeviceError where the run's kernels are to be compiled and cannot."""
+    """Raises DeviceError if the run's kernels must be compiled and cannot."""
     if run.resources.compile and device.type == "cpu" and cxx_compiler() is None:
         raise DeviceError(
             f"this run was begun, or is declared, with compiled kernels. {no_compiler()}; it is then resumed"
@@ -48,7 +48,7 @@ def require_compiler(run: Run, device: torch.device) -> None:
 
 
 def _reproducible_cuda() -> None:
-    """fp32 is fp32 (no TF32), and the same kernels each time, as far as torch has deterministic ones."""
+    """fp32 without TF32, and deterministic kernels as far as torch has them."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     # deterministic algorithms also fill all fresh memory with NaN: some 960 kernels a step of ResNet-20 more

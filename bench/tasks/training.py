@@ -1,4 +1,4 @@
-"""One Run in, one result out: trains a net and tests it. The same for every task, which it does not know."""
+"""One Run in, one result out: trains a net and tests it. The same for every task."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
 
 
 def way_of(run: Run, device: torch.device, processes: ProcessGroup) -> Way:
-    """How the run's steps are made on `device`: as it asks, as far as its task allows.
+    """How the run's steps are made on `device`: as the run asks, as far as its task allows.
 
     Several processes share the groups of a batch. What differs from step to step cannot be a graph, and a look at the
     layers hooks the batch norms that grouped ones go past. On a CPU there are no fused kernels: groups are torch's.
@@ -167,7 +167,7 @@ def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
 
 
 def _save(folder: RunFolder, run: Run, sessions: list[dict[str, Any]], layers: list[Row], trainer: Trainer) -> None:
-    """The curve first: a checkpoint that is there has its curve beside it (and in it, should that be damaged)."""
+    """The curve first: a checkpoint always has its curve beside it (and in it, should that file be damaged)."""
     sessions[-1]["ended"] = time.time()
     folder.write_curve(trainer.curve)
     device = next(trainer.net.parameters()).device.type
@@ -202,7 +202,7 @@ def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way 
 
 
 def _result(run: Run, trainer: Trainer, test: Tested) -> dict[str, Any]:
-    """The numbers of the last step; best-on-test is kept to show what it would have flattered."""
+    """The numbers of the last step; the lowest test error on the way is kept to show how optimistic it is."""
     last = trainer.curve[-1]
     tested = [row for row in trainer.curve if "test_error" in row]
     best = min(tested, key=lambda row: (row["test_error"], row["step"]))

@@ -22,7 +22,7 @@ SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 
 
 def weights_file(net: Net, job: Job) -> Path | None:
-    """The file; None where the net starts from none, or timm is to get them.
+    """The file; None for random weights, or if timm is to download them.
 
     Raises WeightsError, also where the net's stride is not where the weights learned it.
     """
@@ -58,7 +58,7 @@ def _asked(field: str, net: Net, job: Job) -> Any:
 
 
 def local_file(net: Net, job: Job) -> Path:
-    """A file of one's own. Raises WeightsError naming those there are."""
+    """A file of the user's. Raises WeightsError naming those there are."""
     folder, name = job.data / "weights", net.start.name
     if not (folder / name).is_file():
         there = sorted(p.name for p in folder.glob("*") if p.suffix in SUFFIXES) if folder.is_dir() else []
@@ -67,13 +67,13 @@ def local_file(net: Net, job: Job) -> Path:
 
 
 def timm_file(net: Net, job: Job) -> Path | None:
-    """A file in place of timm's weights; None where it is left to timm to get them."""
+    """A local file of timm's weights; None if timm is to download them."""
     paths = (job.data / "weights" / f"{net.start.name}{suffix}" for suffix in SUFFIXES)
     return next((path for path in paths if path.is_file()), None)
 
 
 def timm_pixels(net: Net, _: Job) -> Pixels:
-    """As timm says it. Raises WeightsError."""
+    """By timm's configuration of the weights. Raises WeightsError."""
     from bench.nets import timm_nets
 
     return timm_nets.pixels_of(net.start.name)
@@ -95,7 +95,7 @@ def torchvision_file(net: Net, job: Job) -> Path:
 
 
 def torchvision_error(net: Net, _: Job) -> float:
-    """As torchvision says it. Raises WeightsError for weights of no classifier."""
+    """By torchvision's metadata. Raises WeightsError for weights of no classifier."""
     accuracy = float(_torchvision(net).meta["_metrics"]["ImageNet-1K"]["acc@1"])
     if math.isnan(accuracy):
         raise WeightsError(f"{net.weights} classify nothing, and torchvision says so: name IMAGENET1K_V1")

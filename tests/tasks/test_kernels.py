@@ -23,7 +23,7 @@ from bench.nets.resnet import cifar
 from bench.spec import Net, Recipe, Resources, Run, SpecError, Views, Way
 from bench.store import RunFolder
 from bench.tasks.classification import synthetic
-from bench.tasks.classification.cifar import Ahead, Batches, Prepare
+from bench.tasks.classification.cifar import Batches, Prefetched, Prepare
 from bench.tasks.training import way_of
 from bench.train.checkpoint import weights_digest
 from bench.train.graph import Captured
@@ -310,7 +310,7 @@ def as_on_a_gpu(precision: str, *, graphs: list[int] | None = None, fused_sgd: b
     about["copied_weights"] = precision == "bf16"
     captured = None if graphs is None else Captured(counted)
     rate = lambda step: 0.1 if step < 6 else 0.01  # noqa: E731
-    return Trainer(net, Ahead(batches), rate, 0.9, 1e-4, 4, precision, captured=captured, **about)
+    return Trainer(net, Prefetched(batches), rate, 0.9, 1e-4, 4, precision, captured=captured, **about)
 
 
 def trained(t: Trainer, steps: int) -> Trainer:
@@ -324,7 +324,7 @@ def test_the_step_that_a_gpu_runs_is_the_same_bits_captured_and_eager(
     precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over the ends of blocks and epochs, a fall of the rate after the capture, and a resume."""
-    monkeypatch.setattr(Ahead, "BLOCK", 5)
+    monkeypatch.setattr(Prefetched, "BLOCK", 5)
     graphs: list[int] = []
     eager, replayed = trained(as_on_a_gpu(precision), 8), trained(as_on_a_gpu(precision, graphs=graphs), 8)
     resumed = as_on_a_gpu(precision, graphs=[])

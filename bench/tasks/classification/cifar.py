@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.data.cifar_files import Layout, layout_of, verify
 from bench.data.locate import DataError, notice
-from bench.data.shuffle import Order
+from bench.data.shuffle import Shuffle
 
 PAD = 4
 
@@ -23,7 +23,7 @@ PAD = 4
 class Images:
     """A labelled set: `train_x` (N, 3, 32, 32) uint8 and `train_y` (N,) int64, the same for test.
 
-    digest: SHA-256 of all arrays. notice: what the data's owner says must be known of them, or "".
+    digest: SHA-256 of all arrays. notice: the data owner's to readers, or "".
     """
 
     train_x: Tensor
@@ -128,8 +128,8 @@ class Batches:
 
     def __init__(self, images: Images, prepare: Prepare, batch: int, generator: torch.Generator) -> None:
         self.images, self.prepare, self.batch, self.generator = images, prepare, batch, generator
-        self._order = Order(len(images.train_y), generator)
-        self.state_dict, self.load_state_dict = self._order.state_dict, self._order.load_state_dict
+        self._shuffle = Shuffle(len(images.train_y), generator)
+        self.state_dict, self.load_state_dict = self._shuffle.state_dict, self._shuffle.load_state_dict
 
     def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """The next inputs (batch, 3, 32, 32) float32, channels last, and labels (batch,), or `part` of them.
@@ -141,7 +141,7 @@ class Batches:
 
     def choose(self) -> Tensor:
         """What the next batch is made of, on the CPU: image, row, column and mirror, (4, batch) int64."""
-        index = self._order.draw(self.batch)
+        index = self._shuffle.draw(self.batch)
         return torch.cat((index[None], draw_crops(self.batch, self.generator)))
 
     def make(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +150,7 @@ class Batches:
         return crop(self.prepare(self.images.train_x[index]), chosen[1:]), self.images.train_y[index]
 
 
-class Ahead:
+class Prefetched:
     """The choices of `batches` alone, BLOCK of them sent to the device at a time; a step makes its images by `maker`.
 
     Drawn one by one from the host, each batch would cost a GPU some forty launches outside the step's graph.
@@ -176,7 +176,7 @@ class Ahead:
         return (self._block[self._used - 1],)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream is after what was drawn of it, as `batches` would say it."""
+        """The state of `batches` after as many draws as were made here."""
         ahead = self.batches.state_dict()
         self.batches.load_state_dict(self._start)
         for _ in range(self._used):

@@ -55,7 +55,7 @@ class InMemory(Experiment):
         """See Experiment."""
         generator = torch.Generator().manual_seed(self.run.seed)
         batches = cifar.Batches(self.images, self.prepare, self.run.recipe.batch, generator)
-        return cifar.Ahead(batches) if self.device.type == "cuda" and self.job.processes.size == 1 else batches
+        return cifar.Prefetched(batches) if self.device.type == "cuda" and self.job.processes.size == 1 else batches
 
     def test(self, net: nn.Module) -> Work[Evaluation]:
         """See Experiment."""

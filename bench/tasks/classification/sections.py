@@ -1,4 +1,4 @@
-"""What a page says of nets that classify: verdicts, Table 6, Fig. 6, nets image by image, what a net costs."""
+"""The page of a classification: verdicts, Table 6, Fig. 6, nets image by image, accuracy against cost."""
 
 from __future__ import annotations
 
@@ -74,4 +74,4 @@ def _tradeoff(results: Set) -> list[Section]:
         return []
     alt = "Test error against depth, parameters, multiply-adds and training time"
     drawing = Drawing("tradeoff", alt, TRADEOFF, partial(figures.tradeoff, results))
-    return [Section("Which net for what can be spent", (drawing,))]
+    return [Section("Accuracy against cost", (drawing,))]

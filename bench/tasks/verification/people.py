@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.data.locate import DataError
-from bench.data.shuffle import Order
+from bench.data.shuffle import Shuffle
 from bench.spec import counted
 from bench.tasks.verification.images import OnDisk
 
@@ -142,7 +142,7 @@ class FaceBatches:
 
     def __init__(self, people: People, prepare: Prepare, batch: int, generator: torch.Generator) -> None:
         self.people, self.prepare, self.batch, self.generator = people, prepare, batch, generator
-        self._order = Order(len(people.y), generator)
+        self._order = Shuffle(len(people.y), generator)
 
     def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """The next inputs (batch, 3, H, W) float32, channels last, and labels (batch,), or `part` of them."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from bench.data.cifar_files import cifar, verify
 from bench.data.locate import DataError, data_folder, notice
 from bench.spec.official import is_official
-from bench.tasks.classification.cifar import Ahead, Batches, Images, Prepare, crop, draw_crops, load, make_images
+from bench.tasks.classification.cifar import Batches, Images, Prefetched, Prepare, crop, draw_crops, load, make_images
 from bench.tasks.classification.synthetic import stand_in
 
 
@@ -166,9 +166,9 @@ def test_a_batch_is_made_of_what_was_chosen_for_it() -> None:
 
 
 def test_choices_made_ahead_are_those_made_one_by_one_across_blocks_and_epochs() -> None:
-    ahead, batches = Ahead(stream()), stream()
+    ahead, batches = Prefetched(stream()), stream()
     assert ahead.batch == 3
-    for step in range(2 * Ahead.BLOCK + 3):
+    for step in range(2 * Prefetched.BLOCK + 3):
         (choice,) = ahead.draw()
         assert torch.equal(choice, batches.choose()), step
 
@@ -181,7 +181,7 @@ def same_state(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("drawn", [0, 1, 199, 200, 201])
 def test_choices_made_ahead_are_saved_as_if_they_were_not(drawn: int) -> None:
     """A stream goes on from the other's state, whichever made it, and saving moves nothing."""
-    ahead, batches = Ahead(stream()), stream()
+    ahead, batches = Prefetched(stream()), stream()
     for _ in range(drawn):
         ahead.draw()
         batches.choose()
@@ -189,12 +189,12 @@ def test_choices_made_ahead_are_saved_as_if_they_were_not(drawn: int) -> None:
     state = ahead.state_dict()
     assert same_state(state, batches.state_dict())
     assert same_state(ahead.state_dict(), state)
-    resumed, plain = Ahead(stream(4)), stream(5)
+    resumed, plain = Prefetched(stream(4)), stream(5)
     resumed.draw()  # of a block to be forgotten
     resumed.load_state_dict(state)
     plain.load_state_dict(state)
     assert same_state(resumed.state_dict(), state)
-    for _ in range(Ahead.BLOCK + 2):
+    for _ in range(Prefetched.BLOCK + 2):
         expected = batches.choose()
         assert all(torch.equal(one, expected) for one in (*ahead.draw(), *resumed.draw(), plain.choose()))
     assert same_state(resumed.state_dict(), batches.state_dict())

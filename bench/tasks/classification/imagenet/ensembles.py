@@ -52,7 +52,7 @@ def read_ensembles(results: Path) -> pd.DataFrame:
 
 
 def _made(ensembles: Sequence[Ensemble], folders: Mapping[str, RunFolder]) -> Iterator[dict[str, Any]]:
-    """A row an ensemble, scale, data set and seed of which every member's scores are here."""
+    """A row for each ensemble, scale, data set and seed of which every member's scores are here."""
     members: dict[tuple[str, str, int], dict[str, tuple[Run, RunFolder]]] = {}
     for folder in folders.values():
         if folder.ensemble.exists() and folder.result() is not None:
@@ -96,7 +96,7 @@ def _error(correct: NDArray[np.bool_]) -> float:
 
 
 def ensemble_problems(results: Path, runs: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """What in ensembles.csv does not follow from its images and its members. Raises StoreError."""
+    """The errors in ensembles.csv that its images and members do not confirm. Raises StoreError."""
     weights = {row["id"]: row["weights_sha256"] for row in runs}
     for row in read_ensembles(results).to_dict("records"):
         name = f"{results / FILE}: {row['id']}, seed {row['seed']}"
@@ -109,6 +109,6 @@ def ensemble_problems(results: Path, runs: Sequence[Mapping[str, str]]) -> Itera
 
 
 def ensemble_frame(results: Path) -> pd.DataFrame:
-    """A row an ensemble and seed, at all scales."""
+    """A row for each ensemble and seed, at all scales."""
     found = read_ensembles(results)
     return found.assign(**{name: pd.to_numeric(found[name]) for name in ("seed", "test_images", *ERRORS)})

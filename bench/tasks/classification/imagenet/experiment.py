@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.decode import Oddities, decode
-from bench.data.prefetch import ahead
+from bench.data.prefetch import prefetch
 from bench.spec import Run, Views, dataset_of
 from bench.store import atomic
 from bench.tasks.classification.imagenet import protocols
@@ -90,7 +90,7 @@ class ImageNet(Experiment):
         return ready(protocols.evaluated(partial(self._score, net, centre), self._labels(), self.job.processes)[0])
 
     def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:
-        """The errors by further protocols, and the odd images that this start has met."""
+        """The errors by further protocols, and the image anomalies that this start has met."""
         errors = by_protocol(tested, self._further(net))
         training = "".join(f"training: {stream.odd.summary(self.images.train.name)}; " for stream in self.streams)
         return errors | {"pictures": f"{training}validation: {self.odd.summary(self.images.val.name)}"}
@@ -148,7 +148,7 @@ class ImageNet(Experiment):
             self.odd.add(i, odd)
             return protocol.cut(resized(image, protocol.shorter))
 
-        views = ahead(cut, self.used[part], self.run.resources.cpus)
+        views = prefetch(cut, self.used[part], self.run.resources.cpus)
         inputs = (self.view.normalise(view.to(self.device)) for view in views)
         return protocols.scores(net, inputs, protocol.logits, precision=self.run.recipe.precision)
 

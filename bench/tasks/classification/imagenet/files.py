@@ -74,7 +74,7 @@ class ImageSet:
     """A labelled set: `classes` are its wnids, sorted; a label is a place in them.
 
     digest: SHA-256 over the classes and over each image's name, size and label, in order: not over the contents,
-    which are 150 GB. notice: what the data's owner says must be known of them, or "".
+    which are 150 GB. notice: the data owner's to readers, or "".
     """
 
     classes: tuple[str, ...]

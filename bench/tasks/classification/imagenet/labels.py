@@ -1,4 +1,4 @@
-"""The classes of ImageNet's flat validation set, whose files do not say them: from any of the lists that go round."""
+"""The classes of ImageNet's flat validation set, from any of the lists in circulation."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Protocol(NamedTuple):
 
 
 def centre_crop(image: Tensor, side: int) -> Tensor:
-    """The central (1, 3, side, side) of an image (3, h, w); where the margin is odd, the pixel more is at the end."""
+    """The central (1, 3, side, side) of an image (3, h, w); an odd margin has its extra pixel at the end."""
     top, left = ((size - side) // 2 for size in image.shape[1:])
     return image[None, :, top : top + side, left : left + side]
 

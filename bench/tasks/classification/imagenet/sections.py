@@ -35,12 +35,12 @@ TABLE_5 = (
 
 
 def of_imagenet(evidence: Evidence) -> list[Section]:
-    """A section a protocol that was measured, and Fig. 4."""
+    """A section for each protocol that was measured, and Fig. 4."""
     return [*protocol_sections(evidence), *curves(evidence.results, 4, "validation error on centre crops")]
 
 
 def evaluation(evidence: Evidence) -> list[Section]:
-    """What a page says of published weights."""
+    """The page of published weights."""
     lines = ["Published weights were trained by other recipes than the paper's: its numbers stand beside them."]
     if not evidence.results.dataset.of_paper:
         lines.append(f"{evidence.results.data} is a part of what the paper tests on: no number here is beside its own.")
