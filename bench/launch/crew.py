@@ -65,7 +65,7 @@ class Crew:
 
         Raises what has lost the device.
         """
-        could = [each for each in self._at_work if each[1].can_go_on()]
+        could = [each for each in self._at_work if each[1].can_run()]
         for folder, slot, work in could:
             if self._ends(folder, slot, work):
                 self._at_work = [each for each in self._at_work if each[1] is not slot]

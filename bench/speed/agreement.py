@@ -66,14 +66,15 @@ def agreements(images: Images, precision: str, compiled: bool, seeds: int = 3) -
             fast, plain = _fast(net, images, seed, precision, compiled=compiled), _Plain(net, images, seed)
             fast_losses = [_step(fast) for _ in range(STEPS)]
             plain_losses, apart = _train_beside(plain, _fast(net, images, seed, precision, compiled=compiled))
+            loss, update, statistics = torch.tensor(apart, dtype=torch.float64).amax(0).tolist()
             yield Agreement(
                 net=net.name,
                 precision=precision + " compiled" * compiled,
                 seed=seed,
-                loss=max(one for one, _, _ in apart),
-                update=max(one for _, one, _ in apart),
-                statistics=max(one for _, _, one in apart),
-                exact=max(abs(_step(exact[0]) - exact[1].step()) for _ in range(EARLY)),
+                loss=loss,
+                update=update,
+                statistics=statistics,
+                exact=_apart([_step(exact[0]) for _ in range(EARLY)], [exact[1].step() for _ in range(EARLY)]),
                 early=_apart(fast_losses[:EARLY], plain_losses),
                 itself=_apart(_early_losses_of_one_thread(net, images, seed), plain_losses),
                 all=_apart(fast_losses, plain_losses),
@@ -83,7 +84,8 @@ def agreements(images: Images, precision: str, compiled: bool, seeds: int = 3) -
 
 
 def _apart(losses: Sequence[float], others: Sequence[float]) -> float:
-    return max(abs(a - b) for a, b in zip(losses, others, strict=False))
+    differences = [a - b for a, b in zip(losses, others, strict=False)]
+    return float(torch.tensor(differences, dtype=torch.float64).abs().max())
 
 
 def summary(found: list[Agreement]) -> str:

@@ -63,8 +63,7 @@ def our_training(
 def usual_training(net: Net, images: Images, device: torch.device, steps: int) -> Callable[[], float]:
     """The same by the usual loop in fp32."""
     torch.manual_seed(0)
-    trainer = usual.UsualTraining(cifar(net.depth, net.shortcut).to(device), images, BATCH)
-    return repeated(trainer.step, steps, BATCH)
+    return repeated(usual.training(cifar(net.depth, net.shortcut).to(device), images, BATCH), steps, BATCH)
 
 
 def training(net: Net, images: Images, precision: str, device: torch.device, *, compiled: bool = False) -> Case:

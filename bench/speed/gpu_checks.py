@@ -245,7 +245,7 @@ def take_turns(work: Sequence[tuple[Slot, Work[None]]]) -> None:
     """Does all of it, a turn of each slot whose device is not too far behind."""
     left = list(work)
     while left:
-        for slot, one in [each for each in left if each[0].can_go_on()]:
+        for slot, one in [each for each in left if each[0].can_run()]:
             try:
                 slot.turn(one)
             except StopIteration:

@@ -41,10 +41,7 @@ class PilImages(Dataset[tuple[Tensor, int]]):
 def training_batches(images: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """An endless stream of shuffled, augmented, normalised batches. No workers is the fastest on two cores."""
     steps = [transforms.RandomCrop(32, 4), transforms.RandomHorizontalFlip(), transforms.ToTensor(), NORMALIZE]
-    augmented = PilImages(images.train_x, images.train_y, transforms.Compose(steps))
-    loader = DataLoader(augmented, batch, shuffle=True, drop_last=True)
-    while True:
-        yield from loader
+    return _endless(PilImages(images.train_x, images.train_y, transforms.Compose(steps)), batch)
 
 
 def imagenet_batches(
@@ -54,27 +51,29 @@ def imagenet_batches(
     scale = transforms.Lambda(lambda image: functional.resize(image, random.randint(*shorter or (0, 0))))
     crop = [scale, transforms.RandomCrop(side)] if shorter else [transforms.RandomResizedCrop(side)]
     steps = transforms.Compose([*crop, transforms.RandomHorizontalFlip(), transforms.ToTensor(), IMAGENET])
-    loader = DataLoader(ImageFolder(folder, steps), batch, shuffle=True, drop_last=True)
+    return _endless(ImageFolder(folder, steps), batch)
+
+
+def _endless(images: Dataset[tuple[Tensor, int]], batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    loader = DataLoader(images, batch, shuffle=True, drop_last=True)
     while True:
         yield from loader
 
 
-class UsualTraining:
-    """Whole training steps of the usual loop."""
+def training(net: nn.Module, images: Images, batch: int) -> Callable[[], float]:
+    """Makes one training step of the usual loop at each call; the loss."""
+    batches, device = training_batches(images, batch), next(net.parameters()).device
+    optimizer = torch.optim.SGD(net.train().parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
 
-    def __init__(self, net: nn.Module, images: Images, batch: int) -> None:
-        self.net, self.batches = net.train(), training_batches(images, batch)
-        self.device = next(net.parameters()).device
-        self.optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
-
-    def step(self) -> float:
-        """One iteration; the loss."""
-        x, y = (part.to(self.device) for part in next(self.batches))
-        loss = F.cross_entropy(self.net(x), y)
-        self.optimizer.zero_grad()
+    def step() -> float:
+        x, y = (part.to(device) for part in next(batches))
+        loss = F.cross_entropy(net(x), y)
+        optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        optimizer.step()
         return loss.item()
+
+    return step
 
 
 @torch.no_grad()

@@ -94,7 +94,9 @@ class _Clock:
         trainer.seconds = self.before + now - self.start
         if now - self.beaten >= 1 or trainer.step == self.first + 1:
             self.beaten = now
-            self._beat((trainer.step - self.first) / (now - self.start))
+            latest = trainer.curve[-1] if trainer.curve else {}
+            shown = {name: latest[name] for name in ("loss", "error", "test_error") if name in latest}
+            self.hooks.beat(trainer.step, steps_per_s=(trainer.step - self.first) / (now - self.start), **shown)
         if trainer.step == self.steps:
             self.hooks.save(trainer)
         elif self.hooks.should_stop():
@@ -103,8 +105,3 @@ class _Clock:
         elif now - self.saved >= self.hooks.checkpoint_seconds:
             self.hooks.save(trainer)
             self.saved = time.monotonic()
-
-    def _beat(self, steps_per_s: float) -> None:
-        latest = self.trainer.curve[-1] if self.trainer.curve else {}
-        shown = {name: latest[name] for name in ("loss", "error", "test_error") if name in latest}
-        self.hooks.beat(self.trainer.step, steps_per_s=steps_per_s, **shown)

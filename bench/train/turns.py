@@ -77,7 +77,7 @@ class Slot:
             self._threads = torch.get_num_threads()
             _set_threads(before)
 
-    def can_go_on(self) -> bool:
+    def can_run(self) -> bool:
         """Whether a turn would not have to wait for the device."""
         while self._queued and self._queued[0].query():
             self._queued.popleft()

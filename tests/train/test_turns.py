@@ -41,7 +41,7 @@ def test_each_slot_has_the_threads_that_its_work_has_set() -> None:
     works = [three_turns(own, threads) for own, threads in zip(seen, (2, 3), strict=True)]
     for _ in range(3):
         for slot, work in zip(slots, works, strict=True):
-            assert slot.can_go_on()
+            assert slot.can_run()
             slot.turn(work)
             assert torch.get_num_threads() == before
 
@@ -50,7 +50,7 @@ def test_each_slot_has_the_threads_that_its_work_has_set() -> None:
         slots[0].turn(works[0])
     assert end.value.value == "done"
     slots[0].free_memory()
-    assert slots[0].can_go_on()
+    assert slots[0].can_run()
 
 
 def test_the_threads_are_given_back_when_work_fails() -> None:
