@@ -126,7 +126,7 @@ def test_a_machine_that_is_told_a_memory_without_sense_says_so_in_one_line(
         ),
         ("SWEEP = 3\n", "bad.py defines no SWEEP"),
         ("import sys\nsys.exit()\n", "bad.py, line 2: SystemExit"),
-        ("from bench.spec import Scale\nScale((), (0,))\n", "cells must be pairs (Net, Recipe), at least one"),
+        ("from bench.spec import Scale\nScale((), (0,))\n", "cells must have 1 or more, got ()"),
         ("from bench.spec import Resources\nResources(cpus=0)\n", "cpus must be at least 1, got 0"),
     ],
 )

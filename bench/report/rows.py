@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import Field, asdict, fields
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.spec import (
@@ -22,6 +22,8 @@ from bench.spec import (
     Recipe,
     Run,
     Views,
+    run_from_json,
+    stored_name,
 )
 from bench.store import StoreError
 
@@ -51,7 +53,8 @@ EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 
 def declared_columns(run: Run) -> dict[str, Any]:
     """The columns that the Run itself gives."""
-    net, recipe = asdict(run.net), asdict(run.recipe)
+    values = run.as_json()
+    net, recipe = values["net"], values["recipe"]
     parts = {name: recipe.pop(name) or {} for name in PARTS}
     if not net["weights"]:
         del net["weights"]
@@ -71,8 +74,8 @@ def declared_columns(run: Run) -> dict[str, Any]:
 
 
 def _as_text(value: Any) -> Any:
-    """A tuple as its values with spaces between; anything else as it is."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+    """A list as its values with spaces between; anything else as it is."""
+    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def run_of(row: Mapping[str, str]) -> Run:
@@ -80,27 +83,30 @@ def run_of(row: Mapping[str, str]) -> Run:
 
     Raises SpecError or ValueError where they are no run's.
     """
-    net = Net(**{f.name: _typed(f, row.get(f.name, "")) for f in fields(Net)})
     texts = {**row, "test_images": row.get(ASKED) or row["test_images"]}
-    own = {f.name: _typed(f, texts.get(f.name, "")) for f in fields(Recipe) if f.name not in PARTS}
-    parts: dict[str, Any] = {name: _part(name, row) for name in PARTS}
-    return Run(row["scale"], net, row["data"], Recipe(**own, **parts), int(row["seed"]), row.get("task") or "classify")
+    parts = {name: _values(part, row, f"{name}_") for name, part in PARTS.items() if row.get(f"{name}_side")}
+    values: dict[str, Any] = {name: row[name] for name in ("scale", "data")}
+    values |= {"net": _values(Net, row), "recipe": {**_values(Recipe, texts), **parts}}
+    return run_from_json(json.dumps({**values, "seed": int(row["seed"]), "task": row.get("task") or "classify"}))
 
 
-def _part(name: str, row: Mapping[str, str]) -> Part | None:
-    """A part of a recipe from its columns, None where the row has none."""
-    if not row.get(f"{name}_side"):
-        return None
-    given: dict[str, Any] = {f.name: _typed(f, row[f"{name}_{f.name}"]) for f in fields(PARTS[name])}
-    return PARTS[name](**given)
+TYPES: Mapping[Any, Mapping[str, Any]] = {of: get_type_hints(of) for of in (Net, Recipe, *PARTS.values())}
 
 
-def _typed(field: Field[Any], text: str) -> Any:
-    """A column's text as the type of the field; a word that is not there, as in rows of before, has its default."""
-    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": lambda word: word == "True"}
-    if str(field.type).startswith("tuple"):
-        return tuple(int(part) for part in text.split())
-    return kinds[str(field.type)](text) if str(field.type) in kinds else text or field.default
+def _values(of: type[Net | Recipe | Part], row: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
+    """The columns of a part of a run as JSON; a word that is not there, as in rows of before, has its default."""
+    found: dict[str, Any] = {}
+    for name, kind in TYPES[of].items():
+        text = row.get(prefix + (key := stored_name(name)), "")
+        if get_origin(kind) is tuple:
+            found[key] = [int(part) for part in text.split()]
+        elif kind in (int, float):
+            found[key] = kind(text)
+        elif kind is bool:
+            found[key] = text == "True"
+        elif text and name not in PARTS:
+            found[key] = text
+    return found
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

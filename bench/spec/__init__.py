@@ -1,4 +1,4 @@
-"""The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Claim, Sweep. Standard library only.
+"""The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Claim, Sweep.
 
 Four tables, datasets.py, tasks.py, families.py and sources.py, say what the suite knows of each name in it.
 
@@ -8,6 +8,7 @@ whatever changes only the bill is in Resources and is not.
 
 from bench.spec.claim import LEVEL, PROCEDURE, Claim, Comparison
 from bench.spec.datasets import DATASETS, Dataset, dataset_of
+from bench.spec.declare import stored_name
 from bench.spec.families import FAMILIES, IMAGENET_DEPTHS, Family
 from bench.spec.net import Net
 from bench.spec.recipe import Detection, Faces, Recipe, Views, shortened
@@ -70,5 +71,6 @@ __all__ = [
     "digest",
     "run_from_json",
     "shortened",
+    "stored_name",
     "task_of",
 ]

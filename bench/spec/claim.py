@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import NonNegativeFloat
+
+from bench.spec.declare import declaration, one_of
 from bench.spec.net import Net
 from bench.spec.words import METRICS, require
 
@@ -30,7 +33,7 @@ CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
 WITH_MARGIN = ("equals", "unchanged", "not worse with depth")  # no seeds prove that two numbers are equal
 
 
-@dataclass(frozen=True, slots=True)
+@declaration
 class Claim:
     """One statement, most often the paper's, that a sweep can decide, written down before its runs with its tolerance.
 
@@ -51,10 +54,10 @@ class Claim:
     id: str
     text: str
     source: str
-    kind: str
+    kind: Annotated[str, one_of(*CLAIM_NETS)]
     nets: tuple[Net, ...]
-    metric: str = "test_error"
-    margin: float = 0.0
+    metric: Annotated[str, one_of(*METRICS)] = "test_error"
+    margin: NonNegativeFloat = 0.0
     number: str = ""
     variant: str = ""
 
@@ -62,10 +65,7 @@ class Claim:
         fewest, most = CLAIM_NETS.get(self.kind, (0, 99))
         require(
             f"claim {self.id!r}",
-            (self.kind in CLAIM_NETS, f"kind {self.kind!r} is not one of: {', '.join(CLAIM_NETS)}"),
-            (self.metric in METRICS, f"metric {self.metric!r} is not one of: {', '.join(METRICS)}"),
             (fewest <= len(self.nets) <= most, f"{self.kind!r} is not about {len(self.nets)} nets"),
-            (self.margin >= 0, f"margin must not be negative, got {self.margin}"),
             (
                 self.kind not in WITH_MARGIN or self.margin > 0,
                 f"no seeds prove two numbers equal: {self.kind!r} needs a margin above 0",

@@ -15,8 +15,8 @@ from bench.spec.words import NORMS, SHORTCUTS, Row
 IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 
 
-def _six_n_plus_two(depth: object) -> bool:
-    return isinstance(depth, int) and depth >= 8 and depth % 6 == 2
+def _six_n_plus_two(depth: int) -> bool:
+    return depth >= 8 and depth % 6 == 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Family(Row):
 
     name: str
     title: str
-    fits: Callable[[object], bool]
+    fits: Callable[[int], bool]
     depths: str
     module: str = ""
     build: str = ""
@@ -99,7 +99,7 @@ ROWS = (
     _ours(
         "bottleneck",
         "CIFAR-10, bottlenecks",
-        fits=lambda depth: isinstance(depth, int) and depth >= 11 and depth % 9 == 2,
+        fits=lambda depth: depth >= 11 and depth % 9 == 2,
         depths="9n+2 with n >= 1, such as 164, 1001",
         layout="cifar_layout",
         residual=Kind("bottleneck", "bottleneck ResNet", "residual"),
@@ -121,7 +121,7 @@ ROWS = (
     _ours(
         "preactivation",
         "CIFAR-10, pre-activation",
-        fits=lambda depth: isinstance(depth, int) and depth >= 8 and depth % (6 if depth < 164 else 9) == 2,
+        fits=lambda depth: depth >= 8 and depth % (6 if depth < 164 else 9) == 2,
         depths="6n+2 below 164, such as 110, and from there on 9n+2, such as 164, 1001, whose units are bottlenecks",
         module="bench.nets.preactivation:PreActivationNet",
         layout="cifar_layout",

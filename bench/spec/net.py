@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import Annotated
 
+from bench.spec.declare import declaration, one_of
 from bench.spec.families import FAMILIES, Family
 from bench.spec.sources import SOURCES, Weights
 from bench.spec.words import require
 
 
-@dataclass(frozen=True, slots=True)
+@declaration
 class Net:
     """One of the paper's nets.
 
@@ -28,7 +29,7 @@ class Net:
     family: str
     depth: int
     shortcut: str
-    stride_in: str = "1x1"
+    stride_in: Annotated[str, one_of("1x1", "3x3")] = "1x1"
     norm: str = "bn"
     weights: str = ""
 
@@ -60,7 +61,6 @@ class Net:
                 f"VGG-16 is one net: shortcut {self.shortcut!r} and norm {self.norm!r} are none of its choices",
             ),
             (self.shortcut in row.shortcuts, f"shortcut {self.shortcut!r} is not one of: {', '.join(row.shortcuts)}"),
-            (self.stride_in in ("1x1", "3x3"), f"stride_in {self.stride_in!r} is not one of: 1x1, 3x3"),
             (self.norm in row.norms, f"norm {self.norm!r} is not one of: {', '.join(row.norms)}"),
             (row.fits(self.depth), f"depth {self.depth!r} is not one of: {row.depths}"),
         )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, TypeAdapter, ValidationError
 
 from bench.spec.datasets import PARTS, dataset_of
+from bench.spec.declare import Count, declaration, one_of, sentences
 from bench.spec.net import Net
-from bench.spec.recipe import Detection, Faces, Recipe, Views
+from bench.spec.recipe import Recipe
 from bench.spec.tasks import task_of
 from bench.spec.words import SCALES, SpecError, require
 
@@ -21,12 +24,11 @@ ADDED_LATER: Mapping[str, Mapping[str, Any]] = {
     "net": {"norm": "bn", "weights": ""},
     "recipe": {"views": None, "faces": None, "detection": None},
 }
-
-
 BATCH_NORMS = ("passes", "grouped", "fused")
+BatchNorm = Annotated[str, one_of(*BATCH_NORMS)]
 
 
-@dataclass(frozen=True, slots=True)
+@declaration
 class Way:
     """How the steps of a run are made; see Resources. In words: "eager", "compiled", "graph, fused batch norm".
 
@@ -35,7 +37,7 @@ class Way:
 
     graph: bool = False
     compile: bool = False
-    batch_norm: str = "passes"
+    batch_norm: BatchNorm = "passes"
     padded_stem: bool = False
 
     def __str__(self) -> str:
@@ -49,7 +51,7 @@ class Way:
         return self.batch_norm != "passes"
 
 
-@dataclass(frozen=True, slots=True)
+@declaration
 class Resources:
     """What a run costs, not part of the id: another hardware or thread count moves a number by rounding only.
 
@@ -65,32 +67,17 @@ class Resources:
     groups equally: the batch of 128 in groups of 64 has room for two. Elsewhere a run is one process.
     """
 
-    cpus: int = 2
-    gpus: int = 1
-    memory_gib: float = 2.0
-    checkpoint_seconds: float = 60.0
-    nodes: int = 1
-    tasks: int = 1
+    cpus: Count = 2
+    gpus: NonNegativeInt = 1
+    memory_gib: PositiveFloat = 2.0
+    checkpoint_seconds: NonNegativeFloat = 60.0
+    nodes: Count = 1
+    tasks: Count = 1
     compile: bool = False
     graph: bool = False
-    share: int = 1
-    batch_norm: str = "passes"
+    share: Count = 1
+    batch_norm: BatchNorm = "passes"
     padded_stem: bool = False
-
-    def __post_init__(self) -> None:
-        require(
-            "resources",
-            (self.cpus >= 1, f"cpus must be at least 1, got {self.cpus}"),
-            (self.share >= 1, f"share must be at least 1, got {self.share}"),
-            (
-                self.batch_norm in BATCH_NORMS,
-                f"batch_norm {self.batch_norm!r} is not one of: {', '.join(BATCH_NORMS)}",
-            ),
-            (self.gpus >= 0, f"gpus must not be negative, got {self.gpus}"),
-            (self.memory_gib > 0, f"memory_gib must be positive, got {self.memory_gib}"),
-            (self.checkpoint_seconds >= 0, f"checkpoint_seconds must not be negative, got {self.checkpoint_seconds}"),
-            (self.nodes >= 1 and self.tasks >= 1, f"nodes and tasks must be 1 or more, got {self.nodes}, {self.tasks}"),
-        )
 
     def as_begun(self, begun: Resources) -> Resources:
         """These with the threads and kernels that a run was begun with: it goes on with them, to the same bits."""
@@ -111,7 +98,7 @@ class Resources:
         return self.nodes * self.tasks
 
 
-@dataclass(frozen=True, slots=True)
+@declaration
 class Run:
     """One training of one net from one seed, and what is measured of it.
 
@@ -120,11 +107,11 @@ class Run:
     gradient on the way; "evaluate" tests published weights; "verify" is about faces, "detect" about objects.
     """
 
-    scale: str
+    scale: Annotated[str, one_of(*SCALES)]
     net: Net
     data: str
     recipe: Recipe
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     task: str = "classify"
     resources: Resources = field(default=Resources(), compare=False)
 
@@ -133,7 +120,6 @@ class Run:
         parts = tuple(part for part in PARTS if getattr(self.recipe, part))
         require(
             "run",
-            (self.scale in SCALES, f"scale {self.scale!r} is not one of: {', '.join(SCALES)}"),
             (
                 parts == (data.part,) * bool(data.part),
                 f"data {self.data!r} go with a recipe that has {data.part or 'none of ' + ', '.join(PARTS)}; "
@@ -157,10 +143,6 @@ class Run:
             ),
             *task.checks(self),
             (
-                isinstance(self.seed, int) and 0 <= self.seed < 2**32,
-                f"seed must be a whole number from 0 to {2**32 - 1:,}, got {self.seed!r}",
-            ),
-            (
                 not data.made_up or self.scale == "quick",
                 "the stand-in is for scale quick alone: give the real data with --data",
             ),
@@ -178,12 +160,17 @@ class Run:
 
     def as_json(self) -> dict[str, Any]:
         """The run as plain JSON values; `run_from_json` reads it back."""
-        return asdict(self)
+        values: dict[str, Any] = RUNS.dump_python(self, mode="json", by_alias=True)
+        return values
+
+
+RUNS = TypeAdapter(Run)
 
 
 @cache
 def _run_digest(run: Run) -> str:
-    values = {name: value for name, value in asdict(run).items() if name != "resources"}
+    values = run.as_json()
+    del values["resources"]
     for part, fields in ADDED_LATER.items():
         values[part] = dict(item for item in values[part].items() if item not in fields.items())
     return digest(values)[:8]
@@ -194,23 +181,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def run_from_json(value: Mapping[str, Any]) -> Run:
-    """The inverse of `Run.as_json`. Raises SpecError where a field is unknown or missing."""
+def run_from_json(text: str | bytes) -> Run:
+    """The inverse of `Run.as_json`. Raises SpecError where it is no run of this version."""
     try:
-        recipe = dict(value["recipe"], drops=tuple(value["recipe"]["drops"]))
-        if views := recipe.get("views"):
-            tuples = {name: tuple(views[name]) for name in ("shorter", "scales")}
-            recipe["views"] = Views(**{**views, **tuples})
-        if faces := recipe.get("faces"):
-            recipe["faces"] = Faces(**faces)
-        if detection := recipe.get("detection"):
-            tuples = {name: tuple(detection[name]) for name in ("anchors", "before_nms", "after_nms", "scales")}
-            recipe["detection"] = Detection(**{**detection, **tuples})
-        parts = {
-            "net": Net(**value["net"]),
-            "recipe": Recipe(**recipe),
-            "resources": Resources(**value["resources"]),
-        }
-        return Run(**{**value, **parts})
-    except (KeyError, TypeError) as error:
-        raise SpecError(f"not a run of this version of the suite: {error}") from None
+        return RUNS.validate_json(text, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise SpecError(f"not a run of this version of the suite: {'; '.join(sentences(error))}") from None

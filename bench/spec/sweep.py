@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt
 
 from bench.spec.claim import LEVEL, PROCEDURE, Claim
 from bench.spec.datasets import DATASETS
+from bench.spec.declare import declaration, one_of
 from bench.spec.net import Net
 from bench.spec.recipe import Recipe, variant
 from bench.spec.run import Resources, Run, digest
@@ -17,9 +20,10 @@ from bench.spec.tasks import TASKS
 from bench.spec.words import SCALES, SpecError, require
 
 WHOLE = tuple(name for name, row in DATASETS.items() if not row.replaces)  # what a sweep may be about
+Seeds = tuple[NonNegativeInt, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@declaration
 class Scale:
     """The cells of a sweep at one scale: each net with its recipe, the planned seeds, and which claims they decide.
 
@@ -30,23 +34,20 @@ class Scale:
     runs: their number is what the level is shared among.
     """
 
-    cells: tuple[tuple[Net, Recipe], ...]
-    seeds: tuple[int, ...]
+    cells: Annotated[tuple[tuple[Net, Recipe], ...], Field(min_length=1)]
+    seeds: Seeds
     deviations: tuple[str, ...] = ()
-    classes: int = 0
+    classes: NonNegativeInt = 0
     about: str = ""
     resources: Resources | None = None
-    data: str = ""
-    seeds_by_net: Mapping[Net, tuple[int, ...]] = field(default_factory=dict)
+    data: Annotated[str, one_of("", *WHOLE)] = ""
+    seeds_by_net: Mapping[Net, Seeds] = field(default_factory=dict)
     judges: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        pairs = all(isinstance(c, tuple) and [type(x) for x in c] == [Net, Recipe] for c in self.cells)
         require(
             "scale",
-            (bool(self.cells) and pairs, "cells must be pairs (Net, Recipe), at least one"),
             (len(set(self.cells)) == len(self.cells), "a cell is there twice"),
-            (self.data in ("", *WHOLE), f"data {self.data!r} is not one of: {', '.join(WHOLE)}"),
             *(
                 (bool(seeds) and len(set(seeds)) == len(seeds), f"seeds {seeds} must be distinct, and at least one")
                 for seeds in (self.seeds, *self.seeds_by_net.values())
@@ -90,7 +91,7 @@ def _names(cells: tuple[tuple[Net, Recipe], ...]) -> Mapping[tuple[Net, Recipe],
     return {(n, r): "+".join(filter(None, (n.name, variant(r, first[n])))) for n, r in cells}
 
 
-@dataclass(frozen=True, slots=True)
+@declaration
 class Ensemble:
     """Nets whose scores at many scales are averaged, seed by seed, as in Table 5. id: its name in ids of numbers."""
 
@@ -106,7 +107,7 @@ class Ensemble:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@declaration
 class Sweep:
     """One claim of the paper as a value: importing a sweep file does nothing but name it.
 
@@ -122,20 +123,17 @@ class Sweep:
     title: str
     question: str
     claim: str
-    scales: Mapping[str, Scale]
+    scales: Annotated[Mapping[Annotated[str, one_of(*SCALES)], Scale], Field(min_length=1)]
     deviations: tuple[str, ...] = ()
-    resources: Resources = field(default=Resources())
+    resources: Resources = Resources()
     claims: tuple[Claim, ...] = ()
-    task: str = "classify"
-    data: str = "cifar10"
+    task: Annotated[str, one_of(*TASKS)] = "classify"
+    data: Annotated[str, one_of(*WHOLE)] = "cifar10"
     ensembles: tuple[Ensemble, ...] = ()
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]
         twice = sorted({name for name in ids if ids.count(name) > 1})
-        wrong = {n for n, s in self.scales.items() if n not in SCALES or not isinstance(s, Scale)}
-        named = bool(self.scales) and not wrong
-        require("sweep", (named, f"scales {wrong or '{}'} must map {', '.join(SCALES)} to a Scale"))
         run_here = {name for scale in self.scales.values() for name in scale.names}
         named_nets = {name for claim in self.claims for name in claim.names}
         named_nets |= {net.name for ensemble in self.ensembles for net in ensemble.nets}
@@ -146,8 +144,6 @@ class Sweep:
         mixed = sorted({net.name for ensemble in self.ensembles for net in ensemble.nets} & several)
         require(
             f"sweep {self.title!r}",
-            (self.task in TASKS, f"task {self.task!r} is not one of: {', '.join(TASKS)}"),
-            (self.data in WHOLE, f"data {self.data!r} is not one of: {', '.join(WHOLE)}"),
             (not twice, f"two claims have the id {', '.join(twice)}"),
             (
                 not absent,

@@ -9,13 +9,6 @@ from typing import Any
 
 SCALES = ("paper", "short", "quick")
 SHORTCUTS = ("none", "A", "B", "C")
-PRECISIONS = ("fp32", "bf16")
-SPLITS = ("50k", "45k/5k")
-FORMS = ("c4", "fpn")
-POOLS = ("pool", "align")
-LOSSES = ("softmax", "arcface", "cosface")
-CROPS = ("scale", "inception")
-COLOURS = ("pca", "none")
 NORMS = ("bn", "none")
 # errors by ImageNet's protocols, beside test_error, which is top-1 on the centre crop
 PROTOCOLS = (

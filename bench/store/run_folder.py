@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -16,7 +15,6 @@ from bench.store.files import (
     StoreError,
     file_digest,
     make_folder,
-    read_json,
     read_rows,
     record,
     write_json,
@@ -99,25 +97,24 @@ class RunFolder(LockedFolder):
     def create(self, run: Run) -> None:
         """Makes the folder with its run.json. Raises StoreError where a different run is in it."""
         make_folder(self.path)
-        known = read_json(self.path / "run.json")
-        if known is None:
+        if not (self.path / "run.json").exists():
             write_json(self.path / "run.json", run.as_json())
         elif self.run() != run:
             raise StoreError(f"{self.path} holds another run than its name says; move it away and start again")
-        elif known != json.loads(json.dumps(run.as_json())) and self.state() in ("pending", "failed"):
+        elif self.run().as_json() != run.as_json() and self.state() in ("pending", "failed"):
             if self.checkpoint.exists():
                 run = replace(run, resources=run.resources.as_begun(self.run().resources))
             write_json(self.path / "run.json", run.as_json())
 
     def run(self) -> Run:
         """The Run of this folder. Raises StoreError where run.json is missing or damaged."""
-        value = read_json(self.path / "run.json")
-        if value is None:
-            raise StoreError(f"{self.path} has no run.json: not a run folder")
+        path = self.path / "run.json"
         try:
-            return run_from_json(value)
-        except SpecError as error:
-            raise StoreError(f"{self.path / 'run.json'}: {error}") from None
+            return run_from_json(path.read_bytes())
+        except FileNotFoundError:
+            raise StoreError(f"{self.path} has no run.json: not a run folder") from None
+        except (OSError, SpecError) as error:
+            raise StoreError(f"{path} cannot be read ({error}); move it away and start again") from None
 
     def contents(self) -> dict[str, bytes]:
         """The files that make up the run, by name and in the order of CONTENTS; safe while it is being trained.

@@ -83,7 +83,7 @@ def check(parcel: Parcel) -> None:
     """
     files = parcel.files
     try:
-        run = run_from_json(json.loads(files["run.json"]))
+        run = run_from_json(files["run.json"])
     except (KeyError, SpecError) as error:
         raise ValueError(f"run.json of {parcel.name}: {error}") from None
     if run.id != parcel.id:

@@ -20,6 +20,7 @@ from tests.gpu import carrying
 from tests.gpu.carrying import CarryError
 from tests.gpu.planning import PLAIN, Round, choose, read_speeds
 from tests.gpu.steps import Log, Step
+from tests.gpu.wheels import FOLDER
 
 PROBE_SECONDS, UNPACK_SECONDS = 60, 90  # a first CUDA context may take long
 SAVE_SECONDS = 15  # of the margin, for the checkpoints
@@ -39,7 +40,8 @@ class Stretch:
             folder.mkdir(parents=True, exist_ok=True)
         self.log = Log(self.out / "stretch.log", self.began)
         self.kept, self.runs = self.work / "parts", self.work / "runs"
-        own = {"PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", "BENCH_DATA": str(self.work / "data")}
+        places = os.pathsep.join((str(SOURCE), str(self.work / FOLDER)))
+        own = {"PYTHONPATH": places, "PYTHONUNBUFFERED": "1", "BENCH_DATA": str(self.work / "data")}
         os.environ.update({**own, "XDG_CACHE_HOME": str(self.work / "cache")})  # the last call finds what was measured
 
     def take_share(self) -> Step | None:

@@ -13,6 +13,11 @@ runs without it. At home the results come in with
     python -m bench unpack OUT/runs-*.tar && python -m bench collect plain_vs_residual
 
 and unfinished runs are resumed in another stretch: prepare --parts OUT 'runs-*.tar' --resume 'runs-*.tar' ….
+Where the machine lacks pydantic, its wheels are the first parts:
+
+    pip download pydantic -d WHEELS --only-binary :all: --python-version 3.12 --platform manylinux2014_x86_64
+    tests/gpu/stretch prepare --parts WHEELS '*.whl' --parts …
+
 Exit codes: 0 all went as planned, 1 a step failed, 2 no CUDA device or nothing to be done at all.
 """
 

@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from bench.machine import FROZEN, commit
-from tests.gpu import carrying
+from tests.gpu import carrying, wheels
 from tests.gpu.carrying import CarryError, arrive, find_parts, lay_out, missing, shares
 from tests.gpu.planning import PLAIN, Round, Speeds, choose, read_speeds
 from tests.gpu.steps import TIMED_OUT, Log, Step
@@ -51,6 +53,22 @@ def test_without_speeds_the_20_layer_nets_train_eager_one_at_a_time(tmp_path: Pa
         assert read_speeds(tmp_path / "speeds.json") is None, text
     (tmp_path / "speeds.json").write_text('{"seconds_a_seed": 612.5, "at_once": 10, "way": {}}')
     assert read_speeds(tmp_path / "speeds.json") == Speeds(612.5, 10)
+
+
+def test_wheels_that_the_machine_lacks_stay_there_from_the_first_call_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "NEEDED", "a_package_in_no_environment")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with zipfile.ZipFile(tmp_path / "a-1.whl", "w") as wheel:
+        wheel.writestr("a_package_in_no_environment.py", "")
+    work = str(tmp_path / "work")
+
+    wheels.unpack_wheels(["stretch", "first", "--work", work, "--share", str(tmp_path)])
+    monkeypatch.setattr(sys, "path", sys.path[1:])
+    wheels.unpack_wheels(["stretch", "campaign", "--work", work])
+
+    assert find_spec("a_package_in_no_environment") is not None
 
 
 def test_parts_are_shared_out_in_their_order_and_one_that_fits_no_transfer_is_refused() -> None:

@@ -16,7 +16,7 @@ import torch
 
 from bench.launch.worker import Stop, work
 from bench.machine import cxx_compiler
-from bench.spec import DIVERGED, Run
+from bench.spec import DIVERGED
 from bench.store import RunFolder
 from bench.tasks.classification import experiment, synthetic
 from bench.tasks.provenance import merged
@@ -297,9 +297,9 @@ def test_data_that_cannot_be_had_fail_the_run_for_this_start_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    run = Run(**{**tiny_run().as_json(), "data": "cifar10", "net": tiny_run().net, "recipe": tiny_run().recipe})
+    run = replace(tiny_run(), data="cifar10")
     folder = RunFolder(tmp_path / run.id)
-    folder.create(Run(run.scale, run.net, run.data, run.recipe, run.seed, resources=tiny_run().resources))
+    folder.create(run)
 
     assert work(folder.path, tmp_path) == "failed"
 

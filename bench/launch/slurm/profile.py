@@ -1,14 +1,12 @@
 """What a cluster wants to be told: partition, account, limits, packing; from one small TOML file.
 
-    # ~/.config/resnet-bench/slurm.toml, or --profile FILE
-    partition = "gpu"
-    time = "4h"        # a run that needs longer is requeued and goes on from its checkpoint
-    pack = 5           # runs of one job
-    at_once = 5        # of them side by side: small nets share one GPU
-    [extra]
-    mail-type = "FAIL"
-
-Standard library only, so that plans can ask.
+# ~/.config/resnet-bench/slurm.toml, or --profile FILE
+partition = "gpu"
+time = "4h"        # a run that needs longer is requeued and goes on from its checkpoint
+pack = 5           # runs of one job
+at_once = 5        # of them side by side: small nets share one GPU
+[extra]
+mail-type = "FAIL"
 """
 
 from __future__ import annotations
@@ -16,12 +14,16 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveFloat, Strict
 
 from bench.spec import Resources, SpecError
+from bench.spec.declare import Count, declaration
+from bench.spec.words import require
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # flags that the suite itself decides: another value would break what it promises
@@ -29,7 +31,31 @@ OURS = ("array", "comment", "dependency", "error", "export", "input", "job-name"
         "open-mode", "output", "parsable", "requeue", "signal", "test-only", "wait", "wrap")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+def _seconds(value: Any) -> Any:
+    """`4h` as seconds; what is no text as it is."""
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"\d+(?:\.\d+)?[smhd]", value):
+        raise ValueError('must be a time such as "90s", "50m", "4h" or "2d"')
+    return float(value[:-1]) * UNITS[value[-1]]
+
+
+def _flags(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    keys = {f.name for f in fields(Profile)}
+    ours = sorted(key for key in given if key.replace("_", "-") in OURS or key.replace("-", "_") in keys)
+    odd = sorted(k for k, v in given.items() if v is not True and (isinstance(v, bool) or not isinstance(v, str | int)))
+    words = [f"must leave {', '.join(ours)} to the suite and its own keys"] if ours else []
+    words += [f"{', '.join(odd)} must be a text, a number or true"] if odd else []
+    if words:
+        raise ValueError(" and ".join(words))
+    return given
+
+
+Text = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[PositiveFloat, BeforeValidator(_seconds)]
+
+
+@declaration
 class Profile:
     """How jobs are asked for. None leaves a thing to the run's own Resources or to the cluster's default.
 
@@ -40,22 +66,30 @@ class Profile:
     extra: further flags of sbatch, without their dashes; true for a flag without a value.
     """
 
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
-    time: float = 4 * 3600
-    warn: float = 120
-    memory_gib: float | None = None
-    cpus: int | None = None
-    gpus: int | None = None
-    jobs: int | None = None
-    pack: int = 1
-    at_once: int = 1
-    setup: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    nodes: int | None = None
-    tasks: int | None = None
+    partition: Text | None = None
+    account: Text | None = None
+    qos: Text | None = None
+    constraint: Text | None = None
+    time: Seconds = 4 * 3600
+    warn: Seconds = 120
+    memory_gib: PositiveFloat | None = None
+    cpus: Count | None = None
+    gpus: NonNegativeInt | None = None
+    jobs: Count | None = None
+    pack: Count = 1
+    at_once: Count = 1
+    setup: Annotated[tuple[str, ...], Strict(False)] = ()
+    extra: Annotated[Mapping[str, Any], AfterValidator(_flags)] = field(default_factory=dict)
+    nodes: Count | None = None
+    tasks: Count | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            "profile",
+            (self.at_once <= self.pack, f"at_once {self.at_once} must not be above pack {self.pack}"),
+            (self.time >= 60, f"time {self.time:.0f} s must be at least 1m: Slurm counts in minutes"),
+            (self.warn < self.time, f"warn {self.warn:.0f} s must be less than time {self.time:.0f} s"),
+        )
 
     def asks(self, own: Resources) -> Resources:
         """What one run asks for: the profile's word, else the run's own."""
@@ -83,80 +117,8 @@ def load_profile(given: Path | None) -> Profile:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"profile {path}: {error}") from None
-    mistakes = [mistake for key, value in values.items() if (mistake := _mistake(key, value))]
-    if not mistakes:
-        profile = Profile(**{key: _converted(key, value) for key, value in values.items()})
-        mistakes = _contradictions(profile)
-        if not mistakes:
-            return profile
-    raise SpecError(f"profile {path}: " + "; ".join(mistakes))
-
-
-def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) and value else "must be a text"
-
-
-def _count(least: int) -> Callable[[Any], str | None]:
-    def check(value: Any) -> str | None:
-        fine = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        return None if fine else f"must be a whole number of at least {least}"
-
-    return check
-
-
-def _memory(value: Any) -> str | None:
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return None if fine else "must be a number of GiB"
-
-
-def _time(value: Any) -> str | None:
-    fine = isinstance(value, str) and re.fullmatch(r"\d+(?:\.\d+)?[smhd]", value) and _seconds(value) > 0
-    return None if fine else 'must be a time such as "90s", "50m", "4h" or "2d"'
-
-
-def _lines(value: Any) -> str | None:
-    fine = isinstance(value, list) and all(isinstance(line, str) for line in value)
-    return None if fine else 'must be a list of shell lines, such as ["module load cuda"]'
-
-
-def _flags(value: Any) -> str | None:
-    if not isinstance(value, dict):
-        return 'must be a table of sbatch flags, such as {mail-type = "FAIL"}'
-    ours = sorted(key for key in value if key.replace("_", "-") in (*OURS, *KINDS))
-    odd = sorted(k for k, v in value.items() if v is not True and (isinstance(v, bool) or not isinstance(v, str | int)))
-    words = [f"must leave {', '.join(ours)} to the suite and its own keys"] if ours else []
-    return " and ".join([*words, *([f"{', '.join(odd)} must be a text, a number or true"] if odd else [])]) or None
-
-
-KINDS: dict[str, Callable[[Any], str | None]] = {
-    "partition": _text, "account": _text, "qos": _text, "constraint": _text, "time": _time, "warn": _time,
-    "memory_gib": _memory, "cpus": _count(1), "gpus": _count(0), "jobs": _count(1), "pack": _count(1),
-    "at_once": _count(1), "setup": _lines, "extra": _flags, "nodes": _count(1), "tasks": _count(1),
-}  # fmt: skip
-assert set(KINDS) == {one.name for one in fields(Profile)}
-
-
-def _mistake(key: str, value: Any) -> str | None:
-    if key not in KINDS:
-        return f"unknown key {key!r} (allowed: {', '.join(KINDS)})"
-    problem = KINDS[key](value)
-    return f"{key} {problem}, got {value!r}" if problem else None
-
-
-def _seconds(text: str) -> float:
-    return float(text[:-1]) * UNITS[text[-1]]
-
-
-def _converted(key: str, value: Any) -> Any:
-    if KINDS[key] is _time:
-        return _seconds(value)
-    return tuple(value) if key == "setup" else value
-
-
-def _contradictions(profile: Profile) -> list[str]:
-    checks = (
-        (profile.at_once <= profile.pack, f"at_once {profile.at_once} must not be above pack {profile.pack}"),
-        (profile.time >= 60, f"time {profile.time:.0f} s must be at least 1m: Slurm counts in minutes"),
-        (profile.warn < profile.time, f"warn {profile.warn:.0f} s must be less than time {profile.time:.0f} s"),
-    )
-    return [words for fine, words in checks if not fine]
+    values |= {key: str(values[key]) for key in ("time", "warn") if key in values}  # a number would have no unit
+    try:
+        return Profile(**values)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None

@@ -60,13 +60,13 @@ exclusive = true
 
 MISTAKES = {
     "a misspelt key": ('partiton = "gpu"', "unknown key 'partiton' (allowed: partition, account, qos"),
-    "a number as text": ('cpus = "4"', "cpus must be a whole number of at least 1, got '4'"),
-    "a time without a unit": ("time = 60", 'time must be a time such as "90s", "50m", "4h" or "2d", got 60'),
-    "a truth as number": ("pack = true", "pack must be a whole number of at least 1, got True"),
-    "no memory": ("memory_gib = 0", "memory_gib must be a number of GiB, got 0"),
+    "a number as text": ('cpus = "4"', "cpus must be a whole number, got '4'"),
+    "a time without a unit": ("time = 60", """time must be a time such as "90s", "50m", "4h" or "2d", got '60'"""),
+    "a truth as number": ("pack = true", "pack must be a whole number, got True"),
+    "no memory": ("memory_gib = 0", "memory_gib must be above 0, got 0"),
     "a flag of ours": ('extra = {array = "0-9"}', "extra must leave array to the suite and its own keys"),
     "a flag that is a key": ("extra = {ntasks-per-node = 2}", "extra must leave ntasks-per-node to the suite"),
-    "no nodes": ("nodes = 0", "nodes must be a whole number of at least 1, got 0"),
+    "no nodes": ("nodes = 0", "nodes must be 1 or more, got 0"),
     "a flag of no kind": ("extra = {hold = false}", "extra hold must be a text, a number or true"),
     "more side by side than packed": ("pack = 2\nat_once = 3", "at_once 3 must not be above pack 2"),
     "a warning before the start": ('time = "2m"\nwarn = "2m"', "warn 120 s must be less than time 120 s"),

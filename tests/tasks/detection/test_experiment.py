@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import runpy
 import shutil
@@ -334,7 +335,7 @@ def test_the_nets_that_scale_quick_starts_from_are_those_that_are_declared() -> 
 def test_a_run_is_read_back_from_its_json() -> None:
     run = replace(RUN, recipe=replace(RECIPE, detection=Detection(scales=(400, 600), settle=1)))
 
-    assert run_from_json(run.as_json()) == run
+    assert run_from_json(json.dumps(run.as_json())) == run
     assert run.id != RUN.id
 
 
@@ -348,7 +349,7 @@ def test_a_run_is_read_back_from_its_json() -> None:
         (lambda: Detection(form="fpn", scales=(400, 600)), "scales: no part of form 'fpn'"),
         (lambda: Detection(scales=(600,)), "two or more, rising"),
         (lambda: Detection(pooling="max"), "'max' is not one of: pool, align"),
-        (lambda: Detection(side=800, longest=600), "side 800 must be 32 or more, and at most 600"),
+        (lambda: Detection(side=800, longest=600), "side 800 must be at most longest 600"),
         (
             lambda: replace(tiny_run(), net=Net("vgg", 16, "none")),
             "nets of family 'vgg' are there for task detect only",

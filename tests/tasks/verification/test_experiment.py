@@ -195,7 +195,7 @@ def test_a_sweep_without_its_faces_is_refused_before_anything_starts(
         (lambda: replace(RUN, data="cifar10", task="classify"), "none of views, faces, detection; this one has faces"),
         (lambda: Faces(loss="softmax", margin=0.5), "softmax has no margin"),
         (lambda: Faces(loss="triplet"), "is not one of: softmax, arcface, cosface"),
-        (lambda: Faces(side=16), "side 16 must be 32 or more"),
+        (lambda: Faces(side=16), "side must be 32 or more, got 16"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(make_it: object, words: str) -> None:
