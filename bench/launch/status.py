@@ -11,7 +11,7 @@ from typing import Any
 from bench.launch.plan import duration, speed_words
 from bench.launch.slurm.commands import Job, Queue
 from bench.spec import Run, counted, task_of
-from bench.spec.official import data_of_runs
+from bench.spec.datasets import data_of_runs
 from bench.store import RunFolder, folders
 
 CLEAR = "\x1b[2J\x1b[H"  # an empty screen

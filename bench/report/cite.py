@@ -19,7 +19,7 @@ from bench.report.render.bibtex import PAPER, entry
 from bench.report.sections import numbers_of
 from bench.report.tables import low_to_high, one_of
 from bench.spec import Sweep, counted
-from bench.spec.official import data_of_runs
+from bench.spec.datasets import data_of_runs
 
 
 class UnknownNumberError(ValueError):

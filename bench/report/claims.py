@@ -41,7 +41,7 @@ from bench.paper import paper_numbers, paper_value
 from bench.report.frame import Set, display_name
 from bench.report.stats import Contrast, Region, binomial_std, contrast, disagreement_std, holm, sample, total
 from bench.spec import DIVERGED, LEVEL, METRICS, Claim, Comparison, Sweep, dataset_of
-from bench.spec.official import is_official
+from bench.spec.datasets import is_official
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 WAITING, NOT_JUDGED = "not yet judged", "not judged"

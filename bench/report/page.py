@@ -19,7 +19,7 @@ from bench.report.render.bibtex import bibliography
 from bench.report.sections import Section, bullets, numbers_of
 from bench.report.tables import Table, one_of
 from bench.spec import Sweep, counted, digest, task_of
-from bench.spec.official import data_of_runs
+from bench.spec.datasets import data_of_runs
 from bench.store import make_folder, write_text
 
 SCALE_WORDS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.spec import DIVERGED
-from bench.spec.official import data_words, is_official
+from bench.spec.datasets import data_words, is_official
 from bench.store import RunFolder
 
 FILE = "repeats.csv"

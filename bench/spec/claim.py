@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any
@@ -13,8 +13,6 @@ from pydantic import NonNegativeFloat
 from bench.spec.declare import declaration, one_of
 from bench.spec.net import Net
 from bench.spec.words import METRICS, require
-
-Names = tuple[str, ...]
 
 LEVEL = 0.05  # of all verdicts of one sweep at one scale together: bench/report/claims.py says how it is held
 PROCEDURE = 1  # version of the rules in bench/report/claims.py: raised by whatever could change a verdict
@@ -94,7 +92,7 @@ class Claim:
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
         """What the claim says in numbers: every one of these must hold."""
-        return _COMPARISONS[self.kind](self.names, self.margin)
+        return tuple(_comparisons(self.kind, self.names, self.margin))
 
     def declared(self, seeds: Mapping[str, Sequence[int]]) -> dict[str, Any]:
         """What decides the claim, without its prose, as plain JSON values.
@@ -133,45 +131,21 @@ def _difference(more: str, less: str, low: float, high: float = math.inf) -> Com
     return Comparison({more: 1, less: -1}, f"{{{more}}} − {{{less}}}", low, high)
 
 
-def _equals(names: Names, margin: float) -> tuple[Comparison, ...]:
-    return (Comparison({names[0]: 1}, f"{{{names[0]}}} − paper's", -margin, margin),)
-
-
-def _exceeds(names: Names, margin: float) -> tuple[Comparison, ...]:
-    return (Comparison({names[0]: 1}, f"{{{names[0]}}} − paper's", margin),)
-
-
-def _worse(names: Names, margin: float) -> tuple[Comparison, ...]:
-    return tuple(_difference(deep, shallow, margin) for shallow, deep in pairwise(names))
-
-
-def _better(names: Names, margin: float) -> tuple[Comparison, ...]:
-    return tuple(_difference(shallow, deep, margin) for shallow, deep in pairwise(names))
-
-
-def _not_worse(names: Names, margin: float) -> tuple[Comparison, ...]:
-    return tuple(_difference(shallow, deep, -margin) for shallow, deep in pairwise(names))
-
-
-def _unchanged(names: Names, margin: float) -> tuple[Comparison, ...]:
-    return (_difference(names[1], names[0], -margin, margin),)
-
-
-def _interaction(names: Names, margin: float) -> tuple[Comparison, ...]:
-    plain, plain_deep, residual, residual_deep = names
-    weights = {plain: -1, plain_deep: 1, residual: 1, residual_deep: -1}
-    label = f"({{{plain_deep}}} − {{{plain}}}) − ({{{residual_deep}}} − {{{residual}}})"
-    return (Comparison(weights, label, margin),)
-
-
-_COMPARISONS: Mapping[str, Callable[[Names, float], tuple[Comparison, ...]]] = {
-    "equals": _equals,
-    "exceeds": _exceeds,
-    "worse with depth": _worse,
-    "better with depth": _better,
-    "not worse with depth": _not_worse,
-    "residual beats plain": _better,
-    "second beats first": _better,
-    "interaction": _interaction,
-    "unchanged": _unchanged,
-}
+def _comparisons(kind: str, names: tuple[str, ...], margin: float) -> Iterator[Comparison]:
+    if kind == "equals":
+        yield Comparison({names[0]: 1}, f"{{{names[0]}}} − paper's", -margin, margin)
+    elif kind == "exceeds":
+        yield Comparison({names[0]: 1}, f"{{{names[0]}}} − paper's", margin)
+    elif kind == "unchanged":
+        yield _difference(names[1], names[0], -margin, margin)
+    elif kind == "interaction":
+        plain, plain_deep, residual, residual_deep = names
+        weights = {plain: -1, plain_deep: 1, residual: 1, residual_deep: -1}
+        label = f"({{{plain_deep}}} − {{{plain}}}) − ({{{residual_deep}}} − {{{residual}}})"
+        yield Comparison(weights, label, margin)
+    else:
+        for one, other in pairwise(names):
+            if kind == "worse with depth":
+                yield _difference(other, one, margin)
+            else:
+                yield _difference(one, other, -margin if kind == "not worse with depth" else margin)

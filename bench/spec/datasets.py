@@ -7,11 +7,13 @@ named as "module:function" and imported when they are needed, so that a plan imp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
-from bench.spec.words import Row, SpecError
+from bench.spec.words import Row, SpecError, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,140 +55,83 @@ class Dataset(Row):
     sha256: str = ""
 
 
-TRAINED = ("classify", "diagnose")
-CIFAR = "bench.tasks.classification.experiment:InMemory"
-IMAGENET = "bench.tasks.classification.imagenet.experiment:ImageNet"
-FACES = "bench.tasks.verification.experiment:FacePairs"
-BOXES = "bench.tasks.detection.experiment:AnnotatedImages"
+TASKS = "bench.tasks"
 
+
+def _cifar(name: str, title: str, reader: str = "cifar:load", **more: Any) -> Dataset:
+    """Small images that are held in memory."""
+    files = {"locate": "cifar", "fetch": "fetch", "check": "verify"}
+    return Dataset(
+        name,
+        title,
+        ("classify", "diagnose"),
+        reader=f"{TASKS}.classification.{reader}",
+        experiment=f"{TASKS}.classification.experiment:InMemory",
+        sections=f"{TASKS}.classification.sections:of_cifar",
+        side=32,
+        **{**{what: f"bench.data.cifar_files:{function}" for what, function in files.items()}, **more},
+    )
+
+
+def _imagenet(name: str, title: str, **more: Any) -> Dataset:
+    """Images in folders or archives."""
+    return Dataset(
+        name,
+        title,
+        ("classify", "evaluate"),
+        locate="bench.data.locate:imagenet",
+        named="bench.data.locate:imagenet_name",
+        reader=f"{TASKS}.classification.imagenet.files:load",
+        experiment=f"{TASKS}.classification.imagenet.experiment:ImageNet",
+        sections=f"{TASKS}.classification.imagenet.sections:of_imagenet",
+        part="views",
+        **more,
+    )
+
+
+def _faces(name: str, title: str, reader: str) -> Dataset:
+    """Identities to be trained on, and pairs of faces."""
+    reader, experiment = f"{TASKS}.verification.{reader}", f"{TASKS}.verification.experiment:FacePairs"
+    return Dataset(name, title, ("verify",), "bench.data.locate:listed", reader, experiment, part="faces")
+
+
+def _objects(name: str, title: str, reader: str, *, of_paper: bool = False) -> Dataset:
+    """Images with boxes around objects."""
+    reader, experiment = f"{TASKS}.detection.{reader}", f"{TASKS}.detection.experiment:AnnotatedImages"
+    locate = "bench.data.locate:listed"
+    return Dataset(name, title, ("detect",), locate, reader, experiment, part="detection", of_paper=of_paper)
+
+
+CIFAR10_SHA256 = "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec493"
+MADE_UP = {"locate": "bench.data.locate:nowhere", "fetch": "", "check": "", "made_up": True}
 ROWS = (
-    Dataset(
+    _cifar(
         "cifar10",
         "CIFAR-10",
-        TRAINED,
-        locate="bench.data.cifar_files:cifar",
-        fetch="bench.data.cifar_files:fetch",
-        check="bench.data.cifar_files:verify",
-        reader="bench.tasks.classification.cifar:load",
-        experiment=CIFAR,
-        sections="bench.tasks.classification.sections:of_cifar",
         classes=10,
-        side=32,
         of_paper=True,
         stand_in="stand-in",
         test_images=10_000,
-        sha256="32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec493",
+        sha256=CIFAR10_SHA256,
     ),
-    Dataset(
-        "cifar100",
-        "CIFAR-100",
-        TRAINED,
-        locate="bench.data.cifar_files:cifar",
-        fetch="bench.data.cifar_files:fetch",
-        check="bench.data.cifar_files:verify",
-        reader="bench.tasks.classification.cifar:load",
-        experiment=CIFAR,
-        sections="bench.tasks.classification.sections:of_cifar",
-        classes=100,
-        side=32,
-        test_images=10_000,
-    ),
-    Dataset(
+    _cifar("cifar100", "CIFAR-100", classes=100, test_images=10_000),
+    _cifar(
         "stand-in",
         "a procedural stand-in for CIFAR-10",
-        TRAINED,
-        locate="bench.data.locate:nowhere",
-        reader="bench.tasks.classification.synthetic:load",
-        experiment=CIFAR,
-        sections="bench.tasks.classification.sections:of_cifar",
+        "synthetic:load",
         classes=10,
-        side=32,
         replaces="cifar10",
         test_images=2_000,
-        made_up=True,
+        **MADE_UP,
     ),
-    Dataset(
-        "imagenet",
-        "ImageNet",
-        ("classify", "evaluate"),
-        locate="bench.data.locate:imagenet",
-        named="bench.data.locate:imagenet_name",
-        reader="bench.tasks.classification.imagenet.files:load",
-        experiment=IMAGENET,
-        sections="bench.tasks.classification.imagenet.sections:of_imagenet",
-        part="views",
-        classes=1000,
-        of_paper=True,
-    ),
-    Dataset(
-        "tiny-imagenet",
-        "Tiny ImageNet",
-        ("classify", "evaluate"),
-        locate="bench.data.locate:imagenet",
-        named="bench.data.locate:imagenet_name",
-        reader="bench.tasks.classification.imagenet.files:load",
-        experiment=IMAGENET,
-        sections="bench.tasks.classification.imagenet.sections:of_imagenet",
-        part="views",
-        classes=200,
-        replaces="imagenet",
-    ),
-    Dataset(
-        "lfw-view1",
-        "LFW, View 1",
-        ("verify",),
-        locate="bench.data.locate:listed",
-        reader="bench.tasks.verification.lfw:lfw_view1",
-        experiment=FACES,
-        part="faces",
-    ),
-    Dataset(
-        "insightface",
-        "a training set of insightface",
-        ("verify",),
-        locate="bench.data.locate:listed",
-        reader="bench.tasks.verification.packed:insightface",
-        experiment=FACES,
-        part="faces",
-    ),
-    Dataset(
-        "bccd",
-        "BCCD",
-        ("detect",),
-        locate="bench.data.locate:listed",
-        reader="bench.tasks.detection.voc:bccd",
-        experiment=BOXES,
-        part="detection",
-    ),
-    Dataset(
-        "voc07",
-        "PASCAL VOC 2007",
-        ("detect",),
-        locate="bench.data.locate:listed",
-        reader="bench.tasks.detection.voc:voc07",
-        experiment=BOXES,
-        part="detection",
-    ),
-    Dataset(
-        "voc07+12",
-        "PASCAL VOC 07+12",
-        ("detect",),
-        locate="bench.data.locate:listed",
-        reader="bench.tasks.detection.voc:voc0712",
-        experiment=BOXES,
-        part="detection",
-        of_paper=True,
-    ),
-    Dataset(
-        "coco14",
-        "COCO 2014",
-        ("detect",),
-        locate="bench.data.locate:listed",
-        reader="bench.tasks.detection.coco:coco14",
-        experiment=BOXES,
-        part="detection",
-        of_paper=True,
-    ),
+    _imagenet("imagenet", "ImageNet", classes=1000, of_paper=True),
+    _imagenet("tiny-imagenet", "Tiny ImageNet", classes=200, replaces="imagenet"),
+    _faces("lfw-view1", "LFW, View 1", "lfw:lfw_view1"),
+    _faces("insightface", "a training set of insightface", "packed:insightface"),
+    _objects("bccd", "BCCD", "voc:bccd"),
+    _objects("voc07", "PASCAL VOC 2007", "voc:voc07"),
+    _objects("voc07+12", "PASCAL VOC 07+12", "voc:voc0712", of_paper=True),
+    _objects("coco14", "COCO 2014", "coco:coco14", of_paper=True),
 )
 DATASETS: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in ROWS})
 PARTS = tuple(dict.fromkeys(row.part for row in ROWS if row.part))  # fields of Recipe
@@ -203,3 +148,24 @@ def dataset_of(name: str) -> Dataset:
         raise SpecError(f"data {name!r} is not one of: {', '.join(DATASETS)}, imagenet-N, tiny-imagenet-N")
     count = int(match[2])
     return replace(whole, name=name, classes=count, replaces=whole.replaces or whole.name, of_paper=False)
+
+
+def is_official(data: str, sha256: str) -> bool | None:
+    """Whether this is the digest of the official data set; None where the suite knows none of it."""
+    known = dataset_of(data).sha256
+    return sha256 == known if known else None
+
+
+def data_words(data: str, sha256: str, bold: str = "") -> str:
+    """`the official CIFAR-10 (SHA-256 …)`, or `not the …`, that between `bold`; another set by its name alone."""
+    name = dataset_of(data).title
+    words = {True: f"the official {name}", False: f"{bold}not the official {name}{bold}", None: data}
+    return f"{words[is_official(data, sha256)]} ({f'SHA-256 {sha256[:12]}' if sha256 else 'no SHA-256 is known'})"
+
+
+def data_of_runs(runs: Iterable[tuple[str, str]], bold: str = "") -> str:
+    """Of (data set, SHA-256) a run: the words, official data first; where there are several, how many runs each has."""
+    counts = Counter(runs)
+    ordered = sorted(counts, key=lambda one: (not is_official(*one), one))
+    several = len(counts) > 1
+    return ", ".join(data_words(*one, bold) + f" in {counted(counts[one], 'run')}" * several for one in ordered)

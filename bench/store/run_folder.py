@@ -31,19 +31,28 @@ CONTENTS = (
 ONLY_DONE, ONLY_UNDONE = ("env.json", "result.json"), ("scores-*.pt", "error.json")
 
 
+class File:
+    """A file of a run folder, by its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: LockedFolder, _: type) -> Path:
+        return folder.path / self.name
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder(LockedFolder):
     """The folder of one run. Every method that reads is safe while another process writes."""
 
-    @property
-    def checkpoint(self) -> Path:
-        """The last resumable state."""
-        return self.path / "checkpoint.pt"
-
-    @property
-    def curve(self) -> Path:
-        """One JSON row a training window."""
-        return self.path / "curve.jsonl"
+    checkpoint = File("checkpoint.pt")  # the last resumable state
+    curve = File("curve.jsonl")  # a row a training window
+    layers = File("layers.jsonl")  # a row a layer and step; there for failed runs, too, as far as they came
+    ensemble = File("ensemble.npz")  # the scores at many scales of a net tested on images: what ensembles are made of
+    hardest = File("hardest.png")  # a drawing of the pairs that a verification judges worst
+    matches = File("matches.npz")  # the outcome of every detection of a detector's tests: what every AP is made of
+    detections = File("detections.png")  # a drawing of some test images with what was found in them
+    log = File("log")  # where submitit keeps its files and the run's stdout and stderr
 
     def mark(self) -> int:
         """Another number after each new checkpoint."""
@@ -52,43 +61,13 @@ class RunFolder(LockedFolder):
         except OSError:
             return 0
 
-    @property
-    def layers(self) -> Path:
-        """One JSON row a layer and step; there for failed runs, too, as far as they came."""
-        return self.path / "layers.jsonl"
-
     def scores(self, protocol: str) -> Path:
         """What a finished protocol of a test found of each image, kept until all protocols have ended."""
         return self.path / f"scores-{protocol}.pt"
 
-    @property
-    def ensemble(self) -> Path:
-        """The scores at many scales of a net tested on images, as NumPy's npz: what ensembles are made of."""
-        return self.path / "ensemble.npz"
-
-    @property
-    def hardest(self) -> Path:
-        """A drawing of the pairs that a verification judges worst."""
-        return self.path / "hardest.png"
-
-    @property
-    def matches(self) -> Path:
-        """What became of every detection of a detector's tests, as NumPy's npz: what every AP is made of."""
-        return self.path / "matches.npz"
-
     def matches_digest(self) -> str | None:
-        """SHA-256 of that file, None where there is none."""
+        """SHA-256 of matches.npz, None where there is none."""
         return file_digest(self.matches)
-
-    @property
-    def detections(self) -> Path:
-        """A drawing of some test images with what was found in them."""
-        return self.path / "detections.png"
-
-    @property
-    def log(self) -> Path:
-        """Where submitit keeps its files and the run's stdout and stderr."""
-        return self.path / "log"
 
     def rendezvous(self, start: str) -> Rendezvous:
         """Where the run's processes of one start of one job meet; another start never sees it."""
@@ -193,33 +172,28 @@ class RunFolder(LockedFolder):
     def result(self) -> dict[str, Any] | None:
         """The result of a done run; None where it is not done, or a file that it ended with is damaged."""
         result = self._written_result()
-        if result is None or self.env() is None or self._damaged_rows(result) is not None:
-            return None
-        return result
-
-    def _damaged_rows(self, result: Mapping[str, Any]) -> Path | None:
-        """A file that is not the one the run ended with; a run has only some of them."""
-        kept = {
-            self.curve: result["curve_sha256"],
-            self.layers: result.get("layers_sha256"),
-            self.matches: result.get("matches_sha256"),
-        }
-        return next((path for path, digest in kept.items() if digest and digest != file_digest(path)), None)
+        return result if result is not None and self._damage(result) is None else None
 
     def _written_result(self) -> dict[str, Any] | None:
         needed = {"test_error": float, "images_per_s": float, "weights_sha256": str, "curve_sha256": str, "id": str}
         return record(self.path / "result.json", **needed)
 
-    def damage(self) -> str | None:
-        """Damage to a finished run, None where there is none: the next start mends it."""
-        if not (self.path / "result.json").exists() or self.result() is not None:
-            return None
-        result = self._written_result()
-        if result is None:
-            return f"{self.path / 'result.json'} is damaged"
+    def _damage(self, result: Mapping[str, Any]) -> str | None:
+        """What is not as the run ended; a run has only some of the files."""
         if self.env() is None:
             return f"{self.path / 'env.json'} is damaged"
-        return f"{self._damaged_rows(result)} is not what the run ended with (truncated or edited)"
+        kept = {self.curve: "curve_sha256", self.layers: "layers_sha256", self.matches: "matches_sha256"}
+        for path, name in kept.items():
+            if (digest := result.get(name)) and digest != file_digest(path):
+                return f"{path} is not what the run ended with (truncated or edited)"
+        return None
+
+    def damage(self) -> str | None:
+        """Damage to a finished run, None where there is none: the next start repairs it."""
+        if not (self.path / "result.json").exists():
+            return None
+        result = self._written_result()
+        return f"{self.path / 'result.json'} is damaged" if result is None else self._damage(result)
 
     def curve_rows(self) -> list[dict[str, Any]]:
         """The rows of the curve that can be read; a last line cut off in the middle is left out."""

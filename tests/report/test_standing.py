@@ -15,7 +15,7 @@ from bench.report.rows import read_rows
 from bench.report.stored import read_arrays, read_curves, read_layers
 from bench.report.verify import problems, result_problems
 from bench.spec import dataset_of
-from bench.spec.official import data_of_runs, is_official
+from bench.spec.datasets import data_of_runs, is_official
 from bench.store import RunFolder
 from tests.report.builders import SWEEP, evidence, fake
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from bench.data.cifar_files import cifar, verify
 from bench.data.locate import DataError, data_folder, notice
-from bench.spec.official import is_official
+from bench.spec.datasets import is_official
 from bench.tasks.classification.cifar import Batches, Images, Prefetched, Prepare, crop, draw_crops, load, make_images
 from bench.tasks.classification.synthetic import stand_in
 
