@@ -102,7 +102,7 @@ def _make_folders(request: Request, plan: Plan) -> None:
         if item.seconds is not None:
             item.folder.predict(item.seconds)
         if damage := item.folder.damage():
-            print(f"{item.run.id}: {damage}; it is mended from its checkpoint")
+            print(f"{item.run.id}: {damage}; it is repaired from its checkpoint")
 
 
 def _launch(request: Request, plan: Plan) -> int:

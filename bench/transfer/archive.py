@@ -14,7 +14,8 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ from bench.store import StoreError, atomic, is_content, sha256
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-BLOCK = 512  # of a tar: each header is one, each file fills whole ones
+MEMBER = 4 * 512  # the most that a tar adds to a file: a header, two blocks of a long name, the rest of the last block
 OVERHEAD = 16 * 1024  # more than an archive takes beside its parcels: the manifest's frame, the tar's end
 DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, tarfile.TarError)  # what it shows by
 STATES = ("pending", "begun", "diverged", "done")  # in the order in which a run comes to them
@@ -60,10 +61,8 @@ class Parcel:
 
     @cached_property
     def size(self) -> int:
-        """Bytes that it takes of an archive, its part of the manifest among them."""
-        members = (_header(f"{self.name}/{name}", len(data)) for name, data in self.files.items())
-        files = sum(len(info.tobuf(tarfile.GNU_FORMAT)) + -(-info.size // BLOCK) * BLOCK for info in members)
-        return files + len(json.dumps(self.entry)) + len(", ")
+        """The most bytes that it takes of an archive, its part of the manifest among them."""
+        return sum(len(data) + MEMBER for data in self.files.values()) + len(json.dumps(self.entry)) + len(", ")
 
 
 def _header(name: str, size: int) -> tarfile.TarInfo:
@@ -91,21 +90,24 @@ def read(path: Path) -> list[Parcel]:
 
     Nothing is written, and no member's name is taken for a path: only what a run folder holds is read.
     """
-    try:
-        with tarfile.open(path, "r:") as tar:
-            members = _members(tar)
-            return [_parcel(tar, members, entry) for entry in _entries(tar, members)]
-    except FileNotFoundError:
-        raise StoreError(f"there is no archive {path}; give files or folders that bench pack has written") from None
-    except DAMAGE as error:
-        raise unusable(path, error) from None
+    with _opened(path) as (tar, members):
+        return [_parcel(tar, members, entry) for entry in _entries(tar, members)]
 
 
 def held(path: Path) -> dict[str, str]:
     """The state of each run in an archive, by its folder below the folder of runs; files unread. Raises StoreError."""
+    with _opened(path) as (tar, members):
+        return {f"{one['sweep']}/{one['id']}": str(one["state"]) for one in _entries(tar, members)}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]]:
+    """An archive and its members. Raises StoreError where it is none, or where what is done with it shows damage."""
     try:
         with tarfile.open(path, "r:") as tar:
-            return {f"{one['sweep']}/{one['id']}": str(one["state"]) for one in _entries(tar, _members(tar))}
+            yield tar, _members(tar)
+    except FileNotFoundError:
+        raise StoreError(f"there is no archive {path}; give files or folders that bench pack has written") from None
     except DAMAGE as error:
         raise unusable(path, error) from None
 
@@ -120,9 +122,8 @@ def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
     """All members by name. Raises ValueError for anything that bench pack does not write."""
     members: dict[str, tarfile.TarInfo] = {}
     for member in tar:
-        sweep, run, file = ("", *member.name.split("/"))[-3:] if member.name.count("/") == 2 else ("", "", "")
-        named = bool(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", sweep)) and run not in ("", ".", "..")
-        if not member.isreg() or not (member.name == MANIFEST or (named and is_content(file))):
+        match = re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*/(?!\.\.?/)[^/]+/([^/]+)", member.name)
+        if not member.isreg() or not (member.name == MANIFEST or (match and is_content(match[1]))):
             raise ValueError(f"{member.name!r} is no file of a run")
         if member.name in members:
             raise ValueError(f"{member.name!r} is there twice")

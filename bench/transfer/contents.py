@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench.spec import SpecError, run_from_json
+from bench.spec import run_from_json
 from bench.store import RunFolder, StoreError
 from bench.train import checkpoint
 from bench.transfer.archive import Parcel
@@ -28,32 +27,29 @@ def parcel_of(folder: RunFolder) -> Parcel:
     if RESULT in files:
         files.pop(CHECKPOINT, None)
         return Parcel(sweep, run.id, "done", int(json.loads(files[RESULT]).get("step", 0)), files)
-    step = int(_state(folder, files[CHECKPOINT])["step"]) if CHECKPOINT in files else 0
+    state = _state(run.id, files[CHECKPOINT], folder.checkpoint) if CHECKPOINT in files else {"step": 0}
+    begun = CHECKPOINT in files or "error.json" in files or any(name.startswith("scores-") for name in files)
     if diverged:
         files.pop(CHECKPOINT, None)
-        return Parcel(sweep, run.id, "diverged", step, files)
-    begun = CHECKPOINT in files or "error.json" in files or any(name.startswith("scores-") for name in files)
-    return Parcel(sweep, run.id, "begun" if begun else "pending", step, files)
+    how_far = "diverged" if diverged else "begun" if begun else "pending"
+    return Parcel(sweep, run.id, how_far, int(state["step"]), files)
 
 
-def _state(folder: RunFolder, content: bytes) -> dict[str, Any]:
-    """The state in a checkpoint of this run. Raises StoreError."""
+def _state(run_id: str, content: bytes, where: object, result: bytes | None = None) -> dict[str, Any]:
+    """The state in a checkpoint of this run. Raises StoreError, also where it has not the weights of the result."""
     try:
-        return _state_of(folder.path.name, content)
+        state = checkpoint.loads(content)
+        if state.get("run") != run_id:
+            raise ValueError(f"it is of the run {state.get('run')}")
+        if result and checkpoint.weights_digest(state["net"]) != json.loads(result)["weights_sha256"]:
+            raise ValueError("its weights are not those that the run ended with")
     except ValueError as error:
-        raise StoreError(f"{folder.checkpoint}: {error}") from None
-
-
-def _state_of(run_id: str, content: bytes) -> dict[str, Any]:
-    """The state in a checkpoint of this run. Raises ValueError."""
-    state = checkpoint.loads(content)
-    if state.get("run") != run_id:
-        raise ValueError(f"it is of the run {state.get('run')}")
+        raise StoreError(f"{where}: {error}") from None
     return state
 
 
 def with_weights(parcel: Parcel, folder: RunFolder) -> Parcel | None:
-    """The done run with its checkpoint, without the optimiser's part; None where it has none.
+    """The done run with its checkpoint, without the optimizer's part; None where it has none.
 
     Raises StoreError where that does not hold the weights of the result.
     """
@@ -61,50 +57,29 @@ def with_weights(parcel: Parcel, folder: RunFolder) -> Parcel | None:
         content = folder.checkpoint.read_bytes()
     except FileNotFoundError:
         return None
-    state = _state(folder, content)
-    try:
-        _check_weights(parcel.files, state)
-    except ValueError as error:
-        raise StoreError(f"{folder.checkpoint}: {error}") from None
+    state = _state(parcel.id, content, folder.checkpoint, parcel.files[RESULT])
     light = bytes(checkpoint.dumps(checkpoint.without_momentum(state)))
     return replace(parcel, files={CHECKPOINT: light, **parcel.files})
 
 
-def _check_weights(files: Mapping[str, bytes], state: Mapping[str, Any]) -> None:
-    """Raises ValueError where a checkpoint does not hold the weights that the result names."""
-    if checkpoint.weights_digest(state["net"]) != json.loads(files[RESULT])["weights_sha256"]:
-        raise ValueError("its weights are not those that the run ended with")
-
-
 def check(parcel: Parcel) -> None:
-    """Raises ValueError where the files of an arriving run are not of that run, or not as far as it says.
+    """Raises StoreError where the files of an arriving run are not of that run, or not as far as it says.
 
-    A forged one may raise any other of DAMAGE of `bench.transfer.archive`.
+    A forged one may raise any of DAMAGE of `bench.transfer.archive`.
     """
-    files = parcel.files
-    try:
-        run = run_from_json(files["run.json"])
-    except (KeyError, SpecError) as error:
-        raise ValueError(f"run.json of {parcel.name}: {error}") from None
+    files, name, result = parcel.files, parcel.name, parcel.files.get(RESULT)
+    run = run_from_json(files["run.json"])
     if run.id != parcel.id:
-        raise ValueError(f"{parcel.name} holds the run {run.id}")
-    if (RESULT in files) != (parcel.state == "done"):
-        raise ValueError(f"{parcel.name} is said to be {parcel.state}, and its files say otherwise")
-    if parcel.state == "done" and json.loads(files[RESULT])["id"] != run.id:
-        raise ValueError(f"result.json of {parcel.name} is of another run")
+        raise StoreError(f"{name} holds the run {run.id}")
+    if (result is not None) != (parcel.state == "done"):
+        raise StoreError(f"{name} is said to be {parcel.state}, and its files say otherwise")
+    if result is not None and json.loads(result)["id"] != run.id:
+        raise StoreError(f"result.json of {name} is of another run")
     if CHECKPOINT in files:
-        _check_checkpoint(parcel)
-
-
-def _check_checkpoint(parcel: Parcel) -> None:
-    try:
-        state = _state_of(parcel.id, parcel.files[CHECKPOINT])
-        if state["step"] != parcel.step:
-            raise ValueError(f"it is of step {state['step']:,}, not {parcel.step:,}")
-        if parcel.state == "done":
-            _check_weights(parcel.files, state)
-    except ValueError as error:
-        raise ValueError(f"{CHECKPOINT} of {parcel.name}: {error}") from None
+        where = f"{CHECKPOINT} of {name}"
+        step = _state(parcel.id, files[CHECKPOINT], where, result)["step"]
+        if step != parcel.step:
+            raise StoreError(f"{where}: it is of step {step:,}, not {parcel.step:,}")
 
 
 def continues(later: Parcel, earlier: bytes) -> bool:

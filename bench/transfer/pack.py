@@ -8,8 +8,8 @@ are made beside the folder and renamed into it, so that at any moment each archi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,16 +78,17 @@ def pack(out: Path, runs: Path, chosen: Sequence[RunFolder], *, files: int, mib:
     with exclusive(out, traceless=True), _staging(out) as staging:
         _refuse_loss(out, runs)
         boxes = Boxes(files, mib * MIB)
-        left = list(_fill(boxes, chosen))
+        left, young = _fill(boxes, chosen)
         packed = [parcel for box in boxes.parcels for parcel in box]
-        young = _young(chosen, {parcel.name for parcel in packed})
         if not packed and not left:
             raise StoreError(_nothing(runs, len(chosen), young))
         behind = _add_weights(boxes, packed, runs) if weights else []
         for number, box in enumerate(boxes.parcels, 1):
             archive.write(staging / f"runs-{number}.tar", box)
         _publish(staging, out)
-    waiting = [f"{name}: not yet, as it has no checkpoint so far: {_first(seconds)}" for name, seconds in young.items()]
+    waiting = [
+        f"{name}: not yet, as it has no checkpoint so far: {_first([seconds])}" for name, seconds in young.items()
+    ]
     _tell(out, boxes, [*left, *waiting, *behind], say)
     return not left
 
@@ -103,25 +104,15 @@ def _staging(out: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _young(chosen: Iterable[RunFolder], packed: Container[str]) -> dict[str, float]:
-    """The runs that are under way and have kept nothing yet, with the seconds of training between their checkpoints."""
-    found = {}
-    for folder in chosen:
-        with suppress(StoreError):  # it is named already, or cannot be asked
-            if _name(folder) not in packed and not folder.checkpoint.exists() and folder.state() == "running":
-                found[_name(folder)] = folder.run().resources.checkpoint_seconds
-    return found
-
-
-def _first(seconds: float) -> str:
-    return f"the first comes after at most {seconds:g} s of training"
-
-
 def _nothing(runs: Path, count: int, young: Mapping[str, float]) -> str:
+    why = f"{counted(count, 'run')} in {runs}, of which none has begun or came to a checkpoint"
     if young:
-        words = f"{counted(len(young), 'run')} in {runs} under way, without a checkpoint so far"
-        return f"nothing to pack yet: {words}: {_first(max(young.values()))}"
-    return f"nothing to pack yet: {counted(count, 'run')} in {runs}, of which none has begun or came to a checkpoint"
+        why = f"{counted(len(young), 'run')} in {runs} under way, without a checkpoint so far: {_first(young.values())}"
+    return f"nothing to pack yet: {why}"
+
+
+def _first(seconds: Iterable[float]) -> str:
+    return f"the first comes after at most {max(seconds):g} s of training"
 
 
 def _name(folder: RunFolder) -> str:
@@ -139,17 +130,25 @@ def _refuse_loss(out: Path, runs: Path) -> None:
                 )
 
 
-def _fill(boxes: Boxes, chosen: Iterable[RunFolder]) -> Iterable[str]:
-    """Lays results, then what can go on, into the archives; yields a line for each run that stays behind."""
+def _fill(boxes: Boxes, chosen: Iterable[RunFolder]) -> tuple[list[str], dict[str, float]]:
+    """Lays results, then what can go on, into the archives.
+
+    Returns a line for each run that stays behind, and of each that is under way and has kept nothing yet the seconds of
+    training between its checkpoints.
+    """
+    left, young = [], {}
     for folder in sorted(chosen, key=_turn):
         name = _name(folder)
         try:
             parcel = parcel_of(folder)
         except StoreError as error:
-            yield f"{name}: left behind: {error}"
+            left.append(f"{name}: left behind: {error}")
             continue
         if parcel.state != "pending" and not boxes.put(parcel):
-            yield f"{name}: left behind: {boxes.lack(parcel.size)}"
+            left.append(f"{name}: left behind: {boxes.lack(parcel.size)}")
+        if parcel.state == "pending" and folder.state() == "running":
+            young[name] = folder.run().resources.checkpoint_seconds
+    return left, young
 
 
 def _turn(folder: RunFolder) -> tuple[float, Path]:

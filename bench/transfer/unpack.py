@@ -45,7 +45,7 @@ def unpack(archives: Sequence[Path], runs: Path, say: Callable[[str], object]) -
     make_folder(runs)
     with tempfile.TemporaryDirectory(prefix=".arriving-", dir=runs) as place:
         arrived = [one for number, path in enumerate(paths) for one in _stage(path, Path(place, str(number)))]
-        taken = [_settle(one, RunFolder(runs / one.parcel.name), say) for one in arrived]
+        taken = [_say_place(one, RunFolder(runs / one.parcel.name), say) for one in arrived]
     return all(taken)
 
 
@@ -62,7 +62,7 @@ def _stage(path: Path, place: Path) -> Iterable[_Arrived]:
     for parcel in archive.read(path):
         try:
             check(parcel)
-        except archive.DAMAGE as error:
+        except (StoreError, *archive.DAMAGE) as error:
             raise archive.unusable(path, error) from None
         staged = RunFolder(make_folder(place / parcel.name))
         for name, content in parcel.files.items():
@@ -73,7 +73,7 @@ def _stage(path: Path, place: Path) -> Iterable[_Arrived]:
         yield _Arrived(parcel, staged)
 
 
-def _settle(arrived: _Arrived, local: RunFolder, say: Callable[[str], object]) -> bool:
+def _say_place(arrived: _Arrived, local: RunFolder, say: Callable[[str], object]) -> bool:
     name = arrived.parcel.name
     try:
         say(f"{name}: {_place(arrived, local)}")
