@@ -20,7 +20,7 @@ QUICK = Recipe(
     bn_group=64,
     curve_every=20,
     test_every=200,
-    faces=Faces(side=32, size=128, loss="softmax", margin=0.0, scale=16.0),
+    faces=Faces(side=32, embedding_size=128, loss="softmax", margin=0.0, scale=16.0),
 )
 SHORT = Recipe(
     steps=8_000,
@@ -30,7 +30,7 @@ SHORT = Recipe(
     weight_decay=5e-4,
     batch=128,
     bn_group=128,
-    faces=Faces(side=112, size=512, loss="arcface", margin=0.5, scale=32.0),
+    faces=Faces(side=112, embedding_size=512, loss="arcface", margin=0.5, scale=32.0),
 )
 
 NETS = tuple(Net("cifar", depth, shortcut) for depth in (20, 32) for shortcut in ("none", "A"))

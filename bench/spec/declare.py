@@ -34,7 +34,11 @@ def one_of(*words: str) -> AfterValidator:
 Count = Annotated[int, Field(ge=1)]
 
 # Fields that got another name: the old ones are the keys in digests, in run.json and in columns, so that ids stay.
-RENAMED: dict[str, str] = {}
+RENAMED = {
+    "min_size": "side", "max_size": "longest", "pre_nms_top_n": "before_nms", "post_nms_top_n": "after_nms",
+    "regions_per_image": "sampled", "nms_threshold": "nms", "max_grad_norm": "clip", "recalibration_images": "settle",
+    "embedding_size": "size",
+}  # fmt: skip
 
 
 def stored_name(field_name: str) -> str:

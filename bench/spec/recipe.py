@@ -49,13 +49,13 @@ class Views:
 class Faces:
     """How an embedding of faces is trained (task "verify").
 
-    side: height and width of the images. size: of the embedding. dropout: before its layer.
+    side: height and width of the images. embedding_size: its values. dropout: before its layer.
     loss, margin, scale: "softmax" over cosines times `scale`, without a margin; "arcface" with one in radians,
     "cosface" with one of the cosine.
     """
 
     side: Side = 112
-    size: Count = 512
+    embedding_size: Count = 512
     dropout: Share = 0.4
     loss: Annotated[str, one_of("softmax", "arcface", "cosface")] = "arcface"
     margin: Annotated[float, Field(ge=0, lt=1.5)] = 0.5
@@ -73,32 +73,32 @@ class Detection:
     """How Faster R-CNN over the net is built, trained and tested (task "detect"; Appendix A, the defaults its own).
 
     form: "c4", the paper's, conv1 to conv4 shared and conv5 on each region; "fpn", the field's, a pyramid.
-    side, longest: an image's shorter side after scaling, and the most its longer one may have, in pixels.
+    min_size, max_size: an image's shorter side after scaling, and the most its longer one may have, in pixels.
     anchors: sides in pixels of the scaled image (c4; a pyramid's are 8 strides wide). pooling: of a region, "pool" or
     "align" (c4). context: Appendix B's global context (c4). width, hidden: the pyramid's channels, and those of its
     two fully connected layers (fpn).
-    before_nms, after_nms: proposals (training, testing); in a pyramid before_nms are those of a level.
-    sampled: regions of an image that are trained on. nms: IoU from which detections suppress each other. clip: the
-    gradient's largest norm, 0 for no bound.
-    settle: training images over which the statistics of batch norm are computed anew before it is fixed; 0 keeps those
-    of the net's weights.
+    pre_nms_top_n, post_nms_top_n: proposals (training, testing); in a pyramid pre_nms_top_n are those of a level.
+    regions_per_image: that are trained on. nms_threshold: IoU from which detections suppress each other.
+    max_grad_norm: the gradient's largest norm, 0 for no bound.
+    recalibration_images: training images over which the statistics of batch norm are computed anew before it is fixed;
+    0 keeps those of the net's weights.
     refine, scales: tests besides with box refinement, and at these shorter sides (c4), as in Table 9.
     """
 
     form: Annotated[str, one_of("c4", "fpn")] = "c4"
-    side: Side = 600
-    longest: int = 1000
+    min_size: Side = 600
+    max_size: int = 1000
     anchors: Annotated[tuple[Count, ...], Field(min_length=1)] = (128, 256, 512)
     pooling: Annotated[str, one_of("pool", "align")] = "pool"
     context: bool = False
     width: Count = 256
     hidden: Count = 1024
-    before_nms: tuple[Count, Count] = (12_000, 6_000)
-    after_nms: tuple[Count, Count] = (2_000, 300)
-    sampled: Count = 128
-    nms: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    clip: NonNegativeFloat = 0.0
-    settle: NonNegativeInt = 0
+    pre_nms_top_n: tuple[Count, Count] = (12_000, 6_000)
+    post_nms_top_n: tuple[Count, Count] = (2_000, 300)
+    regions_per_image: Count = 128
+    nms_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    max_grad_norm: NonNegativeFloat = 0.0
+    recalibration_images: NonNegativeInt = 0
     refine: bool = False
     scales: tuple[int, ...] = ()
 
@@ -108,7 +108,7 @@ class Detection:
         rising = self.scales == tuple(sorted(set(self.scales)))
         require(
             "detection",
-            (self.side <= self.longest, f"side {self.side} must be at most longest {self.longest}"),
+            (self.min_size <= self.max_size, f"min_size {self.min_size} must be at most max_size {self.max_size}"),
             (not foreign, f"{', '.join(foreign)}: no part of form {self.form!r}"),
             (len(self.scales) != 1 and rising, f"scales {self.scales} must be two or more, rising"),
         )
@@ -170,8 +170,8 @@ class Recipe:
     @property
     def side(self) -> int:
         """Height and width of an input in pixels, as its part says; 0 where the data have one size."""
-        part = self.views or self.faces or self.detection
-        return part.side if part else 0
+        part = self.views or self.faces
+        return part.side if part else self.detection.min_size if self.detection else 0
 
 
 def variant(recipe: Recipe, first: Recipe) -> str:

@@ -80,8 +80,8 @@ def _of_detection(run: Run) -> Iterator[tuple[bool, str]]:
         "a detector's net has batch norm (fixed), and nothing of its images is held back",
     )
     yield (
-        bool(net.weights) or net.row.one_net or (detection is not None and detection.settle > 0),
-        "batch norm without weights has no statistics to be fixed at: give detection.settle, such as 16 images",
+        bool(net.weights) or net.row.one_net or (detection is not None and detection.recalibration_images > 0),
+        "batch norm without weights has no statistics to be fixed at: give detection.recalibration_images, such as 16",
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.report import rows, stored
+from bench.spec import stored_name
 from bench.tasks.classification.imagenet import ensembles
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -22,7 +23,7 @@ DECLARED = (
     *rows.SOME_RESULTS,
     *rows.MORE_COLUMNS,
     *rows.ENV_COLUMNS,
-    *(f"{prefix}_{field.name}" for prefix, part in rows.PARTS.items() for field in fields(part)),
+    *(f"{prefix}_{stored_name(field.name)}" for prefix, part in rows.PARTS.items() for field in fields(part)),
     rows.ASKED,
     *stored.DETECTOR_CURVE_COLUMNS,
     *stored.LAYER_COLUMNS,

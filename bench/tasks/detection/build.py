@@ -32,8 +32,8 @@ def detector(run: Run, job: Job, training: DetectionSet) -> nn.Module:
     torch.manual_seed(run.seed)
     spec, pixels = detection_of(run), pixels_of(run.net, job)
     backbone: Backbone = run.net.row.resolve("backbone")(run.net, weights_file(run.net, job))
-    scale = GeneralizedRCNNTransform(spec.side, spec.longest, list(pixels.mean), list(pixels.std))
-    some = [image.pixels().float() / 255 for image in training.trainable()[: spec.settle]]
+    scale = GeneralizedRCNNTransform(spec.min_size, spec.max_size, list(pixels.mean), list(pixels.std))
+    some = [image.pixels().float() / 255 for image in training.trainable()[: spec.recalibration_images]]
     fix_batch_norm(backbone, (scale([image])[0].tensors for image in some) if some else None)
     try:
         net: nn.Module = FORMS[spec.form](backbone, len(training.classes), spec, pixels)

@@ -129,7 +129,7 @@ class AnnotatedImages(Experiment):
     @property
     def clip(self) -> float:
         """The recipe's bound."""
-        return detection_of(self.run).clip
+        return detection_of(self.run).max_grad_norm
 
     @property
     def dropout_seed(self) -> int:

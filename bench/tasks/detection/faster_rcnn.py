@@ -169,15 +169,15 @@ def _faster_rcnn(body: nn.Module, spec: Detection, pixels: Pixels, **parts: Any)
     """
     return FasterRCNN(
         body,
-        min_size=spec.side,
-        max_size=spec.longest,
+        min_size=spec.min_size,
+        max_size=spec.max_size,
         image_mean=list(pixels.mean),
         image_std=list(pixels.std),
-        rpn_pre_nms_top_n_train=spec.before_nms[0],
-        rpn_pre_nms_top_n_test=spec.before_nms[1],
-        rpn_post_nms_top_n_train=spec.after_nms[0],
-        rpn_post_nms_top_n_test=spec.after_nms[1],
-        box_batch_size_per_image=spec.sampled,
-        box_nms_thresh=spec.nms,
+        rpn_pre_nms_top_n_train=spec.pre_nms_top_n[0],
+        rpn_pre_nms_top_n_test=spec.pre_nms_top_n[1],
+        rpn_post_nms_top_n_train=spec.post_nms_top_n[0],
+        rpn_post_nms_top_n_test=spec.post_nms_top_n[1],
+        box_batch_size_per_image=spec.regions_per_image,
+        box_nms_thresh=spec.nms_threshold,
         **parts,
     )

@@ -66,9 +66,9 @@ class FacePairs(Experiment):
         torch.manual_seed(self.run.seed)
         net, faces = self.run.net, _faces(self.run)
         backbone = net.row.resolve("features")(net, weights_file(net, self.job), faces.side)
-        embedder = Embedder(backbone, side=faces.side, size=faces.size, dropout=faces.dropout)
+        embedder = Embedder(backbone, side=faces.side, size=faces.embedding_size, dropout=faces.dropout)
         classes = len(self.people.names)
-        head = MarginSoftmax(faces.loss, faces.size, classes, margin=faces.margin, scale=faces.scale)
+        head = MarginSoftmax(faces.loss, faces.embedding_size, classes, margin=faces.margin, scale=faces.scale)
         return Recogniser(embedder, head)
 
     @property

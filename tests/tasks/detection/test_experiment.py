@@ -39,8 +39,8 @@ from tests.tasks.detection.builders import write_list, write_voc
 from tests.train.builders import in_processes
 
 SMALL = Detection(
-    form="fpn", side=48, longest=64, width=8, hidden=8, before_nms=(50, 50), after_nms=(20, 20), sampled=16,
-    clip=10.0, settle=4, refine=True,
+    form="fpn", min_size=48, max_size=64, width=8, hidden=8, pre_nms_top_n=(50, 50), post_nms_top_n=(20, 20),
+    regions_per_image=16, max_grad_norm=10.0, recalibration_images=4, refine=True,
 )  # fmt: skip
 RECIPE = Recipe(
     steps=5, drops=(4,), lr=0.01, batch=2, bn_group=1, curve_every=2, test_every=4, detection=SMALL, test_images=3
@@ -252,8 +252,8 @@ def test_a_run_that_trained_another_net_is_refused_as_a_backbone(data: Path, tmp
 SWEEP = """
 from bench.spec import Detection, Net, Recipe, Resources, Scale, Sweep
 
-found = Detection(form="fpn", side=48, longest=64, width=8, hidden=8, before_nms=(50, 50), after_nms=(20, 20),
-                  sampled=16, refine=True, settle=2)
+found = Detection(form="fpn", min_size=48, max_size=64, width=8, hidden=8, pre_nms_top_n=(50, 50),
+                  post_nms_top_n=(20, 20), regions_per_image=16, refine=True, recalibration_images=2)
 recipe = Recipe(steps=2, drops=(1,), lr=0.01, batch=2, bn_group=2, curve_every=1, test_every=1, detection=found)
 cells = ((Net("cifar", 8, "none"), recipe), (Net("cifar", 8, "A"), recipe))
 SWEEP = Sweep("Tiny", "What?", "None.", {"quick": Scale(cells, (0, 1), data="bccd")}, task="detect", data="voc07",
@@ -306,9 +306,9 @@ def test_a_gain_says_over_what_a_difference_is_detected() -> None:
 
 
 OTHERS: dict[str, Any] = {
-    "form": "fpn", "side": 500, "longest": 900, "anchors": (64, 128), "pooling": "align", "context": True,
-    "width": 128, "hidden": 512, "before_nms": (100, 50), "after_nms": (90, 40), "sampled": 64, "nms": 0.5, "clip": 10,
-    "settle": 16, "refine": True, "scales": (400, 600),
+    "form": "fpn", "min_size": 500, "max_size": 900, "anchors": (64, 128), "pooling": "align", "context": True,
+    "width": 128, "hidden": 512, "pre_nms_top_n": (100, 50), "post_nms_top_n": (90, 40), "regions_per_image": 64,
+    "nms_threshold": 0.5, "max_grad_norm": 10, "recalibration_images": 16, "refine": True, "scales": (400, 600),
 }  # fmt: skip
 
 
@@ -333,7 +333,7 @@ def test_the_nets_that_scale_quick_starts_from_are_those_that_are_declared() -> 
 
 
 def test_a_run_is_read_back_from_its_json() -> None:
-    run = replace(RUN, recipe=replace(RECIPE, detection=Detection(scales=(400, 600), settle=1)))
+    run = replace(RUN, recipe=replace(RECIPE, detection=Detection(scales=(400, 600), recalibration_images=1)))
 
     assert run_from_json(json.dumps(run.as_json())) == run
     assert run.id != RUN.id
@@ -344,12 +344,12 @@ def test_a_run_is_read_back_from_its_json() -> None:
     [
         (lambda: replace(RUN, task="classify"), "do not go together"),
         (lambda: replace(RUN, data="cifar10"), "do not go together"),
-        (lambda: replace(RUN, recipe=replace(RECIPE, detection=Detection())), "give detection.settle"),
+        (lambda: replace(RUN, recipe=replace(RECIPE, detection=Detection())), "give detection.recalibration_images"),
         (lambda: Detection(form="ssd"), "form 'ssd' is not one of: c4, fpn"),
         (lambda: Detection(form="fpn", scales=(400, 600)), "scales: no part of form 'fpn'"),
         (lambda: Detection(scales=(600,)), "two or more, rising"),
         (lambda: Detection(pooling="max"), "'max' is not one of: pool, align"),
-        (lambda: Detection(side=800, longest=600), "side 800 must be at most longest 600"),
+        (lambda: Detection(min_size=800, max_size=600), "min_size 800 must be at most max_size 600"),
         (
             lambda: replace(tiny_run(), net=Net("vgg", 16, "none")),
             "nets of family 'vgg' are there for task detect only",
@@ -372,6 +372,6 @@ def test_the_declared_sweeps_have_the_papers_form_and_images(name: str) -> None:
     for _, recipe in sweep.scales["paper"].cells:
         found = recipe.detection
         assert found is not None
-        assert (found.form, found.side, found.after_nms[1], found.nms) == ("c4", 600, 300, 0.3)
+        assert (found.form, found.min_size, found.post_nms_top_n[1], found.nms_threshold) == ("c4", 600, 300, 0.3)
         assert found.scales == (200, 400, 600, 800, 1000)
     assert [net.name.split("-torch")[0] for net, _ in sweep.scales["paper"].cells] == ["vgg-16", "resnet-101-B"]

@@ -20,7 +20,9 @@ from bench.tasks.detection.faster_rcnn import RegionTop, c4, fpn
 from bench.tasks.detection.inference import adjacent_scales, best_boxes, detect, detections, voted
 from tests.builders import timm_net
 
-SMALL: dict[str, Any] = {"side": 64, "longest": 96, "before_nms": (200, 100), "after_nms": (50, 20), "sampled": 8}
+SMALL: dict[str, Any] = {
+    "min_size": 64, "max_size": 96, "pre_nms_top_n": (200, 100), "post_nms_top_n": (50, 20), "regions_per_image": 8,
+}  # fmt: skip
 MEAN = Pixels((0.49, 0.48, 0.45))
 Targets = list[dict[str, Tensor]]
 
@@ -38,7 +40,7 @@ def small_c4(backbone: Backbone, **options: Any) -> Any:
 
 
 def small_fpn(backbone: Backbone, **options: Any) -> Any:
-    return fpn(backbone, 3, Detection(form="fpn", width=32, hidden=64, nms=0.5, **{**SMALL, **options}), MEAN)
+    return fpn(backbone, 3, Detection(form="fpn", width=32, hidden=64, nms_threshold=0.5, **{**SMALL, **options}), MEAN)
 
 
 def trained(model: Any, steps: int = 1, lr: float = 1e-4) -> list[dict[str, float]]:
@@ -194,7 +196,7 @@ def test_a_backbone_of_too_few_stages_is_refused() -> None:
 @pytest.fixture(scope="module")
 def briefly_trained() -> Any:
     torch.manual_seed(0)
-    model = small_c4(of_cifar(), sampled=16)
+    model = small_c4(of_cifar(), regions_per_image=16)
     model.roi_heads.score_thresh = 0.01
     trained(model, steps=3, lr=0.01)
     return model

@@ -24,7 +24,7 @@ from bench.tasks.verification.roc import across_folds
 from bench.train import checkpoint
 from tests.builders import StopAt, make, numbers, tiny_run
 
-FACES = Faces(side=32, size=8, loss="arcface", margin=0.2, scale=16.0)
+FACES = Faces(side=32, embedding_size=8, loss="arcface", margin=0.2, scale=16.0)
 RECIPE = Recipe(steps=6, drops=(4,), batch=8, bn_group=8, curve_every=2, test_every=4, faces=FACES)
 RESOURCES = Resources(cpus=1, gpus=0, memory_gib=1)
 RUN = Run("quick", Net("cifar", 8, "A"), "lfw-view1", RECIPE, 0, "verify", RESOURCES)
@@ -140,7 +140,7 @@ SWEEP = """
 from bench.spec import Faces, Net, Recipe, Resources, Scale, Sweep
 
 recipe = Recipe(steps=4, drops=(2,), batch=8, bn_group=8, curve_every=2, test_every=4,
-                faces=Faces(side=32, size=8, loss="softmax", margin=0.0, scale=16.0))
+                faces=Faces(side=32, embedding_size=8, loss="softmax", margin=0.0, scale=16.0))
 cells = ((Net("cifar", 8, "none"), recipe), (Net("cifar", 8, "A"), recipe))
 SWEEP = Sweep("Tiny", "Who?", "None.", {"quick": Scale(cells, (0, 1))}, task="verify", data="lfw-view1",
               resources=Resources(cpus=1, gpus=0, memory_gib=1))
