@@ -26,7 +26,7 @@ from bench.launch.rerun import rerun
 from bench.launch.slurm import commands as scheduler
 from bench.launch.status import table, watch
 from bench.spec import Run, counted
-from bench.speed import add_arguments as of_speed
+from bench.speed import add_arguments as add_speed_arguments
 from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
 
 
@@ -228,45 +228,19 @@ def _place(folder: str) -> Path:
     return here if here.is_dir() else project_folder() / folder
 
 
-# a command's function, its help, the options it shares with others, and what adds its own
-COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str, str, Callable[[Parser], None] | None]] = {
-    "sweep": (sweep, "run a sweep to its report (also python -m bench.sweep)", "", options.add_arguments),
-    "status": (status, "show where every run of a sweep is", "name --runs", options.of_status),
-    "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others", "name --runs", None),
-    "collect": (
-        collect,
-        "merge run folders, of several machines too, into results/",
-        "name --results",
-        options.of_collect,
-    ),
-    "pack": (pack, "write run folders as archives below a size, for another machine", "--runs", options.of_pack),
-    "unpack": (
-        unpack,
-        "verify archives and place their runs; what is further on here stays",
-        "--runs",
-        options.of_unpack,
-    ),
-    "report": (report, "write a sweep's pages from results/", "name --results --reports", None),
-    "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance", "--results", options.of_cite),
-    "verify": (
-        verify,
-        "check that every published digit follows from the runs",
-        "--results --reports --runs",
-        options.of_verify,
-    ),
-    "simulate": (
-        simulate,
-        "show how claims are judged, how often that errs, and its power",
-        "name --results",
-        options.of_simulate,
-    ),
-    "coverage": (
-        coverage,
-        "account for every number of the paper; writes the index of all reports",
-        "--results --reports",
-        None,
-    ),
-    "speed": (speed, "measure what everything costs, beside plainly written references", "", of_speed),
+COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
+    "sweep": (sweep, "run a sweep to its report (also python -m bench.sweep)"),
+    "status": (status, "show where every run of a sweep is"),
+    "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others"),
+    "collect": (collect, "merge run folders, of several machines too, into results/"),
+    "pack": (pack, "write run folders as archives below a size, for another machine"),
+    "unpack": (unpack, "verify archives and place their runs; what is further on here stays"),
+    "report": (report, "write a sweep's pages from results/"),
+    "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance"),
+    "verify": (verify, "check that every published digit follows from the runs"),
+    "simulate": (simulate, "show how claims are judged, how often that errs, and its power"),
+    "coverage": (coverage, "account for every number of the paper; writes the index of all reports"),
+    "speed": (speed, "measure what everything costs, beside plainly written references"),
 }
 
 
@@ -274,13 +248,13 @@ def build_parser() -> argparse.ArgumentParser:
     """All commands."""
     parser = Parser(prog="bench", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
-    for name, (work, words, shared, add) in COMMANDS.items():
-        one = commands.add_parser(name, allow_abbrev=False, help=words)
+    for name, (work, words) in COMMANDS.items():
+        one = commands.add_parser(name, allow_abbrev=False, help=words, description=options.ABOUT.get(name))
         one.set_defaults(work=work)
-        for option in shared.split():
-            one.add_argument(option, **options.SHARED[option])
-        if add:
-            add(one)
+        for option, its in options.OF_COMMANDS.get(name, {}).items():
+            one.add_argument(option, **its)
+        if name in ("sweep", "speed"):
+            (options.add_arguments if name == "sweep" else add_speed_arguments)(one)
     return parser
 
 

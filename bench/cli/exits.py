@@ -37,7 +37,7 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
     except OSError as error:
         return _say(f"{error.filename or 'a file'}: {error.strerror or error}", MISTAKE)
     except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on", STOPPED)
+        return _say("interrupted; the same command resumes", STOPPED)
 
 
 def _say(words: object, code: int) -> int:

@@ -11,12 +11,6 @@ from typing import Any, NoReturn
 from bench.spec import SCALES, Way
 
 UNITS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
-SHARED: Mapping[str, Mapping[str, Any]] = {  # options that several commands have
-    "name": {"metavar": "NAME"},
-    "--runs": {"type": Path, "default": Path("runs"), "metavar": "DIR"},
-    "--results": {"type": Path, "metavar": "DIR"},
-    "--reports": {"type": Path, "metavar": "DIR"},
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,10 +27,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
         if not match:
-            raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds; write 0-4 or 0,2,7")
+            raise argparse.ArgumentTypeError(f"invalid seeds {text!r}; write 0-4 or 0,2,7")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first or last - first >= 10_000:
-            raise argparse.ArgumentTypeError(f"{part!r} is no range of seeds; write the smaller one first, as in 0-4")
+            raise argparse.ArgumentTypeError(f"invalid range of seeds {part!r}; write the smaller one first, as in 0-4")
         seeds += range(first, last + 1)
     return tuple(dict.fromkeys(seeds))
 
@@ -45,14 +39,14 @@ def parse_duration(text: str) -> float:
     """`50m`, `2h`, `90s`, `1d` or plain minutes, in seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
     if not match or float(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 50m, 2h, 90s or 1d")
+        raise argparse.ArgumentTypeError(f"invalid duration {text!r}; write 50m, 2h, 90s or 1d")
     return float(match[1]) * UNITS[match[2]]
 
 
 def parse_count(text: str) -> int:
     """A whole number from 1 on."""
     if not re.fullmatch(r"[1-9]\d{0,4}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; write a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"invalid count {text!r}; write a whole number from 1 on")
     return int(text)
 
 
@@ -62,7 +56,7 @@ def parse_kernels(text: str) -> Way:
     grouped = words & {"grouped", "fused"}
     if words - {"eager", "graph", "compiled", *grouped} or len(grouped) > 1 or ("eager" in words and len(words) > 1):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no way to make steps; write eager, or some of graph, compiled, and one of grouped and fused"
+            f"invalid kernels {text!r}; write eager, or some of graph, compiled, and one of grouped and fused"
         )
     return Way("graph" in words, "compiled" in words, next(iter(grouped), "passes"))
 
@@ -100,9 +94,7 @@ def add_arguments(parser: Parser) -> None:
         "the sweep declares, on a GPU what `bench speed gpu` found to be fastest)",
     )
     parser.add_argument(
-        "--compile",
-        action="store_true",
-        help="the same as --kernels compiled; on a CPU it needs a C++ compiler",
+        "--compile", action="store_true", help="the same as --kernels compiled; on a CPU it needs a C++ compiler"
     )
     parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
     parser.add_argument("--classes", type=parse_count, metavar="N", help="of ImageNet only the first so many classes")
@@ -113,17 +105,10 @@ def add_arguments(parser: Parser) -> None:
         "'plain-*,resnet-20-A'",
     )
     parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="the folder of the data sets (else $BENCH_DATA, else a cache)",
+        "--data", type=Path, metavar="DIR", help="the folder of the data sets (else $BENCH_DATA, else a cache)"
     )
     parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        metavar="DIR",
-        help="the folder of the runs (default: runs)",
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="the folder of the runs (default: runs)"
     )
     parser.add_argument("--results", type=Path, metavar="DIR", help="where the numbers go (default: results)")
     parser.add_argument("--reports", type=Path, metavar="DIR", help="where the report goes (default: reports)")
@@ -134,7 +119,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--time-limit", type=parse_duration, metavar="50m", help="stop cleanly after this time, all resumable"
     )
-    parser.add_argument("--no-wait", action="store_true", help="go on in the background and return at once")
+    parser.add_argument("--no-wait", action="store_true", help="run in the background and return at once")
     parser.add_argument(
         "--report-only", action="store_true", help="start nothing; collect and report what there is already"
     )
@@ -152,59 +137,63 @@ def add_arguments(parser: Parser) -> None:
     )
 
 
-def of_status(parser: Parser) -> None:
-    """The options of `bench status`, and so on below."""
-    parser.add_argument("--watch", action="store_true", help="again every 5 seconds, until nothing runs or waits")
-
-
-def of_collect(parser: Parser) -> None:
-    """Run folders of several places."""
-    parser.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR")
-
-
-def of_pack(parser: Parser) -> None:
-    """Where archives go, of which runs, and how large they may be."""
-    parser.description = (
-        "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come first, "
-        "then runs that can go on, those with least left first, then the weights of finished runs, as far as there is "
-        "room. A finished run travels without its optimiser. Exit code 1: a run that has kept a step was left behind."
-    )
-    parser.add_argument("out", type=Path, metavar="DIR", help="where the archives go; made beside it and renamed")
-    parser.add_argument("--only", metavar="GLOB", help="only runs whose id or sweep matches, such as 'plain-*,faces'")
-    parser.add_argument("--files", type=parse_count, default=8, metavar="N", help="at most so many archives (8)")
-    parser.add_argument("--mib", type=parse_count, default=16, metavar="M", help="each smaller than so many MiB (16)")
-    parser.add_argument("--no-weights", action="store_true", help="of finished runs the numbers alone")
-
-
-def of_unpack(parser: Parser) -> None:
-    """Which archives."""
-    parser.description = (
-        "Verifies every file of every archive, then places the runs; a run that is further on here, done or being "
-        "trained stays as it is. Exit code 1: a run could not take its place."
-    )
-    parser.add_argument(
-        "archives", type=Path, nargs="+", metavar="ARCHIVE", help="files that bench pack wrote, or folders of them"
-    )
-
-
-def of_cite(parser: Parser) -> None:
-    """Which number."""
-    example = "such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"
-    parser.add_argument("id", metavar="ID", help=example)
-
-
-def of_verify(parser: Parser) -> None:
-    """What is verified, or which run is done once more."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="one sweep (default: all, and the index)")
-    parser.add_argument(
-        "--rerun", metavar="RUN", help="train this run of the results once more below --runs, and compare"
-    )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="data for --rerun (else $BENCH_DATA, else a cache)")
-
-
-def of_simulate(parser: Parser) -> None:
-    """At which scale, spread over seeds, and how often."""
-    spread = "least and largest std over seeds, in points"
-    parser.add_argument("--scale", choices=SCALES, default="paper")
-    parser.add_argument("--spread", type=float, nargs=2, required=True, metavar="STD", help=spread)
-    parser.add_argument("--draws", type=parse_count, default=1_000, help="made-up sweeps a case (default: 1000)")
+Option = Mapping[str, Any]  # what argparse's add_argument takes
+RUNS: Option = {"type": Path, "default": Path("runs"), "metavar": "DIR"}
+NAME: Option = {"metavar": "NAME"}
+PLACE: Option = {"type": Path, "metavar": "DIR"}
+SPREAD = "least and largest std over seeds, in points"
+OF_COMMANDS: Mapping[str, Mapping[str, Option]] = {  # of every other command
+    "status": {
+        "name": NAME,
+        "--runs": RUNS,
+        "--watch": {"action": "store_true", "help": "again every 5 seconds, until nothing runs or waits"},
+    },
+    "cancel": {"name": NAME, "--runs": RUNS},
+    "collect": {"name": NAME, "--results": PLACE, "--runs": {**RUNS, "nargs": "+", "default": [Path("runs")]}},
+    "pack": {
+        "--runs": RUNS,
+        "out": {**PLACE, "help": "where the archives go; made beside it and renamed"},
+        "--only": {"metavar": "GLOB", "help": "only runs whose id or sweep matches, such as 'plain-*,faces'"},
+        "--files": {"type": parse_count, "default": 8, "metavar": "N", "help": "at most so many archives (8)"},
+        "--mib": {"type": parse_count, "default": 16, "metavar": "M", "help": "each smaller than so many MiB (16)"},
+        "--no-weights": {"action": "store_true", "help": "of finished runs the numbers alone"},
+    },
+    "unpack": {
+        "--runs": RUNS,
+        "archives": {
+            "type": Path,
+            "nargs": "+",
+            "metavar": "ARCHIVE",
+            "help": "files that bench pack wrote, or folders of them",
+        },
+    },
+    "report": {"name": NAME, "--results": PLACE, "--reports": PLACE},
+    "cite": {
+        "--results": PLACE,
+        "id": {"metavar": "ID", "help": "such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"},
+    },
+    "verify": {
+        "--results": PLACE,
+        "--reports": PLACE,
+        "--runs": RUNS,
+        "name": {**NAME, "nargs": "?", "help": "one sweep (default: all, and the index)"},
+        "--rerun": {"metavar": "RUN", "help": "train this run of the results once more below --runs, and compare"},
+        "--data": {**PLACE, "help": "data for --rerun (else $BENCH_DATA, else a cache)"},
+    },
+    "simulate": {
+        "name": NAME,
+        "--results": PLACE,
+        "--scale": {"choices": SCALES, "default": "paper"},
+        "--spread": {"type": float, "nargs": 2, "required": True, "metavar": "STD", "help": SPREAD},
+        "--draws": {"type": parse_count, "default": 1_000, "help": "made-up sweeps a case (default: 1000)"},
+    },
+    "coverage": {"--results": PLACE, "--reports": PLACE},
+}
+ABOUT = {  # what the help of a command says beside its line
+    "pack": "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come "
+    "first, then runs that can be resumed, those with least left first, then the weights of finished runs, as far as "
+    "there is room. A finished run travels without its optimizer. Exit code 1: a run that has kept a step was left "
+    "behind.",
+    "unpack": "Verifies every file of every archive, then places the runs; a run that is further on here, done or being"
+    " trained stays as it is. Exit code 1: a run could not take its place.",
+}

@@ -118,8 +118,8 @@ def choose_cluster(args: argparse.Namespace) -> tuple[str, Profile | None]:
     if args.no_wait and cluster == "inline":
         raise MistakeError("--no-wait needs runs in other processes than this: use --cluster local, crew or slurm")
     if args.at_once and cluster not in ("local", "crew"):
-        other = "at_once and pack of its profile say" if cluster == "slurm" else "one run at a time is its way"
-        raise MistakeError(f"--at-once is for --cluster local and crew, and --cluster is {cluster}: there {other}")
+        other = "set at_once and pack in the profile" if cluster == "slurm" else "one run trains at a time"
+        raise MistakeError(f"--at-once is for --cluster local and crew, and --cluster is {cluster}: {other}")
     if cluster == "slurm":
         return cluster, settled(load_profile(args.profile))
     if args.profile:

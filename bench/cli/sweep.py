@@ -1,7 +1,7 @@
 """The main job: `python -m bench.sweep NAME` expands a sweep, runs what is missing, collects and reports.
 
 Exit codes: 0 all runs are done; 1 a run failed; 2 the command, the sweep file, the data or a folder is at fault;
-3 stopped (time limit or signal) with everything resumable: the same command goes on.
+3 stopped (time limit or signal) with everything resumable: the same command resumes.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _detach(request: Request) -> int:
     command = [sys.executable, "-m", "bench.sweep", *(word for word in request.command if word != "--no-wait")]
     with log.open("a") as file:
         child = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
-    print(f"goes on in the background as process {child.pid}; it writes to {log}")
+    print(f"runs in the background as process {child.pid}; it writes to {log}")
     return 0
 
 
@@ -187,7 +187,7 @@ def _verdict(plan: Plan, failed: int) -> int:
     done, total = states.count("done"), len(states)
     again = any(s == "failed" and not i.folder.diverged() for s, i in zip(states, plan.items, strict=True))
     failures = "; --retry tries the failed ones again" if again else ""
-    rest = "; the same command goes on" if done + states.count("failed") < total else ""
+    rest = "; the same command resumes them" if done + states.count("failed") < total else ""
     print(f"{done} of {counted(total, 'run')} {'is' if total == 1 else 'are'} done{rest}{failures}")
     if failed or "failed" in states:
         return FAILED

@@ -1,6 +1,6 @@
 """The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Claim, Sweep.
 
-Four tables, datasets.py, tasks.py, families.py and sources.py, say what the suite knows of each name in it.
+Three tables, datasets.py, tasks.py and families.py, say what the suite knows of each name in it.
 
 A Run is a frozen value. Whatever can change its number is in it and hashed into its id, defaults included;
 whatever changes only the bill is in Resources and is not.
@@ -9,11 +9,10 @@ whatever changes only the bill is in Resources and is not.
 from bench.spec.claim import LEVEL, PROCEDURE, Claim, Comparison
 from bench.spec.datasets import DATASETS, Dataset, dataset_of
 from bench.spec.declare import stored_name
-from bench.spec.families import FAMILIES, IMAGENET_DEPTHS, Family
+from bench.spec.families import FAMILIES, IMAGENET_DEPTHS, SOURCES, Family
 from bench.spec.net import Net
 from bench.spec.recipe import Detection, Faces, Recipe, Views, shortened
 from bench.spec.run import ADDED_LATER, BATCH_NORMS, Resources, Run, Way, digest, run_from_json
-from bench.spec.sources import SOURCES
 from bench.spec.sweep import Ensemble, Scale, Sweep
 from bench.spec.tasks import TASKS, Task, task_of
 from bench.spec.words import (
@@ -31,46 +30,9 @@ from bench.spec.words import (
 )
 
 __all__ = [
-    "ADDED_LATER",
-    "BATCH_NORMS",
-    "DATASETS",
-    "DETECTOR_LOSSES",
-    "DIVERGED",
-    "FAMILIES",
-    "HEALTHY",
-    "IMAGENET_DEPTHS",
-    "LEVEL",
-    "METRICS",
-    "OPTIONS",
-    "PRECISIONS_OF_BOXES",
-    "PROCEDURE",
-    "PROTOCOLS",
-    "SCALES",
-    "SOURCES",
-    "TASKS",
-    "VERIFICATION",
-    "Claim",
-    "Comparison",
-    "Dataset",
-    "Detection",
-    "Ensemble",
-    "Faces",
-    "Family",
-    "Net",
-    "Recipe",
-    "Resources",
-    "Run",
-    "Scale",
-    "SpecError",
-    "Sweep",
-    "Task",
-    "Views",
-    "Way",
-    "counted",
-    "dataset_of",
-    "digest",
-    "run_from_json",
-    "shortened",
-    "stored_name",
-    "task_of",
-]
+    "ADDED_LATER", "BATCH_NORMS", "DATASETS", "DETECTOR_LOSSES", "DIVERGED", "FAMILIES", "HEALTHY",
+    "IMAGENET_DEPTHS", "LEVEL", "METRICS", "OPTIONS", "PRECISIONS_OF_BOXES", "PROCEDURE", "PROTOCOLS", "SCALES",
+    "SOURCES", "TASKS", "VERIFICATION", "Claim", "Comparison", "Dataset", "Detection", "Ensemble", "Faces",
+    "Family", "Net", "Recipe", "Resources", "Run", "Scale", "SpecError", "Sweep", "Task", "Views", "Way", "counted",
+    "dataset_of", "digest", "run_from_json", "shortened", "stored_name", "task_of",
+]  # fmt: skip

@@ -106,13 +106,7 @@ CIFAR10_SHA256 = "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec4
 MADE_UP = {"locate": "bench.data.locate:nowhere", "fetch": "", "check": "", "made_up": True}
 ROWS = (
     _cifar(
-        "cifar10",
-        "CIFAR-10",
-        classes=10,
-        of_paper=True,
-        stand_in="stand-in",
-        test_images=10_000,
-        sha256=CIFAR10_SHA256,
+        "cifar10", "CIFAR-10", classes=10, of_paper=True, stand_in="stand-in", test_images=10_000, sha256=CIFAR10_SHA256
     ),
     _cifar("cifar100", "CIFAR-100", classes=100, test_images=10_000),
     _cifar(

@@ -7,7 +7,7 @@ need not be whole, so that both are one recipe.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import field, fields
+from dataclasses import MISSING, field, fields
 from functools import wraps
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
@@ -104,7 +104,8 @@ def _refusal(one: Any, error: ValidationError, args: Iterable[Any], values: dict
     if {found["type"] for found in error.errors()} <= RANGES.keys():  # types are right, so that the rest can be asked
         given = {**dict(zip(names, args, strict=False)), **values}
         for f in fields(one):
-            object.__setattr__(one, f.name, given.get(f.name, f.default))
+            usual = f.default if f.default_factory is MISSING else f.default_factory()
+            object.__setattr__(one, f.name, given.get(f.name, usual))
         try:
             getattr(one, "__post_init__", tuple)()
         except SpecError as more:

@@ -6,8 +6,7 @@ import re
 from typing import Annotated
 
 from bench.spec.declare import declaration, one_of
-from bench.spec.families import FAMILIES, Family
-from bench.spec.sources import SOURCES, Weights
+from bench.spec.families import FAMILIES, SOURCES, Family, Weights
 from bench.spec.words import require
 
 
@@ -58,7 +57,7 @@ class Net:
             ),
             (
                 not row.one_net or (self.plain and self.norm == "bn"),
-                f"VGG-16 is one net: shortcut {self.shortcut!r} and norm {self.norm!r} are none of its choices",
+                f"VGG-16 is one net: it takes no shortcut {self.shortcut!r} or norm {self.norm!r}",
             ),
             (self.shortcut in row.shortcuts, f"shortcut {self.shortcut!r} is not one of: {', '.join(row.shortcuts)}"),
             (self.norm in row.norms, f"norm {self.norm!r} is not one of: {', '.join(row.norms)}"),

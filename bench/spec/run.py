@@ -137,10 +137,7 @@ class Run:
                 self.net.start.source in task.weights,
                 f"task {self.task!r} cannot start from weights {self.net.weights!r}",
             ),
-            (
-                task.trains == bool(self.recipe.steps),
-                f"task {self.task!r} does not go with {self.recipe.steps} steps",
-            ),
+            (task.trains == bool(self.recipe.steps), f"task {self.task!r} does not go with {self.recipe.steps} steps"),
             *task.checks(self),
             (
                 not data.made_up or self.scale == "quick",

@@ -52,10 +52,7 @@ class Scale:
                 (bool(seeds) and len(set(seeds)) == len(seeds), f"seeds {seeds} must be distinct, and at least one")
                 for seeds in (self.seeds, *self.seeds_by_net.values())
             ),
-            (
-                self.seeds_by_net.keys() <= {net for net, _ in self.cells},
-                "seeds_by_net names nets that are in no cell",
-            ),
+            (self.seeds_by_net.keys() <= {net for net, _ in self.cells}, "seeds_by_net names nets that are in no cell"),
         )
         names = self.names
         twice = sorted({name for name in names if names.count(name) > 1})

@@ -33,22 +33,7 @@ from bench.store.run_folder import RunFolder, all_folders, folders, is_content
 from bench.store.submission import Rendezvous, Submission, submissions
 
 __all__ = [
-    "BusyError",
-    "Rendezvous",
-    "RunFolder",
-    "StoreError",
-    "Submission",
-    "all_folders",
-    "atomic",
-    "curve_text",
-    "exclusive",
-    "folders",
-    "is_content",
-    "make_folder",
-    "read_json",
-    "sha256",
-    "submissions",
-    "write_bytes",
-    "write_json",
-    "write_text",
-]
+    "BusyError", "Rendezvous", "RunFolder", "StoreError", "Submission", "all_folders", "atomic", "curve_text",
+    "exclusive", "folders", "is_content", "make_folder", "read_json", "sha256", "submissions", "write_bytes",
+    "write_json", "write_text",
+]  # fmt: skip

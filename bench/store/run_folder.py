@@ -11,15 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec import DIVERGED, Run, SpecError, run_from_json
-from bench.store.files import (
-    StoreError,
-    file_digest,
-    make_folder,
-    read_rows,
-    record,
-    write_json,
-    write_rows,
-)
+from bench.store.files import StoreError, file_digest, make_folder, read_rows, record, write_json, write_rows
 from bench.store.lock import LockedFolder
 from bench.store.submission import Rendezvous
 

@@ -1,6 +1,6 @@
 """The weights that a run's net starts from: their file, the pixels they expect, and their classification error.
 
-What differs between sources is in the table bench.spec.sources, whose functions these are. A file in the folder
+What differs between sources is in the table bench.spec.families, whose functions these are. A file in the folder
 `weights` of the data comes first, then what torch and timm have in their caches, then their download.
 """
 

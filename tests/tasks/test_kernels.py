@@ -61,7 +61,7 @@ def test_other_words_are_refused_with_those_there_are(text: str, capsys: pytest.
 
     assert error.value.code == 2
     some = "write eager, or some of graph, compiled, and one of grouped and fused"
-    assert f"--kernels: {text!r} is no way to make steps; {some}; see " in capsys.readouterr().err
+    assert f"--kernels: invalid kernels {text!r}; {some}; see " in capsys.readouterr().err
 
 
 def test_a_run_cannot_declare_a_batch_norm_that_there_is_not() -> None:
