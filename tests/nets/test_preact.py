@@ -200,7 +200,7 @@ def test_names_tell_the_units_apart() -> None:
         ({"depth": 110, "shortcut": "none"}, "shortcut 'none' is not one of: A, B"),
         ({"depth": 110, "shortcut": "A", "norm": "none"}, "norm 'none' is not one of: bn"),
         ({"depth": 170, "shortcut": "B"}, "depth 170 is not one of"),
-        ({"depth": 1001.0, "shortcut": "B"}, "depth 1001.0 is not one of"),
+        ({"depth": 1001.0, "shortcut": "B"}, "depth must be a whole number, got 1001.0"),
     ],
 )
 def test_what_there_is_not_is_refused(net: dict[str, object], words: str) -> None:
