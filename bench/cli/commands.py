@@ -44,9 +44,7 @@ def status(args: argparse.Namespace) -> int:
 def cancel(args: argparse.Namespace) -> int:
     """Cancels the sweep's jobs; what they have trained is kept."""
     count = scheduler.cancel(_runs_of(args))
-    print(
-        f"{counted(count, 'job')} cancelled; runs that had begun go on from their checkpoints at the sweep's next start"
-    )
+    print(f"{counted(count, 'job')} cancelled; the sweep's next start resumes runs that had begun")
     return 0
 
 
@@ -64,7 +62,7 @@ def collect(args: argparse.Namespace) -> int:
     """Merges run folders into results/."""
     from bench.report.collect import collect as merge
 
-    name, declared = load_sweep(args.name, _results(args))
+    name, declared = load_sweep(args.name, args.results)
     places = [folder / name for folder in args.runs]
     absent = [str(place) for place in places if not place.is_dir()]
     if absent:
@@ -74,9 +72,9 @@ def collect(args: argparse.Namespace) -> int:
     found = [run for place in places for run in runs_in(place)]
     trained = dict.fromkeys((run.scale, run.data) for run in found if run.scale in declared.scales)
     runs = [run for scale, data in trained for run in declared_runs(declared, scale, data)]
-    make_folder(_results(args) / name)
-    keep_declaration(args.name, _results(args) / name)
-    print(merge(_results(args) / name, places, runs, say=print, ensembles=declared.ensembles))
+    make_folder(args.results / name)
+    keep_declaration(args.name, args.results / name)
+    print(merge(args.results / name, places, runs, say=print, ensembles=declared.ensembles))
     return 0
 
 
@@ -124,11 +122,10 @@ def report(args: argparse.Namespace) -> int:
     from bench.report.coverage import write_index
     from bench.report.page import write_report
 
-    name, declared = load_sweep(args.name, _results(args))
-    reports = _reports(args)
-    page = write_report(name, declared, _results(args) / name, reports / name)
-    write_index(known_sweeps(_results(args), **{name: declared}), _results(args), reports)
-    print(page or f"{_results(args) / name} has no run that ended: nothing to report")
+    name, declared = load_sweep(args.name, args.results)
+    page = write_report(name, declared, args.results / name, args.reports / name)
+    write_index(known_sweeps(args.results, **{name: declared}), args.results, args.reports)
+    print(page or f"{args.results / name} has no run that ended: nothing to report")
     return 0 if page else FAILED
 
 
@@ -143,8 +140,7 @@ def coverage(args: argparse.Namespace) -> int:
     """Says of each number of the paper what answers it, and writes the index of all reports."""
     from bench.report.coverage import totals, write_index
 
-    reports = _reports(args)
-    page, answers = write_index(known_sweeps(_results(args)), _results(args), reports)
+    page, answers = write_index(known_sweeps(args.results), args.results, args.reports)
     print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
     print(f"{len(answers):4d} numbers of the paper\n{page}")
     return 0
@@ -155,7 +151,7 @@ def cite(args: argparse.Namespace) -> int:
     from bench.report.cite import UnknownNumberError, card
 
     try:
-        print(card(args.id, known_sweeps(_results(args)), _results(args)))
+        print(card(args.id, known_sweeps(args.results), args.results))
     except UnknownNumberError as error:
         raise MistakeError(str(error)) from None
     return 0
@@ -165,7 +161,7 @@ def simulate(args: argparse.Namespace) -> int:
     """Prints how a sweep's claims are judged at a scale, how often that errs, and what the planned seeds can show."""
     from bench.report.simulate import Plan, procedure_page
 
-    name, declared = load_sweep(args.name, _results(args))
+    name, declared = load_sweep(args.name, args.results)
     if not declared.judged_at(args.scale):
         raise MistakeError(f"{name} judges no claim at scale {args.scale}: Scale(judges=…) of its file names them")
     low, high = args.spread
@@ -183,18 +179,17 @@ def verify(args: argparse.Namespace) -> int:
 
     if args.rerun:
         return _rerun(args)
-    reports = _reports(args)
-    sweeps = known_sweeps(_results(args)) if args.name is None else dict([load_sweep(args.name, _results(args))])
-    published = {name: declared for name, declared in sweeps.items() if (_results(args) / name).is_dir()}
+    sweeps = known_sweeps(args.results) if args.name is None else dict([load_sweep(args.name, args.results)])
+    published = {name: declared for name, declared in sweeps.items() if (args.results / name).is_dir()}
     if not published:
-        raise MistakeError(f"no results of {args.name or 'any sweep'} in {_results(args)}")
+        raise MistakeError(f"no results of {args.name or 'any sweep'} in {args.results}")
     found: list[str] = []
     for name, declared in published.items():
-        wrong = list(problems(name, declared, _results(args) / name, reports / name))
+        wrong = list(problems(name, declared, args.results / name, args.reports / name))
         print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
         found += wrong
     if args.name is None:
-        found += index_problems(sweeps, _results(args), reports)
+        found += index_problems(sweeps, args.results, args.reports)
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
     return FAILED if found else 0
 
@@ -203,23 +198,13 @@ def _rerun(args: argparse.Namespace) -> int:
     """Trains the run of a row once more, in a folder of its own, and holds the result against the row."""
     from bench.report.verify import compare_again, stored_run
 
-    run, row, errors = stored_run(args.rerun, _results(args), Path(args.name).stem if args.name else "*")
+    run, row, errors = stored_run(args.rerun, args.results, Path(args.name).stem if args.name else "*")
     result = rerun(run, args.runs / "again", data_folder(args.data))
     if result is None:
         return STOPPED
     agrees, words = compare_again(result, row, errors)
     print(f"{args.rerun}: {words}")
     return 0 if agrees else FAILED
-
-
-def _results(args: argparse.Namespace) -> Path:
-    given: Path | None = args.results
-    return given or _place("results")
-
-
-def _reports(args: argparse.Namespace) -> Path:
-    given: Path | None = args.reports
-    return given or _place("reports")
 
 
 def _place(folder: str) -> Path:
@@ -263,4 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = list(sys.argv[1:] if argv is None else argv)
     args = build_parser().parse_args(command)
     args.command = command[1:]
+    for folder in ("results", "reports"):
+        if args.command_name != "sweep" and getattr(args, folder, "") is None:
+            setattr(args, folder, _place(folder))
     return guarded(args.work, args)
