@@ -244,7 +244,7 @@ def choose_kernels(runs: Sequence[Run], cluster: str, asked: Way | None, *, comp
 
 
 def _on_a_cpu(asked: Way) -> Way:
-    """What of it there is without CUDA, said in one line where that is less; a run begins and goes on with it."""
+    """What of it works without CUDA, said in one line where that is less; a run keeps it to its end."""
     there = replace(asked, graph=False, batch_norm="grouped" if asked.batch_norm == "fused" else asked.batch_norm)
     if there != asked:
         print(f"--kernels: no CUDA device here for {asked}; runs that begin now train with kernels: {there}")

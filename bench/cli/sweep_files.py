@@ -53,7 +53,7 @@ def own_file(name: str) -> bool:
 
 
 def kept_here(name: str) -> bool:
-    """Whether `name` is no sweep of the project, and that of one's own whose numbers and file lie in this folder."""
+    """Whether `name` is a user's sweep whose numbers and file are stored in this folder, and none of the project's."""
     project = project_folder() / "sweeps" / f"{name}.py"
     return not name.endswith(".py") and not project.is_file() and (Path("results") / name / DECLARATION).is_file()
 
@@ -114,7 +114,7 @@ def known_sweeps(results: Path, **also: Sweep) -> dict[str, Sweep]:
 
 
 def keep_declaration(name: str, results: Path) -> None:
-    """Lays a copy of a sweep file that is none of the project's beside its numbers, which mean nothing without it."""
+    """Copies a user's sweep file beside its numbers, which mean nothing without it."""
     if own_file(name):
         write_text(results / DECLARATION, Path(name).read_text(encoding="utf-8"))
 

@@ -14,7 +14,7 @@ from bench.spec.words import require
 class Net:
     """One of the paper's nets.
 
-    family: "cifar" (Section 4.2, depth 6n+2), "imagenet" (Table 1), or "vgg", VGG-16, which detectors are held against.
+    family: "cifar" (Section 4.2, depth 6n+2), "imagenet" (Table 1), or "vgg", VGG-16, the baseline of detectors.
     shortcut: "none" for the plain net, else option "A", "B" or "C" (Section 3.3 and 4.1).
     stride_in: which convolution of a bottleneck block has the stride, "1x1" (the paper) or "3x3" (torchvision).
     norm: "bn" after every convolution (Section 3.4), or "none", which gives the convolutions a bias instead.

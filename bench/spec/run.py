@@ -80,7 +80,7 @@ class Resources:
     padded_stem: bool = False
 
     def as_begun(self, begun: Resources) -> Resources:
-        """These with the threads and kernels that a run was begun with: it goes on with them, to the same bits."""
+        """These with the threads and kernels that a run began with: it is resumed with them, to the same bits."""
         return replace(self.made(begun.way), cpus=begun.cpus)
 
     @property

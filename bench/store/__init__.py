@@ -9,7 +9,7 @@
         curve.jsonl      a row a training window
         layers.jsonl     a row a layer and step at which the layers were looked at
         checkpoint.pt    the last resumable state; after the run, the trained net
-        error.json       why the run failed or stopped; gone when it goes on
+        error.json       why the run failed or stopped; gone when it is resumed
         env.json         provenance: commit, versions, hardware, data digest, dates
         result.json      written last: it is there if and only if the run is done
 

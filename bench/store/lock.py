@@ -46,7 +46,7 @@ class LockedFolder:
                 for leftover in self.path.glob(f".{name}.tmp*"):
                     leftover.unlink(missing_ok=True)
             yield
-            self._last_beat()
+            self.beat_again(ended=True)  # its numbers stay for `status`
         finally:
             os.close(handle)
 
@@ -79,17 +79,11 @@ class LockedFolder:
         except OSError:
             return
 
-    def beat_again(self) -> None:
-        """Says that the run lives where no step is made, as in a long test."""
+    def beat_again(self, **changes: Any) -> None:
+        """Says that the run lives where no step is made, as in a long test; `ended` that this is its last beat."""
         beat = self.heartbeat()
         if beat is not None:
-            self.beat(**beat)
-
-    def _last_beat(self) -> None:
-        """Says that the sign of life is no longer one; its numbers stay for `status`."""
-        beat = self.heartbeat()
-        if beat is not None:
-            self.beat(**{**beat, "ended": True})
+            self.beat(**{**beat, **changes})
 
     def heartbeat(self) -> dict[str, Any] | None:
         """The last sign of life (step, time, host, …), None where there is none that can be read."""

@@ -121,12 +121,12 @@ class RunFolder(LockedFolder):
             leftover.unlink(missing_ok=True)
 
     def fail(self, message: str, *, retry: bool, trace: str = "") -> None:
-        """Writes why the run ended. `retry`: the next start goes on by itself (the machine's fault, not the run's)."""
+        """Writes why the run ended. `retry`: the next start resumes it (the machine's fault, not the run's)."""
         value = {"message": message, "retry": retry, "time": time.time(), "trace": trace.splitlines()}
         write_json(self.path / "error.json", value)
 
     def clear_error(self) -> None:
-        """Forgets the last error: the run goes on."""
+        """Forgets the last error: the run is resumed."""
         (self.path / "error.json").unlink(missing_ok=True)
 
     def diverged(self) -> bool:

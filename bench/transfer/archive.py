@@ -86,7 +86,7 @@ def write(path: Path, parcels: Iterable[Parcel]) -> None:
 
 
 def read(path: Path) -> list[Parcel]:
-    """The runs of an archive, each file held against the manifest. Raises StoreError where anything is not as it says.
+    """The runs of an archive, each file checked against the manifest. Raises StoreError where they differ.
 
     Nothing is written, and no member's name is taken for a path: only what a run folder holds is read.
     """

@@ -18,7 +18,7 @@ def parcel_of(folder: RunFolder) -> Parcel:
     """The run as it is now; while it is being trained, as its last checkpoint has it. Reads each file once.
 
     One that has ended, with a result or without a finite loss, comes without its checkpoint; any other with all that
-    its next start needs. Raises StoreError for a folder that holds another run, or a checkpoint that is no use.
+    its next start needs. Raises StoreError for a folder that holds another run, or a checkpoint that cannot be used.
     """
     run, files, diverged = folder.run(), folder.contents(), folder.diverged()
     if run.id != folder.path.name:
@@ -83,7 +83,7 @@ def check(parcel: Parcel) -> None:
 
 
 def continues(later: Parcel, earlier: bytes) -> bool:
-    """Whether a run's checkpoint goes on from this earlier one: the same curve to the bit, as far as that goes."""
+    """Whether a run's checkpoint continues this earlier one: the same curve to the bit, as far as that goes."""
     try:
         before = checkpoint.loads(earlier)["curve"]
         return bool(checkpoint.loads(later.files[CHECKPOINT])["curve"][: len(before)] == before)

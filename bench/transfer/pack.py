@@ -1,7 +1,7 @@
 """`python -m bench pack`: run folders as archives below a size, and no more than so many of them.
 
-What room there is goes first to results (a run's numbers are some 50 KB), then to runs that can go on, those first that
-have least left, then to the weights of finished runs. A set of archives that is there already is renewed: the new ones
+Room goes first to results (a run's numbers are some 50 KB), then to runs that can be resumed, those first that have
+least left, then to the weights of finished runs. A set of archives that is there already is renewed: the new ones
 are made beside the folder and renamed into it, so that at any moment each archive there is whole.
 """
 
@@ -37,7 +37,7 @@ class Boxes:
     parcels: list[list[Parcel]] = field(default_factory=list)
 
     def put(self, parcel: Parcel) -> bool:
-        """Lays the parcel into the first archive that has room; False where none has."""
+        """Puts the parcel into the first archive that has room; False where none has."""
         for box in self.parcels:
             if self._fits(*box, parcel):
                 box.append(parcel)
@@ -48,7 +48,7 @@ class Boxes:
         return True
 
     def swap(self, parcel: Parcel, heavier: Parcel) -> bool:
-        """Takes `heavier` in the parcel's stead, in any archive; False where none has room."""
+        """Takes `heavier` in place of the parcel, into any archive; False where none has room."""
         box = next(box for box in self.parcels if parcel in box)
         place = box.index(parcel)
         del box[place]
@@ -69,7 +69,7 @@ class Boxes:
 
 
 def pack(out: Path, runs: Path, chosen: Sequence[RunFolder], *, files: int, mib: int, weights: bool, say: Say) -> bool:
-    """Writes `chosen` of the folders below `runs` as archives into `out`; says what became of each.
+    """Writes `chosen` of the folders below `runs` as archives into `out`; says the outcome of each.
 
     Returns whether every run that has kept a step is there; weights that found no room do not count. Raises StoreError
     where there is none, or an archive in `out` has what is nowhere else.
@@ -131,7 +131,7 @@ def _refuse_loss(out: Path, runs: Path) -> None:
 
 
 def _fill(boxes: Boxes, chosen: Iterable[RunFolder]) -> tuple[list[str], dict[str, float]]:
-    """Lays results, then what can go on, into the archives.
+    """Puts results, then runs that can be resumed, into the archives.
 
     Returns a line for each run that stays behind, and of each that is under way and has kept nothing yet the seconds of
     training between its checkpoints.
@@ -164,7 +164,7 @@ def _turn(folder: RunFolder) -> tuple[float, Path]:
 
 
 def _add_weights(boxes: Boxes, packed: Iterable[Parcel], runs: Path) -> list[str]:
-    """Lays the weights of finished runs to their results; a line for each that stay behind."""
+    """Adds the weights of finished runs to their results; a line for each that stay behind."""
     behind = []
     for parcel in (parcel for parcel in packed if parcel.state == "done"):
         try:

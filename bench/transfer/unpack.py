@@ -2,7 +2,7 @@
 
 A run that is not here yet comes as one folder by one rename. Where it is here already, it stays unless the arriving one
 is further on: done, or at a later step. Then the arriving files replace those of the same names, the result last, as a
-worker writes them. A checkpoint from which the arriving one does not go on is kept beside it. What is done is never
+worker writes them. A checkpoint that the arriving one does not continue is kept beside it. What is done is never
 replaced, and what is being trained is left alone.
 """
 
@@ -36,7 +36,7 @@ class _Arrived:
 
 
 def unpack(archives: Sequence[Path], runs: Path, say: Callable[[str], object]) -> bool:
-    """Places the runs of the archives, or of those in a folder, below `runs`; says in a line what became of each.
+    """Places the runs of the archives, or of those in a folder, below `runs`; says the outcome of each in a line.
 
     Returns False where a run that is further on, or another result, found its place taken. Raises StoreError, before
     anything is placed, where an archive or a run in it is damaged.
@@ -137,7 +137,7 @@ def _here(local: RunFolder) -> Parcel:
 
 
 def _set_aside(parcel: Parcel, local: RunFolder) -> str:
-    """Moves a checkpoint away from which the arriving one does not go on; the words for it."""
+    """Moves a checkpoint away that the arriving one does not continue; the words for it."""
     if not local.checkpoint.exists() or continues(parcel, local.checkpoint.read_bytes()):
         return ""
     aside = local.checkpoint.with_name(f"{CHECKPOINT}.before-{time.time_ns()}")

@@ -78,7 +78,7 @@ def test_runs_that_ask_for_different_things_are_in_different_jobs() -> None:
 
 
 def test_a_job_asks_for_the_cores_and_memory_of_the_runs_side_by_side_and_shares_its_gpus() -> None:
-    profile = Profile(partition="gpu", pack=5, at_once=3, time=100, extra={"exclusive": True})
+    profile = Profile(partition="gpu", pack=5, at_once=3, time=100, warn=10, extra={"exclusive": True})
 
     assert flags(profile, replace(GPU, memory_gib=1.5)) == {
         "partition": "gpu", "time": 2, "nodes": 1, "ntasks-per-node": 1, "cpus-per-task": 6, "mem": "5376M",
@@ -90,7 +90,7 @@ TWO = replace(GPU, nodes=2)
 
 
 def test_a_run_of_several_processes_has_its_job_to_itself_with_all_it_asks_for_a_task() -> None:
-    profile = Profile(pack=5, at_once=3, time=100)
+    profile = Profile(pack=5, at_once=3, time=100, warn=10)
     runs = [(one.run, one.folder) for one in (item(0, 1, TWO), item(1, 1, TWO), item(2, 1), item(3, 1))]
 
     assert [[len(pack) for pack in shape.packs] for shape in shapes(runs, profile)] == [[1, 1], [2]]

@@ -2,7 +2,7 @@
 
 # ~/.config/resnet-bench/slurm.toml, or --profile FILE
 partition = "gpu"
-time = "4h"        # a run that needs longer is requeued and goes on from its checkpoint
+time = "4h"        # a run that needs longer is requeued and resumed from its checkpoint
 pack = 5           # runs of one job
 at_once = 5        # of them side by side: small nets share one GPU
 [extra]
