@@ -178,7 +178,7 @@ def _cost(study: Study, name: str, net: Net, recipe: Recipe, seeds: int) -> str:
 
 
 def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tuple[Path, list[Answer]]:
-    """Writes reports/README.md: the reports there are, then every number of the paper; nets.md; all as index.html."""
+    """Writes reports/README.md, the reports and every number of the paper; nets.md; index.html, all on one page."""
     studies = load(sweeps, results)
     answers = coverage(studies)
     make_folder(reports)

@@ -1,8 +1,8 @@
-"""All reports as one self-contained file, reports/index.html, for people who would rather look.
+"""All reports on one page, reports/index.html, with links to the SVG figures beside it.
 
-It follows from the markdown pages and SVG figures below reports/ and from nothing else. Some of their text comes from
-outside (error messages of runs, notices of data sets): no HTML in it is let through but `<a id="…"></a>`, and the
-file's own policy lets the browser run the one script whose digest it names, and load nothing.
+It follows from the markdown pages below reports/ and from nothing else. Some of their text comes from outside (error
+messages of runs, notices of data sets): no HTML in it is let through but `<a id="…"></a>`, and the page's own policy
+lets the browser run the one script whose digest it names, and load nothing but images from where the page lies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import posixpath
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, count, pairwise
@@ -24,7 +24,6 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-from bench.report.render import svg
 from bench.store import StoreError, write_text
 
 ANCHOR = re.compile(r'<a id="([\w.:+=/-]+)"></a>')
@@ -60,10 +59,10 @@ def html(reports: Path) -> str:
     parser = _parser()
     pages = read_pages(reports, parser)
     ids = _give_ids(pages)
-    number = count(1)
+    figures = _files(reports, "svg")
     for page in pages:
         for token in page.each("image"):
-            _draw(reports, page, token, f"f{next(number)}-")
+            _place_figure(page, token, figures)
         for token in page.each("link_open"):
             _relink(page, token, ids)
         _mend_tables(page.tokens)
@@ -210,14 +209,14 @@ def _relink(page: Page, link: Token, ids: Mapping[Place, str]) -> None:
         link.attrs["href"] = quote(place[0]) + (f"#{quote(place[1])}" if place[1] else "")
 
 
-def _draw(reports: Path, page: Page, image: Token, prefix: str) -> None:
-    """Puts the figure in the image's place; where it is no figure of the reports, its description."""
+def _place_figure(page: Page, image: Token, figures: Container[str]) -> None:
+    """Loads the figure from its file when it comes into view; an image that is no figure of the reports is its text."""
     place = _place(page.path, str(image.attrs["src"]))
-    figure = _files(reports, "svg").get(place[0]) if place else None
-    if figure is None:
+    if place is None or place[0] not in figures:
         image.type = "text"
     else:
-        image.content = f'<span class="figure">{svg.inline(figure, image.content, prefix)}</span>'
+        attributes = f'src="{quote(place[0])}" loading="lazy" alt="{_escaped(image.content)}"'
+        image.content = f'<span class="figure"><img {attributes}></span>'
         image.type = "html_inline"
 
 
