@@ -246,22 +246,13 @@ class McNemar:
     images: int
     p_mid: float
 
-    @property
-    def difference(self) -> float:
-        """The error of the second minus that of the first, in points."""
-        return 100 * (self.only_first - self.only_second) / self.images
-
 
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     """McNemar's test of two nets' correctness on the same images, with the mid-p (Fagerland et al. 2013)."""
-    a, b = _images(first), _images(second)
+    a, b = (np.asarray(correct, bool).ravel() for correct in (first, second))
     if a.shape != b.shape or not a.size:
         raise ValueError(f"needs the same images of both nets, got {a.size} and {b.size}")
     only = int((a & ~b).sum()), int((b & ~a).sum())
     half = float(stats.binom.pmf(min(only), sum(only), 0.5))
     mid = 2 * float(stats.binom.cdf(min(only), sum(only), 0.5)) - half
     return McNemar(*only, a.size, min(1.0, mid))
-
-
-def _images(correct: ArrayLike) -> Bools:
-    return np.asarray(correct, bool).ravel()

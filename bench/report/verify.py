@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report import coverage, digests, standing
+from bench.report import coverage, digests, repeats
 from bench.report.evidence import load_sets
 from bench.report.page import files_of, report
 from bench.report.render.figures import drawn_from
 from bench.report.render.html import html
 from bench.report.rows import RESULT_COLUMNS, read_rows, run_of
 from bench.report.stats import LEVEL, sample
-from bench.report.stored import layers_digest, read_arrays, read_curves, read_layers
+from bench.report.stored import layers_digest, read_arrays, read_table
 from bench.spec import PROTOCOLS, Run, SpecError, Sweep, Task, task_of
 from bench.store import StoreError, curve_text, sha256
 from bench.tasks.classification.imagenet.ensembles import ensemble_problems
@@ -52,8 +52,8 @@ def problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[
 def result_problems(results: Path) -> Iterator[str]:
     """What does not agree within the results. Raises StoreError where a file cannot be read."""
     rows = read_rows(results / "runs.csv")
-    curves = dict(iter(read_curves(results / "curves.parquet").groupby("id")))
-    layers = dict(iter(read_layers(results / "layers.parquet").groupby("id")))
+    curves = dict(iter(read_table(results / "curves.parquet").groupby("id")))
+    layers = dict(iter(read_table(results / "layers.parquet").groupby("id")))
     correct = read_arrays(results / "correct.npz")
     arrays = read_arrays(results / "pairs.npz") | read_arrays(results / "matches.npz")
     ids = [row["id"] for row in rows]
@@ -73,16 +73,16 @@ def result_problems(results: Path) -> Iterator[str]:
             yield f"{results / 'runs.csv'}: {row['id']}: {problem}"
 
     yield from ensemble_problems(results, rows)
-    yield from _repeat_problems(results / standing.FILE, rows)
+    yield from _repeat_problems(results / repeats.FILE, rows)
 
 
 def _repeat_problems(path: Path, rows: Sequence[Row]) -> Iterator[str]:
     """What in repeats.csv is no further result of a run that has one."""
-    results = [found for found in map(standing.Found, rows) if found.done or found.diverged]
+    results = [found for found in map(repeats.Found, rows) if found.done or found.diverged]
     seen = {(*found.key, found.row["id"]) for found in results}
     ids = {name for *_, name in seen}
     for row in read_rows(path):
-        key = (*standing.Found(row).key, row["id"])
+        key = (*repeats.Found(row).key, row["id"])
         if row["id"] not in ids:
             yield f"{path}: {row['id']} has no result in runs.csv that it could be a further one of"
         elif key in seen or row["state"] != "done":

@@ -219,7 +219,7 @@ def test_a_sweep_of_which_every_run_failed_has_a_page_that_says_so(tmp_path: Pat
     assert written.read_text().count("the training loss is nan at step 3") == 4 + 8  # a line a net, and each run
 
 
-def test_a_copied_run_folder_is_passed_over_and_said(tmp_path: Path) -> None:
+def test_a_copied_run_folder_is_skipped_and_said(tmp_path: Path) -> None:
     folder, said = fake_sweep(tmp_path), list[str]()
     first = SWEEP.runs("quick")[0].id
     shutil.copytree(folder / first, folder / f"{first}.bak")
@@ -227,7 +227,7 @@ def test_a_copied_run_folder_is_passed_over_and_said(tmp_path: Path) -> None:
     rows = read_rows(collect(tmp_path / "results", [folder], SWEEP.runs("quick"), say=said.append))
 
     assert len(rows) == 8
-    assert said == [f"{folder / first}.bak is passed over: it holds {first}"]
+    assert said == [f"{folder / first}.bak is skipped: it holds {first}"]
 
 
 def test_the_caption_counts_the_images_that_were_tested(tmp_path: Path) -> None:
