@@ -15,7 +15,7 @@ from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set
 from bench.report.numbers import Number
 from bench.report.page import sections_of
-from bench.report.render.bibtex import PAPER, entry
+from bench.report.render.latex import PAPER, entry
 from bench.report.sections import numbers_of
 from bench.report.tables import low_to_high, one_of
 from bench.spec import Sweep, counted
