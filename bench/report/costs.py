@@ -9,8 +9,9 @@ import pandas as pd
 
 from bench.nets.counts import activations
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name, on_one_machine
+from bench.report.frame import display_name, on_one_machine
 from bench.report.numbers import Cell, Metric, of_net
+from bench.report.rows import PARTS
 from bench.report.tables import Table, one_of
 from bench.spec import FAMILIES, Net, task_of
 
@@ -35,20 +36,24 @@ def cost_table(evidence: Evidence) -> Table:
     done = evidence.results.done
     alike = on_one_machine(done)
     rows = [_row(evidence, str(net), part) for net, part in alike.groupby("net", sort=False)]
-    note = (
-        NOTE.format(counted=task_of(evidence.sweep.task).counted)
-        + (MIXED if len(alike) < len(done) else "")
-        + _total(evidence.results)
-    )
+    predicted = done[done["predicted_seconds"].notna()]
+    ratio = predicted["seconds"].sum() / predicted["predicted_seconds"].sum() if len(predicted) else math.nan
+    of = "" if len(predicted) == len(done) else f" for {len(predicted)} of them"
+    words = "" if math.isnan(ratio) else f"; {ratio:.2f} times what was predicted{of}"
+    note = NOTE.format(counted=task_of(evidence.sweep.task).counted) + (MIXED if len(alike) < len(done) else "")
+    note += TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words)
     return Table(HEADER, rows, note=note, name="costs")
 
 
 def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:
-    first = runs.iloc[0]
+    first, counts = runs.iloc[0], ("–", "–")  # nobody counts nets that are not the paper's
+    if FAMILIES[first["family"]].layout:
+        outputs = activations(net_of(first), side_of(first))
+        counts = f"{first['multiply_adds'] / 1e6:,.0f}M", f"{4 * outputs / 2**20:.1f}"
     return (
         display_name(net),
         f"{first['params'] / 1e6:.2f}M",
-        *_counted(first),
+        *counts,
         of_net(evidence, net, IMAGES_PER_S, runs, lambda ours: rounded(ours.mean)),
         rounded(runs["test_images_per_s"].mean()),
         of_net(evidence, net, SECONDS, runs, lambda ours: duration(ours.mean)),
@@ -58,13 +63,6 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:
     )
 
 
-def _counted(row: pd.Series[Any]) -> tuple[str, str]:
-    """Multiply-adds and activations; of nets that are not the paper's nobody counts them."""
-    if not FAMILIES[row["family"]].layout:
-        return "–", "–"
-    return f"{row['multiply_adds'] / 1e6:,.0f}M", f"{4 * activations(net_of(row), side_of(row)) / 2**20:.1f}"
-
-
 def net_of(row: pd.Series[Any]) -> Net:
     """The Net of a row of the results."""
     return Net(str(row["family"]), int(row["depth"]), str(row["shortcut"]), str(row["stride_in"]))
@@ -72,7 +70,7 @@ def net_of(row: pd.Series[Any]) -> Net:
 
 def side_of(row: pd.Series[Any]) -> int:
     """Height and width of the inputs of a row of the results, 0 for CIFAR's; a detector's image is a square there."""
-    sides = (row.get(f"{part}_side") for part in ("views", "faces", "detection"))
+    sides = (row.get(f"{part}_side") for part in PARTS)
     return next((int(side) for side in sides if side), 0)
 
 
@@ -87,13 +85,3 @@ def duration(seconds: float) -> str:
         return "–"
     value, unit = next((seconds / size, u) for u, size in UNITS if seconds >= 1.5 * size or size == 1)
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
-
-
-def _total(results: Set) -> str:
-    """Spent, and what was predicted for those runs that had a prediction."""
-    done = results.done
-    known = done[done["predicted_seconds"].notna()]
-    ratio = known["seconds"].sum() / known["predicted_seconds"].sum() if len(known) else math.nan
-    of = "" if len(known) == len(done) else f" for {len(known)} of them"
-    words = "" if math.isnan(ratio) else f"; {ratio:.2f} times what was predicted{of}"
-    return TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words)

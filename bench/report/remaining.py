@@ -22,23 +22,18 @@ NOTE = "Failed runs are not counted. What runs them all, keeps what is done and 
 
 
 def remaining_sections(evidence: Evidence) -> list[Section]:
-    """The section of a page, empty where nothing is left, and of a stand-in, which is no data to finish with."""
+    """The section of a page, empty if nothing is left, and of a stand-in, which is no data to finish with."""
     left = [] if dataset_of(evidence.results.data).made_up else list(_left(evidence))
     if not left:
         return []
-    table = remaining_table(evidence, left)
-    scales = {run.scale: run.data for run in left}
-    commands = [
-        f"python -m bench.sweep {evidence.name} --scale {s}{_classes(evidence, s, d)}" for s, d in scales.items()
-    ]
-    return [Section("What has not been run", (table, "\n".join(("```sh", *commands, "```"))))]
-
-
-def _classes(evidence: Evidence, scale: str, data: str) -> str:
-    """What the command needs for a part of ImageNet's classes, where the scale itself does not say it."""
-    row = dataset_of(data)
-    count = row.classes if row.name not in DATASETS else 0  # of the first classes alone
-    return f" --classes {count}" if count and count != evidence.sweep.scales[scale].classes else ""
+    commands = []
+    for scale, data in {run.scale: run.data for run in left}.items():
+        row = dataset_of(data)  # of a part of ImageNet's classes the command names them, if the scale does not
+        part = row.name not in DATASETS and row.classes != evidence.sweep.scales[scale].classes
+        classes = f" --classes {row.classes}" if part else ""
+        commands.append(f"python -m bench.sweep {evidence.name} --scale {scale}{classes}")
+    text = "\n".join(("```sh", *commands, "```"))
+    return [Section("What has not been run", (remaining_table(evidence, left), text))]
 
 
 def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
@@ -46,24 +41,17 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
     done = evidence.results.done
     hardware = str(done["hardware"].mode().iloc[0]) if len(done) else ""
     fastest = _fastest(evidence, hardware, {run.recipe.precision for run in left})
+    by_net: dict[tuple[str, str], list[Run]] = {}
+    for run in left:
+        by_net.setdefault((run.scale, evidence.sweep.scales[run.scale].name_of(run)), []).append(run)
     rows = []
-    named = [(run.scale, evidence.sweep.scales[run.scale].name_of(run)) for run in left]
-    for scale, net in dict.fromkeys(named):
-        runs = [run for run, name in zip(left, named, strict=True) if name == (scale, net)]
+    for (scale, net), runs in by_net.items():
         alike = runs[0].data == evidence.results.data
         seconds = predicted_seconds(runs[0], 0, fastest) if fastest and alike else None
         each = math.nan if seconds is None else seconds
-        rows.append(
-            (
-                scale if alike else f"{scale}, {runs[0].data}",
-                display_name(net),
-                _seeds([run.seed for run in runs]),
-                f"{runs[0].recipe.steps:,}",
-                f"{len(runs)}",
-                duration(each),
-                duration(each * len(runs)),
-            )
-        )
+        where = scale if alike else f"{scale}, {runs[0].data}"
+        work = (_seeds([run.seed for run in runs]), f"{runs[0].recipe.steps:,}", f"{len(runs)}")
+        rows.append((where, display_name(net), *work, duration(each), duration(each * len(runs))))
     known = any(row[-1] != "–" for row in rows)
     how = RECKONED.format(net=" and ".join(display_name(s.net) for s in fastest), hardware=hardware) if known else ""
     return Table(HEADER, rows, text=3, note=how + NOTE)
