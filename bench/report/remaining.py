@@ -14,11 +14,11 @@ from bench.report.tables import Table
 from bench.spec import DATASETS, FAMILIES, SCALES, Run, dataset_of, task_of
 
 HEADER = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
-RECKONED = (
-    "A run's time is reckoned by multiply-adds, training and tests apart, from the run above with the most of them a "
-    "second, one of {net} on {hardware}: others may have shared the machine. "
+EXTRAPOLATED = (
+    "Times are extrapolated from the highest measured throughput (multiply-adds a second; {net} on {hardware}), "
+    "separately for training and testing, on a possibly shared machine. "
 )
-NOTE = "Failed runs are not counted. What runs them all, keeps what is done and goes on with what was begun:"
+NOTE = "Failed runs are not counted. To run the remainder (finished runs are kept, interrupted runs resume):"
 
 
 def remaining_sections(evidence: Evidence) -> list[Section]:
@@ -53,7 +53,8 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
         work = (_seeds([run.seed for run in runs]), f"{runs[0].recipe.steps:,}", f"{len(runs)}")
         rows.append((where, display_name(net), *work, duration(each), duration(each * len(runs))))
     known = any(row[-1] != "–" for row in rows)
-    how = RECKONED.format(net=" and ".join(display_name(s.net) for s in fastest), hardware=hardware) if known else ""
+    nets = " and ".join(display_name(speed.net) for speed in fastest)
+    how = EXTRAPOLATED.format(net=nets, hardware=hardware) if known else ""
     return Table(HEADER, rows, text=3, note=how + NOTE)
 
 

@@ -153,8 +153,8 @@ def caption(results: Set, views: str = ", one view each", what: str = "test imag
     words = [
         f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {images or 'the'} "
         f"{what}{views}; the training error and loss are means over the last training window.",
-        "Two uncertainties are kept apart: where the mean over other seeds would lie (Student's t, from two seeds on), "
-        f"and where this error would lie on other {what} (Wilson).",
+        "Two 95 % intervals are given: Student's t for the mean over seeds (n ≥ 2) and Wilson's for the sampling of "
+        f"{what}.",
     ]
     mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
@@ -173,13 +173,13 @@ def one_of(values: pd.Series[str]) -> str:
 
 
 PROTOCOLS = (
-    "net", "split", "last step: the number", "best on test: never the number", "would flatter by", "5k held out",
+    "net", "split", "last step: the number", "best on test: never the number", "optimism of the best", "5k held out",
 )  # fmt: skip
 HELD_OUT = Metric("val_error", "error on the 5,000 held-out training images")
 PROTOCOLS_NOTE = (
-    "Test error in %, mean ± standard deviation over seeds (n). The last step's is the number everywhere in this "
-    "report; a run's lowest test error on the way was chosen on the test images themselves. Held out: the error on the "
-    "5,000 training images that the split 45k/5k keeps back, after the last step, where it was run."
+    "Test error in %, mean ± standard deviation over seeds (n). All results of this report are from the last step; the "
+    "minimum over training is selected on the test set and shown for comparison only. Held out: the error on the 5,000 "
+    "training images that the split 45k/5k keeps back, after the last step, if it was run."
 )
 
 

@@ -26,10 +26,10 @@ MEASURED = (
 HOW = (
     "The claims, the seeds that judge them and the procedure are declared in the sweep's file (digest `{digest}`); "
     "`python -m bench simulate {name} --scale {scale} --spread STD STD` prints the procedure and how often it errs. "
-    "{measured} p is one-sided, for an equal number the larger of two (TOST), for an order that of its weakest step, "
-    "and corrected by Holm over the {count} claims to be judged at this scale; “reproduced” and “not reproduced” "
-    "each need p ≤ {level:g}: as far as errors over seeds are normally distributed, any verdict is wrong in at most "
-    "{both:.0f} % of sweeps. “Undecided” is what neither shows; it is final when no claim waits for seeds."
+    "{measured} p-values are one-sided (TOST for equality claims; for ordering claims the largest among adjacent "
+    "steps), Holm-adjusted over the {count} claims to be judged at this scale. A claim is “reproduced” (“not "
+    "reproduced”) if p ≤ {level:g} for (against) it, otherwise “undecided”, which is final when no claim waits for "
+    "seeds. If errors over seeds are normally distributed, any verdict is wrong in at most {both:.0f} % of sweeps."
 )
 UNSEEN = " Without a number at this scale: {claims}."
 NO_JUDGE = "No claim is judged at this scale; what was measured of each is described."

@@ -554,7 +554,7 @@ def test_the_page_counts_the_verdicts_and_says_how_they_came_about() -> None:
 
     assert "**Of 3 claims to be judged: 2 reproduced, 1 waiting for seeds.**" in page
     assert "plain-56 − plain-20: +3.73 [" in page
-    assert "corrected by Holm over the 3 claims to be judged at this scale" in page
+    assert "Holm-adjusted over the 3 claims to be judged at this scale" in page
     assert f"(digest `{of.sweep.claims_digest('paper')[:12]}`)" in page
     assert claims(evidence(runs())) == []
 
