@@ -175,7 +175,7 @@ def test_a_paper_that_uses_tables_numbers_and_bibliography_compiles(report: dict
     log = (tmp_path / "paper.log").read_text(errors="replace")
     assert "undefined" not in log
     assert "Overfull" not in log
-    assert inputs.count(r"\input") == 6
+    assert inputs.count(r"\input") == 7
 
 
 def test_an_unknown_number_stops_latex(report: dict[str, str], tmp_path: Path) -> None:
