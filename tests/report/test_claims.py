@@ -601,17 +601,7 @@ def rescaled(**changes: Any) -> dict[str, Scale]:
         {"claims": (*DECLARED.claims, ORDER)},
         {"scales": rescaled(seeds_by_net={RESIDUAL[110]: (0, 1), RESIDUAL[56]: (7, 8)})},
     ],
-    ids=[
-        "text",
-        "title",
-        "about",
-        "order of judges",
-        "order",
-        "unjudged margin",
-        "one less",
-        "one more",
-        "foreign net",
-    ],
+    ids=["text", "title", "about", "order of judges", "order", "unjudged", "one less", "one more", "foreign net"],
 )
 def test_wording_order_and_what_is_not_judged_are_not_in_the_digest(changes: dict[str, Any]) -> None:
     assert replace(DECLARED, **changes).claims_digest("paper") == DECLARED.claims_digest("paper")
@@ -633,20 +623,7 @@ def test_wording_order_and_what_is_not_judged_are_not_in_the_digest(changes: dic
         {"scales": rescaled(judges=("degrades", "same"))},
         {"scales": rescaled(judges=None)},
     ],
-    ids=[
-        "margin",
-        "equality",
-        "net",
-        "order of nets",
-        "kind",
-        "metric",
-        "number",
-        "n",
-        "seeds",
-        "net's",
-        "less",
-        "all",
-    ],
+    ids=["margin", "equality", "net", "order", "kind", "metric", "number", "n", "seeds", "net's", "less", "all"],
 )
 def test_all_that_can_change_a_verdict_is_in_the_digest(changes: dict[str, Any]) -> None:
     assert replace(DECLARED, **changes).claims_digest("paper") != DECLARED.claims_digest("paper")
