@@ -213,11 +213,11 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
 def display_name(net: str) -> str:
     """The paper's name of a net: `ResNet-20`, `plain-20`, `ResNet-34 (B)`.
 
-    The option is named where it is not A, and always for ImageNet's depths; so are published weights, no BN, and what
+    The option is named if it is not A, and always for ImageNet's depths; so are published weights, no BN, and what
     differs from the net's own recipe.
     """
-    net, _, variant = net.partition("+")
-    return ", ".join([_net_name(net), *map(difference, filter(None, variant.split("+")))])
+    own, *variant = net.split("+")
+    return ", ".join([_net_name(own), *map(difference, variant)])
 
 
 def difference(part: str) -> str:

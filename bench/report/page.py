@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.report import digests, frame
-from bench.report.costs import cost_table, rounded
+from bench.report.costs import cost_table, remaining_sections, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, as_csv
-from bench.report.remaining import remaining_sections
 from bench.report.render import figures, latex
 from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of
 from bench.report.tables import Table, one_of

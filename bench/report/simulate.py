@@ -210,40 +210,21 @@ def _power(plan: Plan, claim: Claim) -> tuple[str, str]:
     return ("–", f"{found[1]:.2f} to {found[0]:.2f}") if margin else (f"{found[0]:.2g} to {found[1]:.2g}", "–")
 
 
-PAGE = """# How the claims of {name} are judged at scale {scale}
-
-{rules}
-
-Digest of the declaration: `{digest}`.
-
-## How often the procedure errs
-
-{errors}
-
-{errors_note}
-
-## What the planned seeds can show
-
-{powers}
-
-{powers_note}
-
-Command: `{command}`
-"""
-
-
 def procedure_page(name: str, plan: Plan, draws: int) -> str:
     """The page of one scale: the rules, how often they err on made-up sweeps, and their power."""
     errors, powers = errors_table(plan, draws), power_table(plan)
     low, high = plan.spread
-    return PAGE.format(
-        name=name,
-        scale=plan.scale,
-        rules=str(claims.__doc__).strip(),
-        digest=plan.sweep.claims_digest(plan.scale),
-        errors=errors.markdown(),
-        errors_note=errors.note,
-        powers=powers.markdown(),
-        powers_note=powers.note,
-        command=f"python -m bench simulate {name} --scale {plan.scale} --spread {low:g} {high:g} --draws {draws}",
-    )
+    command = f"python -m bench simulate {name} --scale {plan.scale} --spread {low:g} {high:g} --draws {draws}"
+    sections = [
+        f"# How the claims of {name} are judged at scale {plan.scale}",
+        str(claims.__doc__).strip(),
+        f"Digest of the declaration: `{plan.sweep.claims_digest(plan.scale)}`.",
+        "## How often the procedure errs",
+        errors.markdown(),
+        errors.note,
+        "## What the planned seeds can show",
+        powers.markdown(),
+        powers.note,
+        f"Command: `{command}`",
+    ]
+    return "\n\n".join(sections) + "\n"

@@ -40,25 +40,18 @@ def claims_sections(evidence: Evidence) -> list[Section]:
     """The verdicts counted, the table, how it was judged. None without claims."""
     if not evidence.judged:
         return []
-    return [Section("Claims", (_summary(evidence), claims_table(evidence)))]
+    counts = Counter(one.verdict for one in evidence.judged if one.verdict != NOT_JUDGED)
+    words = {REPRODUCED: REPRODUCED, NOT_REPRODUCED: NOT_REPRODUCED, UNDECIDED: UNDECIDED, WAITING: "waiting for seeds"}
+    parts = ", ".join(f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict])
+    where = "" if evidence.results.comparable else " at this scale, which is not the paper's schedule"
+    summary = f"**Of {counted(counts.total(), 'claim')} to be judged{where}: {parts}.**" if counts else NO_JUDGE
+    summary = NOT_THE_DATA if evidence.results.dataset.made_up else summary
+    return [Section("Claims", (summary, claims_table(evidence)))]
 
 
 def no_verdict(results: Set) -> list[str]:
     """Said wherever there might have been one."""
     return [] if results.scale == "paper" else ["No verdict against the paper: only runs of scale `paper` get one."]
-
-
-def _summary(evidence: Evidence) -> str:
-    judged = [one for one in evidence.judged if one.verdict != NOT_JUDGED]
-    if evidence.results.dataset.made_up:
-        return NOT_THE_DATA
-    if not judged:
-        return NO_JUDGE
-    counts = Counter(one.verdict for one in judged)
-    words = {REPRODUCED: REPRODUCED, NOT_REPRODUCED: NOT_REPRODUCED, UNDECIDED: UNDECIDED, WAITING: "waiting for seeds"}
-    parts = [f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict]]
-    where = "" if evidence.results.comparable else " at this scale, which is not the paper's schedule"
-    return f"**Of {counted(len(judged), 'claim')} to be judged{where}: {', '.join(parts)}.**"
 
 
 CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.report import frame
 from bench.report.collect import collect
+from bench.report.costs import remaining_sections
 from bench.report.evidence import Evidence, weigh
-from bench.report.remaining import remaining_sections
 from bench.store import RunFolder
 from tests.report.builders import SWEEP, evidence, fake_sweep, made_up_set
 
