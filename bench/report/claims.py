@@ -29,13 +29,11 @@ Version 1 (`bench.spec.PROCEDURE`; a change that could change a verdict raises i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bench.paper import paper_numbers, paper_value
 from bench.report.frame import Set, display_name
@@ -86,23 +84,20 @@ class Judged:
 def judge_set(sweep: Sweep, results: Set) -> tuple[Judged, ...]:
     """Every claim of the sweep, in its order, from the runs of one set; verdicts for those judged at its scale.
 
-    On other data than the paper's, such as a stand-in, none is judged.
+    On other data than the paper's, such as a stand-in, none is judged, and runs on data that are known not to be the
+    official ones count in no verdict.
     """
     planned = sweep.scales[results.scale].planned
     judged = sweep.judged_at(results.scale) if results.dataset.of_paper else ()
-    counted = _on_the_papers_data(results) if judged else results
-    return judge(sweep.claims, judged, seeds_of(counted), planned, floor_of(counted, planned))
-
-
-def _on_the_papers_data(results: Set) -> Set:
-    """The runs that a verdict may count: all but those on data that are known not to be the official ones."""
-    runs = results.runs
-    other = [bool(sha) and is_official(results.data, sha) is False for sha in map(str, runs["data_sha256"])]
-    return replace(results, runs=runs[~np.array(other, bool)])
+    if judged:
+        shas = results.runs["data_sha256"].astype(str)
+        counted = [not sha or is_official(results.data, sha) is not False for sha in shas]
+        results = replace(results, runs=results.runs[counted])
+    return judge(sweep.claims, judged, seeds_of(results), planned, floor_of(results, planned))
 
 
 def judge(
-    claims: Iterable[Claim],
+    claims: Sequence[Claim],
     judged: Sequence[Claim],
     seeds: Seeds,
     planned: Mapping[str, Sequence[int]],
@@ -116,18 +111,21 @@ def judge(
         key: {seed: value for seed, value in values.items() if seed in planned.get(key[0], ())}
         for key, values in seeds.items()
     }
-    ready = {claim: links_of(claim, by_plan, floor) for claim in judged if _complete(claim, by_plan, planned)}
-    p_for = dict(zip(judged, holm([_p_holds(ready.get(c)) for c in judged]), strict=True))
-    p_against = dict(zip(judged, holm([_p_fails(ready.get(c)) for c in judged]), strict=True))
+    counts = {claim: _counts(claim, by_plan, planned) for claim in claims}
+    complete = [claim for claim in judged if all(there == wanted >= 2 for there, wanted in counts[claim].values())]
+    ready = {claim: links_of(claim, by_plan, floor) for claim in complete}
+    p_for = dict(zip(judged, holm([_p_holds(ready.get(c, ())) for c in judged]), strict=True))
+    p_against = dict(zip(judged, holm([_p_fails(ready.get(c, ())) for c in judged]), strict=True))
     found = []
     for claim in claims:
-        counts = {name: _count(name, claim, by_plan, planned) for name in claim.names}
         if claim in ready:
             ps = p_for[claim], p_against[claim]
-            found.append(Judged(claim, ready[claim], *ps, _verdict(*ps), counts))
+            links, verdict = ready[claim], _verdict(*ps)
         else:
-            own, words = (by_plan, WAITING) if claim in judged else (seeds, NOT_JUDGED)
-            found.append(Judged(claim, links_of(claim, own, floor), math.nan, math.nan, words, counts))
+            ps = math.nan, math.nan
+            own, verdict = (by_plan, WAITING) if claim in judged else (seeds, NOT_JUDGED)
+            links = links_of(claim, own, floor)
+        found.append(Judged(claim, links, *ps, verdict, counts[claim]))
     return tuple(found)
 
 
@@ -135,27 +133,21 @@ def _verdict(p_for: float, p_against: float) -> str:
     return REPRODUCED if p_for <= LEVEL / 2 else NOT_REPRODUCED if p_against <= LEVEL / 2 else UNDECIDED
 
 
-def _complete(claim: Claim, seeds: Seeds, planned: Mapping[str, Sequence[int]]) -> bool:
-    """Whether every net has its planned seeds, at least the two that a spread needs."""
-    counts = [_count(name, claim, seeds, planned) for name in claim.names]
-    return all(there == wanted >= 2 for there, wanted in counts)
+def _counts(claim: Claim, seeds: Seeds, planned: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, int]]:
+    """By net how many of the planned seeds there are, and how many are planned."""
+    wanted = {name: planned.get(name, ()) for name in claim.names}
+    return {name: (len(set(seeds.get((name, claim.metric), ())) & set(its)), len(its)) for name, its in wanted.items()}
 
 
-def _count(name: str, claim: Claim, seeds: Seeds, planned: Mapping[str, Sequence[int]]) -> tuple[int, int]:
-    wanted = planned.get(name, ())
-    return len(set(seeds.get((name, claim.metric), ())) & set(wanted)), len(wanted)
-
-
-def _p_holds(links: Sequence[Link] | None) -> float:
+def _p_holds(links: Sequence[Link]) -> float:
     """An intersection-union test: all links at once are shown by the weakest of them, without a correction.
 
     A link without a test, such as that of two nets of which every seed diverged, shows nothing.
     """
-    ps = [link.region.p_inside(link.effect) for link in links or ()]
-    return max(ps) if ps and not any(map(math.isnan, ps)) else math.nan
+    return float(np.max([link.region.p_inside(link.effect) for link in links])) if links else math.nan
 
 
-def _p_fails(links: Sequence[Link] | None) -> float:
+def _p_fails(links: Sequence[Link]) -> float:
     """One link outside refutes the claim; there are as many ways to err as links, hence Bonferroni."""
     return min(1.0, len(links) * min(link.region.p_outside(link.effect) for link in links)) if links else math.nan
 
@@ -195,36 +187,27 @@ def _paired(one: Comparison, values: Values, claim: Claim, floor: Floor) -> Cont
 def seeds_of(results: Set) -> dict[tuple[str, str], dict[int, float]]:
     """Each seed's number of every net and error; a diverged seed has that of a guess."""
     found: dict[tuple[str, str], dict[int, float]] = {}
-    for metric in (name for name in METRICS if name in results.runs):
-        for _, row in results.runs.iterrows():
-            number = _number(row, metric, results.data)
+    for _, row in results.runs.iterrows():
+        diverged = row["state"] == "failed" and DIVERGED.match(str(row.get("error_message", "")))
+        for metric in (name for name in METRICS if name in row):
+            number = float(row[metric]) if row["state"] == "done" else math.nan
+            number = guess_of(metric, results.data) if diverged else number
             if not math.isnan(number):
                 found.setdefault((str(row["net"]), metric), {})[int(row["seed"])] = number
     return found
 
 
-def _number(row: pd.Series[Any], metric: str, data: str) -> float:
-    """NaN for a run without a number, which may still get one."""
-    if row["state"] == "done":
-        return float(row[metric])
-    diverged = row["state"] == "failed" and DIVERGED.match(str(row.get("error_message", "")))
-    return guess_of(metric, data) if diverged else math.nan
-
-
 def floor_of(results: Set, planned: Mapping[str, Sequence[int]]) -> Floor:
     """The floor (rule 4) from the planned seeds of one set."""
     runs = results.runs
-    ours = replace(results, runs=runs[[seed in planned.get(net, ()) for net, seed in zip(*_keys(runs), strict=True)]])
+    pairs = zip(runs["net"], runs["seed"].astype(int), strict=True)
+    ours = replace(results, runs=runs[[seed in planned.get(net, ()) for net, seed in pairs]])
 
     @cache
     def floor(names: tuple[str, ...], metric: str) -> float:
         return _disagreement(ours, names, metric) or _binomial(ours, names, metric)
 
     return floor
-
-
-def _keys(runs: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[int]]:
-    return runs["net"], runs["seed"].astype(int)
 
 
 def _disagreement(results: Set, names: tuple[str, ...], metric: str) -> float | None:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report import standing
+from bench.report import repeats
 from bench.report.digests import write_digests
+from bench.report.repeats import Choice, Found, choose
 from bench.report.rows import (
     ASKED,
     ENV_COLUMNS,
@@ -26,7 +27,6 @@ from bench.report.rows import (
     order,
     read_rows,
 )
-from bench.report.standing import Found, Settled, settle
 from bench.report.stored import (
     CURVE_COLUMNS,
     DETECTOR_CURVE_COLUMNS,
@@ -51,75 +51,69 @@ def collect(
 ) -> Path:
     """Merges the run folders below each of `runs` (a sweep's folders) into `results`; returns runs.csv.
 
-    declared: the runs that belong to the sweep; one that is nowhere done is a row that says so. ensembles: of them.
-    Of several results of one run `bench.report.standing.settle` says which one stands.
+    declared: the runs that belong to the sweep; one that is done nowhere is a row that says so. ensembles: of them.
+    Of several results of one run `bench.report.repeats.choose` says which one stands.
     """
     make_folder(results)
     with exclusive(results):  # two runners that end together must not drop each other's rows
-        declared, settled = tuple(declared), _settled(results, runs, say)
-        collected = _merge(results, settled, declared)
-        ours = {run.id: one.source for run in declared if (one := settled.get(run.id)) and one.source}
+        declared, chosen = tuple(declared), _choices(results, runs, say)
+        collected = _merge(results, chosen, declared)
+        ours = {run.id: one.source for run in declared if (one := chosen.get(run.id)) and one.source}
         collect_ensembles(results, ensembles, ours)
         write_digests(results)
         return collected
 
 
-def _settled(results: Path, runs: Sequence[Path], say: Callable[[str], object]) -> dict[str, Settled]:
-    """Every run of the results and of the folders: what stands, and what does not, which is said."""
+def _choices(results: Path, runs: Sequence[Path], say: Callable[[str], object]) -> dict[str, Choice]:
+    """For every run of the results and of the folders which result stands; says which do not."""
     known = {row["id"]: Found(row) for row in read_rows(results / "runs.csv")}
-    found, aside = _found(runs, say), [Found(row) for row in read_rows(results / standing.FILE)]
-    settled = {}
+    found, further = _found(runs, say), [Found(row) for row in read_rows(results / repeats.FILE)]
+    chosen = {}
     for name in dict.fromkeys((*known, *found)):
-        kept = [one for one in aside if one.row["id"] == name] if aside else []
-        settled[name] = settle(known.get(name), kept, found.get(name, ()))
-        for line in standing.said(name, known.get(name), settled[name]):
+        kept = [one for one in further if one.row["id"] == name]
+        chosen[name] = choose(known.get(name), kept, found.get(name, ()))
+        for line in repeats.messages(name, known.get(name), chosen[name]):
             say(line)
-    return settled
+    return chosen
 
 
-def _merge(results: Path, settled: Mapping[str, Settled], declared: Iterable[Run]) -> Path:
+def _merge(results: Path, chosen: Mapping[str, Choice], declared: Iterable[Run]) -> Path:
     missing = {run.id: {"id": run.id, **declared_columns(run), "state": "pending"} for run in declared}
-    rows = {**missing, **{name: dict(one.stands.row) for name, one in settled.items()}}
-    fresh = {name: one.stands.folder for name, one in settled.items() if one.stands.folder}
+    rows = {**missing, **{name: dict(one.stands.row) for name, one in chosen.items()}}
+    fresh = {name: one.stands.folder for name, one in chosen.items() if one.stands.folder}
     here = {name: folder for name, folder in fresh.items() if rows[name]["state"] == "done"}
-    # what was seen of a run that diverged is worth keeping: its layers stand, though it has no result
-    seen = {name: folder for name, folder in fresh.items() if rows[name]["state"] in ("done", "failed")}
     curves = {name: folder.curve_rows() for name, folder in here.items()}
-    layers = {name: folder.layer_rows() for name, folder in seen.items()}
+    # what was seen of a run that diverged is worth keeping: its layers stand, though it has no result
+    layers = {name: folder.layer_rows() for name, folder in fresh.items() if rows[name]["state"] in ("done", "failed")}
     detectors = any(row.get("task") == "detect" for row in rows.values())
     write_table(results / "curves.parquet", DETECTOR_CURVE_COLUMNS if detectors else CURVE_COLUMNS, curves, rows)
     write_table(results / "layers.parquet", LAYER_COLUMNS, layers, rows)
     for file, arrays_of in (("correct", _correctness), ("pairs", _pair_scores), ("matches", _matches)):
-        write_arrays(results / f"{file}.npz", here, rows, arrays_of)
-    _write_repeats(results / standing.FILE, settled.values(), rows)
+        write_arrays(results / f"{file}.npz", {name: arrays_of(name, folder) for name, folder in here.items()}, rows)
+    further = [one for each in chosen.values() for one in each.repeats]
+    further.sort(key=lambda one: (order(one.row), one.key))
+    if further:  # under the columns of runs.csv
+        write_text(results / repeats.FILE, as_csv([one.row for one in further], rows.values()))
+    else:
+        (results / repeats.FILE).unlink(missing_ok=True)
     write_text(results / "runs.csv", as_csv(sorted(rows.values(), key=order)))
     return results / "runs.csv"
 
 
-def _write_repeats(path: Path, settled: Iterable[Settled], rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """The further results of the runs, under the columns of runs.csv; no file where there is none."""
-    repeats = [one for each in settled for one in each.aside]
-    repeats.sort(key=lambda one: (order(one.row), one.key))
-    if repeats:
-        write_text(path, as_csv([one.row for one in repeats], rows.values()))
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _found(runs: Sequence[Path], say: Callable[[str], object]) -> dict[str, list[Found]]:
-    """Every run folder by its run, in the order given; foreign folders and copies by another name are passed over."""
+    """Every run folder by its run, in the order given; foreign folders and copies by another name are skipped."""
     found: dict[str, list[Found]] = {}
     for sweep_folder in runs:
         for name, folder in folders(sweep_folder.parent, sweep_folder.name).items():
             if problem := _foreign(folder):
-                say(f"{folder.path} is passed over: {problem}")
+                say(f"{folder.path} is skipped: {problem}")
             else:
                 found.setdefault(name, []).append(Found(_row(folder), folder))
     return found
 
 
 def _foreign(folder: RunFolder) -> str | None:
-    """Why a folder is not the run that its name says; None where it is."""
+    """Why a folder is not of the run that its name says; None if it is."""
     try:
         run = folder.run()
     except StoreError as error:
@@ -150,12 +144,9 @@ def _row(folder: RunFolder) -> dict[str, Any]:
             row["matches_sha256"] = arrays_digest(read_arrays(folder.matches))
         row |= {"predicted_seconds": folder.predicted_seconds()}
         row |= {name: env.get(name) for name in ENV_COLUMNS}
-        row |= {name: _date(env[name]) for name in ("started", "ended")}
+        for name in ("started", "ended"):
+            row[name] = datetime.fromtimestamp(env[name], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return row
-
-
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _correctness(name: str, folder: RunFolder) -> dict[str, NDArray[Any]]:
@@ -178,5 +169,5 @@ def _pair_scores(name: str, folder: RunFolder) -> dict[str, NDArray[Any]]:
 
 
 def _matches(name: str, folder: RunFolder) -> dict[str, NDArray[Any]]:
-    """Of a detector what became of every detection: `<id>:<option>:<field>`, and some of them to be shown."""
+    """Of a detector the outcome of every detection: `<id>:<option>:<field>`, and some of them to be shown."""
     return {f"{name}:{field}": array for field, array in read_arrays(folder.matches).items()}

@@ -1,18 +1,22 @@
-"""What each net cost beside what it gave: counts by arithmetic, speeds and times as measured, prediction and bill."""
+"""What each net cost: counts by arithmetic, speeds and times as measured and predicted; and what is left to run."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import pandas as pd
 
 from bench.nets.counts import activations
+from bench.nets.speeds import Speed, predicted_seconds, speed_of
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name, on_one_machine
+from bench.report.frame import display_name, on_one_machine
 from bench.report.numbers import Cell, Metric, of_net
+from bench.report.rows import PARTS
+from bench.report.sections import Section
 from bench.report.tables import Table, one_of
-from bench.spec import FAMILIES, Net, task_of
+from bench.spec import DATASETS, FAMILIES, SCALES, Net, Run, dataset_of, task_of
 
 HEADER = (
     "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
@@ -27,6 +31,12 @@ MIXED = " Of a net with runs on several machines they are of the one that has mo
 TOTAL = " All runs took {spent}{predicted}."
 IMAGES_PER_S = Metric("images_per_s", "training speed", "images/s", 0)
 SECONDS = Metric("seconds", "training time", "s", 0)
+LEFT = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
+EXTRAPOLATED = (
+    "Times are extrapolated from the highest measured throughput (multiply-adds a second; {net} on {hardware}), "
+    "separately for training and testing, on a possibly shared machine. "
+)
+LEFT_NOTE = "Failed runs are not counted. To run the remainder (finished runs are kept, interrupted runs resume):"
 UNITS = (("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -35,20 +45,24 @@ def cost_table(evidence: Evidence) -> Table:
     done = evidence.results.done
     alike = on_one_machine(done)
     rows = [_row(evidence, str(net), part) for net, part in alike.groupby("net", sort=False)]
-    note = (
-        NOTE.format(counted=task_of(evidence.sweep.task).counted)
-        + (MIXED if len(alike) < len(done) else "")
-        + _total(evidence.results)
-    )
+    predicted = done[done["predicted_seconds"].notna()]
+    ratio = predicted["seconds"].sum() / predicted["predicted_seconds"].sum() if len(predicted) else math.nan
+    of = "" if len(predicted) == len(done) else f" for {len(predicted)} of them"
+    words = "" if math.isnan(ratio) else f"; {ratio:.2f} times what was predicted{of}"
+    note = NOTE.format(counted=task_of(evidence.sweep.task).counted) + (MIXED if len(alike) < len(done) else "")
+    note += TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words)
     return Table(HEADER, rows, note=note, name="costs")
 
 
 def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:
-    first = runs.iloc[0]
+    first, counts = runs.iloc[0], ("–", "–")  # nobody counts nets that are not the paper's
+    if FAMILIES[first["family"]].layout:
+        outputs = activations(net_of(first), side_of(first))
+        counts = f"{first['multiply_adds'] / 1e6:,.0f}M", f"{4 * outputs / 2**20:.1f}"
     return (
         display_name(net),
         f"{first['params'] / 1e6:.2f}M",
-        *_counted(first),
+        *counts,
         of_net(evidence, net, IMAGES_PER_S, runs, lambda ours: rounded(ours.mean)),
         rounded(runs["test_images_per_s"].mean()),
         of_net(evidence, net, SECONDS, runs, lambda ours: duration(ours.mean)),
@@ -58,13 +72,6 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:
     )
 
 
-def _counted(row: pd.Series[Any]) -> tuple[str, str]:
-    """Multiply-adds and activations; of nets that are not the paper's nobody counts them."""
-    if not FAMILIES[row["family"]].layout:
-        return "–", "–"
-    return f"{row['multiply_adds'] / 1e6:,.0f}M", f"{4 * activations(net_of(row), side_of(row)) / 2**20:.1f}"
-
-
 def net_of(row: pd.Series[Any]) -> Net:
     """The Net of a row of the results."""
     return Net(str(row["family"]), int(row["depth"]), str(row["shortcut"]), str(row["stride_in"]))
@@ -72,7 +79,7 @@ def net_of(row: pd.Series[Any]) -> Net:
 
 def side_of(row: pd.Series[Any]) -> int:
     """Height and width of the inputs of a row of the results, 0 for CIFAR's; a detector's image is a square there."""
-    sides = (row.get(f"{part}_side") for part in ("views", "faces", "detection"))
+    sides = (row.get(f"{part}_side") for part in PARTS)
     return next((int(side) for side in sides if side), 0)
 
 
@@ -89,11 +96,79 @@ def duration(seconds: float) -> str:
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
-def _total(results: Set) -> str:
-    """Spent, and what was predicted for those runs that had a prediction."""
-    done = results.done
-    known = done[done["predicted_seconds"].notna()]
-    ratio = known["seconds"].sum() / known["predicted_seconds"].sum() if len(known) else math.nan
-    of = "" if len(known) == len(done) else f" for {len(known)} of them"
-    words = "" if math.isnan(ratio) else f"; {ratio:.2f} times what was predicted{of}"
-    return TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words)
+def remaining_sections(evidence: Evidence) -> list[Section]:
+    """The section of a page, empty if nothing is left, and of a stand-in, which is no data to finish with."""
+    left = [] if dataset_of(evidence.results.data).made_up else list(_left(evidence))
+    if not left:
+        return []
+    commands = []
+    for scale, data in {run.scale: run.data for run in left}.items():
+        row = dataset_of(data)  # of a part of ImageNet's classes the command names them, if the scale does not
+        part = row.name not in DATASETS and row.classes != evidence.sweep.scales[scale].classes
+        classes = f" --classes {row.classes}" if part else ""
+        commands.append(f"python -m bench.sweep {evidence.name} --scale {scale}{classes}")
+    text = "\n".join(("```sh", *commands, "```"))
+    return [Section("What has not been run", (remaining_table(evidence, left), text))]
+
+
+def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
+    """A row a scale and net."""
+    done = evidence.results.done
+    hardware = str(done["hardware"].mode().iloc[0]) if len(done) else ""
+    fastest = _fastest(evidence, hardware, {run.recipe.precision for run in left})
+    by_net: dict[tuple[str, str], list[Run]] = {}
+    for run in left:
+        by_net.setdefault((run.scale, evidence.sweep.scales[run.scale].name_of(run)), []).append(run)
+    rows = []
+    for (scale, net), runs in by_net.items():
+        alike = runs[0].data == evidence.results.data
+        seconds = predicted_seconds(runs[0], 0, fastest) if fastest and alike else None
+        each = math.nan if seconds is None else seconds
+        where = scale if alike else f"{scale}, {runs[0].data}"
+        work = (_seeds([run.seed for run in runs]), f"{runs[0].recipe.steps:,}", f"{len(runs)}")
+        rows.append((where, display_name(net), *work, duration(each), duration(each * len(runs))))
+    known = any(row[-1] != "–" for row in rows)
+    nets = " and ".join(display_name(speed.net) for speed in fastest)
+    how = EXTRAPOLATED.format(net=nets, hardware=hardware) if known else ""
+    return Table(LEFT, rows, text=3, note=how + LEFT_NOTE)
+
+
+def _left(evidence: Evidence) -> Iterator[Run]:
+    """Declared runs of this set that have not ended, then, on the sweep's own page, those of larger scales."""
+    sweep, results = evidence.sweep, evidence.results
+    states = dict(zip(results.runs["id"], results.runs["state"], strict=True))
+    declared = sweep.runs(results.scale, None, results.data)
+    cells = sweep.scales[results.scale]
+    for run in sorted(declared, key=lambda run: cells.names.index(cells.name_of(run))):
+        if states.get(run.id) not in ("done", "failed"):
+            yield run
+    if evidence.page == "README.md":
+        for scale in SCALES[: SCALES.index(results.scale)]:
+            if scale in sweep.scales and scale not in evidence.scales:
+                yield from sweep.runs(scale, None, sweep.data_at(scale))
+
+
+def _fastest(evidence: Evidence, hardware: str, precisions: Set[str]) -> list[Speed]:
+    """By precision the speed of the run with the most multiply-adds a second in training; none where they tell no time.
+
+    Where no run had one of `precisions`, the fastest of all.
+    """
+    if not task_of(evidence.sweep.task).only_trains:
+        return []
+    done = evidence.results.done
+    rows = ({str(k): v for k, v in row.items()} for row in done[done["hardware"] == hardware].to_dict("records"))
+    speeds = [
+        speed_of(str(row["net"]), int(row["multiply_adds"]), row, hardware, None)
+        for row in rows
+        if FAMILIES[row["family"]].layout
+    ]
+    ordered = sorted(speeds, key=lambda speed: speed.images_per_s * speed.work)
+    by_precision = {speed.precision: speed for speed in ordered}
+    return [s for p, s in by_precision.items() if p in precisions] or ordered[-1:]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """`0–4`, `1`, `0, 3`."""
+    ordered = sorted(seeds)
+    whole = len(ordered) > 2 and ordered == list(range(ordered[0], ordered[-1] + 1))
+    return f"{ordered[0]}–{ordered[-1]}" if whole else ", ".join(map(str, ordered))

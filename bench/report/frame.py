@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.report import standing
+from bench.report import repeats
 from bench.report.rows import ENV_COLUMNS, OF_OPTIONS, read_rows
-from bench.report.stored import read_arrays, read_curves, read_layers
+from bench.report.stored import read_arrays, read_table
 from bench.spec import (
     FAMILIES,
     IMAGENET_DEPTHS,
@@ -78,7 +78,7 @@ class Set:
 
     @property
     def dataset(self) -> Dataset:
-        """What the suite knows of the data."""
+        """The row of the data set."""
         return dataset_of(self.data)
 
     @property
@@ -104,11 +104,10 @@ class Set:
     def correct_images(
         self, net: str, seeds: Container[int] | None = None, metric: str = "test_error"
     ) -> NDArray[np.bool_] | None:
-        """Seeds x images, True where right, over the net's done runs (of these seeds); None where there are none.
+        """Seeds x images, True where right, over the net's done runs (of these seeds); None if there are none.
 
-        metric: the error that counts the wrong ones.
-
-        Runs whose bits are not stored, or that saw fewer images than the others, are left out.
+        metric: the error that counts the wrong ones. Runs whose bits are not stored, or that saw fewer images than the
+        others, are left out.
         """
         done = self.done[self.done["net"] == net].sort_values("seed")
         done = done if seeds is None else done[[int(seed) in seeds for seed in done["seed"]]]
@@ -131,51 +130,50 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
         runs["processes"] = runs["processes"].replace("", "1")  # results older than the column
     except ValueError as error:
         raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
-    curves, correct = read_curves(results / "curves.parquet"), read_arrays(results / "correct.npz")
-    layers, ensembles = read_layers(results / "layers.parquet"), ensemble_frame(results)
-    more: dict[str, Any] = {
-        "pair_scores": read_arrays(results / "pairs.npz"),
-        "matches": read_arrays(results / "matches.npz"),
-        "repeats": read_rows(results / standing.FILE),
-    }
+    whole = Set(
+        scale="",
+        data="",
+        runs=runs,
+        curves=read_table(results / "curves.parquet"),
+        correct=read_arrays(results / "correct.npz"),
+        layers=read_table(results / "layers.parquet"),
+        ensembles=ensemble_frame(results),
+        pair_scores=read_arrays(results / "pairs.npz"),
+        matches=read_arrays(results / "matches.npz"),
+        repeats=read_rows(results / repeats.FILE),
+    )
     sets = [
-        replace(_set(sweep, rows, part, curves, correct, layers, ensembles), **more)
+        _declared(sweep, scale, str(data), part, whole, rows)
         for scale in SCALES
-        for _, part in runs[runs["scale"] == scale].groupby("data")
         if scale in sweep.scales
+        for data, part in runs[runs["scale"] == scale].groupby("data")
     ]
     return [one for one in sets if one.runs["state"].isin(["done", "failed"]).any()]
 
 
-def _set(
-    sweep: Sweep,
-    rows: Sequence[Mapping[str, str]],
-    runs: pd.DataFrame,
-    curves: pd.DataFrame,
-    correct: Mapping[str, NDArray[np.uint8]],
-    layers: pd.DataFrame,
-    ensembles: pd.DataFrame,
+def _declared(
+    sweep: Sweep, scale: str, data: str, runs: pd.DataFrame, whole: Set, rows: Sequence[Mapping[str, str]]
 ) -> Set:
     """The declared runs among `runs`, each by the name of its cell: a mean over seeds must not mix two recipes."""
-    scale, data = str(runs["scale"].iloc[0]), str(runs["data"].iloc[0])
-    seeds = sorted({*sweep.scales[scale].all_seeds, *runs["seed"].astype(int)})
-    declared = {run.id: sweep.scales[scale].name_of(run) for run in sweep.runs(scale, seeds, data)}
+    cells = sweep.scales[scale]
+    seeds = sorted({*cells.all_seeds, *runs["seed"].astype(int)})
+    declared = {run.id: cells.name_of(run) for run in sweep.runs(scale, seeds, data)}
     ours = runs[runs["id"].isin(declared)]
     names = [declared[name] for name in ours["id"]]
     ours = ours.assign(net=names, variant=[name.partition("+")[2] for name in names])
     if (ours["variant"] != "").any():  # a net's own recipe first, as in the sweep's file
-        place = {name: k for k, name in enumerate(sweep.scales[scale].names)}
+        place = {name: k for k, name in enumerate(cells.names)}
         ours = ours.assign(place=ours["net"].map(place)).sort_values(["place", "seed"]).drop(columns="place")
-    kept = set(ours["id"])
-    return Set(
+    kept, ensembles = set(ours["id"]), whole.ensembles
+    return replace(
+        whole,
         scale=scale,
         data=data,
         runs=ours,
-        curves=curves[curves["id"].isin(kept)],
+        curves=whole.curves[whole.curves["id"].isin(kept)],
         others=int((runs["state"] == "done").sum() - (ours["state"] == "done").sum()),
         digest=digest([row for row in rows if row["id"] in kept]),
-        correct=correct,
-        layers=layers[layers["id"].isin(kept)],
+        layers=whole.layers[whole.layers["id"].isin(kept)],
         ensembles=ensembles[(ensembles["scale"] == scale) & (ensembles["data"] == data)],
     )
 
@@ -203,37 +201,23 @@ def own_recipes(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_net(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a net: number of done seeds, mean errors and loss over them."""
-    done = runs[runs["state"] == "done"]
-    measured = done.groupby("net").agg(
-        n=("test_error", "size"),
-        test_error_mean=("test_error", "mean"),
-        train_error_mean=("train_error", "mean"),
-        train_loss_mean=("train_loss", "mean"),
-    )
-    about = runs.groupby("net").agg(
-        depth=("depth", "first"),
-        shortcut=("shortcut", "first"),
-        params=("params", "first"),
-        multiply_adds=("multiply_adds", "first"),
-        norm=("norm", "first"),
-        variant=("variant", "first"),
-        test_images=("test_images", "first"),
-        declared=("seed", "size"),
-        failed=("state", lambda s: int((s == "failed").sum())),
-    )
-    frame = about.join(measured)
-    return frame.assign(n=frame["n"].fillna(0).astype(int)).sort_values(["depth", "shortcut", "variant"])
+    """A row a net: what it is, how many seeds are declared, done (n) and failed, mean errors and loss over them."""
+    nets, done = runs.groupby("net"), runs[runs["state"] == "done"].groupby("net")
+    about = nets[["depth", "shortcut", "params", "multiply_adds", "norm", "variant", "test_images"]].first()
+    failed = runs["state"].eq("failed").groupby(runs["net"]).sum()
+    counts = about.assign(declared=nets.size(), failed=failed, n=done.size().reindex(about.index, fill_value=0))
+    means = done[["test_error", "train_error", "train_loss"]].mean().add_suffix("_mean")
+    return counts.join(means).sort_values(["depth", "shortcut", "variant"])
 
 
 def display_name(net: str) -> str:
     """The paper's name of a net: `ResNet-20`, `plain-20`, `ResNet-34 (B)`.
 
-    The option is named where it is not A, and always for ImageNet's depths; so are published weights, no BN, and what
+    The option is named if it is not A, and always for ImageNet's depths; so are published weights, no BN, and what
     differs from the net's own recipe.
     """
-    net, _, variant = net.partition("+")
-    return ", ".join([_net_name(net), *map(difference, filter(None, variant.split("+")))])
+    own, *variant = net.split("+")
+    return ", ".join([_net_name(own), *map(difference, variant)])
 
 
 def difference(part: str) -> str:
@@ -266,11 +250,9 @@ def nets_of(frame: pd.DataFrame) -> pd.Series[str]:
 
 
 def first_option(runs: pd.DataFrame) -> pd.DataFrame:
-    """Of each depth the plain net and one residual net, with the shortcuts that the paper shows in its figures.
+    """Of each depth and kind of net one, with the shortcuts that the paper shows in its figures, by its own recipe.
 
-    Of residual nets with another unit, one as well.
-
-    That is option A, and B for the nets of 50 layers and more on ImageNet; each by its own recipe.
+    That is option A, and B for the nets of 50 layers and more on ImageNet.
     """
     runs = own_recipes(runs)
     residual = runs["shortcut"] != "none"

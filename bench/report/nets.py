@@ -1,9 +1,9 @@
-"""reports/nets.md: Table 1 and the table of Section 4.2 from our nets, and what every net costs."""
+"""What arithmetic answers: numbers of the paper, and reports/nets.md, Table 1, Section 4.2 and what every net costs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -11,15 +11,57 @@ from bench.nets.counts import (
     IMAGENET_BLOCKS,
     activations,
     cifar_layout,
+    convolutions,
     imagenet_layout,
     multiply_adds,
     parameters,
+    vgg_convolutions,
+    vgg_multiply_adds,
 )
 from bench.paper import paper_numbers
-from bench.report.computed import agreement
 from bench.report.frame import Set, display_name
 from bench.report.tables import Table
 from bench.spec import FAMILIES, Net
+
+SAME, CUT_OFF, DIFFERENT = "the same", "the same, cut off instead of rounded", "different"
+
+
+def _flops(depth: int, shortcut: str) -> float:
+    return multiply_adds(Net("imagenet", depth, shortcut)) / 1e9
+
+
+def _convolutions(family: str, depth: int, shortcut: str) -> int:
+    return len(convolutions(Net(family, depth, shortcut))[0])
+
+
+COMPUTED: Mapping[str, Callable[[], float]] = {
+    "t1.18-layer.flops": lambda: _flops(18, "A"),
+    "t1.34-layer.flops": lambda: _flops(34, "A"),
+    "t1.50-layer.flops": lambda: _flops(50, "B"),
+    "t1.101-layer.flops": lambda: _flops(101, "B"),
+    "t1.152-layer.flops": lambda: _flops(152, "B"),
+    "txt.vgg19.flops": lambda: vgg_multiply_adds(19, classifier=True) / 1e9,
+    "txt.vgg16.flops": lambda: vgg_multiply_adds(16, classifier=False) / 1e9,
+    "txt.plain34.flops": lambda: _flops(34, "none"),
+    "txt.plain34.ratio": lambda: 1e11 * _flops(34, "none") / vgg_multiply_adds(19, classifier=True),
+    "txt.option-C.projections": lambda: _convolutions("imagenet", 34, "C") - _convolutions("imagenet", 34, "B"),
+    # n of Section 4.2: two convolutions a block, three stages, one convolution before them
+    "txt.resnet-1202.n": lambda: (_convolutions("cifar", 1202, "none") - 1) / 6,
+    "txt.resnet-110.n": lambda: (_convolutions("cifar", 110, "none") - 1) / 6,
+    # down to stride 16, projections left out: all but the nine of conv5_x
+    "txt.resnet-101.shared-convs": lambda: sum(c.side > 7 for c in convolutions(Net("imagenet", 101, "none"))[0]),
+    "txt.vgg-16.shared-convs": lambda: len(vgg_convolutions(16)),
+}
+
+
+def agreement(computed: float, printed: str) -> str:
+    """Whether a computed number is the printed one, to as many digits as are printed."""
+    scale = 10 ** len(printed.partition(".")[2])
+    there = round(float(printed) * scale)
+    if round(computed * scale) == there:
+        return SAME
+    return CUT_OFF if math.floor(computed * scale) == there else DIFFERENT
+
 
 IMAGENET = tuple(Net("imagenet", depth, "A" if depth < 50 else "B") for depth in IMAGENET_BLOCKS)
 OF_TABLE_3 = {Net("imagenet", 34, "A"): (Net("imagenet", 34, "B"), Net("imagenet", 34, "C"))}  # all three options
@@ -40,7 +82,7 @@ COSTS_NOTE = (
 )
 
 
-def nets_page(sets: Iterable[Set]) -> str:
+def nets_page(sets: Sequence[Set]) -> str:
     """The markdown of the page. sets: all results there are, for the speeds."""
     sections = [
         "# The nets",
@@ -52,7 +94,7 @@ def nets_page(sets: Iterable[Set]) -> str:
         "3x3 convolutions in three stages of 2n layers each, global average pooling, a 10-way classifier: 6n+2 layers.",
         cifar_table().markdown(),
         "## What every net costs",
-        costs(list(sets)).markdown(),
+        costs(sets).markdown(),
         COSTS_NOTE,
     ]
     return "\n\n".join(sections) + "\n"
@@ -61,25 +103,21 @@ def nets_page(sets: Iterable[Set]) -> str:
 def table1() -> Table:
     """Table 1 as our definition of the nets has it, with the paper's FLOPs beside ours."""
     rows = [("conv1", "112x112", *["7x7, 64, stride 2"] * 5)]
-    rows += [_stage(k) for k in range(4)]
+    for k, (_, _, side) in enumerate(imagenet_layout(IMAGENET[0], 0, 0)[1]):
+        pool = "3x3 max pool, stride 2; " if k == 0 else ""
+        rows.append((f"conv{k + 2}_x", f"{side}x{side}", *(pool + _blocks(net, k) for net in IMAGENET)))
     rows.append(("", "1x1", *["average pool, 1000-d fc, softmax"] * 5))
-    rows.append(("FLOPs", "", *map(_flops, IMAGENET)))
+    rows.append(("FLOPs", "", *map(_flops_beside_the_papers, IMAGENET)))
     return Table(("layer", "output", *(f"{net.depth}-layer" for net in IMAGENET)), rows, text=7)
 
 
-def _stage(k: int) -> tuple[str, ...]:
-    side = imagenet_layout(IMAGENET[0], 0, 0)[1][k][2]
-    pool = "3x3 max pool, stride 2; " if k == 0 else ""
-    return (f"conv{k + 2}_x", f"{side}x{side}", *(pool + _block(net, k) for net in IMAGENET))
-
-
-def _block(net: Net, k: int) -> str:
+def _blocks(net: Net, k: int) -> str:
     blocks, width, _ = imagenet_layout(net, 0, 0)[1][k]
     layers = f"3x3, {width}; 3x3, {width}" if net.depth < 50 else f"1x1, {width}; 3x3, {width}; 1x1, {4 * width}"
     return f"[{layers}] x {blocks}"
 
 
-def _flops(net: Net) -> str:
+def _flops_beside_the_papers(net: Net) -> str:
     ours, paper = multiply_adds(net), paper_numbers()[f"t1.{net.depth}-layer.flops"]["printed"]
     return f"{ours:,} ({paper}e9: {agreement(ours / 1e9, paper)})"
 
@@ -105,32 +143,23 @@ def listed() -> list[Net]:
 
 
 def costs(sets: Sequence[Set]) -> Table:
-    """A row a net: counts, and the speed where results have one."""
-    done = (
-        pd.concat([one.done for one in sets]).drop_duplicates("id") if sets else pd.DataFrame(columns=["family", "net"])
-    )
-    return Table(COSTS, [_cost(net, done) for net in listed()], text=2)
+    """A row a net: counts, and the speed if results have one."""
+    columns = ["id", "family", "net", "hardware", "images_per_s", "test_images_per_s"]
+    done = pd.concat([pd.DataFrame(columns=columns), *(one.done[columns] for one in sets)]).drop_duplicates("id")
+    by_net = dict(iter(done.groupby(["family", "net"])))
+    rows = []
+    for net in listed():
+        shortcut = "–" if net.plain else net.shortcut
+        name = f"{display_name(net.name).removesuffix(f' ({net.shortcut})')} ({net.row.title})"
+        counts = (f"{parameters(net):,}", f"{multiply_adds(net):,}", f"{4 * activations(net) / 2**20:.1f}")
+        rows.append((name, shortcut, *counts, *_speeds(by_net.get((net.family, net.name)))))
+    return Table(COSTS, rows, text=2)
 
 
-def _cost(net: Net, done: pd.DataFrame) -> tuple[str, ...]:
-    shortcut = "–" if net.plain else net.shortcut
-    name = display_name(net.name).removesuffix(f" ({net.shortcut})")
-    return (
-        f"{name} ({net.row.title})",
-        shortcut,
-        f"{parameters(net):,}",
-        f"{multiply_adds(net):,}",
-        f"{4 * activations(net) / 2**20:.1f}",
-        *_speeds(done[(done["family"] == net.family) & (done["net"] == net.name)]),
-    )
-
-
-def _speeds(runs: pd.DataFrame) -> tuple[str, str, str]:
+def _speeds(runs: pd.DataFrame | None) -> tuple[str, str, str]:
     """Median training and test speed on the hardware where training is fastest."""
-    if runs.empty:
+    if runs is None:
         return "–", "–", "–"
-    by_hardware = runs.groupby("hardware")[["images_per_s", "test_images_per_s"]].median()
-    hardware, (training, test) = max(
-        zip(by_hardware.index, by_hardware.to_numpy(), strict=True), key=lambda row: row[1][0]
-    )
+    medians = runs.groupby("hardware")[["images_per_s", "test_images_per_s"]].median()
+    hardware, training, test = max(medians.itertuples(), key=lambda row: row[1])
     return f"{training:,.0f}", "–" if math.isnan(test) else f"{test:,.0f}", str(hardware)

@@ -40,11 +40,10 @@ BEST_TEST_ERROR = Metric("best_test_error", "lowest test error on the way (never
 class Number:
     """A published number.
 
-    value, std: mean and standard deviation (n - 1) over `n` seeds; NaN where there is none.
-    interval: 95 %, None where there is none. paper: the id of the paper's number beside it, or "".
-    verdict: of a claim; "" of any other number. runs: the ids of the runs it was made of.
-    digits, form: as in Python's format: digits after the point ("f"), or significant ones ("g").
-    shown: its text in a table where that is not `8.61 ± 0.16 (5)`.
+    value, std: mean and standard deviation (n - 1) over `n` seeds; NaN for none. interval: 95 %, None for none.
+    paper: the id of the paper's number beside it, or "". verdict: of a claim; "" of any other number.
+    runs: the ids of the runs it was made of. digits, form: as in Python's format. shown: its text in a table if that
+    is not `8.61 ± 0.16 (5)`.
     """
 
     id: str
@@ -104,6 +103,7 @@ def of_net(
     if values.empty:
         return "–"
     ours = sample(values)
+    there = paper_error(net) if metric.column == "test_error" else paper_number(net, metric.column)
     return Number(
         id=evidence.id(net, metric.column),
         what=f"{display_name(net)}, {metric.words}",
@@ -114,15 +114,9 @@ def of_net(
         unit=metric.unit,
         digits=metric.digits,
         runs=tuple(map(str, values.index)),
-        paper=_paper(net, metric) if evidence.results.comparable else "",
+        paper=str(there["id"]) if there and evidence.results.comparable else "",
         shown=shown(ours) if shown else "",
     )
-
-
-def _paper(net: str, metric: Metric) -> str:
-    """The id of the paper's number for it, "" where there is none."""
-    number = paper_error(net) if metric.column == "test_error" else paper_number(net, metric.column)
-    return str(number["id"]) if number else ""
 
 
 COLUMNS = (
@@ -136,8 +130,8 @@ def as_csv(published: Sequence[Number]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one in published:
-        low, high, method = (one.interval.low, one.interval.high, one.interval.method) if one.interval else ("",) * 3
+        interval = (one.interval.low, one.interval.high, one.interval.method) if one.interval else ("", "", "")
         std = "" if math.isnan(one.std) else one.std
-        row = (one.id, one.what, one.value, std, one.n, low, high, method, one.unit, one.paper, one.verdict)
-        writer.writerow((*row, " ".join(one.runs)))
+        about = (one.unit, one.paper, one.verdict, " ".join(one.runs))
+        writer.writerow((one.id, one.what, one.value, std, one.n, *interval, *about))
     return out.getvalue()

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from bench.report import digests, frame
-from bench.report.costs import cost_table, rounded
+from bench.report.costs import cost_table, remaining_sections, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, as_csv
-from bench.report.remaining import remaining_sections
 from bench.report.render import figures, latex
-from bench.report.render.bibtex import bibliography
-from bench.report.sections import Section, bullets, numbers_of
+from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of
 from bench.report.tables import Table, one_of
 from bench.spec import Sweep, counted, digest, task_of
 from bench.spec.datasets import data_of_runs
@@ -39,13 +34,12 @@ def write_report(
 ) -> Path | None:
     """Writes all of a sweep's report from its `results`. Returns the page of `focus`.
 
-    focus: (scale, data), the best set where it is None. None where no run of it has ended yet.
-    Raises StoreError where the results cannot be read.
+    focus: (scale, data), the best set if it is None. None if no run of it has ended yet.
+    Raises StoreError if the results cannot be read.
     """
     sets = load_sets(results, sweep)
     if not sets:
         return None
-    make_folder(reports)
     make_folder(reports / "tables")
     drawn, written = report(name, sweep, sets)
     for file, (draw, results_drawn) in drawn.items():
@@ -63,15 +57,13 @@ def files_of(drawn: Iterable[str], written: Iterable[str]) -> list[Path]:
     return [Path(name) for svg in drawn for name in (svg, svg.replace(".svg", ".png"))] + [Path(n) for n in written]
 
 
-def report(
-    name: str, sweep: Sweep, sets: Sequence[Set]
-) -> tuple[dict[str, tuple[Callable[[], Figure], Set]], dict[str, str]]:
+def report(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[dict[str, tuple[Draw, Set]], dict[str, str]]:
     """All of a report by file: what draws each figure and of which results, then the texts.
 
     A figure is an SVG, beside which a PNG stands; texts are pages, LaTeX tables, numbers, BibTeX.
     """
     weighed = weigh(name, sweep, sets)
-    drawn: dict[str, tuple[Callable[[], Figure], Set]] = {}
+    drawn: dict[str, tuple[Draw, Set]] = {}
     found: dict[str, str] = {}
     published: list[Number] = []
     for one in weighed:
@@ -79,13 +71,15 @@ def report(
         others = [(other.results.label, other.page) for other in weighed if other is not one]
         found[one.page] = page(one, others, sections)
         published += numbers_of(sections)
-        for section in sections:
-            drawn |= {f"{d.name}-{label}.svg": (d.draw, one.results) for d in section.drawings}
-            found |= {f"tables/{label}-{table.name}.tex": latex.tabular(table) for table in section.tables}
+        for part in (part for section in sections for part in section.parts):
+            if isinstance(part, Drawing):
+                drawn[f"{part.name}-{label}.svg"] = (part.draw, one.results)
+            elif isinstance(part, Table) and part.name:
+                found[f"tables/{label}-{part.name}.tex"] = latex.tabular(part)
     found |= {
         "numbers.csv": as_csv(published),
         "tables/numbers.tex": latex.macros(published),
-        "cite.bib": bibliography(weighed),
+        "cite.bib": latex.bibliography(weighed),
     }
     return drawn, found
 
@@ -137,42 +131,34 @@ def what_ran(evidence: Evidence) -> str:
     """The first thing a reader must know: scale, data, hardware, commit, dates."""
     sweep, results = evidence.sweep, evidence.results
     runs, done = results.runs, results.done
-    steps = one_of(runs["steps"].map("{:,}".format))
+    steps, batch = one_of(runs["steps"].map("{:,}".format)), one_of(runs["batch"].astype(str))
+    nets, recipes = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
+    by_recipes = f" by {recipes} recipes in all" if recipes > nets else ""
     lines = [
         f"Scale `{results.scale}`: {sweep.scales[results.scale].about or SCALE_WORDS[results.scale]}.",
-        f"{len(done)} of {len(runs)} runs done; {_how_many(runs)}, "
-        f"{steps} steps of {one_of(runs['batch'].astype(str))} images.",
+        f"{len(done)} of {len(runs)} runs done; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
     ]
     if len(done):
+        dirty = done["dirty"].map({"True": " with uncommitted changes"}).fillna("")
+        commits = done["commit"].str[:10].replace("", "unknown") + dirty
+        odd = sorted(set(done["pictures"].astype(str)) - {""}) if "pictures" in done else []
         lines += [
             f"Data: {data_of_runs(zip(done['data'], done['data_sha256'], strict=True), bold='**')}.",
-            f"Hardware: {one_of(done['hardware'])}. Commit: {one_of(_commits(done))}.",
+            f"Hardware: {one_of(done['hardware'])}. Commit: {one_of(commits)}.",
             f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
             *(f"Notice of the data: {text}" for text in sorted(set(done["notice"]) - {""})),
-            *(f"Pictures that the runs met: {text.removesuffix('.')}." for text in odd_pictures(done)),
+            *(f"Images seen by the runs: {text.removesuffix('.')}." for text in odd),
         ]
-    seeds = sorted(set(runs["seed"].astype(int)))
+    seeds = ",".join(map(str, sorted(set(runs["seed"].astype(int)))))
     planned = {run.id for run in sweep.runs(results.scale, None, results.data)}
-    other = "" if set(runs["id"]) <= planned else f" --seeds {','.join(map(str, seeds))}"
-    command = f"python -m bench.sweep {evidence.name} --scale {results.scale}{other}"
-    checked = f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page."
-    return bullets([*lines, checked, f"Command: `{command}`"])
-
-
-def _how_many(runs: pd.DataFrame) -> str:
-    """`10 nets`, `2 nets by 6 recipes in all`."""
-    nets, rows = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
-    return counted(nets, "net") + (f" by {rows} recipes in all" if rows > nets else "")
-
-
-def odd_pictures(done: pd.DataFrame) -> list[str]:
-    """What the runs on pictures met; the same words of several once."""
-    return sorted(set(done["pictures"].astype(str)) - {""}) if "pictures" in done else []
-
-
-def _commits(done: pd.DataFrame) -> pd.Series[str]:
-    dirty = done["dirty"].map({"True": " with uncommitted changes"}).fillna("")
-    return done["commit"].str[:10].replace("", "unknown") + dirty
+    other = "" if set(runs["id"]) <= planned else f" --seeds {seeds}"
+    return bullets(
+        [
+            *lines,
+            f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page.",
+            f"Command: `python -m bench.sweep {evidence.name} --scale {results.scale}{other}`",
+        ]
+    )
 
 
 def provenance(evidence: Evidence) -> str:
@@ -180,30 +166,20 @@ def provenance(evidence: Evidence) -> str:
     results, task = evidence.results, task_of(evidence.sweep.task)
     error = f"100 − {task.measure} %" if task.inverted else f"{task.measure} %"
     several = bool((results.runs["variant"] != "").any())  # then the run's name does not tell its recipe
-    header = (
-        "run",
-        *["recipe"] * several,
-        "state",
-        error,
-        "images/s",
-        "seconds",
-        "torch",
-        "threads",
-        "weights SHA-256",
-    )
+    measured = (error, "images/s", "seconds", "torch", "threads", "weights SHA-256")
     rows = []
     begun = results.runs[results.runs["state"] != "pending"]
-    waiting = len(results.runs) - len(begun)
     for _, row in begun.iterrows():
+        cells: tuple[str, ...] = ("–",) * len(measured)
         if row["state"] == "done":
             numbers = (f"{row['test_error']:.2f}", rounded(row["images_per_s"]), f"{row['seconds']:.0f}")
-            rest = (str(row["torch"]), str(row["threads"]), f"`{str(row['weights_sha256'])[:12]}`")
-        else:
-            numbers, rest = ("–", "–", "–"), ("–", "–", "–")
+            cells = (*numbers, str(row["torch"]), str(row["threads"]), f"`{str(row['weights_sha256'])[:12]}`")
         recipe = [display_name(row["net"]).partition(", ")[2] or "the net's own"] if several else []
-        rows.append((f"`{row['id']}`", *recipe, str(row["state"]), *numbers, *rest))
-    more = f"\n\n{waiting:,} more {'run has' if waiting == 1 else 'runs have'} not begun." if waiting else ""
-    return "\n\n".join([Table(header, rows, text=2 + several).markdown() + more, *repeated(results)])
+        rows.append((f"`{row['id']}`", *recipe, str(row["state"]), *cells))
+    table = Table(("run", *["recipe"] * several, "state", *measured), rows, text=2 + several)
+    waiting = len(results.runs) - len(begun)
+    more = [f"{waiting:,} more {'run has' if waiting == 1 else 'runs have'} not begun."] if waiting else []
+    return "\n\n".join([table.markdown(), *more, *repeated(results)])
 
 
 def repeated(results: Set) -> list[str]:

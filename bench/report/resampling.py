@@ -40,17 +40,17 @@ def paired_bootstrap(first: ArrayLike, second: ArrayLike, rng: Generator, draws:
     a, b = np.atleast_2d(np.asarray(first, bool)), np.atleast_2d(np.asarray(second, bool))
     if a.shape[1] != b.shape[1] or not a.size or not b.size:
         raise ValueError(f"needs the same images of both nets, got {a.shape[1]} and {b.shape[1]}")
-    drawn = _draw_images(np.concatenate([a, b]), rng, draws)
-    right_a, right_b = drawn[:, : len(a)], drawn[:, len(a) :]
-    difference = 100 / a.shape[1] * (_seeds(right_a, rng) - _seeds(right_b, rng))
+    right = _draw_images(np.concatenate([a, b]), rng, draws)
+    errors = [_mean_over_seeds(part, rng) for part in (right[:, : len(a)], right[:, len(a) :])]
+    difference = 100 / a.shape[1] * (errors[0] - errors[1])
     return replace(_percentiles(difference), small=min(len(a), len(b)) < SMALL)
 
 
 def _draw_images(correct: Bools, rng: Generator, draws: int) -> Floats:
     """Draws x nets: how many of the images drawn with replacement each net gets right.
 
-    Images that the same nets get right are alike and counted together, and most are right for all. A hundred draws at
-    a time are one product of matrices, exact in single precision, as the counts are whole and small.
+    Images that the same nets get right are alike and counted together. A hundred draws at a time are one product of
+    matrices, exact in single precision, as the counts are whole and small.
     """
     images = correct.shape[1]
     _, first, kind = np.unique(np.packbits(correct, axis=0), axis=1, return_index=True, return_inverse=True)
@@ -63,8 +63,7 @@ def _draw_images(correct: Bools, rng: Generator, draws: int) -> Floats:
     return drawn
 
 
-def _seeds(values: Floats, rng: Generator) -> Floats:
+def _mean_over_seeds(values: Floats, rng: Generator) -> Floats:
     """Draw by draw, the mean over as many seeds, drawn with replacement."""
-    draws, n = values.shape
-    chosen = rng.integers(n, size=(draws, n))
+    chosen = rng.integers(values.shape[1], size=values.shape)
     return np.asarray(np.take_along_axis(values, chosen, axis=1).mean(axis=1), float)

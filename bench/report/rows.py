@@ -43,11 +43,8 @@ ENV_COLUMNS = (
 )  # fmt: skip
 ASKED = "test_images_asked"  # the recipe's number, where a run had another
 Part = Views | Faces | Detection
-PARTS: Mapping[str, type[Part]] = {
-    "views": Views,
-    "faces": Faces,
-    "detection": Detection,
-}  # of a recipe; their columns begin with the name
+# of a recipe; their columns begin with the name
+PARTS: Mapping[str, type[Part]] = {"views": Views, "faces": Faces, "detection": Detection}
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 
 
@@ -70,12 +67,7 @@ def declared_columns(run: Run) -> dict[str, Any]:
         **recipe,
         **{f"{part}_{name}": value for part, its in parts.items() for name, value in its.items()},
     }
-    return {name: _as_text(value) for name, value in columns.items()}
-
-
-def _as_text(value: Any) -> Any:
-    """A list as its values with spaces between; anything else as it is."""
-    return " ".join(map(str, value)) if isinstance(value, list) else value
+    return {name: " ".join(map(str, v)) if isinstance(v, list) else v for name, v in columns.items()}
 
 
 def run_of(row: Mapping[str, str]) -> Run:
@@ -116,12 +108,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:
-        raise StoreError(
-            f"{path} is damaged: {error}; take it from git again, or collect into another folder"
-        ) from None
-    lacking = {"id", "state", "scale", "data", "net", "depth", "shortcut", "seed", "test_error"} - set(
-        rows[0] if rows else ()
-    )
+        hint = "take it from git again, or collect into another folder"
+        raise StoreError(f"{path} is damaged: {error}; {hint}") from None
+    lacking = {"id", "state", "scale", "data", "net", "depth", "shortcut", "seed", "test_error"}.difference(*rows[:1])
     if rows and lacking:
         raise StoreError(f"{path} is damaged: no column {', '.join(sorted(lacking))}; take it from git again")
     return rows
@@ -130,21 +119,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Best scale first, then by depth, plain before residual, and seed."""
     plain_first = (row["shortcut"] != "none", row["shortcut"])
-    return (
-        SCALES.index(row["scale"]),
-        row["data"],
-        int(row["depth"]),
-        plain_first,
-        int(row["seed"]),
-        row["id"],
-    )
+    return SCALES.index(row["scale"]), row["data"], int(row["depth"]), plain_first, int(row["seed"]), row["id"]
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]], beside: Iterable[Mapping[str, Any]] = ()) -> str:
-    """All rows under all columns, those of other versions after ours; floats in full, so that nothing is lost.
-
-    beside: rows whose columns it has, too.
-    """
+    """All rows under all columns, those of `beside` too, of other versions last; floats in full."""
     always = ("id", *declared_columns(EXAMPLE), "state", "error_message", *RESULT_COLUMNS, *MORE_COLUMNS, *ENV_COLUMNS)
     columns = list(dict.fromkeys((*always, *(name for row in (*beside, *rows) for name in row))))
     out = io.StringIO()

@@ -11,6 +11,8 @@ from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, parts
 from bench.report.tables import Table
 
+Draw = Callable[[], Figure]
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -19,7 +21,7 @@ class Drawing:
     name: str
     alt: str
     caption: str
-    draw: Callable[[], Figure]
+    draw: Draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +31,15 @@ class Section:
     heading: str
     parts: tuple[str | Table | Drawing, ...]
 
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Those that are published as LaTeX, too."""
-        return tuple(part for part in self.parts if isinstance(part, Table) and part.name)
-
-    @property
-    def drawings(self) -> tuple[Drawing, ...]:
-        """Its figures."""
-        return tuple(part for part in self.parts if isinstance(part, Drawing))
-
     def markdown(self, label: str) -> list[str]:
         """Its paragraphs. label: of the set, in the names of figures' files."""
-        return [f"## {self.heading}", *(text for part in self.parts for text in _paragraphs(part, label))]
-
-
-def _paragraphs(part: str | Table | Drawing, label: str) -> list[str]:
-    if isinstance(part, Drawing):
-        return [f"![{part.alt}]({part.name}-{label}.svg)", part.caption]
-    texts = [part.markdown(), part.note] if isinstance(part, Table) else [part]
-    return [text for text in texts if text]
+        texts = [f"## {self.heading}"]
+        for part in self.parts:
+            if isinstance(part, Drawing):
+                texts += [f"![{part.alt}]({part.name}-{label}.svg)", part.caption]
+            else:
+                texts += filter(None, (part.markdown(), part.note) if isinstance(part, Table) else (part,))
+        return texts
 
 
 def of_tables(*headed: tuple[str, Table | None]) -> list[Section]:

@@ -92,12 +92,8 @@ def on_the_bounds(plan: Plan) -> Iterator[tuple[str, Means]]:
 
 def wrong(claim: Claim, means: Means) -> tuple[str, ...]:
     """The verdicts that are wrong of a claim: on a bound both are."""
-    gaps = [
-        min(effect - one.low, one.high - effect)
-        for one in claim.comparisons
-        for effect in [effect_of(claim, one, means)]
-    ]
-    inside = min(gaps)
+    effects = [(effect_of(claim, one, means), one) for one in claim.comparisons]
+    inside = min(min(effect - one.low, one.high - effect) for effect, one in effects)
     return (REPRODUCED, NOT_REPRODUCED) if abs(inside) < 1e-9 else (NOT_REPRODUCED,) if inside > 0 else (REPRODUCED,)
 
 
@@ -109,18 +105,12 @@ def _drawn(plan: Plan, rng: Generator) -> dict[str, float]:
     return {name: float(np.exp(rng.uniform(low, high))) for name in plan.planned}
 
 
-def _rising(plan: Plan, _: Generator) -> dict[str, float]:
-    return dict(zip(plan.planned, np.geomspace(*plan.spread, len(plan.planned)), strict=True))
-
-
-def _alternating(plan: Plan, _: Generator) -> dict[str, float]:
-    return {name: plan.spread[place % 2] for place, name in enumerate(plan.planned)}
-
-
 SPREADS: Mapping[str, Spreads] = {
     "drawn for each net and sweep": _drawn,
-    "rising from the first net to the last": _rising,
-    "least and largest in turn": _alternating,
+    "rising from the first net to the last": lambda plan, _: dict(
+        zip(plan.planned, np.geomspace(*plan.spread, len(plan.planned)), strict=True)
+    ),
+    "least and largest in turn": lambda plan, _: {n: plan.spread[k % 2] for k, n in enumerate(plan.planned)},
 }
 
 
@@ -184,14 +174,8 @@ def power_table(plan: Plan) -> Table:
 
 
 HEADER = (
-    "claim",
-    "metric",
-    "what is compared",
-    "lies",
-    "planned seeds",
-    "shown with power 0.8",
-    "power if nothing differs",
-)
+    "claim", "metric", "what is compared", "lies", "planned seeds", "shown with power 0.8", "power if nothing differs",
+)  # fmt: skip
 POWERS = (
     "Ranges go from a standard deviation over seeds of {low:g} points and the last step of Holm's procedure (p ≤ "
     "{level:g}/2) to {high:g} points and its first (shared among all judged claims). Shown with power {power:g}: how "
@@ -210,61 +194,37 @@ def _terms(plan: Plan, claim: Claim) -> tuple[str, str, str, str]:
 
 
 def _power(plan: Plan, claim: Claim) -> tuple[str, str]:
-    ends = list(zip(plan.spread, (LEVEL / 2, LEVEL / 2 / len(plan.judged)), strict=True))
-    if all(one.low < 0 for one in claim.comparisons):
-        shares = [min(_power_of(plan, claim, one, *end) for one in claim.comparisons) for end in ends]
-        return "–", f"{shares[1]:.2f} to {shares[0]:.2f}"
-    found = [max(_detectable(plan, claim, one, *end) for one in claim.comparisons) for end in ends]
-    return f"{found[0]:.2g} to {found[1]:.2g}", "–"
-
-
-def _variances(plan: Plan, claim: Claim, one: Comparison, std: float) -> tuple[list[float], list[int]]:
-    each, ns = [(w * std) ** 2 for w in one.weights.values()], [len(plan.planned[name]) for name in one.weights]
-    return ([total(each)], ns[:1]) if claim.paired else (each, ns)
-
-
-def _power_of(plan: Plan, claim: Claim, one: Comparison, std: float, level: float) -> float:
-    return power(0.0, Region(one.low, one.high), level, *_variances(plan, claim, one, std))
-
-
-def _detectable(plan: Plan, claim: Claim, one: Comparison, std: float, level: float) -> float:
-    return detectable(Region(one.low, one.high), level, *_variances(plan, claim, one, std))
-
-
-PAGE = """# How the claims of {name} are judged at scale {scale}
-
-{rules}
-
-Digest of the declaration: `{digest}`.
-
-## How often the procedure errs
-
-{errors}
-
-{errors_note}
-
-## What the planned seeds can show
-
-{powers}
-
-{powers_note}
-
-Command: `{command}`
-"""
+    """What is shown with power 0.8, or the power at no difference, at both ends of the spreads and of Holm's levels."""
+    margin = all(one.low < 0 for one in claim.comparisons)
+    found = []
+    for std, level in zip(plan.spread, (LEVEL / 2, LEVEL / 2 / len(plan.judged)), strict=True):
+        each = []
+        for one in claim.comparisons:
+            region, ns = Region(one.low, one.high), [len(plan.planned[name]) for name in one.weights]
+            variances = [(w * std) ** 2 for w in one.weights.values()]
+            if claim.paired:
+                variances, ns = [total(variances)], ns[:1]
+            shown = power(0.0, region, level, variances, ns) if margin else detectable(region, level, variances, ns)
+            each.append(shown)
+        found.append(min(each) if margin else max(each))
+    return ("–", f"{found[1]:.2f} to {found[0]:.2f}") if margin else (f"{found[0]:.2g} to {found[1]:.2g}", "–")
 
 
 def procedure_page(name: str, plan: Plan, draws: int) -> str:
     """The page of one scale: the rules, how often they err on made-up sweeps, and their power."""
     errors, powers = errors_table(plan, draws), power_table(plan)
     low, high = plan.spread
-    return PAGE.format(
-        name=name,
-        scale=plan.scale,
-        rules=str(claims.__doc__).strip(),
-        digest=plan.sweep.claims_digest(plan.scale),
-        errors=errors.markdown(),
-        errors_note=errors.note,
-        powers=powers.markdown(),
-        powers_note=powers.note,
-        command=f"python -m bench simulate {name} --scale {plan.scale} --spread {low:g} {high:g} --draws {draws}",
-    )
+    command = f"python -m bench simulate {name} --scale {plan.scale} --spread {low:g} {high:g} --draws {draws}"
+    sections = [
+        f"# How the claims of {name} are judged at scale {plan.scale}",
+        str(claims.__doc__).strip(),
+        f"Digest of the declaration: `{plan.sweep.claims_digest(plan.scale)}`.",
+        "## How often the procedure errs",
+        errors.markdown(),
+        errors.note,
+        "## What the planned seeds can show",
+        powers.markdown(),
+        powers.note,
+        f"Command: `{command}`",
+    ]
+    return "\n\n".join(sections) + "\n"

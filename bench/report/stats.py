@@ -1,7 +1,6 @@
 """Statistics of the reports, on SciPy and statsmodels: arrays in, small frozen values out.
 
-Two uncertainties are kept apart. Another seed would give another number: t-intervals and Welch's tests speak of
-that. Another test set would give another number too: Wilson's interval and McNemar's test speak of that.
+t-intervals and Welch's tests are about other seeds, Wilson's interval and McNemar's test about other test images.
 Errors are in percent, their differences in percentage points.
 """
 
@@ -12,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,21 +89,21 @@ class Contrast:
         return min(self.ns) > 1
 
     @property
+    def _shares(self) -> list[float]:
+        return [v / n for v, n in zip(self.variances, self.ns, strict=True)]
+
+    @property
     def se(self) -> float:
-        """The standard error of the effect, NaN where it is not known."""
-        return math.sqrt(total(self._shares())) if self.known else math.nan
+        """The standard error of the effect, NaN if it is not known."""
+        return math.sqrt(total(self._shares)) if self.known else math.nan
 
     @property
     def df(self) -> float:
-        """Degrees of freedom after Welch and Satterthwaite, NaN where they are not known."""
+        """Degrees of freedom after Welch and Satterthwaite, NaN if they are not known."""
         if not self.known:
             return math.nan
-        shares = self._shares()
-        below = total(share**2 / (n - 1) for share, n in zip(shares, self.ns, strict=True))
-        return total(shares) ** 2 / below if below > 0 else float(sum(self.ns) - len(self.ns))
-
-    def _shares(self) -> list[float]:
-        return [v / n for v, n in zip(self.variances, self.ns, strict=True)]
+        below = total(share**2 / (n - 1) for share, n in zip(self._shares, self.ns, strict=True))
+        return total(self._shares) ** 2 / below if below > 0 else float(sum(self.ns) - len(self.ns))
 
     def interval(self, level: float = LEVEL) -> Interval | None:
         """The two-sided t-interval; None where a sample has fewer than two seeds."""
@@ -148,25 +146,14 @@ class Region:
 
     def p_inside(self, effect: Contrast) -> float:
         """The p-value for "inside": a one-sided test; with two bounds TOST (Schuirmann 1987), the larger of two."""
-        return _max([f(bound) for f, bound in self._tests(effect, inside=True)])
+        tests = ((effect.p_above, self.low), (effect.p_below, self.high))
+        return float(np.max([p(bound) for p, bound in tests if math.isfinite(bound)]))
 
     def p_outside(self, effect: Contrast) -> float:
         """The p-value for "outside"; with two bounds there are two ways to be outside, hence twice the smaller."""
-        ps = [f(bound) for f, bound in self._tests(effect, inside=False)]
-        return min(1.0, len(ps) * _min(ps))
-
-    def _tests(self, effect: Contrast, *, inside: bool) -> list[tuple[Any, float]]:
-        above, below = effect.p_above, effect.p_below
-        tests = [(above if inside else below, self.low), (below if inside else above, self.high)]
-        return [(test, bound) for test, bound in tests if math.isfinite(bound)]
-
-
-def _max(values: Sequence[float]) -> float:
-    return math.nan if any(map(math.isnan, values)) else max(values)
-
-
-def _min(values: Sequence[float]) -> float:
-    return math.nan if any(map(math.isnan, values)) else min(values)
+        tests = ((effect.p_below, self.low), (effect.p_above, self.high))
+        ps = [p(bound) for p, bound in tests if math.isfinite(bound)]
+        return min(1.0, len(ps) * float(np.min(ps)))  # 1 if it cannot be tested
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -189,16 +176,14 @@ def power(effect: float, region: Region, alpha: float, variances: Sequence[float
     two bounds (TOST) the usual lower bound.
     """
     truth = Contrast(effect, tuple(variances), tuple(ns))
+
+    def miss(distance: float, level: float) -> float:
+        return float(stats.nct.cdf(-special.stdtrit(truth.df, level), truth.df, distance / truth.se))
+
     distances = [d for d in (effect - region.low, region.high - effect) if math.isfinite(d)]
     if region.holds(effect):
-        misses = total(_miss(truth, d, alpha) for d in distances)
-        return max(0.0, 1 - misses)
-    return 1 - _miss(truth, max(-d for d in distances), alpha / len(distances))
-
-
-def _miss(truth: Contrast, distance: float, alpha: float) -> float:
-    critical = -special.stdtrit(truth.df, alpha)
-    return float(stats.nct.cdf(critical, truth.df, distance / truth.se))
+        return max(0.0, 1 - total(miss(distance, alpha) for distance in distances))
+    return 1 - miss(max(-d for d in distances), alpha / len(distances))
 
 
 def detectable(region: Region, alpha: float, variances: Sequence[float], ns: Sequence[int]) -> float:
@@ -246,22 +231,13 @@ class McNemar:
     images: int
     p_mid: float
 
-    @property
-    def difference(self) -> float:
-        """The error of the second minus that of the first, in points."""
-        return 100 * (self.only_first - self.only_second) / self.images
-
 
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     """McNemar's test of two nets' correctness on the same images, with the mid-p (Fagerland et al. 2013)."""
-    a, b = _images(first), _images(second)
+    a, b = (np.asarray(correct, bool).ravel() for correct in (first, second))
     if a.shape != b.shape or not a.size:
         raise ValueError(f"needs the same images of both nets, got {a.size} and {b.size}")
     only = int((a & ~b).sum()), int((b & ~a).sum())
     half = float(stats.binom.pmf(min(only), sum(only), 0.5))
     mid = 2 * float(stats.binom.cdf(min(only), sum(only), 0.5)) - half
     return McNemar(*only, a.size, min(1.0, mid))
-
-
-def _images(correct: ArrayLike) -> Bools:
-    return np.asarray(correct, bool).ravel()

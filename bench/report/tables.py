@@ -44,19 +44,14 @@ class Table:
     name: str = ""
 
     def markdown(self) -> str:
-        """The table without its note."""
-        return markdown(self.header, self.rows, self.text)
+        """The table without its note; each number after the anchor of its id, for links to it."""
+        rule = [*["---"] * self.text, *["--:"] * (len(self.header) - self.text)]
+        lines = (self.header, rule, *self.rows)
+        return "\n".join("| " + " | ".join("; ".join(map(_anchored, parts(c))) for c in line) + " |" for line in lines)
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[Cell]], text: int = 1) -> str:
-    """A table of markdown; the first `text` columns are text, the others are numbers."""
-    rule = [*["---"] * text, *["--:"] * (len(header) - text)]
-    return "\n".join("| " + " | ".join(map(_anchored, cells)) + " |" for cells in (header, rule, *rows))
-
-
-def _anchored(cell: Cell) -> str:
-    """Each number after the anchor of its id, where a link to it ends."""
-    return "; ".join(f'<a id="{part.id}"></a>{part}' if isinstance(part, Number) else part for part in parts(cell))
+def _anchored(part: str | Number) -> str:
+    return f'<a id="{part.id}"></a>{part}' if isinstance(part, Number) else part
 
 
 def code(text: str) -> str:
@@ -98,18 +93,26 @@ TABLE_6 = (
 
 def table6(evidence: Evidence) -> Table:
     """Table 6's ResNets in its order, then the plain nets, which the paper shows in Fig. 6 only."""
-    frame = evidence.results.nets
-    ordered = pd.concat([frame[frame["shortcut"] != "none"], frame[frame["shortcut"] == "none"]])
-    rows = [_table6_row(evidence, str(net), row) for net, row in ordered.iterrows()]
+    nets = evidence.results.nets
+    rows = [
+        (
+            display_name(str(net)) + missing(row),
+            f"{row['depth']}",
+            f"{row['params'] / 1e6:.2f}M",
+            printed(str(net)),
+            *with_intervals(of_net(evidence, str(net), TEST_ERROR), row["test_images"]),
+            of_net(evidence, str(net), TRAIN_ERROR),
+            of_net(evidence, str(net), TRAIN_LOSS),
+        )
+        for net, row in pd.concat([nets[nets["shortcut"] != "none"], nets[nets["shortcut"] == "none"]]).iterrows()
+    ]
     return Table(TABLE_6, rows, note=caption(evidence.results), name="table6")
 
 
 STATISTICS = {
-    "best": "best epoch on the test images",
-    "last": "last epoch",
-    "median": "median of five runs",
+    "best": "best epoch on the test images", "last": "last epoch", "median": "median of five runs",
     "not said": "which epoch is not said",
-}
+}  # fmt: skip
 NO_RUNS = "; none of the others names a number of runs"
 OTHERS = (
     "Test errors in %, as their own pages print them{runs}. {about} A best epoch "
@@ -118,46 +121,23 @@ OTHERS = (
 
 
 def reproductions_table(evidence: Evidence) -> Table | None:
-    """Table 6's nets beside other people's; None at another schedule or where nobody has one of the nets."""
+    """Table 6's nets beside other people's; None at another schedule or if nobody has one of the nets."""
     nets = evidence.results.nets
     known = [one for one in reproductions() if set(one["error"]) & set(nets.index[nets["n"] > 0])]
     if not evidence.results.comparable or not known:
         return None
-    rows = [
-        (
-            display_name(str(net)),
-            printed(str(net)),
-            str(of_net(evidence, str(net), TEST_ERROR)),
-            *(f"{one['error'][net]:.2f}" if net in one["error"] else "–" for one in known),
-        )
-        for net in nets.index
-        if any(net in one["error"] for one in known)
-    ]
+    rows = []
+    for net in map(str, nets.index):
+        theirs = [f"{one['error'][net]:.2f}" if net in one["error"] else "–" for one in known]
+        if set(theirs) != {"–"}:
+            rows.append((display_name(net), printed(net), str(of_net(evidence, net, TEST_ERROR)), *theirs))
     about = " ".join(
         f"{one['name']} ({one['source']}): {STATISTICS[one['statistic']]}, schedule: {one['schedule']}."
         for one in known
     )
-    return Table(
-        ("net", "paper", "here (n)", *(one["name"] for one in known)),
-        rows,
-        note=OTHERS.format(
-            about=about,
-            runs="" if any(one["statistic"] == "median" for one in known) else NO_RUNS,
-        ),
-        name="others",
-    )
-
-
-def _table6_row(evidence: Evidence, net: str, row: pd.Series[Any]) -> tuple[Cell, ...]:
-    return (
-        display_name(net) + missing(row),
-        f"{row['depth']}",
-        f"{row['params'] / 1e6:.2f}M",
-        printed(net),
-        *with_intervals(of_net(evidence, net, TEST_ERROR), row["test_images"]),
-        of_net(evidence, net, TRAIN_ERROR),
-        of_net(evidence, net, TRAIN_LOSS),
-    )
+    runs = "" if any(one["statistic"] == "median" for one in known) else NO_RUNS
+    header = ("net", "paper", "here (n)", *(one["name"] for one in known))
+    return Table(header, rows, note=OTHERS.format(about=about, runs=runs), name="others")
 
 
 def with_intervals(error: Number | str, images: float) -> tuple[Cell, str, str]:
@@ -173,8 +153,8 @@ def caption(results: Set, views: str = ", one view each", what: str = "test imag
     words = [
         f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {images or 'the'} "
         f"{what}{views}; the training error and loss are means over the last training window.",
-        "Two uncertainties are kept apart: where the mean over other seeds would lie (Student's t, from two seeds on), "
-        f"and where this error would lie on other {what} (Wilson).",
+        "Two 95 % intervals are given: Student's t for the mean over seeds (n ≥ 2) and Wilson's for the sampling of "
+        f"{what}.",
     ]
     mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
@@ -193,13 +173,13 @@ def one_of(values: pd.Series[str]) -> str:
 
 
 PROTOCOLS = (
-    "net", "split", "last step: the number", "best on test: never the number", "would flatter by", "5k held out",
+    "net", "split", "last step: the number", "best on test: never the number", "optimism of the best", "5k held out",
 )  # fmt: skip
 HELD_OUT = Metric("val_error", "error on the 5,000 held-out training images")
 PROTOCOLS_NOTE = (
-    "Test error in %, mean ± standard deviation over seeds (n). The last step's is the number everywhere in this "
-    "report; a run's lowest test error on the way was chosen on the test images themselves. Held out: the error on the "
-    "5,000 training images that the split 45k/5k keeps back, after the last step, where it was run."
+    "Test error in %, mean ± standard deviation over seeds (n). All results of this report are from the last step; the "
+    "minimum over training is selected on the test set and shown for comparison only. Held out: the error on the 5,000 "
+    "training images that the split 45k/5k keeps back, after the last step, if it was run."
 )
 
 
@@ -230,15 +210,14 @@ def missing(row: pd.Series[Any]) -> str:
 
 def differences(results: Set) -> list[str]:
     """For each depth that has both, what the paper's residual net changes, in words; with BN."""
-    frame = first_option(with_bn(results.nets))
-    frame = frame[(frame["n"] > 0) & nets_of(frame).isin(NETS[:2])]
+    nets = first_option(with_bn(results.nets))
+    nets = nets[(nets["n"] > 0) & nets_of(nets).isin(NETS[:2])]
+    plain, residual = (
+        nets[part].set_index("depth") for part in (nets["shortcut"] == "none", nets["shortcut"] != "none")
+    )
     lines = []
-    for depth in sorted(frame["depth"].unique()):
-        pair = frame[frame["depth"] == depth]
-        plain, residual = pair[pair["shortcut"] == "none"], pair[pair["shortcut"] != "none"]
-        if plain.empty or residual.empty:
-            continue
-        p, r = plain.iloc[0], residual.iloc[0]
+    for depth in sorted(set(plain.index) & set(residual.index)):
+        p, r = plain.loc[depth], residual.loc[depth]
         lines.append(
             f"At {depth} layers the residual net's training loss is "
             f"{change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
@@ -258,17 +237,17 @@ def change(difference: float, digits: int, unit: str = "") -> str:
 
 
 def with_depth(results: Set) -> list[str]:
-    """How the training error goes with depth, for plain nets, for residual nets and for other units; with BN."""
-    frame = first_option(with_bn(results.nets))
-    frame = frame[frame["n"] > 0]
-    lines, kinds = [], nets_of(frame)
-    for name, part in ((name, frame[kinds == name]) for name in NETS):
-        if len(part) < 2:
-            continue
-        steps = ", ".join(f"{row['depth']} layers {row['train_error_mean']:.2f} %" for _, row in part.iterrows())
-        grown = part["train_error_mean"].iloc[-1] - part["train_error_mean"].iloc[0]
-        lines.append(
-            f"Training error of {name} nets by depth: {steps}; the deepest is "
-            f"{change(grown, 2, ' points')}{' than' if round(abs(grown), 2) else ' as'} the shallowest."
-        )
+    """How the training error changes with depth, for plain nets, residual nets and other units; with BN."""
+    nets = first_option(with_bn(results.nets))
+    nets = nets[nets["n"] > 0]
+    lines = []
+    for name in NETS:
+        errors = nets[nets_of(nets) == name].set_index("depth")["train_error_mean"]
+        if len(errors) > 1:
+            steps = ", ".join(f"{depth} layers {error:.2f} %" for depth, error in errors.items())
+            grown = errors.iloc[-1] - errors.iloc[0]
+            lines.append(
+                f"Training error of {name} nets by depth: {steps}; the deepest is "
+                f"{change(grown, 2, ' points')}{' than' if round(abs(grown), 2) else ' as'} the shallowest."
+            )
     return lines

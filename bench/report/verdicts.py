@@ -9,16 +9,15 @@ from typing import Any
 import pandas as pd
 
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged
-from bench.report.evidence import Evidence
+from bench.report.evidence import Evidence, Pair
 from bench.report.frame import Set, difference, display_name
-from bench.report.numbers import Number
-from bench.report.pairs import Pair
+from bench.report.numbers import Cell, Number
 from bench.report.resampling import DRAWS, SEED
 from bench.report.sections import Section
 from bench.report.stats import LEVEL, sample
 from bench.report.tables import Table, change, low_to_high, p_words, signed
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
-from bench.spec import Claim, counted
+from bench.spec import counted
 
 MEASURED = (
     "Measured are means over the seeds and their differences in points, with 95 % intervals (Student's t, Welch's "
@@ -27,10 +26,10 @@ MEASURED = (
 HOW = (
     "The claims, the seeds that judge them and the procedure are declared in the sweep's file (digest `{digest}`); "
     "`python -m bench simulate {name} --scale {scale} --spread STD STD` prints the procedure and how often it errs. "
-    "{measured} p is one-sided, for an equal number the larger of two (TOST), for an order that of its weakest step, "
-    "and corrected by Holm over the {count} claims to be judged at this scale; “reproduced” and “not reproduced” "
-    "each need p ≤ {level:g}: as far as errors over seeds are normally distributed, any verdict is wrong in at most "
-    "{both:.0f} % of sweeps. “Undecided” is what neither shows; it is final when no claim waits for seeds."
+    "{measured} p-values are one-sided (TOST for equality claims; for ordering claims the largest among adjacent "
+    "steps), Holm-adjusted over the {count} claims to be judged at this scale. A claim is “reproduced” (“not "
+    "reproduced”) if p ≤ {level:g} for (against) it, otherwise “undecided”, which is final when no claim waits for "
+    "seeds. If errors over seeds are normally distributed, any verdict is wrong in at most {both:.0f} % of sweeps."
 )
 UNSEEN = " Without a number at this scale: {claims}."
 NO_JUDGE = "No claim is judged at this scale; what was measured of each is described."
@@ -41,25 +40,18 @@ def claims_sections(evidence: Evidence) -> list[Section]:
     """The verdicts counted, the table, how it was judged. None without claims."""
     if not evidence.judged:
         return []
-    return [Section("Claims", (_summary(evidence), claims_table(evidence)))]
+    counts = Counter(one.verdict for one in evidence.judged if one.verdict != NOT_JUDGED)
+    words = {REPRODUCED: REPRODUCED, NOT_REPRODUCED: NOT_REPRODUCED, UNDECIDED: UNDECIDED, WAITING: "waiting for seeds"}
+    parts = ", ".join(f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict])
+    where = "" if evidence.results.comparable else " at this scale, which is not the paper's schedule"
+    summary = f"**Of {counted(counts.total(), 'claim')} to be judged{where}: {parts}.**" if counts else NO_JUDGE
+    summary = NOT_THE_DATA if evidence.results.dataset.made_up else summary
+    return [Section("Claims", (summary, claims_table(evidence)))]
 
 
 def no_verdict(results: Set) -> list[str]:
     """Said wherever there might have been one."""
     return [] if results.scale == "paper" else ["No verdict against the paper: only runs of scale `paper` get one."]
-
-
-def _summary(evidence: Evidence) -> str:
-    judged = [one for one in evidence.judged if one.verdict != NOT_JUDGED]
-    if evidence.results.dataset.made_up:
-        return NOT_THE_DATA
-    if not judged:
-        return NO_JUDGE
-    counts = Counter(one.verdict for one in judged)
-    words = {REPRODUCED: REPRODUCED, NOT_REPRODUCED: NOT_REPRODUCED, UNDECIDED: UNDECIDED, WAITING: "waiting for seeds"}
-    parts = [f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict]]
-    where = "" if evidence.results.comparable else " at this scale, which is not the paper's schedule"
-    return f"**Of {counted(len(judged), 'claim')} to be judged{where}: {', '.join(parts)}.**"
 
 
 CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")
@@ -69,27 +61,9 @@ def claims_table(evidence: Evidence) -> Table:
     """A row a claim, the judged ones first; those that are not judged and without a number stand in the note."""
     shown = [one for one in evidence.judged if one.links or one.verdict != NOT_JUDGED] or list(evidence.judged)
     unseen = [one.claim.text.rstrip(".") for one in evidence.judged if one not in shown]
-    comparable = evidence.results.comparable
-    rows = [
-        (
-            verdict_words(one, comparable=comparable) + _undeclared(evidence, one),
-            one.claim.text + _terms(one.claim),
-            one.claim.source,
-            _measured(evidence, one) or "–",
-            _seeds(one),
-            _p(one),
-        )
-        for one in sorted(shown, key=lambda one: one.verdict == NOT_JUDGED)
-    ]
-    note = _how(evidence) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
-    return Table(CLAIMS, rows, text=4, note=note, name="claims")
-
-
-def _how(evidence: Evidence) -> str:
+    rows = [_claim_row(evidence, one) for one in sorted(shown, key=lambda one: one.verdict == NOT_JUDGED)]
     count = sum(one.verdict != NOT_JUDGED for one in evidence.judged)
-    if not count:
-        return MEASURED
-    return HOW.format(
+    how = HOW.format(
         measured=MEASURED,
         name=evidence.name,
         scale=evidence.results.scale,
@@ -98,14 +72,23 @@ def _how(evidence: Evidence) -> str:
         level=LEVEL_OF_CLAIMS / 2,
         both=100 * LEVEL_OF_CLAIMS,
     )
+    note = (how if count else MEASURED) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
+    return Table(CLAIMS, rows, text=4, note=note, name="claims")
 
 
-def _terms(claim: Claim) -> str:
-    """The margin, and the metric where it is another than the test error."""
-    metric = claim.metric.replace("train_", "training_").replace("_", " ")
-    terms = [metric] if claim.metric != "test_error" else []
-    terms += [f"margin {claim.margin:g}"] if claim.margin else []
-    return f" ({', '.join(terms)})" if terms else ""
+def _claim_row(evidence: Evidence, one: Judged) -> tuple[Cell, ...]:
+    metric = one.claim.metric.replace("train_", "training_").replace("_", " ")
+    terms = [metric] if one.claim.metric != "test_error" else []
+    terms += [f"margin {one.claim.margin:g}"] if one.claim.margin else []
+    ns = sorted({n for link in one.links for n in link.effect.ns})
+    return (
+        verdict_words(one, comparable=evidence.results.comparable) + _undeclared(evidence, one),
+        one.claim.text + (f" ({', '.join(terms)})" if terms else ""),
+        one.claim.source,
+        _measured(evidence, one) or "–",
+        " to ".join(map(str, dict.fromkeys((ns[0], ns[-1])))) if ns else "–",
+        p_words(one.p_against if one.verdict == NOT_REPRODUCED else one.p_for) if one.decided else "–",
+    )
 
 
 def verdict_words(one: Judged, *, comparable: bool) -> str:
@@ -166,17 +149,6 @@ def _measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
     return tuple(found)
 
 
-def _seeds(one: Judged) -> str:
-    ns = sorted({n for link in one.links for n in link.effect.ns})
-    return "–" if not ns else f"{ns[0]}" if len(ns) == 1 else f"{ns[0]} to {ns[-1]}"
-
-
-def _p(one: Judged) -> str:
-    if not one.decided:
-        return "–"
-    return p_words(one.p_against if one.verdict == NOT_REPRODUCED else one.p_for)
-
-
 IMAGE_BY_IMAGE = (
     "Both {what} of a row saw the same test images. The interval bootstraps images and seeds together{few}; it is the "
     "{level:.0f} % percentile interval of {draws:,} draws with the fixed seed {seed}. McNemar's test (mid-p, "
@@ -191,36 +163,30 @@ PAIRED = (
 
 
 def paired_table(evidence: Evidence) -> Table | None:
-    """A row a depth; None where no depth has both nets."""
+    """A row a depth; None if no depth has both nets."""
     pairs = [pair for pair in evidence.pairs if not pair.variant]
-    rows = [
-        (
-            f"{pair.depth}",
-            f"{pair.seeds[0]}, {pair.seeds[1]}",
-            _difference(evidence, pair),
-            low_to_high(pair.interval),
-            f"{pair.first.only_first}",
-            f"{pair.first.only_second}",
-            p_words(pair.first.p_mid),
-        )
-        for pair in pairs
-    ]
-    return Table(PAIRED, rows, note=_image_by_image("nets", pairs), name="pairs") if rows else None
+    rows = [(f"{p.depth}", f"{p.seeds[0]}, {p.seeds[1]}", *image_by_image(evidence, p)) for p in pairs]
+    return Table(PAIRED, rows, note=image_note("nets", pairs), name="pairs") if rows else None
 
 
-def _difference(evidence: Evidence, pair: Pair) -> Number:
-    return Number(
+def image_by_image(evidence: Evidence, pair: Pair) -> tuple[Cell, ...]:
+    """Difference, its interval, images that only the first and only the second gets right, McNemar's p."""
+    names = [display_name(name) for name in pair.names]
+    difference = Number(
         id=evidence.id(pair.key, "test_error"),
-        what=f"{pair.words}, test error on the same images, difference",
+        what=f"{names[1]} − {names[0]}, test error on the same images, difference",
         value=pair.difference,
         n=min(pair.seeds),
         interval=pair.interval,
         runs=pair.runs,
         shown=signed(pair.difference),
     )
+    first = pair.first
+    return difference, low_to_high(pair.interval), f"{first.only_first}", f"{first.only_second}", p_words(first.p_mid)
 
 
-def _image_by_image(what: str, pairs: Sequence[Pair]) -> str:
+def image_note(what: str, pairs: Sequence[Pair]) -> str:
+    """How to read a table of such rows."""
     few = FEW if any(pair.interval.small for pair in pairs) else ""
     return IMAGE_BY_IMAGE.format(what=what, few=few, level=100 * LEVEL, draws=DRAWS, seed=SEED)
 
@@ -236,28 +202,23 @@ OVER_SEEDS = (
 
 
 def variants_table(evidence: Evidence) -> Table | None:
-    """A row a net by another recipe than its own, where both have ended on the same images; None where none has."""
+    """A row a net by another recipe than its own, if both have ended on the same images; None without any."""
     pairs = [pair for pair in evidence.pairs if pair.variant]
-    done = evidence.results.done
     rows = []
     for pair in pairs:
-        runs = done[done["id"].isin(pair.runs)]
-        own, other = (runs[runs["net"] == name].set_index("seed")["test_error"] for name in pair.names)
-        rows.append(
-            (
-                display_name(pair.names[1]),
-                _own(runs[runs["net"] == pair.names[0]].iloc[0], pair.names[1]),
-                f"{pair.seeds[0]}",
-                _difference(evidence, pair),
-                low_to_high(sample(other - own).interval),
-                low_to_high(pair.interval),
-                f"{pair.first.only_first}",
-                f"{pair.first.only_second}",
-                p_words(pair.first.p_mid),
-            )
-        )
-    note = OVER_SEEDS + _image_by_image("recipes", pairs)
+        own, other = _of_recipes(evidence, pair)
+        over_seeds = low_to_high(sample(other["test_error"] - own["test_error"]).interval)
+        named = (display_name(pair.names[1]), _own(own.iloc[0], pair.names[1]), f"{pair.seeds[0]}")
+        difference, *rest = image_by_image(evidence, pair)
+        rows.append((*named, difference, over_seeds, *rest))
+    note = OVER_SEEDS + image_note("recipes", pairs)
     return Table(VARIANTS, rows, text=2, note=note, name="variants") if rows else None
+
+
+def _of_recipes(evidence: Evidence, pair: Pair) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs of a net by its own recipe and by another, by seed."""
+    runs = evidence.results.done[evidence.results.done["id"].isin(pair.runs)].set_index("seed")
+    return runs[runs["net"] == pair.names[0]], runs[runs["net"] == pair.names[1]]
 
 
 def _own(row: pd.Series[Any], other: str) -> str:
@@ -269,10 +230,9 @@ def _own(row: pd.Series[Any], other: str) -> str:
 
 def variant_findings(evidence: Evidence) -> list[str]:
     """What another recipe changes of a net, in words."""
-    done, lines = evidence.results.done, []
+    lines = []
     for pair in (pair for pair in evidence.pairs if pair.variant):
-        runs = done[done["id"].isin(pair.runs)]
-        own, other = (runs.loc[runs["net"] == name, "test_error"].mean() for name in pair.names)
+        own, other = (runs["test_error"].mean() for runs in _of_recipes(evidence, pair))
         lines.append(
             f"{display_name(pair.names[1])}: the test error is {change(other - own, 2, ' points')} "
             f"{'than' if round(abs(other - own), 2) else 'as'} by its own recipe ({other:.2f} % against {own:.2f} %); "

@@ -6,6 +6,7 @@ Needs no torch and no run folder. Every problem is a sentence that says where it
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -18,14 +19,14 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report import coverage, digests, standing
+from bench.report import coverage, digests, repeats
 from bench.report.evidence import load_sets
 from bench.report.page import files_of, report
 from bench.report.render.figures import drawn_from
 from bench.report.render.html import html
 from bench.report.rows import RESULT_COLUMNS, read_rows, run_of
 from bench.report.stats import LEVEL, sample
-from bench.report.stored import layers_digest, read_arrays, read_curves, read_layers
+from bench.report.stored import layers_digest, read_arrays, read_table
 from bench.spec import PROTOCOLS, Run, SpecError, Sweep, Task, task_of
 from bench.store import StoreError, curve_text, sha256
 from bench.tasks.classification.imagenet.ensembles import ensemble_problems
@@ -50,58 +51,50 @@ def problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[
 
 
 def result_problems(results: Path) -> Iterator[str]:
-    """What does not agree within the results. Raises StoreError where a file cannot be read."""
+    """What does not agree within the results. Raises StoreError if a file cannot be read."""
     rows = read_rows(results / "runs.csv")
-    curves = dict(iter(read_curves(results / "curves.parquet").groupby("id")))
-    layers = dict(iter(read_layers(results / "layers.parquet").groupby("id")))
+    curves = dict(iter(read_table(results / "curves.parquet").groupby("id")))
+    layers = dict(iter(read_table(results / "layers.parquet").groupby("id")))
     correct = read_arrays(results / "correct.npz")
     arrays = read_arrays(results / "pairs.npz") | read_arrays(results / "matches.npz")
-    ids = [row["id"] for row in rows]
-    for twice in sorted({name for name in ids if ids.count(name) > 1}):
-        yield f"{results}: {twice} has two rows"
+    ids = Counter(row["id"] for row in rows)
+    yield from (f"{results}: {name} has two rows" for name in sorted(ids) if ids[name] > 1)
     stored = {*map(str, curves), *map(str, layers), *(name.split(":")[0] for name in (*correct, *arrays))}
     for stray in sorted(stored - set(ids)):
         yield f"{results}: {stray} has a curve, layers, images or detections and no row in runs.csv"
     for data in dict.fromkeys(row["data"] for row in rows):
-        digests_there = {row["data_sha256"] for row in rows if row["data"] == data} - {""}
-        if len(digests_there) > 1:
-            yield f"{results}: its runs on {data} saw different data (SHA-256 {', '.join(sorted(digests_there))})"
+        shas = sorted({row["data_sha256"] for row in rows if row["data"] == data} - {""})
+        if len(shas) > 1:
+            yield f"{results}: its runs on {data} saw different data (SHA-256 {', '.join(shas)})"
     for row in rows:
         name = row["id"]
         bits = {metric: correct.get(f"{name}:{metric}" if metric != "test_error" else name) for metric in BY_IMAGE}
         for problem in _row_problems(row, curves.get(name), layers.get(name), bits, arrays):
-            yield f"{results / 'runs.csv'}: {row['id']}: {problem}"
-
+            yield f"{results / 'runs.csv'}: {name}: {problem}"
     yield from ensemble_problems(results, rows)
-    yield from _repeat_problems(results / standing.FILE, rows)
+    yield from _repeat_problems(results / repeats.FILE, rows)
 
 
 def _repeat_problems(path: Path, rows: Sequence[Row]) -> Iterator[str]:
-    """What in repeats.csv is no further result of a run that has one."""
-    results = [found for found in map(standing.Found, rows) if found.done or found.diverged]
+    """What in repeats.csv is no further result of a run that has one, or contradicts itself."""
+    results = [found for found in map(repeats.Found, rows) if found.done or found.diverged]
     seen = {(*found.key, found.row["id"]) for found in results}
     ids = {name for *_, name in seen}
     for row in read_rows(path):
-        key = (*standing.Found(row).key, row["id"])
+        where, key = f"{path}: {row['id']}", (*repeats.Found(row).key, row["id"])
         if row["id"] not in ids:
-            yield f"{path}: {row['id']} has no result in runs.csv that it could be a further one of"
+            yield f"{where} has no result in runs.csv that it could be a further one of"
         elif key in seen or row["state"] != "done":
-            yield f"{path}: {row['id']}: it is no further result, but {row['state']} and there already"
+            yield f"{where}: it is no further result, but {row['state']} and there already"
         seen.add(key)
-        for problem in _alone_problems(row):
-            yield f"{path}: {row['id']}: {problem}"
-
-
-def _alone_problems(row: Row) -> Iterator[str]:
-    """What contradicts itself in a row whose curve and images are not kept."""
-    try:
-        yield from _settings_problems(row)
-        yield from _number_problems(row)
-        wrong = float(row["test_error"]) / 100 * int(row["test_images"])
-        if _task(row).by_image and not math.isclose(wrong, round(wrong), abs_tol=1e-6):
-            yield f"test_error is {row['test_error']}, which no number of {row['test_images']} images gives"
-    except (ValueError, KeyError) as error:
-        yield f"a value cannot be read: {error}"
+        try:  # its curve and images are not kept
+            yield from (f"{where}: {problem}" for problem in (*_settings_problems(row), *_number_problems(row)))
+            error, images = row["test_error"], row["test_images"]
+            wrong = float(error) / 100 * int(images)
+            if _task(row).by_image and not math.isclose(wrong, round(wrong), abs_tol=1e-6):
+                yield f"{where}: test_error is {error}, which no number of {images} images gives"
+        except (ValueError, KeyError) as error:
+            yield f"{where}: a value cannot be read: {error}"
 
 
 def _task(row: Row) -> Task:
@@ -141,10 +134,10 @@ def _settings_problems(row: Row) -> Iterator[str]:
     run = run_of(row)
     if run.id != row["id"]:
         yield f"its settings are those of {run.id}"
-    expected = {"net": run.net.name}
-    counts = {"params": parameters_of(run), "multiply_adds": multiply_adds_of(run)}
-    expected |= {name: str(count) for name, count in counts.items() if count}  # 0: the module alone can tell
-    yield from (f"{name} is {row[name]}, not {value}" for name, value in expected.items() if row[name] != value)
+    expected = {"net": run.net.name, "params": parameters_of(run), "multiply_adds": multiply_adds_of(run)}
+    for name, value in expected.items():
+        if value and row[name] != str(value):  # 0: the module alone can tell
+            yield f"{name} is {row[name]}, not {value}"
     if row["state"] not in STATES:
         yield f"{row['state']!r} is no state"
 
@@ -174,26 +167,21 @@ def _curve_problems(row: Row, curve: pd.DataFrame | None) -> Iterator[str]:
     if curve is None:
         yield "its curve is missing"
         return
-    rows = _as_written(curve)
+    # as the rows stood in the run's file: the same order, and no test where there was none
+    columns = curve.drop(columns="id").to_dict("records")
+    rows = [{str(name): value for name, value in one.items() if not math.isnan(value)} for one in columns]
     if sha256(curve_text(rows).encode()) != row["curve_sha256"]:
         yield "its curve is not the one that the run wrote (SHA-256)"
-    last = rows[-1]
-    tested = [one for one in rows if "test_error" in one]
-    best = min(tested, key=lambda one: (one["test_error"], one["step"]), default={"test_error": None, "step": None})
+    last, tested = rows[-1], [one for one in rows if "test_error" in one]
+    best = min(tested, key=lambda one: (one["test_error"], one["step"]), default=dict[str, Any]())
     expected = {
         "steps": last["step"], "train_error": last.get("error"), "train_loss": last["loss"],
         "test_error": last.get("test_error"), "test_loss": last.get("test_loss"),
-        "best_test_error": best["test_error"], "best_step": best["step"],
+        "best_test_error": best.get("test_error"), "best_step": best.get("step"),
     }  # fmt: skip
     for name, value in expected.items():
         if (float(row[name]) if row[name] else None) != value:
             yield f"{name} is {row[name]}, and its curve says {value}"
-
-
-def _as_written(curve: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a curve as they stood in the run's file: the same order, and no test where there was none."""
-    rows = curve.drop(columns="id").to_dict("records")
-    return [{str(k): v for k, v in row.items() if not math.isnan(v)} for row in rows]
 
 
 def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
@@ -202,8 +190,10 @@ def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> It
     drawn, written = report(name, sweep, sets)
     for file, text in written.items():
         yield from text_problems(reports / file, text)
-    for file, (_, one) in drawn.items():
-        yield from _figure_problems(reports / file, drawn_from(one))
+    for svg, (_, one) in drawn.items():
+        for path in (reports / svg, (reports / svg).with_suffix(".png")):
+            if path.exists() and drawn_from(one).encode() not in path.read_bytes():
+                yield f"{path} was not drawn from these results"
     extra = set(digests.files_in(reports)) - set(files_of(drawn, written)) if reports.is_dir() else set()
     yield from (f"{reports / file} is no part of the report" for file in sorted(extra))
 
@@ -228,22 +218,12 @@ def text_problems(path: Path, expected: str) -> Iterator[str]:
         return
     if found == expected:
         return
-    pairs = zip_longest(found.split("\n"), expected.split("\n"))
-    number, (there, here) = next((k, pair) for k, pair in enumerate(pairs, 1) if pair[0] != pair[1])
-    yield f"{path}, line {number}: it says {_short(there, here)!r}, and the results {_short(here, there)!r}"
-
-
-def _short(line: str | None, other: str | None) -> str:
-    """The line from a little before where it differs from the other."""
-    line, other = line or "", other or ""
-    start = next((k for k, (a, b) in enumerate(zip(line, other, strict=False)) if a != b), min(len(line), len(other)))
-    return line[max(0, start - 20) : start + 30]
-
-
-def _figure_problems(path: Path, made_of: str) -> Iterator[str]:
-    for file in (path, path.with_suffix(".png")):
-        if file.exists() and made_of.encode() not in file.read_bytes():
-            yield f"{file} was not drawn from these results"
+    lines = zip_longest(found.split("\n"), expected.split("\n"))
+    number, pair = next((k, pair) for k, pair in enumerate(lines, 1) if pair[0] != pair[1])
+    there, here = (line or "" for line in pair)
+    differ = (k for k, (a, b) in enumerate(zip(there, here, strict=False)) if a != b)
+    start = max(0, next(differ, min(len(there), len(here))) - 20)  # a little before the first difference
+    yield f"{path}, line {number}: it says {there[start:][:50]!r}, and the results {here[start:][:50]!r}"
 
 
 def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, pd.Series[float]]:
@@ -258,22 +238,15 @@ def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, 
         raise StoreError(f"no finished run {run_id!r} in {results}; there are: {', '.join(one['id'] for one in done)}")
     run = run_of(row)
     alike = [one for one in done if replace(run_of(one), seed=run.seed) == run]
-    had: dict[str, Any] = {
-        "cpus": int(row["threads"].split(";")[0]),
-        "compile": row.get("kernels") == "compiled",
-        "graph": row.get("kernels") == "graph",
-    }
-    return (
-        replace(run, resources=replace(run.resources, **had)),
-        row,
-        pd.Series([float(one["test_error"]) for one in alike]),
-    )
+    cpus, kernels = int(row["threads"].split(";")[0]), row.get("kernels")
+    had = replace(run.resources, cpus=cpus, compile=kernels == "compiled", graph=kernels == "graph")
+    return replace(run, resources=had), row, pd.Series([float(one["test_error"]) for one in alike])
 
 
 def compare_again(again: Mapping[str, Any], row: Row, stored: pd.Series[float]) -> tuple[bool, str]:
-    """Whether a run done again agrees with its row, and in what words.
+    """Whether a rerun agrees with its row, and in what words.
 
-    The same bits agree. Other bits (another machine, another torch) agree where the test error lies where 95 % of
+    The same bits agree. Other bits (another machine, another torch) agree if the test error lies where 95 % of
     further seeds would: within Student's prediction interval around the mean of the `stored` seeds' test errors.
     """
     there, here = float(row["test_error"]), float(again["test_error"])
@@ -287,5 +260,5 @@ def compare_again(again: Mapping[str, Any], row: Row, stored: pd.Series[float]) 
         return False, f"{words}; with one seed stored there is no variance to judge the difference by"
     half = float(special.stdtrit(ours.n - 1, (1 + LEVEL) / 2)) * ours.std * math.sqrt(1 + 1 / ours.n)
     within = abs(here - ours.mean) <= half
-    place = "within" if within else "outside"
-    return within, f"{words}; {place} the {ours.mean:.2f} ± {half:.2f} in which 95 % of further seeds would lie"
+    place = f"{'within' if within else 'outside'} the {ours.mean:.2f} ± {half:.2f}"
+    return within, f"{words}; {place} in which 95 % of further seeds would lie"

@@ -133,6 +133,7 @@ def test_what_latex_would_choke_on_is_escaped() -> None:
     assert latex.prose("−1.5 ± 0.2 %, `a_b`, **50 & #1**") == (
         r"$-$1.5 $\pm$ 0.2 \%, \texttt{a\_b}, \textbf{50 \& \#1}"
     )
+    assert latex.escape("0.1 ≤ p ≥ 0") == r"0.1 $\leq$ p $\geq$ 0"
     assert latex.escape(r"\input{/etc/passwd} é") == r"\textbackslash{}input\{/etc/passwd\} ?"
 
 
@@ -174,7 +175,7 @@ def test_a_paper_that_uses_tables_numbers_and_bibliography_compiles(report: dict
     log = (tmp_path / "paper.log").read_text(errors="replace")
     assert "undefined" not in log
     assert "Overfull" not in log
-    assert inputs.count(r"\input") == 6
+    assert inputs.count(r"\input") == 7
 
 
 def test_an_unknown_number_stops_latex(report: dict[str, str], tmp_path: Path) -> None:

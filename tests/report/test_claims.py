@@ -33,12 +33,14 @@ from bench.report.collect import collect
 from bench.report.digests import drop_others, write_digests
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set
+from bench.report.numbers import Number
 from bench.report.resampling import SEED
 from bench.report.sections import numbers_of
 from bench.report.stats import Region, binomial_std, contrast, disagreement_std, sample
 from bench.report.tables import reproductions_table
 from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA, claims_sections, paired_table, verdict_words
 from bench.spec import DIVERGED, LEVEL, Claim, Net, Recipe, Scale, SpecError, Sweep, dataset_of
+from bench.tasks.classification.sections import depth_table
 from bench.train.trainer import DivergedError
 from tests.report.builders import fake
 from tests.train import builders as loop
@@ -554,7 +556,7 @@ def test_the_page_counts_the_verdicts_and_says_how_they_came_about() -> None:
 
     assert "**Of 3 claims to be judged: 2 reproduced, 1 waiting for seeds.**" in page
     assert "plain-56 − plain-20: +3.73 [" in page
-    assert "corrected by Holm over the 3 claims to be judged at this scale" in page
+    assert "Holm-adjusted over the 3 claims to be judged at this scale" in page
     assert f"(digest `{of.sweep.claims_digest('paper')[:12]}`)" in page
     assert claims(evidence(runs())) == []
 
@@ -599,17 +601,7 @@ def rescaled(**changes: Any) -> dict[str, Scale]:
         {"claims": (*DECLARED.claims, ORDER)},
         {"scales": rescaled(seeds_by_net={RESIDUAL[110]: (0, 1), RESIDUAL[56]: (7, 8)})},
     ],
-    ids=[
-        "text",
-        "title",
-        "about",
-        "order of judges",
-        "order",
-        "unjudged margin",
-        "one less",
-        "one more",
-        "foreign net",
-    ],
+    ids=["text", "title", "about", "order of judges", "order", "unjudged", "one less", "one more", "foreign net"],
 )
 def test_wording_order_and_what_is_not_judged_are_not_in_the_digest(changes: dict[str, Any]) -> None:
     assert replace(DECLARED, **changes).claims_digest("paper") == DECLARED.claims_digest("paper")
@@ -631,20 +623,7 @@ def test_wording_order_and_what_is_not_judged_are_not_in_the_digest(changes: dic
         {"scales": rescaled(judges=("degrades", "same"))},
         {"scales": rescaled(judges=None)},
     ],
-    ids=[
-        "margin",
-        "equality",
-        "net",
-        "order of nets",
-        "kind",
-        "metric",
-        "number",
-        "n",
-        "seeds",
-        "net's",
-        "less",
-        "all",
-    ],
+    ids=["margin", "equality", "net", "order", "kind", "metric", "number", "n", "seeds", "net's", "less", "all"],
 )
 def test_all_that_can_change_a_verdict_is_in_the_digest(changes: dict[str, Any]) -> None:
     assert replace(DECLARED, **changes).claims_digest("paper") != DECLARED.claims_digest("paper")
@@ -669,6 +648,22 @@ def test_nets_are_compared_image_by_image_where_the_images_are_stored() -> None:
     assert not evidence(bare).pairs
     assert [cell.strip() for cell in table[2].strip("|").split("|")][:3] == ["20", "2, 3", "−25.00"]
     assert [cell.strip() for cell in table[2].strip("|").split("|")][4:] == ["0", "4", "0.062"]
+
+
+def test_the_shallowest_and_the_deepest_net_of_a_kind_are_compared_image_by_image() -> None:
+    errors = {name: [25.0, 25.0] for name in ("plain-20", "plain-32", "plain-56", "resnet-20-A")}
+    bare = with_params(runs(images=16, errors=errors))
+    bits = {str(name): np.frombuffer(bytes([0b11110000, 0b11001100]), np.uint8) for name in bare.runs["id"]}
+    bits["plain-56-0"] = bits["plain-56-1"] = np.frombuffer(bytes([0b11100000, 0b11001100]), np.uint8)
+
+    found = depth_table(evidence(replace(bare, correct=bits)))
+
+    assert found is not None
+    ((nets, seeds, difference, _, *rest),) = found.rows
+    assert (nets, seeds, rest) == ("plain-20, plain-56", "2, 2", ["1", "0", "0.500"])
+    assert isinstance(difference, Number)
+    assert (difference.id, difference.value) == ("made_up.paper.pair-plain-20-plain-56.test_error", 6.25)
+    assert (difference.n, len(difference.runs), str(difference)) == (2, 4, "+6.25")
 
 
 def test_the_bootstrap_of_a_page_is_the_same_every_time() -> None:

@@ -205,21 +205,7 @@ def test_rows_of_old_recipes_alone_are_no_set(tmp_path: Path) -> None:
     assert [one.scale for one in frame.load(tmp_path / "results", SWEEP)] == ["paper"]
 
 
-def test_a_sweep_of_which_every_run_failed_has_a_page_that_says_so(tmp_path: Path) -> None:
-    for run in SWEEP.runs("quick"):
-        folder = RunFolder(tmp_path / "runs" / run.id)
-        folder.create(run)
-        folder.fail("the training loss is nan at step 3", retry=False)
-    collect(tmp_path / "results", [tmp_path / "runs"], SWEEP.runs("quick"))
-
-    written = write_report("made_up", SWEEP, tmp_path / "results", tmp_path / "reports")
-
-    assert written is not None
-    assert "0 of 8 runs done" in written.read_text()
-    assert written.read_text().count("the training loss is nan at step 3") == 4 + 8  # a line a net, and each run
-
-
-def test_a_copied_run_folder_is_passed_over_and_said(tmp_path: Path) -> None:
+def test_a_copied_run_folder_is_skipped_and_said(tmp_path: Path) -> None:
     folder, said = fake_sweep(tmp_path), list[str]()
     first = SWEEP.runs("quick")[0].id
     shutil.copytree(folder / first, folder / f"{first}.bak")
@@ -227,7 +213,7 @@ def test_a_copied_run_folder_is_passed_over_and_said(tmp_path: Path) -> None:
     rows = read_rows(collect(tmp_path / "results", [folder], SWEEP.runs("quick"), say=said.append))
 
     assert len(rows) == 8
-    assert said == [f"{folder / first}.bak is passed over: it holds {first}"]
+    assert said == [f"{folder / first}.bak is skipped: it holds {first}"]
 
 
 def test_the_caption_counts_the_images_that_were_tested(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from bench.report.collect import collect
 from bench.report.digests import differences, files_in, write_digests
 from bench.report.page import write_report
 from bench.report.rows import read_rows, run_of
-from bench.report.stored import read_arrays, read_curves
+from bench.report.stored import read_arrays, read_table
 from bench.report.verify import compare_again, problems, stored_run
 from bench.spec import Scale
 from tests.report.builders import CELLS as ALL_CELLS
@@ -113,7 +113,7 @@ def swapped_seeds(root: Path, rng: random.Random) -> None:
 
 def edited_curve(root: Path, rng: random.Random) -> None:
     path = root / "results" / NAME / "curves.parquet"
-    curves = read_curves(path)
+    curves = read_table(path)
     row, column = rng.randrange(len(curves)), rng.choice(["loss", "error", "rate"])
     curves[column] = curves[column].where(curves.index != row, curves[column] * 1.001)
     curves.to_parquet(path, index=False)

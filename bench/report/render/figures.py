@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,8 @@ TITLES = {kind.nets: kind.title for kind in reversed(RESIDUAL.values())} | {PLAI
 def curves(results: Set) -> Figure:
     """Fig. 6: error against iterations, plain nets left, residual nets right; dashed training, bold test error.
 
-    Residual nets with another unit have a panel of their own, further right.
-
-    Mean over the seeds with the band from the lowest to the highest.
+    Residual nets with another unit have a panel of their own, further right. Mean over the seeds with the band from the
+    lowest to the highest.
     """
     runs = first_option(with_bn(results.runs))
     frame = results.curves.merge(runs.assign(nets=nets_of(runs))[["id", "depth", "nets", "steps"]], on="id")
@@ -62,7 +60,7 @@ FAMILIES = (("s", "--", 6), ("o", "-", -12), ("^", "-", 6))
 
 
 def tradeoff(results: Set) -> Figure:
-    """Test error against depth, parameters, multiply-adds and measured training time: which net for what can be spent.
+    """Test error against depth, parameters, multiply-adds and measured training time.
 
     Mean over the seeds with its 95 % interval. Times are of the machine that most nets have their runs on.
     """
@@ -97,8 +95,7 @@ def tradeoff(results: Set) -> Figure:
 
 def _families(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str, int], tuple[float, float, float]]]:
     """Of plain and residual nets, and of other units that are there: their name, style and colour."""
-    others = [nets for nets in NETS[2:] if nets in set(nets_of(frame))]
-    named = [*NETS[:2], *others]
+    named = [*NETS[:2], *(nets for nets in NETS[2:] if nets in set(nets_of(frame)))]
     styles = [FAMILIES[min(place, len(FAMILIES) - 1)] for place in range(len(named))]
     return list(zip(named, styles, sns.color_palette("colorblind", len(named)), strict=True))
 
@@ -115,39 +112,24 @@ def _against(ax: Axes, frame: pd.DataFrame, column: str) -> None:
         part = frame[nets_of(frame) == nets].sort_values(column)
         x, y = part[column], part["test_error_mean"]
         ax.errorbar(x, y, (y - part["low"], part["high"] - y), color=colour, marker=marker, ls=style, capsize=3)
+        words: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7.5, "color": colour}
         for depth, *point in zip(part["depth"], x, y, strict=True):
-            ax.annotate(
-                f"{depth}",
-                tuple(point),
-                (9, above),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7.5,
-                color=colour,
-            )
+            ax.annotate(f"{depth}", tuple(point), (9, above), **words)
 
 
 def _panel(ax: Axes, frame: pd.DataFrame, colours: dict[int, tuple[float, float, float]], nets: str) -> None:
     handles = []
-    family = TITLES[nets]
     for depth, part in frame.groupby("depth"):
+        colour = colours[int(str(depth))]
         for column, style, width in (("error", "--", 0.9), ("test_error", "-", 2.0)):
-            _line(ax, part, column, colours[int(str(depth))], style, width)
-        handles.append(Line2D([], [], color=colours[int(str(depth))], lw=2, label=f"{family}-{depth}"))
-    handles += [
-        Line2D([], [], color="0.3", ls="--", lw=0.9, label="training"),
-        Line2D([], [], color="0.3", lw=2, label="test"),
-    ]
+            points = part.dropna(subset=[column]).groupby("x")[column].agg(["mean", "min", "max"])
+            ax.plot(points.index, points["mean"], style, color=colour, lw=width)
+            ax.fill_between(points.index, points["min"], points["max"], color=colour, alpha=0.15, lw=0)
+        handles.append(Line2D([], [], color=colour, lw=2, label=f"{TITLES[nets]}-{depth}"))
+    handles.append(Line2D([], [], color="0.3", ls="--", lw=0.9, label="training"))
+    handles.append(Line2D([], [], color="0.3", lw=2, label="test"))
     ax.legend(handles=handles, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
     ax.set_title(f"{nets} nets")
-
-
-def _line(
-    ax: Axes, part: pd.DataFrame, column: str, colour: tuple[float, float, float], style: str, width: float
-) -> None:
-    points = part.dropna(subset=[column]).groupby("x")[column].agg(["mean", "min", "max"])
-    ax.plot(points.index, points["mean"], style, color=colour, lw=width)
-    ax.fill_between(points.index, points["min"], points["max"], color=colour, alpha=0.15, lw=0)
 
 
 def _limits(frame: pd.DataFrame) -> tuple[float, float]:
@@ -170,6 +152,3 @@ def save(figure: Figure, path: Path, results: Set) -> None:
 def drawn_from(results: Set) -> str:
     """What a figure of these results says within: `verify` looks for it."""
     return f"resnet-bench results SHA-256 {results.digest}"
-
-
-FIGURES: Mapping[str, Callable[[Set], Figure]] = {"curves": curves, "tradeoff": tradeoff}

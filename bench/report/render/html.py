@@ -1,8 +1,8 @@
-"""All reports as one self-contained file, reports/index.html, for people who would rather look.
+"""All reports on one page, reports/index.html, with links to the SVG figures beside it.
 
-It follows from the markdown pages and SVG figures below reports/ and from nothing else. Some of their text comes from
-outside (error messages of runs, notices of data sets): no HTML in it is let through but `<a id="…"></a>`, and the
-file's own policy lets the browser run the one script whose digest it names, and load nothing.
+It follows from the markdown pages below reports/ and from nothing else. Some of their text comes from outside (error
+messages of runs, notices of data sets): no HTML in it is let through but `<a id="…"></a>`, and the page's own policy
+lets the browser run the one script whose digest it names, and load nothing but images from where the page lies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import posixpath
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, count, pairwise
@@ -24,7 +24,6 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-from bench.report.render import svg
 from bench.store import StoreError, write_text
 
 ANCHOR = re.compile(r'<a id="([\w.:+=/-]+)"></a>')
@@ -50,7 +49,7 @@ class Page:
 
 
 def write_html(reports: Path) -> Path:
-    """Writes reports/index.html from the pages and figures there. Raises StoreError where one cannot be read."""
+    """Writes reports/index.html from the pages and figures there. Raises StoreError if one cannot be read."""
     write_text(reports / "index.html", html(reports))
     return reports / "index.html"
 
@@ -60,32 +59,28 @@ def html(reports: Path) -> str:
     parser = _parser()
     pages = read_pages(reports, parser)
     ids = _give_ids(pages)
-    number = count(1)
+    figures = _files(reports, "svg")
+    articles = []
     for page in pages:
         for token in page.each("image"):
-            _draw(reports, page, token, f"f{next(number)}-")
+            _place_figure(page, token, figures)
         for token in page.each("link_open"):
             _relink(page, token, ids)
-        _mend_tables(page.tokens)
-    main = "\n".join(
-        f'<article id="{_escaped(ids[page.path, ""])}">\n{_rendered(page, parser)}</article>' for page in pages
-    )
-    return _shell(pages, ids, main)
-
-
-def _rendered(page: Page, parser: MarkdownIt) -> str:
-    return str(parser.renderer.render(page.tokens, parser.options, {}))
-
-
-def _shell(pages: Sequence[Page], ids: Ids, main: str) -> str:
+        _mark_tables(page.tokens)
+        rendered = parser.renderer.render(page.tokens, parser.options, {})
+        articles.append(f'<article id="{_escaped(ids[page.path, ""])}">\n{rendered}</article>')
     markup, style, script = (
         files("bench").joinpath(f"report/render/page.{kind}").read_text(encoding="utf-8")
         for kind in ("html", "css", "js")
     )
-    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    title = _escaped(next((text for _, text in _headings(pages[0], "h1")), "Reports")) if pages else "Reports"
-    nav = _navigation(pages, ids)
-    return Template(markup).substitute(title=title, digest=digest, style=style, nav=nav, main=main, script=script)
+    return Template(markup).substitute(
+        title=_escaped(next((text for page in pages[:1] for _, text in _headings(page, "h1")), "Reports")),
+        digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=style,
+        nav=_navigation(pages, ids),
+        main="\n".join(articles),
+        script=script,
+    )
 
 
 def _navigation(pages: Sequence[Page], ids: Ids) -> str:
@@ -94,9 +89,9 @@ def _navigation(pages: Sequence[Page], ids: Ids) -> str:
     for page in pages:
         title = next((text for _, text in _headings(page, "h1")), page.path)
         sections = [_entry(str(token.attrs["id"]), text) + "</li>" for token, text in _headings(page, "h2")]
-        inner = f"\n<ul>\n{chr(10).join(sections)}\n</ul>\n" if sections else ""
+        inner = "\n".join(["", "<ul>", *sections, "</ul>", ""]) if sections else ""
         entries.append(f"{_entry(ids[page.path, ''], title)}{inner}</li>")
-    return "<ul>\n" + "\n".join(entries) + "\n</ul>"
+    return "\n".join(["<ul>", *entries, "</ul>"])
 
 
 def _entry(target: str, text: str) -> str:
@@ -130,10 +125,15 @@ def read_pages(reports: Path, parser: MarkdownIt) -> list[Page]:
     waiting = ["README.md"]
     while waiting:
         path = waiting.pop(0)
-        if path in there and path not in pages:
-            pages[path] = page = Page(path, parser.parse(_read(there[path])))
-            places = (_place(path, str(link.attrs["href"])) for link in page.each("link_open"))
-            waiting += [place[0] for place in places if place]
+        if path not in there or path in pages:
+            continue
+        try:
+            text = there[path].read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{there[path]} cannot be read: {error}; write the report again") from None
+        pages[path] = page = Page(path, parser.parse(text))
+        places = (_place(path, str(link.attrs["href"])) for link in page.each("link_open"))
+        waiting += [place[0] for place in places if place]
     return list(pages.values())
 
 
@@ -141,13 +141,6 @@ def _files(reports: Path, kind: str) -> dict[str, Path]:
     """Files of reports/ and of its sweeps' folders, by their path below it."""
     found = sorted([*reports.glob(f"*.{kind}"), *reports.glob(f"*/*.{kind}")])
     return {path.relative_to(reports).as_posix(): path for path in found}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}; write the report again") from None
 
 
 def _place(page: str, link: str) -> Place | None:
@@ -163,15 +156,20 @@ def _place(page: str, link: str) -> Place | None:
 
 
 def _give_ids(pages: Sequence[Page]) -> Ids:
-    """Gives every page, heading and anchor an id that no other has; returns them by what a link has to say."""
+    """Gives every page, heading and anchor an id that no other has; returns them by what a link has to say.
+
+    A heading has the fragment that GitHub gives it.
+    """
     ids: Ids = {}
     taken: set[str] = set()
     for page in pages:
         name = page.path.removesuffix(".md").removesuffix("/README") if page.path != "README.md" else "reports"
         ids[page.path, ""] = own = _unique(name, taken)
-        for token, wanted in _targets(page):
-            token.attrSet("id", _unique(f"{own}:{wanted}", taken))
-            ids.setdefault((page.path, str(token.attrs["id"]).removeprefix(f"{own}:")), str(token.attrs["id"]))
+        targets = [(token, re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")) for token, text in _headings(page)]
+        for token, wanted in (*targets, *((token, str(token.attrs["id"])) for token in page.each("anchor_open"))):
+            unique = _unique(f"{own}:{wanted}", taken)
+            token.attrSet("id", unique)
+            ids.setdefault((page.path, unique.removeprefix(f"{own}:")), unique)
     return ids
 
 
@@ -180,14 +178,6 @@ def _unique(wanted: str, taken: set[str]) -> str:
     name = next(n for n in chain([wanted], (f"{wanted}-{i}" for i in count(1))) if n not in taken)
     taken.add(name)
     return name
-
-
-def _targets(page: Page) -> Iterator[tuple[Token, str]]:
-    """Headings and anchors with the fragment that GitHub knows them by."""
-    for token, text in _headings(page):
-        yield token, re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
-    for token in page.each("anchor_open"):
-        yield token, str(token.attrs["id"])
 
 
 def _headings(page: Page, tag: str = "") -> Iterator[tuple[Token, str]]:
@@ -210,35 +200,32 @@ def _relink(page: Page, link: Token, ids: Mapping[Place, str]) -> None:
         link.attrs["href"] = quote(place[0]) + (f"#{quote(place[1])}" if place[1] else "")
 
 
-def _draw(reports: Path, page: Page, image: Token, prefix: str) -> None:
-    """Puts the figure in the image's place; where it is no figure of the reports, its description."""
+def _place_figure(page: Page, image: Token, figures: Container[str]) -> None:
+    """Loads the figure from its file when it comes into view; an image that is no figure of the reports is its text."""
     place = _place(page.path, str(image.attrs["src"]))
-    figure = _files(reports, "svg").get(place[0]) if place else None
-    if figure is None:
+    if place is None or place[0] not in figures:
         image.type = "text"
     else:
-        image.content = f'<span class="figure">{svg.inline(figure, image.content, prefix)}</span>'
+        attributes = f'src="{quote(place[0])}" loading="lazy" alt="{_escaped(image.content)}"'
+        image.content = f'<span class="figure"><img {attributes}></span>'
         image.type = "html_inline"
 
 
-def _mend_tables(tokens: list[Token]) -> None:
-    """Says in classes how cells are set, and lets a total stand below the rows when they are sorted."""
+def _mark_tables(tokens: list[Token]) -> None:
+    """Marks numbers, headers and long cells with classes, and lets a total stay below the rows when they are sorted."""
     for cell, text in pairwise(tokens):
-        if cell.type in ("th_open", "td_open"):
-            if cell.attrs.pop("style", None) == "text-align:right":
-                cell.attrJoin("class", "number")
-            if cell.type == "td_open" and len(text.content) > LONG:
-                cell.attrJoin("class", "long")
-            if cell.type == "th_open":
-                cell.attrSet("scope", "col")
+        if cell.type in ("th_open", "td_open") and cell.attrs.pop("style", None) == "text-align:right":
+            cell.attrJoin("class", "number")
+        if cell.type == "td_open" and len(text.content) > LONG:
+            cell.attrJoin("class", "long")
+        if cell.type == "th_open":
+            cell.attrSet("scope", "col")
     for start in reversed([i for i, t in enumerate(tokens) if t.type == "tr_open" and tokens[i + 2].content == TOTAL]):
         end = next(i for i in range(start, len(tokens)) if tokens[i].type == "tr_close") + 1
         if tokens[end].type == "tbody_close":
             tokens[end] = Token("tfoot_close", "tfoot", -1, block=True)
-            tokens[start:start] = [
-                Token("tbody_close", "tbody", -1, block=True),
-                Token("tfoot_open", "tfoot", 1, block=True),
-            ]
+            tokens.insert(start, Token("tfoot_open", "tfoot", 1, block=True))
+            tokens.insert(start, Token("tbody_close", "tbody", -1, block=True))
 
 
 def _fragment(name: str) -> str:

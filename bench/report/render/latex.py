@@ -1,4 +1,4 @@
-r"""The tables and numbers for a LaTeX paper: `\input{tables/paper-table6}`, and `\bench{ID}` of tables/numbers.tex.
+r"""For a LaTeX paper: `\input{tables/paper-table6}`, `\bench{ID}` of tables/numbers.tex, BibTeX in cite.bib.
 
 A table comes with its protocol as a note below it, and shrinks to the line where it is wider;
 \usepackage{array,booktabs,graphicx} is all that it needs.
@@ -10,14 +10,16 @@ import math
 import re
 from collections.abc import Sequence
 
+from bench.report.evidence import Evidence
 from bench.report.numbers import Cell, Number, parts
-from bench.report.tables import Table
+from bench.report.tables import Table, one_of
 
 SENTENCE = 30  # characters above which a cell of text is broken into lines
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "<": "$<$",
     ">": "$>$", "“": "``", "”": "''", "×": r"$\times$", "∞": r"$\infty$",
+    "≤": r"$\leq$", "≥": r"$\geq$",
 }  # fmt: skip
 
 
@@ -28,13 +30,9 @@ def escape(text: str) -> str:
 
 def prose(markdown: str) -> str:
     """A cell or a note: `code` and **bold** as LaTeX has them."""
-    return "".join(map(_part, re.split(r"(`[^`]*`|\*\*[^*]+\*\*)", markdown)))
-
-
-def _part(text: str) -> str:
-    if text.startswith("`"):
-        return rf"\texttt{{{escape(text[1:-1])}}}"
-    return rf"\textbf{{{escape(text[2:-2])}}}" if text.startswith("**") else escape(text)
+    texts = re.split(r"`([^`]*)`|\*\*([^*]+)\*\*", markdown)  # plain, code, bold, plain, ...
+    commands = ("{}", r"\texttt{{{}}}", r"\textbf{{{}}}")
+    return "".join(commands[k % 3].format(escape(text)) for k, text in enumerate(texts) if text is not None)
 
 
 def tabular(table: Table) -> str:
@@ -94,3 +92,43 @@ def _definitions(number: Number) -> list[str]:
         rf"\expandafter\def\csname bench@{number.id}{suffix}\endcsname{{{escape(text)}}}" + "\n"
         for suffix, text in {**known, ".n": str(number.n)}.items()
     ]
+
+
+PAPER = """@inproceedings{he2016deep,
+  author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
+  title = {Deep Residual Learning for Image Recognition},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages = {770--778},
+  year = {2016},
+  eprint = {1512.03385},
+  archiveprefix = {arXiv},
+}
+"""
+OURS = """@misc{{{key},
+  author = {{{{The resnet-bench authors}}}},
+  title = {{{title}: results of resnet-bench {version}}},
+  year = {{{year}}},
+  howpublished = {{A reproduction of He et al., Deep Residual Learning for Image Recognition}},
+  note = {{Scale {scale}, data {data}, commit {commit}, results SHA-256 {digest}}},
+}}
+"""
+
+
+def bibliography(weighed: Sequence[Evidence]) -> str:
+    """cite.bib: the paper, then an entry a set of results."""
+    return "\n".join([PAPER, *(entry(one) for one in weighed if len(one.results.done))])
+
+
+def entry(evidence: Evidence) -> str:
+    """The entry of a set, dated by its last run; its key is `resnet-bench:plain_vs_residual.paper`."""
+    done = evidence.results.done
+    return OURS.format(
+        key=f"resnet-bench:{evidence.id()}",
+        title="".join(f"\\{c}" if c in "%&#$_" else c for c in evidence.sweep.title),
+        version=one_of(done["bench"]),
+        year=done["ended"].max()[:4],
+        scale=evidence.results.scale,
+        data=evidence.results.data,
+        commit=one_of(done["commit"].str[:10].replace("", "unknown")),
+        digest=evidence.results.digest[:12],
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from bench.report import tables, verdicts
-from bench.report.evidence import Evidence
-from bench.report.frame import Set, own_recipes
+from bench.report.evidence import Evidence, compare
+from bench.report.frame import Set, display_name, first_option, nets_of, own_recipes, with_bn
 from bench.report.render import figures
 from bench.report.sections import Drawing, Section, diverged, findings, of_tables
 from bench.tasks.diagnosis.sections import response_sections
@@ -36,11 +36,37 @@ def sections(evidence: Evidence) -> list[Section]:
         *results.dataset.resolve("sections")(evidence),
         *of_tables(
             ("Plain and residual nets, image by image", verdicts.paired_table(evidence)),
+            ("Shallow and deep nets, image by image", depth_table(evidence)),
             ("One net by several recipes", verdicts.variants_table(evidence)),
         ),
         *_tradeoff(results),
         *response_sections(evidence),
     ]
+
+
+DEPTHS = (
+    "nets", "seeds (shallow, deep)", "error: deep − shallow, points", "95 %, images and seeds", "only shallow right",
+    "only deep right", "McNemar p",
+)  # fmt: skip
+
+
+def depth_table(evidence: Evidence) -> tables.Table | None:
+    """Of plain, residual and other nets the shallowest beside the deepest; None if there are no two depths."""
+    done = first_option(with_bn(evidence.results.done)).sort_values("depth")
+    pairs = []
+    for _, nets in done.groupby(nets_of(done), sort=False)["net"]:
+        shallow, deep = str(nets.iloc[0]), str(nets.iloc[-1])
+        if shallow != deep and (pair := compare(evidence.results, shallow, deep, f"pair-{shallow}-{deep}")):
+            pairs.append(pair)
+    rows = [
+        (
+            f"{display_name(pair.names[0])}, {display_name(pair.names[1])}",
+            f"{pair.seeds[0]}, {pair.seeds[1]}",
+            *verdicts.image_by_image(evidence, pair),
+        )
+        for pair in pairs
+    ]
+    return tables.Table(DEPTHS, rows, note=verdicts.image_note("nets", pairs), name="depths") if rows else None
 
 
 def of_cifar(evidence: Evidence) -> list[Section]:

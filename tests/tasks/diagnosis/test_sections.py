@@ -17,7 +17,7 @@ from bench.report.digests import files_in
 from bench.report.page import page, sections_of, write_report
 from bench.report.rows import read_rows
 from bench.report.sections import numbers_of
-from bench.report.stored import read_layers
+from bench.report.stored import read_table
 from bench.spec import Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
@@ -109,7 +109,7 @@ def test_layers_of_runs_on_another_machine_stay_and_a_run_done_again_replaces_it
     fake(tmp_path / "three", runs[1], grad_norm=7.0)
     collect(results, [tmp_path / "three"], runs)
 
-    seen = read_layers(results / "layers.parquet").groupby("id")["grad_norm"].agg(["min", "max", "size"])
+    seen = read_table(results / "layers.parquet").groupby("id")["grad_norm"].agg(["min", "max", "size"])
     assert list(seen.loc[runs[1].id]) == [7.0, 7.0, 57]
     assert seen.loc[runs[0].id, "size"] == 57
     assert seen.loc[runs[0].id, "max"] != 7.0

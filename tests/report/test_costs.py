@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.report import frame
 from bench.report.collect import collect
+from bench.report.costs import remaining_sections
 from bench.report.evidence import Evidence, weigh
-from bench.report.remaining import remaining_sections
 from bench.store import RunFolder
 from tests.report.builders import SWEEP, evidence, fake_sweep, made_up_set
 
@@ -58,7 +58,7 @@ def test_a_page_beside_a_larger_scales_speaks_of_its_own_runs(tmp_path: Path) ->
     assert "## What has not been run" in _texts(evidence(one))
 
 
-def test_times_that_nobody_can_reckon_are_left_out(tmp_path: Path) -> None:
+def test_times_that_cannot_be_predicted_are_left_out(tmp_path: Path) -> None:
     one = evidence(made_up_set(tmp_path))
 
     section = _texts(replace(one, sweep=replace(one.sweep, task="diagnose")))  # mostly looking at layers

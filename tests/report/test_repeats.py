@@ -12,7 +12,7 @@ from bench.report.collect import collect
 from bench.report.digests import read_digests, write_digests
 from bench.report.page import page, write_report
 from bench.report.rows import read_rows
-from bench.report.stored import read_arrays, read_curves, read_layers
+from bench.report.stored import read_arrays, read_table
 from bench.report.verify import problems, result_problems
 from bench.spec import dataset_of
 from bench.spec.datasets import data_of_runs, is_official
@@ -61,7 +61,7 @@ def test_the_first_result_stands_and_another_one_is_kept_aside_and_named(tmp_pat
     assert collected(results, two) == ([line], [11.0], [9.0]), "a row in results/ is first, whenever it ended"
 
     assert wrong_images(results) == 1_100
-    assert read_curves(results / "curves.parquet")["test_error"].dropna().iloc[-1] == 11.0
+    assert read_table(results / "curves.parquet")["test_error"].dropna().iloc[-1] == 11.0
     assert "repeats.csv" in read_digests(results)
     before = {path.name: path.read_bytes() for path in results.iterdir()}
     assert collected(results, two, one) == ([line], [11.0], [9.0])
@@ -103,7 +103,7 @@ def test_a_result_on_the_official_data_takes_the_place_of_one_that_is_not(tmp_pa
     one, real = done(tmp_path / "one", 11.0), done(tmp_path / "real", 12.0, REAL, ended=90.0)
     RunFolder(one / RUN.id).write_layers([{"step": 1, "layer": 1, "name": "conv1", "response_std": 1.0}])
     collected(results, one, done(tmp_path / "two", 13.0, ended=70.0))
-    assert len(read_layers(results / "layers.parquet")) == 1
+    assert len(read_table(results / "layers.parquet")) == 1
 
     said, stands, aside = collected(results, real)
 
@@ -113,7 +113,7 @@ def test_a_result_on_the_official_data_takes_the_place_of_one_that_is_not(tmp_pa
         f"{NOT_OFFICIAL} (measured on made up)",
         f"{RUN.id}: 13.00 % from repeats.csv, on {NOT_OFFICIAL}, is left out; 12.00 % stands",
     ]
-    assert len(read_layers(results / "layers.parquet")) == 0, "the layers were the other result's"
+    assert len(read_table(results / "layers.parquet")) == 0, "the layers were the other result's"
     said, stands, aside = collected(results, one)
     assert (stands, aside) == ([12.0], [])
     assert said == [f"{RUN.id}: 11.00 % from {one / RUN.id}, on {NOT_OFFICIAL}, is left out; 12.00 % stands"]
