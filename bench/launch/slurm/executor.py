@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.launch.local import Executor
 from bench.launch.slurm import commands
 from bench.launch.slurm.commands import Job, Queue, SlurmError, ask
 from bench.launch.slurm.job import Pack
@@ -43,10 +44,10 @@ def settled(profile: Profile) -> Profile:
     return profile
 
 
-class Slurm:
+class Slurm(Executor):
     """The executor. `code`: the snapshot of the code that the jobs import. `say` gets a line for each array."""
 
-    slots, crowd = NEVER, ()
+    slots = NEVER
     verb = "goes to the queue"
 
     def __init__(
@@ -246,10 +247,6 @@ class Slurm:
                 f"`python -m bench cancel {self.sweep.name}` cancels them"
             )
         return False
-
-    def log(self, folder: RunFolder) -> Path:
-        """See Executor."""
-        return folder.log
 
 
 def _lines(path: Path) -> list[str]:
