@@ -48,6 +48,7 @@ class Stop:
         self._before: dict[int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __call__(self) -> bool:
+        """Whether to stop."""
         return bool(self.signal) or self.late
 
     def ask(self) -> None:
@@ -84,6 +85,7 @@ class ChildStop(Stop):
         self.parent = os.getppid()
 
     def __call__(self) -> bool:
+        """Whether to stop."""
         return super().__call__() or os.getppid() != self.parent
 
 
