@@ -72,7 +72,7 @@ def job(reason: str = "None", state: str = "PENDING") -> Job:
 
 
 def test_a_run_in_the_queue_is_not_submitted_again(follow: Follow, said: list[str]) -> None:
-    assert said == ["slurm: 1 run in the queue or under way already"]
+    assert said == ["slurm: 1 run in the queue or running already"]
     assert follow([job()]) == []
 
 
