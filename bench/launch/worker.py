@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -105,44 +105,38 @@ def work_until(folder: Path, data: Path, stop: Callable[[], bool], seat: Seat = 
 
     Rank 0 alone holds the lock and writes. "lost": another process died, and all have to restart.
     """
-    from bench.train.turns import Slot  # torch comes with the first run, not before
+    from bench.train.turns import Slot, finish  # torch is imported with the first run
 
     place = RunFolder(folder)
     try:
         slot = Slot()
-    except RuntimeError as error:
-        return _without_device(place, error, seat)
+    except RuntimeError as error:  # there is a GPU that cannot be used, such as a lost one or one in exclusive use
+        return finish(working(place, data, stop, seat, broken=error))
     return slot.finish(working(place, data, stop, seat))
 
 
-def _without_device(folder: RunFolder, error: RuntimeError, seat: Seat) -> str:
-    """The outcome where there is a GPU that cannot be used, such as a lost one or one in exclusive use."""
-    if seat.rank:
-        return _failed(folder, error, seat, retry=True)
-    try:
-        with folder.lock():
-            return "done" if folder.result() is not None else _failed(folder, error, seat, retry=True)
-    except BusyError:
-        return "busy"
-    except StoreError as also:
-        return _failed(folder, also, seat, retry=True)
-
-
 def working(
-    folder: RunFolder, data: Path, stop: Callable[[], bool], seat: Seat = ALONE, *, crew: bool = False
+    folder: RunFolder,
+    data: Path,
+    stop: Callable[[], bool],
+    seat: Seat = ALONE,
+    *,
+    crew: bool = False,
+    broken: RuntimeError | None = None,
 ) -> Generator[Any, None, str]:
     """`work_until` as a generator (bench.train.turns.Work): other runs may have turns between its steps.
 
     crew: whether others train in this process. An error that loses their device is then raised: the process must end,
-    so that all resume in another one.
+    so that all resume in another one. broken: why the device cannot be used; the run then fails, to be tried again.
     """
-    if seat.rank:
-        return (yield from _running(folder, data, stop, seat, crew))
     try:
-        with folder.lock():
-            if folder.result() is not None:
-                return "done"
-            folder.clear_error()
+        with folder.lock() if seat.rank == 0 else nullcontext():
+            if seat.rank == 0:
+                if folder.result() is not None:
+                    return "done"
+                folder.clear_error()
+            if broken is not None:
+                return _failed(folder, broken, seat, retry=True)
             return (yield from _running(folder, data, stop, seat, crew))
     except BusyError:
         return "busy"
