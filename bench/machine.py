@@ -1,4 +1,4 @@
-"""What this machine is and which commit of the code this is. Standard library only, so that plans can ask."""
+"""This machine's hardware and settings, and the commit of the code. Standard library only, for plans."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1]
-CODE = ("bench", "sweeps")  # what can change a number
-FROZEN = "frozen.json"  # beside a copy of the code that has no history: the commit it is of
-SMI_SECONDS = 30  # a first answer may wait for the driver to load
-# glibc gives buffers as large as a net's activations back to the kernel at every step and asks for them anew, a fault a
-# page. With these a process keeps its pages, and takes them 2 MiB at a time; `bench speed settings` measures the gain.
-# They are read when a process starts, so that they must be in its environment before.
+CODE = ("bench", "sweeps")  # what can change a result
+FROZEN = "frozen.json"  # names the commit, beside a copy of the code without its history
+SMI_SECONDS = 30  # the first call may wait for the driver to load
+# glibc returns buffers as large as a net's activations to the kernel at every step and requests them again, with a
+# fault for each page. With these settings, which are read when a process starts, it keeps its pages, of 2 MiB each;
+# `bench speed settings` measures the gain.
 TUNABLES = "GLIBC_TUNABLES"
 KEEPS_PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
 MEMORY = "BENCH_MEMORY_GIB"
-SOME_NEED = ("pycocotools", "simplejpeg", "submitit", "timm")  # packages without which the other runs still train
+SOME_NEED = ("pycocotools", "simplejpeg", "submitit", "timm")  # packages that only some runs need
 MOST_GIB = 10**6
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # of x86 processors that multiply bf16
 BF16_CAPABILITY = 8.0  # of CUDA devices, from Ampere on
 
 
 class MissingError(RuntimeError):
-    """A package that is needed here and not installed."""
+    """A package is needed and not installed."""
 
 
 def installed(package: str) -> bool:
@@ -40,7 +40,7 @@ def installed(package: str) -> bool:
 
 
 def missing(error: Exception) -> MissingError | None:
-    """What to install, where `error` comes of a package that only some runs need; None for all other errors."""
+    """Says what to install, where `error` is for a package that only some runs need; None for other errors."""
     package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if package not in SOME_NEED:
         return None
@@ -48,42 +48,41 @@ def missing(error: Exception) -> MissingError | None:
 
 
 class SettingError(ValueError):
-    """An environment variable of the suite's says nothing that makes sense."""
+    """An environment variable of the suite has an invalid value."""
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_gib() -> float:
-    """Main memory in GiB; $BENCH_MEMORY_GIB where that is set: some virtual machines start small and grow.
+    """Main memory in GiB; $BENCH_MEMORY_GIB where that is set, as some virtual machines start small and grow.
 
-    Raises SettingError where that is no number above zero.
+    Raises SettingError where that is not a positive number.
     """
-    if told := os.environ.get(MEMORY):
-        if not re.fullmatch(r"\d+(\.\d+)?", told) or not 0 < float(told) <= MOST_GIB:
-            raise SettingError(f"{MEMORY}={told!r} is no number of GiB; write one such as 64")
-        return float(told)
+    if given := os.environ.get(MEMORY):
+        if not re.fullmatch(r"\d+(\.\d+)?", given) or not 0 < float(given) <= MOST_GIB:
+            raise SettingError(f"{MEMORY}={given!r} is no number of GiB; write one such as 64")
+        return float(given)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
 def cache_folder() -> Path:
-    """Where what was downloaded, computed or measured is kept for the next time."""
+    """The folder for downloads and measurements."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-bench"
 
 
 def device_tokens() -> tuple[str, ...]:
     """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES spells them (numbers or UUIDs)."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return tuple(map(str, range(len(cuda_devices()))))
-    return tuple(token.strip() for token in visible.split(","))[: len(cuda_devices())]
+    count, visible = len(cuda_devices()), os.environ.get("CUDA_VISIBLE_DEVICES")
+    tokens = map(str, range(count)) if visible is None else map(str.strip, visible.split(","))
+    return tuple(tokens)[:count]
 
 
 @cache
 def cuda_devices() -> tuple[str, ...]:
-    """Names of the CUDA devices that this process may use, as nvidia-smi tells; none where it does not answer."""
+    """Names of the CUDA devices that this process may use, by nvidia-smi; none where it does not answer."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
         return ()
@@ -92,7 +91,7 @@ def cuda_devices() -> tuple[str, ...]:
 
 
 def _nvidia_smi(column: str) -> tuple[str, ...]:
-    """This of each device; nothing where nvidia-smi does not answer. One that hangs is said: it may hide a GPU."""
+    """A property of each device; none where nvidia-smi fails. Says so if it hangs, as there may be a GPU."""
     query = ["nvidia-smi", f"--query-gpu={column}", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=SMI_SECONDS)
@@ -107,28 +106,28 @@ def _nvidia_smi(column: str) -> tuple[str, ...]:
 
 
 def allocator_settings() -> dict[str, str]:
-    """What a worker's environment needs so that it keeps its memory; nothing off Linux or where the user has set it."""
+    """Environment of a worker that keeps its memory; empty where the user has set it, and off Linux."""
     return {TUNABLES: KEEPS_PAGES} if sys.platform == "linux" and TUNABLES not in os.environ else {}
 
 
 def allocator() -> str:
-    """The settings that the allocator started with: "tuned", the suite's; "own", the user's; or "default"."""
+    """The allocator's settings: "tuned", the suite's; "own", the user's; or "default"."""
     given = os.environ.get(TUNABLES)
     return "tuned" if given == KEEPS_PAGES else "own" if given else "default"
 
 
 def compiler_name() -> str:
-    """The C++ compiler that torch.compile calls on a CPU: $CXX, else the system's usual one."""
+    """The C++ compiler that torch.compile calls on a CPU: $CXX, else the system's default."""
     return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 
 
 def cxx_compiler() -> str | None:
-    """Where that compiler is, None where it is not there."""
+    """That compiler's path; None where it is not installed."""
     return shutil.which((shlex.split(compiler_name()) or [""])[0])
 
 
 def no_compiler() -> str:
-    """What is missing and what to do, in words."""
+    """An error message: what is missing and what to do."""
     return (
         f"torch.compile needs a C++ compiler on a CPU, and there is no {compiler_name()} here: install one "
         "(apt-get install g++) or set CXX to one"
@@ -136,71 +135,57 @@ def no_compiler() -> str:
 
 
 def lacks_bf16(cpuinfo: str) -> bool:
-    """Whether this text of /proc/cpuinfo is of a processor without bf16 units; not said where it names no flags."""
+    """Whether /proc/cpuinfo's text is of a processor without bf16 units; False where it names no flags."""
     flags = next((line.split(":", 1)[1].split() for line in cpuinfo.splitlines() if line.startswith("flags")), None)
     return flags is not None and not set(BF16_FLAGS) & set(flags)
 
 
 def cpu_lacks_bf16() -> bool:
-    """Whether this processor has no bf16 units, as far as the system tells."""
+    """Whether this processor has no bf16 units, as far as is known."""
     try:
         return lacks_bf16(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except OSError:
         return False
 
 
-def gpu_lacks_bf16() -> bool:
-    """Whether a CUDA device here is older than Ampere, as nvidia-smi tells."""
-    return any(capability < BF16_CAPABILITY for capability in _capabilities())
-
-
 @cache
-def _capabilities() -> tuple[float, ...]:
+def gpu_lacks_bf16() -> bool:
+    """Whether a CUDA device is older than Ampere, by nvidia-smi."""
     try:
-        return tuple(map(float, _nvidia_smi("compute_cap")))
-    except ValueError:  # an old driver does not know the question
-        return ()
+        return any(float(capability) < BF16_CAPABILITY for capability in _nvidia_smi("compute_cap"))
+    except ValueError:  # an old driver does not know the property
+        return False
 
 
 def hardware() -> str:
-    """What runs train on here: the first CUDA device's name, else the processor's."""
+    """The hardware that runs train on: the first CUDA device's name, else the processor's."""
     return cuda_devices()[0] if cuda_devices() else cpu_name()
 
 
 def commit(source: Path = SOURCE) -> dict[str, str | bool | None]:
-    """The commit that the code in `source` is of, and whether it differs from it; None outside a checkout.
+    """The commit of the code in `source`, and whether it has changes; None outside a checkout.
 
-    Only what can change a number counts as a difference: `bench` and `sweeps`.
+    Only changes that can change a result count: in `bench` and `sweeps`.
     """
-    own = _git(source, "ls-files", "--", "bench")  # else a checkout that merely holds our venv, or a copy of the code
-    head = _git(source, "rev-parse", "HEAD") if own else None
-    frozen = source / FROZEN
-    if head is None and frozen.exists():
-        known = json.loads(frozen.read_text(encoding="utf-8"))
+    own = _git(source, "ls-files", "--", "bench")  # else another repository, which holds our venv or a copy of the code
+    if own and (head := _git(source, "rev-parse", "HEAD")):
+        return {"commit": head, "dirty": bool(_git(source, "status", "--porcelain", "--", *CODE))}
+    if (source / FROZEN).exists():
+        known = json.loads((source / FROZEN).read_text(encoding="utf-8"))
         return {"commit": known["commit"], "dirty": known["dirty"]}
-    if head is None:
-        return {"commit": None, "dirty": None}
-    changes = _git(source, "status", "--porcelain", "--", *CODE)
-    return {"commit": head, "dirty": bool(changes)}
+    return {"commit": None, "dirty": None}
 
 
 def _git(source: Path, *arguments: str) -> str | None:
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    words, env = ["git", "-C", str(source), *arguments], {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        done = subprocess.run(
-            ["git", "-C", str(source), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        )
+        return subprocess.run(words, capture_output=True, text=True, check=True, env=env).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
 
 
 def cpu_name() -> str:
-    """The processor's own name and its cores, as far as the system tells."""
+    """The processor's name and its cores, as far as is known."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

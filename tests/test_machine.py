@@ -64,11 +64,11 @@ def test_a_gpu_before_ampere_has_no_bf16_units(
         return answer
 
     monkeypatch.setattr(machine, "_nvidia_smi", smi)
-    machine._capabilities.cache_clear()
+    machine.gpu_lacks_bf16.cache_clear()
 
     assert [machine.gpu_lacks_bf16(), machine.gpu_lacks_bf16()] == [lacks, lacks]
     assert asked == ["compute_cap"], "one that hangs is waited for once"
-    machine._capabilities.cache_clear()
+    machine.gpu_lacks_bf16.cache_clear()
 
 
 def test_of_bf16_is_said_what_it_costs_on_the_device_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What jobs will cost, before they are submitted: hours, requeues, disk."""
+"""The cost of jobs before they are submitted: hours, requeues, disk."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from bench.spec import Resources, Run, SpecError, counted
 
 FLOAT_BYTES = 4
 # ResNet-20, 128 images a step, one thread of an AMD EPYC with avx512_bf16, eager, torch 2.14.1; medians of 11 steps in
-# two rounds, the units taken away by ONEDNN_MAX_CPU_ISA. AVX512_CORE_VNNI: bf16 0.96 and 0.89 s, fp32 0.44 and 0.43 s.
+# two rounds; ONEDNN_MAX_CPU_ISA disabled the units. AVX512_CORE_VNNI: bf16 0.96 and 0.89 s, fp32 0.44 and 0.43 s.
 # AVX2: bf16 4.8 and 5.3 s, fp32 0.47 and 0.45 s. With the units: bf16 0.27 and 0.33 s, fp32 0.45 s both times.
 BF16_COST = "about 2 times an fp32 step's time with AVX-512, 10 to 12 times with AVX2 only"
 
 
 def hours(items: Sequence[Item], profile: Profile) -> tuple[float | None, str]:
-    """Predicted GPU-hours, or core-hours where no run has a GPU; None where the speed is not known.
+    """Predicted GPU-hours, or core-hours where no run has a GPU, and that unit; None where the speed is not known.
 
-    Runs that share a GPU have their part of its hours; in jobs on Slurm they are counted as if they took turns, an
-    upper bound. All processes of a run count.
+    All processes of a run count. The runs on one GPU share its hours; for jobs on Slurm, which do not know their share,
+    each counts in full: an upper bound.
     """
     asked = [profile.asks(item.run.resources) for item in items]
     on_gpu = any(one.gpus for one in asked)
-    unit = "GPU-hours" if on_gpu else "core-hours"
-    if any(item.seconds is None for item in items):
-        return None, unit
-    each = [one.processes * (one.gpus if on_gpu else one.cpus) for one in asked]
-    shares = [item.run.resources.share if on_gpu else 1 for item in items]
-    parts = zip(items, each, shares, strict=True)
-    return sum((item.seconds or 0) * count / share for item, count, share in parts) / 3600, unit
+    total = 0.0
+    for item, one in zip(items, asked, strict=True):
+        if item.seconds is None:
+            return None, "GPU-hours" if on_gpu else "core-hours"
+        share = one.gpus / item.run.resources.share if on_gpu else one.cpus
+        total += item.seconds * one.processes * share
+    return total / 3600, "GPU-hours" if on_gpu else "core-hours"
 
 
 def refuse_unequal(items: Sequence[Item], profile: Profile) -> None:
@@ -67,8 +67,8 @@ def refuse_above(budget: float, items: Sequence[Item], profile: Profile, basis: 
 
 
 def describe_jobs(items: Sequence[Item], profile: Profile, array_size: int) -> str:
-    """Lines on the jobs that the runs become."""
-    seconds = {item.folder.path.name: item.seconds for item in items}
+    """Describes the jobs that the runs become, in lines."""
+    seconds = {item.folder.path.name: item.seconds or 0 for item in items}
     wanted = shapes([(item.run, item.folder) for item in items], profile)
     jobs = [pack for shape in wanted for pack in shape.packs]
     arrays = sum(len(list(batched(shape.packs, array_size))) for shape in wanted)
@@ -77,17 +77,17 @@ def describe_jobs(items: Sequence[Item], profile: Profile, array_size: int) -> s
         f"slurm: {counted(len(items), 'run')} in {counted(len(jobs), 'job')} of up to {profile.pack} "
         f"({profile.at_once} side by side), {counted(arrays, 'array')}{cap}; {duration(profile.time)} a job"
     ]
+    requeues = 0
+    for shape in wanted:
+        if shape.asked.processes > 1:
+            count = counted(sum(map(len, shape.packs)), "run")
+            lines.append(f"slurm: {count} of {_processes(shape.asked)} each, one run a job")
+        for pack in shape.packs:
+            wall = sum(seconds[name] for name in pack) / side_by_side(profile, shape.asked)
+            requeues += max(1, math.ceil(wall / (profile.time - profile.warn))) - 1
     total, unit = hours(items, profile)
-    for shape in (shape for shape in wanted if shape.asked.processes > 1):
-        count = counted(sum(map(len, shape.packs)), "run")
-        lines.append(f"slurm: {count} of {_processes(shape.asked)} each, one run a job")
     if total is not None:
-        turns = [
-            _turns(sum(seconds[name] or 0 for name in pack), side_by_side(profile, shape.asked), profile)
-            for shape in wanted
-            for pack in shape.packs
-        ]
-        lines.append(f"slurm: {total:.3g} {unit}, {counted(sum(turns) - len(turns), 'requeue')} by the time limit")
+        lines.append(f"slurm: {total:.3g} {unit}, {counted(requeues, 'requeue')} by the time limit")
     lines.append(f"slurm: about {disk(items) / 1e6:,.0f} MB of disk for checkpoints")
     return "\n".join(lines)
 
@@ -97,17 +97,13 @@ def _processes(asked: Resources) -> str:
     return f"{nodes} x {tasks} = {asked.processes} processes"
 
 
-def _turns(seconds: float, at_once: int, profile: Profile) -> int:
-    return max(1, math.ceil(seconds / at_once / (profile.time - profile.warn)))
-
-
 def disk(items: Sequence[Item]) -> int:
     """Bytes of the checkpoints: each net with its momentum."""
     return sum(2 * FLOAT_BYTES * parameters_of(item.run) for item in items)
 
 
 def slow_bf16(runs: Iterable[Run]) -> str:
-    """What bf16 costs on this machine where it has no units for it, in one line; nothing where that is no matter."""
+    """A line on the cost of bf16 on this machine, where runs use it and there are no units for it; else ""."""
     kinds = {bool(run.resources.gpus and cuda_devices()) for run in runs if run.recipe.precision == "bf16"}
     words = []
     if False in kinds and cpu_lacks_bf16():

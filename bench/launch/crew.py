@@ -3,9 +3,9 @@
 Small nets leave most of a GPU idle, and processes that share one take turns on it; several streams of one process fill
 it. On a CPU a crew gains nothing and gives each run the bits that it has alone, which is how crews are tested.
 
-A run that diverges, raises, or finds the disk full or no memory ends by itself. What ends the process, an error of the
-device or a kill -9, ends all of them: the runner starts those that have not ended again, from their checkpoints, and
-fewer at once. Which of them was to blame shows when one of them is alone.
+A run that diverges, raises, or finds the disk full or no memory fails alone. What ends the process, an error of the
+device or a kill -9, ends all of them: the runner restarts them from their checkpoints, fewer at once, until the one
+that causes it is alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from bench.launch.local import environment
+from bench.launch.local import Executor, worker_environment
 from bench.launch.plan import Item
 from bench.launch.worker import ChildStop, working
 from bench.machine import allocator_settings, device_tokens
@@ -42,7 +42,7 @@ SPAWN = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
 
 
 class Crew:
-    """Runs that train in this process, each in a slot of its own (bench.train.turns.Slot), until `stop`."""
+    """Runs that train in this process, each in its own slot (bench.train.turns.Slot), until `stop`."""
 
     def __init__(self, data: Path, stop: Callable[[], bool]) -> None:
         self.data, self.stop = data, stop
@@ -53,7 +53,7 @@ class Crew:
         return len(self._at_work)
 
     def take(self, folder: RunFolder, stop: Callable[[], bool] | None = None) -> None:
-        """Begins with the run, or goes on with it. stop: the run's own, in place of the crew's."""
+        """Starts or resumes the run. stop: the run's own, in place of the crew's."""
         from bench.train.turns import Slot  # torch comes with the first run
 
         urgent = _is_deep(folder)
@@ -63,16 +63,16 @@ class Crew:
     def turn(self) -> Iterator[RunFolder]:
         """A step of each run that would not have to wait for the device; yields the runs that end with it.
 
-        Raises what has lost the device.
+        Raises an error that has lost the device.
         """
-        could = [each for each in self._at_work if each[1].can_run()]
-        for folder, slot, work in could:
+        ready = [each for each in self._at_work if each[1].can_run()]
+        for folder, slot, work in ready:
             if self._ends(folder, slot, work):
                 self._at_work = [each for each in self._at_work if each[1] is not slot]
                 self._free[slot.urgent].append(slot)
                 slot.free_memory()
                 yield folder
-        if not could:
+        if not ready:
             time.sleep(IDLE_SECONDS)
 
     @staticmethod
@@ -83,7 +83,7 @@ class Crew:
             slot.turn(work)
         except StopIteration:
             return True
-        except Exception:  # such as a file system that is gone: without a word, as if its process had died
+        except Exception:  # such as a file system that is gone: treated as if its process had died
             if device_is_lost():
                 raise
             print(f"{folder.path.name}: {traceback.format_exc()}", file=sys.stderr, flush=True)
@@ -92,14 +92,14 @@ class Crew:
 
 
 def _is_deep(folder: RunFolder) -> bool:
-    with suppress(StoreError):  # the run itself will say what is wrong with its folder
+    with suppress(StoreError):  # the run itself will report it
         return folder.run().net.depth >= DEEP
     return False
 
 
 @dataclass
 class Member:
-    """A crew's process as the runner sees it, the line to it, and what it has to do."""
+    """A crew's process as the runner sees it, the connection to it, and its runs."""
 
     device: str
     process: Any
@@ -112,13 +112,11 @@ def longest_first(items: Sequence[Item]) -> list[Item]:
     return sorted(items, key=lambda item: (item.run.seed, -item.run.recipe.steps * multiply_adds_of(item.run)))
 
 
-class Crews:
-    """An executor (see Executor): a crew on each CUDA device, or one on the CPU. As a context it ends them.
+class Crews(Executor):
+    """A crew on each CUDA device, or one on the CPU. As a context it ends them.
 
-    A crew whose process ends with runs left is started again when the runner brings them, for half as many at once.
+    A crew whose process dies is restarted with the next runs, for half as many at once.
     """
-
-    verb = "starts"
 
     def __init__(
         self,
@@ -130,7 +128,7 @@ class Crews:
         name: str = "crew",
         say: Callable[[str], object] = print,
     ) -> None:
-        """slots: runs at once, shared out among the devices. logs: the folder of the crews' output, in files `name`-*.
+        """slots: runs at once, divided among the devices. logs: the folder of the crews' output, in files `name`-*.
 
         devices: as CUDA_VISIBLE_DEVICES spells them (default: all that this process has). `say` gets a line for each
         crew that dies.
@@ -139,10 +137,11 @@ class Crews:
         tokens = tuple(device_tokens() if devices is None else devices) or ("",)
         shares = {token: slots // len(tokens) + (place < slots % len(tokens)) for place, token in enumerate(tokens)}
         self.sizes = {token: share for token, share in shares.items() if share}
+        self.slots = slots
+        self.crowd: set[str] = set()
         self.members: dict[str, Member] = {}
         self._devices: dict[str, str] = {}  # where each run was last
         self._ended: list[RunFolder] = []
-        self.crowd: set[str] = set()  # see Executor
         self._stopping = False
 
     def __enter__(self) -> Crews:
@@ -150,24 +149,19 @@ class Crews:
 
     def __exit__(self, *_: object) -> None:
         for member in self.members.values():
-            member.line.close()  # its process ends when it has nothing to do any more
+            member.line.close()  # its process ends when it has no runs left
             member.process.join(END_SECONDS)
-            member.process.kill()  # where CUDA's own end hangs; a run that has not saved by now loses a minute at most
-
-    @property
-    def slots(self) -> int:
-        """Runs at once in all."""
-        return sum(self.sizes.values())
+            member.process.kill()  # where CUDA's shutdown hangs; a run that has not saved by now loses a minute at most
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
-        """Gives each run to the crew with the most room, which it starts where there is none."""
+        """Gives each run to the crew with the most free slots; starts that crew where it does not run."""
         for _, folder in runs:
             device = max(self.sizes, key=lambda token: self.sizes[token] - self._busy(token))
             member = self.members.get(device) or self._start(device)
             member.runs[folder.path.name] = folder
             self._devices[folder.path.name] = device
             self.crowd.discard(folder.path.name)
-            with suppress(OSError):  # its process has just ended: `ended` finds out
+            with suppress(OSError):  # its process has just ended: `ended` handles that
                 member.line.send(folder.path)
 
     def _busy(self, device: str) -> int:
@@ -176,15 +170,10 @@ class Crews:
     def _start(self, device: str) -> Member:
         ours, its = SPAWN.Pipe()
         about = (its, self._log(device), self.data, self.deadline, device)
-        process = SPAWN.Process(target=_process, args=about)  # no daemon: those may not have loaders of images
-        resource_tracker.ensure_running()  # started by `start`, it would lift the mask
-        # a Ctrl-C is for the runner, which then asks the crew by SIGTERM
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with environment({**allocator_settings(), **QUEUES}):
-                process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        process = SPAWN.Process(target=_process, args=about)  # no daemon: daemons may not start image loaders
+        resource_tracker.ensure_running()  # started by `start`, it would unblock SIGINT
+        with worker_environment({**allocator_settings(), **QUEUES}):
+            process.start()
         its.close()
         self.members[device] = Member(device, process, ours)
         return self.members[device]
@@ -193,38 +182,37 @@ class Crews:
         return self.logs / f"{self.name}-{device or 'cpu'}.log"
 
     def log(self, folder: RunFolder) -> Path:
-        """See Executor; all runs of a crew write to one file."""
+        """The crew's: one file for all of its runs."""
         return self._log(self._devices[folder.path.name])
 
     def ended(self) -> list[RunFolder]:
-        """The runs that have ended since the last call, those of a crew that is gone among them."""
+        """The runs that have ended since the last call, including those of a crew that died."""
         for member in list(self.members.values()):
-            alive = member.process.is_alive()  # before the line: what it said last is read
+            alive = member.process.is_alive()  # first, so that its last messages are read
             with suppress(EOFError, OSError):
                 while member.line.poll():
                     self._ended.append(member.runs.pop(member.line.recv()))
             if not alive:
-                self._gone(member)
+                self._remove(member)
         ended, self._ended = self._ended, []
         return ended
 
-    def _gone(self, member: Member) -> None:
+    def _remove(self, member: Member) -> None:
+        """Its process has ended."""
         del self.members[member.device]
         member.line.close()
         if member.runs and (code := member.process.exitcode):
             self.sizes[member.device] = max(1, self.sizes[member.device] // 2)
+            self.slots = sum(self.sizes.values())
             if len(member.runs) > 1:
                 self.crowd |= member.runs.keys()
             if not self._stopping:
-                self._say_death(member, code)
+                place = f"device {member.device}" if member.device else "the CPU"
+                self.say(
+                    f"the process that trained {counted(len(member.runs), 'run')} on {place} died ({exit_words(code)}),"
+                    f" see {self._log(member.device)}; at most {self.sizes[member.device]} at once there from now on"
+                )
         self._ended += member.runs.values()
-
-    def _say_death(self, member: Member, code: int) -> None:
-        place = f"device {member.device}" if member.device else "the CPU"
-        self.say(
-            f"the process that trained {counted(len(member.runs), 'run')} on {place} died ({exit_words(code)}), see "
-            f"{self._log(member.device)}; at most {self.sizes[member.device]} at once there from now on"
-        )
 
     def stop(self) -> bool:
         """SIGTERM to each crew: every run writes its checkpoint."""
@@ -235,13 +223,13 @@ class Crews:
 
 
 def exit_words(code: int) -> str:
-    """What a process ended with."""
+    """A process's exit code or signal in words."""
     perhaps = {-signal.SIGKILL: ": killed, perhaps for its memory", DEVICE_LOST: ": perhaps the device is lost"}
     return f"{'signal' if code < 0 else 'exit code'} {abs(code)}{perhaps.get(code, '')}"
 
 
 def _process(line: Connection, log: Path, data: Path, deadline: float | None, device: str) -> None:
-    """A crew's process: trains the runs that come down `line`, and says there which have ended, until it is closed."""
+    """A crew's process: trains the runs that `line` names, and answers which have ended, until it is closed."""
     os.environ["CUDA_VISIBLE_DEVICES"] = device
     with log.open("ab") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
@@ -257,14 +245,11 @@ def _process(line: Connection, log: Path, data: Path, deadline: float | None, de
 def _serve(line: Connection, crew: Crew, stop: Callable[[], bool]) -> None:
     more = True
     while len(crew) or (more and not stop()):
-        came: list[RunFolder] = []
         try:
-            while more and line.poll(0 if len(crew) or came else LOOK_SECONDS):
-                came.append(RunFolder(line.recv()))
+            while more and line.poll(0 if len(crew) else LOOK_SECONDS):
+                crew.take(RunFolder(line.recv()))
         except (EOFError, OSError):
-            more = False  # the runner has nothing more for us
-        for folder in came:
-            crew.take(folder)
+            more = False  # the runner has closed it
         for folder in crew.turn():
             with suppress(OSError):
                 line.send(folder.path.name)

@@ -1,12 +1,11 @@
-"""What a person sees while a sweep runs: bars on a terminal, plain lines where it is none."""
+"""What a sweep shows while it runs: bars on a terminal, else plain lines."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Protocol
+from typing import Any
 
 from bench.launch.plan import Item, duration, speed_words
 from bench.nets.counts import multiply_adds_of
@@ -19,7 +18,7 @@ MOST_BARS = 20
 
 
 def status(item: Item) -> tuple[int, str]:
-    """Steps done and the run's latest numbers in words, from its heartbeat."""
+    """The run's step and its latest numbers in words, from its heartbeat."""
     beat = item.folder.heartbeat() or {}
     words = []
     if "loss" in beat:
@@ -35,7 +34,7 @@ def status(item: Item) -> tuple[int, str]:
 
 
 class Forecast:
-    """The time left of all runs of this start, by how fast multiply-adds were done since it began."""
+    """The time left for all runs of this start, by the multiply-adds a second since it began."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items, self.began, self.asked = items, time.monotonic(), 0.0
@@ -46,7 +45,7 @@ class Forecast:
         return sum(_work(item, int((item.folder.heartbeat() or {}).get("step", 0))) for item in self.items)
 
     def __str__(self) -> str:
-        """In words, "" before the first steps; asked anew every few seconds only, as there may be thousands of runs."""
+        """In words, "" before the first steps; updated every few seconds only, as there may be thousands of runs."""
         now = time.monotonic()
         if now - self.asked > FORECAST_SECONDS:
             self.asked, done = now, self._done()
@@ -56,28 +55,12 @@ class Forecast:
 
 
 def _work(item: Item, steps: int) -> float:
-    """Multiply-adds of so many steps, but for a factor that all nets share."""
+    """Multiply-adds of so many steps, up to a factor that all nets share."""
     return float(steps * item.run.recipe.batch * multiply_adds_of(item.run))
 
 
-class Display(Protocol):
-    """Told of events, and called often in between."""
-
-    def __enter__(self) -> Display: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def say(self, text: str) -> None:
-        """One line that stays."""
-
-    def refresh(self, running: Sequence[Item], done: int) -> None:
-        """Shows where the runs are."""
-
-
 class Lines:
-    """Plain lines with the time of day: events at once, the running runs every half minute."""
+    """Plain lines with the time of day: events at once, progress every half minute."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.total, self.forecast, self._last = len(items), Forecast(items), time.monotonic()
@@ -85,17 +68,15 @@ class Lines:
     def __enter__(self) -> Lines:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         return
 
     def say(self, text: str) -> None:
-        """One line."""
+        """One line that stays."""
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
     def refresh(self, running: Sequence[Item], done: int) -> None:
-        """A line for the sweep and one a running run, every half minute."""
+        """Shows the progress, where it is time to; called often."""
         if time.monotonic() - self._last < LINE_SECONDS:
             return
         self._last = time.monotonic()
@@ -107,30 +88,23 @@ class Lines:
                 self.say(f"  {item.run.id}: step {step:,} of {item.run.recipe.steps:,}; {words}")
 
 
-class Bars:
-    """A bar a running run and one for the sweep, by rich."""
+class Bars(Lines):
+    """A bar for each running run and one for the sweep, by rich."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[words]}"),
-        )
-        self._progress = Progress(*columns)
-        self._sweep = self._progress.add_task("runs", total=len(items), words="")
-        self.forecast = Forecast(items)
-        self._bars: dict[str, int] = {}
+        super().__init__(items)
+        words = TextColumn("{task.fields[words]}")
+        self._progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), words)
+        self._sweep = self._progress.add_task("runs", total=self.total, words="")
+        self._bars: dict[str, Any] = {}
 
     def __enter__(self) -> Bars:
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def say(self, text: str) -> None:
@@ -138,28 +112,26 @@ class Bars:
         self._progress.console.print(text, highlight=False, markup=False)
 
     def refresh(self, running: Sequence[Item], done: int) -> None:
-        """Moves the bars; those of ended runs go. Runs that wait in a queue have none."""
-        from rich.progress import TaskID
-
+        """Moves the bars and removes those of ended runs. Runs that wait in a queue have none."""
         self._progress.update(self._sweep, completed=done, words=str(self.forecast))
         running = [item for item in running if status(item)[0]][:MOST_BARS]
         names = {item.run.id for item in running}
         for name in [name for name in self._bars if name not in names]:
-            self._progress.remove_task(TaskID(self._bars.pop(name)))
+            self._progress.remove_task(self._bars.pop(name))
         for item in running:
             step, words = status(item)
             if item.run.id not in self._bars:
                 self._bars[item.run.id] = self._progress.add_task(item.run.id, total=item.run.recipe.steps, words="")
-            self._progress.update(TaskID(self._bars[item.run.id]), completed=step, words=words)
+            self._progress.update(self._bars[item.run.id], completed=step, words=words)
 
 
-def display(items: Sequence[Item]) -> Display:
-    """Bars on a terminal, else lines. items: all that is to be run."""
+def display(items: Sequence[Item]) -> Lines:
+    """Bars on a terminal, else lines. items: all runs of this start."""
     return Bars(items) if sys.stdout.isatty() else Lines(items)
 
 
 def outcome(folder: RunFolder, name: str) -> str:
-    """One line on what became of a run."""
+    """One line on how a run ended."""
     result, error = folder.result(), folder.error()
     if result is not None:
         words = task_of(folder.run().task).words(result["test_error"])

@@ -1,4 +1,4 @@
-"""A published run done once more, to see whether it gives its number again."""
+"""Repeats a published run, to check whether its result is reproduced."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bench.store import RunFolder, StoreError, make_folder
 def rerun(run: Run, place: Path, data: Path) -> dict[str, Any] | None:
     """Trains `run` below `place` and returns its result with the digest of its data.
 
-    None where it was stopped: the same call then goes on. A result that is there from an earlier time is not taken for
-    an answer. Raises StoreError where the run fails.
+    None where it was stopped; the same call then resumes it. An earlier result there is deleted first. Raises
+    StoreError where the run fails.
     """
     folder = RunFolder(place / run.id)
     if folder.result() is not None:

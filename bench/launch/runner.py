@@ -1,7 +1,8 @@
-"""Runs all that a plan has to do through an executor, and waits for what another runner has taken."""
+"""Runs all that a plan has to do through an executor, and waits for runs that another process holds."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bench.launch.local import Executor
 from bench.launch.plan import Item
-from bench.launch.progress import Display, outcome
+from bench.launch.progress import Lines, outcome
 from bench.launch.worker import DEATHS, Stop
 from bench.store import StoreError
 
@@ -22,21 +23,25 @@ NAMED = 20  # of the runs that start together so many are named, the rest counte
 
 @dataclass
 class Runner:
-    """The state of one start of a sweep. `failed` and `done` count what this start has seen end."""
+    """One start of a sweep. `failed` and `done` count the runs that ended in it.
+
+    patience: seconds to wait for a run that another process holds, before it is left to that process.
+    """
 
     executor: Executor
     stop: Stop
-    display: Display
+    display: Lines
+    patience: float = math.inf
     done: int = 0
     failed: int = 0
     waiting: deque[Item] = field(default_factory=deque)
     running: dict[str, Item] = field(default_factory=dict)
-    elsewhere: dict[str, Item] = field(default_factory=dict)
+    elsewhere: dict[str, tuple[Item, float]] = field(default_factory=dict)  # with the time at which patience ends
     deaths: Counter[str] = field(default_factory=Counter)
     marks: dict[str, int] = field(default_factory=dict)  # of each run's checkpoint when it was last started
 
     def run(self, todo: Sequence[Item]) -> None:
-        """Runs `todo` to its end, or until `stop`; then all is checkpointed and the next start goes on."""
+        """Runs `todo` to its end, or until `stop`; then all has a checkpoint and the next start resumes it."""
         self.waiting.extend(todo)
         with self._watching():
             try:
@@ -47,7 +52,7 @@ class Runner:
                     time.sleep(POLL_SECONDS)
                 self._wind_down()
             except BaseException:
-                self.executor.stop()  # no job may go on training where nobody sees it
+                self.executor.stop()  # no job may train on unobserved
                 raise
 
     def _start_what_fits(self) -> None:
@@ -72,50 +77,50 @@ class Runner:
         name, folder = item.run.id, item.folder
         if folder.result() is not None:
             self.done += 1
+            self.display.say(outcome(folder, name))
         elif folder.error() is not None:
             self.failed += 1
+            self.display.say(outcome(folder, name))
         elif folder.lives():
-            self.elsewhere[name] = item
-            self.display.say(f"{name}: another runner has it; waiting for it")
-            return
+            self.elsewhere[name] = (item, time.monotonic() + self.patience)
+            self.display.say(f"{name}: another process holds it; waiting for it")
         elif self.stop():
-            self.display.say(f"{name}: stopped; the next start goes on")
-            return
+            self.display.say(f"{name}: stopped; the next start resumes it")
         else:
             self._died(item)
-            return
-        self.display.say(outcome(folder, name))
 
     def _died(self, item: Item) -> None:
-        """A process that ended without a word: again from its checkpoint, a few times where that is always the same."""
+        """Restarts it from its checkpoint; after some deaths in a row without a new checkpoint it fails."""
         name, mark = item.run.id, item.folder.mark()
         before = self.deaths[name] if mark == self.marks[name] else 0
         self.deaths[name] = before + (name not in self.executor.crowd)
         if self.deaths[name] <= DEATHS:
-            then = "it goes on from its checkpoint" if mark else "it begins again"
+            then = "it resumes from its checkpoint" if mark else "it restarts"
             self.display.say(f"{name}: its process died (killed, no memory, full disk); {then}")
             self.waiting.append(item)
             return
         self.failed += 1
-        words = f"its process died {self.deaths[name]} times without a word (killed, no memory, full disk)"
+        words = f"its process died {self.deaths[name]} times without an error (killed, no memory, full disk)"
         words += f"; see {self.executor.log(item.folder)}"
         with suppress(StoreError):
             item.folder.fail(words, retry=True)
         self.display.say(f"{name}: failed: {words}")
 
     def _look_elsewhere(self) -> None:
-        for name, item in list(self.elsewhere.items()):
-            if item.folder.lives():
-                continue
-            del self.elsewhere[name]
-            if item.folder.result() is None:
-                self.waiting.append(item)
-            else:
-                self.done += 1
-                self.display.say(outcome(item.folder, name))
+        for name, (item, until) in list(self.elsewhere.items()):
+            if not item.folder.lives():
+                del self.elsewhere[name]
+                if item.folder.result() is None:
+                    self.waiting.append(item)
+                else:
+                    self.done += 1
+                    self.display.say(outcome(item.folder, name))
+            elif time.monotonic() > until:
+                del self.elsewhere[name]
+                self.display.say(f"{name}: left to the process that holds it")
 
     def _wind_down(self) -> None:
-        """Asks until all have ended, or go on without us: a job just starting may have missed the first signal."""
+        """Asks repeatedly until all have ended, as a job that is just starting may miss the first signal."""
         asked, ends = float("-inf"), True
         while self.running and ends:
             if time.monotonic() - asked > ASK_SECONDS:
@@ -126,7 +131,7 @@ class Runner:
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
-        """Refreshes the display from a thread of its own: an inline run keeps this one busy."""
+        """Refreshes the display from its own thread: an inline run keeps this one busy."""
         over = threading.Event()
 
         def watch() -> None:

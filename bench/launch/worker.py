@@ -1,4 +1,4 @@
-"""What runs in a job: one run folder, taken under its lock, to its end or to its next stop."""
+"""Runs the run of one folder, under its lock, to its end or to its next stop."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from bench.data.locate import DataError
@@ -20,13 +20,13 @@ from bench.machine import missing
 from bench.spec import task_of
 from bench.store import BusyError, RunFolder, StoreError
 
-DEATHS = 3  # silent ends of one run's process (kill -9, out of memory) before it is given up
+DEATHS = 3  # of a run's process without an error (kill -9, out of memory) and without progress, before the run fails
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """This process's place among the `size` that train one run. start: what only they share, a job's one start."""
+    """This process's rank among the `size` that train one run. start: identifies this start of the job."""
 
     rank: int = 0
     size: int = 1
@@ -37,11 +37,10 @@ ALONE = Seat()
 
 
 class Stop:
-    """True once a signal asked to stop or the deadline has passed.
+    """Returns True once a signal asked to stop or the deadline has passed.
 
-    As a context it takes SIGTERM, SIGINT (Ctrl-C), SIGHUP, SIGUSR1 and SIGUSR2, the signals by which Slurm, submitit
-    and a terminal ask, and gives them back at its end; under nohup SIGHUP stays ignored. A second Ctrl-C interrupts at
-    once.
+    As a context it handles the signals with which Slurm, submitit and a terminal ask, and restores their handlers at
+    the end; under nohup SIGHUP stays ignored. A second Ctrl-C interrupts at once.
     """
 
     def __init__(self, deadline: float | None = None) -> None:
@@ -68,9 +67,7 @@ class Stop:
             self._before = {number: signal.signal(number, self._take) for number in taken}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -81,7 +78,7 @@ class Stop:
 
 
 class ChildStop(Stop):
-    """Stops when the process that started this one is gone, too: an orphan would hold its run where nobody sees it."""
+    """Stops also when its parent process has ended: an orphan would hold its run unnoticed."""
 
     def __init__(self, deadline: float | None = None) -> None:
         super().__init__(deadline)
@@ -93,10 +90,10 @@ class ChildStop(Stop):
 
 
 def work(folder: Path, data: Path, deadline: float | None = None, devices: tuple[str, ...] = ()) -> str:
-    """Runs the run in `folder` until it is "done", "stopped", "failed", or finds it "busy" elsewhere.
+    """Runs the run in `folder` until it is "done", "stopped" or "failed"; "busy" where another process holds it.
 
-    Nothing but a kill ends it without a word in the folder. deadline: seconds since the epoch. devices: the CUDA
-    devices that it may use, as CUDA_VISIBLE_DEVICES spells them; set here, before torch is imported.
+    Unless it is killed, the folder says how it ended. deadline: seconds since the epoch. devices: the CUDA devices that
+    it may use, as CUDA_VISIBLE_DEVICES spells them; set before torch is imported.
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
     with Stop(deadline) as stop:
@@ -104,49 +101,42 @@ def work(folder: Path, data: Path, deadline: float | None = None, devices: tuple
 
 
 def work_until(folder: Path, data: Path, stop: Callable[[], bool], seat: Seat = ALONE) -> str:
-    """`work` until the caller's `stop`, and as one of several processes of the run where `seat` says so.
+    """`work` until the caller's `stop`, as one process of the run; returns the outcome of this process.
 
-    The first of them has the folder: it alone holds the lock and writes. Each gets the word of what became of its own
-    part; "lost" where another process ended without a word, after which all are to start again.
+    Rank 0 alone holds the lock and writes. "lost": another process died, and all have to restart.
     """
-    from bench.train.turns import Slot  # torch comes with the first run, not before
+    from bench.train.turns import Slot, finish  # torch is imported with the first run
 
     place = RunFolder(folder)
     try:
         slot = Slot()
-    except RuntimeError as error:
-        return _without_device(place, error, seat)
+    except RuntimeError as error:  # there is a GPU that cannot be used, such as a lost one or one in exclusive use
+        return finish(working(place, data, stop, seat, broken=error))
     return slot.finish(working(place, data, stop, seat))
 
 
-def _without_device(folder: RunFolder, error: RuntimeError, seat: Seat) -> str:
-    """The word for a run whose GPU is there and cannot be used: such as a lost one, or another process's alone."""
-    if seat.rank:
-        return _failed(folder, error, seat, retry=True)
-    try:
-        with folder.lock():
-            return "done" if folder.result() is not None else _failed(folder, error, seat, retry=True)
-    except BusyError:
-        return "busy"
-    except StoreError as also:
-        return _failed(folder, also, seat, retry=True)
-
-
 def working(
-    folder: RunFolder, data: Path, stop: Callable[[], bool], seat: Seat = ALONE, *, crew: bool = False
+    folder: RunFolder,
+    data: Path,
+    stop: Callable[[], bool],
+    seat: Seat = ALONE,
+    *,
+    crew: bool = False,
+    broken: RuntimeError | None = None,
 ) -> Generator[Any, None, str]:
-    """`work_until` in turns (bench.train.turns.Work), which others may have between its steps.
+    """`work_until` as a generator (bench.train.turns.Work): other runs may have turns between its steps.
 
-    crew: whether others train in this process. An error that leaves them no device is then raised: the process must
-    end, so that each goes on from its checkpoint in another one.
+    crew: whether others train in this process. An error that loses their device is then raised: the process must end,
+    so that all resume in another one. broken: why the device cannot be used; the run then fails, to be tried again.
     """
-    if seat.rank:
-        return (yield from _running(folder, data, stop, seat, crew))
     try:
-        with folder.lock():
-            if folder.result() is not None:
-                return "done"
-            folder.clear_error()
+        with folder.lock() if seat.rank == 0 else nullcontext():
+            if seat.rank == 0:
+                if folder.result() is not None:
+                    return "done"
+                folder.clear_error()
+            if broken is not None:
+                return _failed(folder, broken, seat, retry=True)
             return (yield from _running(folder, data, stop, seat, crew))
     except BusyError:
         return "busy"
@@ -177,7 +167,7 @@ def _running(
         return "lost"
     except DivergedError as error:
         return _failed(folder, error, seat, retry=False)
-    except Exception as error:  # whatever a run dies of is a failed row, not the end of the sweep
+    except Exception as error:  # any error of a run is a failed row, not the end of the sweep
         if crew and device_is_lost():
             raise
         if isinstance(error, (StoreError, DataError, OSError, MemoryError, *MACHINE_ERRORS)):
@@ -194,6 +184,6 @@ def _failed(folder: RunFolder, error: Exception, seat: Seat, *, retry: bool, tra
         message = f"{type(error).__name__}: {message}"
     print(f"{folder.path.name}: {message}\n{trace}", file=sys.stderr, flush=True)
     if seat.rank == 0:
-        with suppress(StoreError):  # on a full disk the words above, in the log or on the terminal, are all there is
+        with suppress(StoreError):  # on a full disk only the log has the message
             folder.fail(message, retry=retry, trace=trace)
     return "failed"

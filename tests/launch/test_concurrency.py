@@ -282,7 +282,7 @@ def test_runs_are_spread_over_the_devices_and_come_back(monkeypatch: pytest.Monk
     monkeypatch.setattr("bench.launch.local.device_tokens", lambda: ("0", "1"))
     local = Local(tmp_path, 4, None)
 
-    taken = [local._take_devices(Resources()) for _ in range(4)]
+    taken = [local._take_devices(1) for _ in range(4)]
     assert taken == [("0",), ("1",), ("0",), ("1",)]
 
     class Over:
@@ -291,8 +291,8 @@ def test_runs_are_spread_over_the_devices_and_come_back(monkeypatch: pytest.Monk
 
     local._jobs[tmp_path] = (RunFolder(tmp_path), Over(), ("1",))
     local.ended()
-    assert local._take_devices(Resources()) == ("1",), "the one with the fewest"
-    assert set(local._take_devices(Resources(gpus=2))) == {"0", "1"}
+    assert local._take_devices(1) == ("1",), "the one with the fewest"
+    assert set(local._take_devices(2)) == {"0", "1"}
 
 
 def test_a_crowd_is_refused_with_what_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ import torch
 
 from bench.launch import runner
 from bench.launch.crew import DEVICE_LOST, SPAWN, Crew, Crews, Member, _process, longest_first
+from bench.launch.local import Executor
 from bench.launch.plan import Item
 from bench.launch.progress import Lines
 from bench.launch.runner import Runner
@@ -258,10 +259,8 @@ def test_a_crew_may_start_the_processes_that_load_pictures_for_a_gpu(
     assert daemons == [False]
 
 
-class Dies:
-    """An executor whose runs die one after another without a word; before each death in `gets_on` there is progress."""
-
-    verb, slots, crowd = "starts", 1, ()
+class Dies(Executor):
+    """An executor whose runs die without an error; before each death in `gets_on` there is progress."""
 
     def __init__(self, gets_on: frozenset[int], ends_at: int) -> None:
         self.gets_on, self.ends_at, self.deaths = gets_on, ends_at, 0
@@ -280,9 +279,6 @@ class Dies:
             if self.deaths == self.ends_at:
                 folder.fail("it says why", retry=False)
         return ended
-
-    def stop(self) -> bool:
-        return True
 
     def log(self, folder: RunFolder) -> Path:
         return folder.path / "its.log"
@@ -308,7 +304,7 @@ def test_deaths_count_anew_after_progress(
         assert error is not None
         assert error["retry"]
         assert error["message"] == (
-            f"its process died {DEATHS + 1} times without a word (killed, no memory, full disk); "
+            f"its process died {DEATHS + 1} times without an error (killed, no memory, full disk); "
             f"see {folder.path / 'its.log'}"
         )
 

@@ -1,4 +1,4 @@
-"""What Slurm's own commands say and do. Accounting (sacct) is not asked: where it is off it knows nothing."""
+"""Slurm's own commands. sacct is not among them: without accounting it knows nothing."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ BUSY = ("Socket timed out", "temporarily", "Unable to contact", "Connection refu
 
 
 class SlurmError(RuntimeError):
-    """Slurm is not there, does not answer or refuses; says what it said and what to do."""
+    """Slurm is not there, does not answer or refuses; has Slurm's message and what to do."""
 
 
 def ask(*words: str, stdin: str | None = None) -> str:
-    """What the command answers. Raises SlurmError with what it said on stderr."""
+    """The command's output. Raises SlurmError with its stderr."""
     try:
         done = subprocess.run(
             words, capture_output=True, text=True, input=stdin, timeout=120, env={**os.environ, "LC_ALL": "C"}
@@ -45,14 +45,12 @@ def ask(*words: str, stdin: str | None = None) -> str:
 
 
 def answers() -> bool:
-    """Whether jobs can go to Slurm from here."""
-    if shutil.which("sbatch") is None:
-        return False
+    """Whether jobs can be submitted to Slurm from this machine."""
     try:
         ask("sinfo", "--noheader", "--format=%P")
     except SlurmError:
         return False
-    return True
+    return shutil.which("sbatch") is not None
 
 
 def max_array_size() -> int:
@@ -73,14 +71,14 @@ def partition_has_gpus(partition: str | None) -> bool:
     return "gpu" in ask("sinfo", "--noheader", "--format=%G", *only)
 
 
-def cluster_in_words() -> str:
-    """What there is to ask for."""
+def describe_nodes() -> str:
+    """The kinds of nodes that there are."""
     lines = ask("sinfo", "--noheader", "--format=%R: %c cores, %m MB, %G").splitlines()
     return "; ".join(dict.fromkeys(line.strip() for line in lines))
 
 
 def patiently(work: Callable[[], T], between: Callable[[], object] = lambda: None) -> T:
-    """`work()`, again after a pause where the controller was too busy to answer; `between` runs before each new try."""
+    """`work()`, repeated after pauses while the controller is too busy to answer; `between` runs before each retry."""
     for pause in PAUSES:
         try:
             return work()
@@ -95,9 +93,9 @@ def patiently(work: Callable[[], T], between: Callable[[], object] = lambda: Non
 
 @contextmanager
 def outside_job() -> Iterator[None]:
-    """Hides the variables of a job that this process may run in: the jobs it submits would take them for their own.
+    """Hides the variables of a job that this process may run in: the jobs it submits would inherit them.
 
-    SLURM_CONF stays: it says which cluster.
+    SLURM_CONF, which names the cluster, stays.
     """
     hidden = {
         name: os.environ.pop(name)
@@ -124,14 +122,14 @@ class Job:
 
 
 def listing() -> list[Job]:
-    """This user's jobs that have not ended, each job of an array for itself; one request."""
+    """This user's jobs that have not ended, each job of an array separately; one request."""
     lines = ask("squeue", "--me", "--noheader", "--array", "--format=%j|%K|%i|%T|%N|%L|%r").splitlines()
     parts = [line.split("|") for line in lines]
     return [Job(p[0], int(p[1]) if p[1].isdigit() else 0, *p[2:7]) for p in parts if len(p) >= 7]
 
 
 class Queue:
-    """The jobs of one sweep, asked for at most every SQUEUE_SECONDS."""
+    """The jobs of one sweep; asks Slurm at most every SQUEUE_SECONDS."""
 
     def __init__(self, sweep: Path) -> None:
         self.sweep = sweep
@@ -140,7 +138,7 @@ class Queue:
         self._asked = -SQUEUE_SECONDS
 
     def forget(self) -> None:
-        """The next question asks Slurm: there are new jobs."""
+        """Makes the next call ask Slurm: there are new jobs."""
         self._asked = -SQUEUE_SECONDS
 
     def jobs(self) -> list[Job] | None:
@@ -156,7 +154,7 @@ class Queue:
         return self._jobs
 
     def runs(self) -> dict[str, Job] | None:
-        """The job of each run that has one in the queue; None where Slurm does not answer."""
+        """The job of each run in the queue; None where Slurm does not answer."""
         jobs = self.jobs()
         if jobs is None:
             return None
@@ -174,7 +172,7 @@ def cancel(sweep: Path) -> int:
     known = submissions(sweep)
     jobs = [job for job in listing() if job.name in known]
     for name in {job.name for job in jobs}:
-        known[name].cancel()  # first: who follows them must not take them for dead
+        known[name].cancel()  # first: a command that follows them must not restart them
     arrays = sorted({job.id.split("_")[0] for job in jobs})
     if arrays:
         ask("scancel", *arrays)

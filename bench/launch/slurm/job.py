@@ -1,10 +1,10 @@
 """The job that Slurm runs: several runs of one sweep, one after another or side by side, each in its own process.
 
-Runs side by side on one GPU are a crew (bench.launch.crew) instead. A pack knows nothing but the run folders: whatever
-killed it, its next start does what is not done. A run that dies does not take the others with it. After a stop by
-signal the pack asks Slurm for another turn, as often as it takes.
+Runs side by side on one GPU are a crew (bench.launch.crew) instead. A pack keeps no state: whatever killed it, its next
+start does what the run folders say is not done. A run that dies leaves the others alone. After a stop by signal the
+pack asks Slurm for a requeue, as often as it takes.
 
-A run of several processes has a job of its own, and each task of the job is such a pack with one of the processes.
+A run of several processes has its own job, each of whose tasks is such a pack with one of the processes.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from bench.machine import device_tokens
 from bench.store import RunFolder, StoreError, make_folder
 
 TICK = 0.5
-BUSY_SECONDS, BUSY_PATIENCE = 2.0, 600.0  # how often to look at a run that another process has, and how long
-WORDS = {10: "done", 11: "failed", 12: "stopped", 13: "busy", 14: "lost"}  # a child's exit code for `work`'s word
-FORK = multiprocessing.get_context("fork")  # torch is imported once, each run is a fork of that
+BUSY_SECONDS, BUSY_PATIENCE = 2.0, 600.0  # between looks at a run that another process holds, and in all
+WORDS = {10: "done", 11: "failed", 12: "stopped", 13: "busy", 14: "lost"}  # a child's exit code: what `work` returned
+FORK = multiprocessing.get_context("fork")  # torch is imported once for all runs
 
 
 @dataclass(frozen=True)
 class Pack:
     """The runs `names` below `sweep`, at most `at_once` side by side. submitit calls it in each task of the job.
 
-    tasks: the job's tasks, of which `tasks_per_node` on each node; they train one run together where there are several.
-    crew: whether all of them train in one process.
+    tasks: of the job, `tasks_per_node` on each node; several of them train one run together.
+    crew: whether all runs train in one process.
     """
 
     sweep: Path
@@ -54,7 +54,7 @@ class Pack:
     crew: bool = False
 
     def __call__(self) -> dict[str, str]:
-        """Runs what is not done; returns the state of each run."""
+        """Runs the runs that are not done; returns the state of each."""
         seat = seat_of_task(self.tasks)
         if self.tasks > 1:
             share_devices(self.tasks_per_node)
@@ -68,7 +68,7 @@ class Pack:
                 Processes(deque(folders), self.data, self.at_once, stop, seat).run()
             if self.tasks > 1 and seat.rank == 0:
                 with suppress(StoreError):
-                    folders[0].rendezvous(seat.start).end()  # whatever the others wait for will not come
+                    folders[0].rendezvous(seat.start).end()  # the others need not wait for it any more
             states = {folder.path.name: folder.state() for folder in folders}
             ended = set(states.values()) <= {"done", "failed"}
             if seat.rank == 0 and stop.signal and not stop.late and not ended:
@@ -82,10 +82,10 @@ class Pack:
         shown = Lines(todo)
         # by the job's name: the jobs of an array share the folder, and each has a device 0
         with Crews(self.data, self.at_once, self.deadline, logs, name=f"{job_id()}_crew", say=shown.say) as executor:
-            Runner(executor, stop, shown).run(todo)
+            Runner(executor, stop, shown, BUSY_PATIENCE).run(todo)
 
     def checkpoint(self) -> Any:
-        """For a signal that comes before `__call__` has its own handlers: submitit starts the same pack again."""
+        """For a signal before `__call__` has set its handlers: submitit restarts the same pack."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -93,7 +93,7 @@ class Pack:
 
 @dataclass
 class Processes:
-    """The runs of a pack, each in a process of its own."""
+    """Trains the runs of a pack, each in its own process."""
 
     waiting: deque[RunFolder]
     data: Path
@@ -106,7 +106,7 @@ class Processes:
     busy_since: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Returns when all that can be run has ended, or has stopped with its checkpoint written."""
+        """Returns when all runs have ended, or have stopped with a checkpoint."""
         import bench.tasks.training  # noqa: F401 - once, before the forks
 
         while (self.waiting and not self.stop()) or self.children:
@@ -131,15 +131,15 @@ class Processes:
             elif state not in ("done", "failed"):
                 self._start(folder)
         if self.waiting and not self.children:
-            time.sleep(BUSY_SECONDS)  # nothing but runs that others have
+            time.sleep(BUSY_SECONDS)  # other processes hold all of them
 
     def _wait_for(self, folder: RunFolder) -> None:
-        """Another process has it, such as this job's own orphan on a lost node: later, but not for ever."""
+        """Tries a run later, for a while, that another process holds, such as this job's orphan on a lost node."""
         since = self.busy_since.setdefault(folder.path.name, time.monotonic())
         if time.monotonic() - since < BUSY_PATIENCE:
             self.waiting.append(folder)
         else:
-            print(f"bench: {folder.path.name} is left to the process that runs it", flush=True)
+            print(f"bench: {folder.path.name}: left to the process that holds it", flush=True)
 
     def _start(self, folder: RunFolder) -> None:
         name = folder.path.name
@@ -159,19 +159,19 @@ class Processes:
         elif word in (None, "lost"):
             self._died(folder, code)
         if word == "stopped" and self.seat.size > 1:
-            self.stop.ask()  # perhaps another task alone was asked: it will not come again
+            self.stop.ask()  # perhaps only another task got the signal: it will not restart
 
     def _died(self, folder: RunFolder, code: int) -> None:
-        """Again from its checkpoint; after some deaths in a row without a new checkpoint it is given up."""
+        """Restarts it from its checkpoint; after some deaths in a row without a new checkpoint it fails."""
         name = folder.path.name
         self.deaths[name] = self.deaths[name] + 1 if folder.mark() == self.progress[name] else 1
         if self.deaths[name] <= DEATHS:
             self.waiting.append(folder)
             return
         if self.seat.rank:
-            return  # the first process has the word
+            return  # the first process writes the error
         message = (
-            f"its process died {self.deaths[name]} times without getting on ({_words(code)}); "
+            f"its process died {self.deaths[name]} times without a new checkpoint ({_words(code)}); "
             f"see {log_of(folder, self.seat)}"
         )
         with suppress(StoreError):
@@ -189,13 +189,13 @@ def _can_be_read(folder: RunFolder) -> bool:
 
 
 def job_id() -> str:
-    """This job as Slurm's commands want it: of an array `A_a`, since the number alone can mean the whole array."""
+    """This job's id for Slurm's commands: in an array `A_a`, as the number alone can mean the whole array."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
 
 
 def seat_of_task(tasks: int) -> Seat:
-    """This task's place among the job's; a job that was requeued is another start."""
+    """This task's rank among the job's; each requeue is another start."""
     if tasks == 1:
         return ALONE
     start = f"{job_id()}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
@@ -203,22 +203,19 @@ def seat_of_task(tasks: int) -> Seat:
 
 
 def share_devices(tasks_per_node: int) -> None:
-    """Leaves this task its part of the node's CUDA devices; all that it sees where Slurm has shared them out."""
+    """Gives this task its part of the node's CUDA devices; all that it sees where Slurm has divided them."""
     tokens, local = device_tokens(), int(os.environ["SLURM_LOCALID"])
     if share := len(tokens) // tasks_per_node:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(tokens[local * share : (local + 1) * share])
 
 
 def log_of(folder: RunFolder, seat: Seat = ALONE) -> Path:
-    """Where this job's run writes its output, each of several processes for itself."""
+    """The file of this job's output for the run, one for each of its processes."""
     return folder.log / (f"{job_id()}_{seat.rank}_log.out" if seat.rank else f"{job_id()}_log.out")
 
 
 def requeue() -> None:
-    """Asks for another turn, unless Slurm itself is taking the job away: it then knows what it wants.
-
-    A requeue of a job that is being cancelled would bring it back to life.
-    """
+    """Asks for a requeue, unless Slurm itself is ending the job: that would revive a job that is being cancelled."""
     for pause in (1, 2, 4, 8, 16, 32):
         try:
             state = _slurm("squeue", "--noheader", "--jobs", job_id(), "--format=%T")
@@ -236,7 +233,7 @@ def _slurm(*words: str) -> str:
 
 
 def _child(folder: RunFolder, data: Path, deadline: float | None, seat: Seat) -> None:
-    """One run to its end, in a process of its own with its own log; the exit code says what became of it."""
+    """A process that runs one run to its end, with its own log; the exit code is the outcome."""
     log = make_folder(folder.log) / log_of(folder, seat).name
     with log.open("ab") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
@@ -251,7 +248,7 @@ def _words(code: int) -> str:
 
 
 def _clear_leftovers() -> None:
-    """Files that a killed start of this job left half-written: submitit would refuse to write them again."""
+    """Removes files that a killed start of this job left half-written: submitit would refuse to write them again."""
     folder = os.environ.get("SUBMITIT_FOLDER")
     for leftover in Path(folder).glob(f"{job_id()}_*.save_tmp") if folder else ():
         leftover.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""How runs become jobs: which ones together, and what a job asks Slurm for."""
+"""Packs runs into jobs, and makes sbatch's flags for them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bench.spec import Resources, Run
 from bench.store import RunFolder
 
 T = TypeVar("T")
-PACK_GIB = 0.75  # the pack's own process, in which torch is imported once: 0.5 measured, of which runs share most
+PACK_GIB = 0.75  # of the pack's own process, which imports torch: 0.5 measured, most of it shared with the runs
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Jobs that ask for the same: `asked` by one run, `packs` the run ids of each job."""
+    """Jobs with the same resources: `asked` for one run; `packs`: the run ids of each job."""
 
     asked: Resources
     packs: tuple[tuple[str, ...], ...]
@@ -29,7 +29,7 @@ def batched(values: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
 
 
 def shapes(runs: Sequence[tuple[Run, RunFolder]], profile: Profile) -> list[Shape]:
-    """The runs packed into jobs, in their order, apart where they ask for different things."""
+    """Packs the runs into jobs, in their order, separately where they ask for different resources."""
     by_asked: dict[Resources, list[str]] = {}
     for run, folder in runs:
         by_asked.setdefault(profile.asks(run.resources), []).append(folder.path.name)
@@ -40,7 +40,7 @@ def shapes(runs: Sequence[tuple[Run, RunFolder]], profile: Profile) -> list[Shap
 
 
 def side_by_side(profile: Profile, asked: Resources) -> int:
-    """How many runs of a job train at once; one of several processes has its job to itself."""
+    """How many runs of a job train at once; a run of several processes has its own job."""
     return 1 if asked.processes > 1 else profile.at_once
 
 
@@ -50,9 +50,9 @@ def is_crew(profile: Profile, asked: Resources) -> bool:
 
 
 def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
-    """sbatch's flags for a job: memory and cores for the runs side by side, GPUs shared by them.
+    """sbatch's flags for a job: memory and cores for all runs side by side, which share the GPUs.
 
-    Of a run with several processes each task has cores, memory and GPUs of its own.
+    Each process of a run with several has its own cores, memory and GPUs.
     """
     runs = side_by_side(profile, asked)
     ours = {
@@ -72,5 +72,5 @@ def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
 
 
 def as_word(name: str, value: Any) -> str:
-    """A flag as a word of the command line."""
+    """A flag as on the command line."""
     return f"--{name}" if value is True else f"--{name}={value}"

@@ -1,4 +1,4 @@
-"""The code as it is at submission, kept for the jobs: what is edited while they wait in the queue changes nothing."""
+"""Keeps the code as it is at submission for the jobs: later edits do not change what they run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bench.store import StoreError, make_folder, sha256, write_json, write_text
 
 
 class SnapshotError(RuntimeError):
-    """Code of which no snapshot can be taken; says why and what to do."""
+    """No snapshot can be taken of the code; says why and what to do."""
 
 
 def take_snapshot(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> Path:
     """A folder below `codes` with the code of `source`'s commit.
 
-    Where the work tree differs it is refused, or with `allow_dirty` taken as it is. The same code is kept once.
-    The folder goes first on a job's PYTHONPATH. Raises SnapshotError.
+    A work tree that differs is refused, or with `allow_dirty` copied as it is. The same code is kept once. The folder
+    goes first on a job's PYTHONPATH. Raises SnapshotError.
     """
     known = commit(source)
     if known["commit"] is None:
@@ -34,12 +34,12 @@ def take_snapshot(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> P
             "or start with --allow-dirty (the results will say so)"
         )
     if (source / FROZEN).exists():
-        return source  # a job that submits: its code is a snapshot already
+        return source  # the code of a job that submits jobs is a snapshot already
     return _copied(codes, source, str(known["commit"])) if known["dirty"] else _archived(codes, source, known["commit"])
 
 
 def copy_sweep_file(codes: Path, path: Path, name: str) -> Path:
-    """A copy of the sweep file `path` below `codes`, under the sweep's name: it may lie outside the checkout."""
+    """Copies the sweep file `path`, which may be outside the checkout, below `codes`, under the sweep's name."""
     content = path.read_bytes()
     target = make_folder(codes / sha256(content)[:12]) / f"{name}.py"
     write_text(target, content.decode())
@@ -50,27 +50,24 @@ def _archived(codes: Path, source: Path, head: object) -> Path:
     target = codes / str(head)
     if target.is_dir():
         return target
-    archive = _git(source, "archive", "--format=tar", str(head), "--", *_present(source))
-    staged = _staged(codes)
+    present = [name for name in CODE if (source / name).exists()]
+    archive = _git(source, "archive", "--format=tar", str(head), "--", *present)
+    staged = make_folder(codes / f".{uuid.uuid4().hex}")
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(staged, filter="data")
     return _published(staged, target, {"commit": head, "dirty": False})
 
 
 def _copied(codes: Path, source: Path, head: str) -> Path:
-    """The work tree: tracked files as they are now, and new ones that git does not ignore."""
+    """Copies the work tree: tracked files as they are now, and new ones that git does not ignore."""
     names = _git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
     files = sorted({name for name in os.fsdecode(names).split("\0") if name and (source / name).is_file()})
-    staged, sha = _staged(codes), hashlib.sha256()
+    staged, sha = make_folder(codes / f".{uuid.uuid4().hex}"), hashlib.sha256()
     for name in files:
         (staged / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, staged / name)
         sha.update(f"{name}\0{hashlib.sha256((staged / name).read_bytes()).hexdigest()}\n".encode())
     return _published(staged, codes / f"{head}-dirty-{sha.hexdigest()[:8]}", {"commit": head, "dirty": True})
-
-
-def _present(source: Path) -> list[str]:
-    return [name for name in CODE if (source / name).exists()]
 
 
 def _git(source: Path, *arguments: str) -> bytes:
@@ -80,12 +77,8 @@ def _git(source: Path, *arguments: str) -> bytes:
     return done.stdout
 
 
-def _staged(codes: Path) -> Path:
-    return make_folder(codes / f".{uuid.uuid4().hex}")
-
-
 def _published(staged: Path, target: Path, known: dict[str, object]) -> Path:
-    """Renames the finished copy to its name; where another start was faster, takes that one's."""
+    """Renames the finished copy; where another start was faster, uses that one's."""
     write_json(staged / FROZEN, known)
     try:
         staged.rename(target)

@@ -15,7 +15,7 @@ import pytest
 from bench.launch.slurm import commands
 from bench.launch.slurm import executor as slurm
 from bench.launch.slurm.commands import Job, SlurmError, patiently
-from bench.launch.slurm.executor import SPOILT, Slurm
+from bench.launch.slurm.executor import HELD, Slurm
 from bench.launch.slurm.job import Pack
 from bench.launch.slurm.packing import is_crew
 from bench.launch.slurm.profile import Profile
@@ -72,7 +72,7 @@ def job(reason: str = "None", state: str = "PENDING") -> Job:
 
 
 def test_a_run_in_the_queue_is_not_submitted_again(follow: Follow, said: list[str]) -> None:
-    assert said == ["slurm: 1 run in the queue or under way already"]
+    assert said == ["slurm: 1 run in the queue or running already"]
     assert follow([job()]) == []
 
 
@@ -80,7 +80,7 @@ def test_a_job_held_for_a_spoilt_start_is_released_once_a_minute(
     follow: Follow, asked: list[tuple[str, ...]], said: list[str]
 ) -> None:
     for _ in range(3):
-        assert follow([job(SPOILT)]) == []
+        assert follow([job(HELD)]) == []
 
     assert asked == [("scontrol", "release", "77")]
     assert said[-1] == "slurm: job 77 is held (launch failed requeued held); it is released"

@@ -106,7 +106,10 @@ def test_a_run_whose_process_dies_again_and_again_is_given_up_with_its_log(tmp_p
     assert good.state() == "done"
     error = bad.error()
     assert error is not None
-    assert "its process died 4 times without getting on (signal 9: killed, perhaps for its memory)" in error["message"]
+    assert (
+        "its process died 4 times without a new checkpoint (signal 9: killed, perhaps for its memory)"
+        in error["message"]
+    )
     assert str(bad.log / "107_log.out") in error["message"]
     assert error["retry"]
 
@@ -199,6 +202,18 @@ def test_an_orphan_stops_with_its_checkpoint_written(tmp_path: Path) -> None:
     wait_for(lambda: not folder.lives())
 
     assert folder.state() == "stopped"
+
+
+@pytest.mark.parametrize("crew", [False, pytest.param(True, marks=pytest.mark.team)])
+def test_a_run_that_another_process_holds_is_left_to_it_after_a_while(tmp_path: Path, crew: bool) -> None:
+    runs = (tiny_run(seed=0), tiny_run(seed=1))
+    held, free = made(tmp_path, *runs)
+
+    with held.lock():
+        out = ended(start(tmp_path, *runs, at_once=2, before="pack.BUSY_PATIENCE = pack.BUSY_SECONDS = 0.5", crew=crew))
+
+        assert (held.state(), free.state()) == ("running", "done")
+    assert f"{runs[0].id}: left to the process that holds it" in out
 
 
 def test_half_written_files_of_a_killed_start_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
