@@ -67,6 +67,7 @@ SHOWN = (
     "IoU .5, red and dashed where they are not, each with its class's first letter. The photographs are not published "
     "here: each run leaves the same detections drawn on them as `detections.png` in its folder of `runs/`."
 )
+NOT_DETECTED = "no difference detected."
 BACKBONE = "AP50 against the classification error of what the backbone was trained to before, a mark a net."
 
 
@@ -153,14 +154,15 @@ def classes_table(results: Set, found: Detected) -> Table | None:
 
 
 def gain_findings(found: Detected) -> list[str]:
-    """Each gain in words, and whether it is detected over images."""
+    """Each gain in words, and over what a difference is detected."""
     lines = []
     for gain in found.gains:
-        clear = gain.interval.low > 0 or gain.interval.high < 0
-        seeds = f", {low_to_high(gain.over_seeds)} over seeds" if gain.over_seeds else ""
+        intervals = {"images": gain.interval} | ({"seeds": gain.over_seeds} if gain.over_seeds else {})
+        clear = [over for over, interval in intervals.items() if interval.low > 0 or interval.high < 0]
+        ranges = ", ".join(f"{low_to_high(interval)} over {over}" for over, interval in intervals.items())
         lines.append(
-            f"{gain.words}: {signed(gain.difference)} points of AP50 (95 %: {low_to_high(gain.interval)} over images"
-            f"{seeds}; n = {gain.seeds[0]}, {gain.seeds[1]} seeds): {'a' if clear else 'no'} difference detected."
+            f"{gain.words}: {signed(gain.difference)} points of AP50 (95 %: {ranges}; n = {gain.seeds[0]}, "
+            f"{gain.seeds[1]} seeds): " + (f"a difference over {' and '.join(clear)}." if clear else NOT_DETECTED)
         )
     return lines or ["Too few runs are done to say anything."]
 

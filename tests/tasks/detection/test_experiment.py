@@ -21,11 +21,13 @@ from bench.cli.commands import main as commands
 from bench.cli.sweep import main
 from bench.launch.worker import work, work_until
 from bench.report.rows import declared_columns, run_of
+from bench.report.stats import Interval
 from bench.report.stored import read_arrays
 from bench.spec import Detection, Net, Recipe, Resources, Run, SpecError, Sweep, run_from_json
 from bench.store import RunFolder
 from bench.tasks.detection.experiment import AnnotatedImages
-from bench.tasks.detection.gains import table_of
+from bench.tasks.detection.gains import Detected, Gain, table_of
+from bench.tasks.detection.sections import gain_findings
 from bench.tasks.job import Job
 from bench.tasks.training import train_run
 from bench.train import checkpoint
@@ -287,6 +289,19 @@ def test_a_sweep_on_objects_ends_with_a_report_whose_digits_can_be_checked(
 
     assert commands(["verify", "tiny"]) == 1
     assert f"{name.split(':')[0]}: voc" in capsys.readouterr().err
+
+
+def test_a_gain_says_over_what_a_difference_is_detected() -> None:
+    over_images, over_seeds = Interval(1.0, 3.0, "bootstrap"), Interval(-4.0, 8.0, "t")
+    gain = Gain("A over B", "B", "A", (10.0, 12.0), (5.0, 6.0), over_images, over_seeds, (2, 2), ())
+    alone = replace(gain, interval=over_seeds, over_seeds=None)
+
+    first, second = gain_findings(Detected({}, {}, (gain, alone)))
+
+    assert first.endswith(
+        "1.00 to 3.00 over images, −4.00 to 8.00 over seeds; n = 2, 2 seeds): a difference over images."
+    )
+    assert second.endswith("(95 %: −4.00 to 8.00 over images; n = 2, 2 seeds): no difference detected.")
 
 
 OTHERS: dict[str, Any] = {
