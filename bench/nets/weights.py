@@ -54,16 +54,19 @@ def _first_line(error: Exception) -> str:
 
 
 def load_weights(net: nn.Module, file: Path | None, name: str, without: tuple[str, ...] = CLASSIFIERS) -> None:
-    """Loads all of `net` but its classifier from a file; None leaves the net as it is.
+    """Loads all of `net` but its classifier from a file, as load_tensors does; None leaves the net as it is."""
+    if file is not None:
+        load_tensors(net, read_weights(file), f"{name} ({file})", without)
 
-    Names may have underscores for dots, as timm's stages have. name: the net's, for the error. without: how the names
-    of what is left out begin; () for the whole net.
+
+def load_tensors(net: nn.Module, tensors: Mapping[str, Tensor], name: str, without: tuple[str, ...]) -> None:
+    """Loads all of `net` but what `without` begins, () for the whole net.
+
+    Names may have underscores for dots, as timm's stages have. name: the net's, for the error.
     Raises WeightsError naming what is missing, left over or of another shape; the net is then unchanged.
     """
-    if file is None:
-        return
     wanted = {_key(n): n for n in net.state_dict() if not _optional(n, without)}
-    given = {_key(n): value for n, value in read_weights(file).items() if not _optional(n, without)}
+    given = {_key(n): value for n, value in tensors.items() if not _optional(n, without)}
     shapes = {key: net.state_dict()[n].shape for key, n in wanted.items()}
     found = {
         "missing": sorted(wanted.keys() - given.keys()),
@@ -73,8 +76,7 @@ def load_weights(net: nn.Module, file: Path | None, name: str, without: tuple[st
     parts = [f"{len(keys)} {what} ({', '.join(keys[:3])} …)" for what, keys in found.items() if keys]
     if parts:
         raise WeightsError(
-            f"these weights are of another net than {name} ({file}): {'; '.join(parts)}. Name the net that they "
-            "were trained with"
+            f"these weights are of another net than {name}XX
         )
     net.load_state_dict({n: given[key] for key, n in wanted.items()}, strict=False)
 
