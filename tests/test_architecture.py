@@ -115,7 +115,7 @@ def test_spec_store_and_machine_need_the_standard_library_and_pydantic_only(name
     assert {n.split(".")[0] for n in imports(BENCH / name)} <= {*sys.stdlib_module_names, "bench", *allowed}
 
 
-NAMES = {"task", "data", "family", "margin", "loss"}  # compared with a word
+NAMES = {"task", "data", "family", "source", "margin", "loss"}  # compared with a word
 PARTS = {"views", "faces", "detection"}  # of a recipe, there or not
 CLASSES = {"Views", "Faces", "Detection", "InMemory", "ImageNet", "FacePairs", "AnnotatedImages"}
 

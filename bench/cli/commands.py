@@ -236,10 +236,9 @@ def build_parser() -> argparse.ArgumentParser:
     for name, (work, words) in COMMANDS.items():
         one = commands.add_parser(name, allow_abbrev=False, help=words, description=options.ABOUT.get(name))
         one.set_defaults(work=work)
-        for option, its in options.OF_COMMANDS.get(name, {}).items():
-            one.add_argument(option, **its)
-        if name in ("sweep", "speed"):
-            (options.add_arguments if name == "sweep" else add_speed_arguments)(one)
+        options.add_arguments(one, name)
+        if name == "speed":
+            add_speed_arguments(one)
     return parser
 
 

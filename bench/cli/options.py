@@ -61,88 +61,78 @@ def parse_kernels(text: str) -> Way:
     return Way("graph" in words, "compiled" in words, next(iter(grouped), "passes"))
 
 
-def add_arguments(parser: Parser) -> None:
-    """The options of the main job."""
-    parser.add_argument("name", metavar="NAME", help="a sweep below sweeps/, or the path of a sweep file of your own")
-    parser.add_argument(
-        "--scale",
-        choices=("auto", *SCALES),
-        default="auto",
-        help="auto: paper where jobs go to Slurm or there is a GPU, else quick",
-    )
-    parser.add_argument(
-        "--cluster",
-        choices=("auto", "slurm", "local", "crew", "inline"),
-        default="auto",
-        help="auto: slurm where its commands answer, else local (as many runs at once as this machine has room for, a "
-        "process each, on a GPU a crew), without submitit inline (one after another); crew: several runs in one "
-        "process, in turns",
-    )
-    parser.add_argument(
-        "--at-once",
-        type=parse_count,
-        metavar="N",
-        help="so many runs at once on this machine, which share its cores or CUDA devices (default: as measured by "
-        "`bench speed together` or `gpu`, else as many as there is room for, on a CPU a core each)",
-    )
-    parser.add_argument(
-        "--kernels",
-        type=parse_kernels,
-        metavar="WAY",
-        help="how runs that have not begun make their steps: eager, or some of graph (one CUDA graph a step), compiled "
-        "(torch.compile), grouped or fused (batch norm of all groups in one pass), such as graph,fused (default: what "
-        "the sweep declares, on a GPU what `bench speed gpu` found to be fastest)",
-    )
-    parser.add_argument(
-        "--compile", action="store_true", help="the same as --kernels compiled; on a CPU it needs a C++ compiler"
-    )
-    parser.add_argument("--seeds", type=parse_seeds, metavar="0-4", help="instead of the scale's own seeds")
-    parser.add_argument("--classes", type=parse_count, metavar="N", help="of ImageNet only the first so many classes")
-    parser.add_argument(
-        "--only",
-        metavar="GLOB",
-        help="only runs whose id or net (with +RECIPE where that is not its own) matches, in this order, such as "
-        "'plain-*,resnet-20-A'",
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="the folder of the data sets (else $BENCH_DATA, else a cache)"
-    )
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="the folder of the runs (default: runs)"
-    )
-    parser.add_argument("--results", type=Path, metavar="DIR", help="where the numbers go (default: results)")
-    parser.add_argument("--reports", type=Path, metavar="DIR", help="where the report goes (default: reports)")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the runs, what is done, and the cost; start nothing"
-    )
-    parser.add_argument("--retry", action="store_true", help="try failed runs again")
-    parser.add_argument(
-        "--time-limit", type=parse_duration, metavar="50m", help="stop cleanly after this time, all resumable"
-    )
-    parser.add_argument("--no-wait", action="store_true", help="run in the background and return at once")
-    parser.add_argument(
-        "--report-only", action="store_true", help="start nothing; collect and report what there is already"
-    )
-    parser.add_argument(
-        "--budget", type=parse_duration, metavar="40h", help="refuse to start above so many core- or GPU-hours"
-    )
-    parser.add_argument(
-        "--profile",
-        type=Path,
-        metavar="FILE",
-        help="partition, limits and packing on Slurm, in TOML (default: ~/.config/resnet-bench/slurm.toml)",
-    )
-    parser.add_argument(
-        "--allow-dirty", action="store_true", help="on Slurm: run the work tree, though it is of no commit"
-    )
-
-
 Option = Mapping[str, Any]  # what argparse's add_argument takes
 RUNS: Option = {"type": Path, "default": Path("runs"), "metavar": "DIR"}
 NAME: Option = {"metavar": "NAME"}
 PLACE: Option = {"type": Path, "metavar": "DIR"}
 SPREAD = "least and largest std over seeds, in points"
-OF_COMMANDS: Mapping[str, Mapping[str, Option]] = {  # of every other command
+OF_SWEEP: Mapping[str, Option] = {  # of the main job
+    "name": {"metavar": "NAME", "help": "a sweep below sweeps/, or the path of a sweep file of your own"},
+    "--scale": {
+        "choices": ("auto", *SCALES),
+        "default": "auto",
+        "help": "auto: paper where jobs go to Slurm or there is a GPU, else quick",
+    },
+    "--cluster": {
+        "choices": ("auto", "slurm", "local", "crew", "inline"),
+        "default": "auto",
+        "help": (
+            "auto: slurm where its commands answer, else local (as many runs at once as this machine has room for, a "
+            "process each, on a GPU a crew), without submitit inline (one after another); crew: several runs in one "
+            "process, in turns"
+        ),
+    },
+    "--at-once": {
+        "type": parse_count,
+        "metavar": "N",
+        "help": (
+            "so many runs at once on this machine, which share its cores or CUDA devices (default: as measured by "
+            "`bench speed together` or `gpu`, else as many as there is room for, on a CPU a core each)"
+        ),
+    },
+    "--kernels": {
+        "type": parse_kernels,
+        "metavar": "WAY",
+        "help": (
+            "how runs that have not begun make their steps: eager, or some of graph (one CUDA graph a step), compiled "
+            "(torch.compile), grouped or fused (batch norm of all groups in one pass), such as graph,fused (default: "
+            "what the sweep declares, on a GPU what `bench speed gpu` found to be fastest)"
+        ),
+    },
+    "--compile": {"action": "store_true", "help": "the same as --kernels compiled; on a CPU it needs a C++ compiler"},
+    "--seeds": {"type": parse_seeds, "metavar": "0-4", "help": "instead of the scale's own seeds"},
+    "--classes": {"type": parse_count, "metavar": "N", "help": "of ImageNet only the first so many classes"},
+    "--only": {
+        "metavar": "GLOB",
+        "help": (
+            "only runs whose id or net (with +RECIPE where that is not its own) matches, in this order, such as "
+            "'plain-*,resnet-20-A'"
+        ),
+    },
+    "--data": {"type": Path, "metavar": "DIR", "help": "the folder of the data sets (else $BENCH_DATA, else a cache)"},
+    "--runs": {
+        "type": Path,
+        "default": Path("runs"),
+        "metavar": "DIR",
+        "help": "the folder of the runs (default: runs)",
+    },
+    "--results": {"type": Path, "metavar": "DIR", "help": "where the numbers go (default: results)"},
+    "--reports": {"type": Path, "metavar": "DIR", "help": "where the report goes (default: reports)"},
+    "--dry-run": {"action": "store_true", "help": "print the runs, what is done, and the cost; start nothing"},
+    "--retry": {"action": "store_true", "help": "try failed runs again"},
+    "--time-limit": {"type": parse_duration, "metavar": "50m", "help": "stop cleanly after this time, all resumable"},
+    "--no-wait": {"action": "store_true", "help": "run in the background and return at once"},
+    "--report-only": {"action": "store_true", "help": "start nothing; collect and report what there is already"},
+    "--budget": {"type": parse_duration, "metavar": "40h", "help": "refuse to start above so many core- or GPU-hours"},
+    "--profile": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "partition, limits and packing on Slurm, in TOML (default: ~/.config/resnet-bench/slurm.toml)",
+    },
+    "--allow-dirty": {"action": "store_true", "help": "on Slurm: run the work tree, though it is of no commit"},
+}
+OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
+    "sweep": OF_SWEEP,
     "status": {
         "name": NAME,
         "--runs": RUNS,
@@ -197,3 +187,9 @@ ABOUT = {  # what the help of a command says beside its line
     "unpack": "Verifies every file of every archive, then places the runs; a run that is further on here, done or being"
     " trained stays as it is. Exit code 1: a run could not take its place.",
 }
+
+
+def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    """Gives the parser the options of a command."""
+    for name, option in OPTIONS.get(command, {}).items():
+        parser.add_argument(name, **option)

@@ -202,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add_arguments(parser)
+    add_arguments(parser, "sweep")
     command = list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(command)
     args.command = command

@@ -76,7 +76,8 @@ def load_tensors(net: nn.Module, tensors: Mapping[str, Tensor], name: str, witho
     parts = [f"{len(keys)} {what} ({', '.join(keys[:3])} …)" for what, keys in found.items() if keys]
     if parts:
         raise WeightsError(
-            f"these weights are of another net than {name}XX
+            f"these weights are of another net than {name}: {'; '.join(parts)}. Name the net that they "
+            "were trained with"
         )
     net.load_state_dict({n: given[key] for key, n in wanted.items()}, strict=False)
 

@@ -44,7 +44,7 @@ class Family(Row):
     build: makes the net with a classifier of so many classes. backbone: cuts it into stages, features: makes it without
     its classifier, see bench.nets.backbone; all with the weights of a file, None for none (timm's own of timm's nets).
     layout: its convolutions by arithmetic, see bench.nets.counts, "" where nobody counts them.
-    sources: of weights that there are of it, but for one's own runs and files.
+    sources: of published weights that there are of it. by_weights: whether weights of these say which net it is.
     residual: how its nets with shortcuts are called. plain: how those without are named.
     one_net: whether it is one net, without choices. shortcuts, norms: which choices there are.
     norm_first: whether BN comes before each convolution in place of behind it, for bench.nets.counts.
@@ -65,6 +65,7 @@ class Family(Row):
     features: str = ""
     layout: str = ""
     sources: tuple[str, ...] = ()
+    by_weights: bool = False
     residual: Kind = RESIDUAL
     plain: str = "plain"
     one_net: bool = False
@@ -153,6 +154,7 @@ ROWS = (
         backbone="bench.nets.timm_nets:backbone",
         features="bench.nets.timm_nets:features",
         sources=("timm",),
+        by_weights=True,
     ),
 )
 FAMILIES: Mapping[str, Family] = MappingProxyType({row.name: row for row in ROWS})
@@ -169,6 +171,9 @@ class Weights(NamedTuple):
 class Source(Row):
     """Weights of one origin, under the word that stands before the colon of Net.weights.
 
+    names: what may stand behind it, as a regular expression; example: of one that may. short: how the names of nets say
+    it, by groups of `names`; "" for all of it. published: whether only families that name it have such weights, and
+    of_plain whether their plain nets have, too.
     Functions of (net, job), see bench.tasks.weights. file: finds the file of the weights. pixels: what they expect of
     an image; "" for ImageNet's mean and deviation, or the family's mean. error: the classification error of the net
     with them; "" where nobody says it.
@@ -182,17 +187,24 @@ class Source(Row):
     error: str = ""
     stride_in: str = ""
     words: str = "{source}'s weights"
+    names: str = r".+"
+    example: str = "NAME"
+    short: str = ""
+    published: bool = False
+    of_plain: bool = True
 
 
 SOURCE_ROWS = (
-    Source(""),
+    Source("", names=""),
     Source(
         "torchvision",
         file="bench.tasks.weights:torchvision_file",
         error="bench.tasks.weights:torchvision_error",
         stride_in="3x3",
+        published=True,
+        of_plain=False,
     ),
-    Source("timm", file="bench.tasks.weights:timm_file", pixels="bench.tasks.weights:timm_pixels"),
+    Source("timm", file="bench.tasks.weights:timm_file", pixels="bench.tasks.weights:timm_pixels", published=True),
     Source("file", file="bench.tasks.weights:local_file", stride_in="3x3"),
     Source(
         "run",
@@ -200,6 +212,9 @@ SOURCE_ROWS = (
         pixels="bench.tasks.weights:run_pixels",
         error="bench.tasks.weights:run_error",
         words="weights of {sweep}",
+        names=r"([^/]+)/[^/]+-(?:paper|short|quick)-s\d+-([0-9a-f]{8})",
+        example="SWEEP/RUN, as in run:plain_vs_residual/resnet-20-A-quick-s0-811fdd6d",
+        short=r"run.\1.\2",
     ),
 )
 SOURCES: Mapping[str, Source] = MappingProxyType({row.name: row for row in SOURCE_ROWS})

@@ -34,26 +34,28 @@ class Net:
 
     def __post_init__(self) -> None:
         require("net", (self.family in FAMILIES, f"family {self.family!r} is not one of: {', '.join(FAMILIES)}"))
-        row, (source, name) = self.row, self.start
-        own_alone = row.sources == ("timm",)
+        row, (word, name) = self.row, self.start
+        source = SOURCES.get(word)
         require(
             "net",
             (
-                not self.weights or (bool(source) and source in SOURCES and bool(name)),
+                source is not None and bool(word) == bool(self.weights),
                 f"weights {self.weights!r} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES if s)}",
             ),
             (
-                source != "run" or bool(re.fullmatch(r"[^/]+/[^/]+-(?:paper|short|quick)-s\d+-[0-9a-f]{8}", name)),
-                f"weights {self.weights!r} do not name a run: run:SWEEP/RUN, as in "
-                "run:plain_vs_residual/resnet-20-A-quick-s0-811fdd6d",
+                source is None or bool(re.fullmatch(source.names, name)),
+                f"weights {self.weights!r} are not {word}:{source.example if source else ''}",
             ),
             (
-                own_alone == (source == "timm"),
-                f"family {self.family!r} and weights {self.weights!r} do not go together: timm's nets are its own",
+                not row.by_weights or word in row.sources,
+                f"family {self.family!r} needs weights that name its net, "
+                f"{' or '.join(f'{s}:…' for s in row.sources)}, got {self.weights!r}",
             ),
             (
-                source != "torchvision" or (source in row.sources and not (self.plain and not row.one_net)),
-                f"torchvision has no weights of {self.family} plain-{self.depth}",
+                source is None
+                or not source.published
+                or (word in row.sources and (source.of_plain or row.one_net or not self.plain)),
+                f"{word} has no weights of {self.family} {'plain' if self.plain else self.shortcut}-{self.depth}",
             ),
             (
                 not row.one_net or (self.plain and self.norm == "bn"),
@@ -91,11 +93,11 @@ class Net:
 
         With published weights these come behind it: `resnet-50-B-torchvision.IMAGENET1K_V1`.
         """
-        weights = re.sub(r"[^A-Za-z0-9_.-]", ".", self.weights)
-        source, named = self.start
-        if source == "run":
-            sweep, _, run = named.partition("/")
-            weights = f"run.{sweep}.{run.rpartition('-')[2]}"
+        source = SOURCES[self.start.source]
+        if source.short:
+            weights = re.sub(source.names, source.short, self.start.name)
+        else:
+            weights = re.sub(r"[^A-Za-z0-9_.-]", ".", self.weights)
         if not self.depth:
             return weights
         row = self.row

@@ -8,14 +8,41 @@ only because some versions of torch let no gradient through the edge of a clamp.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MARGINS = {"softmax": 0.0, "arcface": 0.5, "cosface": 0.35}  # the papers'; radians for ArcFace
-LARGEST = {"softmax": 0.0, "arcface": math.pi / 2, "cosface": 1.0}
 NARROWEST = 1e-6  # sin² of an angle, below which its slope, infinite at 0, is left out
+
+
+def _off_the_cosine(cosine: Tensor, margin: float) -> Tensor:
+    return cosine - margin
+
+
+def _onto_the_angle(cosine: Tensor, margin: float) -> Tensor:
+    sine = (1 - cosine * cosine).clamp(min=NARROWEST).sqrt()
+    wider = cosine * math.cos(margin) - sine * math.sin(margin)
+    # beyond pi the cosine would rise again: from there on it falls as CosFace's does, as ArcFace's authors have it
+    past_pi = cosine - margin * math.sin(margin)
+    return torch.where(cosine > -math.cos(margin), wider, past_pi)
+
+
+class Margin(NamedTuple):
+    """A kind of margin: the paper's, in radians for ArcFace; the largest; what it makes of the true person's cosine."""
+
+    usual: float
+    largest: float
+    apply: Callable[[Tensor, float], Tensor]
+
+
+MARGINS = {
+    "softmax": Margin(0.0, 0.0, _off_the_cosine),
+    "arcface": Margin(0.5, math.pi / 2, _onto_the_angle),
+    "cosface": Margin(0.35, 1.0, _off_the_cosine),
+}
 
 
 class MarginSoftmax(nn.Module):
@@ -30,10 +57,10 @@ class MarginSoftmax(nn.Module):
         super().__init__()
         if kind not in MARGINS:
             raise ValueError(f"loss {kind!r} is not one of: {', '.join(MARGINS)}")
-        self.kind, self.scale = kind, scale
-        self.margin = MARGINS[kind] if margin is None else margin
-        if not 0 <= self.margin <= LARGEST[kind]:
-            raise ValueError(f"margin {margin} of {kind} must lie in [0, {LARGEST[kind]:.4g}]")
+        self.kind, self.scale = MARGINS[kind], scale
+        self.margin = self.kind.usual if margin is None else margin
+        if not 0 <= self.margin <= self.kind.largest:
+            raise ValueError(f"margin {margin} of {kind} must lie in [0, {self.kind.largest:.4g}]")
         if not scale > 0:
             raise ValueError(f"scale {scale} must be positive")
         self.weight = nn.Parameter(torch.empty(classes, size))
@@ -45,15 +72,5 @@ class MarginSoftmax(nn.Module):
             cosine = F.linear(F.normalize(embeddings.float()), F.normalize(self.weight))
             if labels is not None and self.margin:
                 true = labels[:, None]
-                cosine = cosine.scatter(1, true, self._harder(cosine.gather(1, true)))
+                cosine = cosine.scatter(1, true, self.kind.apply(cosine.gather(1, true), self.margin))
             return self.scale * cosine
-
-    def _harder(self, cosine: Tensor) -> Tensor:
-        """The cosine of the true person, lowered by the margin."""
-        if self.kind == "cosface":
-            return cosine - self.margin
-        sine = (1 - cosine * cosine).clamp(min=NARROWEST).sqrt()
-        wider = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
-        # beyond pi the cosine would rise again: from there on it falls as CosFace's does, as ArcFace's authors have it
-        past_pi = cosine - self.margin * math.sin(self.margin)
-        return torch.where(cosine > -math.cos(self.margin), wider, past_pi)
