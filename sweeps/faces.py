@@ -57,8 +57,8 @@ SWEEP = Sweep(
     },
     deviations=(
         "View 1 of LFW has one fold: its 1,000 test pairs are dealt out into ten in turn.",
-        "Pictures are LFW's deep-funneled ones, cut to the square in which eyes and mouth lie where the field's "
-        "five-point alignment puts them; people with ten pictures or more are trained on.",
+        "Images are LFW's deep-funneled ones, cut to the square in which eyes and mouth lie where the field's "
+        "five-point alignment puts them; people with ten images or more are trained on.",
         "The training error counts the margin, where the loss has one.",
     ),
     resources=Resources(cpus=4, gpus=1, memory_gib=8.0),

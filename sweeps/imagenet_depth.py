@@ -62,9 +62,9 @@ FIELD = (
     "field trains these nets with, and not the paper's recipe."
 )
 FEW_STEPS = (
-    "300 steps of 32 pictures at a side of 64 (shorter side 73 to 137, test at 73) instead of 224 (256 to 480, 256), "
+    "300 steps of 32 images at a side of 64 (shorter side 73 to 137, test at 73) instead of 224 (256 to 480, 256), "
     "rate 0.01 instead of 0.1, at which 18 layers do not learn in so few steps, the first 100 classes and at most 300 "
-    "validation pictures."
+    "validation images."
 )
 
 
@@ -82,7 +82,7 @@ def number(name: str, net: Net, margin: float) -> Claim:
     )
 
 
-# Points of top-1 error by 10 crops. Seeds of one recipe differ by 0.1 to 0.2 points on 50,000 pictures; the rest is for
+# Points of top-1 error by 10 crops. Seeds of one recipe differ by 0.1 to 0.2 points on 50,000 images; the rest is for
 # what the paper leaves open (deviations).
 TOLERANCE = 0.7
 
@@ -183,7 +183,7 @@ SWEEP = Sweep(
     },
     deviations=(
         "The mean that is subtracted is that of 2,000 training views and their mirror images, one value a pixel and "
-        "colour; where the picture is larger than the training's side (many scales), its mean colour.",
+        "colour; where the image is larger than the training's side (many scales), its mean colour.",
         "Colours are shifted along the axes of the same views' colours by their standard deviations, as the program of "
         "the paper's [21] does; its text says the eigenvalues.",
         "Scores are softmax values averaged over crops, positions, mirror images and scales; the paper does not say "

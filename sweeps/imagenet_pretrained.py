@@ -32,9 +32,9 @@ SWEEP = Sweep(
         "21.43 %; at many scales 21.84, 20.74, 19.87 and 19.38 %."
     ),
     scales={
-        "paper": Scale(tuple((net, TEST) for net in (*V1, *BESIDE)), (0,), about="all 50,000 validation pictures"),
+        "paper": Scale(tuple((net, TEST) for net in (*V1, *BESIDE)), (0,), about="all 50,000 validation images"),
         "quick": Scale(
-            tuple((net, replace(TEST, test_images=1_000)) for net in V1[:3]), (0,), about="1,000 validation pictures"
+            tuple((net, replace(TEST, test_images=1_000)) for net in V1[:3]), (0,), about="1,000 validation images"
         ),
     },
     deviations=(

@@ -174,7 +174,7 @@ def simulate(args: argparse.Namespace) -> int:
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Checks that every digit of results and reports follows from the runs; or does one run again and compares."""
+    """Checks that every digit of results and reports follows from the runs; or trains one run once more and compares."""
     from bench.report.verify import index_problems, problems
 
     if args.rerun:
@@ -196,13 +196,13 @@ def verify(args: argparse.Namespace) -> int:
 
 def _rerun(args: argparse.Namespace) -> int:
     """Trains the run of a row once more, in a folder of its own, and holds the result against the row."""
-    from bench.report.verify import compare_again, stored_run
+    from bench.report.verify import compare_rerun, stored_run
 
     run, row, errors = stored_run(args.rerun, args.results, Path(args.name).stem if args.name else "*")
     result = rerun(run, args.runs / "again", data_folder(args.data))
     if result is None:
         return STOPPED
-    agrees, words = compare_again(result, row, errors)
+    agrees, words = compare_rerun(result, row, errors)
     print(f"{args.rerun}: {words}")
     return 0 if agrees else FAILED
 

@@ -136,7 +136,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
     "status": {
         "name": NAME,
         "--runs": RUNS,
-        "--watch": {"action": "store_true", "help": "again every 5 seconds, until nothing runs or waits"},
+        "--watch": {"action": "store_true", "help": "refresh every 5 seconds until nothing runs or waits"},
     },
     "cancel": {"name": NAME, "--runs": RUNS},
     "collect": {"name": NAME, "--results": PLACE, "--runs": {**RUNS, "nargs": "+", "default": [Path("runs")]}},

@@ -15,7 +15,7 @@ from bench.data import locate
 from bench.data.locate import AbsentError, DataError
 from bench.launch.concurrency import measured_way, refuse_crowd
 from bench.launch.slurm import commands
-from bench.launch.slurm.executor import settled
+from bench.launch.slurm.executor import for_cluster
 from bench.launch.slurm.profile import Profile, load_profile
 from bench.machine import cuda_devices, cxx_compiler, installed, no_compiler
 from bench.spec import Dataset, Run, Sweep, Way, dataset_of, task_of
@@ -121,7 +121,7 @@ def choose_cluster(args: argparse.Namespace) -> tuple[str, Profile | None]:
         other = "set at_once and pack in the profile" if cluster == "slurm" else "one run trains at a time"
         raise MistakeError(f"--at-once is for --cluster local and crew, and --cluster is {cluster}: {other}")
     if cluster == "slurm":
-        return cluster, settled(load_profile(args.profile))
+        return cluster, for_cluster(load_profile(args.profile))
     if args.profile:
         raise MistakeError(f"--profile is for Slurm, and --cluster is {cluster}")
     return cluster, None

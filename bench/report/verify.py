@@ -243,17 +243,17 @@ def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, 
     return replace(run, resources=had), row, pd.Series([float(one["test_error"]) for one in alike])
 
 
-def compare_again(again: Mapping[str, Any], row: Row, stored: pd.Series[float]) -> tuple[bool, str]:
+def compare_rerun(rerun: Mapping[str, Any], row: Row, stored: pd.Series[float]) -> tuple[bool, str]:
     """Whether a rerun agrees with its row, and in what words.
 
     The same bits agree. Other bits (another machine, another torch) agree if the test error lies where 95 % of
     further seeds would: within Student's prediction interval around the mean of the `stored` seeds' test errors.
     """
-    there, here = float(row["test_error"]), float(again["test_error"])
-    if again["weights_sha256"] == row["weights_sha256"]:
+    there, here = float(row["test_error"]), float(rerun["test_error"])
+    if rerun["weights_sha256"] == row["weights_sha256"]:
         return there == here, f"the same weights bit for bit, test error {here:.2f} %"
-    if again["data_sha256"] != row["data_sha256"]:
-        return False, f"trained on other data (SHA-256 {again['data_sha256'][:12]}, not {row['data_sha256'][:12]})"
+    if rerun["data_sha256"] != row["data_sha256"]:
+        return False, f"trained on other data (SHA-256 {rerun['data_sha256'][:12]}, not {row['data_sha256'][:12]})"
     ours = sample(stored)
     words = f"other weights; test error {here:.2f} % against {there:.2f} %"
     if ours.n < 2:

@@ -40,14 +40,14 @@ KINDS = (
 PASSES = 17.25  # times that a step with fused batch norm moves each convolution's output, both directions
 
 
-def convolutions(bench: Bench, again: int) -> Iterator[Convolution]:
+def convolutions(bench: Bench, repeats: int) -> Iterator[Convolution]:
     """The 3x3 convolutions of the CIFAR nets, by precision, layout and whether cuDNN must be deterministic."""
     for kind, dtype, layout, deterministic in KINDS:
         before = torch.backends.cudnn.deterministic
         torch.backends.cudnn.deterministic = deterministic
         try:
             for shape in CONVOLUTIONS:
-                yield Convolution(_name(*shape), kind, *_convolution(bench, shape, dtype, layout, again))
+                yield Convolution(_name(*shape), kind, *_convolution(bench, shape, dtype, layout, repeats))
         finally:
             torch.backends.cudnn.deterministic = before
 
@@ -69,7 +69,7 @@ def floor_seconds(bench: Bench, nets: Sequence[Net]) -> float:
 
 
 def _convolution(
-    bench: Bench, shape: tuple[int, int, int], dtype: torch.dtype, layout: torch.memory_format, again: int
+    bench: Bench, shape: tuple[int, int, int], dtype: torch.dtype, layout: torch.memory_format, repeats: int
 ) -> tuple[float, float, float]:
     c_in, c_out, side = shape
     x, w = (
@@ -82,7 +82,7 @@ def _convolution(
     def milliseconds(work: Callable[[], object]) -> float:
         work()
         wait(bench.device)
-        return 1e3 / rate(repeated(work, again, 1, bench.device))
+        return 1e3 / rate(repeated(work, repeats, 1, bench.device))
 
     return (
         milliseconds(lambda: F.conv2d(x, w, padding=1)),

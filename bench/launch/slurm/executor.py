@@ -37,7 +37,7 @@ KEEP_PAGES = f"export {TUNABLES}=${{{TUNABLES}-{KEEPS_PAGES}}}"  # unless the us
 HELD = "launch failed requeued held"  # squeue's reason
 
 
-def settled(profile: Profile) -> Profile:
+def for_cluster(profile: Profile) -> Profile:
     """The profile without GPUs where the cluster has none: runs then train on cores. Raises SlurmError."""
     commands.max_array_size()  # its error says that Slurm is not there
     if profile.gpus is None and not commands.partition_has_gpus(profile.partition):
