@@ -174,7 +174,7 @@ def simulate(args: argparse.Namespace) -> int:
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Checks that every digit of results and reports follows from the runs; or trains one run once more and compares."""
+    """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
     from bench.report.verify import index_problems, problems
 
     if args.rerun:

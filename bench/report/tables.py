@@ -8,21 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from bench.paper import paper_error, reproductions
-from bench.report.evidence import Evidence
-from bench.report.frame import NETS, Set, display_name, first_option, nets_of, with_bn
+from bench.report.frame import Set
 from bench.report.numbers import (
-    BEST_TEST_ERROR,
-    TEST_ERROR,
-    TRAIN_ERROR,
-    TRAIN_LOSS,
     Cell,
-    Metric,
     Number,
-    of_net,
     parts,
 )
-from bench.report.stats import Interval, sample, wilson
+from bench.report.stats import Interval, wilson
 
 MIXED = {
     "commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch",
@@ -75,71 +67,6 @@ def p_words(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def printed(net: str) -> str:
-    """What the paper prints for a net in Table 6."""
-    number = paper_error(net)
-    if number is None:
-        return "–"
-    if "mean" in number:
-        return f"{number['value']:.2f} ({number['mean']:.2f} ± {number['std']:.2f}, n = {number['n']})"
-    return f"{number['value']:.2f}"
-
-
-TABLE_6 = (
-    "net", "layers", "params", "paper: test error %", "test error %", "95 %, seeds", "95 %, test images",
-    "training error %", "training loss",
-)  # fmt: skip
-
-
-def table6(evidence: Evidence) -> Table:
-    """Table 6's ResNets in its order, then the plain nets, which the paper shows in Fig. 6 only."""
-    nets = evidence.results.nets
-    rows = [
-        (
-            display_name(str(net)) + missing(row),
-            f"{row['depth']}",
-            f"{row['params'] / 1e6:.2f}M",
-            printed(str(net)),
-            *with_intervals(of_net(evidence, str(net), TEST_ERROR), row["test_images"]),
-            of_net(evidence, str(net), TRAIN_ERROR),
-            of_net(evidence, str(net), TRAIN_LOSS),
-        )
-        for net, row in pd.concat([nets[nets["shortcut"] != "none"], nets[nets["shortcut"] == "none"]]).iterrows()
-    ]
-    return Table(TABLE_6, rows, note=caption(evidence.results), name="table6")
-
-
-STATISTICS = {
-    "best": "best epoch on the test images", "last": "last epoch", "median": "median of five runs",
-    "not said": "which epoch is not said",
-}  # fmt: skip
-NO_RUNS = "; none of the others names a number of runs"
-OTHERS = (
-    "Test errors in %, as their own pages print them{runs}. {about} A best epoch "
-    "chosen on the test images flatters (see the protocols below)."
-)
-
-
-def reproductions_table(evidence: Evidence) -> Table | None:
-    """Table 6's nets beside other people's; None at another schedule or if nobody has one of the nets."""
-    nets = evidence.results.nets
-    known = [one for one in reproductions() if set(one["error"]) & set(nets.index[nets["n"] > 0])]
-    if not evidence.results.comparable or not known:
-        return None
-    rows = []
-    for net in map(str, nets.index):
-        theirs = [f"{one['error'][net]:.2f}" if net in one["error"] else "–" for one in known]
-        if set(theirs) != {"–"}:
-            rows.append((display_name(net), printed(net), str(of_net(evidence, net, TEST_ERROR)), *theirs))
-    about = " ".join(
-        f"{one['name']} ({one['source']}): {STATISTICS[one['statistic']]}, schedule: {one['schedule']}."
-        for one in known
-    )
-    runs = "" if any(one["statistic"] == "median" for one in known) else NO_RUNS
-    header = ("net", "paper", "here (n)", *(one["name"] for one in known))
-    return Table(header, rows, note=OTHERS.format(about=about, runs=runs), name="others")
-
-
 def with_intervals(error: Number | str, images: float) -> tuple[Cell, str, str]:
     """A net's error, where its mean over other seeds would lie, and where it would on other images."""
     if isinstance(error, str):
@@ -172,33 +99,6 @@ def one_of(values: pd.Series[str]) -> str:
     return "; ".join(sorted({str(v) for v in values}))
 
 
-PROTOCOLS = (
-    "net", "split", "last step: the number", "best on test: never the number", "optimism of the best", "5k held out",
-)  # fmt: skip
-HELD_OUT = Metric("val_error", "error on the 5,000 held-out training images")
-PROTOCOLS_NOTE = (
-    "Test error in %, mean ± standard deviation over seeds (n). All results of this report are from the last step; the "
-    "minimum over training is selected on the test set and shown for comparison only. Held out: the error on the 5,000 "
-    "training images that the split 45k/5k keeps back, after the last step, if it was run."
-)
-
-
-def protocols(evidence: Evidence) -> Table:
-    """The ways in which the field reads one number off a training, side by side."""
-    rows = [
-        (
-            display_name(str(net)),
-            one_of(part["split"]),
-            str(of_net(evidence, str(net), TEST_ERROR)),
-            of_net(evidence, str(net), BEST_TEST_ERROR),
-            f"{sample(part['test_error']).mean - sample(part['best_test_error']).mean:.2f}",
-            of_net(evidence, str(net), HELD_OUT),
-        )
-        for net, part in evidence.results.done.groupby("net", sort=False)
-    ]
-    return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols")
-
-
 def missing(row: pd.Series[Any]) -> str:
     """What a row of `Set.nets` has to say of seeds without a number."""
     declared, failed = int(row["declared"]), int(row["failed"])
@@ -208,46 +108,9 @@ def missing(row: pd.Series[Any]) -> str:
     return f" ({', '.join(words)})" if words else ""
 
 
-def differences(results: Set) -> list[str]:
-    """For each depth that has both, what the paper's residual net changes, in words; with BN."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[(nets["n"] > 0) & nets_of(nets).isin(NETS[:2])]
-    plain, residual = (
-        nets[part].set_index("depth") for part in (nets["shortcut"] == "none", nets["shortcut"] != "none")
-    )
-    lines = []
-    for depth in sorted(set(plain.index) & set(residual.index)):
-        p, r = plain.loc[depth], residual.loc[depth]
-        lines.append(
-            f"At {depth} layers the residual net's training loss is "
-            f"{change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
-            f"({r['train_loss_mean']:.3f} against {p['train_loss_mean']:.3f}) and its test error "
-            f"{change(r['test_error_mean'] - p['test_error_mean'], 2, ' points')} "
-            f"({r['test_error_mean']:.2f} % against {p['test_error_mean']:.2f} %); n = {r['n']} and {p['n']}."
-        )
-    return lines
-
-
 def change(difference: float, digits: int, unit: str = "") -> str:
     """`0.12 points lower`, `the same`."""
     size = f"{abs(difference):.{digits}f}"
     if float(size) == 0:
         return "the same"
     return f"{size}{unit} {'lower' if difference < 0 else 'higher'}"
-
-
-def with_depth(results: Set) -> list[str]:
-    """How the training error changes with depth, for plain nets, residual nets and other units; with BN."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[nets["n"] > 0]
-    lines = []
-    for name in NETS:
-        errors = nets[nets_of(nets) == name].set_index("depth")["train_error_mean"]
-        if len(errors) > 1:
-            steps = ", ".join(f"{depth} layers {error:.2f} %" for depth, error in errors.items())
-            grown = errors.iloc[-1] - errors.iloc[0]
-            lines.append(
-                f"Training error of {name} nets by depth: {steps}; the deepest is "
-                f"{change(grown, 2, ' points')}{' than' if round(abs(grown), 2) else ' as'} the shallowest."
-            )
-    return lines

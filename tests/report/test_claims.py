@@ -37,10 +37,9 @@ from bench.report.numbers import Number
 from bench.report.resampling import SEED
 from bench.report.sections import numbers_of
 from bench.report.stats import Region, binomial_std, contrast, disagreement_std, sample
-from bench.report.tables import reproductions_table
 from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA, claims_sections, paired_table, verdict_words
 from bench.spec import DIVERGED, LEVEL, Claim, Net, Recipe, Scale, SpecError, Sweep, dataset_of
-from bench.tasks.classification.sections import depth_table
+from bench.tasks.classification.sections import depth_table, reproductions_table
 from bench.train.trainer import DivergedError
 from tests.report.builders import fake
 from tests.train import builders as loop

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report import frame, tables
+from bench.report import frame
 from bench.report.collect import collect
 from bench.report.costs import cost_table
 from bench.report.digests import files_in
@@ -24,6 +24,7 @@ from bench.report.rows import read_rows
 from bench.report.sections import numbers_of
 from bench.spec import Claim, Net, Run, Scale, Sweep
 from bench.store import RunFolder, StoreError
+from bench.tasks.classification.sections import printed, table6
 from tests.report.builders import CELLS, RECIPE, SWEEP, evidence, fake, fake_sweep, made_up_set
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def table6_rows(one: frame.Set) -> list[str]:
     """The rows of Table 6 without their anchors."""
-    return re.sub(r"<a id=\S+></a>", "", tables.table6(evidence(one)).markdown()).splitlines()[2:]
+    return re.sub(r"<a id=\S+></a>", "", table6(evidence(one)).markdown()).splitlines()[2:]
 
 
 def test_a_row_a_run_with_every_number_in_full(tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_the_table_is_in_table_6s_order_with_the_papers_number_and_ours(tmp_path
 
 
 def test_110_layers_show_both_the_papers_best_of_five_and_its_mean() -> None:
-    assert tables.printed("resnet-110-A") == "6.43 (6.61 ± 0.16, n = 5)"
+    assert printed("resnet-110-A") == "6.43 (6.61 ± 0.16, n = 5)"
 
 
 def test_mean_and_spread_agree_with_another_way_of_computing_them(tmp_path: Path) -> None:

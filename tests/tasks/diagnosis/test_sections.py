@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report import frame, tables
+from bench.report import frame
 from bench.report.collect import collect
 from bench.report.digests import files_in
 from bench.report.page import page, sections_of, write_report
@@ -21,6 +21,7 @@ from bench.report.stored import read_table
 from bench.spec import Net, Recipe, Run, Scale, Sweep
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
+from bench.tasks.classification.sections import differences
 from bench.tasks.diagnosis import figures, layers, sections
 from tests.report.builders import evidence
 
@@ -269,7 +270,7 @@ def test_nets_without_bn_are_no_seeds_of_those_with_it(tmp_path: Path) -> None:
     sweep = replace(SWEEP, task="classify", scales={"quick": Scale(SCALES["quick"].cells[:-1], (0, 1))})
     one = made_up(tmp_path, sweep)
 
-    lines = tables.differences(one)
+    lines = differences(one)
 
     assert [line[:15] for line in lines] == ["At 20 layers th", "At 56 layers th"]
     assert all(line.endswith("n = 2 and 2.") for line in lines)
