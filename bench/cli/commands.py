@@ -247,7 +247,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = list(sys.argv[1:] if argv is None else argv)
     args = build_parser().parse_args(command)
     args.command = command[1:]
+    return guarded(_run, args)
+
+
+def _run(args: argparse.Namespace) -> int:
     for folder in ("results", "reports"):
         if args.command_name != "sweep" and getattr(args, folder, "") is None:
             setattr(args, folder, _place(folder))
-    return guarded(args.work, args)
+    status: int = args.work(args)
+    return status

@@ -34,7 +34,7 @@ def sweep_file(name: str, results: Path | None = None) -> Path:
         path = Path(name)
         if not path.is_file():
             raise MistakeError(f"there is no sweep file {name}")
-        if not re.fullmatch(r"[A-Za-z0-9_.-]+", path.stem):
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", path.stem):
             raise MistakeError(
                 f"{name!r}: a sweep file's name becomes that of folders and numbers; use letters, digits, _ and - only"
             )

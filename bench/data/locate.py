@@ -99,7 +99,7 @@ def listed(folder: Path, name: str) -> Path:
     """The folder of a set of HOMES below the data folder. Raises AbsentError."""
     homes, file, source = HOMES[name]
     for home in homes:
-        if (folder / home / file).exists():
+        if (folder / home / file).is_file() if file else (folder / home).is_dir():
             return folder / home
     raise AbsentError(
         f"{folder}: no {' or '.join(f'{home}/{file}' for home in homes)} there. Get it from {source}, and name the "

@@ -245,11 +245,14 @@ def _process(line: Connection, log: Path, data: Path, deadline: float | None, de
 def _serve(line: Connection, crew: Crew, stop: Callable[[], bool]) -> None:
     more = True
     while len(crew) or (more and not stop()):
+        given: list[Path] = []
         try:
-            while more and line.poll(0 if len(crew) else LOOK_SECONDS):
-                crew.take(RunFolder(line.recv()))
+            while more and line.poll(0 if len(crew) or given else LOOK_SECONDS):
+                given.append(line.recv())
         except (EOFError, OSError):
             more = False  # the runner has closed it
+        for path in given:
+            crew.take(RunFolder(path))
         for folder in crew.turn():
             with suppress(OSError):
                 line.send(folder.path.name)

@@ -89,7 +89,7 @@ def _values(of: type[Net | Recipe | Part], row: Mapping[str, str], prefix: str =
     """The columns of a part of a run as JSON; a word that is not there, as in rows of before, has its default."""
     found: dict[str, Any] = {}
     for name, kind in TYPES[of].items():
-        text = row.get(prefix + (key := stored_name(name)), "")
+        text = row.get(prefix + (key := stored_name(of, name)), "")
         if get_origin(kind) is tuple:
             found[key] = [int(part) for part in text.split()]
         elif kind in (int, float):

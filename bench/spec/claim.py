@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import NonNegativeFloat
 
-from bench.spec.declare import declaration, one_of
+from bench.spec.declare import AS_WRITTEN, declaration, one_of
 from bench.spec.net import Net
-from bench.spec.words import METRICS, require
+from bench.spec.words import METRICS, counted, require
 
 LEVEL = 0.05  # of all verdicts of one sweep at one scale together: bench/report/claims.py says how it is held
 PROCEDURE = 1  # version of the rules in bench/report/claims.py: raised by whatever could change a verdict
@@ -27,6 +28,11 @@ CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
     "second beats first": (2, 2),
     "interaction": (4, 4),
     "unchanged": (1, 1),
+}
+WITH_PLAIN = {"residual beats plain": (True, False), "interaction": (True, True, False, False)}  # its nets in order
+ROLES = {
+    "residual beats plain": "a plain and then a residual net",
+    "interaction": "two plain and then two residual nets",
 }
 WITH_MARGIN = ("equals", "unchanged", "not worse with depth")  # no seeds prove that two numbers are equal
 
@@ -55,15 +61,25 @@ class Claim:
     kind: Annotated[str, one_of(*CLAIM_NETS)]
     nets: tuple[Net, ...]
     metric: Annotated[str, one_of(*METRICS)] = "test_error"
-    margin: NonNegativeFloat = 0.0
+    margin: Annotated[NonNegativeFloat, AS_WRITTEN] = 0.0
     number: str = ""
     variant: str = ""
 
     def __post_init__(self) -> None:
         fewest, most = CLAIM_NETS.get(self.kind, (0, 99))
+        plain = WITH_PLAIN.get(self.kind)
         require(
             f"claim {self.id!r}",
-            (fewest <= len(self.nets) <= most, f"{self.kind!r} is not about {len(self.nets)} nets"),
+            (bool(re.fullmatch(r"[A-Za-z0-9_=+-]+", self.id)), "its id must be of letters, digits, -, _, = and +"),
+            (
+                fewest <= len(self.nets) <= most,
+                f"{self.kind!r} needs {counted(fewest, 'net')}{' or more' * (most > fewest)}, got {len(self.nets)}",
+            ),
+            (len(set(self.nets)) == len(self.nets), "its nets must be different ones"),
+            (
+                plain is None or len(plain) != len(self.nets) or plain == tuple(net.plain for net in self.nets),
+                f"{self.kind!r} needs {ROLES.get(self.kind)}, got {', '.join(net.name for net in self.nets)}",
+            ),
             (
                 self.kind not in WITH_MARGIN or self.margin > 0,
                 f"no seeds prove two numbers equal: {self.kind!r} needs a margin above 0",

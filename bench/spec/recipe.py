@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from bench.spec.declare import Count, declaration, one_of
+from bench.spec.declare import AS_WRITTEN, Count, declaration, one_of
 from bench.spec.words import require
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -56,10 +56,10 @@ class Faces:
 
     side: Side = 112
     embedding_size: Count = 512
-    dropout: Share = 0.4
+    dropout: Annotated[Share, AS_WRITTEN] = 0.4
     loss: Annotated[str, one_of("softmax", "arcface", "cosface")] = "arcface"
-    margin: Annotated[float, Field(ge=0, lt=1.5)] = 0.5
-    scale: PositiveFloat = 64.0
+    margin: Annotated[float, Field(ge=0, lt=1.5), AS_WRITTEN] = 0.5
+    scale: Annotated[PositiveFloat, AS_WRITTEN] = 64.0
 
     def __post_init__(self) -> None:
         require("faces", (self.loss != "softmax" or self.margin == 0, f"softmax has no margin, got {self.margin}"))

@@ -203,7 +203,7 @@ def _rates(bench: Bench, found: Found, ends: float) -> None:
             print(f"  {way!s:32}  " + "  ".join(f"{r.net.name} {r.milliseconds:.2f} ms" for r in mine), flush=True)
             if found.way is None or _seconds_alone(bench, found, way) < _seconds_alone(bench, found, found.way):
                 found.way, found.seconds_a_seed = way, _seconds_alone(bench, found, way)
-                found.keep()
+        found.keep()
 
 
 def _step_ms(bench: Bench, net: Net, way: Way) -> float:
@@ -252,7 +252,7 @@ def _crews(bench: Bench, found: Found, ends: float) -> None:
             print(f"  a crew of {count}: {gain:.2f} times one at a time", flush=True)
             if gain >= found.gains.get(found.at_once, 0.0):
                 found.at_once, found.seconds_a_seed = count, alone / gain
-            found.keep()
+        found.keep()
 
 
 def _gain(bench: Bench, found: Found, way: Way, count: int) -> float:

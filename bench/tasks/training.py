@@ -37,7 +37,9 @@ MACHINE_ERRORS = (DeviceError, PeerError, WeightsError, torch.OutOfMemoryError, 
 def responses(trainer: Trainer, experiment: Experiment) -> list[float] | None:
     """The std of each layer's responses (Fig. 7) to some of the test images that the run uses."""
     inputs = experiment.first_test_inputs()
-    return None if inputs is None else response_stds(trainer.net, inputs, precision=experiment.run.recipe.precision)
+    if inputs is None or not hasattr(trainer.net, "response"):
+        return None
+    return response_stds(trainer.net, inputs, precision=experiment.run.recipe.precision)
 
 
 def responses_at_the_end(trainer: Trainer, experiment: Experiment) -> list[Row]:
@@ -138,7 +140,7 @@ def _train(
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """What the other processes of a processes write."""
+    """What the other processes of a run write."""
 
 
 def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from bench.spec import run_from_json
+from bench.spec import SpecError, run_from_json
 from bench.store import RunFolder, StoreError
 from bench.train import checkpoint
 from bench.transfer.archive import Parcel
@@ -68,7 +68,10 @@ def check(parcel: Parcel) -> None:
     A forged one may raise any of DAMAGE of `bench.transfer.archive`.
     """
     files, name, result = parcel.files, parcel.name, parcel.files.get(RESULT)
-    run = run_from_json(files["run.json"])
+    try:
+        run = run_from_json(files["run.json"])
+    except SpecError as error:
+        raise StoreError(f"run.json of {name}: {error}") from None
     if run.id != parcel.id:
         raise StoreError(f"{name} holds the run {run.id}")
     if (result is not None) != (parcel.state == "done"):

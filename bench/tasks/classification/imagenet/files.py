@@ -45,7 +45,8 @@ class ImageFiles:
         self.labels: NDArray[np.int64] = np.array([number[place.wnid] for place in places], np.int64)
         self.sizes: NDArray[np.int64] = np.array([place.size for place in places], np.int64)
         self.names = np.array([os.fsencode(f"{place.wnid}/{place.file}") for place in places], np.bytes_)
-        self._paths = np.array([os.fsencode(place.path) for place in places], np.bytes_)
+        paths = np.array([os.fsencode(place.path) for place in places], np.bytes_)
+        self._paths, self._path = np.unique(paths, return_inverse=True)  # all images of a tar file are in one
         self._offsets = np.array([place.offset for place in places], np.int64)
 
     def __len__(self) -> int:
@@ -57,7 +58,7 @@ class ImageFiles:
 
     def read(self, i: int) -> bytes:
         """The bytes of image i. Raises DataError where its file is gone or has become shorter."""
-        path = os.fsdecode(self._paths[i])
+        path = os.fsdecode(self._paths[self._path[i]])
         try:
             with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a million times: a Path costs as much
                 file.seek(int(self._offsets[i]))
