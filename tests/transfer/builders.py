@@ -42,6 +42,13 @@ def unpack(place: Path, *archives: str, runs: str = "here") -> int:
     return bench(["unpack", *(str(place / a) for a in archives or ("out",)), "--runs", str(place / runs)])
 
 
+def carried(place: Path) -> RunFolder:
+    """RUN as it arrives at here/ from there/."""
+    assert pack(place) == 0
+    assert unpack(place) == 0
+    return RunFolder(place / "here" / "tiny" / RUN.id)
+
+
 def files_of(place: Path) -> dict[str, bytes]:
     return {str(p.relative_to(place)): p.read_bytes() for p in place.rglob("*") if p.is_file()}
 

@@ -15,7 +15,7 @@ from bench.speed.made_up import finish
 from bench.store import RunFolder
 from bench.train import checkpoint
 from tests.builders import numbers
-from tests.transfer.builders import RUN, files_of, make, pack, unpack
+from tests.transfer.builders import RUN, carried, files_of, make, pack, unpack
 
 
 def test_a_run_that_moves_half_way_ends_in_the_same_bits_as_one_that_stays(
@@ -24,10 +24,8 @@ def test_a_run_that_moves_half_way_ends_in_the_same_bits_as_one_that_stays(
     stays, moves = at(12, "stays"), at(4, "there")
     moves.declare("c" * 64)
 
-    assert pack(tmp_path) == 0
-    assert unpack(tmp_path) == 0
+    moved = carried(tmp_path)
 
-    moved = RunFolder(tmp_path / "here" / "tiny" / RUN.id)
     assert moved.contents() == moves.contents()
     assert f"tiny/{RUN.id}: placed, begun, at step 4" in capsys.readouterr().out
     assert (moved.state(), moved.claims_digest()) == ("stopped", "c" * 64)
@@ -41,10 +39,9 @@ def test_a_finished_run_travels_with_its_weights_and_without_its_optimiser(
     at: Callable[[int, str], RunFolder], tmp_path: Path
 ) -> None:
     there = at(12, "there")
-    pack(tmp_path)
-    unpack(tmp_path)
 
-    moved = RunFolder(tmp_path / "here" / "tiny" / RUN.id)
+    moved = carried(tmp_path)
+
     assert (moved.state(), moved.damage()) == ("done", None)
     assert numbers(moved) == numbers(there)
     assert moved.checkpoint.stat().st_size < 0.75 * there.checkpoint.stat().st_size
@@ -56,10 +53,7 @@ def test_a_finished_run_travels_with_its_weights_and_without_its_optimiser(
 def test_a_finished_run_without_its_optimiser_is_mended_as_any_other(
     at: Callable[[int, str], RunFolder], tmp_path: Path
 ) -> None:
-    there = at(12, "there")
-    pack(tmp_path)
-    unpack(tmp_path)
-    moved = RunFolder(tmp_path / "here" / "tiny" / RUN.id)
+    there, moved = at(12, "there"), carried(tmp_path)
     moved.curve.write_text("")
 
     assert work(moved.path, tmp_path) == "done"
@@ -162,10 +156,8 @@ def test_a_diverged_run_travels_as_the_result_that_it_is(at: Callable[[int, str]
     at(8, "here")
     at(8, "there").fail("the training loss is nan at step 11", retry=False)
 
-    assert pack(tmp_path) == 0
-    assert unpack(tmp_path) == 0
+    arrived = carried(tmp_path)
 
-    arrived = RunFolder(tmp_path / "here" / "tiny" / RUN.id)
     assert (arrived.state(), arrived.diverged()) == ("failed", True)
 
 
