@@ -63,7 +63,7 @@ def test_a_run_is_read_back_from_its_json() -> None:
             lambda: replace(tiny_run(), net=Net("vgg", 16, "none")),
             "nets of family 'vgg' are there for task detect only",
         ),
-        (lambda: replace(NET, weights="run:foo/bar"), "do not name a run: run:SWEEP/RUN, as in"),
+        (lambda: replace(NET, weights="run:foo/bar"), "are not run:SWEEP/RUN, as in"),
         (lambda: Net("vgg", 19, "none"), "depth 19 is not one of: 16"),
         (lambda: Net("vgg", 16, "A"), "VGG-16 is one net"),
     ],
