@@ -10,6 +10,7 @@ import pytest
 from bench.cli.commands import main
 from bench.cli.request import unplanned
 from bench.cli.sweep_files import load_sweep
+from bench.paper import paper_numbers
 from bench.report import claims
 from bench.spec import Sweep
 
@@ -136,3 +137,12 @@ def test_what_cannot_be_simulated_is_refused_in_one_line(
 ) -> None:
     assert main(["simulate", "plain_vs_residual", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.py")), ids=lambda p: p.stem)
+def test_the_sweeps_claims_compare_with_numbers_that_the_paper_has(path: Path) -> None:
+    _, sweep = load_sweep(str(path))
+
+    assert sweep.claims or sweep.task != "classify"  # the others say in words what they found
+    for claim in sweep.claims:
+        assert not claim.number or paper_numbers()[claim.number]["net"] == claim.nets[0].name

@@ -15,11 +15,9 @@ import pytest
 import torch
 
 from bench.launch.worker import Stop, work
-from bench.machine import cxx_compiler
 from bench.spec import DIVERGED
 from bench.store import RunFolder
 from bench.tasks.classification import experiment, synthetic
-from bench.tasks.provenance import merged
 from tests.builders import ENDLESS, SPAWN, make, numbers, tiny_run, wait_for
 from tests.pausing import Pause
 
@@ -184,19 +182,6 @@ def test_a_truncated_curve_is_mended_from_the_checkpoint_without_training(tmp_pa
     assert folder.env() == env
 
 
-def test_provenance_is_of_the_sessions_that_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = make(tmp_path, tiny_run())
-    work(folder.path, tmp_path, deadline=time.time() - 1)
-    monkeypatch.setattr("bench.tasks.provenance.cpu_name", lambda: "another machine")
-    work(folder.path, tmp_path)
-
-    env = folder.env()
-    assert env is not None
-    assert env["sessions"] == 2
-    assert env["hardware"].endswith("; another machine")
-    assert env["started"] < env["ended"]
-
-
 def test_a_checkpoint_of_another_kind_of_device_is_refused_with_what_to_do(tmp_path: Path) -> None:
     folder = make(tmp_path, tiny_run())
     work(folder.path, tmp_path, deadline=time.time() - 1)
@@ -208,81 +193,6 @@ def test_a_checkpoint_of_another_kind_of_device_is_refused_with_what_to_do(tmp_p
     assert error is not None
     assert "was made on a cuda device and this is a cpu" in error["message"]
     assert folder.state() == "stopped"
-
-
-def test_a_run_begun_compiled_waits_for_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = tiny_run()
-    folder = make(tmp_path, replace(run, resources=replace(run.resources, compile=True)))
-    monkeypatch.setenv("CXX", "no-such-compiler")
-
-    assert work(folder.path, tmp_path) == "failed"
-
-    error = folder.error()
-    assert error is not None
-    assert error["retry"]
-    assert not error["trace"]
-    assert (
-        "compiled kernels. torch.compile needs a C++ compiler on a CPU, and there is no no-such-comp"
-        in error["message"]
-    )
-    assert "install one (apt-get install g++) or set CXX" in error["message"]
-    folder.create(run)
-    assert work(folder.path, tmp_path) == "done", "nothing was trained yet: without --compile it begins eager"
-    env = folder.env()
-    assert env is not None
-    assert (env["kernels"], env["allocator"]) == ("eager", "default")
-
-
-@pytest.mark.skipif(not cxx_compiler(), reason="needs a C++ compiler: apt-get install g++")
-@pytest.mark.long
-def test_a_compiled_run_goes_on_compiled_whatever_is_asked_later(tmp_path: Path) -> None:
-    run = tiny_run()
-    compiled = replace(run, resources=replace(run.resources, compile=True))
-    folder, straight = make(tmp_path, compiled), make(tmp_path, compiled, "straight")
-    assert work(folder.path, tmp_path, deadline=time.time() - 1) == "stopped"
-    folder.create(run)
-
-    assert work(folder.path, tmp_path) == work(straight.path, tmp_path) == "done"
-
-    assert numbers(folder) == numbers(straight)
-    env = folder.env()
-    assert env is not None
-    assert (env["kernels"], env["sessions"]) == ("compiled", 2)
-
-
-def test_a_session_of_an_older_version_lacks_what_was_added_later() -> None:
-    old = {"dirty": False, "kernels": "eager", "started": 1.0, "ended": 2.0}
-    new = {**old, "allocator": "tuned", "started": 3.0, "ended": 4.0}
-
-    both: dict[str, Any] = {"dirty": False, "kernels": "eager", "allocator": "tuned", "claims_sha256": ""}
-    both |= {"started": 1.0, "ended": 4.0, "sessions": 2}
-    assert merged([old, new]) == both
-    assert merged([new, {**old, "ended": 4.0}]) == {**both, "started": 3.0}
-    assert "allocator" not in merged([old])
-
-
-def test_a_run_has_the_claims_that_stood_when_it_began() -> None:
-    """None where it began before they were declared: what is declared later has numbers in sight."""
-    before: dict[str, Any] = {"dirty": False, "started": 1.0, "ended": 2.0}
-    early, late, none = ({**before, "claims_sha256": digest} for digest in ("early", "late", ""))
-    starts = ([early, late, early], [late], [before, late], [none, late])
-
-    assert [merged(sessions)["claims_sha256"] for sessions in starts] == ["early", "late", "", ""]
-
-
-def test_the_digest_of_the_claims_is_in_a_runs_provenance_as_it_stood_at_its_start(tmp_path: Path) -> None:
-    undeclared, folder = make(tmp_path, tiny_run(), "undeclared"), make(tmp_path, tiny_run())
-    folder.declare("first")
-    assert work(folder.path, tmp_path, deadline=time.time() - 1) == "stopped"
-    folder.declare("second")
-
-    assert work(folder.path, tmp_path) == work(undeclared.path, tmp_path) == "done"
-
-    env, without = folder.env(), undeclared.env()
-    assert env is not None
-    assert without is not None
-    assert (env["claims_sha256"], env["sessions"], folder.claims_digest()) == ("first", 2, "second")
-    assert without["claims_sha256"] == undeclared.claims_digest() == ""
 
 
 def test_a_run_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.cli.commands import main
-from bench.cli.sweep import main as sweep_main
 from bench.cli.sweep_files import load_sweep
 from bench.report.collect import collect
 from bench.report.digests import differences, files_in, write_digests
@@ -269,40 +267,3 @@ def test_a_run_done_again_agrees_bit_for_bit_or_within_what_seeds_differ_by(publ
     assert not compare_rerun(
         {"weights_sha256": "x", "test_error": 10.0, "data_sha256": row["data_sha256"]}, row, errors[:1]
     )[0]
-
-
-def test_the_command_says_what_is_wrong_and_a_run_done_again_has_the_same_bits(
-    tiny_sweep: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert sweep_main([str(tiny_sweep), "--scale", "quick", "--cluster", "inline"]) == 0
-    run = read_rows(Path("results/tiny/runs.csv"))[0]["id"]
-    capsys.readouterr()
-
-    assert main(["verify"]) == 0
-    assert capsys.readouterr().out == "tiny: every number follows from its runs\n"
-
-    assert main(["verify", "--rerun", run]) == 0
-    assert f"{run}: the same weights bit for bit, test error" in capsys.readouterr().out
-    assert main(["verify", "--rerun", run]) == 0  # it is trained again, not read again
-    assert "starts (pending)" in capsys.readouterr().out
-
-    Path("reports/nets.md").write_text("# The nets\n")
-    assert main(["verify"]) == 1
-    assert "nets.md, line 3: it says '', and the results" in capsys.readouterr().err
-    assert main(["verify", "tiny"]) == 0
-    assert main(["verify", "--rerun", "nothing"]) == 2
-    assert f"no finished run 'nothing' in {Path.cwd() / 'results'}; there are: {run}" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("kernels", "compiled"), [("compiled", True), ("eager", False), (None, False)])
-def test_a_run_done_again_has_the_kernels_that_it_had(kernels: str | None, compiled: bool, tmp_path: Path) -> None:
-    """Results of older versions do not say."""
-    rows = pd.read_csv(ROOT / "results" / "plain_vs_residual" / "runs.csv", dtype=str, keep_default_na=False)
-    rows = rows[rows["state"] == "done"].head(1).drop(columns="kernels", errors="ignore")
-    (tmp_path / "a").mkdir()
-    (rows if kernels is None else rows.assign(kernels=kernels)).to_csv(tmp_path / "a" / "runs.csv", index=False)
-
-    run, _, _ = stored_run(rows["id"].iloc[0], tmp_path)
-
-    assert run.id == rows["id"].iloc[0]
-    assert run.resources.compile is compiled

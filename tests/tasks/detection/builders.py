@@ -1,4 +1,4 @@
-"""Small data sets of boxes, in the layouts of VOC and COCO."""
+"""Small data sets of boxes, in the layouts of VOC and COCO, and a run of seconds that detects."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from pathlib import Path
 
 from PIL import Image
 
+from bench.spec import Detection, Net, Recipe, Resources, Run
 from bench.tasks.detection.annotations import DetectionSet
 from bench.tasks.detection.voc import voc_layout
 
+SMALL = Detection(
+    form="fpn", min_size=48, max_size=64, width=8, hidden=8, pre_nms_top_n=(50, 50), post_nms_top_n=(20, 20),
+    regions_per_image=16, max_grad_norm=10.0, recalibration_images=4, refine=True,
+)  # fmt: skip
+RECIPE = Recipe(
+    steps=5, drops=(4,), lr=0.01, batch=2, bn_group=1, curve_every=2, test_every=4, detection=SMALL, test_images=3
+)
+RESOURCES = Resources(cpus=1, gpus=0, memory_gib=1)
+NET = Net("cifar", 8, "A")
+RUN = Run("quick", NET, "bccd", RECIPE, 0, "detect", RESOURCES)
 Box = tuple[str, float, float, float, float]
 
 
@@ -72,3 +83,9 @@ def write_coco(folder: Path, **changes: object) -> tuple[Path, Path]:
     for k in (7, 9):
         write_image(folder / "images" / f"{k}.jpg")
     return path, folder / "images"
+
+
+def set_of(tmp_path: Path, n: int = 5) -> DetectionSet:
+    for k in range(n):
+        write_voc(tmp_path, f"i{k}", [("dog", 3 + k, 5, 20, 20)])
+    return read_voc(tmp_path)

@@ -1,81 +1,21 @@
-"""AP by hand, by the official COCO API and by VOC's rules; its bootstrap over images; what is refused."""
+"""AP by hand, by the official COCO API and by VOC's rules; what is refused."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
-from bench.report.resampling import bootstrap
-from bench.report.stats import Interval
-from bench.tasks.detection.average_precision import (
-    AREAS,
-    Matches,
-    MatchTable,
-    average_precision,
-    mean_ap,
-)
-from bench.tasks.detection.build import rate_warning, refuse_small_groups
-from bench.tasks.detection.matching import coco_evaluation, matched, voc_matches
-
-Rows = Sequence[Sequence[float]]
-NUMBERS = (  # the API's twelve, in its own order
-    *("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge"),
-    *("AR1", "AR10", "AR100", "ARsmall", "ARmedium", "ARlarge"),
-)
-
-
-def official(truths: Any, predictions: Any, classes: Sequence[str]) -> dict[str, float]:
-    """NUMBERS and each class's AP50 by its name, in percent, as the API prints them; NaN where it says -1."""
-    evaluation = coco_evaluation(truths, predictions, classes)
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation.accumulate()
-        evaluation.summarize()
-    by_class = evaluation.eval["precision"][0, :, :, 0, -1].mean(0)  # of (recalls, classes) at IoU .5
-    shares = map(float, (*evaluation.stats, *by_class))
-    named = zip((*NUMBERS, *classes), shares, strict=True)
-    return {name: math.nan if share < 0 else 100 * share for name, share in named}
-
-
-def voc_map(truths: Any, predictions: Any, classes: Sequence[str], points: str = "every-point") -> float:
-    return mean_ap(voc_matches(truths, predictions, classes), points)
-
-
-def truth(
-    boxes: Rows, labels: Sequence[int] | None = None, *, difficult: Sequence[int] = (), crowd: Sequence[int] = ()
-) -> dict[str, Tensor]:
-    b = torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4)
-    n = range(len(b))
-    return {
-        "boxes": b,
-        "labels": torch.tensor(labels or [1] * len(b), dtype=torch.int64),
-        "difficult": torch.tensor([k in difficult for k in n], dtype=torch.bool),
-        "crowd": torch.tensor([k in crowd for k in n], dtype=torch.bool),
-        "area": (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]),
-    }
-
-
-def found(boxes: Rows, scores: Sequence[float], labels: Sequence[int] | None = None) -> dict[str, Tensor]:
-    return {
-        "boxes": torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4),
-        "scores": torch.tensor(scores, dtype=torch.float64),
-        "labels": torch.tensor(labels or [1] * len(scores), dtype=torch.int64),
-    }
-
-
-A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [50, 50, 90, 90]  # three boxes that do not meet
+from bench.tasks.detection.average_precision import average_precision, mean_ap
+from bench.tasks.detection.matching import matched, voc_matches
+from tests.tasks.detection.scored import NUMBERS, A, B, C, found, official, truth, voc_map
 
 
 @pytest.mark.parametrize(
@@ -153,113 +93,6 @@ def test_measuring_changes_nothing_of_what_is_measured() -> None:
     assert truths[0]["boxes"].tolist() == predictions[0]["boxes"].tolist() == [B]
 
 
-def made_up(
-    seed: int, images: int = 30, classes: int = 3, noise: float = 3.0
-) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
-    """Images with up to six objects, and detections that are near them, or wrong."""
-    rng = np.random.default_rng(seed)
-    truths, predictions = [], []
-    for _ in range(images):
-        n = int(rng.integers(0, 7))
-        corner = rng.uniform(0, 200, (n, 2))
-        boxes = np.hstack([corner, corner + rng.uniform(15, 120, (n, 2))])
-        labels = rng.integers(1, classes + 1, n)
-        truths.append(truth(boxes.tolist(), labels.tolist(), crowd=[0] if n > 5 else []))
-        near = np.vstack([boxes + rng.normal(0, noise, boxes.shape), boxes[: n // 2] + rng.normal(0, 9, (n // 2, 4))])
-        of = np.where(rng.random(len(near)) < 0.1, 1, np.concatenate([labels, labels[: n // 2]]))
-        predictions.append(found(near.tolist(), rng.random(len(near)).tolist(), of.tolist()))
-    return truths, predictions
-
-
-NAMES = ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_matches_for_the_bootstrap_give_the_official_ap50(seed: int) -> None:
-    truths, predictions = made_up(seed)
-
-    expected, ours = official(truths, predictions, NAMES), matched(truths, predictions, NAMES).matches()
-
-    assert 5 < expected["AP50"] < 95
-    assert mean_ap(ours, "101-point") == pytest.approx(expected["AP50"], abs=1e-9)
-    for matches, name in zip(ours, NAMES, strict=True):
-        assert average_precision(matches, "101-point") == pytest.approx(expected[name], abs=1e-9)
-
-
-def test_all_that_is_kept_of_a_test_gives_every_official_number_again() -> None:
-    truths, predictions = made_up(3)
-    expected = official(truths, predictions, NAMES)
-    kept = MatchTable.of_arrays(matched(truths, predictions, NAMES).arrays())
-
-    numbers = kept.numbers()
-
-    names = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", **{f"ap_{size}": f"AP{size}" for size in AREAS[1:]}}
-    assert {ours: numbers[ours] for ours in names} == pytest.approx(
-        {ours: expected[theirs] for ours, theirs in names.items()}, abs=1e-9
-    )
-    assert numbers["voc07_map"] == pytest.approx(voc_map(truths, predictions, NAMES, "11-point"), abs=1e-12)
-    assert numbers["voc12_map"] == pytest.approx(voc_map(truths, predictions, NAMES), abs=1e-12)
-
-
-def test_a_test_in_which_nothing_was_found_is_kept_too() -> None:
-    kept = MatchTable.of_arrays(matched([truth([A])], [found([], [])], ("one",)).arrays())
-
-    assert (kept.numbers()["ap"], kept.numbers()["voc12_map"], math.isnan(kept.numbers()["ap_large"])) == (0, 0, True)
-
-
-@pytest.mark.parametrize("points", ["11-point", "every-point", "101-point"])
-def test_an_image_that_is_drawn_twice_counts_as_two_images(points: str) -> None:
-    truths, predictions = made_up(7, images=12)
-    times = np.random.default_rng(0).multinomial(12, np.full(12, 1 / 12))
-    index = np.repeat(np.arange(12), times)
-
-    once = matched(truths, predictions, NAMES)
-    repeated = matched([truths[k] for k in index], [predictions[k] for k in index], NAMES)
-
-    voc, coco = (mean_ap(matches, points, times) for matches in (once.voc_matches(), once.matches()))
-
-    assert voc == pytest.approx(mean_ap(repeated.voc_matches(), points), abs=1e-9)
-    assert coco == pytest.approx(mean_ap(repeated.matches(), points), abs=1e-9)
-
-
-def over_images(*nets: tuple[Matches, ...], seed: int = 0) -> Interval:
-    """Of the AP of one net, or of the second's minus the first's on the same images."""
-
-    def statistic(times: NDArray[np.int64]) -> float:
-        first, *more = (mean_ap(matches, "every-point", times) for matches in nets)
-        return more[0] - first if more else first
-
-    return bootstrap(statistic, len(nets[0][0].positives), np.random.default_rng(seed), draws=200)
-
-
-def test_a_bootstrap_is_its_generators_and_holds_the_number() -> None:
-    matches = voc_matches(*made_up(1), NAMES)
-
-    first, again, other = (over_images(matches, seed=seed) for seed in (0, 0, 1))
-
-    assert first == again != other
-    assert first.low < mean_ap(matches, "every-point") < first.high
-
-
-def test_the_bootstrap_interval_has_about_the_spread_of_other_test_sets() -> None:
-    """Against the truth: 100 sets of the same kind, each measured."""
-    others = [voc_map(*made_up(s), NAMES) for s in range(100, 200)]
-    found = [over_images(voc_matches(*made_up(s), NAMES), seed=s) for s in range(5)]
-
-    assert np.mean([one.high - one.low for one in found]) / (2 * 1.96) == pytest.approx(np.std(others), rel=0.35)
-
-
-def test_two_trainings_on_the_same_images_are_compared_more_sharply_than_apart() -> None:
-    truths, blurred = made_up(1, noise=6.0)
-    _, sharp = made_up(1, noise=3.0)
-    worse, better = (voc_matches(truths, p, NAMES) for p in (blurred, sharp))
-
-    difference, apart = over_images(worse, better), [over_images(one) for one in (worse, better)]
-
-    assert difference.high - difference.low < math.hypot(*(b.high - b.low for b in apart))
-    assert (over_images(worse, worse).low, over_images(worse, worse).high) == (0, 0)
-
-
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(ValueError, match="1 predictions for 2 images"):
         matched([truth([A]), truth([])], [found([A], [0.9])], ["thing"])
@@ -267,19 +100,6 @@ def test_what_cannot_be_measured_is_refused() -> None:
         matched([truth([A])], [found([A], [math.nan])], ["thing"])
     with pytest.raises(ValueError, match="label 3 is not one of 1 to 2"):
         matched([truth([A], [3])], [found([], [])], ["a", "b"])
-
-
-def test_batch_norm_on_few_images_is_refused_and_an_odd_rate_is_said() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-
-    refuse_small_groups(net, 16)
-    refuse_small_groups(net[:1], 1)
-    with pytest.raises(ValueError, match=r"1 batch norms \(1 …\) would be trained on 2 images"):
-        refuse_small_groups(net, 2)
-    for form, lr, images in (("c4", 0.001, 1), ("c4", 0.001, 8), ("c4", 0.001, 16), ("fpn", 0.02, 16)):
-        assert rate_warning(form, lr, images) == ""
-    assert "far above the usual 0.0025" in rate_warning("fpn", 0.02, 2)
-    assert "far below" in rate_warning("c4", 1e-5, 16)
 
 
 @pytest.fixture

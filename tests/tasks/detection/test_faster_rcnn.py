@@ -14,57 +14,11 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from bench.nets import resnet, timm_nets, vgg
 from bench.nets.backbone import Backbone, Stage, fix_batch_norm
-from bench.nets.weights import IMAGENET, Pixels
+from bench.nets.weights import IMAGENET
 from bench.spec import Detection, Net
-from bench.tasks.detection.faster_rcnn import RegionTop, c4, fpn
-from bench.tasks.detection.inference import adjacent_scales, best_boxes, detect, detections, voted
+from bench.tasks.detection.faster_rcnn import RegionTop, c4
 from tests.builders import timm_net
-
-SMALL: dict[str, Any] = {
-    "min_size": 64, "max_size": 96, "pre_nms_top_n": (200, 100), "post_nms_top_n": (50, 20), "regions_per_image": 8,
-}  # fmt: skip
-MEAN = Pixels((0.49, 0.48, 0.45))
-Targets = list[dict[str, Tensor]]
-
-
-def scene() -> tuple[list[Tensor], Targets]:
-    """Two images of different size; the second has no box."""
-    generator = torch.Generator().manual_seed(0)
-    images = [torch.rand(3, h, w, generator=generator) for h, w in ((64, 80), (70, 60))]
-    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
-    return images, [{"boxes": torch.tensor([[10.0, 10, 50, 60]]), "labels": torch.tensor([2])}, none]
-
-
-def small_c4(backbone: Backbone, **options: Any) -> Any:
-    return c4(backbone, 3, Detection(anchors=(16, 32), **{**SMALL, **options}), MEAN)
-
-
-def small_fpn(backbone: Backbone, **options: Any) -> Any:
-    return fpn(backbone, 3, Detection(form="fpn", width=32, hidden=64, nms_threshold=0.5, **{**SMALL, **options}), MEAN)
-
-
-def trained(model: Any, steps: int = 1, lr: float = 1e-4) -> list[dict[str, float]]:
-    """The losses of some SGD steps on the scene."""
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=lr, momentum=0.9)
-    seen = []
-    for _ in range(steps):
-        losses = model(*scene())
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        optimizer.step()
-        seen.append({name: float(loss.detach()) for name, loss in losses.items()})
-    return seen
-
-
-def fixed(net: Net) -> Backbone:
-    """With batch norm as it is in a new net, of which deep ones' values are out of all bounds."""
-    backbone = resnet.backbone(net)
-    fix_batch_norm(backbone)
-    return backbone
-
-
-def of_cifar(shortcut: str = "A") -> Backbone:
-    return fixed(Net("cifar", 8, shortcut))
+from tests.tasks.detection.detectors import fixed, of_cifar, scene, small_c4, small_fpn, trained
 
 
 def measured(depth: int) -> Backbone:
@@ -193,40 +147,6 @@ def test_a_backbone_of_too_few_stages_is_refused() -> None:
         small_fpn(one)
 
 
-@pytest.fixture(scope="module")
-def briefly_trained() -> Any:
-    torch.manual_seed(0)
-    model = small_c4(of_cifar(), regions_per_image=16)
-    model.roi_heads.score_thresh = 0.01
-    trained(model, steps=3, lr=0.01)
-    return model
-
-
-@pytest.mark.parametrize("form", [small_c4, small_fpn])
-def test_detecting_without_options_is_the_models_own_test(form: Callable[..., Any]) -> None:
-    torch.manual_seed(0)
-    model = form(of_cifar())
-    trained(model, steps=3, lr=0.01)
-    image = scene()[0][0]
-
-    found = detect(model, image)
-
-    assert model.training
-    [theirs] = model.eval()([image])
-    assert len(found["scores"])
-    assert all(torch.allclose(found[name], theirs[name], atol=1e-4) for name in ("boxes", "labels", "scores"))
-
-
-def test_one_scale_twice_is_that_scale(briefly_trained: Any) -> None:
-    """Maxout of two equal maps is the map: with neighbours a pixel apart the scores hardly move."""
-    image = scene()[0][0]
-
-    plain, doubled = detect(briefly_trained, image), detect(briefly_trained, image, sides=(63, 64))
-
-    assert plain["scores"][:3] == pytest.approx(doubled["scores"][:3], rel=0.2)
-    assert len(detect(briefly_trained, image, refine=True, sides=(48, 64, 96))["scores"])
-
-
 def test_global_context_is_the_whole_image_through_the_same_layers() -> None:
     def corner(_: Tensor, boxes: list[Tensor]) -> Tensor:
         return torch.cat([each[:, 2:] for each in boxes])
@@ -248,60 +168,3 @@ def test_global_context_trains_and_doubles_the_predictors_input() -> None:
     assert losses.keys() == LOSSES
     assert model.roi_heads.box_predictor.cls_score.in_features == 128
     assert len(model.eval()(scene()[0])) == 2
-
-
-def of(boxes: list[list[float]], scores: list[float], labels: list[int]) -> dict[str, Tensor]:
-    return {"boxes": torch.tensor(boxes), "scores": torch.tensor(scores), "labels": torch.tensor(labels)}
-
-
-def test_box_voting_is_the_mean_by_score_of_the_near_boxes_of_the_class() -> None:
-    found = of([[0.0, 0, 10, 10]], [0.75], [1])
-    voters = of(
-        [[0.0, 0, 10, 10], [0, 0, 10, 14], [0, 0, 10, 30], [0, 0, 10, 12]], [0.75, 0.25, 0.9, 0.9], [1, 1, 1, 2]
-    )
-
-    assert voted(found, voters).tolist() == [[0, 0, 10, 11]]
-
-
-def test_suppression_is_within_a_class_and_weak_boxes_have_no_vote() -> None:
-    boxes = torch.tensor([[[0.0, 0, 10, 10]] * 2, [[0, 0, 10, 12]] * 2, [[0, 0, 10, 14]] * 2])
-    scores = torch.tensor([[0.9, 0.0], [0.0, 0.8], [0.3, 0.01]])
-
-    found, with_votes = (detections(boxes, scores, nms=0.3, vote=vote) for vote in (False, True))
-
-    assert found["labels"].tolist() == [1, 2]
-    assert found["boxes"].tolist() == [[0, 0, 10, 10], [0, 0, 10, 12]]
-    assert with_votes["boxes"].flatten().tolist() == pytest.approx([0, 0, 10, 11, 0, 0, 10, 12])
-    assert with_votes["scores"].tolist() == found["scores"].tolist()
-
-
-def test_refinement_pools_the_regressed_box_of_the_most_likely_class() -> None:
-    boxes = torch.tensor([[[0.0, 0, 1, 1], [0, 0, 2, 2]], [[3.0, 3, 4, 4], [0, 0, 9, 9]]])
-
-    assert best_boxes(boxes, torch.tensor([[0.1, 0.9], [0.6, 0.2]])).tolist() == [[0, 0, 2, 2], [3, 3, 4, 4]]
-
-
-def test_refinement_scores_all_regions_twice_and_keeps_both(
-    briefly_trained: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-
-    def watched(boxes: Tensor, scores: Tensor, **options: Any) -> dict[str, Tensor]:
-        seen.append(boxes)
-        return detections(boxes, scores, **options)
-
-    monkeypatch.setattr("bench.tasks.detection.inference.detections", watched)
-    for refine in (False, True):
-        detect(briefly_trained, scene()[0][0], refine=refine)
-
-    plain, both = seen
-    assert len(both) == 2 * len(plain)
-    assert torch.equal(both[: len(plain)], plain)
-
-
-def test_a_region_is_pooled_in_the_two_scales_around_224_pixels() -> None:
-    boxes = torch.tensor([[0.0, 0, 300, 300], [0, 0, 224, 224], [0, 0, 20, 20], [0, 0, 2000, 2000], [0, 0, 0, 0]])
-
-    lower = adjacent_scales(boxes, 500, (200, 400, 600, 800, 1000))
-
-    assert lower.tolist() == [0, 1, 3, 0, 3]  # 373 and 500 of 500 pixels; small objects in the largest scales

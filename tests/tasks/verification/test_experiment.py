@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import torch
 from PIL import Image
 
 from bench.cli.commands import main as commands
-from bench.cli.sweep import main
-from bench.launch.worker import work, work_until
 from bench.report.frame import display_name
 from bench.report.stored import read_arrays
 from bench.spec import Faces, Net, Recipe, Resources, Run, SpecError
@@ -22,7 +19,8 @@ from bench.tasks.job import Job
 from bench.tasks.verification.experiment import FacePairs
 from bench.tasks.verification.roc import across_folds
 from bench.train import checkpoint
-from tests.builders import StopAt, make, numbers, tiny_run
+from tests.builders import numbers, tiny_run
+from tests.tasks.builders import done, failed, report_of, resumed, sweep_of
 
 FACES = Faces(side=32, embedding_size=8, loss="arcface", margin=0.2, scale=16.0)
 RECIPE = Recipe(steps=6, drops=(4,), batch=8, bn_group=8, curve_every=2, test_every=4, faces=FACES)
@@ -56,9 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = make(tmp_path_factory.mktemp("straight"), RUN)
-    assert work(folder.path, data) == "done", folder.error()
-    return folder
+    return done(tmp_path_factory.mktemp("straight"), RUN, data)
 
 
 def test_a_run_has_its_errors_and_what_it_is_held_against(straight: RunFolder) -> None:
@@ -78,21 +74,7 @@ def test_a_run_has_its_errors_and_what_it_is_held_against(straight: RunFolder) -
 def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
     straight: RunFolder, data: Path, tmp_path: Path, questions: int
 ) -> None:
-    folder = make(tmp_path, RUN)
-
-    assert work_until(folder.path, data, StopAt(questions)) == "stopped"
-    assert work(folder.path, data) == "done"
-
-    assert numbers(folder) == numbers(straight)
-
-
-def failure(run: Run, data: Path, tmp_path: Path) -> str:
-    folder = make(tmp_path, run)
-    assert work(folder.path, data) == "failed"
-    error = folder.error()
-    assert error is not None
-    assert not folder.checkpoint.exists(), "before any training"
-    return str(error["message"])
+    assert numbers(resumed(tmp_path, RUN, data, questions)) == numbers(straight)
 
 
 def test_a_training_person_in_the_test_pairs_is_refused_before_training(data: Path, tmp_path: Path) -> None:
@@ -103,18 +85,18 @@ def test_a_training_person_in_the_test_pairs_is_refused_before_training(data: Pa
     (tmp_path / "lfw" / "pairsDevTest.txt").unlink()
     (tmp_path / "lfw" / "pairsDevTest.txt").write_text(pairs)
 
-    assert "of the people in the test pairs, 1 in training, too: Train_A" in failure(RUN, tmp_path, tmp_path / "runs")
+    said = failed(tmp_path / "runs", RUN, tmp_path)["message"]
+
+    assert "of the people in the test pairs, 1 in training, too: Train_A" in said
 
 
 def test_without_lfw_a_run_says_where_to_get_it(tmp_path: Path) -> None:
-    assert "no lfw/pairsDevTest.txt there. Get it from http" in failure(RUN, tmp_path, tmp_path / "runs")
+    assert "no lfw/pairsDevTest.txt there. Get it from http" in failed(tmp_path / "runs", RUN, tmp_path)["message"]
 
 
 def test_a_net_starts_from_the_last_checkpoint_of_another_sweeps_run(data: Path, tmp_path: Path) -> None:
     source = tiny_run(steps=2, drops=(), curve_every=1, test_every=1)
-    trained = RunFolder(tmp_path / "runs" / "other" / source.id)
-    trained.create(source)
-    assert work(trained.path, tmp_path) == "done"
+    trained = done(tmp_path / "runs", source, tmp_path, "other")
     run = replace(RUN, net=Net("cifar", 8, "A", weights=f"run:other/{source.id}"))
     folder = RunFolder(tmp_path / "runs" / "faces" / run.id)
 
@@ -131,7 +113,7 @@ def test_a_run_to_start_from_that_is_not_there_is_named_with_the_command_that_tr
 ) -> None:
     run = replace(RUN, net=Net("cifar", 8, "A", weights="run:plain_vs_residual/resnet-8-A-quick-s0-12345678"))
 
-    said = failure(run, data, tmp_path / "runs")
+    said = failed(tmp_path / "runs", run, data)["message"]
 
     assert "python -m bench.sweep plain_vs_residual --scale quick --only resnet-8-A-quick-s0-12345678 --runs" in said
 
@@ -151,20 +133,16 @@ def test_a_sweep_on_faces_ends_with_a_report_whose_digits_can_be_checked(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("tiny.py").write_text(SWEEP)
 
-    assert main(["tiny.py", "--scale", "quick", "--data", str(data), "--cluster", "inline"]) == 0
+    page, headings, by_id = report_of(SWEEP, data)
 
-    page = Path("reports/tiny/README.md").read_text()
-    headings = [line for line in page.splitlines() if line.startswith("## ")]
     assert headings[:5] == [
         "## What the numbers say", "## Verification", "## ROC", "## The hardest pairs", "## Beside the field",
     ]  # fmt: skip
     assert "of 20 pairs right" in page
     assert "ResNet-8 against plain-8" in page
     assert Path("reports/tiny/roc-quick.svg").stat().st_size > 1_000
-    ids = {row["id"] for row in csv.DictReader(Path("reports/tiny/numbers.csv").read_text().splitlines())}
-    assert {"tiny.quick.resnet-8-A.auc", "tiny.quick.plain-8.pixels_error"} <= ids
+    assert {"tiny.quick.resnet-8-A.auc", "tiny.quick.plain-8.pixels_error"} <= by_id.keys()
     assert commands(["verify", "tiny"]) == 0
     capsys.readouterr()
 
@@ -181,9 +159,8 @@ def test_a_sweep_without_its_faces_is_refused_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("tiny.py").write_text(SWEEP)
 
-    assert main(["tiny.py", "--scale", "quick", "--data", str(tmp_path)]) == 2
+    assert sweep_of(SWEEP, tmp_path) == 2
 
     assert "no lfw/pairsDevTest.txt there" in capsys.readouterr().err
 

@@ -6,7 +6,6 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +17,14 @@ pytest.importorskip("simplejpeg", reason="needs simplejpeg")
 
 from bench.cli.commands import main as commands
 from bench.cli.sweep import main
-from bench.launch.worker import work, work_until
+from bench.launch.worker import work
 from bench.nets.resnet import imagenet
 from bench.spec import Net, Recipe, Resources, Run, Views
 from bench.store import RunFolder
 from bench.tasks.classification.imagenet.experiment import spread
 from bench.train.checkpoint import weights_digest
-from bench.train.turns import finish
-from tests.builders import SPAWN, StopAt, make, numbers
-from tests.train.builders import member
+from tests.builders import numbers
+from tests.tasks.builders import done, done_by_two, failed, report_of, resumed, stopped, sweep_of
 
 VIEWS = Views(side=32, shorter=(36, 60), test_shorter=40, scales=(32, 48))
 RECIPE = Recipe(
@@ -58,9 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = make(tmp_path_factory.mktemp("straight"), RUN)
-    assert work(folder.path, data) == "done", folder.error()
-    return folder
+    return done(tmp_path_factory.mktemp("straight"), RUN, data)
 
 
 def test_a_run_has_its_errors_by_every_protocol_and_names_odd_images(straight: RunFolder) -> None:
@@ -81,12 +77,8 @@ def test_stopped_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(
     straight: RunFolder, data: Path, tmp_path: Path, questions: int
 ) -> None:
     """In the middle of an epoch, at its end, and between the images of the tests after the last step."""
-    folder = make(tmp_path, RUN)
+    mine, theirs = numbers(resumed(tmp_path, RUN, data, questions)), numbers(straight)
 
-    assert work_until(folder.path, data, StopAt(questions)) == "stopped"
-    assert work(folder.path, data) == "done"
-
-    mine, theirs = numbers(folder), numbers(straight)
     del mine["pictures"], theirs["pictures"]  # what this start has met
     assert mine == theirs
 
@@ -95,8 +87,7 @@ PERFECT = torch.eye(3, dtype=torch.float64).repeat_interleave(3, 0)  # of the ni
 
 
 def test_a_protocol_that_has_ended_is_not_done_again(straight: RunFolder, data: Path, tmp_path: Path) -> None:
-    folder = make(tmp_path, RUN)
-    assert work_until(folder.path, data, StopAt(20)) == "stopped"
+    folder = stopped(tmp_path, RUN, data, 20)
     kept = folder.scores("ten_crop")
     assert kept.exists()
     saved = torch.load(kept, weights_only=True)
@@ -109,8 +100,7 @@ def test_a_protocol_that_has_ended_is_not_done_again(straight: RunFolder, data: 
 
 
 def test_scores_of_other_weights_are_not_taken(straight: RunFolder, data: Path, tmp_path: Path) -> None:
-    folder = make(tmp_path, RUN)
-    assert work_until(folder.path, data, StopAt(20)) == "stopped"
+    folder = stopped(tmp_path, RUN, data, 20)
     saved = torch.load(folder.scores("ten_crop"), weights_only=True)
     spoilt = {**saved, "scores": PERFECT, "of": ["another", *saved["of"][1:]]}
     torch.save(spoilt, folder.scores("ten_crop"))
@@ -123,26 +113,12 @@ def test_scores_of_other_weights_are_not_taken(straight: RunFolder, data: Path, 
 @pytest.mark.team
 def test_two_processes_have_the_numbers_of_one(straight: RunFolder, data: Path, tmp_path: Path) -> None:
     """Each reads half of every batch and tests half of the images."""
-    folder = make(tmp_path, RUN)
-    (tmp_path / "team").mkdir()
-    processes = [SPAWN.Process(target=member, args=(trained, k, 2, tmp_path / "team", folder, data)) for k in (0, 1)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
+    folder = done_by_two(tmp_path, RUN, data)
 
-    assert [process.exitcode for process in processes] == [0, 0]
     mine, alone = numbers(folder), numbers(straight)
     assert mine["train_loss"] == pytest.approx(alone["train_loss"], abs=1e-4)
     assert mine["test_images"] == 9
     assert mine["test_loss"] == pytest.approx(alone["test_loss"], abs=1e-3)
-
-
-def trained(processes: Any, folder: RunFolder, data: Path) -> None:
-    from bench.tasks.job import Job
-    from bench.tasks.training import train_run
-
-    finish(train_run(RUN, Job(folder, data, lambda: False, processes)))
 
 
 @pytest.mark.parametrize(
@@ -156,20 +132,13 @@ def test_what_a_recipe_does_not_ask_for_is_not_in_the_result(
     data: Path, tmp_path: Path, views: Views, words: set[str]
 ) -> None:
     run = replace(RUN, recipe=replace(RECIPE, steps=2, drops=(), views=views))
-    folder = make(tmp_path, run)
 
-    assert work(folder.path, data) == "done"
-
-    assert words.isdisjoint(numbers(folder))
+    assert words.isdisjoint(numbers(done(tmp_path, run, data)))
 
 
 def test_without_images_a_run_fails_saying_what_belongs_where(tmp_path: Path) -> None:
-    folder = make(tmp_path, RUN)
+    error = failed(tmp_path, RUN, tmp_path)
 
-    assert work(folder.path, tmp_path) == "failed"
-
-    error = folder.error()
-    assert error is not None
     assert error["retry"]
     assert "no ImageNet there" in error["message"]
     assert "train/<wnid>/" in error["message"]
@@ -192,12 +161,9 @@ def test_a_sweep_on_images_ends_with_tables_by_protocol_and_its_digits_can_be_ch
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("tiny.py").write_text(SWEEP)
 
-    assert main(["tiny.py", "--scale", "quick", "--data", str(data), "--cluster", "inline"]) == 0
+    page, headings, by_id = report_of(SWEEP, data)
 
-    page = Path("reports/tiny/README.md").read_text()
-    headings = [line for line in page.splitlines() if line.startswith("## ")]
     assert headings[:8] == [
         "## What the numbers say", "## Claims", "## Table 2: plain and residual nets by 10 crops",
         "## Table 3: 10 crops", "## Table 4: one model, many scales", "## Centre crop",
@@ -205,8 +171,6 @@ def test_a_sweep_on_images_ends_with_tables_by_protocol_and_its_digits_can_be_ch
     ]  # fmt: skip
     assert "1 grey, 1 truncated (n00000001/1.JPEG)" in page
     assert "shorter sides 32, 48" in page
-    numbers = list(csv.DictReader(Path("reports/tiny/numbers.csv").read_text().splitlines()))
-    by_id = {row["id"]: float(row["value"]) for row in numbers}
     runs = [
         row
         for row in csv.DictReader(Path("results/tiny/runs.csv").read_text().splitlines())
@@ -221,9 +185,8 @@ def test_a_sweep_without_images_is_refused_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("tiny.py").write_text(SWEEP)
 
-    assert main(["tiny.py", "--scale", "quick", "--data", str(tmp_path)]) == 2
+    assert sweep_of(SWEEP, tmp_path) == 2
 
     assert "no ImageNet there" in capsys.readouterr().err
     assert not Path("runs").exists()
@@ -239,9 +202,8 @@ def test_more_classes_than_there_are_is_refused(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("tiny.py").write_text(SWEEP)
 
-    assert main(["tiny.py", "--scale", "quick", "--data", str(data), "--classes", "5"]) == 2
+    assert sweep_of(SWEEP, data, "--classes", "5") == 2
 
     assert "5 classes are asked of" in capsys.readouterr().err
 
@@ -281,9 +243,8 @@ def test_published_weights_are_tested_without_training_images(weights: Path, tmp
     thousand_classes(tmp_path)
     (tmp_path / "weights").symlink_to(weights)
     run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)
-    folder = make(tmp_path, run)
 
-    assert work(folder.path, tmp_path) == "done", folder.error()
+    folder = done(tmp_path, run, tmp_path)
 
     result = numbers(folder)
     assert result["params"] == sum(p.numel() for p in imagenet(18, "B").parameters())
@@ -296,23 +257,17 @@ def test_weights_for_1000_classes_are_not_tested_on_fewer(weights: Path, data: P
     (tmp_path / "weights").symlink_to(weights)
     (tmp_path / "imagenet").symlink_to(data / "imagenet")
     run = Run("paper", WEIGHTS, "imagenet-3", TEST, 0, task="evaluate", resources=RUN.resources)
-    folder = make(tmp_path, run)
 
-    assert work(folder.path, tmp_path) == "failed"
+    error = failed(tmp_path, run, tmp_path)
 
-    error = folder.error()
-    assert error is not None
     assert "1,000 classes apart and imagenet-3 has 3" in error["message"]
 
 
 def test_missing_weights_are_tried_again_by_the_next_start(tmp_path: Path) -> None:
     thousand_classes(tmp_path)
     run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)
-    folder = make(tmp_path, run)
 
-    assert work(folder.path, tmp_path) == "failed"
+    error = failed(tmp_path, run, tmp_path)
 
-    error = folder.error()
-    assert error is not None
     assert error["retry"]
     assert "there are: none" in error["message"]

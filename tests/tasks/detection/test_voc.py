@@ -1,4 +1,4 @@
-"""Detection sets: both layouts in one form, and nothing dropped without being counted and named."""
+"""Detection sets in VOC's layout: nothing dropped without being counted and named."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import pytest
 import torch
 
 from bench.data.locate import DataError
-from bench.tasks.detection.annotations import DetectionSet
-from bench.tasks.detection.batches import DetectionBatches, mirrored
-from bench.tasks.detection.coco import coco
 from bench.tasks.detection.voc import VOC_CLASSES, bccd, voc07, voc0712, voc_layout
-from tests.tasks.detection.builders import read_voc, write_coco, write_list, write_voc
+from tests.tasks.detection.builders import read_voc, set_of, write_list, write_voc
 
 
 def test_vocs_pixels_count_from_one_and_include_both_ends(tmp_path: Path) -> None:
@@ -174,99 +171,6 @@ def test_07_plus_12_trains_on_both_years_and_tests_on_2007(tmp_path: Path) -> No
     (kit / "VOC2007").rename(kit / "elsewhere")
     with pytest.raises(DataError, match=r"no VOC2007/"):
         voc0712(kit / "VOC2012")
-
-
-def test_coco_labels_are_categories_by_id_and_areas_are_the_objects(tmp_path: Path) -> None:
-    data = coco(*write_coco(tmp_path))
-
-    first, second = data.images
-    assert data.classes == ("car", "dog")
-    assert (first.id, second.id) == ("7", "9")
-    assert first.boxes.tolist() == [[2, 3, 12, 8], [0, 0, 40, 30]]
-    assert first.labels.tolist() == [2, 1]
-    assert first.area.tolist() == [31.5, 1200]
-    assert first.crowd.tolist() == [False, True]
-    assert first.target()["labels"].tolist() == [2]
-    assert "Crowds: 1," in data.summary()
-
-
-def test_coco_annotations_of_unlisted_images_and_categories_are_left_out_and_counted(tmp_path: Path) -> None:
-    box = {"bbox": [2, 3, 10, 5], "area": 50}
-    annotations = [
-        {"id": 1, "image_id": 7, "category_id": 3, **box},
-        {"id": 2, "image_id": 7, "category_id": 99, **box},
-        {"id": 3, "image_id": 1000, "category_id": 3, **box},
-        {"id": 4, "image_id": 9, "category_id": 3, "bbox": [5, 5, 0, 4], "area": 0},
-    ]
-
-    words = coco(*write_coco(tmp_path, annotations=annotations)).summary()
-
-    assert "2 of 3 boxes dropped: 1 of zero width or height (9); 1 of an unknown class (7)." in words
-    assert "1 of 3 images dropped: 1 annotated without an image (1000)." in words
-
-
-def test_coco_with_a_missing_image_is_refused(tmp_path: Path) -> None:
-    annotations, images = write_coco(tmp_path)
-    (images / "9.jpg").unlink()
-
-    with pytest.raises(DataError, match=r"1 of 2 images of instances.json are missing \(9.jpg\)"):
-        coco(annotations, images)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("{", "cannot be read as COCO's JSON"),
-        ("[]", "has no images, annotations, categories"),
-        ('{"images": [], "annotations": []}', "has no categories"),
-        ('{"images": [], "categories": [], "annotations": [{"id": 5, "image_id": 1}]}', "annotation 5 has no"),
-        ('{"images": [], "categories": [], "annotations": [{"id": 5, "bbox": [1, 2, 3, 4]}]}', "annotation 5 has no"),
-        ('{"images": [{"id": 1}], "categories": [], "annotations": []}', "an image without id and file_name"),
-        ('{"images": [], "categories": [{"id": 1}], "annotations": []}', "a category without id and name"),
-    ],
-)
-def test_a_file_that_is_not_cocos_is_refused(tmp_path: Path, content: str, words: str) -> None:
-    path = tmp_path / "instances.json"
-    path.write_text(content)
-
-    with pytest.raises(DataError, match=words):
-        coco(path, tmp_path)
-
-
-def set_of(tmp_path: Path, n: int = 5) -> DetectionSet:
-    for k in range(n):
-        write_voc(tmp_path, f"i{k}", [("dog", 3 + k, 5, 20, 20)])
-    return read_voc(tmp_path)
-
-
-def test_a_mirrored_image_has_its_boxes_mirrored() -> None:
-    image = torch.zeros(3, 30, 40)
-    image[:, 4:20, 2:10] = 1
-    target = {"boxes": torch.tensor([[2.0, 4, 10, 20]]), "labels": torch.tensor([1])}
-
-    flipped, mirror = mirrored(image, target)
-
-    [[x1, y1, x2, y2]] = mirror["boxes"].int().tolist()
-    assert flipped[:, y1:y2, x1:x2].min() == 1
-    assert flipped.sum() == image.sum() == 3 * (x2 - x1) * (y2 - y1)
-
-
-def test_each_image_comes_once_an_epoch_and_a_stream_goes_on_where_it_was_saved(tmp_path: Path) -> None:
-    images = set_of(tmp_path).trainable()
-    stream = DetectionBatches(images, 2, torch.Generator().manual_seed(3))
-    drawn = [stream.draw() for _ in range(3)]
-    state = stream.state_dict()
-    following = stream.draw()
-
-    again = DetectionBatches(images, 2, torch.Generator().manual_seed(9))
-    again.load_state_dict(state)
-
-    widths = sorted(float(t["boxes"][0, 2] - t["boxes"][0, 0]) for _, targets in drawn for t in targets)
-    assert set(widths) == {14.0, 15.0, 16.0, 17.0, 18.0}
-    assert all(torch.equal(a, b) for a, b in zip(following[0], again.draw()[0], strict=True))
-    assert 0 <= drawn[0][0][0].min() <= drawn[0][0][0].max() <= 1
-    with pytest.raises(DataError, match="no image has a box to train on"):
-        DetectionBatches((), 2, torch.Generator())
 
 
 def test_the_digest_is_of_all_that_is_annotated(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""Claims on a page: their verdicts in words, what they wait for, what was declared when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.report.claims import WAITING
+from bench.report.collect import collect
+from bench.report.evidence import load_sets
+from bench.report.sections import numbers_of
+from bench.report.verdicts import claims_sections, verdict_words
+from bench.spec import Recipe, Scale, Sweep
+from tests.report.builders import fake
+from tests.report.claimed import BEATS, DEGRADES, EQUALS, HIGH, LOW, PLAIN, claims_of, evidence, judged, one, runs
+
+
+def test_the_verdict_in_words_says_what_it_still_waits_for_and_where_it_holds() -> None:
+    here, nothing = one(DEGRADES, plain_20=LOW, plain_56=HIGH), judged((DEGRADES,), 3)[0]
+    some, all_alike = (judged((DEGRADES,), 3, plain_20=LOW[:n], plain_56=HIGH[:1])[0] for n in (3, 1))
+
+    assert verdict_words(here, comparable=True) == "**reproduced**"
+    assert verdict_words(here, comparable=False) == "**reproduced** at this scale"
+    assert verdict_words(nothing, comparable=True) == "not judged: 0 of 3 seeds"
+    assert verdict_words(all_alike, comparable=True) == "not judged: 1 of 3 seeds"
+    assert verdict_words(some, comparable=False) == "not judged: plain-56 1 of 3 seeds"
+
+
+def test_the_page_counts_the_verdicts_and_says_how_they_came_about() -> None:
+    of = evidence(runs(), DEGRADES, BEATS, EQUALS)
+    page = "\n".join(claims_of(of))
+
+    assert "**Of 3 claims to be judged: 2 reproduced, 1 waiting for seeds.**" in page
+    assert "plain-56 − plain-20: +3.73 [" in page
+    assert "Holm-adjusted over the 3 claims to be judged at this scale" in page
+    assert f"(digest `{of.sweep.claims_digest('paper')[:12]}`)" in page
+    assert claims_of(evidence(runs())) == []
+
+
+@pytest.mark.parametrize(
+    ("digests", "words"),
+    [
+        (("", "", ""), "not judged: 1 of 3 seeds; started before the claims were declared"),
+        (("", "now", ""), "not judged: 1 of 3 seeds; some runs started before the claims were declared"),
+        (("now", "now", ""), "not judged: 1 of 3 seeds"),
+        (("other", "other", ""), "not judged: 1 of 3 seeds; started under other claims than today's"),
+    ],
+)
+def test_the_page_says_which_claims_are_younger_than_runs_that_they_judge(
+    digests: tuple[str, str, str], words: str
+) -> None:
+    results = runs(errors={"plain-20": LOW[:1], "plain-56": HIGH[:1], "resnet-56-A": LOW[:1]})
+    now = evidence(results, DEGRADES).sweep.claims_digest("paper")
+    dated = results.runs.assign(claims_sha256=[now if text == "now" else text for text in digests])
+
+    page = "\n".join(claims_of(evidence(replace(results, runs=dated), DEGRADES)))
+
+    assert f"| {words} |" in page
+
+
+def test_the_first_page_is_that_of_a_scale_with_verdicts(tmp_path: Path) -> None:
+    net, other = PLAIN[20], PLAIN[56]
+    cells = tuple((n, Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)) for n in (net, other))
+    scales = {"paper": Scale(cells, (0, 1)), "short": Scale(cells, (0, 1), judges=("degrades",))}
+    sweep = Sweep("Made up", "Is it?", "It is.", scales, claims=(DEGRADES,))
+    ended = [*sweep.runs("paper", (0,)), *sweep.runs("short", (0,))]
+    for number, run in enumerate(ended):
+        fake(tmp_path / "runs", run, 10.0 + number)
+    collect(tmp_path / "results", [tmp_path / "runs"], ended)
+    first = [one.scale for one in load_sets(tmp_path / "results", sweep)]
+    for number, run in enumerate(sweep.runs("short", (1,))):
+        fake(tmp_path / "runs", run, 11.0 + number)
+    collect(tmp_path / "results", [tmp_path / "runs"], ended)
+
+    assert first == ["paper", "short"]
+    assert [one.scale for one in load_sets(tmp_path / "results", sweep)] == ["short", "paper"]
+
+
+def test_a_claim_that_waits_has_an_effect_and_no_interval_on_the_page_or_in_its_number() -> None:
+    of = evidence(runs(errors={"plain-20": LOW, "plain-56": HIGH[:2]}), DEGRADES)
+
+    assert "</a>plain-56 − plain-20: +3.75 | 2 to 3 | – |" in "\n".join(claims_of(of))
+    (number,) = numbers_of(claims_sections(of))
+    assert (round(number.value, 2), number.interval, number.verdict) == (3.75, None, WAITING)
