@@ -16,7 +16,7 @@ from tests.report.claimed import BEATS, CELLS, DEGRADES, EQUALS, IN_BF16, ORDER,
     [
         ({"kind": "nicer"}, "kind 'nicer' is not one of"),
         ({"metric": "colour"}, "metric 'colour' is not one of: test_error, train_error"),
-        ({"nets": (PLAIN[20],)}, "'worse with depth' is not about 1 nets"),
+        ({"nets": (PLAIN[20],)}, "'worse with depth' needs 2 nets or more, got 1"),
         ({"margin": -1}, "margin must be 0 or more, got -1"),
         ({"number": "t6.resnet-20.error"}, "'worse with depth' names no number of the paper"),
         ({"kind": "equals", "nets": (PLAIN[20],)}, "needs a margin above 0; 'equals' needs the id of a number"),

@@ -13,8 +13,6 @@ import pytest
 from bench.spec import (
     ADDED_LATER,
     Claim,
-    Detection,
-    Faces,
     Net,
     Recipe,
     Resources,
@@ -29,7 +27,6 @@ from bench.spec import (
     run_from_json,
     shortened,
 )  # fmt: skip
-from bench.spec.declare import RENAMED
 
 RUN = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 
@@ -235,28 +232,13 @@ def test_nothing_is_taken_for_a_whole_number_that_is_none(value: Any) -> None:
             {"cpus": 0, "tasks": 0},
             "resources: cpus must be 1 or more, got 0; tasks must be 1 or more, got 0",
         ),
-        (Claim, {"id": "c"}, "claim: text is missing; source is missing; "),
+        (Claim, {"id": "c"}, "claim 'c': text is missing; source is missing; "),
         (Scale, {"cells": ((1, Recipe()),), "seeds": (0,)}, "scale: cells.0.0 must be a Net, got 1"),
     ],
 )
 def test_a_wrong_value_is_refused_in_plain_words(kind: Any, values: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError, match=f"^{re.escape(words)}"):
         kind(**values)
-
-
-@pytest.mark.parametrize(("new", "old"), RENAMED.items())
-def test_a_renamed_field_keeps_its_key_on_disk_and_is_named_where_the_old_name_is_used(new: str, old: str) -> None:
-    kind: Any = Faces if new == "embedding_size" else Detection
-    net, data = Net("cifar", 8, "A"), "bccd" if kind is Detection else "lfw-view1"
-    part: dict[str, Any] = {kind.__name__.lower(): kind(recalibration_images=1) if kind is Detection else kind()}
-    run = Run("quick", net, data, Recipe(**part), 0, "detect" if kind is Detection else "verify")
-    stored = run.as_json()["recipe"][kind.__name__.lower()]
-
-    assert stored[old] is not None
-    assert new not in stored
-    assert run_from_json(json.dumps(run.as_json())) == run
-    with pytest.raises(SpecError, match=f"^{kind.__name__.lower()}: {old} is called {new} now$"):
-        kind(**{old: stored[old]})
 
 
 def test_a_shortened_recipe_keeps_the_shares_of_its_drops() -> None:
