@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.launch.crew import SPAWN, Crew, Crews, _process, longest_first
+from bench.launch.crew import SPAWN, Crew, Crews, _process, _serve, longest_first
 from bench.launch.plan import Item
 from bench.launch.progress import Lines
 from bench.launch.runner import Runner
@@ -96,6 +96,22 @@ def test_runs_of_a_crew_have_the_bits_that_they_have_alone_whatever_becomes_of_o
     assert errors[raises] == {**errors[raises], "message": "ZeroDivisionError: no step", "retry": False}  # type: ignore[dict-item]
     assert "No space left on device" in errors[full]["message"]  # type: ignore[index]
     assert errors[full]["retry"], "the next start tries again"  # type: ignore[index]
+
+
+class Broken(Crew):
+    """Cannot take a run, as where torch's libraries are damaged."""
+
+    def take(self, folder: RunFolder, stop: Any = None) -> None:  # noqa: ARG002
+        raise OSError("libcudart.so.12: cannot open shared object file")
+
+
+def test_a_crew_that_cannot_take_a_run_says_so_and_dies(tmp_path: Path) -> None:
+    """Its runner would wait for the run otherwise, and its log would be empty."""
+    ours, theirs = SPAWN.Pipe()
+    ours.send(tmp_path)
+
+    with ours, theirs, pytest.raises(OSError, match=r"libcudart\.so\.12"):
+        _serve(theirs, Broken(tmp_path, lambda: False), lambda: False)
 
 
 def test_a_stop_saves_all_runs_of_a_crew(tmp_path: Path) -> None:

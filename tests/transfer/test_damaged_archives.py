@@ -39,6 +39,10 @@ def other_run(members: dict[str, bytes]) -> None:
     members[f"{HOME}/run.json"] = json.dumps(tiny_run(seed=1).as_json()).encode()
 
 
+def unknown_scale(members: dict[str, bytes]) -> None:
+    members[f"{HOME}/run.json"] = members[f"{HOME}/run.json"].replace(b'"quick"', b'"nope"')
+
+
 def more_steps(members: dict[str, bytes]) -> None:
     members["manifest.json"] = members["manifest.json"].replace(b'"step": 8', b'"step": 9')
 
@@ -58,6 +62,7 @@ def later_format(members: dict[str, bytes]) -> None:
 FORGED: dict[str, tuple[Callable[[dict[str, bytes]], object], bool, str]] = {
     "edited": (edited, False, "curve.jsonl has not the SHA-256 of the manifest"),
     "another run": (other_run, True, f"{HOME} holds the run {tiny_run(seed=1).id}"),
+    "no run": (unknown_scale, True, f"run.json of {HOME}: "),
     "more steps": (more_steps, True, "it is of step 8, not 9"),
     "no checkpoint": (not_a_checkpoint, True, f"checkpoint.pt of {HOME}: it is damaged"),
     "no manifest": (lambda m: m.pop("manifest.json"), False, "it has no manifest.json: it was cut off"),
