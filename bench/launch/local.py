@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from bench.store import RunFolder, make_folder
 YEAR_MINUTES = 60 * 24 * 365
 
 
-class Executor:
+class Executor(ABC):
     """Starts runs and says which have ended; their outcome is in their folders.
 
     slots: the most runs at once. crowd: runs that died with others in one process, perhaps by another's fault.
@@ -30,13 +31,13 @@ class Executor:
     slots = 1
     crowd: Collection[str] = ()
 
+    @abstractmethod
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
         """Starts the runs, of which never more than `slots` are running."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ended(self) -> list[RunFolder]:
         """The runs that have ended since the last call."""
-        raise NotImplementedError
 
     def stop(self) -> bool:
         """Asks all runs to write a checkpoint and end. False where they continue without this process instead."""
