@@ -1,0 +1,67 @@
+"""Folders and text files of data sets: what a copy on its way through other systems added to them is passed over.
+
+A Mac leaves `._name` and `__MACOSX` and writes é as two characters (NFD), a notebook leaves `.ipynb_checkpoints`, a
+Windows editor a byte order mark and CR LF. None of that is data.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection
+from pathlib import Path
+
+from bench.data.locate import DataError
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is some system's and no data."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def files_in(folder: Path, suffixes: Collection[str] = ()) -> list[Path]:
+    """The files in `folder` by name, those of a suffix in `suffixes` (lower case, with the dot; () for all).
+
+    The suffix counts in either case. Raises DataError where the folder cannot be read.
+    """
+    return [path for path in _entries(folder) if path.is_file() and (not suffixes or path.suffix.lower() in suffixes)]
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in `folder` by name. Raises DataError where it cannot be read."""
+    return [path for path in _entries(folder) if path.is_dir()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error.strerror}): name a folder that can") from None
+
+
+def same_form(name: str) -> str:
+    """`name` in the one Unicode form (NFC) in which names are compared; on disk it stays as it is."""
+    return unicodedata.normalize("NFC", name)
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without byte order mark, any system's line ends as "\\n". Raises DataError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): get the file again") from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 (byte {error.start:,}): get the file again, or save it as UTF-8"
+        ) from None
+
+
+def read_list(path: Path) -> list[tuple[str, str]]:
+    """The lines of a list that are not blank, each as (where it stands, its text without the blanks around it).
+
+    Raises DataError where the list cannot be read or has no line.
+    """
+    lines = read_text(path).split("\n")  # not splitlines, which also breaks at characters that names may have
+    found = [(f"{path} line {number}", line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    if not found:
+        raise DataError(f"{path} is empty: get the list again")
+    return found
