@@ -90,9 +90,8 @@ def test_an_odd_provenance_is_damage(copy: RunFolder, changes: dict[str, Any]) -
 def test_what_is_no_json_is_damage(copy: RunFolder, text: str) -> None:
     for name in ("result.json", "env.json", "run.json", "inputs.json", "heartbeat.json", "error.json"):
         (copy.path / name).write_bytes(text.encode("latin-1"))
-    assert (
-        copy.result() is copy.env() is copy.inputs() is copy.heartbeat() is copy.error() is copy.readable_run() is None
-    )
+    for read in (copy.result, copy.env, copy.inputs, copy.heartbeat, copy.error, copy.readable_run):
+        assert read() is None
     with pytest.raises(StoreError, match=r"run.json cannot be read"):
         copy.run()
 
