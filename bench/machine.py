@@ -23,6 +23,14 @@ SMI_SECONDS = 30  # the first call may wait for the driver to load
 # `bench speed settings` measures the gain.
 TUNABLES = "GLIBC_TUNABLES"
 KEEPS_PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
+# by which a hook, or the user, names another repository than the one the code is in (git rev-parse --local-env-vars);
+# settings of GIT_CONFIG_* stay, which may say that this one is trusted
+OF_REPOSITORY = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_SHALLOW_FILE"),
+    *("GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE", "GIT_NO_REPLACE_OBJECTS"),
+    *("GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
+}
 MEMORY = "BENCH_MEMORY_GIB"
 SOME_NEED = ("pycocotools", "simplejpeg", "submitit", "timm")  # packages that only some runs need
 MOST_GIB = 10**6
@@ -45,6 +53,10 @@ def missing(error: Exception) -> MissingError | None:
     if package not in SOME_NEED:
         return None
     return MissingError(f"this needs {package}, which is not installed: pip install {package}")
+
+
+class GitError(RuntimeError):
+    """Git does not answer; says why in its own words, which name the remedy."""
 
 
 class SettingError(ValueError):
@@ -163,25 +175,47 @@ def hardware() -> str:
 
 
 def commit(source: Path = SOURCE) -> dict[str, str | bool | None]:
-    """The commit of the code in `source`, and whether it has changes; None outside a checkout.
+    """The commit of the code in `source`, and whether it has changes; None where that is unknown.
 
     Only changes that can change a result count: in `bench` and `sweeps`.
     """
-    own = _git(source, "ls-files", "--", "bench")  # else another repository, which holds our venv or a copy of the code
-    if own and (head := _git(source, "rev-parse", "HEAD")):
-        return {"commit": head, "dirty": bool(_git(source, "status", "--porcelain", "--", *CODE))}
+    return _commit(source)[0]
+
+
+def commit_unknown(source: Path = SOURCE) -> str:
+    """Why the commit of a checkout is unknown, in git's own words; "" where it is known, or there is no checkout."""
+    return _commit(source)[1]
+
+
+def _commit(source: Path) -> tuple[dict[str, str | bool | None], str]:
+    why = ""
+    try:
+        # else another repository, which holds our venv or a copy of the code
+        if git(source, "ls-files", "--", "bench"):
+            head = git(source, "rev-parse", "HEAD").decode().strip()
+            # untracked code counts whatever the user's configuration of `git status` leaves out
+            changes = git(source, "status", "--porcelain", "--untracked-files=normal", "--", *CODE)
+            return {"commit": head, "dirty": bool(changes)}, ""
+    except GitError as error:
+        why = str(error) if any((folder / ".git").exists() for folder in (source, *source.parents)) else ""
     if (source / FROZEN).exists():
         known = json.loads((source / FROZEN).read_text(encoding="utf-8"))
-        return {"commit": known["commit"], "dirty": known["dirty"]}
-    return {"commit": None, "dirty": None}
+        return {"commit": known["commit"], "dirty": known["dirty"]}, ""
+    return {"commit": None, "dirty": None}, why
 
 
-def _git(source: Path, *arguments: str) -> str | None:
-    words, env = ["git", "-C", str(source), *arguments], {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+def git(source: Path, *arguments: str) -> bytes:
+    """What git answers in `source`, whichever repository the environment names. Raises GitError."""
+    env = {name: value for name, value in os.environ.items() if name not in OF_REPOSITORY}
+    words = ["git", "-C", str(source), *arguments]
     try:
-        return subprocess.run(words, capture_output=True, text=True, check=True, env=env).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        done = subprocess.run(words, capture_output=True, env=env | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"})
+    except OSError as error:
+        raise GitError(f"git cannot be started: {error.strerror}; install it (apt-get install git)") from None
+    if done.returncode:
+        said = " ".join(done.stderr.decode(errors="replace").split())
+        raise GitError(f"git {arguments[0]} in {source}: {said or f'exit code {done.returncode}'}")
+    return done.stdout
 
 
 def cpu_name() -> str:

@@ -12,12 +12,12 @@ from bench.cli.sweep_files import MistakeError
 from bench.data.locate import DataError
 from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.snapshot import SnapshotError
-from bench.machine import SettingError, missing
+from bench.machine import GitError, SettingError, missing
 from bench.spec import SpecError
 from bench.store import StoreError
 
 FAILED, MISTAKE, STOPPED = 1, 2, 3
-OF_USER = (MistakeError, SpecError, SettingError, DataError, StoreError, SlurmError, SnapshotError)
+OF_USER = (MistakeError, SpecError, SettingError, DataError, StoreError, SlurmError, SnapshotError, GitError)
 
 
 def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ from bench.launch.slurm.executor import Slurm
 from bench.launch.slurm.profile import Profile
 from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
 from bench.launch.worker import Stop
-from bench.machine import cuda_devices
+from bench.machine import commit_unknown, cuda_devices
 from bench.spec import counted
 from bench.store import make_folder
 
@@ -101,6 +101,8 @@ def _jobs(request: Request, plan: Plan) -> list[str]:
         refuse_unequal(plan.todo, request.profile)
         return [describe_jobs(plan.todo, request.profile, commands.max_array_size())]
     words = [slow_bf16(item.run for item in plan.todo)]
+    if why := commit_unknown():
+        words.append(f"the results will not name the commit of the code: {why}")
     if several := sum(item.run.resources.processes > 1 for item in plan.todo):
         one = f"{counted(several, 'run')} of several processes: on --cluster {request.cluster} each trains in one"
         words.insert(0, one)

@@ -6,12 +6,11 @@ import hashlib
 import io
 import os
 import shutil
-import subprocess
 import tarfile
 import uuid
 from pathlib import Path
 
-from bench.machine import CODE, FROZEN, SOURCE, commit
+from bench.machine import CODE, FROZEN, SOURCE, commit, commit_unknown, git
 from bench.store import StoreError, make_folder, sha256, write_json, write_text
 
 
@@ -27,7 +26,8 @@ def take_snapshot(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> P
     """
     known = commit(source)
     if known["commit"] is None:
-        raise SnapshotError(f"{source} is no git checkout: jobs run the code of a commit. Start from a clone")
+        why = commit_unknown(source) or f"{source} is no git checkout: start from a clone"
+        raise SnapshotError(f"jobs run the code of a commit, and {why}")
     if known["dirty"] and not allow_dirty:
         raise SnapshotError(
             f"{source} has changes in {' or '.join(CODE)} that are in no commit: commit them, "
@@ -51,7 +51,7 @@ def _archived(codes: Path, source: Path, head: object) -> Path:
     if target.is_dir():
         return target
     present = [name for name in CODE if (source / name).exists()]
-    archive = _git(source, "archive", "--format=tar", str(head), "--", *present)
+    archive = git(source, "archive", "--format=tar", str(head), "--", *present)
     staged = make_folder(codes / f".{uuid.uuid4().hex}")
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(staged, filter="data")
@@ -60,7 +60,7 @@ def _archived(codes: Path, source: Path, head: object) -> Path:
 
 def _copied(codes: Path, source: Path, head: str) -> Path:
     """Copies the work tree: tracked files as they are now, and new ones that git does not ignore."""
-    names = _git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
+    names = git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
     files = sorted({name for name in os.fsdecode(names).split("\0") if name and (source / name).is_file()})
     staged, sha = make_folder(codes / f".{uuid.uuid4().hex}"), hashlib.sha256()
     for name in files:
@@ -68,13 +68,6 @@ def _copied(codes: Path, source: Path, head: str) -> Path:
         shutil.copyfile(source / name, staged / name)
         sha.update(f"{name}\0{hashlib.sha256((staged / name).read_bytes()).hexdigest()}\n".encode())
     return _published(staged, codes / f"{head}-dirty-{sha.hexdigest()[:8]}", {"commit": head, "dirty": True})
-
-
-def _git(source: Path, *arguments: str) -> bytes:
-    done = subprocess.run(["git", "-C", str(source), *arguments], capture_output=True)
-    if done.returncode:
-        raise SnapshotError(f"git {arguments[0]} in {source}: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout
 
 
 def _published(staged: Path, target: Path, known: dict[str, object]) -> Path:
