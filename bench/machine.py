@@ -11,6 +11,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -80,9 +82,39 @@ def memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
+def user_folder(variable: str, below_home: str) -> Path | None:
+    """A user's own folder, which `variable` names, else the one below the home; None for a user without a home.
+
+    A relative name counts for none: it would mean another folder in each process.
+    """
+    named = Path(os.environ.get(variable) or "")
+    if named.is_absolute():
+        return named
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME and no entry in passwd, as in some containers
+        return None
+    return home / below_home if home.is_absolute() and os.access(home, os.X_OK) else None
+
+
 def cache_folder() -> Path:
-    """The folder for downloads and measurements."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-bench"
+    """The folder for downloads and measurements; of a user without a home in the folder for temporary files.
+
+    Raises SettingError where that is not only the user's: others could put files there.
+    """
+    if base := user_folder("XDG_CACHE_HOME", ".cache"):
+        return base / "resnet-bench"
+    folder = Path(tempfile.gettempdir()) / f"resnet-bench-{os.getuid()}"
+    with suppress(OSError):
+        folder.mkdir(mode=0o700)
+    if (
+        not folder.is_dir()
+        or folder.is_symlink()
+        or folder.stat().st_uid != os.getuid()
+        or folder.stat().st_mode & 0o22
+    ):
+        raise SettingError(f"there is no home folder, and {folder} cannot be used: set XDG_CACHE_HOME to a folder")
+    return folder
 
 
 def device_tokens() -> tuple[str, ...]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import machine
+from bench.cli.sweep import main as sweep
 from bench.launch import cost
 from bench.launch import local as executors
 from bench.launch.local import Local
 from bench.launch.slurm.executor import Slurm
-from bench.launch.slurm.profile import Profile
+from bench.launch.slurm.profile import Profile, load_profile
 from bench.launch.worker import Stop
 from bench.machine import (
     KEEPS_PAGES,
@@ -24,6 +26,7 @@ from bench.machine import (
     SettingError,
     allocator,
     allocator_settings,
+    cache_folder,
     cxx_compiler,
     lacks_bf16,
     memory_gib,
@@ -126,6 +129,69 @@ def test_a_driver_that_hangs_is_said_and_one_that_is_not_there_is_not(
         said = capsys.readouterr()
         assert (said.out, said.err.startswith(words), bool(said.err)) == ("", True, bool(words))
     machine.cuda_devices.cache_clear()
+
+
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+@pytest.fixture
+def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files of a user without HOME, XDG_CACHE_HOME and an entry in passwd."""
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "set_to", [{}, {"XDG_CACHE_HOME": "cache"}, {"HOME": "a/b"}, {"HOME": "/nonexistent"}, {"HOME": "/proc/version"}]
+)
+def test_a_user_without_a_home_has_a_cache_below_the_temporary_folder(
+    set_to: dict[str, str], homeless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in set_to.items():
+        monkeypatch.setenv(name, value)
+    if "HOME" in set_to:
+        monkeypatch.setattr(Path, "home", lambda: Path(set_to["HOME"]))
+
+    assert cache_folder() == cache_folder() == homeless / f"resnet-bench-{os.getuid()}"
+    assert cache_folder().stat().st_mode & 0o777 == 0o700
+    assert load_profile(None) == Profile()
+
+
+@pytest.mark.parametrize("taken", ["open to all", "link", "file"])
+def test_a_temporary_cache_that_others_could_write_to_is_refused(taken: str, homeless: Path) -> None:
+    folder = homeless / f"resnet-bench-{os.getuid()}"
+    if taken == "open to all":
+        folder.mkdir()
+        folder.chmod(0o777)
+    elif taken == "link":
+        folder.symlink_to(homeless)
+    else:
+        folder.write_text("")
+
+    with pytest.raises(SettingError, match="no home folder, and .* cannot be used: set XDG_CACHE_HOME to a folder"):
+        cache_folder()
+
+
+def test_a_start_without_a_home_needs_no_more(
+    homeless: Path, tiny_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("BENCH_DATA")
+
+    assert sweep([str(tiny_sweep), "--cluster", "inline", "--dry-run"]) == 0
+    assert f"CIFAR-10 is not in {homeless}/resnet-bench-" in capsys.readouterr().out
+
+
+def test_the_cache_is_where_the_user_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own" / "resnet-bench"
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "resnet-bench"
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings are for Linux")

@@ -11,7 +11,6 @@ mail-type = "FAIL"
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveFloat, Strict
 
+from bench.machine import user_folder
 from bench.spec import Resources, SpecError
 from bench.spec.declare import Count, declaration
 from bench.spec.words import require
@@ -102,16 +102,16 @@ class Profile:
         )
 
 
-def user_profile() -> Path:
-    """Where a user's own profile is looked for."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "resnet-bench" / "slurm.toml"
+def user_profile() -> Path | None:
+    """Where a user's own profile is looked for; None for a user without a home."""
+    base = user_folder("XDG_CONFIG_HOME", ".config")
+    return base / "resnet-bench" / "slurm.toml" if base else None
 
 
 def load_profile(given: Path | None) -> Profile:
     """The profile in `given`, else the user's, else the defaults. Raises SpecError with all mistakes at once."""
     path = given or user_profile()
-    if given is None and not path.is_file():
+    if path is None or (given is None and not path.is_file()):
         return Profile()
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
