@@ -31,7 +31,7 @@ from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
 from bench.launch.worker import Stop
 from bench.machine import commit_unknown, cuda_devices
 from bench.spec import counted
-from bench.store import make_folder
+from bench.store import exclusive, make_folder
 
 
 def sweep(args: argparse.Namespace) -> int:
@@ -45,8 +45,11 @@ def sweep(args: argparse.Namespace) -> int:
         return 0
     if plan.todo and not request.report_only:
         refuse_without_submitit(request.cluster)
-    for folder in (request.folder, request.numbers, request.pages):
-        make_folder(folder)  # better refused now than when all has been trained
+    # better refused now than when all has been trained
+    for folder in (request.numbers, request.pages, *([] if request.report_only else [request.folder])):
+        make_folder(folder)
+    with exclusive(request.numbers):
+        pass
     failed = 0
     if not request.report_only:
         if request.no_wait and plan.todo:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +43,7 @@ class LockedFolder:
         """
         handle = _open_lock(self.path / "lock")
         try:
-            if not _flock(handle, patience=0.5) or self._lives_elsewhere(time.time()):
+            if not _locked(handle, self.path, patience=0.5) or self._lives_elsewhere():
                 raise BusyError(f"{self.path.name} is being run by another process")
             for name in OF_HOLDER:
                 for leftover in self.path.glob(f".{name}.tmp*"):
@@ -51,24 +53,38 @@ class LockedFolder:
         finally:
             os.close(handle)
 
-    def lives(self, now: float | None = None) -> bool:
+    def lives(self) -> bool:
         """Whether a process holds the run: its lock is held, or another machine's heartbeat is fresh."""
-        return self._is_locked() or self._lives_elsewhere(time.time() if now is None else now)
+        return self._is_locked() or self._lives_elsewhere()
 
     def _is_locked(self) -> bool:
-        if not (self.path / "lock").exists():
-            return False
-        handle = _open_lock(self.path / "lock")
+        """Whether the lock is held; where there are no locks it is not. Needs no more than to read."""
         try:
-            return not _flock(handle, patience=0.05)
+            handle = os.open(self.path / "lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(f"{self.path / 'lock'} cannot be read: {error.strerror}") from None
+        try:
+            return not _flock(handle, fcntl.LOCK_SH, patience=0.05)
+        except OSError:
+            return False
         finally:
             os.close(handle)
 
-    def _lives_elsewhere(self, now: float) -> bool:
+    def _lives_elsewhere(self) -> bool:
+        """Whether another machine's heartbeat is fresh, by the clock that stamps files: the machines' own may differ.
+
+        One from the future is not: that clock was set back, and a run that lives has made another one since.
+        """
         beat = self.heartbeat()
         if beat is None or beat.get("ended") or beat["host"] == platform.node():
             return False
-        return bool(now - beat["time"] < STALE_SECONDS)
+        try:
+            made = (self.path / "heartbeat.json").stat().st_mtime
+        except OSError:
+            return False
+        return abs(_clock(self.path) - made) < STALE_SECONDS
 
     def beat(self, step: int, **values: Any) -> None:
         """Says that the run lives. Not synced and never an error: it is a sign of life, not a record."""
@@ -98,22 +114,38 @@ def _open_lock(path: Path) -> int:
         raise disk_error(path.parent, error) from error
 
 
-def _flock(handle: int, *, patience: float) -> bool:
+def _flock(handle: int, kind: int, *, patience: float) -> bool:
     """Takes the lock; False where another holds it for longer than `patience` seconds (a look takes microseconds)."""
     limit = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= limit:
                 return False
             time.sleep(0.02)
-        except OSError as error:
-            raise StoreError(
-                f"this file system has no working locks ({error.strerror}); use another --runs folder"
-            ) from None
         else:
             return True
+
+
+def _locked(handle: int, folder: Path, *, patience: float) -> bool:
+    """Takes the lock of the folder for this process alone. Raises StoreError where there are no locks."""
+    try:
+        return _flock(handle, fcntl.LOCK_EX, patience=patience)
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: this file system has no working locks ({error.strerror}); use another folder, on a local disk "
+            "or one that is mounted with locks"
+        ) from None
+
+
+def _clock(folder: Path) -> float:
+    """The time by the clock that stamps the files of a folder; this machine's where nothing can be written there."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
 
 
 @contextmanager
@@ -121,10 +153,11 @@ def exclusive(folder: Path, *, traceless: bool = False) -> Iterator[None]:
     """Holds `folder` against other processes that ask for it in the same way; waits for its turn.
 
     traceless: without a lock file, which stays; processes of other machines may then not see that it is held.
+    Raises StoreError where the folder cannot be locked.
     """
     handle = os.open(folder, os.O_RDONLY) if traceless else _open_lock(folder / ".lock")
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _locked(handle, folder, patience=math.inf)
         yield
     finally:
         os.close(handle)

@@ -272,14 +272,14 @@ class RunFolder(LockedFolder):
         """The rows of the layers that can be read."""
         return records.read_rows(self.layers)
 
-    def state(self, now: float | None = None) -> str:
+    def state(self) -> str:
         """`done`, `failed`, `running`, `stopped` (some steps are kept) or `pending`."""
         if self.result() is not None:
             return "done"
         error = self.error()
         if error is not None and not error["retry"]:
             return "failed"
-        if self.lives(now):
+        if self.lives():
             return "running"
         return "stopped" if self.checkpoint.exists() else "pending"
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.spec import Resources
-from bench.store import BusyError, RunFolder, StoreError, atomic, exclusive, make_folder, read_json, write_json
+from bench.store import RunFolder, StoreError, atomic, make_folder, read_json, write_json
 from tests.builders import tiny_run
 
 
@@ -84,40 +81,9 @@ def test_a_folder_that_cannot_be_written_is_named_and_none_of_our_files(tmp_path
     assert list(make_folder(tmp_path).iterdir()) == []
 
 
-@pytest.mark.parametrize(("traceless", "left"), [(True, []), (False, [".lock"])])
-def test_a_folder_is_held_against_others(traceless: bool, left: list[str], tmp_path: Path) -> None:
-    took: list[str] = []
-
-    def take() -> None:
-        with exclusive(tmp_path, traceless=traceless):
-            took.append("second")
-
-    other = threading.Thread(target=take)
-    with exclusive(tmp_path, traceless=traceless):
-        other.start()
-        other.join(0.2)
-        took.append("first")
-    other.join()
-
-    assert took == ["first", "second"]
-    assert [path.name for path in tmp_path.iterdir()] == left
-
-
 def test_a_missing_number_is_never_written_as_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "value.json", {"loss": float("nan")})
-
-
-def test_only_one_holds_a_run(tmp_path: Path) -> None:
-    made = folder(tmp_path)
-
-    with made.lock():
-        assert made.lives()
-        with pytest.raises(BusyError, match="is being run by another process"), made.lock():
-            pass
-    assert not made.lives()
-    with made.lock():
-        pass
 
 
 def test_the_state_follows_from_the_files(tmp_path: Path) -> None:
@@ -134,15 +100,6 @@ def test_the_state_follows_from_the_files(tmp_path: Path) -> None:
     finish(made)
     assert made.state() == "done"
     assert made.error() is None
-
-
-def test_a_run_on_another_machine_lives_while_its_heartbeat_is_fresh(tmp_path: Path) -> None:
-    made = folder(tmp_path)
-    beat = {"step": 1, "time": time.time(), "host": "elsewhere"}
-    (made.path / "heartbeat.json").write_text(json.dumps(beat))
-
-    assert made.state() == "running"
-    assert made.state(now=time.time() + 1_000) == "pending"
 
 
 @pytest.mark.parametrize("damage", ["truncate", "edit", "remove"])
