@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
+import io
 import json
 import os
 import platform
@@ -33,6 +35,8 @@ OF_REPOSITORY = {
     *("GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE", "GIT_NO_REPLACE_OBJECTS"),
     *("GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
 }
+# what is written for a character that the terminal, pipe or file cannot have: no number loses its sign
+ASCII = {"−": "-", "–": "-", "±": "+-", "×": "x", "≤": "<=", "≥": ">=", "∞": "inf", "…": "...", "“": '"', "”": '"'}
 MEMORY = "BENCH_MEMORY_GIB"
 SOME_NEED = ("pycocotools", "simplejpeg", "submitit", "timm")  # packages that only some runs need
 MOST_GIB = 10**6
@@ -117,6 +121,20 @@ def cache_folder() -> Path:
     return folder
 
 
+def tolerate_ascii() -> None:
+    """Lets stdout and stderr write ASCII for what their encoding lacks, where it would be an error."""
+    codecs.register_error("bench.ascii", _ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="bench.ascii")
+
+
+def _ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # no stream of output decodes
+    lacking = error.object[error.start : error.end]
+    return "".join(ASCII.get(c) or ascii(c)[1:-1] for c in lacking), error.end
+
+
 def device_tokens() -> tuple[str, ...]:
     """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES spells them (numbers or UUIDs)."""
     count, visible = len(cuda_devices()), os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -138,7 +156,9 @@ def _nvidia_smi(column: str) -> tuple[str, ...]:
     """A property of each device; none where nvidia-smi fails. Says so if it hangs, as there may be a GPU."""
     query = ["nvidia-smi", f"--query-gpu={column}", "--format=csv,noheader"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=SMI_SECONDS)
+        done = subprocess.run(
+            query, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=SMI_SECONDS
+        )
     except subprocess.TimeoutExpired:
         print(
             f"bench: nvidia-smi has not answered for {SMI_SECONDS} s: taken for a machine without GPU", file=sys.stderr

@@ -24,6 +24,7 @@ from bench.data.locate import data_folder
 from bench.launch.rerun import rerun
 from bench.launch.slurm import commands as scheduler
 from bench.launch.status import table, watch
+from bench.machine import tolerate_ascii
 from bench.spec import Run, counted
 from bench.speed import add_arguments as add_speed_arguments
 from bench.store import RunFolder, all_folders, folders, make_folder, submissions
@@ -49,10 +50,11 @@ def cancel(args: argparse.Namespace) -> int:
 
 def _runs_of(args: argparse.Namespace) -> Path:
     """The folder of the sweep's runs. Raises MistakeError where there is none."""
-    folder: Path = (args.runs / Path(args.name).stem).absolute()
-    if not folder.is_dir():
+    name = Path(args.name).stem
+    folder: Path = (args.runs / name).absolute()
+    if name in ("", "..") or not folder.is_dir():
         raise MistakeError(
-            f"no runs of {args.name} in {args.runs}; --runs names the folder given to bench.sweep --runs"
+            f"no runs of {args.name!r} in {args.runs}; --runs names the folder given to bench.sweep --runs"
         )
     return folder
 
@@ -89,6 +91,8 @@ def pack(args: argparse.Namespace) -> int:
     from bench.transfer.pack import pack as write_archives
 
     chosen = _chosen(args)
+    if args.runs.resolve() in (args.out.resolve(), *args.out.resolve().parents):
+        raise MistakeError(f"{args.out} is in {args.runs}, the folder of the runs: give one outside it")
     packed = write_archives(
         args.out, args.runs, chosen, files=args.files, mib=args.mib, weights=not args.no_weights, say=print
     )
@@ -198,7 +202,8 @@ def _rerun(args: argparse.Namespace) -> int:
     from bench.report.verify import compare_rerun, stored_run
 
     run, row, errors = stored_run(args.rerun, args.results, Path(args.name).stem if args.name else "*")
-    result = rerun(run, args.runs / "again", data_folder(args.data))
+    # a level below those of sweeps: it is no run of a sweep to `bench pack`
+    result = rerun(run, args.runs / "again" / run.scale, data_folder(args.data))
     if result is None:
         return STOPPED
     agrees, words = compare_rerun(result, row, errors)
@@ -243,6 +248,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m bench`."""
+    tolerate_ascii()
     command = list(sys.argv[1:] if argv is None else argv)
     args = build_parser().parse_args(command)
     args.command = command[1:]
@@ -250,6 +256,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    given = getattr(args, "results", None)
+    if given is not None and args.command_name not in ("sweep", "collect") and not given.is_dir():
+        raise MistakeError(f"--results {given}: no such folder; it is the one that bench.sweep or bench collect wrote")
     for folder in ("results", "reports"):
         if args.command_name != "sweep" and getattr(args, folder, "") is None:
             setattr(args, folder, _place(folder))

@@ -76,6 +76,9 @@ def resolve(args: argparse.Namespace) -> Request:
     """Makes every choice that the command leaves open, and says it. Raises MistakeError, SpecError, DataError."""
     root = _root(args)
     results, reports = args.results or root / "results", args.reports or root / "reports"
+    for option, folder in {"--runs": args.runs, "--results": results, "--reports": reports}.items():
+        if other := next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None):
+            raise MistakeError(f"{option} {folder}: {other} is no folder; name one")
     name, declared = load_sweep(args.name, results)
     cluster, profile = choose_cluster(args)
     if not args.report_only:

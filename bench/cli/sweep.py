@@ -29,7 +29,7 @@ from bench.launch.slurm.executor import Slurm
 from bench.launch.slurm.profile import Profile
 from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
 from bench.launch.worker import Stop
-from bench.machine import commit_unknown, cuda_devices
+from bench.machine import commit_unknown, cuda_devices, tolerate_ascii
 from bench.spec import counted
 from bench.store import exclusive, make_folder
 
@@ -179,7 +179,7 @@ def _detach(request: Request) -> int:
     """The same command without --no-wait, in a session of its own: the shell may close."""
     log = request.folder / "sweep.log"
     command = [sys.executable, "-m", "bench.sweep", *(word for word in request.command if word != "--no-wait")]
-    with log.open("a") as file:
+    with log.open("ab") as file:
         child = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
     print(f"runs in the background as process {child.pid}; it writes to {log}")
     return 0
@@ -215,6 +215,7 @@ def _verdict(plan: Plan, failed: int) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m bench.sweep`."""
+    tolerate_ascii()
     parser = Parser(
         prog="python -m bench.sweep",
         description=__doc__,

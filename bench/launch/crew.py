@@ -27,7 +27,7 @@ from typing import Any
 from bench.launch.local import Executor, worker_environment
 from bench.launch.plan import Item
 from bench.launch.worker import ChildStop, working
-from bench.machine import allocator_settings, device_tokens
+from bench.machine import allocator_settings, device_tokens, tolerate_ascii
 from bench.nets.counts import multiply_adds_of
 from bench.spec import Run, counted
 from bench.store import RunFolder, StoreError, make_folder
@@ -234,6 +234,7 @@ def _process(line: Connection, log: Path, data: Path, deadline: float | None, de
     with log.open("ab") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
+    tolerate_ascii()
     with ChildStop(deadline) as stop:
         try:
             _serve(line, Crew(data, stop), stop)

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from bench.data.locate import DataError
-from bench.machine import missing
+from bench.machine import missing, tolerate_ascii
 from bench.spec import task_of
 from bench.store import BusyError, RunFolder, StoreError
 
@@ -96,6 +96,7 @@ def work(folder: Path, data: Path, deadline: float | None = None, devices: tuple
     it may use, as CUDA_VISIBLE_DEVICES spells them; set before torch is imported.
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+    tolerate_ascii()
     with Stop(deadline) as stop:
         return work_until(folder, data, stop)
 

@@ -61,7 +61,7 @@ class LockedFolder:
         """Whether the lock is held; where there are no locks it is not. Needs no more than to read."""
         try:
             handle = os.open(self.path / "lock", os.O_RDONLY)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise StoreError(f"{self.path / 'lock'} cannot be read: {error.strerror}") from None

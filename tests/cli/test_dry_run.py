@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -130,7 +131,8 @@ def test_in_the_background_the_same_kernels_are_asked_for(monkeypatch: pytest.Mo
         def __init__(self, words: list[str], **_: object) -> None:
             started.append(words)
 
-    monkeypatch.setattr("bench.cli.sweep.subprocess.Popen", Child)
+    # not Popen itself, which starts git and nvidia-smi, too
+    monkeypatch.setattr("bench.cli.sweep.subprocess", SimpleNamespace(Popen=Child, DEVNULL=None))
     assert main(["tiny", "--scale", "quick", "--cluster", "local", "--compile", "--no-wait"]) == 0
     assert started[0][-5:] == ["--scale", "quick", "--cluster", "local", "--compile"]
 

@@ -66,7 +66,7 @@ MISTAKES = {
     "too many at once": (["tiny", "--cluster", "local", "--at-once", "9999"], "need .* GiB, and this machine has"),
     "scale not declared": (["tiny", "--scale", "paper", "--dry-run"], "'paper' is not one of this sweep's: quick"),
     "data folder missing": (["tiny", "--data", "nowhere"], "--data nowhere: no such folder"),
-    "runs folder impossible": (["tiny", "--runs", "sweeps/tiny.py/x"], "cannot write .*Not a directory"),
+    "runs folder impossible": (["tiny", "--runs", "sweeps/tiny.py/x"], "--runs .*x: sweeps/tiny.py is no folder"),
     "profile without Slurm": (["tiny", "--cluster", "local", "--profile", "x.toml"], "--profile is for Slurm"),
     "inline in the background": (["tiny", "--cluster", "inline", "--no-wait"], "--no-wait needs runs in other proc"),
 }  # fmt: skip
@@ -128,7 +128,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tiny", "--scale", "quick", option, "sweeps/tiny.py"]) == 2
-    assert "cannot write sweeps/tiny.py/tiny: " in capsys.readouterr().err
+    assert f"{option} sweeps/tiny.py: sweeps/tiny.py is no folder; name one" in capsys.readouterr().err
     assert not list(Path("runs").rglob("result.json"))
 
 

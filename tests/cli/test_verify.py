@@ -11,6 +11,7 @@ from bench.cli.commands import main
 from bench.cli.sweep import main as sweep_main
 from bench.report.rows import read_rows
 from bench.report.verify import stored_run
+from bench.store import all_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +30,8 @@ def test_the_command_says_what_is_wrong_and_a_run_done_again_has_the_same_bits(
     assert f"{run}: the same weights bit for bit, test error" in capsys.readouterr().out
     assert main(["verify", "--rerun", run]) == 0  # it is trained again, not read again
     assert "starts (pending)" in capsys.readouterr().out
+
+    assert {folder.path.parent.name for folder in all_folders(Path("runs"))} == {"tiny"}, "for bench pack"
 
     Path("reports/nets.md").write_text("# The nets\n")
     assert main(["verify"]) == 1
