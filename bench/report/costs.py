@@ -15,7 +15,7 @@ from bench.report.frame import display_name, on_one_machine
 from bench.report.numbers import Cell, Metric, of_net
 from bench.report.rows import PARTS
 from bench.report.sections import Section
-from bench.report.tables import Table, one_of
+from bench.report.tables import Table, one_of, plain
 from bench.spec import DATASETS, FAMILIES, SCALES, Net, Run, dataset_of, task_of
 
 HEADER = (
@@ -68,7 +68,7 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:
         of_net(evidence, net, SECONDS, runs, lambda ours: duration(ours.mean)),
         duration(runs["predicted_seconds"].mean()),
         f"{len(runs)}",
-        one_of(runs["hardware"]),
+        plain(one_of(runs["hardware"])),
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from bench.paper import paper_error, paper_number
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name
+from bench.report.rows import cell
 from bench.report.stats import Interval, Sample, of_percent, sample
 
 
@@ -133,5 +134,5 @@ def as_csv(published: Sequence[Number]) -> str:
         interval = (one.interval.low, one.interval.high, one.interval.method) if one.interval else ("", "", "")
         std = "" if math.isnan(one.std) else one.std
         about = (one.unit, one.paper, one.verdict, " ".join(one.runs))
-        writer.writerow((one.id, one.what, one.value, std, one.n, *interval, *about))
+        writer.writerow(map(cell, (one.id, one.what, one.value, std, one.n, *interval, *about)))
     return out.getvalue()

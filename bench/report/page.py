@@ -12,7 +12,7 @@ from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, as_csv
 from bench.report.render import figures, latex
 from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of
-from bench.report.tables import Table, one_of
+from bench.report.tables import Table, one_of, plain
 from bench.spec import Sweep, counted, digest, task_of
 from bench.spec.datasets import data_of_runs
 from bench.store import make_folder, write_text
@@ -144,10 +144,10 @@ def what_ran(evidence: Evidence) -> str:
         odd = sorted(set(done["pictures"].astype(str)) - {""}) if "pictures" in done else []
         lines += [
             f"Data: {data_of_runs(zip(done['data'], done['data_sha256'], strict=True), bold='**')}.",
-            f"Hardware: {one_of(done['hardware'])}. Commit: {one_of(commits)}.",
+            f"Hardware: {plain(one_of(done['hardware']))}. Commit: {one_of(commits)}.",
             f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
-            *(f"Notice of the data: {text}" for text in sorted(set(done["notice"]) - {""})),
-            *(f"Images seen by the runs: {text.removesuffix('.')}." for text in odd),
+            *(f"Notice of the data: {plain(text)}" for text in sorted(set(done["notice"]) - {""})),
+            *(f"Images seen by the runs: {plain(text.removesuffix('.'))}." for text in odd),
         ]
     seeds = ",".join(map(str, sorted(set(runs["seed"].astype(int)))))
     planned = {run.id for run in sweep.runs(results.scale, None, results.data)}
@@ -173,7 +173,12 @@ def provenance(evidence: Evidence) -> str:
         cells: tuple[str, ...] = ("–",) * len(measured)
         if row["state"] == "done":
             numbers = (f"{row['test_error']:.2f}", rounded(row["images_per_s"]), f"{row['seconds']:.0f}")
-            cells = (*numbers, str(row["torch"]), str(row["threads"]), f"`{str(row['weights_sha256'])[:12]}`")
+            cells = (
+                *numbers,
+                plain(str(row["torch"])),
+                plain(str(row["threads"])),
+                f"`{str(row['weights_sha256'])[:12]}`",
+            )
         recipe = [display_name(row["net"]).partition(", ")[2] or "the net's own"] if several else []
         rows.append((f"`{row['id']}`", *recipe, str(row["state"]), *cells))
     table = Table(("run", *["recipe"] * several, "state", *measured), rows, text=2 + several)

@@ -33,6 +33,7 @@ from bench.spec import (
 from bench.spec.tasks import TASKS
 from bench.store import StoreError
 
+NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf)", re.IGNORECASE)
 RESULT_COLUMNS = (
     "test_images", "test_error", "train_error", "train_loss", "test_loss", "val_error", "best_test_error", "best_step",
     "seconds", "images_per_s", "test_images_per_s", "weights_sha256", "curve_sha256",
@@ -185,5 +186,13 @@ def as_csv(rows: Sequence[Mapping[str, Any]], beside: Iterable[Mapping[str, Any]
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return out.getvalue()
+
+
+def cell(value: object) -> object:
+    """A value of a CSV file. A text that begins as a formula gets a ' before it: a spreadsheet would run it."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")  # as it is read; csv does not quote a lone \r
+    return f"'{text}" if re.match(r"[=+\-@\t]", text) and not NUMBER.fullmatch(text) else text

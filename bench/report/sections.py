@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, parts
-from bench.report.tables import Table
+from bench.report.tables import Table, plain
 
 Draw = Callable[[], Figure]
 
@@ -70,7 +70,7 @@ def diverged(results: Set) -> list[str]:
     lines = []
     for net, part in failed.groupby("net", sort=False):
         seeds = part.groupby("error_message", sort=False)["seed"].agg(list)
-        causes = (f"{cause} (seed{'s' * (len(its) > 1)} {listed(its)})" for cause, its in seeds.items())
+        causes = (f"{plain(str(cause))} (seed{'s' * (len(its) > 1)} {listed(its)})" for cause, its in seeds.items())
         runs = (results.runs["net"] == net).sum()
         lines.append(f"{display_name(str(net))} failed in {len(part)} of {runs} runs: {'; '.join(causes)}.")
     return lines

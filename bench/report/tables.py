@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,11 +40,19 @@ class Table:
         """The table without its note; each number after the anchor of its id, for links to it."""
         rule = [*["---"] * self.text, *["--:"] * (len(self.header) - self.text)]
         lines = (self.header, rule, *self.rows)
-        return "\n".join("| " + " | ".join("; ".join(map(_anchored, parts(c))) for c in line) + " |" for line in lines)
+        return "\n".join("| " + " | ".join("; ".join(map(_within, parts(c))) for c in line) + " |" for line in lines)
 
 
-def _anchored(part: str | Number) -> str:
-    return f'<a id="{part.id}"></a>{part}' if isinstance(part, Number) else part
+def _within(part: str | Number) -> str:
+    """A number after its anchor, a text that cannot end its cell or its row."""
+    if isinstance(part, Number):
+        return f'<a id="{part.id}"></a>{part}'
+    return re.sub(r"(?<!\\)\|", r"\|", " ".join(part.splitlines()))
+
+
+def plain(text: str) -> str:
+    """A text from outside, such as a name, as markdown that shows it as it is: nothing in it is markup."""
+    return re.sub(r"[\\`*\[\]<>|$~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
 
 
 def code(text: str) -> str:

@@ -65,7 +65,7 @@ def tradeoff(results: Set) -> Figure:
     Mean over the seeds with its 95 % interval. Times are of the machine that most nets have their runs on.
     """
     runs = on_one_machine(first_option(with_bn(results.done)))
-    machine = runs.groupby("hardware")["net"].nunique().idxmax()
+    machine = str(runs.groupby("hardware")["net"].nunique().idxmax())
     minutes = runs[runs["hardware"] == machine].groupby("net")["seconds"].mean() / 60
     unit, size = ("h", 60) if minutes.max() >= 100 else ("min", 1)
     frame = first_option(with_bn(results.nets)).query("n > 0").assign(time=minutes / size)
@@ -75,7 +75,7 @@ def tradeoff(results: Set) -> Figure:
         "depth": "layers",
         "params": "parameters (M)",
         "multiply_adds": "multiply-adds (M)",
-        "time": f"training ({unit}) on {machine}" if runs["hardware"].nunique() > 1 else f"training ({unit})",
+        "time": f"training ({unit}) on {literal(machine)}" if runs["hardware"].nunique() > 1 else f"training ({unit})",
     }
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 5.4), layout="constrained")
@@ -152,3 +152,8 @@ def save(figure: Figure, path: Path, results: Set) -> None:
 def drawn_from(results: Set) -> str:
     """What a figure of these results says within: `verify` looks for it."""
     return f"resnet-bench results SHA-256 {results.digest}"
+
+
+def literal(text: str) -> str:
+    """A text from outside as matplotlib draws it as it is: nothing in it is a formula."""
+    return text.replace("$", r"\$")

@@ -30,9 +30,10 @@ def escape(text: str) -> str:
 
 def prose(markdown: str) -> str:
     """A cell or a note: `code` and **bold** as LaTeX has them."""
-    texts = re.split(r"`([^`]*)`|\*\*([^*]+)\*\*", markdown)  # plain, code, bold, plain, ...
-    commands = ("{}", r"\texttt{{{}}}", r"\textbf{{{}}}")
-    return "".join(commands[k % 3].format(escape(text)) for k, text in enumerate(texts) if text is not None)
+    # plain, one escaped character, code, bold, plain, ...
+    texts = re.split(r"\\([!-/:-@\[-`{-~])|`([^`]*)`|\*\*([^*]+)\*\*", " ".join(markdown.split()))
+    commands = ("{}", "{}", r"\texttt{{{}}}", r"\textbf{{{}}}")
+    return "".join(commands[k % 4].format(escape(text)) for k, text in enumerate(texts) if text is not None)
 
 
 def tabular(table: Table) -> str:
@@ -124,7 +125,7 @@ def entry(evidence: Evidence) -> str:
     done = evidence.results.done
     return OURS.format(
         key=f"resnet-bench:{evidence.id()}",
-        title="".join(f"\\{c}" if c in "%&#$_" else c for c in evidence.sweep.title),
+        title=_title(evidence.sweep.title),
         version=one_of(done["bench"]),
         year=done["ended"].max()[:4],
         scale=evidence.results.scale,
@@ -132,3 +133,12 @@ def entry(evidence: Evidence) -> str:
         commit=one_of(done["commit"].str[:10].replace("", "unknown")),
         digest=evidence.results.digest[:12],
     )
+
+
+# BibTeX counts braces that are escaped, too
+OF_TITLE = {c: SPECIAL[c] for c in "\\%&#$_~^"} | {"{": "(", "}": ")"}
+
+
+def _title(text: str) -> str:
+    """A sweep's title in BibTeX, whose other letters may be any."""
+    return "".join(OF_TITLE.get(c, c) for c in " ".join(text.split()))

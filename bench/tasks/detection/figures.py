@@ -48,7 +48,7 @@ def boxes(results: Set) -> Figure:
         axes = figure.subplots(len(runs), images, squeeze=False)
         for row, (net, name) in zip(axes, runs, strict=True):
             arrays = [results.matches[f"{name}:{part}"] for part in ("shown", "shown_size", "shown_objects")]
-            classes = str(results.done.set_index("id").loc[name, "classes"]).split()
+            classes = str(results.done.set_index("id").loc[name, "classes"]).split(" ")
             for number, ax in enumerate(row):
                 if number < len(arrays[1]):
                     mine = arrays[0][arrays[0][:, 0] == number]

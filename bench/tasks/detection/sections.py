@@ -18,7 +18,7 @@ from bench.report.numbers import Cell, Metric, Number, of_net
 from bench.report.sections import Drawing, Section, diverged, findings, of_tables
 from bench.report.stats import of_percent, sample
 from bench.report.stored import arrays_digest
-from bench.report.tables import Table, low_to_high, signed
+from bench.report.tables import Table, low_to_high, plain, signed
 from bench.report.verdicts import claims_sections, no_verdict
 from bench.spec import OPTIONS
 from bench.tasks.detection import figures
@@ -144,7 +144,7 @@ def options_table(evidence: Evidence) -> Table | None:
 
 def classes_table(results: Set, found: Detected) -> Table | None:
     """Tables 10 and 11: AP50 of each class, mean over seeds."""
-    names = str(results.done["classes"].iloc[0]).split()
+    names = map(plain, str(results.done["classes"].iloc[0]).split(" "))
     rows = []
     for net, runs in found.matches.items():
         means = np.mean([[average_precision(one, POINTS) for one in of_run] for of_run in runs], axis=0)
@@ -224,7 +224,7 @@ def _option_problems(row: Mapping[str, str], option: str, arrays: Mapping[str, N
         yield f"its matches{words} are missing or damaged: {error}"
         return
     classes, images = table.voc_positives.shape
-    if images != int(row["test_images"]) or classes != len(row["classes"].split()):
+    if images != int(row["test_images"]) or classes != len(row["classes"].split(" ")):
         yield f"its matches{words} are of {images:,} images and {classes} classes"
     numbers = table.numbers()
     expected = {f"{option}_{name}" if option else name: value for name, value in numbers.items()}
