@@ -129,7 +129,7 @@ def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
         rows.append((where, display_name(net), *work, duration(each), duration(each * len(runs))))
     known = any(row[-1] != "–" for row in rows)
     nets = " and ".join(display_name(speed.net) for speed in fastest)
-    how = EXTRAPOLATED.format(net=nets, hardware=hardware) if known else ""
+    how = EXTRAPOLATED.format(net=nets, hardware=plain(hardware)) if known else ""
     return Table(LEFT, rows, text=3, note=how + LEFT_NOTE)
 
 
