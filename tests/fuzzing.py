@@ -14,6 +14,7 @@ import json
 import os
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 FILES = int(os.environ.get("BENCH_FUZZ", "60"))
@@ -82,13 +83,13 @@ def _odd(value: Any, rng: random.Random) -> Any:
     if kind == 0:
         del home[key]
     elif kind == 1 and isinstance(home, list):
-        home.append(home[key])
+        home.append(deepcopy(home[key]))
     elif kind == 2 and isinstance(home, dict):
         home[rng.choice(("x", key + " ", "", "id"))] = home.pop(key)
     elif kind == 3:
-        home[key] = home[rng.choice([k for h, k in places if h is home])]
+        home[key] = deepcopy(home[rng.choice([k for h, k in places if h is home])])
     else:
-        home[key] = rng.choice(ODD_VALUES)
+        home[key] = deepcopy(rng.choice(ODD_VALUES))  # which a later change must not make part of itself
     return value
 
 
