@@ -29,7 +29,13 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MEMBER = 4 * 512  # the most that a tar adds to a file: a header, two blocks of a long name, the rest of the last block
 OVERHEAD = 16 * 1024  # more than an archive takes beside its parcels: the manifest's frame, the tar's end
-DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, tarfile.TarError)  # what it shows by
+FILES = 250_000  # more than an archive has members, and few enough to be held
+MANIFEST_BYTES = 2**28  # more than the manifest of so many files has
+# what damage shows by, and an attack: a header that announces 10 TB, a manifest of a million brackets
+DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, tarfile.TarError),
+    *(OverflowError, RecursionError, MemoryError),
+)
 STATES = ("pending", "begun", "diverged", "done")  # in the order in which a run comes to them
 
 
@@ -123,10 +129,13 @@ def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
     members: dict[str, tarfile.TarInfo] = {}
     for member in tar:
         match = re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*/(?!\.\.?/)[^/]+/([^/]+)", member.name)
-        if not member.isreg() or not (member.name == MANIFEST or (match and is_content(match[1]))):
+        whole = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and member.sparse is None  # none of 10 TB of holes
+        if not whole or not (member.name == MANIFEST or (match and is_content(match[1]))):
             raise ValueError(f"{member.name!r} is no file of a run")
         if member.name in members:
             raise ValueError(f"{member.name!r} is there twice")
+        if len(members) == FILES:
+            raise ValueError(f"it has more than {FILES:,} files")
         members[member.name] = member
     return members
 
@@ -135,10 +144,15 @@ def _entries(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> li
     """What the manifest says of each run; it has to name all that is there. Raises ValueError or KeyError."""
     if MANIFEST not in members:
         raise ValueError(f"it has no {MANIFEST}: it was cut off")
+    if (size := members[MANIFEST].size) > MANIFEST_BYTES:
+        raise ValueError(f"its {MANIFEST} has {size:,} bytes, more than {MANIFEST_BYTES:,}")
     manifest = json.loads(_data(tar, members[MANIFEST]))
     if manifest["format"] != FORMAT:
         raise ValueError(f"it has format {manifest['format']}, this version of the suite reads {FORMAT}")
     entries: list[dict[str, Any]] = manifest["runs"]
+    runs = [(entry["sweep"], entry["id"]) for entry in entries]
+    if len({*runs}) < len(runs):
+        raise ValueError("a run is in the manifest twice")
     named = {f"{entry['sweep']}/{entry['id']}/{file}" for entry in entries for file in entry["files"]}
     if odd := sorted(named ^ (members.keys() - {MANIFEST})):
         raise ValueError(f"{odd[0]} is in the manifest or the archive alone")
@@ -152,7 +166,10 @@ def _parcel(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], entry:
     name = f"{entry['sweep']}/{entry['id']}"
     files = {}
     for file, known in entry["files"].items():
-        data = files[file] = _data(tar, members[f"{name}/{file}"])
+        member = members[f"{name}/{file}"]
+        if member.size != known["bytes"]:
+            raise ValueError(f"{name}/{file} has {member.size:,} bytes, not the {known['bytes']} of the manifest")
+        data = files[file] = _data(tar, member)
         if sha256(data) != known["sha256"]:
             raise ValueError(f"{name}/{file} has not the SHA-256 of the manifest")
     return Parcel(entry["sweep"], entry["id"], entry["state"], entry["step"], files)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +41,7 @@ def parcel_of(folder: RunFolder) -> Parcel:
 def _state(run_id: str, content: bytes, where: object, result: bytes | None = None) -> dict[str, Any]:
     """The state in a checkpoint of this run. Raises StoreError, also where it has not the weights of the result."""
     try:
+        _refuse_compressed(content)
         state = checkpoint.loads(content)
         if state.get("run") != run_id:
             raise ValueError(f"it is of the run {state.get('run')}")
@@ -46,6 +50,13 @@ def _state(run_id: str, content: bytes, where: object, result: bytes | None = No
     except ValueError as error:
         raise StoreError(f"{where}: {error}") from None
     return state
+
+
+def _refuse_compressed(content: bytes) -> None:
+    """Raises ValueError for a checkpoint that grows when it is read, by a thousand times: torch compresses nothing."""
+    with suppress(zipfile.BadZipFile, NotImplementedError), zipfile.ZipFile(io.BytesIO(content)) as parts:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
+            raise ValueError("it is compressed, as no checkpoint of torch's is")
 
 
 def with_weights(parcel: Parcel, folder: RunFolder) -> Parcel | None:

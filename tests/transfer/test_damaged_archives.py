@@ -110,15 +110,3 @@ def test_an_archive_that_was_cut_off_is_refused(
 
     assert unpack(tmp_path) == 2
     assert re.search("bench: .*runs-1.tar is damaged or no archive of bench pack", capsys.readouterr().err)
-
-
-def test_links_are_refused(at: Callable[[int, str], RunFolder], tmp_path: Path) -> None:
-    at(8, "there")
-    pack(tmp_path)
-    with tarfile.open(tmp_path / "out" / "runs-1.tar", "a") as tar:
-        link = tarfile.TarInfo(f"{HOME}/env.json")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
-
-    assert unpack(tmp_path) == 2
-    assert not list((tmp_path / "here").iterdir())
