@@ -151,7 +151,8 @@ MISTAKES = {
     "no archive": (["unpack", "out.tar"], "there is no archive out.tar"),
     "empty folder": (["unpack", "runs"], "runs has no archive runs-N.tar"),
     "not a tar": (["unpack", f"runs/{HOME}/run.json"], "run.json is damaged or no archive"),
-    "out is a file": (["pack", f"runs/{HOME}/run.json"], "cannot write .*run.json"),
+    "out is a file": (["pack", "/dev/null"], "cannot write /dev/null"),
+    "out is in runs": (["pack", f"runs/{HOME}"], "is in runs, the folder of the runs: give one outside it"),
 }
 
 
