@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_a_file_that_is_no_weights_is_refused_and_runs_no_code(tmp_path: Path) -
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "mine.pth").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
 
-    with pytest.raises(WeightsError, match="holds more than tensors, or is damaged"):
+    with pytest.raises(WeightsError, match="cannot be read as weights .it is no file of torch.save"):
         whole(MINE, job_at(tmp_path))
     assert not Path("owned").exists()
 
@@ -136,3 +137,37 @@ def test_a_stride_elsewhere_than_the_weights_learned_it_is_refused(job: Job, wei
     with pytest.raises(WeightsError, match="has the stride in the 3x3 convolution, the net has it in the 1x1"):
         weights_file(net, job)
     assert weights_file(replace(MINE, stride_in="1x1"), job) == weights_file(MINE, job), "it has no bottlenecks"
+
+
+@pytest.mark.parametrize(
+    ("net", "name"),
+    [
+        (TORCHVISION, "resnet50-0676ba61.pth"),
+        (replace(MINE, weights="file:resnet18-f37072fd.pth"), "resnet18-f37072fd.pth"),
+        (replace(MINE, weights="file:resnet18_a1_0-d63eafa0.safetensors"), "resnet18_a1_0-d63eafa0.safetensors"),
+        (Net("cifar", 20, "A", weights="pytorch-cifar:resnet20-12fca82f.th"), "resnet20-12fca82f.th"),
+    ],
+)
+def test_a_file_is_what_the_hash_in_its_name_says(tmp_path: Path, net: Net, name: str) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / name).write_bytes(b"random")
+
+    said = name.rpartition("-")[2].partition(".")[0]
+    with pytest.raises(
+        WeightsError, match=rf"{name} cannot be read .*its SHA-256 begins with {said}, it is a441b15fe9a3cf5"
+    ):
+        net.row.resolve("build")(net, 1000, weights_file(net, job_at(tmp_path)))
+
+
+def test_a_file_with_its_own_hash_in_its_name_is_taken(job: Job) -> None:
+    content = (job.data / "weights" / "mine.pth").read_bytes()
+    name = f"mine-{sha256(content).hexdigest()[:8]}.pth"
+    (job.data / "weights" / name).write_bytes(content)
+
+    whole(replace(MINE, weights=f"file:{name}"), job)
+    (job.data / "weights" / name).unlink()
+
+
+def test_published_cifar_weights_expect_imagenets_pixels(job: Job) -> None:
+    assert pixels_of(Net("cifar", 20, "A", weights="pytorch-cifar:a.th"), job) == IMAGENET
+    assert pixels_of(Net("cifar", 20, "A", weights="file:a.pt"), job) == Pixels((0.4914, 0.4822, 0.4465), (1, 1, 1))
