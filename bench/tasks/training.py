@@ -186,10 +186,10 @@ def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
 
 def _check(trainer: Trainer, experiment: Experiment, state: dict[str, Any]) -> None:
     """Raises ValueError for a state that no training wrote, or not this one, though it says so."""
-    sessions = state.get("sessions")
-    known = isinstance(sessions, list) and len(sessions) > 0 and isinstance(state.get("layers", []), list)
-    known = known and all(isinstance(state.get(name), str) for name in ("run", "device"))
-    if not known or not all(isinstance(one, dict) and isinstance(one.get("data_sha256"), str) for one in sessions):
+    texts, sessions = [state.get(name) for name in ("run", "device")], state.get("sessions")
+    for one in sessions if isinstance(sessions, list) and isinstance(state.get("layers", []), list) else ():
+        texts.append(one.get("data_sha256") if isinstance(one, dict) else None)
+    if len(texts) == 2 or not all(isinstance(text, str) for text in texts):
         raise ValueError("it does not say which run wrote it, where, and trained on what")
     if (state["run"], state["device"]) == (experiment.run.id, experiment.device.type):
         resuming.check(trainer, state, experiment.run.recipe.steps)

@@ -85,7 +85,8 @@ def test_a_backbone_is_taken_from_beside_another_head(tmp_path: Path, prefix: st
     content = {"state_dict": {**behind(prefix), "head.fc.weight": torch.ones(3, 64)}}
     torch.save(content, tmp_path / "mm.pth")
 
-    assert torch.equal(resnet.features(NET, tmp_path / "mm.pth").net.conv1.weight, STATE["conv1.weight"])
+    found = resnet.features(NET, tmp_path / "mm.pth").state_dict()
+    assert torch.equal(found["net.conv1.weight"], STATE["conv1.weight"])
 
 
 OTHER = state()
