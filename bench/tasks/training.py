@@ -186,10 +186,10 @@ def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
 
 def _check(trainer: Trainer, experiment: Experiment, state: dict[str, Any]) -> None:
     """Raises ValueError for a state that no training wrote, or not this one, though it says so."""
-    texts, sessions = [state.get(name) for name in ("run", "device")], state.get("sessions")
-    for one in sessions if isinstance(sessions, list) and isinstance(state.get("layers", []), list) else ():
-        texts.append(one.get("data_sha256") if isinstance(one, dict) else None)
-    if len(texts) == 2 or not all(isinstance(text, str) for text in texts):
+    sessions, layers = state.get("sessions", []), state.get("layers", [])
+    lists = isinstance(sessions, list) and isinstance(layers, list)
+    data = [one.get("data_sha256") if isinstance(one, dict) else None for one in sessions] if lists else []
+    if not data or not all(isinstance(text, str) for text in (state.get("run"), state.get("device"), *data)):
         raise ValueError("it does not say which run wrote it, where, and trained on what")
     if (state["run"], state["device"]) == (experiment.run.id, experiment.device.type):
         resuming.check(trainer, state, experiment.run.recipe.steps)

@@ -69,6 +69,7 @@ def test_it_goes_on_from_the_checkpoint_before(
     damage(folder.checkpoint)
 
     assert folder.state() == "stopped"
+    assert folder.previous.name not in folder.contents(), "it does not travel"
     assert work(folder.path, folder.path) == "done", folder.error()
 
     said = capfd.readouterr()
