@@ -19,7 +19,8 @@ from bench.store import RunFolder
 from bench.tasks.job import Job
 from bench.tasks.weights import pixels_of, source_error, weights_file
 from bench.train.checkpoint import weights_digest
-from tests.builders import make, timm_net
+from tests.builders import make, timm_net, tiny_run
+from tests.tasks.builders import failed
 
 MINE = Net("imagenet", 18, "B", "3x3", weights="file:mine.pth")
 TORCHVISION = Net("imagenet", 50, "B", "3x3", weights="torchvision:IMAGENET1K_V1")
@@ -119,7 +120,8 @@ def test_a_run_that_is_done_gives_its_checkpoint_its_error_and_the_pixels_of_its
     with pytest.raises(WeightsError, match="is of a run that is not done"):
         weights_file(net, job)
 
-    result = {"id": run.id, "test_error": 12.5, "images_per_s": 1.0, "weights_sha256": ""}
+    numbers = {"test_error": 12.5, "images_per_s": 1.0, "seconds": 1.0, "step": 1, "test_images": 8}
+    result = {"id": run.id, "weights_sha256": "", **numbers}
     folder.finish(
         result | {"curve_sha256": folder.write_curve([])}, {"hardware": "a chip", "started": 0.0, "ended": 1.0}
     )
@@ -171,3 +173,22 @@ def test_a_file_with_its_own_hash_in_its_name_is_taken(job: Job) -> None:
 def test_published_cifar_weights_expect_imagenets_pixels(job: Job) -> None:
     assert pixels_of(Net("cifar", 20, "A", weights="pytorch-cifar:a.th"), job) == IMAGENET
     assert pixels_of(Net("cifar", 20, "A", weights="file:a.pt"), job) == Pixels((0.4914, 0.4822, 0.4465), (1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Net("imagenet", 50, "B", weights="torchvision:IMAGENET1K_V1"),
+        Net("imagenet", 101, "B", weights="file:mine.pth"),
+        Net("imagenet", 152, "B", weights="torchvision:IMAGENET1K_V2"),
+    ],
+)
+def test_nothing_is_tested_with_the_stride_elsewhere(tmp_path: Path, net: Net) -> None:
+    recipe = Recipe(steps=0, drops=(), batch=256, bn_group=256, views=Views())
+
+    error = failed(tmp_path, Run("paper", net, "imagenet", recipe, 0, "evaluate", tiny_run().resources), tmp_path)
+
+    assert error["message"].startswith(
+        f"{net.weights} has the stride in the 3x3 convolution, the net has it in the 1x1"
+    )
+    assert error["message"].endswith("Give the net stride_in='3x3'")
