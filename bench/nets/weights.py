@@ -85,7 +85,7 @@ def read_weights(path: Path) -> Stored:
         raise WeightsError(f"{path} cannot be read as weights ({reason(error)})") from None
     if not sets:
         raise WeightsError(f"{path} holds no state dict: give a checkpoint of this suite or a file of tensors by name")
-    ours = {"format", "net"} <= content.keys()  # bench.train.checkpoint writes both
+    ours = type(content.get("format")) is int and "net" in content  # bench.train.checkpoint writes both
     return Stored(sets, str(content.get("run", "")) if ours else None)
 
 

@@ -116,6 +116,7 @@ def test_a_backbone_of_one_is_permuted_as_well(
         (replace(PEERS, weights="file:resnet20.th"), as_named("fc."), "does not say where its option A puts the zeros"),
         (replace(PEERS, weights="file:resnet20.th"), as_named("linear."), "weights='pytorch-cifar:resnet20.th'"),
         (replace(PEERS, weights=""), {"net": as_named("fc."), "acc": 91.0}, "Give a checkpoint of this suite"),
+        (replace(PEERS, weights=""), {"net": as_named("fc."), "format": "pt"}, "Give a checkpoint of this suite"),
         (Net("imagenet", 18, "A", weights="file:resnet20.th"), as_named("fc."), "does not say where its option A puts"),
         (replace(PEERS, shortcut="B"), as_named("fc."), "they have no projections .downsample., as option A and plain"),
         (replace(PEERS, depth=32), as_named("linear."), r"missing \(layer1_3_bn1_bias, .*; they have 3, 3, 3 blocks "),
