@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 
 from bench.nets.resnet import cifar
 from bench.train import resuming
+from bench.train.checkpoint import newest, save, weights_digest
+from tests.fuzzing import FILES, mutated
 from tests.train.builders import trainer
 
 STEPS = 9
@@ -85,3 +88,27 @@ def test_a_spoiled_state_is_refused_with_what_is_wrong(
 
     with pytest.raises(ValueError, match=words):
         resuming.check(trainer(), state, STEPS)
+
+
+@pytest.mark.fuzz
+def test_from_damaged_checkpoints_a_training_goes_on_from_what_was_saved_and_nothing_else(
+    begun: dict[str, Any], tmp_path: Path
+) -> None:
+    path, previous, one = tmp_path / "checkpoint.pt", tmp_path / "checkpoint.previous.pt", trainer()
+    save(previous, before := trainer().state_dict())
+    save(path, begun)
+    valid, older = path.read_bytes(), previous.read_bytes()
+    digests = {state["step"]: weights_digest(state["net"]) for state in (before, begun)}
+    for content in mutated(valid, FILES):
+        path.write_bytes(content)
+        previous.write_bytes(older)
+
+        state, damage = newest(path, previous, lambda state: resuming.check(one, state, STEPS))
+
+        assert state is not None
+        one.load_state_dict(state)
+        assert state["step"] == (0 if damage else 3)
+        assert weights_digest(one.net.state_dict()) == digests[state["step"]]
+        for aside in tmp_path.glob("*.damaged-*"):
+            assert aside.read_bytes() == content
+            aside.unlink()
