@@ -45,7 +45,7 @@ ARROWS = {  # what each room may import beside itself
     "store": {"spec"},
     "nets": {"spec"},
     "data": {"machine", "spec"},
-    "train": {"machine", "store", "spec"},
+    "train": {"nets", "machine", "store", "spec"},
     "tasks": {"shared", "nets", "data", "train", *GROUND},
     "launch": {"tasks", "nets", "data", "train", *GROUND},
     "pages": {"shared", "report", "nets", *GROUND},

@@ -6,8 +6,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
+
+from bench.nets.torch_files import reason
+from bench.nets.weights import WeightsError
 
 
 class Stage(NamedTuple):
@@ -39,6 +43,33 @@ class Backbone(nn.Module):
             x = stage(x)
             outputs[str(number)] = x
         return outputs
+
+
+LOST = 4  # pixels of a map's side, to convolutions without padding: Inception's maps are so much smaller
+
+
+@torch.no_grad()
+def require_maps(backbone: Backbone, name: str, height: int = 128, width: int = 192) -> None:
+    """Raises WeightsError unless each stage gives the (N, C, H, W) that it says, found by making them of one image."""
+    was_training, device = backbone.training, next(backbone.parameters()).device
+    backbone.eval()  # nothing is drawn, and no statistics move
+    try:
+        maps = [tuple(y.shape) for y in backbone(torch.zeros(1, 3, height, width, device=device)).values()]
+    except Exception as error:  # of nets for one size of images, or for other values than maps: of any kind
+        raise WeightsError(f"{name} cannot take images of {height}x{width} in stages: {reason(error)}") from None
+    finally:
+        backbone.train(was_training)
+    for number, (found, c, r) in enumerate(zip(maps, backbone.channels, backbone.reductions, strict=True)):
+        right = (1, c, height // r, width // r)
+        if (
+            len(found) != 4
+            or found[:2] != right[:2]
+            or max(abs(a - b) for a, b in zip(found, right, strict=True)) > LOST
+        ):
+            raise WeightsError(
+                f"stage {number} of {name} gives {found} where (N, C, H, W) is {right}: give a convolutional net such "
+                "as resnet50"
+            )
 
 
 class Features(nn.Module):

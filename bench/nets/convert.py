@@ -1,9 +1,9 @@
-"""Published CIFAR checkpoints of the common PyTorch layout, as weights of `cifar(depth, "A")`.
+"""Published CIFAR checkpoints of the common PyTorch layout, as weights of the nets of Section 4.2.
 
-That layout names its layers `conv1, bn1, layer1.0.conv1 … linear`, often behind `module.` (DataParallel) and below a
-key `state_dict`. Its option A pads a quarter of the new channels with zeros on *both* sides, where ours (and the
-original Torch code) puts all zeros at the end. The two are the same function of permuted channels, so that the
-converter permutes them: outputs agree to rounding.
+That layout names its layers `conv1, bn1, layer1.0.conv1 … linear` (or `fc`) and its projections `shortcut`. Its option
+A pads a quarter of the new channels with zeros on *both* sides, where ours (and the original Torch code) puts all zeros
+at the end. The two are the same function of permuted channels, so that the weights are permuted: outputs agree to
+rounding. No name and no shape says which of the two a file is of: only a checkpoint of this suite says that it is ours.
 
 Such nets were usually trained on inputs in [0, 1] normalised per channel by mean (0.485, 0.456, 0.406) and standard
 deviation (0.229, 0.224, 0.225); feed them that, not this suite's mean-subtracted pixels.
@@ -12,12 +12,28 @@ deviation (0.229, 0.224, 0.225); feed them that, not this suite's mean-subtracte
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
-from bench.nets.resnet import ResNet, cifar
-from bench.nets.weights import load_tensors, read_weights
+from bench.nets.resnet import ResNet, build
+from bench.nets.weights import OURS, Layout
+from bench.spec import Net
+
+
+def pytorch_cifar(net: Net) -> Layout:
+    """How the common PyTorch layout becomes this suite's, for a net of family "cifar"."""
+    value = partial(_permuted, orders=_orders()) if net.shortcut == "A" else OURS.value
+    return Layout(lambda name: name.replace("linear.", "fc.").replace("shortcut.", "downsample."), value)
+
+
+def load_pytorch_cifar(path: Path, depth: int) -> ResNet:
+    """`cifar(depth, "A")` with the weights of a checkpoint file in the common layout.
+
+    Raises WeightsError, also for a checkpoint of this suite, which has another layout.
+    """
+    return build(Net("cifar", depth, "A", weights=f"pytorch-cifar:{path.name}"), 10, path)
 
 
 def _stream_order(previous: list[int]) -> list[int]:
@@ -36,24 +52,11 @@ def _orders() -> dict[str, list[int]]:
 def _permuted(name: str, value: Tensor, orders: Mapping[str, list[int]]) -> Tensor:
     """`value` with the channels of the residual stream in our order; channels inside a block stay."""
     layer, _, rest = name.partition(".")
-    if name == "linear.weight":
+    if name == "fc.weight":
         return value[:, orders["layer3"]]
-    if layer not in orders or value.ndim == 0:
+    if layer not in orders:
         return value
     if rest.endswith("conv1.weight"):
         first = rest.startswith("0.") and layer != "layer1"
         return value[:, orders[f"layer{int(layer[-1]) - first}"]]
     return value[orders[layer]] if "conv2" in rest or "bn2" in rest else value
-
-
-def load_pytorch_cifar(path: Path, depth: int) -> ResNet:
-    """`cifar(depth, "A")` with the weights of a checkpoint file in the common layout.
-
-    Raises WeightsError naming the entries that are missing, left over or of another shape.
-    """
-    orders, ours = _orders(), {}
-    for name, value in read_weights(path).items():
-        ours[name.replace("linear.", "fc.")] = _permuted(name, value, orders)
-    net = cifar(depth, "A")
-    load_tensors(net, ours, f"ResNet-{depth} with option A in the common PyTorch layout", without=())
-    return net

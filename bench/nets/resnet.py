@@ -10,6 +10,7 @@ net starts from the same kernels as its twin with BN. Parameter names are torchv
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from torch import Tensor, nn
 
 from bench.nets.backbone import Backbone, Features, Stage
 from bench.nets.batch_norm import BatchNorm2d, norm_relu
-from bench.nets.weights import CLASSIFIERS, load_weights
-from bench.spec import Net
+from bench.nets.weights import CLASSIFIERS, OURS, Stored, WeightsError, load, read_weights
+from bench.spec import SOURCES, Net
 
 SIDE = 32  # of an image in pixels, that every stride of the nets divides: a map's side says its reduction
 
@@ -177,8 +178,34 @@ def build(net: Net, classes: int, file: Path | None = None, without: tuple[str, 
     without: how the names of what is not loaded begin.
     """
     built: ResNet = net.row.resolve("module")(net, classes)
-    load_weights(built, file, net.name, without)
+    if file is not None:
+        found, source = read_weights(file), SOURCES[net.start.source]
+        _refuse_other(net, found, file)
+        load(built, found, f"{net.name} ({file})", without, source.resolve("layout")(net) if source.layout else OURS)
     return built
+
+
+def _refuse_other(net: Net, found: Stored, file: Path) -> None:
+    """Raises WeightsError for weights that would load and be another net's: their names and shapes are the same."""
+    source, of_net = SOURCES[net.start.source], replace(net, weights="").name
+    if found.run is None:
+        if net.shortcut == "A" and not source.layout:
+            also = [f"weights='{one}:{file.name}'" for one in net.row.sources if SOURCES[one].layout]
+            raise WeightsError(
+                f"{file} does not say where its option A puts the zeros, at the end as this suite does or on both "
+                "sides as the common PyTorch layout does: the weights would load, and may be wrong. Give a checkpoint "
+                f"of this suite{''.join(f', or of the common layout {word}' for word in also)}"
+            )
+        return
+    if found.run and not found.run.startswith(f"{of_net}-"):
+        raise WeightsError(f"{file} is of the run {found.run}, which trained another net than {of_net}")
+    if source.layout:
+        raise WeightsError(f"{file} is a checkpoint of this suite, in its own layout: give it as weights='file:…'")
+    if source.stride_in and (net.bottleneck or not net.row.mean):
+        raise WeightsError(
+            f"{file} is a checkpoint of this suite, which does not say where its stride is and what pixels it expects; "
+            f"its run does: give weights='run:SWEEP/{found.run or 'RUN'}'"
+        )
 
 
 def backbone(net: Net, file: Path | None = None) -> Backbone:

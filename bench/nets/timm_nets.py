@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import timm
+import torch
 from timm.models import FeatureListNet, PretrainedCfg
-from torch import nn
+from torch import Tensor, nn
 
-from bench.nets.backbone import Backbone, Features, Stage
-from bench.nets.weights import Pixels, WeightsError, load_weights
+from bench.nets.backbone import Backbone, Features, Stage, require_maps
+from bench.nets.torch_files import reason
+from bench.nets.weights import CLASSIFIERS, Pixels, WeightsError, load, read_weights
 from bench.spec import Net
 
 
 def build(net: Net, _classes: int, file: Path | None = None) -> nn.Module:
     """The whole net; its weights say how many classes it has. Raises WeightsError."""
     built: nn.Module = _create(net, file)
-    load_weights(built, file, net.start.name, without=())  # timm would load what fits, and say nothing of the rest
+    _load(built, net, file, ())
     return built
 
 
@@ -31,22 +36,24 @@ def backbone(net: Net, file: Path | None = None) -> Backbone:
     built = _create(net, file, features_only=True)
     if not isinstance(built, FeatureListNet):
         raise WeightsError(f"timm's {net.start.name} is no row of stages: give a convolutional net such as resnet50")
-    load_weights(built, file, net.start.name)
+    _load(built, net, file, (*CLASSIFIERS, *_behind(net.start.name, built)), features_only=True)
     info = built.feature_info
     ends = [list(built).index(module.replace(".", "_")) + 1 for module in info.module_name()]
     layers = list(built.values())
     parts = [nn.Sequential(*layers[start:end]) for start, end in pairwise((0, *ends))]
-    return Backbone([Stage(*one) for one in zip(parts, info.channels(), info.reduction(), strict=True)])
+    stages = Backbone([Stage(*one) for one in zip(parts, info.channels(), info.reduction(), strict=True)])
+    require_maps(stages, f"timm's {net.start.name}")
+    return stages
 
 
 def features(net: Net, file: Path | None = None, side: int = 112) -> Features:
     """The net up to its last map, of images of (side, side) pixels. Raises WeightsError."""
     config = _config(net.start.name)
     sized = {"img_size": side} if config.fixed_input_size else {}
+    built = _create(net, file, num_classes=0, **sized)
     classifier = config.classifier or ()  # one name, or several
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    built = _create(net, file, num_classes=0, **sized)
-    load_weights(built, file, net.start.name, without=tuple(f"{name}." for name in names))
+    _load(built, net, file, tuple(f"{name}." for name in names), num_classes=0, **sized)
     return Features(built)
 
 
@@ -76,8 +83,54 @@ def _create(net: Net, file: Path | None, **options: Any) -> Any:
     try:
         return timm.create_model(name, pretrained=file is None, **options)
     except Exception as error:  # timm, huggingface_hub, torch and the network all raise their own kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"timm cannot make {name} ({reason}). Where its weights cannot be had, save them as {name}.safetensors in "
-            "the folder weights of the data, or see timm.list_pretrained() for its names"
+            f"timm cannot make {name} ({reason(error)}). Where its weights cannot be had, save them as "
+            f"{name}.safetensors in the folder weights of the data, or see timm.list_pretrained() for its names"
         ) from None
+
+
+def _behind(name: str, stages: nn.Module) -> tuple[str, ...]:
+    """The names of what the whole net has beside its stages, such as a last norm."""
+    with torch.device("meta"):
+        whole = timm.create_model(name).state_dict()
+    of_stages = {n.replace(".", "_") for n in stages.state_dict()}
+    return tuple(n for n in whole if n.replace(".", "_") not in of_stages)
+
+
+def _load(built: nn.Module, net: Net, file: Path | None, without: tuple[str, ...], **options: Any) -> None:
+    """Loads the file's weights, if there is one, but for what `without` begins.
+
+    timm would load what fits, and say nothing of the rest. What is in the layout of its publisher is first made timm's
+    by timm's own filter of the net. options: that the net was made with. Raises WeightsError.
+    """
+    if file is None:
+        return
+    found, name = read_weights(file), net.start.name
+    try:
+        load(built, found, f"{name} ({file})", without)
+    except WeightsError as error:
+        sets = {place: _filtered(name, tensors, options) for place, tensors in found.sets.items()}
+        try:
+            load(built, found._replace(sets=sets), f"{name} ({file})", without)
+        except WeightsError:
+            raise error from None
+
+
+def _filtered(name: str, tensors: Mapping[str, Tensor], options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What timm would load of these tensors; nothing where it can make nothing of them.
+
+    Its filters have no public name: what they have made is what comes to the net to be loaded.
+    """
+    taken: dict[str, Tensor] = {}
+
+    def keep(_: nn.Module, state: Mapping[str, Tensor], **__: Any) -> Any:
+        taken.update(state)
+        return SimpleNamespace(missing_keys=[], unexpected_keys=[])
+
+    overlay = {"state_dict": dict(tensors), "source": ""}
+    with mock.patch.object(nn.Module, "load_state_dict", keep):
+        try:
+            timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        except Exception:  # of a filter that meets other names than it was written for: they are another net's
+            return {}
+    return taken

@@ -94,6 +94,7 @@ ROWS = (
         fits=_six_n_plus_two,
         depths="6n+2 with n >= 1, such as 20, 32, 44, 56, 110, 1202",
         layout="cifar_layout",
+        sources=("pytorch-cifar",),
         mean=CIFAR_MEAN,
         printed=(20, 32, 44, 56, 110, 1202),
     ),
@@ -187,6 +188,7 @@ class Source(Row):
     error: str = ""
     digest: str = ""
     stride_in: str = ""
+    layout: str = ""
     words: str = "{source}'s weights"
     names: str = r".+"
     example: str = "NAME"
@@ -207,6 +209,14 @@ SOURCE_ROWS = (
     ),
     Source("timm", file="bench.tasks.weights:timm_file", pixels="bench.tasks.weights:timm_pixels", published=True),
     Source("file", file="bench.tasks.weights:local_file", stride_in="3x3"),
+    Source(
+        "pytorch-cifar",
+        file="bench.tasks.weights:local_file",
+        pixels="bench.tasks.weights:imagenet_pixels",
+        layout="bench.nets.convert:pytorch_cifar",
+        published=True,
+        of_plain=False,
+    ),
     Source(
         "run",
         file="bench.tasks.weights:run_file",

@@ -19,7 +19,8 @@ class Net:
     stride_in: which convolution of a bottleneck block has the stride, "1x1" (the paper) or "3x3" (torchvision).
     norm: "bn" after every convolution (Section 3.4), or "none", which gives the convolutions a bias instead.
     weights: weights that the net starts from, "" for none: "torchvision:IMAGENET1K_V1"; "file:NAME", a state dict NAME
-    in the folder `weights` of the data, made as torchvision's are (RGB, its pixels, the stride in the 3x3); or
+    in the folder `weights` of the data, made as torchvision's are (RGB, its pixels, the stride in the 3x3);
+    "pytorch-cifar:NAME", such a file of a CIFAR net in the common PyTorch layout, whose option A pads on both sides; or
     "run:SWEEP/RUN", the last checkpoint of a run in the same folder of runs.
     family "timm" is any net of timm by its weights' name, "timm:densenet121.tv_in1k"; its depth is 0, its shortcut
     "none".

@@ -10,6 +10,7 @@
         curve.jsonl      a row a training window
         layers.jsonl     a row a layer and step at which the layers were looked at
         checkpoint.pt    the last resumable state; after the run, the trained net
+        checkpoint.previous.pt  the one before, until the run is done
         error.json       why the run failed or stopped; gone when it is resumed
         env.json         provenance: commit, versions, hardware, data digest, dates
         result.json      written last: it is there if and only if the run is done

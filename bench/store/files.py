@@ -16,9 +16,10 @@ class StoreError(RuntimeError):
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, previous: Path | None = None) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is synced and renamed over `path`, else removed.
 
+    previous: the name under which what was there stays, in place of what had that name.
     Raises StoreError where the disk refuses (full, read-only, no permission), leaving `path` as it was.
     """
     temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
@@ -26,11 +27,21 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            _keep(path, previous)
         temporary.replace(path)
     except OSError as error:
         raise disk_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _keep(path: Path, previous: Path) -> None:
+    previous.unlink(missing_ok=True)
+    try:
+        os.link(path, previous)  # so that `path` is there at every moment
+    except OSError:  # a file system without links
+        path.replace(previous)
 
 
 def disk_error(path: Path, error: OSError) -> StoreError:

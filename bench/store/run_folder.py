@@ -71,6 +71,7 @@ class RunFolder(LockedFolder):
     """The folder of one run. Every method that reads is safe while another process writes."""
 
     checkpoint = File("checkpoint.pt")  # the last resumable state
+    previous = File("checkpoint.previous.pt")  # the one before, until the run is done: for where the last is damaged
     curve = File("curve.jsonl")  # a row a training window
     layers = File("layers.jsonl")  # a row a layer and step; there for failed runs, too, as far as they came
     ensemble = File("ensemble.npz")  # the scores at many scales of a net tested on images: what ensembles are made of
@@ -156,7 +157,7 @@ class RunFolder(LockedFolder):
         self.clear_error()
         write_json(self.path / "env.json", env)
         write_json(self.path / "result.json", result)
-        for leftover in self.path.glob("scores-*.pt"):
+        for leftover in (*self.path.glob("scores-*.pt"), self.previous):
             leftover.unlink(missing_ok=True)
 
     def fail(self, message: str, *, retry: bool, trace: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from bench.tasks.experiment import Experiment
 from bench.tasks.inputs import inputs_of
 from bench.tasks.job import Job
 from bench.tasks.provenance import DeviceError, device_name, device_of, merged, require_compiler, session
-from bench.train import checkpoint
+from bench.train import checkpoint, resuming
 from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
 from bench.train.loop import Hooks, train
@@ -80,7 +81,8 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     saved = _resume(trainer, experiment)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
-        sessions.append(session(experiment, inputs, str(way)))
+        damage = {"damage": saved["damage"]} if saved.get("damage") else {}
+        sessions.append(session(experiment, inputs, str(way)) | damage)
     place = f" as process {processes.rank} of {processes.size}" if processes.size > 1 else ""
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{place}", flush=True)
     last = yield from _train(trainer, experiment, sessions, layers, look)
@@ -150,11 +152,19 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 
 def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
-    """Takes the trainer to its last checkpoint, if there is one; returns all that was saved with it."""
-    run, data, device, path = experiment.run, experiment.digest, experiment.device, experiment.job.folder.checkpoint
-    saved = experiment.job.processes.of_first(lambda: checkpoint.load(path))
+    """Takes the trainer to its last checkpoint that can be used, if there is one; returns all that was saved with it.
+
+    And `damage`: in words, what could not be used.
+    """
+    run, data, device, folder = experiment.run, experiment.digest, experiment.device, experiment.job.folder
+    path, usable = folder.checkpoint, partial(_check, trainer, experiment)
+    saved, damage = experiment.job.processes.of_first(lambda: checkpoint.newest(path, folder.previous, usable))
+    if damage:
+        after = f"step {saved['step']:,}, the checkpoint before" if saved else "its first step"
+        damage = f"{damage}; the run goes on from {after}, to the same numbers"
+        print(f"bench: {damage}", file=sys.stderr, flush=True)
     if saved is None:
-        return {}
+        return {"damage": damage}
     if saved["run"] != run.id:
         raise StoreError(f"{path} is of the run {saved['run']}; move it away and start again")
     trained_on = {session["data_sha256"] for session in saved["sessions"]}
@@ -171,7 +181,18 @@ def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
             "or move the checkpoint away to train from the first step here"
         )
     trainer.load_state_dict(saved if not ended else {**saved, "batches": None})
-    return saved
+    return {**saved, "damage": damage}
+
+
+def _check(trainer: Trainer, experiment: Experiment, state: dict[str, Any]) -> None:
+    """Raises ValueError for a state that no training wrote, or not this one, though it says so."""
+    sessions, layers = state.get("sessions", []), state.get("layers", [])
+    lists = isinstance(sessions, list) and isinstance(layers, list)
+    data = [one.get("data_sha256") if isinstance(one, dict) else None for one in sessions] if lists else []
+    if not data or not all(isinstance(text, str) for text in (state.get("run"), state.get("device"), *data)):
+        raise ValueError("it does not say which run wrote it, where, and trained on what")
+    if (state["run"], state["device"]) == (experiment.run.id, experiment.device.type):
+        resuming.check(trainer, state, experiment.run.recipe.steps)
 
 
 def _save(folder: RunFolder, run: Run, sessions: list[dict[str, Any]], layers: list[Row], trainer: Trainer) -> None:
@@ -180,7 +201,7 @@ def _save(folder: RunFolder, run: Run, sessions: list[dict[str, Any]], layers: l
     folder.write_curve(trainer.curve)
     device = next(trainer.net.parameters()).device.type
     about = {"run": run.id, "device": device, "sessions": sessions, "layers": layers}
-    checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about})
+    checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about}, folder.previous)
 
 
 def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way = EAGER, **others: Any) -> Trainer:

@@ -47,9 +47,7 @@ def source_error(net: Net, job: Job) -> float | None:
 
 def pixels_of(net: Net, job: Job) -> Pixels:
     """What the net with its weights expects of an image. Raises WeightsError."""
-    if net.row.mean:
-        return Pixels(net.row.mean)
-    return _asked("pixels", net, job) or IMAGENET
+    return _asked("pixels", net, job) or (Pixels(net.row.mean) if net.row.mean else IMAGENET)
 
 
 def _asked(field: str, net: Net, job: Job) -> Any:
@@ -70,6 +68,11 @@ def timm_file(net: Net, job: Job) -> Path | None:
     """A local file of timm's weights; None if timm is to download them."""
     paths = (job.data / "weights" / f"{net.start.name}{suffix}" for suffix in SUFFIXES)
     return next((path for path in paths if path.is_file()), None)
+
+
+def imagenet_pixels(_net: Net, _job: Job) -> Pixels:
+    """As published nets were trained, those on CIFAR, too."""
+    return IMAGENET
 
 
 def timm_pixels(net: Net, _: Job) -> Pixels:

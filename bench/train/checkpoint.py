@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.nets.torch_files import unpickled
 from bench.store import StoreError, atomic
 
 FORMAT = 1
 
 
-def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Writes `state` (tensors, numbers, strings, lists, dicts) over `path`, atomically. Raises StoreError."""
+def save(path: Path, state: Mapping[str, Any], previous: Path | None = None) -> None:
+    """Writes `state` (tensors, numbers, strings, lists, dicts) over `path`, atomically. Raises StoreError.
+
+    previous: the name that the state before it gets.
+    """
     # through memory: on a full disk torch's own writer keeps half a file open, and with it the space for an error file
-    with atomic(path) as temporary:
+    with atomic(path, previous) as temporary:
         temporary.write_bytes(dumps(state))
 
 
@@ -32,45 +37,56 @@ def dumps(state: Mapping[str, Any]) -> memoryview:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The state in `path` with its tensors on the CPU, None without a file.
-
-    A damaged file is set aside as `<name>.damaged-<time>` and StoreError raised: the next start trains from step 0, to
-    the same bits. A disk error leaves the file where it is.
-    """
-    if not path.exists():
-        return None
-    try:
-        return _read(path)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:
-        aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
-        path.replace(aside)
-        raise StoreError(
-            f"{path} is damaged ({_first_line(error)}); it was set aside as {aside.name}. "
-            "Start again: the run trains from its first step, to the same numbers"
-        ) from None
-
-
-def loads(content: bytes) -> dict[str, Any]:
-    """The state in a file's content, its tensors on the CPU. Raises ValueError where it is damaged."""
-    try:
-        return _read(io.BytesIO(content))
-    except MemoryError:
-        raise
-    except Exception as error:  # pickle's and zip's own errors, of several kinds
-        raise ValueError(f"it is damaged ({_first_line(error)})") from None
-
-
-def _read(source: Path | io.BytesIO) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
-    if state["format"] != FORMAT:
-        raise ValueError(f"format {state['format']}, this version reads {FORMAT}")
+    """The state in `path`, None without a file or where it is damaged, which is then set aside and said; see newest."""
+    state, damage = newest(path)
+    if damage:
+        print(f"bench: {damage}", file=sys.stderr, flush=True)
     return state
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def newest(
+    path: Path, previous: Path | None = None, check: Callable[[dict[str, Any]], object] = bool
+) -> tuple[dict[str, Any] | None, str]:
+    """The state in `path`, else that in `previous`, which is then `path`; None where neither is one. And the damage.
+
+    check: raises ValueError for a state that cannot be used. Such a file, and a damaged one, is set aside as
+    `<name>.damaged-<time>`; the damage is what was, in words, "" for none. A disk error, and a state of a later version
+    (StoreError), leave the files where they are.
+    """
+    damage = []
+    for place in filter(None, (path, previous)):
+        try:
+            content = place.read_bytes()
+        except FileNotFoundError:
+            continue
+        try:
+            check(state := loads(content))
+        except ValueError as error:
+            aside = place.with_name(f"{place.name}.damaged-{time.time_ns()}")
+            place.replace(aside)
+            damage.append(f"{place} cannot be used: {error}; it was set aside as {aside.name}")
+        else:
+            if place != path:
+                place.replace(path)
+            return state, "; ".join(damage)
+    return None, "; ".join(damage)
+
+
+def loads(content: bytes) -> dict[str, Any]:
+    """The state in a file's content, its tensors on the CPU. Raises ValueError where it is damaged.
+
+    Raises StoreError for one of a later version.
+    """
+    try:
+        state = unpickled(content)
+    except ValueError as error:
+        raise ValueError(f"it is damaged ({error})") from None
+    found = state.get("format") if isinstance(state, dict) else None
+    if type(found) is int and found > FORMAT:
+        raise StoreError(f"a checkpoint of format {found}, this version reads {FORMAT}: use the version that wrote it")
+    if found != FORMAT:
+        raise ValueError(f"it is no checkpoint of this suite, or damaged (its format is {found!r})")
+    return dict(state)
 
 
 def without_momentum(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -224,6 +224,6 @@ class Trainer:
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         """Takes only the momentum from `state`: how the step is made is this trainer's, not the checkpoint's."""
-        own = {name: self.optimizer.param_groups[0][name] for name in ("lr", "fused", "foreach")}
-        self.optimizer.load_state_dict(state)
-        self.optimizer.param_groups[0].update(own)
+        own = dict(self.optimizer.param_groups[0])
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state["state"]})
+        self.optimizer.param_groups[0].update(own)  # the rate itself, not its copy: a graph holds that tensor

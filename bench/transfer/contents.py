@@ -45,6 +45,8 @@ def _state(run_id: str, content: bytes, where: object, result: bytes | None = No
         state = checkpoint.loads(content)
         if state.get("run") != run_id:
             raise ValueError(f"it is of the run {state.get('run')}")
+        if type(state.get("step")) is not int or not isinstance(state.get("net"), dict):
+            raise ValueError("it is damaged (it has no step, or no net)")
         if result and checkpoint.weights_digest(state["net"]) != json.loads(result)["weights_sha256"]:
             raise ValueError("its weights are not those that the run ended with")
     except ValueError as error:

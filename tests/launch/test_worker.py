@@ -147,23 +147,6 @@ def test_a_run_that_diverges_is_failed_with_its_step_and_stays_so(tmp_path: Path
     assert DIVERGED.match(error["message"]), "a report counts it as a seed with the error of a guess"
 
 
-def test_a_damaged_checkpoint_fails_this_start_and_the_next_one_ends_in_the_same_bits(tmp_path: Path) -> None:
-    run = tiny_run()
-    straight, folder = make(tmp_path, run, "straight"), make(tmp_path, run)
-    work(straight.path, tmp_path)
-    work(folder.path, tmp_path, deadline=time.time() - 1)
-    folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:1_000])
-
-    assert work(folder.path, tmp_path) == "failed"
-    error = folder.error()
-    assert error is not None
-    assert "checkpoint.pt is damaged" in error["message"]
-    assert folder.state() == "pending"
-    assert work(folder.path, tmp_path) == "done"
-
-    assert numbers(folder) == numbers(straight)
-
-
 def test_a_truncated_curve_is_mended_from_the_checkpoint_without_training(tmp_path: Path) -> None:
     folder = make(tmp_path, tiny_run())
     work(folder.path, tmp_path)

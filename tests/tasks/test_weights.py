@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from bench.store import RunFolder
 from bench.tasks.job import Job
 from bench.tasks.weights import pixels_of, source_error, weights_file
 from bench.train.checkpoint import weights_digest
-from tests.builders import make, timm_net
+from tests.builders import make, timm_net, tiny_run
+from tests.tasks.builders import failed
 
 MINE = Net("imagenet", 18, "B", "3x3", weights="file:mine.pth")
 TORCHVISION = Net("imagenet", 50, "B", "3x3", weights="torchvision:IMAGENET1K_V1")
@@ -72,7 +74,7 @@ def test_a_file_that_is_no_weights_is_refused_and_runs_no_code(tmp_path: Path) -
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "mine.pth").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
 
-    with pytest.raises(WeightsError, match="holds more than tensors, or is damaged"):
+    with pytest.raises(WeightsError, match="cannot be read as weights .it is no file of torch.save"):
         whole(MINE, job_at(tmp_path))
     assert not Path("owned").exists()
 
@@ -118,7 +120,8 @@ def test_a_run_that_is_done_gives_its_checkpoint_its_error_and_the_pixels_of_its
     with pytest.raises(WeightsError, match="is of a run that is not done"):
         weights_file(net, job)
 
-    result = {"id": run.id, "test_error": 12.5, "images_per_s": 1.0, "weights_sha256": ""}
+    numbers = {"test_error": 12.5, "images_per_s": 1.0, "seconds": 1.0, "step": 1, "test_images": 8}
+    result = {"id": run.id, "weights_sha256": "", **numbers}
     folder.finish(
         result | {"curve_sha256": folder.write_curve([])}, {"hardware": "a chip", "started": 0.0, "ended": 1.0}
     )
@@ -136,3 +139,56 @@ def test_a_stride_elsewhere_than_the_weights_learned_it_is_refused(job: Job, wei
     with pytest.raises(WeightsError, match="has the stride in the 3x3 convolution, the net has it in the 1x1"):
         weights_file(net, job)
     assert weights_file(replace(MINE, stride_in="1x1"), job) == weights_file(MINE, job), "it has no bottlenecks"
+
+
+@pytest.mark.parametrize(
+    ("net", "name"),
+    [
+        (TORCHVISION, "resnet50-0676ba61.pth"),
+        (replace(MINE, weights="file:resnet18-f37072fd.pth"), "resnet18-f37072fd.pth"),
+        (replace(MINE, weights="file:resnet18_a1_0-d63eafa0.safetensors"), "resnet18_a1_0-d63eafa0.safetensors"),
+        (Net("cifar", 20, "A", weights="pytorch-cifar:resnet20-12fca82f.th"), "resnet20-12fca82f.th"),
+    ],
+)
+def test_a_file_is_what_the_hash_in_its_name_says(tmp_path: Path, net: Net, name: str) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / name).write_bytes(b"random")
+
+    said = name.rpartition("-")[2].partition(".")[0]
+    with pytest.raises(
+        WeightsError, match=rf"{name} cannot be read .*its SHA-256 begins with {said}, it is a441b15fe9a3cf5"
+    ):
+        net.row.resolve("build")(net, 1000, weights_file(net, job_at(tmp_path)))
+
+
+def test_a_file_with_its_own_hash_in_its_name_is_taken(job: Job) -> None:
+    content = (job.data / "weights" / "mine.pth").read_bytes()
+    name = f"mine-{sha256(content).hexdigest()[:8]}.pth"
+    (job.data / "weights" / name).write_bytes(content)
+
+    whole(replace(MINE, weights=f"file:{name}"), job)
+    (job.data / "weights" / name).unlink()
+
+
+def test_published_cifar_weights_expect_imagenets_pixels(job: Job) -> None:
+    assert pixels_of(Net("cifar", 20, "A", weights="pytorch-cifar:a.th"), job) == IMAGENET
+    assert pixels_of(Net("cifar", 20, "A", weights="file:a.pt"), job) == Pixels((0.4914, 0.4822, 0.4465), (1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Net("imagenet", 50, "B", weights="torchvision:IMAGENET1K_V1"),
+        Net("imagenet", 101, "B", weights="file:mine.pth"),
+        Net("imagenet", 152, "B", weights="torchvision:IMAGENET1K_V2"),
+    ],
+)
+def test_nothing_is_tested_with_the_stride_elsewhere(tmp_path: Path, net: Net) -> None:
+    recipe = Recipe(steps=0, drops=(), batch=256, bn_group=256, views=Views())
+
+    error = failed(tmp_path, Run("paper", net, "imagenet", recipe, 0, "evaluate", tiny_run().resources), tmp_path)
+
+    assert error["message"].startswith(
+        f"{net.weights} has the stride in the 3x3 convolution, the net has it in the 1x1"
+    )
+    assert error["message"].endswith("Give the net stride_in='3x3'")

@@ -56,7 +56,8 @@ def files_of(place: Path) -> dict[str, bytes]:
 def noise(folder: RunFolder, run: Run, step: int, mib: float) -> None:
     """A checkpoint of this size, as far as a run's place in an archive goes."""
     rows = [{"step": step}] if step else []
-    state = {"run": run.id, "step": step, "curve": rows, "ballast": torch.zeros(int(mib * MIB), dtype=torch.uint8)}
+    net = {"ballast": torch.zeros(int(mib * MIB), dtype=torch.uint8)}
+    state = {"run": run.id, "step": step, "curve": rows, "net": net}
     folder.write_curve(rows)
     checkpoint.save(folder.checkpoint, state)
 

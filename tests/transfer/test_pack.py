@@ -114,7 +114,15 @@ def test_runs_that_train_and_have_no_checkpoint_yet_are_said_to(
     assert f"{tmp_path / 'out'}: 1 run in 1 archive, " in words
 
 
-@pytest.mark.parametrize("damage", ["cut", "foreign"])
+SPOILED: dict[str, dict[str, object]] = {
+    "foreign": {"run": "another"},
+    "step in text": {"step": "8"},
+    "no step": {"step": None},
+    "no net": {"net": [1]},
+}
+
+
+@pytest.mark.parametrize("damage", ["cut", *SPOILED])
 def test_a_checkpoint_that_is_no_use_is_left_behind_by_name(
     at: Callable[[int, str], RunFolder], tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,7 +131,7 @@ def test_a_checkpoint_that_is_no_use_is_left_behind_by_name(
     if damage == "cut":
         there.checkpoint.write_bytes(content[: len(content) // 2])
     else:
-        checkpoint.save(there.checkpoint, {**checkpoint.loads(content), "run": "another"})
+        checkpoint.save(there.checkpoint, {**checkpoint.loads(content), **SPOILED[damage]})
     before = files_of(tmp_path / "there")
 
     assert pack(tmp_path) == 1
