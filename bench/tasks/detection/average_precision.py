@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Labels = NDArray[np.unsignedinteger[Any]]  # a byte each where the classes are few enough
 # the recalls at which precision is read; None: the whole area under the curve
 POINTS: Mapping[str, Floats | None] = {
     "11-point": np.linspace(0, 1, 11),  # VOC 2007
@@ -79,12 +80,12 @@ class MatchTable:
     voc_positives: (K, images).
     """
 
-    label: NDArray[np.uint8]
+    label: Labels
     image: NDArray[np.uint32]
     hit: NDArray[np.bool_]
     ignored: NDArray[np.bool_]
     positives: NDArray[np.uint32]
-    voc_label: NDArray[np.uint8]
+    voc_label: Labels
     voc_image: NDArray[np.uint32]
     voc_hit: NDArray[np.bool_]
     voc_positives: NDArray[np.uint32]
@@ -138,7 +139,7 @@ class MatchTable:
 
 
 def _by_class(
-    label: NDArray[np.uint8], image: NDArray[np.uint32], hit: NDArray[np.bool_], positives: NDArray[np.uint32]
+    label: Labels, image: NDArray[np.uint32], hit: NDArray[np.bool_], positives: NDArray[np.uint32]
 ) -> tuple[Matches, ...]:
     return tuple(
         Matches(image[own].astype(np.int64), hit[own], objects.astype(np.int64))

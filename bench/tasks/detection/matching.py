@@ -67,9 +67,10 @@ def _check(truths: Images, predictions: Images, classes: Sequence[str]) -> None:
             raise ValueError(f"label {int(wrong[0])} is not one of 1 to {len(classes)}: the classes are another set's")
 
 
-def _labels(of_class: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
-    """Class k + 1 as often as it has detections."""
-    return np.repeat(np.arange(1, len(of_class) + 1), [len(one) for one in of_class]).astype(np.uint8)
+def _labels(of_class: Sequence[NDArray[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    """Class k + 1 as often as it has detections, in the smallest type that holds the last class."""
+    smallest = np.min_scalar_type(len(of_class))
+    return np.repeat(np.arange(1, len(of_class) + 1, dtype=smallest), [len(one) for one in of_class])
 
 
 def coco_evaluation(truths: Images, predictions: Images, classes: Sequence[str]) -> Any:

@@ -13,7 +13,7 @@ import torch
 
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
-from bench.tasks.detection.average_precision import average_precision, mean_ap
+from bench.tasks.detection.average_precision import MatchTable, average_precision, mean_ap
 from bench.tasks.detection.matching import matched, voc_matches
 from tests.tasks.detection.scored import NUMBERS, A, B, C, found, official, truth, voc_map
 
@@ -156,3 +156,26 @@ def test_voc_numbers_are_the_published_ones(checks: Path, points: str, iou: str)
     [matches] = voc_matches(truths, predictions, ["object"], iou=float(iou))
 
     assert average_precision(matches, points) / 100 == pytest.approx(expected[points][iou], abs=1e-9)
+
+
+@pytest.mark.parametrize("classes", [255, 256, 300, 1_230])
+def test_ap_of_hundreds_of_classes_is_the_apis(classes: int) -> None:
+    """The last class, and those that equal another in their lowest byte, are classes of their own."""
+    labels = [1, classes, max(classes - 256, 2)]
+    truths, names = [truth([A, B, C], labels)], [f"class {k}" for k in range(classes)]
+    predictions = [found([A, B, C], [0.9, 0.8, 0.7], labels)]
+
+    table = matched(truths, predictions, names)
+    kept = MatchTable.of_arrays({name: array.copy() for name, array in table.arrays().items()})
+
+    assert table.numbers()["ap50"] == pytest.approx(official(truths, predictions, names)["AP50"]) == pytest.approx(100)
+    assert kept.numbers() == pytest.approx(table.numbers(), nan_ok=True)
+    assert table.numbers()["voc12_map"] == pytest.approx(100)
+
+
+def test_labels_take_a_byte_where_the_classes_fit_into_one() -> None:
+    """As in the files of earlier results, whose digests are of these bytes."""
+    tables = [matched([truth([A])], [found([A], [0.9])], ["x"] * classes) for classes in (1, 255, 256)]
+
+    assert [table.label.dtype.str for table in tables] == ["|u1", "|u1", "<u2"]
+    assert [table.voc_label.dtype.str for table in tables] == ["|u1", "|u1", "<u2"]
