@@ -173,7 +173,7 @@ def test_a_list_that_is_no_text_is_named(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "bccd", tmp_path / "bccd")
     (tmp_path / "bccd" / "ImageSets" / "Main" / "test.txt").write_bytes(b"\xff\xfe\x00")
 
-    assert "test.txt cannot be read as a list of images" in failed(tmp_path / "runs", RUN, tmp_path)["message"]
+    assert "test.txt is not UTF-8" in failed(tmp_path / "runs", RUN, tmp_path)["message"]
 
 
 def test_a_backbone_is_one_of_another_sweeps_runs_and_that_is_recorded(data: Path, tmp_path: Path) -> None:
