@@ -26,7 +26,7 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
 
 def saved(image: Image.Image, form: str, **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, form, **options)  # type: ignore[arg-type]  # options of a format
+    image.save(file, form, **options)
     return file.getvalue()
 
 
@@ -151,7 +151,7 @@ def palette(transparency: bytes | int | None) -> bytes:
 )
 def test_the_other_modes_are_pillows_conversion_with_transparency_dropped(data: bytes) -> None:
     """What lies below a transparent pixel is its colour, as in torchvision's ImageFolder; no warning is given."""
-    alpha_first = Image.open(io.BytesIO(data))
+    alpha_first: Image.Image = Image.open(io.BytesIO(data))
     if "transparency" in alpha_first.info:
         alpha_first = alpha_first.convert("RGBA")  # as Pillow's warning says
 

@@ -199,7 +199,7 @@ def test_names_are_compared_in_one_unicode_form(images: Path, name: str, in_file
 
 def test_two_files_of_one_name_in_two_forms_are_refused(images: Path) -> None:
     for form in ("NFC", "NFD"):
-        write_image(images / unicodedata.normalize(form, "José.jpg"), (64, 48))  # type: ignore[arg-type]  # a form
+        write_image(images / unicodedata.normalize(form, "José.jpg"), (64, 48))
 
     with pytest.raises(DataError, match="two entries named José.jpg in two Unicode forms"):
         read(images, changed(("images.0.file_name", "José.jpg")))
