@@ -245,8 +245,8 @@ def _sets(run: Run, job: Job) -> tuple[DetectionSet, DetectionSet]:
     if training.classes != tested.classes:
         names = named(sorted({*training.classes} ^ {*tested.classes})) or "the same ones in another order"
         raise DataError(
-            f"{training.name} has {len(training.classes)} classes and {tested.name} {len(tested.classes)}, which differ "
-            f"({names}): a label would mean two of them; number them alike in both files"
+            f"{training.name} has {len(training.classes)} classes and {tested.name} {len(tested.classes)}, which "
+            f"differ ({names}): a label would mean two of them; number them alike in both files"
         )
     return training, tested
 
