@@ -48,7 +48,7 @@ class RawBox:
         x1, y1, x2, y2 = self.corners
         if not all(map(math.isfinite, self.corners)):
             raise ValueError("a corner of the box is not finite")
-        area = (x2 - x1) * (y2 - y1) if self.area is None else self.area
+        area = max(x2 - x1, 0) * max(y2 - y1, 0) if self.area is None else self.area
         if area > LARGEST or (self.area or 0) < 0:
             raise ValueError(f"the object is of {area:,.0f} pixels, where 0 to {LARGEST:,.0f} belong")
 

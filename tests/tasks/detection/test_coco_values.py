@@ -174,6 +174,12 @@ def test_what_exporters_write_otherwise_means_the_same(images: Path, places: lis
     assert [image.labels.tolist() for image in data.images] == [[1]] * 2
 
 
+def test_a_box_turned_inside_out_is_dropped_and_counted_however_large(images: Path) -> None:
+    data = read(images, changed(("annotations.0.bbox", [1e9, 1e9, -2e9, -2e9]), ("annotations.0.area", GONE)))
+
+    assert "1 of 2 boxes dropped: 1 of zero width or height (1)." in data.summary()
+
+
 @pytest.mark.parametrize("yes", [1, 1.0, True, "1", "true", "True"])
 def test_a_crowd_is_one_however_it_is_written(images: Path, yes: object) -> None:
     assert read(images, changed(("annotations.0.iscrowd", yes))).images[0].crowd.tolist() == [True]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from bench.data.locate import DataError
 from bench.tasks.detection.batches import DetectionBatches
+from bench.tasks.detection.drawings import draw, shown
 from tests.tasks.detection.builders import BOX, annotation, read_list, write_xml
 
 
@@ -49,6 +50,11 @@ def test_a_photograph_is_turned_where_exif_gives_the_annotated_size(
     assert "as stored" not in data.summary()
     [drawn], _ = DetectionBatches(data.images, 1, torch.Generator().manual_seed(1)).draw()
     assert drawn.shape == pixels.shape
+    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "scores": torch.zeros(0)}
+    assert shown([image], [nothing], data.classes)["shown_size"].tolist() == [[48, 64]]
+    draw([image], [nothing], data.classes, tmp_path / "drawn.png")
+    with Image.open(tmp_path / "drawn.png") as sheet:
+        assert sheet.size[0] < sheet.size[1]
 
 
 @pytest.mark.parametrize(
