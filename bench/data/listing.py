@@ -44,42 +44,6 @@ def same_form(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def by_form(paths: Iterable[Path]) -> dict[str, Path]:
-    """Paths by their names in the one form. Raises DataError for two of one name."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        other = found.setdefault(same_form(path.name), path)
-        if other is not path:
-            raise DataError(f"{path.parent} has two entries named {path.name} in two Unicode forms: remove one of them")
-    return found
-
-
-def located(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Where each of `names` is: a file below `folder`, `a.jpg` or `train/a.jpg`. Those that are not there are left out.
-
-    Raises DataError for a name that leaves the folder.
-    """
-    inside: dict[Path, dict[str, Path]] = {}
-    found = {}
-    for name in names:
-        path = folder
-        for part in _parts(folder, name):
-            if path not in inside:
-                inside[path] = by_form(_entries(path)) if os.path.isdir(path) else {}  # noqa: PTH112  # as below
-            path = inside[path].get(part, path / part)
-        if os.path.isfile(path):  # noqa: PTH113  # Path's raises for names that are too long
-            found[name] = path
-    return found
-
-
-def _parts(folder: Path, name: str) -> list[str]:
-    """The folders and the file of a relative name; Windows separates by "\\"."""
-    parts = same_form(name).replace("\\", "/").split("/")
-    if parts[0] == "" or ".." in parts:
-        raise DataError(f"{folder}: {name!r} is no name of a file in this folder: give names relative to it")
-    return [part for part in parts if part not in ("", ".")]
-
-
 def read_text(path: Path) -> str:
     """A text file in UTF-8, with or without byte order mark, any system's line ends as "\\n". Raises DataError."""
     try:
@@ -102,3 +66,39 @@ def read_list(path: Path) -> list[tuple[str, str]]:
     if not found:
         raise DataError(f"{path} is empty: get the list again")
     return found
+
+
+def by_form(paths: Iterable[Path]) -> dict[str, Path]:
+    """Paths by their names in the one form. Raises DataError for two of one name."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(same_form(path.name), path)
+        if other is not path:
+            raise DataError(f"{path.parent} has two entries named {path.name} in two Unicode forms: remove one of them")
+    return found
+
+
+def located(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where each of `names` is: a file below `folder`, `a.jpg` or `train/a.jpg`. Those that are not there are left out.
+
+    Raises DataError for a name that leaves the folder.
+    """
+    inside: dict[Path, dict[str, Path]] = {}
+    found = {}
+    for name in names:
+        path = folder
+        for part in _parts(folder, name):
+            if path not in inside:
+                inside[path] = by_form([*files_in(path), *folders_in(path)]) if os.path.isdir(path) else {}  # noqa: PTH112
+            path = inside[path].get(part, path / part)
+        if os.path.isfile(path):  # noqa: PTH113  # Path's raises for names that are too long
+            found[name] = path
+    return found
+
+
+def _parts(folder: Path, name: str) -> list[str]:
+    """The folders and the file of a relative name; Windows separates by "\\"."""
+    parts = same_form(name).replace("\\", "/").split("/")
+    if parts[0] == "" or ".." in parts:
+        raise DataError(f"{folder}: {name!r} is no name of a file in this folder: give names relative to it")
+    return [part for part in parts if part not in ("", ".")]
