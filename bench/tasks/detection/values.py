@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import reprlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from bench.data.listing import same_form
@@ -19,7 +19,7 @@ FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true
 
 def required(entry: Any, name: str, read: Callable[[Any], Value]) -> Value:
     """`read(entry[name])`."""
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, dict):
         raise ValueError(f"{reprlib.repr(entry)} stands where an object with {name} belongs")  # noqa: TRY004
     if name not in entry:
         raise ValueError(f"{name} is missing")
@@ -31,7 +31,7 @@ def required(entry: Any, name: str, read: Callable[[Any], Value]) -> Value:
 
 def optional(entry: Any, name: str, read: Callable[[Any], Value]) -> Value | None:
     """The same; None where the entry has no such value, or null."""
-    return None if isinstance(entry, Mapping) and entry.get(name) is None else required(entry, name, read)
+    return None if isinstance(entry, dict) and entry.get(name) is None else required(entry, name, read)
 
 
 def number(value: Any) -> float:
@@ -46,7 +46,9 @@ def whole(value: Any) -> int:
     """A whole number, also as 7.0 or as text. An identity is never cut to one."""
     if isinstance(value, str) and value.isdecimal() and len(value) < 20:
         value = int(value)
-    found = value if type(value) is int else _float(value)
+    if type(value) is int:
+        return value
+    found = _float(value)
     if found != found // 1:  # nor is NaN, nor infinity
         raise ValueError("a whole number")
     return int(found)
@@ -61,7 +63,7 @@ def _float(value: Any) -> float:
 
 def flag(value: Any) -> bool:
     """0 or 1, false or true, as numbers or as text."""
-    found = FLAGS.get(str(value).strip().lower())
+    found = FLAGS.get(str(value).strip().lower()) if isinstance(value, str | int | float) else None
     if found is None:
         raise ValueError("0 or 1")
     return found

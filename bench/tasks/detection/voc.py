@@ -212,7 +212,7 @@ def _parsed(path: Path) -> Element:
     except (OSError, ExpatError, ValueError, LookupError) as error:
         raise DataError(f"{path} is not XML ({error}): get the annotation again, or save it as UTF-8") from None
     if root.tag != "annotation":
-        raise DataError(f"{path}: its root is <{root.tag}>, where VOC has <annotation>: take the file out")
+        raise DataError(f"{path}: its root is <{root.tag[:40]}>, where VOC has <annotation>: take the file out")
     return root
 
 

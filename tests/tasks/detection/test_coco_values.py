@@ -26,6 +26,9 @@ VALID: Mapping[str, Any] = {
     "categories": [{"id": 1, "name": "cell"}, {"id": 2, "name": "nucleus"}],
 }
 GONE = object()
+NESTED: list[object] = []
+for _ in range(500):
+    NESTED = [NESTED]
 
 
 def changed(*places: tuple[str, object]) -> dict[str, Any]:
@@ -110,6 +113,10 @@ def read(images: Path, content: object) -> DetectionSet:
         ("annotations.0.iscrowd", -1, r"iscrowd is -1, where 0 or 1 belongs"),
         ("annotations.0.iscrowd", "maybe", r"iscrowd is 'maybe', where 0 or 1 belongs"),
         ("annotations.0.iscrowd", [], r"iscrowd is \[\], where 0 or 1 belongs"),
+        ("annotations.0.iscrowd", NESTED, r"iscrowd is \[\[\[\[\[\[\[...\]\]\]\]\]\]\], where 0 or 1 belongs"),
+        ("annotations.0.area", NESTED, r"where a finite number belongs"),
+        ("images.0.id", NESTED, r"where a whole number belongs"),
+        ("categories.0.name", NESTED, r"where a name of characters that can be seen belongs"),
         # names
         ("categories.0.name", None, r"categories\[0\]: name is None, where a name of characters that can be seen"),
         ("categories.0.name", "", r"categories\[0\]: name is '', where a name of characters that can be seen"),
