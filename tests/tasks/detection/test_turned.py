@@ -8,6 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+pytest.importorskip("pycocotools", reason="needs pycocotools")
+
 from bench.data.locate import DataError
 from bench.tasks.detection.batches import DetectionBatches
 from bench.tasks.detection.drawings import draw, shown
