@@ -1,25 +1,22 @@
 """From a file's bytes to pixels, and the odd ones among ImageNet's images: kept, counted and named.
 
-The pixels are those of Pillow's `convert("RGB")` without the EXIF rotation, which is what the field trains on
-(torchvision's ImageFolder): grey images three times, CMYK by Pillow's own conversion, a PNG named .JPEG as the PNG
-it is. Only a truncated image, at which the field's loader stops, is used as far as it goes; the rest is grey.
+The pixels are those of bench.data.pictures, which are Pillow's, without the EXIF rotation: what the field trains on
+(torchvision's ImageFolder), a PNG named .JPEG as the PNG it is. Only a truncated image, at which the field's loader
+stops, is used as far as it goes; the rest is grey.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import simplejpeg
 import torch
-from PIL import ExifTags, Image
 from torch import Tensor
 
 from bench.data.locate import DataError
+from bench.data.pictures import PIXELS, UPRIGHT, opened, orientation, rgb
 
 ODD = ("grey", "cmyk", "exif", "truncated", "not jpeg")
 NAMED = ("cmyk", "truncated", "not jpeg")  # two dozen in ImageNet; grey ones are one in fifty
@@ -34,27 +31,25 @@ def decode(data: bytes, name: str = "an image") -> tuple[Tensor, tuple[str, ...]
     """
     odd = ("exif",) if _is_turned(data) else ()
     try:
-        if simplejpeg.decode_jpeg_header(data)[2] in ("YCbCr", "RGB"):
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours in ("YCbCr", "RGB") and width * height <= PIXELS:
             return torch.from_numpy(simplejpeg.decode_jpeg(data, "RGB")).permute(2, 0, 1), odd
     except ValueError:
-        pass  # truncated, or no JPEG: Pillow tells the two apart
+        pass  # truncated, too large or no JPEG: Pillow tells them apart
     return _by_pillow(data, odd, name)
 
 
 def _by_pillow(data: bytes, odd: tuple[str, ...], name: str) -> tuple[Tensor, tuple[str, ...]]:
-    try:
-        image = Image.open(io.BytesIO(data))
+    with opened(data, name) as image:
         if image.format != "JPEG":
             odd += ("not jpeg",)
         odd += {"L": ("grey",), "CMYK": ("cmyk",)}.get(image.mode, ())
         try:
-            image.load()
+            pixels = np.array(rgb(image))
         except OSError:
-            image = Image.open(io.BytesIO(data + END))  # an early end is forgiven, no end is not
+            with opened(data + END, name) as ended:  # an early end is forgiven, no end is not
+                pixels = np.array(rgb(ended))
             odd += ("truncated",)
-        pixels = np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{name}: {len(data):,} bytes that are no image ({error}). Get the file again") from None
     return torch.from_numpy(pixels).permute(2, 0, 1), odd
 
 
@@ -63,10 +58,9 @@ def _is_turned(data: bytes) -> bool:
     if b"Exif\0\0" not in data[:1024]:
         return False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF data count as none
-            return int(Image.open(io.BytesIO(data)).getexif().get(ExifTags.Base.Orientation, 1)) != 1
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        with opened(data, "") as image:
+            return orientation(image) != UPRIGHT
+    except DataError:
         return False
 
 

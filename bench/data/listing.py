@@ -6,8 +6,9 @@ Windows editor a byte order mark and CR LF. None of that is data.
 
 from __future__ import annotations
 
+import os
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from bench.data.locate import DataError
@@ -65,3 +66,39 @@ def read_list(path: Path) -> list[tuple[str, str]]:
     if not found:
         raise DataError(f"{path} is empty: get the list again")
     return found
+
+
+def by_form(paths: Iterable[Path]) -> dict[str, Path]:
+    """Paths by their names in the one form. Raises DataError for two of one name."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(same_form(path.name), path)
+        if other is not path:
+            raise DataError(f"{path.parent} has two entries named {path.name} in two Unicode forms: remove one of them")
+    return found
+
+
+def located(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where each of `names` is: a file below `folder`, `a.jpg` or `train/a.jpg`. Those that are not there are left out.
+
+    Raises DataError for a name that leaves the folder.
+    """
+    inside: dict[Path, dict[str, Path]] = {}
+    found = {}
+    for name in names:
+        path = folder
+        for part in _parts(folder, name):
+            if path not in inside:
+                inside[path] = by_form([*files_in(path), *folders_in(path)]) if os.path.isdir(path) else {}  # noqa: PTH112
+            path = inside[path].get(part, path / part)
+        if os.path.isfile(path):  # noqa: PTH113  # Path's raises for names that are too long
+            found[name] = path
+    return found
+
+
+def _parts(folder: Path, name: str) -> list[str]:
+    """The folders and the file of a relative name; Windows separates by "\\"."""
+    parts = same_form(name).replace("\\", "/").split("/")
+    if parts[0] == "" or ".." in parts:
+        raise DataError(f"{folder}: {name!r} is no name of a file in this folder: give names relative to it")
+    return [part for part in parts if part not in ("", ".")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.data.listing import files_in, folders_in, read_list, read_text, same_form
+from bench.data.listing import files_in, folders_in, located, read_list, read_text, same_form
 from bench.data.locate import DataError
 
 
@@ -53,3 +53,32 @@ def test_text_keeps_its_inner_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfa\r\nb")
     assert read_text(path) == "a\nb"
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("./a.jpg", "a.jpg"),
+        ("b/c/d.jpg", "b/c/d.jpg"),
+        ("b\\c\\d.jpg", "b/c/d.jpg"),
+        ("b//c/./d.jpg", "b/c/d.jpg"),
+        ("Jose\u0301/x.jpg", "José/x.jpg"),
+        (".hidden.jpg", ".hidden.jpg"),
+    ],
+)
+def test_a_relative_name_is_found_below_the_folder(tmp_path: Path, name: str, place: str) -> None:
+    for file in ("a.jpg", "b/c/d.jpg", "José/x.jpg", ".hidden.jpg"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+
+    assert located(tmp_path, [name, "none.jpg", "b", "a.jpg/x", "\0", "x" * 300]) == {name: tmp_path / place}
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../a.jpg", "b/../../a.jpg", "..\\a.jpg", "\\a.jpg", ""])
+def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.jpg").touch()
+
+    with pytest.raises(DataError, match="is no name of a file in this folder"):
+        located(tmp_path / "b", [name])

@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL.Image import Transpose
 from torch import Tensor
 from torchvision.ops import box_area, clip_boxes_to_image
 from torchvision.transforms.functional import pil_to_tensor
 
 from bench.data.locate import DataError
+from bench.data.pictures import opened, orientation, rgb
 
 ZERO, OUTSIDE, UNKNOWN = "of zero width or height", "outside the image", "of an unknown class"
 NO_IMAGE = "annotated without an image"
 SHOWN = 5
+LARGEST = 1e10  # pixels^2: COCO's API looks for no object that is larger
+TURNS = {5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90}  # by EXIF
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class RawBox:
     """A box as an annotation has it, in this module's pixels; label None where its class is not one of the set's.
 
     name: the class as the annotation spells it. difficult: VOC's flag; crowd: COCO's. area: pixels^2, of the object
-    where the annotation knows it, else of the box.
+    where the annotation knows it, else of the box. Raises ValueError for a box that no evaluation counts.
     """
 
     corners: tuple[float, float, float, float]
@@ -40,6 +43,14 @@ class RawBox:
     difficult: bool = False
     crowd: bool = False
     area: float | None = None
+
+    def __post_init__(self) -> None:
+        x1, y1, x2, y2 = self.corners
+        if not all(map(math.isfinite, self.corners)):
+            raise ValueError("a corner of the box is not finite")
+        area = max(x2 - x1, 0) * max(y2 - y1, 0) if self.area is None else self.area
+        if area > LARGEST or (self.area or 0) < 0:
+            raise ValueError(f"the object is of {area:,.0f} pixels, where 0 to {LARGEST:,.0f} belong")
 
     def fault(self, width: int, height: int) -> str | None:
         """Why this box cannot be an object of an image of this size; None if it can."""
@@ -64,6 +75,8 @@ class Annotated:
     """An image on disk and its N boxes.
 
     boxes (N, 4) and area (N,) float64, as an IoU decides by its last bit; labels (N,) int64, flags (N,) bool.
+    turn: by which EXIF turns the image to the annotated size, None where it has that as it is stored; width, height and
+    boxes are of the turned one. untold: it has an EXIF orientation, and its annotation does not tell whether to follow.
     """
 
     id: str
@@ -75,14 +88,14 @@ class Annotated:
     difficult: Tensor
     crowd: Tensor
     area: Tensor
+    turn: Transpose | None = None
+    untold: bool = False
 
     def pixels(self) -> Tensor:
         """(3, height, width) uint8 RGB, a grey-scale image with three equal channels. Raises DataError."""
-        try:
-            with Image.open(self.path) as file:
-                image: Tensor = pil_to_tensor(file.convert("RGB"))
-        except OSError as error:
-            raise DataError(f"{self.path} cannot be decoded ({error}): get the image again") from None
+        with opened(self.path, str(self.path)) as file:
+            upright = rgb(file) if self.turn is None else rgb(file).transpose(self.turn)
+        image: Tensor = pil_to_tensor(upright)
         if image.shape[1:] != (self.height, self.width):
             got = f"{image.shape[2]}x{image.shape[1]}"
             raise DataError(f"{self.path} is {got} pixels now, was {self.width}x{self.height} when the set was read")
@@ -142,6 +155,15 @@ def _sentences(data: DetectionSet) -> Iterator[str]:
     empty = len(data.images) - len(data.trainable())
     if empty:
         yield f"Images without a box to train on: {empty:,}, evaluated all the same."
+    turned = sum(image.turn is not None for image in data.images)
+    if turned:
+        yield f"Photographs turned by their EXIF orientation to the annotated size: {turned:,}."
+    untold = [image.id for image in data.images if image.untold]
+    if untold:
+        yield (
+            f"Photographs with an EXIF orientation that were taken as stored, as their annotated size does not tell: "
+            f"{len(untold):,} ({named(untold)})."
+        )
     over = sum(_over_the_edge(image) for image in data.images)
     if over:
         yield f"Boxes over the image's edge: {over:,}, evaluated whole, cut for training."
@@ -164,8 +186,8 @@ def _losses(dropped: Sequence[Dropped], reasons: Iterable[str], kept: int, what:
 
 
 def named(names: Iterable[str]) -> str:
-    """The first few of `names`, each once with its number of times, and how many more there are."""
-    counts = Counter(names)
+    """The first few of `names`, each once with its number of times, and how many more there are, in one line."""
+    counts = Counter(name if name.isprintable() else ascii(name) for name in names)
     shown = [name if n == 1 else f"{name} x{n}" for name, n in list(counts.items())[:SHOWN]]
     return ", ".join(shown) + (f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else "")
 
@@ -174,14 +196,18 @@ def annotated(image: str, path: Path, given: tuple[int, int], raw: Sequence[RawB
     """The image with those of its boxes that can be objects, and the others with the reason.
 
     given: (width, height) by the annotation, 0 where it does not tell. Raises DataError where the image cannot be read
-    or has another size (its boxes would be off), or a coordinate is not finite.
+    or has another size, stored and turned by EXIF: its boxes would be off.
     """
-    size = _size_on_disk(path)
-    if given != size and 0 not in given:
+    size, tag = _header(path)
+    turn = TURNS.get(tag)
+    stored, turned = (_fits(given, (w, h)) for w, h in (size, size[::-1] if turn else size))
+    if not stored and not turned:
         there, here = (f"{w}x{h}" for w, h in (given, size))
         raise DataError(f"{path} is {here} pixels, its annotation is of {there}: they do not belong together")
-    if not all(math.isfinite(v) for box in raw for v in box.corners):
-        raise DataError(f"{image}: a box has a coordinate that is not finite: fix its annotation")
+    if stored:
+        turn = None
+    else:
+        size = size[::-1]
     faults = [box.fault(*size) for box in raw]
     kept = [box for box, fault in zip(raw, faults, strict=True) if fault is None]
     boxes = torch.tensor([box.corners for box in kept], dtype=torch.float64).reshape(-1, 4)
@@ -195,17 +221,21 @@ def annotated(image: str, path: Path, given: tuple[int, int], raw: Sequence[RawB
         difficult=torch.tensor([box.difficult for box in kept], dtype=torch.bool),
         crowd=torch.tensor([box.crowd for box in kept], dtype=torch.bool),
         area=torch.where(area.isnan(), box_area(boxes), area),
+        turn=turn,
+        untold=stored and turned and tag in range(2, 9),
     )
     return whole, [Dropped(fault, image) for fault in faults if fault is not None]
 
 
-def _size_on_disk(path: Path) -> tuple[int, int]:
-    """(width, height) from the image's header."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise DataError(f"{path} cannot be read as an image ({error}): get it again") from None
+def _header(path: Path) -> tuple[tuple[int, int], int]:
+    """(width, height) as stored, and EXIF's orientation."""
+    with opened(path, str(path)) as image:
+        return image.size, orientation(image)
+
+
+def _fits(given: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether a size may be the annotated one."""
+    return all(wanted in (0, side) for wanted, side in zip(given, size, strict=True))
 
 
 def detection_set(

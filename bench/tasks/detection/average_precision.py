@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Labels = NDArray[np.unsignedinteger[Any]]  # a byte each where the classes are few enough
 # the recalls at which precision is read; None: the whole area under the curve
 POINTS: Mapping[str, Floats | None] = {
     "11-point": np.linspace(0, 1, 11),  # VOC 2007
@@ -79,12 +80,12 @@ class MatchTable:
     voc_positives: (K, images).
     """
 
-    label: NDArray[np.uint8]
+    label: Labels
     image: NDArray[np.uint32]
     hit: NDArray[np.bool_]
     ignored: NDArray[np.bool_]
     positives: NDArray[np.uint32]
-    voc_label: NDArray[np.uint8]
+    voc_label: Labels
     voc_image: NDArray[np.uint32]
     voc_hit: NDArray[np.bool_]
     voc_positives: NDArray[np.uint32]
@@ -120,16 +121,21 @@ class MatchTable:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> MatchTable:
-        """The inverse of `arrays`. Raises KeyError where one is missing, ValueError where they do not fit together."""
-        classes, images = arrays["voc_positives"].shape
-        found, voc = len(arrays["label"]), len(arrays["voc_label"])
+        """The inverse of `arrays`. Raises ValueError where one is missing, or they do not fit together."""
+        missing = [f.name for f in fields(cls) if f.name not in arrays]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} missing")
+        objects, found, voc = arrays["voc_positives"], arrays["label"].size, arrays["voc_label"].size
+        classes, images = objects.shape if objects.ndim == 2 else (0, 0)
         flags = (len(AREAS), len(IOUS), -(-found // 8))
-        shapes = {
-            "image": (found,), "hit": flags, "ignored": flags, "positives": (len(AREAS), classes, images),
-            "voc_image": (voc,), "voc_hit": (-(-voc // 8),),
+        expected = {  # shape, and from what to what
+            "label": ((found,), 1, classes), "image": ((found,), 0, images - 1),
+            "hit": (flags, 0, 255), "ignored": (flags, 0, 255),
+            "positives": ((len(AREAS), classes, images), 0, math.inf),
+            "voc_label": ((voc,), 1, classes), "voc_image": ((voc,), 0, images - 1),
+            "voc_hit": ((-(-voc // 8),), 0, 255), "voc_positives": ((classes, images), 0, math.inf),
         }  # fmt: skip
-        wrong = [f"{name} {arrays[name].shape}" for name, shape in shapes.items() if arrays[name].shape != shape]
-        wrong += [f"{n} up to {arrays[n].max()}" for n in ("image", "voc_image") if arrays[n].max(initial=0) >= images]
+        wrong = [words for name, about in expected.items() if (words := _fault(name, arrays[name], *about))]
         if wrong:
             raise ValueError(f"its arrays do not fit together: {', '.join(wrong)}")
         counts = {"hit": found, "ignored": found, "voc_hit": voc}
@@ -137,8 +143,17 @@ class MatchTable:
         return cls(**{f.name: unpacked.get(f.name, arrays[f.name]) for f in fields(cls)})
 
 
+def _fault(name: str, array: NDArray[Any], shape: tuple[int, ...], low: int, high: float) -> str:
+    """What is wrong with an array of whole numbers from `low` to `high`; "" for nothing."""
+    if array.dtype.kind not in "iu" or array.shape != shape:
+        return f"{name} {array.dtype} {array.shape}"
+    if array.size and not low <= int(array.min()) <= int(array.max()) <= high:
+        return f"{name} from {array.min()} to {array.max()}"
+    return ""
+
+
 def _by_class(
-    label: NDArray[np.uint8], image: NDArray[np.uint32], hit: NDArray[np.bool_], positives: NDArray[np.uint32]
+    label: Labels, image: NDArray[np.uint32], hit: NDArray[np.bool_], positives: NDArray[np.uint32]
 ) -> tuple[Matches, ...]:
     return tuple(
         Matches(image[own].astype(np.int64), hit[own], objects.astype(np.int64))

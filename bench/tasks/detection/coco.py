@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping
+import reprlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
+from bench.data.listing import located
 from bench.data.locate import DataError
 from bench.tasks.detection.annotations import (
     NO_IMAGE,
@@ -18,8 +20,16 @@ from bench.tasks.detection.annotations import (
     detection_set,
     named,
 )
+from bench.tasks.detection.values import class_name, flag, number, optional, required, text, told_apart, whole
 
 ADDRESS = "https://cocodataset.org/#download"
+PARTS = ("images", "annotations", "categories")
+Value = TypeVar("Value")
+
+
+class _Image(NamedTuple):
+    file: str
+    size: tuple[int, int]
 
 
 def coco14(folder: Path) -> tuple[DetectionSet, DetectionSet]:
@@ -38,20 +48,12 @@ def coco(annotations: Path, images: Path) -> DetectionSet:
     content = _content(annotations)
     labels, names = _categories(content, annotations)
     by_image: dict[int, list[RawBox]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        key, box = _raw_box(annotation, labels, names, annotations)
+    for key, box in _entries(content, "annotations", annotations, lambda a: _box(a, labels, names)).values():
         by_image[key].append(box)
-    listed = _images(content, annotations)
-    on_disk = {p.name for p in images.iterdir()} if images.is_dir() else set()
-    missing = [i["file_name"] for i in listed.values() if i["file_name"] not in on_disk]
-    if missing:
-        raise DataError(
-            f"{images}: {len(missing):,} of {len(listed):,} images of {annotations.name} are missing "
-            f"({named(missing)}). Get the whole set from {ADDRESS}: a number of a part of it is another number"
-        )
-    read = [
-        annotated(str(key), images / image["file_name"], _size(image), by_image[key]) for key, image in listed.items()
-    ]
+    # in the official evaluation's order: it decides among equal scores
+    listed = dict(sorted(_entries(content, "images", annotations, _image).items()))
+    places = _located(listed, annotations, images)
+    read = [annotated(str(key), places[key], image.size, by_image[key]) for key, image in listed.items()]
     orphans = [Dropped(NO_IMAGE, str(key)) for key in by_image if key not in listed]
     return detection_set(f"COCO {annotations.stem}", names, read, orphans)
 
@@ -59,53 +61,84 @@ def coco(annotations: Path, images: Path) -> DetectionSet:
 def _content(path: Path) -> dict[str, Any]:
     """The file's JSON, with the three lists that it must have."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_bytes())  # of bytes it finds out which UTF they are
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as COCO's JSON ({error}). Get it from {ADDRESS}") from None
-    missing = [name for name in ("images", "annotations", "categories") if name not in content]
+    missing = [name for name in PARTS if not isinstance(content, dict) or name not in content]
     if missing:
         raise DataError(f"{path} has no {', '.join(missing)}: not a file of COCO's instances. Get it from {ADDRESS}")
-    return content
+    return dict(content)
+
+
+def _entries(content: Mapping[str, Any], part: str, path: Path, read: Callable[[Any], Value]) -> dict[int, Value]:
+    """What `read` makes of each entry of a part, by its id.
+
+    Raises DataError naming the entry where a value is not of its type, or its id is another's, too.
+    """
+    if not isinstance(content[part], list):
+        raise DataError(f"{path}: {part} is {reprlib.repr(content[part])}, where a list belongs: fix the file")
+    found: dict[int, Value] = {}
+    for place, entry in enumerate(content[part]):
+        try:
+            key = required(entry, "id", whole)
+            if key in found:
+                raise ValueError(f"id {key} is that of an entry before it: each needs its own")
+            found[key] = read(entry)
+        except ValueError as error:
+            raise DataError(f"{path}, {part}[{place}]: {error}. Fix the file, or get it again") from None
+    return found
 
 
 def _categories(content: Mapping[str, Any], path: Path) -> tuple[dict[int, int], tuple[str, ...]]:
     """The labels by category id, and their names in order."""
+    ordered = sorted(_entries(content, "categories", path, lambda entry: required(entry, "name", class_name)).items())
     try:
-        ordered = sorted((int(c["id"]), str(c["name"])) for c in content["categories"])
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: a category without id and name") from None
-    return {key: k for k, (key, _) in enumerate(ordered, start=1)}, tuple(name for _, name in ordered)
+        names = told_apart([name for _, name in ordered])
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+    return {key: k for k, (key, _) in enumerate(ordered, start=1)}, names
 
 
-def _images(content: Mapping[str, Any], path: Path) -> dict[int, dict[str, Any]]:
-    """The listed images by their ids, in the official evaluation's order: it decides among equal scores."""
-    try:
-        return {
-            int(i["id"]): {**i, "file_name": str(i["file_name"])}
-            for i in sorted(content["images"], key=lambda i: int(i["id"]))
-        }
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: an image without id and file_name") from None
+def _image(entry: Any) -> _Image:
+    width, height = (optional(entry, side, whole) or 0 for side in ("width", "height"))
+    return _Image(required(entry, "file_name", text), (width, height))
 
 
-def _size(image: Mapping[str, Any]) -> tuple[int, int]:
-    return int(image.get("width", 0)), int(image.get("height", 0))
-
-
-def _raw_box(
-    annotation: Mapping[str, Any], labels: Mapping[int, int], names: tuple[str, ...], path: Path
-) -> tuple[int, RawBox]:
-    """The annotation's image and box. COCO's [x, y, width, height] counts from 0 and is continuous."""
-    try:
-        x, y, width, height = map(float, annotation["bbox"])
-        category, image = int(annotation["category_id"]), int(annotation["image_id"])
-    except (KeyError, TypeError, ValueError):
+def _located(listed: Mapping[int, _Image], path: Path, images: Path) -> dict[int, Path]:
+    """The file of each image. Raises DataError where one is missing, or is the file of two."""
+    found = located(images, (image.file for image in listed.values()))
+    missing = [image.file for image in listed.values() if image.file not in found]
+    if missing:
         raise DataError(
-            f"{path}: annotation {annotation.get('id')} has no bbox of four numbers, category_id and image_id"
-        ) from None
+            f"{images}: {len(missing):,} of {len(listed):,} images of {path.name} are missing ({named(missing)}). "
+            f"Get the whole set from {ADDRESS}: a number of a part of it is another number"
+        )
+    places = {key: found[image.file] for key, image in listed.items()}
+    files = Counter(places.values())
+    if len(files) < len(places):
+        twice = named(file.name for file, times in files.items() if times > 1)
+        raise DataError(f"{path} lists images twice ({twice}): they would count twice in every number")
+    return places
+
+
+def _box(annotation: Any, labels: Mapping[int, int], names: tuple[str, ...]) -> tuple[int, RawBox]:
+    """The annotation's image and box. COCO's [x, y, width, height] counts from 0 and is continuous."""
+    x, y, width, height = required(annotation, "bbox", _four)
+    category, image = (required(annotation, name, whole) for name in ("category_id", "image_id"))
     label = labels.get(category)
-    area = float(annotation["area"]) if "area" in annotation else None
-    name = str(category) if label is None else names[label - 1]
     return image, RawBox(
-        (x, y, x + width, y + height), name, label, crowd=bool(annotation.get("iscrowd", 0)), area=area
+        (x, y, x + width, y + height),
+        str(category) if label is None else names[label - 1],
+        label,
+        crowd=optional(annotation, "iscrowd", flag) or False,
+        area=optional(annotation, "area", number),
     )
+
+
+def _four(value: Any) -> list[float]:
+    try:
+        if isinstance(value, list) and len(value) == 4:
+            return [number(one) for one in value]
+    except ValueError:
+        pass
+    raise ValueError("a list of four finite numbers")

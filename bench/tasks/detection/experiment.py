@@ -239,9 +239,15 @@ class AnnotatedImages(Experiment):
 
 
 def _sets(run: Run, job: Job) -> tuple[DetectionSet, DetectionSet]:
-    """What the run's data set has to train on and to test on. Raises DataError."""
+    """What the run's data set has to train on and to test on. Raises DataError, also where their classes differ."""
     row = dataset_of(run.data)
     training, tested = row.resolve("reader")(row.resolve("locate")(job.data, run.data))
+    if training.classes != tested.classes:
+        names = named(sorted({*training.classes} ^ {*tested.classes})) or "the same ones in another order"
+        raise DataError(
+            f"{training.name} has {len(training.classes)} classes and {tested.name} {len(tested.classes)}, which "
+            f"differ ({names}): a label would mean two of them; number them alike in both files"
+        )
     return training, tested
 
 

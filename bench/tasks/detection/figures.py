@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from bench.report.frame import Set, display_name
 from bench.report.render.figures import STYLE
+from bench.store import StoreError
 
 
 def _colours(results: Set) -> dict[str, Any]:
@@ -42,17 +44,16 @@ def curves(results: Set) -> Figure:
 def boxes(results: Set) -> Figure:
     """A row a net (its first seed), a column an image: what was found, on an empty canvas of the image's size."""
     runs = shown_runs(results)
-    images = max(len(results.matches[f"{name}:shown_size"]) for _, name in runs)
+    images = max(results.matches.get(f"{name}:shown_size", np.zeros(0)).size // 2 for _, name in runs)
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(2.6 * images, 2.25 * len(runs)), layout="constrained")
         axes = figure.subplots(len(runs), images, squeeze=False)
         for row, (net, name) in zip(axes, runs, strict=True):
-            arrays = [results.matches[f"{name}:{part}"] for part in ("shown", "shown_size", "shown_objects")]
             classes = str(results.done.set_index("id").loc[name, "classes"]).split(" ")
+            found, sizes, objects = _shown(results, name, len(classes))
             for number, ax in enumerate(row):
-                if number < len(arrays[1]):
-                    mine = arrays[0][arrays[0][:, 0] == number]
-                    _canvas(ax, mine, arrays[1][number], int(arrays[2][number]), classes)
+                if number < len(sizes):
+                    _canvas(ax, found[found[:, 0] == number], sizes[number], int(objects[number]), classes)
             row[0].set_ylabel(display_name(net).replace(", ", ",\n"), fontsize=7)
     return figure
 
@@ -62,6 +63,20 @@ def shown_runs(results: Set) -> list[tuple[str, str]]:
     first = results.done.sort_values("seed").drop_duplicates("net")
     named = [(str(net), str(name)) for net, name in zip(first["net"], first["id"], strict=True)]
     return [pair for pair in named if f"{pair[1]}:shown" in results.matches]
+
+
+def _shown(results: Set, run: str, classes: int) -> list[NDArray[Any]]:
+    """What bench.tasks.detection.drawings.shown kept of a run. Raises StoreError where it is missing or damaged."""
+    names = [f"{run}:{part}" for part in ("shown", "shown_size", "shown_objects")]
+    arrays = [results.matches.get(name, np.zeros(0)) for name in names]
+    found, sizes, objects = arrays
+    fits = (
+        found.ndim == sizes.ndim == 2 and found.shape[1] == 8 and objects.ndim == 1 and sizes.shape == (objects.size, 2)
+    )
+    numbers = all(array.dtype.kind in "iuf" and np.isfinite(array).all() for array in arrays)
+    if not (fits and numbers and ((found[:, 1] >= 1) & (found[:, 1] <= classes)).all()):
+        raise StoreError(f"what is shown of {run} is damaged: take matches.npz from git again, or collect again")
+    return arrays
 
 
 def _canvas(ax: Axes, rows: NDArray[Any], size: NDArray[Any], objects: int, classes: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from bench.report.frame import Set, display_name, own_recipes
 from bench.report.resampling import SEED, bootstrap
 from bench.report.stats import Interval, contrast, sample
 from bench.spec import FAMILIES, SOURCES
+from bench.store import StoreError
 from bench.tasks.detection.average_precision import Matches, MatchTable, mean_ap
 
 POINTS = "101-point"
@@ -53,9 +54,13 @@ class Detected:
 
 
 def table_of(arrays: Mapping[str, NDArray[Any]], run: str, option: str = "") -> MatchTable:
-    """A run's matches by an option of the test. Raises KeyError, ValueError where they are missing or damaged."""
+    """A run's matches by an option of the test. Raises StoreError where they are missing or damaged."""
     start = f"{run}:{option}:"
-    return MatchTable.of_arrays({name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)})
+    own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+    try:
+        return MatchTable.of_arrays(own)
+    except ValueError as error:
+        raise StoreError(f"the matches of {run}{f' ({option})' * bool(option)} are damaged: {error}") from None
 
 
 def detected(results: Set) -> Detected:

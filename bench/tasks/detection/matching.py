@@ -26,6 +26,9 @@ from bench.tasks.detection.average_precision import AREAS, IOUS, Matches, MatchT
 
 Images = Sequence[Mapping[str, Tensor]]
 HIT, MISS, NEITHER = 1, 0, -1
+FLAGS, WHOLE, NUMBERS = ("flags",), ("whole numbers",), ("numbers", "whole numbers")
+TRUTH = {"boxes": NUMBERS, "labels": WHOLE, "difficult": FLAGS, "crowd": FLAGS, "area": NUMBERS}
+FOUND = {"boxes": NUMBERS, "labels": WHOLE, "scores": NUMBERS}
 
 
 def matched(truths: Images, predictions: Images, classes: Sequence[str]) -> MatchTable:
@@ -58,18 +61,39 @@ def _check(truths: Images, predictions: Images, classes: Sequence[str]) -> None:
             f"{len(predictions):,} predictions for {len(truths):,} images: give one for each image, an empty one where "
             "nothing was found"
         )
-    for number, found in enumerate(predictions):
-        if not found["scores"].isfinite().all() or not found["boxes"].isfinite().all():
-            raise ValueError(f"prediction {number} has a score or a box that is not finite: the net has diverged")
+    for what, parts, columns in (("truth", truths, TRUTH), ("prediction", predictions, FOUND)):
+        for number, part in enumerate(parts):
+            if words := _fault(part, columns):
+                raise ValueError(f"{what} {number}: {words}")
     for part in (*truths, *predictions):
-        wrong = part["labels"][(part["labels"] < 1) | (part["labels"] > len(classes))]
+        labels = part["labels"].long()
+        wrong = labels[(labels < 1) | (labels > len(classes))]
         if len(wrong):
             raise ValueError(f"label {int(wrong[0])} is not one of 1 to {len(classes)}: the classes are another set's")
 
 
-def _labels(of_class: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
-    """Class k + 1 as often as it has detections."""
-    return np.repeat(np.arange(1, len(of_class) + 1), [len(one) for one in of_class]).astype(np.uint8)
+def _fault(part: Mapping[str, Tensor], columns: Mapping[str, Sequence[str]]) -> str:
+    """What is wrong with an image's truth or prediction: each column is (N,) of its kind, the boxes (N, 4)."""
+    missing = [name for name in columns if name not in part]
+    if missing:
+        return f"{', '.join(missing)} missing"
+    count = part["labels"].numel()
+    for name, kinds in columns.items():
+        column, shape = part[name], (count, 4) if name == "boxes" else (count,)
+        if tuple(column.shape) != shape or _kind(column) not in kinds:
+            return f"{name}: {_kind(column)} {tuple(column.shape)}, where {kinds[0]} {shape} belong"
+    endless = [name for name in ("boxes", "scores") if name in columns and not part[name].isfinite().all()]
+    return f"{' and '.join(endless)} not finite: the net has diverged" if endless else ""
+
+
+def _kind(column: Tensor) -> str:
+    return "flags" if column.dtype == torch.bool else "numbers" if column.is_floating_point() else "whole numbers"
+
+
+def _labels(of_class: Sequence[NDArray[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    """Class k + 1 as often as it has detections, in the smallest type that holds the last class."""
+    smallest = np.min_scalar_type(len(of_class))
+    return np.repeat(np.arange(1, len(of_class) + 1, dtype=smallest), [len(one) for one in of_class])
 
 
 def coco_evaluation(truths: Images, predictions: Images, classes: Sequence[str]) -> Any:

@@ -21,6 +21,7 @@ from bench.report.stored import arrays_digest
 from bench.report.tables import Table, low_to_high, plain, signed
 from bench.report.verdicts import claims_sections, no_verdict
 from bench.spec import OPTIONS
+from bench.store import StoreError
 from bench.tasks.detection import figures
 from bench.tasks.detection.average_precision import average_precision
 from bench.tasks.detection.gains import POINTS, Detected, Gain, detected, table_of
@@ -220,8 +221,8 @@ def _option_problems(row: Mapping[str, str], option: str, arrays: Mapping[str, N
     words = f" ({option})" * bool(option)
     try:
         table = table_of(arrays, row["id"], option)
-    except (KeyError, ValueError) as error:
-        yield f"its matches{words} are missing or damaged: {error}"
+    except StoreError as error:
+        yield str(error)
         return
     classes, images = table.voc_positives.shape
     if images != int(row["test_images"]) or classes != len(row["classes"].split(" ")):

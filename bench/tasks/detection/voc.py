@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from typing import TypeVar
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers.expat import ExpatError, ParserCreate
 
+from bench.data.listing import files_in, read_list, same_form
 from bench.data.locate import DataError
+from bench.data.pictures import ENDINGS
 from bench.tasks.detection.annotations import (
     Annotated,
     DetectionSet,
@@ -18,13 +23,21 @@ from bench.tasks.detection.annotations import (
     detection_set,
     named,
 )
+from bench.tasks.detection.values import class_name, flag, number, optional, required, told_apart, whole
 
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 ADDRESS = "http://host.robots.ox.ac.uk/pascal/VOC/"
-ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+SECOND_COLUMN = re.compile(r"\s+(-1|0|1)$")
+DECLARED = re.compile(rb"""<\?xml[^>]*encoding=["']([\w.-]+)""")
+# encodings of several bytes a character, which expat has not, and what reads them and what is often called so
+ASIAN = {
+    **dict.fromkeys(("gb2312", "gbk", "gb18030"), "gb18030"),
+    **{name: name for name in ("big5", "shift_jis", "euc-jp", "euc-kr")},
+}
+Value = TypeVar("Value")
 Sets = tuple[DetectionSet, DetectionSet]  # to train on, to test on
 
 
@@ -66,78 +79,150 @@ def voc_layout(folder: Path, images: str, classes: Sequence[str] | None = None) 
     """
     if not (folder / "Annotations").is_dir() or not (folder / "JPEGImages").is_dir():
         raise DataError(f"{folder}: VOC's layout needs Annotations/ and JPEGImages/ in it; name the folder above them")
-    photos = {p.stem: p for p in sorted((folder / "JPEGImages").iterdir()) if p.suffix in ENDINGS}
-    texts = {p.stem: p for p in sorted((folder / "Annotations").glob("*.xml"))}
-    ids = _list(folder, images)
-    gaps = {"JPEGImages/": [i for i in ids if i not in photos], "Annotations/": [i for i in ids if i not in texts]}
+    texts = _by_id(folder / "Annotations", (".xml",))
+    listed = _listed(folder, images)
+    gaps = {
+        "JPEGImages/": [name for name, photo in listed if photo is None],
+        "Annotations/": [name for name, _ in listed if same_form(name) not in texts],
+    }
     words = [
-        f"{len(lost):,} of {len(ids):,} are not in {where} ({named(lost)})" for where, lost in gaps.items() if lost
+        f"{len(lost):,} of {len(listed):,} are not in {where} ({named(lost)})" for where, lost in gaps.items() if lost
     ]
     if words:
         raise DataError(
             f"{folder}, list {images}: {'; '.join(words)}. Get the whole set: a number of a part of it is another "
             "number"
         )
-    names = tuple(_class_names(texts.values()) if classes is None else classes)
-    return detection_set(f"{folder.name} {images}", names, [_read(i, photos[i], texts[i], names) for i in ids])
+    names = _class_names(folder) if classes is None else tuple(classes)
+    read = [_read(name, photo, _one(texts[same_form(name)], name), names) for name, photo in listed if photo]
+    return detection_set(f"{folder.name} {images}", names, read)
 
 
-def _list(folder: Path, images: str) -> list[str]:
-    """The ids of ImageSets/Main/<images>.txt: the first word of each line."""
+def _listed(folder: Path, images: str) -> list[tuple[str, Path | None]]:
+    """The id and the image, if it is there, of each line of ImageSets/Main/<images>.txt."""
     path = folder / "ImageSets" / "Main" / f"{images}.txt"
     if not path.is_file():
-        there = sorted(p.stem for p in path.parent.glob("*.txt"))
+        there = [p.stem for p in files_in(path.parent, (".txt",))] if path.parent.is_dir() else []
         raise DataError(f"{path}: no such image list; there are: {named(there) if there else 'none'}")
+    photos = _by_id(folder / "JPEGImages", ENDINGS)
+    listed: list[tuple[str, Path | None]] = []
+    for where, line in read_list(path):
+        found = _matching(line, photos)
+        photo = _one(found, where) if found else None
+        listed.append((photo.stem if photo else line, photo))
+    ids = Counter(same_form(name) for name, _ in listed)
+    if len(ids) < len(listed):
+        twice = named(name for name, times in ids.items() if times > 1)
+        raise DataError(f"{path} lists images twice ({twice}): they would count twice in every number")
+    return listed
+
+
+def _by_id(folder: Path, endings: Sequence[str]) -> dict[str, list[Path]]:
+    """The files by their ids, and by their whole names with the ending in small letters."""
+    found = defaultdict(list)
+    for path in files_in(folder, endings):
+        stem = same_form(path.stem)
+        for name in (stem, stem + path.suffix.lower()):
+            found[name].append(path)
+    return dict(found)
+
+
+def _matching(line: str, files: Mapping[str, list[Path]]) -> list[Path]:
+    """The files that a line names: all of it is the id, or the name, and may have blanks in it.
+
+    Where there is no such file, a last word -1, 0 or 1 is the VOC's second column.
+    """
+    for text in (same_form(line), SECOND_COLUMN.sub("", same_form(line))):
+        stem, _, ending = text.rpartition(".")
+        if found := files.get(text) or files.get(f"{stem}.{ending.lower()}"):
+            return found
+    return []
+
+
+def _one(files: Sequence[Path], where: str) -> Path:
+    if len(files) > 1:
+        raise DataError(f"{where} may be {named(path.name for path in files)} in {files[0].parent}: keep one of them")
+    return files[0]
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    """The names in all annotations of the folder."""
+    found = set[str]()
+    for path in files_in(folder / "Annotations", (".xml",)):
+        found.update(_each(_parsed(path).iter("object"), path, lambda obj: required(_texts(obj), "name", class_name)))
     try:
-        ids = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a list of images ({error}): get it again") from None
-    twice = [i for i in dict.fromkeys(ids) if ids.count(i) > 1] if len(set(ids)) < len(ids) else []
-    if twice:
-        raise DataError(f"{path} lists images twice ({named(twice)}): they would count twice in every number")
-    return ids
+        return told_apart(sorted(found))
+    except ValueError as error:
+        raise DataError(f"{folder / 'Annotations'}: {error}") from None
 
 
-def _class_names(texts: Iterable[Path]) -> list[str]:
-    return sorted({_text(obj, "name", path) for path in texts for obj in _parsed(path).iter("object")})
+def _read(image: str, photo: Path, path: Path, classes: tuple[str, ...]) -> tuple[Annotated, list[Dropped]]:
+    root = _parsed(path)
+    sizes = _each(root.iterfind("size"), path, _size)
+    boxes = _each(root.iter("object"), path, lambda obj: _raw_box(obj, classes))
+    return annotated(image, photo, sizes[0] if sizes else (0, 0), boxes)
 
 
-def _read(image: str, photo: Path, text: Path, classes: tuple[str, ...]) -> tuple[Annotated, list[Dropped]]:
-    root = _parsed(text)
-    sides = (f"size/{side}" for side in ("width", "height"))
-    width, height = (int(_number(root, side, text)) if root.findtext(side) else 0 for side in sides)
-    return annotated(image, photo, (width, height), [_raw_box(obj, classes, text) for obj in root.iter("object")])
+def _each(elements: Iterable[Element], path: Path, read: Callable[[Element], Value]) -> list[Value]:
+    """`read(element)` of each. Raises DataError naming the one at which that raises ValueError."""
+    found = []
+    for place, element in enumerate(elements, 1):
+        try:
+            found.append(read(element))
+        except ValueError as error:
+            raise DataError(f"{path}, {element.tag} {place}: {error}. Fix the annotation, or get it again") from None
+    return found
 
 
-def _parsed(path: Path) -> Element:
-    try:
-        return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise DataError(f"{path} is not XML ({error}): get the annotation again") from None
+def _texts(element: Element) -> dict[str, str]:
+    """What the element's parts say, the empty ones left out; of two of one name the first."""
+    return {part.tag: text for part in reversed(element) if (text := (part.text or "").strip())}
 
 
-def _raw_box(obj: Element, classes: tuple[str, ...], path: Path) -> RawBox:
+def _size(size: Element) -> tuple[int, int]:
+    width, height = (optional(_texts(size), side, whole) or 0 for side in ("width", "height"))
+    return width, height
+
+
+def _raw_box(obj: Element, classes: tuple[str, ...]) -> RawBox:
     """VOC counts pixels from 1 and both ends belong to the box: continuous, a box starts one before `xmin`.
 
     A box whose two ends are one pixel would be one pixel wide; it is an annotator's slip, so it has no width.
     """
-    name = _text(obj, "name", path)
-    x1, y1, x2, y2 = (_number(obj, f"bndbox/{corner}", path) for corner in ("xmin", "ymin", "xmax", "ymax"))
-    corners = (x1 - (x2 > x1), y1 - (y2 > y1), x2, y2)
-    label = classes.index(name) + 1 if name in classes else None
-    return RawBox(corners, name, label, difficult=(obj.findtext("difficult") or "0").strip() == "1")
+    texts, corners = _texts(obj), {} if (box := obj.find("bndbox")) is None else _texts(box)
+    name = required(texts, "name", class_name)
+    x1, y1, x2, y2 = (required(corners, corner, number) for corner in ("xmin", "ymin", "xmax", "ymax"))
+    return RawBox(
+        (x1 - (x2 > x1), y1 - (y2 > y1), x2, y2),
+        name,
+        classes.index(name) + 1 if name in classes else None,
+        difficult=optional(texts, "difficult", flag) or False,
+    )
 
 
-def _text(obj: Element, tag: str, path: Path) -> str:
-    found = (obj.findtext(tag) or "").strip()
-    if not found:
-        raise DataError(f"{path}: an object without <{tag}>: fix the annotation")
-    return found
-
-
-def _number(obj: Element, tag: str, path: Path) -> float:
-    text = _text(obj, tag, path)
+def _parsed(path: Path) -> Element:
+    """The annotation's tree. Entities are refused: no annotation needs one, and a few lines of them fill the memory."""
     try:
-        return float(text)
-    except ValueError:
-        raise DataError(f"{path}: <{tag}> is {text!r}, not a number of pixels: fix the annotation") from None
+        data = path.read_bytes()
+        declared = DECLARED.match(data)
+        encoding = ASIAN.get(declared[1].decode().lower()) if declared else None
+        if encoding:
+            data = data.decode(encoding).encode()
+        root = _tree(data, "utf-8" if encoding else None)
+    except (OSError, ExpatError, ValueError, LookupError) as error:
+        raise DataError(f"{path} is not XML ({error}): get the annotation again, or save it as UTF-8") from None
+    if root.tag != "annotation":
+        raise DataError(f"{path}: its root is <{root.tag[:40]}>, where VOC has <annotation>: take the file out")
+    return root
+
+
+def _tree(data: bytes, encoding: str | None) -> Element:
+    def refuse(name: str, *_: object) -> None:
+        raise ValueError(f"it has an entity, {name}")
+
+    tree, parser = TreeBuilder(), ParserCreate(encoding)
+    parser.StartElementHandler, parser.EndElementHandler = tree.start, tree.end
+    parser.CharacterDataHandler = tree.data
+    parser.EntityDeclHandler = parser.SkippedEntityHandler = refuse
+    parser.Parse(data, True)
+    return tree.close()

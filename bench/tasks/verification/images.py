@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from torchvision.transforms.functional import resize
 from torchvision.utils import make_grid
 
 from bench.data.locate import DataError
+from bench.data.pictures import opened, rgb
 
 SIDE = 112  # of an aligned face (ArcFace, arXiv:1801.07698, Section 3.1)
 THREADS = 4  # Pillow decodes outside Python's lock
@@ -38,10 +38,8 @@ def decode(name: str, data: bytes, *, side: int = SIDE, region: Region | None = 
     (bilinear over the whole footprint of a pixel, in whole numbers: the same bytes on every machine).
     Raises DataError where it is not an image, or not of the size that `region` is cut from.
     """
-    try:
-        image = Image.open(io.BytesIO(data)).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} is damaged or no image ({error}): get it again, or take it out") from None
+    with opened(data, name) as file:
+        image = rgb(file)
     width, height = image.size
     if region is None:
         region = Region(of=width, top=0, left=0, side=width)

@@ -283,3 +283,10 @@ def test_the_real_cifar10_is_the_official_one_until_a_pixel_changes(bench_data: 
     change_a_pixel(copy)
 
     assert is_official("cifar10", load(copy).digest) is False
+
+
+@pytest.mark.parametrize("label", [256, 300, 1_229])
+def test_the_digest_tells_classes_apart_that_are_equal_in_their_lowest_byte(label: int) -> None:
+    x, y, other = torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.tensor([0, label]), torch.tensor([0, label % 256])
+
+    assert make_images(x, y, x, y).digest != make_images(x, other, x, other).digest

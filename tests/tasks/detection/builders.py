@@ -23,6 +23,9 @@ RESOURCES = Resources(cpus=1, gpus=0, memory_gib=1)
 NET = Net("cifar", 8, "A")
 RUN = Run("quick", NET, "bccd", RECIPE, 0, "detect", RESOURCES)
 Box = tuple[str, float, float, float, float]
+DOG: Box = ("dog", 5, 5, 20, 20)
+BOX = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
+OBJECT = f"<object><name>dog</name>{BOX}</object>"
 
 
 def write_image(path: Path, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> None:
@@ -59,6 +62,25 @@ def write_list(folder: Path, name: str, images: Sequence[str]) -> None:
     path = folder / "ImageSets" / "Main" / f"{name}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{i}\n" for i in images))
+
+
+def annotation(name: str = "dog", rest: str = "") -> str:
+    """VOC's, of one object."""
+    return f"<annotation>{rest}{OBJECT.replace('dog', name)}</annotation>"
+
+
+def write_xml(folder: Path, content: str | bytes, image: str = "a") -> None:
+    """An image and what stands as its annotation."""
+    write_voc(folder, image, [DOG])
+    data = content if isinstance(content, bytes) else content.encode()
+    (folder / "Annotations" / f"{image}.xml").write_bytes(data)
+
+
+def read_list(folder: Path, *lines: str, encoding: str = "utf-8", ends: str = "\n") -> DetectionSet:
+    """The set of a list of these lines, which it writes."""
+    write_list(folder, "train", [])
+    (folder / "ImageSets" / "Main" / "train.txt").write_bytes(ends.join((*lines, "")).encode(encoding))
+    return voc_layout(folder, "train")
 
 
 def read_voc(folder: Path, classes: Sequence[str] | None = None) -> DetectionSet:

@@ -13,7 +13,7 @@ import torch
 
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
-from bench.tasks.detection.average_precision import average_precision, mean_ap
+from bench.tasks.detection.average_precision import MatchTable, average_precision, mean_ap
 from bench.tasks.detection.matching import matched, voc_matches
 from tests.tasks.detection.scored import NUMBERS, A, B, C, found, official, truth, voc_map
 
@@ -156,3 +156,73 @@ def test_voc_numbers_are_the_published_ones(checks: Path, points: str, iou: str)
     [matches] = voc_matches(truths, predictions, ["object"], iou=float(iou))
 
     assert average_precision(matches, points) / 100 == pytest.approx(expected[points][iou], abs=1e-9)
+
+
+@pytest.mark.parametrize("classes", [255, 256, 300, pytest.param(1_230, marks=pytest.mark.long)])
+def test_ap_of_hundreds_of_classes_is_the_apis(classes: int) -> None:
+    """The last class, and those that equal another in their lowest byte, are classes of their own."""
+    labels = [1, classes, max(classes - 256, 2)]
+    truths, names = [truth([A, B, C], labels)], [f"class {k}" for k in range(classes)]
+    predictions = [found([A, B, C], [0.9, 0.8, 0.7], labels)]
+
+    table = matched(truths, predictions, names)
+    kept = MatchTable.of_arrays({name: array.copy() for name, array in table.arrays().items()})
+
+    assert table.coco_ap(ious=(0.5,)) == pytest.approx(official(truths, predictions, names)["AP50"])
+    assert table.coco_ap(ious=(0.5,)) == kept.coco_ap(ious=(0.5,)) == 100
+    assert mean_ap(table.voc_matches(), "11-point") == mean_ap(kept.voc_matches(), "every-point") == 100
+
+
+def test_labels_take_a_byte_where_the_classes_fit_into_one() -> None:
+    """As in the files of earlier results, whose digests are of these bytes."""
+    tables = [matched([truth([A])], [found([A], [0.9])], ["x"] * classes) for classes in (1, 255, 256)]
+
+    assert [table.label.dtype.str for table in tables] == ["|u1", "|u1", "<u2"]
+    assert [table.voc_label.dtype.str for table in tables] == ["|u1", "|u1", "<u2"]
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "words"),
+    [
+        (
+            "truth",
+            "difficult",
+            torch.tensor([0]),
+            r"truth 0: difficult: whole numbers \(1,\), where flags \(1,\) belong",
+        ),
+        ("truth", "crowd", torch.tensor([0.0]), r"truth 0: crowd: numbers \(1,\), where flags"),
+        ("truth", "labels", torch.tensor([1.5]), r"truth 0: labels: numbers \(1,\), where whole numbers"),
+        ("truth", "labels", torch.tensor(1), r"truth 0: labels: whole numbers \(\), where whole numbers \(1,\) belong"),
+        ("truth", "boxes", torch.tensor(A), r"truth 0: boxes: whole numbers \(4,\), where numbers \(1, 4\) belong"),
+        ("truth", "boxes", torch.tensor([[0, 0, math.nan, 9]]), "truth 0: boxes not finite"),
+        ("truth", "area", torch.tensor([1.0, 2.0]), r"truth 0: area: numbers \(2,\), where numbers \(1,\) belong"),
+        ("found", "labels", torch.tensor([True]), r"prediction 0: labels: flags \(1,\), where whole numbers"),
+        ("found", "labels", torch.tensor([0]), "label 0 is not one of 1 to 300"),
+        ("found", "labels", torch.tensor([301]), "label 301 is not one of 1 to 300"),
+        (
+            "found",
+            "scores",
+            torch.tensor([[0.5]]),
+            r"prediction 0: scores: numbers \(1, 1\), where numbers \(1,\) belong",
+        ),
+        ("found", "scores", None, "prediction 0: scores missing"),
+    ],
+)
+def test_columns_of_another_type_or_length_are_refused(part: str, name: str, value: Any, words: str) -> None:
+    """Flags as numbers would count negative objects, labels as fractions none."""
+    parts = {"truth": truth([A]), "found": found([A], [0.9])}
+    parts[part] = {**parts[part], name: value}
+    if value is None:
+        del parts[part][name]
+
+    with pytest.raises(ValueError, match=words):
+        matched([parts["truth"]], [parts["found"]], ["x"] * 300)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32])
+def test_labels_of_narrow_types_are_compared_as_they_are(kind: torch.dtype) -> None:
+    truths, predictions = [truth([A, B], [1, 200])], [found([A, B], [0.9, 0.8], [1, 200])]
+    for part in (truths[0], predictions[0]):
+        part["labels"] = part["labels"].to(kind)
+
+    assert matched(truths, predictions, ["x"] * 256).numbers()["ap50"] == 100

@@ -54,10 +54,16 @@ def test_coco_with_a_missing_image_is_refused(tmp_path: Path) -> None:
         ("{", "cannot be read as COCO's JSON"),
         ("[]", "has no images, annotations, categories"),
         ('{"images": [], "annotations": []}', "has no categories"),
-        ('{"images": [], "categories": [], "annotations": [{"id": 5, "image_id": 1}]}', "annotation 5 has no"),
-        ('{"images": [], "categories": [], "annotations": [{"id": 5, "bbox": [1, 2, 3, 4]}]}', "annotation 5 has no"),
-        ('{"images": [{"id": 1}], "categories": [], "annotations": []}', "an image without id and file_name"),
-        ('{"images": [], "categories": [{"id": 1}], "annotations": []}', "a category without id and name"),
+        (
+            '{"images": [], "categories": [], "annotations": [{"id": 5, "image_id": 1}]}',
+            r"annotations\[0\]: bbox is missing",
+        ),
+        (
+            '{"images": [], "categories": [], "annotations": [{"id": 5, "bbox": [1, 2, 3, 4]}]}',
+            "category_id is missing",
+        ),
+        ('{"images": [{"id": 1}], "categories": [], "annotations": []}', "images\\[0\\]: file_name is missing"),
+        ('{"images": [], "categories": [{"id": 1}], "annotations": []}', "categories\\[0\\]: name is missing"),
     ],
 )
 def test_a_file_that_is_not_cocos_is_refused(tmp_path: Path, content: str, words: str) -> None:

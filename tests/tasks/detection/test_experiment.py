@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from bench.tasks.job import Job
 from bench.train import checkpoint
 from tests.builders import numbers, tiny_run
 from tests.tasks.builders import done, done_by_two, failed, report_of, stopped
-from tests.tasks.detection.builders import NET, RECIPE, RUN, SMALL, write_list, write_voc
+from tests.tasks.detection.builders import NET, RECIPE, RUN, SMALL, write_coco, write_list, write_voc
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +170,33 @@ def test_images_to_learn_from_that_are_tested_too_are_refused(data: Path, tmp_pa
     assert "1 image in both bccd train and bccd test (4.jpg)" in said
 
 
+@pytest.mark.parametrize(
+    ("categories", "words"),
+    [
+        (
+            [{"id": 3, "name": "dog"}, {"id": 18, "name": "car"}],
+            r"2 classes and .* 2, .* \(the same ones in another order\)",
+        ),
+        ([{"id": 3, "name": "car"}], r"2 classes and .* 1, which differ \(dog\)"),
+        ([{"id": 3, "name": "car"}, {"id": 18, "name": "Dog"}], r"2 classes and .* 2, which differ \(Dog, dog\)"),
+    ],
+)
+def test_classes_that_are_others_in_the_test_are_refused(tmp_path: Path, categories: object, words: str) -> None:
+    folder = tmp_path / "coco"
+    (folder / "annotations").mkdir(parents=True)
+    for part, changes in (("train", {}), ("val", {"categories": categories})):
+        annotations, images = write_coco(tmp_path, **changes)
+        images.rename(folder / f"{part}2014")
+        annotations.rename(folder / "annotations" / f"instances_{part}2014.json")
+
+    assert re.search(words, failed(tmp_path / "runs", replace(RUN, data="coco14"), tmp_path)["message"])
+
+
 def test_a_list_that_is_no_text_is_named(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "bccd", tmp_path / "bccd")
     (tmp_path / "bccd" / "ImageSets" / "Main" / "test.txt").write_bytes(b"\xff\xfe\x00")
 
-    assert "test.txt cannot be read as a list of images" in failed(tmp_path / "runs", RUN, tmp_path)["message"]
+    assert "test.txt is not UTF-8" in failed(tmp_path / "runs", RUN, tmp_path)["message"]
 
 
 def test_a_backbone_is_one_of_another_sweeps_runs_and_that_is_recorded(data: Path, tmp_path: Path) -> None:

@@ -98,20 +98,20 @@ def test_a_listed_image_or_annotation_that_is_missing_is_refused(tmp_path: Path)
     ("text", "words"),
     [
         ("<annotation><object>", "a.xml is not XML"),
-        ("<annotation><object><bndbox/></object></annotation>", "an object without <name>"),
-        ("<annotation><object><name>dog</name></object></annotation>", "an object without <bndbox/xmin>"),
+        ("<annotation><object><bndbox/></object></annotation>", "object 1: name is missing"),
+        ("<annotation><object><name>dog</name></object></annotation>", "object 1: xmin is missing"),
         (
             "<annotation><object><name>dog</name><bndbox><xmin>x</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax>"
             "</bndbox></object></annotation>",
-            "<bndbox/xmin> is 'x', not a number",
+            "object 1: xmin is 'x', where a finite number belongs",
         ),
         (
             "<annotation><object><name>dog</name><bndbox><xmin>nan</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax>"
             "</bndbox></object></annotation>",
-            "is not finite",
+            "xmin is 'nan', where a finite number",
         ),
         ("<annotation><size><width>30</width><height>40</height></size></annotation>", "its annotation is of 30x40"),
-        ("<annotation><size><width>wide</width></size></annotation>", "<size/width> is 'wide'"),
+        ("<annotation><size><width>wide</width></size></annotation>", "size 1: width is 'wide', where a whole number"),
     ],
 )
 def test_a_damaged_annotation_is_refused_with_its_fault(tmp_path: Path, text: str, words: str) -> None:
@@ -126,7 +126,7 @@ def test_an_image_that_is_none_is_refused_before_training(tmp_path: Path) -> Non
     write_voc(tmp_path, "a", [("dog", 5, 5, 20, 20)])
     (tmp_path / "JPEGImages" / "a.jpg").write_bytes(b"no image")
 
-    with pytest.raises(DataError, match=r"a.jpg cannot be read as an image"):
+    with pytest.raises(DataError, match=r"a.jpg is damaged or no image"):
         read_voc(tmp_path)
 
 
@@ -136,7 +136,7 @@ def test_an_image_that_breaks_off_is_refused_by_its_name(tmp_path: Path) -> None
     image = read_voc(tmp_path).images[0]
     path.write_bytes(path.read_bytes()[:200])
 
-    with pytest.raises(DataError, match=r"a.jpg cannot be decoded"):
+    with pytest.raises(DataError, match=r"a.jpg is damaged or no image"):
         image.pixels()
 
 

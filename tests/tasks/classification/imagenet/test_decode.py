@@ -63,7 +63,7 @@ def test_a_truncated_image_is_used_as_far_as_it_goes() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"no image", jpeg(1)[:30], jpeg(1, form="PNG")[:200]])
 def test_what_is_no_image_is_refused_by_name(data: bytes) -> None:
-    with pytest.raises(DataError, match=r"n1/a.JPEG: [0-9]+ bytes that are no image"):
+    with pytest.raises(DataError, match=r"^n1/a.JPEG is damaged or no image .*$"):
         decode(data, "n1/a.JPEG")
 
 

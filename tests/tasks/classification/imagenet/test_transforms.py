@@ -258,7 +258,7 @@ def test_an_image_that_cannot_be_decoded_is_named_in_one_line(tmp_path: Path, wo
     bad.write_bytes(b"no image")
     batches = ImageBatches(load(root).train, inception_view(24), 12, 0, workers)
 
-    with pytest.raises(DataError, match=r"^n01443537/n01443537_2.JPEG: 8 bytes that are no image .*$"):
+    with pytest.raises(DataError, match=r"^n01443537/n01443537_2.JPEG is damaged or no image .*$"):
         batches.draw()
 
 
