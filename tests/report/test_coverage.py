@@ -211,6 +211,7 @@ def test_the_command_prints_the_totals_and_writes_the_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
+    (tmp_path / "none").mkdir()
 
     code = main(["coverage", "--results", str(tmp_path / "none"), "--reports", str(tmp_path / "reports")])
 
