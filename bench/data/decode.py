@@ -1,6 +1,6 @@
 """From a file's bytes to pixels, and the odd ones among ImageNet's images: kept, counted and named.
 
-The pixels are those of bench.data.pictures, which are Pillow's, without the EXIF rotation: what the field trains on
+The pixels are those of bench.data.images, which are Pillow's, without the EXIF rotation: what the field trains on
 (torchvision's ImageFolder), a PNG named .JPEG as the PNG it is. Only a truncated image, at which the field's loader
 stops, is used as far as it goes; the rest is grey.
 """
@@ -15,8 +15,8 @@ import simplejpeg
 import torch
 from torch import Tensor
 
+from bench.data.images import PIXELS, UPRIGHT, opened, orientation, rgb
 from bench.data.locate import DataError
-from bench.data.pictures import PIXELS, UPRIGHT, opened, orientation, rgb
 
 ODD = ("grey", "cmyk", "exif", "truncated", "not jpeg")
 NAMED = ("cmyk", "truncated", "not jpeg")  # two dozen in ImageNet; grey ones are one in fifty

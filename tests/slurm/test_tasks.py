@@ -84,7 +84,7 @@ SWEEP = Sweep("Two nodes", "Is it one run?", "It is.",
 """
 
 
-def test_pictures_are_shared_by_two_nodes_in_training_and_in_every_test(
+def test_images_are_shared_by_two_nodes_in_training_and_in_every_test(
     shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (shell.project / "sweeps" / "tiny.py").write_text(PICTURES)

@@ -110,7 +110,7 @@ def test_a_data_set_says_its_classes(data: str, classes: int) -> None:
         (lambda: Net("imagenet", 34, "none", weights="torchvision:V1"), "torchvision has no weights of imagenet plain"),
     ],
 )
-def test_pictures_and_weights_that_cannot_be_meant_are_refused(make: Callable[[], Any], words: str) -> None:
+def test_images_and_weights_that_cannot_be_meant_are_refused(make: Callable[[], Any], words: str) -> None:
     with pytest.raises(SpecError, match=re.escape(words)):
         make()
 

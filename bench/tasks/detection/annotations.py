@@ -19,8 +19,8 @@ from torch import Tensor
 from torchvision.ops import box_area, clip_boxes_to_image
 from torchvision.transforms.functional import pil_to_tensor
 
+from bench.data.images import opened, orientation, rgb
 from bench.data.locate import DataError
-from bench.data.pictures import opened, orientation, rgb
 
 ZERO, OUTSIDE, UNKNOWN = "of zero width or height", "outside the image", "of an unknown class"
 NO_IMAGE = "annotated without an image"

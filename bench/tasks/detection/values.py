@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from bench.data.listing import same_form
 
 Value = TypeVar("Value")
-FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+FLAGS = {"0": False, "0.0": False, "false": False, "unspecified": False, "1": True, "1.0": True, "true": True}
 
 
 def required(entry: Any, name: str, read: Callable[[Any], Value]) -> Value:
@@ -62,7 +62,7 @@ def _float(value: Any) -> float:
 
 
 def flag(value: Any) -> bool:
-    """0 or 1, false or true, as numbers or as text."""
+    """0 or 1, false or true, as numbers or as text; VOC's "Unspecified" is false."""
     found = FLAGS.get(str(value).strip().lower()) if isinstance(value, str | int | float) else None
     if found is None:
         raise ValueError("0 or 1")

@@ -11,9 +11,9 @@ from typing import TypeVar
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers.expat import ExpatError, ParserCreate
 
+from bench.data.images import ENDINGS
 from bench.data.listing import files_in, read_list, same_form
 from bench.data.locate import DataError
-from bench.data.pictures import ENDINGS
 from bench.tasks.detection.annotations import (
     Annotated,
     DetectionSet,

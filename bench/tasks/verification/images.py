@@ -14,8 +14,8 @@ from torch import Tensor
 from torchvision.transforms.functional import resize
 from torchvision.utils import make_grid
 
+from bench.data.images import opened, rgb
 from bench.data.locate import DataError
-from bench.data.pictures import opened, rgb
 
 SIDE = 112  # of an aligned face (ArcFace, arXiv:1801.07698, Section 3.1)
 THREADS = 4  # Pillow decodes outside Python's lock

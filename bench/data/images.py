@@ -1,7 +1,7 @@
-"""Pictures from elsewhere: the one place where Pillow opens them, for every task.
+"""Images from elsewhere: the one place where Pillow opens them, for every task.
 
-What Pillow raises at a damaged picture depends on its bytes: here it is one DataError that names the picture. Only
-common formats are tried, none of which starts another program, and a picture's header says whether it would fill the
+What Pillow raises at a damaged image depends on its bytes: here it is one DataError that names the image. Only
+common formats are tried, none of which starts another program, and an image's header says whether it would fill the
 memory before its pixels are decoded.
 """
 
@@ -26,7 +26,7 @@ UPRIGHT = 1
 
 @contextmanager
 def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
-    """The picture of a file or of its bytes, decoded where the block asks for its pixels.
+    """The image of a file or of its bytes, decoded where the block asks for its pixels.
 
     Raises DataError calling it `name` for whatever goes wrong with it, in the block as well; Pillow's warnings, of many
     pixels or damaged EXIF data, are passed over.
@@ -41,7 +41,7 @@ def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
                 yield image
     except DataError:
         raise
-    except Exception as error:  # a damaged picture raises whatever its bytes happen to say
+    except Exception as error:  # a damaged image raises whatever its bytes happen to say
         raise DataError(f"{name} is damaged or no image ({_reason(error)}): get it again, or take it out") from None
 
 
@@ -55,7 +55,7 @@ def _reason(error: Exception) -> str:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """The picture in RGB, as Pillow's `convert` makes it: the field trains on that (torchvision's ImageFolder).
+    """The image in RGB, as Pillow's `convert` makes it: the field trains on that (torchvision's ImageFolder).
 
     Grey is repeated three times, CMYK converted without profiles, a palette looked up; transparency is dropped and the
     colours below it stay. Where `convert` would cut 16-bit greys off at 255, they are scaled by 1/257 instead. Raises
@@ -71,7 +71,7 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF's: how the picture is to be turned, UPRIGHT where it has none, a damaged one, or Pillow turns it (TIFF)."""
+    """EXIF's: how the image is to be turned, UPRIGHT where it has none, a damaged one, or Pillow turns it (TIFF)."""
     if "exif" not in image.info:
         return UPRIGHT
     try:

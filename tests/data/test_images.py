@@ -1,4 +1,4 @@
-"""bench.data.pictures: one line for whatever Pillow raises, one limit of pixels, and greys that keep their range."""
+"""bench.data.images: one line for whatever Pillow raises, one limit of pixels, and greys that keep their range."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image, PngImagePlugin
 pytest.importorskip("simplejpeg", reason="needs simplejpeg")
 
 from bench.data.decode import decode
+from bench.data.images import PIXELS, opened, orientation, rgb
 from bench.data.locate import DataError
-from bench.data.pictures import PIXELS, opened, orientation, rgb
 from bench.tasks.detection.annotations import annotated
 from bench.tasks.verification.images import decode as decode_face
 from tests.fuzzing import FILES, mutated
@@ -79,7 +79,7 @@ READERS: dict[str, Callable[[bytes, Path], object]] = {
 
 @pytest.mark.parametrize("task", READERS)
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_picture_that_cannot_be_read_is_one_line_with_its_name_in_every_task(
+def test_a_image_that_cannot_be_read_is_one_line_with_its_name_in_every_task(
     tmp_path: Path, kind: str, task: str
 ) -> None:
     data, words = REFUSED[kind]
@@ -97,7 +97,7 @@ def test_a_picture_that_cannot_be_read_is_one_line_with_its_name_in_every_task(
 def test_a_small_limit_is_kept_before_the_pixels_are_decoded(
     tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("bench.data.pictures", "bench.data.decode"):
+    for module in ("bench.data.images", "bench.data.decode"):
         monkeypatch.setattr(f"{module}.PIXELS", 48 * 64 - 1)
 
     for form in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"):
@@ -189,14 +189,14 @@ def test_pillow_opens_files_in_one_place_only() -> None:
     bench = Path(__file__).resolve().parents[2] / "bench"
     opening = [path for path in bench.rglob("*.py") if "Image.open(" in path.read_text()]
 
-    assert [path.relative_to(bench).as_posix() for path in opening] == ["data/pictures.py"]
+    assert [path.relative_to(bench).as_posix() for path in opening] == ["data/images.py"]
 
 
 FORMS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
 
 def outcome(read: Callable[[bytes, Path], object], data: bytes, path: Path) -> str:
-    """How the one line begins; "" where the picture is read."""
+    """How the one line begins; "" where the image is read."""
     try:
         read(data, path)
     except DataError as error:
@@ -207,7 +207,7 @@ def outcome(read: Callable[[bytes, Path], object], data: bytes, path: Path) -> s
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("form", FORMS)
-def test_a_damaged_picture_is_a_picture_or_one_line(form: str, tmp_path: Path) -> None:
+def test_a_damaged_image_is_a_image_or_one_line(form: str, tmp_path: Path) -> None:
     exif = (
         {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"} if form == "JPEG" else {}
     )
