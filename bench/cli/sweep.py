@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from bench.cli.exits import FAILED, STOPPED, guarded
@@ -31,7 +31,7 @@ from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
 from bench.launch.worker import Stop
 from bench.machine import cuda_devices
 from bench.spec import counted
-from bench.store import make_folder
+from bench.store import BusyError, RunFolder, make_folder
 
 
 def sweep(args: argparse.Namespace) -> int:
@@ -47,6 +47,9 @@ def sweep(args: argparse.Namespace) -> int:
         refuse_without_submitit(request.cluster)
     for folder in (request.folder, request.numbers, request.pages):
         make_folder(folder)  # better refused now than when all has been trained
+    if plan.todo and not request.report_only:
+        with suppress(BusyError), RunFolder(request.folder).lock():
+            pass  # a file system without locks is refused here, not by each run
     failed = 0
     if not request.report_only:
         if request.no_wait and plan.todo:
