@@ -138,8 +138,8 @@ class Ends:
         self._alike: defaultdict[str, set[str]] = defaultdict(set)  # jobs that began no run, by how they ended
 
     def why(self, name: str) -> str | None:
-        """What the run died of, "" where that is not known; None where it had not begun."""
-        return self._why.get(name)
+        """What the run died of, "" where that is not known, as of one that had no job; None where it had not begun."""
+        return self._why.get(name, "")
 
     def judge(self, lost: Mapping[str, Job], *, running: bool) -> set[str]:
         """Of runs without an outcome that no job runs any more, with the job of each: those that are over.

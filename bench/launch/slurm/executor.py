@@ -224,9 +224,13 @@ class Slurm(Executor):
             over = self._judged(over, queued or {})
         return [self._running.pop(name) for name in over]
 
+    def _lost(self, over: Sequence[str]) -> dict[str, Job]:
+        """Those of these runs that have no outcome, with the job that was to bring it."""
+        return {name: self._seen[name] for name in over if name in self._seen and not _has_outcome(self._running[name])}
+
     def _judged(self, over: Sequence[str], queued: Mapping[str, Job]) -> list[str]:
         """`over` without runs of which more may become known. Raises SlurmError where jobs begin no run."""
-        lost = {name: self._seen[name] for name in over if not _has_outcome(self._running[name])}
+        lost = self._lost(over)
         self.ends.runs_begin |= len(lost) < len(over)
         active = {name: job for name, job in queued.items() if job.state != "PENDING"}
         try:

@@ -161,6 +161,18 @@ def test_of_a_job_that_vanished_the_cause_is_said_and_its_run_has_died_of_it(
     assert follow.why(folder) == words
 
 
+def test_a_run_that_another_process_held_and_left_has_died(tmp_path: Path, follow: Follow) -> None:
+    run = tiny_run(seed=1)
+    folder = RunFolder(tmp_path / "tiny" / run.id)
+    folder.create(run)
+    with folder.lock():
+        follow.executor.submit([(run, folder)])
+        assert follow([job()]) == []
+
+    assert follow([job()]) == [folder]
+    assert follow.why(folder) == "killed, no memory, full disk"
+
+
 def test_a_job_that_began_no_run_ends_the_following_and_nothing_continues(
     logs: Path, follow: Follow, asked: list[tuple[str, ...]], said: list[str]
 ) -> None:
