@@ -136,8 +136,8 @@ def _chosen() -> str:
             return "slurm"
     except SlurmError as error:
         raise SlurmError(
-            f"Slurm is installed here and does not answer ({error}): wait and start again (--cluster slurm says "
-            "that it is to be jobs), or train on this machine with --cluster local"
+            f"Slurm is installed here and does not answer ({error}): wait and start again with --cluster slurm, or "
+            "train on this machine with --cluster local"
         ) from None
     if cuda_devices() or installed("submitit"):
         return "local"
