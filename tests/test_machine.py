@@ -250,7 +250,7 @@ def test_jobs_on_slurm_keep_their_pages_too(tmp_path: Path, monkeypatch: pytest.
     jobs._submitit(Submission(tmp_path / "a"), Resources(), None)
     line = asked["setup"][-1]
 
-    assert asked["setup"][0] == "module load x"
+    assert "module load x" in asked["setup"]
     for before, after in (({}, KEEPS_PAGES), ({TUNABLES: "own"}, "own"), ({TUNABLES: ""}, "")):
         shown = subprocess.run(
             ["bash", "-c", f"{line}; env"], env={"PATH": os.environ["PATH"], **before}, capture_output=True, text=True

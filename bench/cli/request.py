@@ -15,6 +15,7 @@ from bench.data import locate
 from bench.data.locate import AbsentError, DataError
 from bench.launch.concurrency import measured_way, refuse_crowd
 from bench.launch.slurm import commands
+from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.executor import for_cluster
 from bench.launch.slurm.profile import Profile, load_profile
 from bench.machine import cuda_devices, cxx_compiler, installed, no_compiler
@@ -132,9 +133,15 @@ def choose_cluster(args: argparse.Namespace) -> tuple[str, Profile | None]:
 
 
 def _chosen() -> str:
-    """What `--cluster auto` means here."""
-    if commands.answers():
-        return "slurm"
+    """What `--cluster auto` means here. Raises SlurmError where that is not known: a login node must not train."""
+    try:
+        if commands.is_here():
+            return "slurm"
+    except SlurmError as error:
+        raise SlurmError(
+            f"Slurm is installed here and does not answer ({error}): wait and start again with --cluster slurm, or "
+            "train on this machine with --cluster local"
+        ) from None
     if cuda_devices() or installed("submitit"):
         return "local"
     print("cluster: inline, one run after another, as submitit is not installed (pip install submitit)")

@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from bench.cli.exits import FAILED, STOPPED, guarded
@@ -31,7 +31,7 @@ from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
 from bench.launch.worker import Stop
 from bench.machine import commit_unknown, cuda_devices, tolerate_ascii
 from bench.spec import counted
-from bench.store import exclusive, make_folder
+from bench.store import BusyError, RunFolder, exclusive, make_folder
 
 
 def sweep(args: argparse.Namespace) -> int:
@@ -45,11 +45,7 @@ def sweep(args: argparse.Namespace) -> int:
         return 0
     if plan.todo and not request.report_only:
         refuse_without_submitit(request.cluster)
-    # better refused now than when all has been trained
-    for folder in (request.numbers, request.pages, *([] if request.report_only else [request.folder])):
-        make_folder(folder)
-    with exclusive(request.numbers):
-        pass
+    _claim_folders(request, plan)
     failed = 0
     if not request.report_only:
         if request.no_wait and plan.todo:
@@ -58,6 +54,17 @@ def sweep(args: argparse.Namespace) -> int:
         failed = _launch(request, plan)
     _report(request)
     return _verdict(plan, failed)
+
+
+def _claim_folders(request: Request, plan: Plan) -> None:
+    """Makes the folders and takes each lock once: better refused now than by each run, or when all has been trained."""
+    for folder in (request.numbers, request.pages, *([] if request.report_only else [request.folder])):
+        make_folder(folder)
+    with exclusive(request.numbers):
+        pass
+    if plan.todo and not request.report_only:
+        with suppress(BusyError), RunFolder(request.folder).lock():
+            pass
 
 
 def _plan(request: Request) -> Plan:

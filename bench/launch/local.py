@@ -15,7 +15,7 @@ from typing import Any
 from bench.launch.worker import Stop, work, work_until
 from bench.machine import allocator_settings, device_tokens
 from bench.spec import Run
-from bench.store import RunFolder, make_folder
+from bench.store import RunFolder, make_private
 
 YEAR_MINUTES = 60 * 24 * 365
 
@@ -47,23 +47,27 @@ class Executor(ABC):
         """Where a run's output goes: a file, or a folder of files."""
         return folder.log
 
+    def why(self, folder: RunFolder) -> str | None:  # noqa: ARG002 - for executors that know more
+        """What a run of the last `ended` died of, which left no word itself; None where it had not begun."""
+        return "killed, no memory, full disk"
+
 
 class Inline(Executor):
-    """One run after another in this process: `submit` runs each to its end, or until `stop`."""
+    """One run after another in this process: `ended` runs what was submitted to its end, or until `stop`."""
 
     def __init__(self, data: Path, stop: Stop) -> None:
         self.data, self.halt = data, stop
-        self._ended: list[RunFolder] = []
+        self._submitted: list[RunFolder] = []
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
-        """Returns when they have ended."""
-        for _, folder in runs:
-            work_until(folder.path, self.data, self.halt)
-            self._ended.append(folder)
+        """Leaves them to the next `ended`."""
+        self._submitted += [folder for _, folder in runs]
 
     def ended(self) -> list[RunFolder]:
-        """The runs of the last `submit`."""
-        ended, self._ended = self._ended, []
+        """The runs of the last `submit`; returns when they have ended."""
+        ended, self._submitted = self._submitted, []
+        for folder in ended:
+            work_until(folder.path, self.data, self.halt)
         return ended
 
 
@@ -85,7 +89,7 @@ class Local(Executor):
 
         for run, folder in runs:
             # job ids are pids, which are reused: in a folder of its own no old job's pickle is taken for this one's
-            executor = submitit.LocalExecutor(make_folder(folder.log / uuid.uuid4().hex[:8]))
+            executor = submitit.LocalExecutor(make_private(folder.log / uuid.uuid4().hex[:8]))
             executor.update_parameters(timeout_min=YEAR_MINUTES, tasks_per_node=1)
             devices = self._take_devices(run.resources.gpus)
             with worker_environment(allocator_settings()):

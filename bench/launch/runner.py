@@ -63,11 +63,11 @@ class Runner:
             return
         self.running.update({item.run.id: item for item in items})
         self.marks.update({item.run.id: item.folder.mark() for item in items})
+        self.executor.submit([(item.run, item.folder) for item in items])  # first: it may be refused
         for item in items[:NAMED]:
             self.display.say(f"{item.run.id}: {self.executor.verb} ({item.state})")
         if len(items) > NAMED:
             self.display.say(f"... and {len(items) - NAMED:,} more")
-        self.executor.submit([(item.run, item.folder) for item in items])
 
     def _reap(self) -> None:
         for folder in self.executor.ended():
@@ -91,16 +91,20 @@ class Runner:
 
     def _died(self, item: Item) -> None:
         """Restarts it from its checkpoint; after some deaths in a row without a new checkpoint it fails."""
-        name, mark = item.run.id, item.folder.mark()
+        name, mark, why = item.run.id, item.folder.mark(), self.executor.why(item.folder)
+        if why is None:
+            self.display.say(f"{name}: its job ended before it began; it waits for another")
+            self.waiting.append(item)
+            return
         before = self.deaths[name] if mark == self.marks[name] else 0
         self.deaths[name] = before + (name not in self.executor.crowd)
         if self.deaths[name] <= DEATHS:
             then = "it resumes from its checkpoint" if mark else "it restarts"
-            self.display.say(f"{name}: its process died (killed, no memory, full disk); {then}")
+            self.display.say(f"{name}: its process died ({why}); {then}")
             self.waiting.append(item)
             return
         self.failed += 1
-        words = f"its process died {self.deaths[name]} times without an error (killed, no memory, full disk)"
+        words = f"its process died {self.deaths[name]} times without an error ({why})"
         words += f"; see {self.executor.log(item.folder)}"
         with suppress(StoreError):
             item.folder.fail(words, retry=True)

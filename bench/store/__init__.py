@@ -15,8 +15,8 @@
         env.json         provenance: commit, versions, hardware, data digest, dates
         result.json      written last: it is there if and only if the run is done
 
-Beside them slurm/ has what was submitted, code/ what the jobs run, crew-*.log what crews on a GPU wrote. Standard
-library only.
+Beside them slurm/ has what was submitted, code/ what the jobs run (both private: private.py), crew-*.log what crews on
+a GPU wrote; lock shows whether the file system has locks. Standard library only.
 """
 
 from bench.store.files import (
@@ -31,11 +31,12 @@ from bench.store.files import (
     write_text,
 )
 from bench.store.lock import BusyError, exclusive
+from bench.store.private import make_private, refuse_foreign
 from bench.store.run_folder import Inputs, RunFolder, all_folders, folders, is_content
 from bench.store.submission import Rendezvous, Submission, submissions
 
 __all__ = [
     "BusyError", "Inputs", "Rendezvous", "RunFolder", "StoreError", "Submission", "all_folders", "atomic", "curve_text",
-    "exclusive", "folders", "is_content", "make_folder", "read_json", "sha256", "submissions", "write_bytes",
-    "write_json", "write_text",
+    "exclusive", "folders", "is_content", "make_folder", "make_private", "read_json", "refuse_foreign", "sha256",
+    "submissions", "write_bytes", "write_json", "write_text",
 ]  # fmt: skip

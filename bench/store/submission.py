@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.store.files import make_folder, read_json, write_json, write_text
+from bench.store.files import StoreError, make_folder, read_json, write_json, write_text
+from bench.store.private import make_private, refuse_foreign
 from bench.store.records import RENDEZVOUS, record
 
 
@@ -43,14 +44,21 @@ class Submission:
     path: Path
 
     def create(self, packs: Sequence[Sequence[str]]) -> None:
-        """Writes what each job of the array is to run, before there is a job."""
-        make_folder(self.path)
+        """Writes what each job of the array is to run, before there is a job. Raises StoreError."""
+        for folder in (self.path.parent, self.path):
+            refuse_foreign(make_private(folder))  # better now than by each job
         write_json(self.path / "packs.json", [list(pack) for pack in packs])
 
     def packs(self) -> list[list[str]]:
-        """The run ids of each job; none where the submission was broken off."""
-        value = read_json(self.path / "packs.json")
-        return value if isinstance(value, list) else []
+        """The run ids of each job; none where the submission was broken off, or its file is damaged."""
+        try:
+            value = read_json(self.path / "packs.json")
+        except StoreError:
+            return []
+        fits = isinstance(value, list) and all(
+            isinstance(pack, list) and all(isinstance(name, str) for name in pack) for pack in value
+        )
+        return value if fits else []
 
     def cancel(self) -> None:
         """Leaves word that its jobs did not end by themselves."""

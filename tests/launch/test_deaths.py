@@ -16,6 +16,7 @@ from bench.launch.local import Executor
 from bench.launch.plan import Item
 from bench.launch.progress import Lines
 from bench.launch.runner import Runner
+from bench.launch.slurm.commands import SlurmError
 from bench.launch.worker import DEATHS, Stop
 from bench.store import RunFolder
 from tests.builders import make
@@ -70,6 +71,44 @@ def test_deaths_count_anew_after_progress(
             f"its process died {DEATHS + 1} times without an error (killed, no memory, full disk); "
             f"see {folder.path / 'its.log'}"
         )
+
+
+class Refused(Dies):
+    def submit(self, runs: Any) -> None:  # noqa: ARG002 - an executor's
+        raise SlurmError("sbatch: Job violates accounting/QOS policy")
+
+
+def test_what_is_refused_is_not_said_to_have_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make(tmp_path, run_of(8, 0))
+    items = [Item(folder.run(), folder, "pending", None)]
+
+    with pytest.raises(SlurmError):
+        Runner(Refused(frozenset(), 0), Stop(), Lines(items)).run(items)
+
+    assert capsys.readouterr().out == ""
+
+
+class Knows(Dies):
+    """Says what a run died of; in a job's first tries it had not begun."""
+
+    def why(self, folder: RunFolder) -> str | None:  # noqa: ARG002 - an executor's
+        return None if self.deaths <= 2 * DEATHS else "out of memory"
+
+
+def test_a_run_that_its_job_had_not_begun_has_not_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0)
+    folder = make(tmp_path, run_of(8, 0))
+    executor, items = Knows(frozenset(), 0), [Item(folder.run(), folder, "pending", None)]
+
+    Runner(executor, Stop(), Lines(items)).run(items)
+
+    out = capsys.readouterr().out
+    assert executor.deaths == 3 * DEATHS + 1
+    assert out.count("its job ended before it began; it waits for another") == 2 * DEATHS
+    assert out.count("its process died (out of memory); it restarts") == DEATHS
+    assert f"died {DEATHS + 1} times without an error (out of memory); see" in (folder.error() or {})["message"]
 
 
 class Frail(Crews):

@@ -18,6 +18,12 @@ from bench.store import submissions
 T = TypeVar("T")
 SQUEUE_SECONDS = 6.0  # between two listings, of two requests each: 20 a minute, however many jobs there are
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+UNCONFIGURED = "Could not establish a configuration source"  # the package is installed, and there is no cluster
+# squeue's reasons for which a job waits for ever, unless its limits or those of the cluster change
+NEVER = re.compile(
+    r"Partition(TimeLimit|NodeLimit|Config)|BadConstraints|Invalid(Account|QOS)|(Account|QOS)NotAllowed|MaxMemPerLimit"
+    r"|DependencyNeverSatisfied|(QOS|Assoc)Max\w*(PerJob|WallDuration)\w*|QOSMin\w*"
+)
 BUSY = ("Socket timed out", "temporarily", "Unable to contact", "Connection refused", "Zero Bytes", "rate limit")
 
 
@@ -44,13 +50,17 @@ def ask(*words: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
-def answers() -> bool:
-    """Whether jobs can be submitted to Slurm from this machine."""
+def is_here() -> bool:
+    """Whether this machine submits jobs to Slurm. Raises SlurmError where it does, and Slurm does not answer now."""
+    if shutil.which("sbatch") is None:
+        return False
     try:
         ask("sinfo", "--noheader", "--format=%P")
-    except SlurmError:
-        return False
-    return shutil.which("sbatch") is not None
+    except SlurmError as error:
+        if UNCONFIGURED in str(error):
+            return False
+        raise
+    return True
 
 
 def max_array_size() -> int:
@@ -73,7 +83,7 @@ def partition_has_gpus(partition: str | None) -> bool:
 
 def describe_nodes() -> str:
     """The kinds of nodes that there are."""
-    lines = ask("sinfo", "--noheader", "--format=%R: %c cores, %m MB, %G").splitlines()
+    lines = ask("sinfo", "--noheader", "--format=%R: %c cores, %m MB, %G, at most %l").splitlines()
     return "; ".join(dict.fromkeys(line.strip() for line in lines))
 
 

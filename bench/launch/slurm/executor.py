@@ -12,6 +12,7 @@ import math
 import re
 import shlex
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,8 +23,9 @@ from typing import Any, TypeVar
 from bench.launch.local import Executor
 from bench.launch.slurm import commands
 from bench.launch.slurm.commands import Job, Queue, SlurmError, ask
+from bench.launch.slurm.ends import Ends
 from bench.launch.slurm.job import Pack
-from bench.launch.slurm.packing import Shape, as_word, batched, flags, is_crew, shapes, side_by_side
+from bench.launch.slurm.packing import Shape, as_word, batched, flags, is_crew, setup, shapes, side_by_side
 from bench.launch.slurm.profile import Profile
 from bench.launch.worker import Stop
 from bench.machine import KEEPS_PAGES, TUNABLES
@@ -59,6 +61,9 @@ class Slurm(Executor):
         self.arrays: dict[str, str] = {}  # number by job name: submitted by this command or found in the queue
         self._running: dict[str, RunFolder] = {}  # or queued
         self._seen: dict[str, Job] = {}  # the last job of each run
+        self._asked: dict[str, Resources] = {}  # by job name
+        self._stuck: set[tuple[str, str]] = set()  # arrays that can never start, with the reason
+        self.ends = Ends(sweep / "slurm", say)
         self._released: dict[str, float] = {}
         self._next = 0.0
 
@@ -70,6 +75,7 @@ class Slurm(Executor):
         if waits := len(runs) - len(new):
             self.say(f"slurm: {counted(waits, 'run')} in the queue or running already")
         self.arrays |= {job.name: job.id.split("_")[0] for name, job in queued.items() if name in named}
+        self._seen |= {name: job for name, job in queued.items() if name in named}
         for _, folder in new:
             folder.clear_error()  # of an earlier start
         if new:
@@ -94,9 +100,20 @@ class Slurm(Executor):
                 for packs in batched(shape.packs, size):
                     number = self._send(shape.asked, packs, after)
                     after = number if self.profile.jobs else None  # Slurm's cap is for one array: one at a time
+            self._refuse_stuck(found)
         except BaseException:
             self._cancel_from(found)
             raise
+
+    def _refuse_stuck(self, first: int) -> None:
+        """Raises SlurmError where Slurm says of a job just submitted that it can never start."""
+        self.queue.forget()
+        new = list(self.arrays)[first:]
+        stuck = [job for job in self.queue.jobs() or () if job.name in new and commands.NEVER.fullmatch(job.reason)]
+        if stuck:
+            job = stuck[0]
+            error = SlurmError(f"job {job.id} could never start: {job.reason}")
+            raise self._refused(error, self._asked[job.name])
 
     def _cancel_from(self, first: int) -> None:
         with contextlib.suppress(SlurmError):
@@ -127,7 +144,11 @@ class Slurm(Executor):
         except SlurmError as error:
             shutil.rmtree(submission.path)
             raise self._refused(error, asked) from None
-        number = self.arrays[submission.path.name] = str(jobs[0].job_id).split("_")[0]
+        name = submission.path.name
+        number = self.arrays[name] = str(jobs[0].job_id).split("_")[0]
+        self._asked[name] = asked
+        for index, (job, runs) in enumerate(zip(jobs, packs, strict=True)):
+            self._seen |= dict.fromkeys(runs, Job(name, index, str(job.job_id), "", "", "", ""))
         self.say(f"slurm: job {number}: {counted(sum(map(len, packs)), 'run')} in {counted(len(packs), 'job')}")
         return number
 
@@ -146,26 +167,20 @@ class Slurm(Executor):
     def _submitit(self, submission: Submission, asked: Resources, after: str | None) -> Any:
         import submitit
 
-        executor = submitit.SlurmExecutor(folder=submission.path, max_num_timeout=UNLIMITED)
+        python = f"{shlex.quote(sys.executable)} -u -m bench.launch.slurm.start"
+        executor = submitit.SlurmExecutor(folder=submission.path, max_num_timeout=UNLIMITED, python=python)
         executor.update_parameters(
             job_name=submission.path.name,
             time=math.ceil(self.profile.time / 60),
             signal_delay_s=int(self.profile.warn),
             array_parallelism=self.profile.jobs or UNLIMITED,
-            setup=[*self.profile.setup, *self._imports(), KEEP_PAGES],
+            setup=[*setup(self.profile, self.code), KEEP_PAGES],
             # since 22.05 srun does not inherit it from sbatch
             srun_args=[f"--cpus-per-task={asked.cpus * side_by_side(self.profile, asked)}"],
             additional_parameters=flags(self.profile, asked),
             dependency=f"afterany:{after}" if after else None,
         )
         return executor
-
-    def _imports(self) -> list[str]:
-        """Shell lines with which Python imports the snapshot, even where the job starts in a checkout."""
-        return [
-            f'export PYTHONPATH={shlex.quote(str(self.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
-            "export PYTHONSAFEPATH=1",
-        ]
 
     def _new_submission(self, packs: Sequence[tuple[str, ...]]) -> Submission:
         name = f"{re.sub(r'[^A-Za-z0-9.-]', '-', self.sweep.name)}-{uuid.uuid4().hex[:12]}"
@@ -181,7 +196,7 @@ class Slurm(Executor):
         after = ":".join(dict.fromkeys(self.arrays.values()))
         own |= {"job-name": submission.path.name, "dependency": f"afterany:{after}", "chdir": folder}
         own |= {"output": log, "open-mode": "append"}
-        script = "\n".join(["#!/bin/bash", *self.profile.setup, *self._imports(), shlex.join(command), ""])
+        script = "\n".join(["#!/bin/bash", *setup(self.profile, self.code), shlex.join(command), ""])
         words = ["sbatch", "--parsable", *(as_word(name, value) for name, value in own.items())]
         try:
             with commands.outside_job():
@@ -200,13 +215,50 @@ class Slurm(Executor):
         queued = self.queue.runs()  # before the files: a job that has left the queue has written all of them
         self._seen |= queued or {}
         self._release_held(queued or {})
+        self._say_stuck(queued or {})
         over = [name for name, folder in self._running.items() if _is_over(name, folder, queued)]
         if self._cancelled(over):
             self.say("slurm: the jobs were cancelled")
             self.halt.ask()
         else:
-            self._say_errors(over)
+            over = self._judged(over, queued or {})
         return [self._running.pop(name) for name in over]
+
+    def _lost(self, over: Sequence[str]) -> dict[str, Job]:
+        """Those of these runs that have no outcome, with the job that was to bring it."""
+        return {name: self._seen[name] for name in over if name in self._seen and not _has_outcome(self._running[name])}
+
+    def _judged(self, over: Sequence[str], queued: Mapping[str, Job]) -> list[str]:
+        """`over` without runs of which more may become known. Raises SlurmError where jobs begin no run."""
+        lost = self._lost(over)
+        self.ends.runs_begin |= len(lost) < len(over)
+        active = {name: job for name, job in queued.items() if job.state != "PENDING"}
+        try:
+            news = self.ends.judge(lost, running=bool(active))
+        except SlurmError:
+            if not self.ends.runs_begin and queued:  # what waits would end alike, and with it the mended sweep's runs
+                with contextlib.suppress(SlurmError):
+                    ask("scancel", "--state=PENDING", *{job.id.split("_")[0] for job in queued.values()})
+            still = queued if self.ends.runs_begin else active
+            self._running = {name: folder for name, folder in self._running.items() if name in still}
+            raise
+        return [name for name in over if name in news or name not in lost]
+
+    def why(self, folder: RunFolder) -> str | None:
+        """What a run died of, by its job's end."""
+        found = self.ends.why(folder.path.name)
+        return super().why(folder) if found == "" else found
+
+    def _say_stuck(self, queued: Mapping[str, Job]) -> None:
+        """Says once of each array that it can never start."""
+        for job in queued.values():
+            found = (job.name, job.reason)
+            if commands.NEVER.fullmatch(job.reason) and found not in self._stuck:
+                self._stuck.add(found)
+                self.say(
+                    f"slurm: job {job.id} can never start as it is: {job.reason}; `python -m bench cancel "
+                    f"{self.sweep.name}` cancels it, then start with another profile"
+                )
 
     def _release_held(self, queued: Mapping[str, Job]) -> None:
         """Releases jobs, at most once a minute, that Slurm holds for ever after a failed start on a bad node."""
@@ -218,15 +270,6 @@ class Slurm(Executor):
                 with contextlib.suppress(SlurmError):
                     ask("scontrol", "release", job.id)
 
-    def _say_errors(self, over: Sequence[str]) -> None:
-        """The last error in the log of each job that ended before its runs."""
-        for job in {self._seen[name] for name in over if name in self._seen and not _has_outcome(self._running[name])}:
-            log, text = self.sweep / "slurm" / job.name / f"{job.id}_0_log.err", ""
-            with contextlib.suppress(OSError):
-                text = log.read_text(encoding="utf-8", errors="replace")
-            lines = [line for line in text.splitlines() if "error" in line] or ["nothing is written there"]
-            self.say(f"slurm: job {job.id} on {job.node or 'no node'} ended before its runs: {lines[-1]} ({log})")
-
     def _cancelled(self, over: Iterable[str]) -> bool:
         """Whether some of these ended because someone cancelled the sweep."""
         if all(_has_outcome(self._running[name]) for name in over):
@@ -237,7 +280,7 @@ class Slurm(Executor):
         """Leaves the jobs alone: they continue without this command."""
         if self.halt.late:
             self.say("slurm: at the time limit the jobs write their checkpoints and end")
-        elif not self._cancelled(self._running):
+        elif self._running and not self._cancelled(self._running):
             self.say(
                 "slurm: the jobs continue without this command; the same command follows them again, "
                 f"`python -m bench cancel {self.sweep.name}` cancels them"

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -34,6 +36,7 @@ TICK = 0.5
 BUSY_SECONDS, BUSY_PATIENCE = 2.0, 600.0  # between looks at a run that another process holds, and in all
 WORDS = {10: "done", 11: "failed", 12: "stopped", 13: "busy", 14: "lost"}  # a child's exit code: what `work` returned
 FORK = multiprocessing.get_context("fork")  # torch is imported once for all runs
+BEGINS = re.compile(r"^(?:bench:|\d\d:\d\d:\d\d ) (\S+?):? starts \(", re.MULTILINE)  # in a pack's output
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,11 @@ class Processes:
             folder.fail(message, retry=True)
 
 
+def begun(output: str) -> frozenset[str]:
+    """The runs that a pack has started, as its output says, whether one by one or in a crew."""
+    return frozenset(BEGINS.findall(output))
+
+
 def _can_be_read(folder: RunFolder) -> bool:
     try:
         folder.run()
@@ -244,7 +252,9 @@ def _child(folder: RunFolder, data: Path, deadline: float | None, seat: Seat) ->
 
 
 def _words(code: int) -> str:
-    return "another process of the run was lost" if WORDS.get(code) == "lost" else exit_words(code)
+    if WORDS.get(code) == "lost":
+        return "another process of the run was lost"
+    return exit_words(code) + (": raise memory_gib in the profile" if code == -signal.SIGKILL else "")
 
 
 def _clear_leftovers() -> None:

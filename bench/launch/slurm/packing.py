@@ -1,10 +1,12 @@
-"""Packs runs into jobs, and makes sbatch's flags for them."""
+"""Packs runs into jobs, and makes sbatch's flags for them and the first lines of their scripts."""
 
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.launch.slurm.profile import Profile
@@ -12,6 +14,10 @@ from bench.spec import Resources, Run
 from bench.store import RunFolder
 
 T = TypeVar("T")
+# a line of the profile's that fails says so in the log, and need not end the job
+WATCH_SETUP = r"""trap 'bench_code=$?; [ -z "${BENCH_SETUP-}" ] || """ + (
+    r"""echo "bench: setup failed with exit code $bench_code: $BASH_COMMAND" >&2' ERR EXIT; BENCH_SETUP=1"""
+)
 PACK_GIB = 0.75  # of the pack's own process, which imports torch: 0.5 measured, most of it shared with the runs
 
 
@@ -69,6 +75,13 @@ def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
         "requeue": True,
     }
     return {**{name: value for name, value in ours.items() if value is not None}, **profile.extra}
+
+
+def setup(profile: Profile, code: Path) -> list[str]:
+    """Shell lines: the profile's own, then those with which Python imports the snapshot, even started in a checkout."""
+    own = [WATCH_SETUP, *profile.setup, "unset BENCH_SETUP"] if profile.setup else []
+    path = f'export PYTHONPATH={shlex.quote(str(code))}"${{PYTHONPATH:+:$PYTHONPATH}}"'
+    return [*own, path, "export PYTHONSAFEPATH=1"]
 
 
 def as_word(name: str, value: Any) -> str:

@@ -18,13 +18,14 @@ from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveFloat, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, Strict
 
 from bench.machine import user_folder
 from bench.spec import Resources, SpecError
-from bench.spec.declare import Count, declaration
+from bench.spec.declare import declaration
 from bench.spec.words import require
 
+MOST_BYTES, MOST_DAYS, MOST_WARN = 1_000_000, 366, 18
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # flags that the suite itself decides: another value would break what it promises
 OURS = ("array", "comment", "dependency", "error", "export", "input", "job-name", "nodes", "ntasks", "ntasks-per-node",
@@ -35,24 +36,47 @@ def _seconds(value: Any) -> Any:
     """`4h` as seconds; what is no text as it is."""
     if not isinstance(value, str):
         return value
-    if not re.fullmatch(r"\d+(?:\.\d+)?[smhd]", value):
+    if not re.fullmatch(r"[0-9]+(?:\.[0-9]+)?[smhd]", value):
         raise ValueError('must be a time such as "90s", "50m", "4h" or "2d"')
     return float(value[:-1]) * UNITS[value[-1]]
+
+
+def _word(text: str) -> str:
+    """A text that is one value on its line of the job's script; what comes after a line would be commands."""
+    if not re.fullmatch(r"[^\s-]\S*", text) or not text.isprintable():
+        raise ValueError("must be one word")
+    return text
+
+
+def _lines(text: str) -> str:
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("must have no control characters")
+    return text
 
 
 def _flags(given: Mapping[str, Any]) -> Mapping[str, Any]:
     keys = {f.name for f in fields(Profile)}
     ours = sorted(key for key in given if key.replace("_", "-") in OURS or key.replace("-", "_") in keys)
-    odd = sorted(k for k, v in given.items() if v is not True and (isinstance(v, bool) or not isinstance(v, str | int)))
+    unnamed = sorted(key for key in given if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", key))
+    odd = sorted(key for key, value in given.items() if not _is_value(value))
     words = [f"must leave {', '.join(ours)} to the suite and its own keys"] if ours else []
-    words += [f"{', '.join(odd)} must be a text, a number or true"] if odd else []
+    words += [f"{', '.join(map(repr, unnamed))} must be names of flags, without dashes before them"] if unnamed else []
+    words += [f"{', '.join(odd)} must be a text on one line, a whole number or true"] if odd else []
     if words:
         raise ValueError(" and ".join(words))
     return given
 
 
-Text = Annotated[str, Field(min_length=1)]
+def _is_value(value: Any) -> bool:
+    """Whether a flag can have it."""
+    return value.isprintable() if isinstance(value, str) else value is True or type(value) is int
+
+
+Word = Annotated[str, AfterValidator(_word)]
+Many = Annotated[int, Field(ge=1, le=65_533)]  # Slurm's own bound; it takes some larger numbers for others
+Memory = Annotated[PositiveFloat, Field(le=1_000_000, allow_inf_nan=False)]
 Seconds = Annotated[PositiveFloat, BeforeValidator(_seconds)]
+Lines = Annotated[str, AfterValidator(_lines)]
 
 
 @declaration
@@ -66,28 +90,33 @@ class Profile:
     extra: further flags of sbatch, without their dashes; true for a flag without a value.
     """
 
-    partition: Text | None = None
-    account: Text | None = None
-    qos: Text | None = None
-    constraint: Text | None = None
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
     time: Seconds = 4 * 3600
     warn: Seconds = 120
-    memory_gib: PositiveFloat | None = None
-    cpus: Count | None = None
-    gpus: NonNegativeInt | None = None
-    jobs: Count | None = None
-    pack: Count = 1
-    at_once: Count = 1
-    setup: Annotated[tuple[str, ...], Strict(False)] = ()
+    memory_gib: Memory | None = None
+    cpus: Many | None = None
+    gpus: Annotated[int, Field(ge=0, le=65_533)] | None = None
+    jobs: Annotated[int, Field(ge=1, le=4_000_000)] | None = None
+    pack: Many = 1
+    at_once: Many = 1
+    setup: Annotated[tuple[Lines, ...], Strict(False)] = ()
     extra: Annotated[Mapping[str, Any], AfterValidator(_flags)] = field(default_factory=dict)
-    nodes: Count | None = None
-    tasks: Count | None = None
+    nodes: Many | None = None
+    tasks: Many | None = None
 
     def __post_init__(self) -> None:
         require(
             "profile",
             (self.at_once <= self.pack, f"at_once {self.at_once} must not be above pack {self.pack}"),
             (self.time >= 60, f"time {self.time:.0f} s must be at least 1m: Slurm counts in minutes"),
+            (self.time <= MOST_DAYS * 86_400, f"time {self.time:.3g} s must be at most {MOST_DAYS}d"),
+            (
+                self.warn <= MOST_WARN * 3600,
+                f"warn {self.warn:.3g} s must be at most {MOST_WARN}h: Slurm signals no sooner",
+            ),
             (self.warn < self.time, f"warn {self.warn:.0f} s must be less than time {self.time:.0f} s"),
         )
 
@@ -114,8 +143,12 @@ def load_profile(given: Path | None) -> Profile:
     if path is None or (given is None and not path.is_file()):
         return Profile()
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"larger than {MOST_BYTES:,} bytes")
+        values = tomllib.loads(content.decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, digits or brackets without an end
         raise SpecError(f"profile {path}: {error}") from None
     values |= {key: str(values[key]) for key in ("time", "warn") if key in values}  # a number would have no unit
     try:

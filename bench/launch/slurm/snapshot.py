@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 from bench.machine import CODE, FROZEN, SOURCE, commit, commit_unknown, git
-from bench.store import StoreError, make_folder, sha256, write_json, write_text
+from bench.store import StoreError, make_folder, make_private, refuse_foreign, sha256, write_json, write_text
 
 
 class SnapshotError(RuntimeError):
@@ -19,7 +19,7 @@ class SnapshotError(RuntimeError):
 
 
 def take_snapshot(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> Path:
-    """A folder below `codes` with the code of `source`'s commit.
+    """A folder below `codes`, which nobody else may enter, with the code of `source`'s commit.
 
     A work tree that differs is refused, or with `allow_dirty` copied as it is. The same code is kept once. The folder
     goes first on a job's PYTHONPATH. Raises SnapshotError.
@@ -35,6 +35,7 @@ def take_snapshot(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> P
         )
     if (source / FROZEN).exists():
         return source  # the code of a job that submits jobs is a snapshot already
+    refuse_foreign(make_private(codes))
     return _copied(codes, source, str(known["commit"])) if known["dirty"] else _archived(codes, source, known["commit"])
 
 

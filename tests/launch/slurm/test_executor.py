@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.launch.slurm import commands
+from bench.launch.slurm import commands, ends
 from bench.launch.slurm import executor as slurm
 from bench.launch.slurm.commands import Job, SlurmError, patiently
 from bench.launch.slurm.executor import HELD, Slurm
@@ -23,7 +22,19 @@ from bench.launch.worker import Stop
 from bench.store import RunFolder, Submission
 from tests.builders import needs, tiny_run
 
-Follow = Callable[[list[Job] | None], list[RunFolder]]
+
+class Follow:
+    """An executor with one run in the queue; each call is a look at the queue, None for no answer."""
+
+    def __init__(self, executor: Slurm, queue: list[list[Job] | None]) -> None:
+        self.executor, self.queue = executor, queue
+        self.stop, self.why = executor.stop, executor.why
+
+    def __call__(self, jobs: list[Job] | None) -> list[RunFolder]:
+        self.queue[0] = jobs
+        self.executor.queue.forget()
+        time.sleep(0.01)
+        return self.executor.ended()
 
 
 @pytest.fixture
@@ -41,7 +52,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 @pytest.fixture
 def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> Follow:
-    """An executor with one run in the queue; each call is a look at the queue, None for no answer."""
     run = tiny_run()
     folder = RunFolder(tmp_path / "tiny" / run.id)
     folder.create(run)
@@ -57,14 +67,7 @@ def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> 
     monkeypatch.setattr(slurm, "FILES_SECONDS", 0.0)
     executor = Slurm(tmp_path / "tiny", tmp_path, Profile(), tmp_path, Stop(), said.append)
     executor.submit([(run, folder)])
-
-    def look(jobs: list[Job] | None) -> list[RunFolder]:
-        queue[0] = jobs
-        executor.queue.forget()
-        time.sleep(0.01)
-        return executor.ended()
-
-    return look
+    return Follow(executor, queue)
 
 
 def job(reason: str = "None", state: str = "PENDING") -> Job:
@@ -126,20 +129,79 @@ def test_runs_of_a_job_that_share_one_gpu_are_a_crew(
     assert [name for pack in packs for name in pack.names] == [run.id for run in runs]
 
 
-def test_no_answer_is_no_news(follow: Follow) -> None:
+@pytest.fixture
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the job's logs are; Slurm knows it no more."""
+
+    def ask(*_: str) -> str:
+        raise SlurmError("scontrol: Invalid job id specified")
+
+    monkeypatch.setattr(ends, "ask", ask)
+    return tmp_path / "tiny" / "slurm" / "tiny-1"
+
+
+def test_no_answer_is_no_news(logs: Path, follow: Follow) -> None:
+    (logs / "77_0_log.out").write_text("Job completed successfully\n")
+
     assert follow(None) == []
     assert len(follow([])) == 1
 
 
-def test_of_a_job_that_vanished_the_last_words_are_said(tmp_path: Path, follow: Follow, said: list[str]) -> None:
-    log = tmp_path / "tiny" / "slurm" / "tiny-1" / "77_0_log.err"
-    log.write_text("slurmstepd-n1: error: Exceeded job memory limit\nsrun: Job step aborted\n")
+def test_of_a_job_that_vanished_the_cause_is_said_and_its_run_has_died_of_it(
+    logs: Path, follow: Follow, said: list[str]
+) -> None:
+    (logs / "77_0_log.err").write_text("slurmstepd-n1: error: Exceeded job memory limit\nsrun: Job step aborted\n")
+    (logs / "77_0_log.out").write_text(f"bench: {tiny_run().id} starts (pending) as process 12\n")
     follow([job(state="RUNNING")])
 
-    assert len(follow([])) == 1
+    (folder,) = follow([])
 
-    words = "slurmstepd-n1: error: Exceeded job memory limit"
-    assert said[-1] == f"slurm: job 77 on n1 ended before its runs: {words} ({log})"
+    words = "out of memory: raise memory_gib in the profile"
+    assert said[-1] == f"slurm: job 77 on n1 ended before its runs: {words} ({logs / '77_0_log.err'})"
+    assert follow.why(folder) == words
+
+
+def test_a_run_that_another_process_held_and_left_has_died(tmp_path: Path, follow: Follow) -> None:
+    run = tiny_run(seed=1)
+    folder = RunFolder(tmp_path / "tiny" / run.id)
+    folder.create(run)
+    with folder.lock():
+        follow.executor.submit([(run, folder)])
+        assert follow([job()]) == []
+
+    assert follow([job()]) == [folder]
+    assert follow.why(folder) == "killed, no memory, full disk"
+
+
+def test_a_job_that_began_no_run_ends_the_following_and_nothing_continues(
+    logs: Path, follow: Follow, asked: list[tuple[str, ...]], said: list[str]
+) -> None:
+    (logs / "77_0_log.err").write_text("bench: setup failed with exit code 1: module load x\n")
+
+    with pytest.raises(SlurmError, match="the profile's setup failed with exit code 1: module load x"):
+        follow([])
+    follow.stop()
+
+    assert not any("continue" in line for line in said)
+    assert asked == [], "there is nothing to cancel"
+
+
+@pytest.mark.parametrize(
+    ("reason", "never"),
+    [
+        *((word, True) for word in ("PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "InvalidQOS")),
+        *((word, True) for word in ("QOSMaxCpuPerJobLimit", "AssocMaxWallDurationPerJobLimit", "QOSMinGRES")),
+        *((word, False) for word in ("Resources", "Priority", "QOSMaxJobsPerUserLimit", "AssocGrpCpuLimit")),
+        *((word, False) for word in ("ReqNodeNotAvail, UnavailableNodes:n[1-2]", "JobHeldUser", "Dependency")),
+    ],
+)
+def test_a_job_that_can_never_start_is_said_once(reason: str, never: bool, follow: Follow, said: list[str]) -> None:
+    for _ in range(3):
+        assert follow([job(reason)]) == []
+
+    found = [line for line in said if "can never start" in line]
+    assert len(found) == never
+    assert all(f"job 77 can never start as it is: {reason}; `python -m bench cancel tiny`" in line for line in found)
 
 
 def test_a_busy_controller_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,8 +107,8 @@ def test_a_run_whose_process_dies_again_and_again_is_given_up_with_its_log(tmp_p
     error = bad.error()
     assert error is not None
     assert (
-        "its process died 4 times without a new checkpoint (signal 9: killed, perhaps for its memory)"
-        in error["message"]
+        "its process died 4 times without a new checkpoint (signal 9: killed, perhaps for its memory: "
+        "raise memory_gib in the profile)" in error["message"]
     )
     assert str(bad.log / "107_log.out") in error["message"]
     assert error["retry"]

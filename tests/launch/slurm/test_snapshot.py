@@ -33,6 +33,7 @@ def test_a_clean_checkout_is_frozen_once_a_commit(source: Path, tmp_path: Path) 
     assert commit(code) == {"commit": head, "dirty": False}
     assert take_snapshot(tmp_path / "code", allow_dirty=True, source=source) == code
     assert [path.name for path in (tmp_path / "code").iterdir()] == [head]
+    assert (tmp_path / "code").stat().st_mode & 0o777 == 0o700, "jobs execute what lies there"
 
 
 def test_a_later_commit_leaves_the_frozen_code_alone(source: Path, tmp_path: Path) -> None:
