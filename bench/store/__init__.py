@@ -30,9 +30,10 @@ from bench.store.files import (
     write_json,
     write_text,
 )
+from bench.store.inputs import Inputs
 from bench.store.lock import BusyError, exclusive
 from bench.store.private import make_private, refuse_foreign
-from bench.store.run_folder import Inputs, RunFolder, all_folders, folders, is_content
+from bench.store.run_folder import RunFolder, all_folders, folders, is_content
 from bench.store.submission import Rendezvous, Submission, submissions
 
 __all__ = [

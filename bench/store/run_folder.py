@@ -13,6 +13,7 @@ from typing import Any
 from bench.spec import DIVERGED, Run, SpecError, run_from_json
 from bench.store import records
 from bench.store.files import StoreError, disk_error, file_digest, make_folder, write_json, write_rows
+from bench.store.inputs import Inputs
 from bench.store.lock import LockedFolder
 from bench.store.submission import Rendezvous
 
@@ -31,29 +32,6 @@ CONTENTS = (
     *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png", "env.json", "result.json"),
 )
 ONLY_DONE, ONLY_UNDONE = ("env.json", "result.json"), ("scores-*.pt", "error.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a number depends on beside the Run, by SHA-256: the data, and the weights that the net starts from.
-
-    start_sha256: "" for random weights, None where nobody kept it, as in runs of earlier versions.
-    """
-
-    data_sha256: str
-    start_sha256: str | None
-
-    def unlike(self, others: Inputs) -> str:
-        """In words what of these is not that of `others`, "" where all is."""
-        pairs = {
-            "data": (self.data_sha256, others.data_sha256),
-            "start weights": (self.start_sha256, others.start_sha256),
-        }
-        return " and ".join(
-            f"other {what} (SHA-256 {mine[:12] or 'of none'}, here {here[:12] or 'of none'})"
-            for what, (mine, here) in pairs.items()
-            if mine is not None and here is not None and mine != here
-        )
 
 
 class File:
