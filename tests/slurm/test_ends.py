@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.launch.slurm import commands, ends
+from bench.launch.slurm import queue, ends
 from tests.builders import end
 from tests.slurm.shell import Shell, wait_for, wait_for_line
 
@@ -35,7 +35,7 @@ def arrays(shell: Shell) -> list[Path]:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The queue is looked at often, so that Slurm still knows how a job ended."""
-    monkeypatch.setattr(commands, "SQUEUE_SECONDS", 0.5)
+    monkeypatch.setattr(queue, "SQUEUE_SECONDS", 0.5)
     monkeypatch.setattr(ends, "SQUEUE_SECONDS", 0.5)
     monkeypatch.setattr(ends, "NEWS_SECONDS", 5.0)
 
