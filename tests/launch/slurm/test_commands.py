@@ -10,21 +10,8 @@ import pytest
 
 from bench.launch.slurm import commands
 from bench.launch.slurm.commands import AnswerError, SlurmError, ask, number_in, patiently, submit
-from tests.launch.slurm.fakes import commands_on_path
+from tests.launch.slurm.fakes import HOSTILE, commands_on_path
 
-HOSTILE = {
-    "SBATCH_JOB_NAME": "mine", "SBATCH_TIMELIMIT": "1", "SBATCH_ARRAY_INX": "0-5", "SBATCH_NO_REQUEUE": "1",
-    "SBATCH_EXPORT": "NONE", "SBATCH_PARTITION": "low", "SBATCH_OUTPUT": "/dev/null", "SBATCH_WAIT": "1",
-    "SBATCH_CLUSTERS": "other", "SBATCH_GPUS": "9", "SBATCH_MEM_PER_NODE": "7T", "SBATCH_SIGNAL": "KILL@10",
-    "SBATCH_EXCLUSIVE": "user", "SQUEUE_STATES": "RUNNING", "SQUEUE_NAMES": "mine", "SQUEUE_PARTITION": "low",
-    "SQUEUE_ACCOUNT": "mine", "SQUEUE_LICENSES": "none", "SQUEUE_USERS": "nobody", "SQUEUE_FORMAT": "%i",
-    "SQUEUE_SORT": "i", "SCANCEL_STATE": "RUNNING", "SCANCEL_NAME": "mine", "SCANCEL_INTERACTIVE": "1",
-    "SCANCEL_USER": "nobody", "SCONTROL_FUTURE": "1", "SINFO_FORMAT": "%n", "SINFO_PARTITION": "low",
-    "SACCT_FORMAT": "jobid", "SLURM_CLUSTERS": "other", "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "8",
-    "SLURM_JOB_ID": "7", "SLURM_CPU_BIND": "map_cpu:99", "SLURM_EXPORT_ENV": "NONE", "SLURM_HOSTFILE": "/none",
-    "SRUN_CPUS_PER_TASK": "99", "SALLOC_PARTITION": "low", "SLURMD_NODENAME": "n9", "SUBMITIT_FOLDER": "/none",
-    "_SLURM_SPANK_OPTION_pyxis_container_image": "none",
-}  # fmt: skip
 NEEDED = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_CONF_SERVER": "ctl:6817", "SLURM_JWT": "token", "BENCH_DATA": "/data",
           "VIRTUAL_ENV": "/venv", "LC_ALL": "de_DE.UTF-8"}  # fmt: skip
 
