@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.launch.slurm import queue, ends
+from bench.launch.slurm import ends, queue
 from tests.builders import end
 from tests.slurm.shell import Shell, wait_for, wait_for_line
 
@@ -42,7 +42,8 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # as if the nodes had another tree of files than the login node
 ELSEWHERE = (
-    'for file in "$@"; do [ ! -f "$file" ] || sed -i "s#{here}#/nowhere#g" "$file"; done; exec $REAL {options} "$@"'
+    'for file in "$@"; do [ ! -f "$file" ] || sed -i "s#{here}#/nowhere#g" "$file"; done; '
+    'exec $REAL "${{@:1:$#-1}}" {options} "${{@: -1}}"'
 )
 HUNGRY = "python3 -c 'x = bytearray(3 << 30); import time; time.sleep(30)'"
 DOOMED = {

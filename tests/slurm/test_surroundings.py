@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from unittest.mock import patch
@@ -16,6 +17,7 @@ import pytest
 from bench.launch.slurm.queue import cancel
 from tests.builders import SWEEP_FILE
 from tests.launch.slurm.fakes import HOSTILE
+from tests.slurm.cluster import Cluster
 from tests.slurm.shell import SWEEP, Shell, wait_for, wait_for_line
 from tests.slurm.storm import LOW
 
@@ -174,6 +176,18 @@ def test_a_squeue_that_is_half_a_minute_old_submits_nothing_twice(shell: Shell) 
     assert len(submissions(shell)) == 1
 
 
+@pytest.fixture
+def remembering(cluster: Cluster) -> Iterator[None]:
+    """Slurm knows ended jobs for five minutes, as it does by default."""
+    brief = cluster.conf.read_text()
+    cluster.conf.write_text(brief.replace("MinJobAge=2\n", "MinJobAge=300\n"))
+    cluster.ask("scontrol", "reconfigure")
+    yield
+    cluster.conf.write_text(brief)
+    cluster.ask("scontrol", "reconfigure")
+
+
+@pytest.mark.usefixtures("remembering")
 def test_a_scancel_of_waiting_jobs_is_the_users_wish(shell: Shell) -> None:
     """Of one job of the array, then of all: none is submitted again by this start, all are by the next."""
     follower = shell.start_sweep(profile=HELD)
