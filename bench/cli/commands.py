@@ -22,7 +22,7 @@ from bench.cli.sweep_files import (
 )
 from bench.data.locate import data_folder
 from bench.launch.rerun import rerun
-from bench.launch.slurm import commands as scheduler
+from bench.launch.slurm import queue as scheduler
 from bench.launch.status import table, watch
 from bench.machine import tolerate_ascii
 from bench.spec import Run, counted

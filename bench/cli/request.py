@@ -16,7 +16,7 @@ from bench.data.locate import AbsentError, DataError
 from bench.launch.concurrency import measured_way, refuse_crowd
 from bench.launch.slurm import commands
 from bench.launch.slurm.commands import SlurmError
-from bench.launch.slurm.executor import for_cluster
+from bench.launch.slurm.executor import for_cluster, refuse_path
 from bench.launch.slurm.profile import Profile, load_profile
 from bench.machine import cuda_devices, cxx_compiler, installed, no_compiler
 from bench.spec import Dataset, Run, Sweep, Way, dataset_of, task_of
@@ -82,6 +82,8 @@ def resolve(args: argparse.Namespace) -> Request:
             raise MistakeError(f"{option} {folder}: {other} is no folder; name one")
     name, declared = load_sweep(args.name, results)
     cluster, profile = choose_cluster(args)
+    if profile is not None:
+        refuse_path((args.runs / name).absolute())
     if not args.report_only:
         refuse_namesake(args.name)
     scale = choose_scale(args.scale, cluster, declared)

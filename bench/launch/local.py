@@ -24,12 +24,13 @@ class Executor(ABC):
     """Starts runs and says which have ended; their outcome is in their folders.
 
     slots: the most runs at once. crowd: runs that died with others in one process, perhaps by another's fault.
-    verb: what a submitted run does.
+    withdrawn: runs whose job the user took away: the next start resumes them. verb: what a submitted run does.
     """
 
     verb = "starts"
     slots = 1
     crowd: Collection[str] = ()
+    withdrawn: Collection[str] = ()
 
     @abstractmethod
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:

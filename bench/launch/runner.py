@@ -84,7 +84,7 @@ class Runner:
         elif folder.lives():
             self.elsewhere[name] = (item, time.monotonic() + self.patience)
             self.display.say(f"{name}: another process holds it; waiting for it")
-        elif self.stop():
+        elif self.stop() or name in self.executor.withdrawn:
             self.display.say(f"{name}: stopped; the next start resumes it")
         else:
             self._died(item)

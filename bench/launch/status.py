@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch.plan import duration, speed_words
-from bench.launch.slurm.commands import Job, Queue
+from bench.launch.slurm.queue import Job, Queue
 from bench.spec import Run, counted, task_of
 from bench.spec.datasets import data_of_runs
 from bench.store import RunFolder, folders

@@ -39,6 +39,7 @@ class Submission:
 
     The job's name is the folder's and comes never again, so that the queue's listing leads back to the runs without
     trusting job numbers. packs.json: the run ids of each job of the array. cancelled: there once it was cancelled.
+    NUMBER_submission.sh: what sbatch was given, once it has said the job's number.
     """
 
     path: Path
@@ -59,6 +60,11 @@ class Submission:
             isinstance(pack, list) and all(isinstance(name, str) for name in pack) for pack in value
         )
         return value if fits else []
+
+    @property
+    def number(self) -> str:
+        """The job's in the queue; "" where none is known."""
+        return next((path.name.split("_")[0] for path in self.path.glob("[0-9]*_submission.sh")), "")
 
     def cancel(self) -> None:
         """Leaves word that its jobs did not end by themselves."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.launch import status
-from bench.launch.slurm.commands import Job, Queue, SlurmError
+from bench.launch.slurm.commands import SlurmError
+from bench.launch.slurm.queue import Job, Queue
 from bench.launch.worker import work
 from bench.spec import dataset_of
 from bench.speed.made_up import finish
@@ -35,7 +36,7 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def queue_of(sweep: Path, monkeypatch: pytest.MonkeyPatch, *jobs: Job) -> Queue:
-    monkeypatch.setattr("bench.launch.slurm.commands.listing", lambda: list(jobs))
+    monkeypatch.setattr("bench.launch.slurm.queue.listing", lambda: list(jobs))
     return Queue(sweep)
 
 
@@ -75,7 +76,7 @@ def test_a_queue_that_does_not_answer_is_said(sweep: Path, monkeypatch: pytest.M
     def silent() -> list[Job]:
         raise SlurmError("squeue: Unable to contact slurm controller")
 
-    monkeypatch.setattr("bench.launch.slurm.commands.listing", silent)
+    monkeypatch.setattr("bench.launch.slurm.queue.listing", silent)
 
     text = status.table(sweep, Queue(sweep))
 
@@ -106,7 +107,7 @@ def test_the_queue_is_asked_sparingly(sweep: Path, monkeypatch: pytest.MonkeyPat
         asked.append(time.monotonic())
         return []
 
-    monkeypatch.setattr("bench.launch.slurm.commands.listing", listing)
+    monkeypatch.setattr("bench.launch.slurm.queue.listing", listing)
     queue = Queue(sweep)
 
     for _ in range(100):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.launch.slurm import commands, ends
+from bench.launch.slurm import ends, queue
 from tests.builders import end
 from tests.slurm.shell import Shell, wait_for, wait_for_line
 
@@ -35,14 +35,15 @@ def arrays(shell: Shell) -> list[Path]:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The queue is looked at often, so that Slurm still knows how a job ended."""
-    monkeypatch.setattr(commands, "SQUEUE_SECONDS", 0.5)
+    monkeypatch.setattr(queue, "SQUEUE_SECONDS", 0.5)
     monkeypatch.setattr(ends, "SQUEUE_SECONDS", 0.5)
     monkeypatch.setattr(ends, "NEWS_SECONDS", 5.0)
 
 
 # as if the nodes had another tree of files than the login node
 ELSEWHERE = (
-    'for file in "$@"; do [ ! -f "$file" ] || sed -i "s#{here}#/nowhere#g" "$file"; done; exec $REAL {options} "$@"'
+    'for file in "$@"; do [ ! -f "$file" ] || sed -i "s#{here}#/nowhere#g" "$file"; done; '
+    'exec $REAL "${{@:1:$#-1}}" {options} "${{@: -1}}"'
 )
 HUNGRY = "python3 -c 'x = bytearray(3 << 30); import time; time.sleep(30)'"
 DOOMED = {

@@ -1,4 +1,4 @@
-"""Slurm's own commands. sacct is not among them: without accounting it knows nothing."""
+"""The one place that calls Slurm's commands. sacct is not among them: without accounting it knows nothing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from bench.store import submissions
+from bench.store import write_text
 
 T = TypeVar("T")
-SQUEUE_SECONDS = 6.0  # between two listings, of two requests each: 20 a minute, however many jobs there are
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 UNCONFIGURED = "Could not establish a configuration source"  # the package is installed, and there is no cluster
 # squeue's reasons for which a job waits for ever, unless its limits or those of the cluster change
@@ -27,15 +25,31 @@ NEVER = re.compile(
 BUSY = ("Socket timed out", "temporarily", "Unable to contact", "Connection refused", "Zero Bytes", "rate limit")
 
 
+# variables by which a shell, a site's modules or a job around us change what the commands do, and what jobs inherit;
+# beside them those that say where the controller is and who asks
+HIDDEN = ("SBATCH_", "SQUEUE_", "SCANCEL_", "SCONTROL_", "SINFO_", "SACCT_", "SALLOC_", "SRUN_", "SLURM_", "SLURMD_",
+          "_SLURM_", "SUBMITIT_")  # fmt: skip
+KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
+
+
 class SlurmError(RuntimeError):
     """Slurm is not there, does not answer or refuses; has Slurm's message and what to do."""
 
 
-def ask(*words: str, stdin: str | None = None) -> str:
+class AnswerError(SlurmError):
+    """sbatch did not say the job's number."""
+
+
+def environment() -> dict[str, str]:
+    """That of Slurm's commands, and of the jobs: this process's without HIDDEN. What matters is said in options."""
+    return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(HIDDEN)}
+
+
+def ask(*words: str, **variables: str) -> str:
     """The command's output. Raises SlurmError with its stderr."""
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, input=stdin, timeout=120, env={**os.environ, "LC_ALL": "C"}
+            words, capture_output=True, text=True, errors="replace", timeout=120, env={**environment(), **variables}
         )
     except FileNotFoundError:
         raise SlurmError(
@@ -45,7 +59,8 @@ def ask(*words: str, stdin: str | None = None) -> str:
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{words[0]} did not answer within 2 minutes: Socket timed out") from None
     if done.returncode:
-        said = [line.split("error: ")[-1].strip() for line in done.stderr.splitlines() if line.strip()]
+        lines = (done.stderr.strip() or done.stdout).splitlines()
+        said = [line.split("error: ")[-1].strip() for line in lines if line.strip()]
         raise SlurmError(f"{words[0]}: {'; '.join(dict.fromkeys(said)) or f'exit code {done.returncode}'}")
     return done.stdout
 
@@ -101,89 +116,41 @@ def patiently(work: Callable[[], T], between: Callable[[], object] = lambda: Non
     return work()
 
 
-@contextmanager
-def outside_job() -> Iterator[None]:
-    """Hides the variables of a job that this process may run in: the jobs it submits would inherit them.
+def submit(folder: Path, script: str, options: Iterable[str]) -> str:
+    """Submits the script, which is kept in `folder`, under the folder's name; returns the job's number.
 
-    SLURM_CONF, which names the cluster, stays.
+    The options stand on the command line, where they win over what a site's wrapper of sbatch sets. Where a try ends in
+    any other way than with a number, what it may have left in the queue is cancelled, by the name: no other job has it.
     """
-    hidden = {
-        name: os.environ.pop(name)
-        for name in list(os.environ)
-        if name.startswith(("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")) and name != "SLURM_CONF"
-    }
+    path = folder / "submission.sh"
+    write_text(path, script)
+    words = ("sbatch", f"--job-name={folder.name}", *options, str(path))
+
+    def clear() -> None:
+        ask("scancel", "--me", f"--name={folder.name}")
+
     try:
-        yield
-    finally:
-        os.environ.update(hidden)
+        number = patiently(lambda: number_in(ask(*words)), clear)
+    except BaseException:
+        with suppress(SlurmError):
+            clear()
+        raise
+    path.rename(folder / f"{number}_{path.name}")
+    return number
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job in the queue, as squeue lists it. `name` and `index` (in its array) lead to its runs."""
-
-    name: str
-    index: int
-    id: str
-    state: str
-    node: str
-    left: str
-    reason: str
-
-
-def listing() -> list[Job]:
-    """This user's jobs that have not ended, each job of an array separately; one request."""
-    lines = ask("squeue", "--me", "--noheader", "--array", "--format=%j|%K|%i|%T|%N|%L|%r").splitlines()
-    parts = [line.split("|") for line in lines]
-    return [Job(p[0], int(p[1]) if p[1].isdigit() else 0, *p[2:7]) for p in parts if len(p) >= 7]
+def number_in(answer: str) -> str:
+    """The job's number in sbatch's answer, around which a site's wrapper may print what it likes. Raises SlurmError."""
+    said = re.findall(r"Submitted batch job (\d+)", answer)
+    alone = set(re.findall(r"^\s*(\d+)(?:;\S+)?\s*$", answer, re.MULTILINE))  # as with --parsable
+    if said or len(alone) == 1:
+        return str(said[-1]) if said else alone.pop()
+    raise AnswerError(
+        f"sbatch answered {' / '.join(answer.split(chr(10)))[:200]!r} and not `Submitted batch job NUMBER`: "
+        f"is {shutil.which('sbatch')} a wrapper? What it submitted was cancelled"
+    )
 
 
-class Queue:
-    """The jobs of one sweep; asks Slurm at most every SQUEUE_SECONDS."""
-
-    def __init__(self, sweep: Path) -> None:
-        self.sweep = sweep
-        self._packs: dict[str, list[list[str]]] = {}
-        self._jobs: list[Job] | None = None
-        self._asked = -SQUEUE_SECONDS
-
-    def forget(self) -> None:
-        """Makes the next call ask Slurm: there are new jobs."""
-        self._asked = -SQUEUE_SECONDS
-
-    def jobs(self) -> list[Job] | None:
-        """This sweep's jobs that have not ended and are not being cancelled; None where Slurm does not answer."""
-        now = time.monotonic()
-        if now - self._asked >= SQUEUE_SECONDS:
-            self._asked = now
-            known = {name for name, one in submissions(self.sweep).items() if not one.cancelled}
-            try:
-                self._jobs = [job for job in listing() if job.name in known]
-            except SlurmError:
-                self._jobs = None
-        return self._jobs
-
-    def runs(self) -> dict[str, Job] | None:
-        """The job of each run in the queue; None where Slurm does not answer."""
-        jobs = self.jobs()
-        if jobs is None:
-            return None
-        return {name: job for job in jobs for name in self._names(job)}
-
-    def _names(self, job: Job) -> Iterable[str]:
-        if job.name not in self._packs:
-            self._packs[job.name] = submissions(self.sweep)[job.name].packs()
-        packs = self._packs[job.name]
-        return packs[job.index] if job.index < len(packs) else ()
-
-
-def cancel(sweep: Path) -> int:
-    """Cancels the jobs of the sweep in this folder, no others; returns how many. Raises SlurmError."""
-    known = submissions(sweep)
-    jobs = [job for job in listing() if job.name in known]
-    for name in {job.name for job in jobs}:
-        known[name].cancel()  # first: a command that follows them must not restart them
-    arrays = sorted({job.id.split("_")[0] for job in jobs})
-    if arrays:
-        ask("scancel", *arrays)
-    return len(jobs)
+def unread() -> list[str]:
+    """The variables of the user's shell for sbatch, which are not heeded."""
+    return sorted(name for name in os.environ if name.startswith("SBATCH_"))

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from bench.launch.slurm.commands import SQUEUE_SECONDS, Job, SlurmError, ask
+from bench.launch.slurm.commands import SlurmError, ask
 from bench.launch.slurm.job import begun
+from bench.launch.slurm.queue import SQUEUE_SECONDS, Job
 
 LOG_BYTES = 1 << 20  # of a log's beginning and of its end
 FIRST_LINES, LAST_LINES, LINE_LENGTH = 5, 100, 200

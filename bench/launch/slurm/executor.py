@@ -7,7 +7,6 @@ a job are not used: they trust sacct, and end a job that was requeued three time
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import re
 import shlex
@@ -18,25 +17,29 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bench.launch.local import Executor
 from bench.launch.slurm import commands
-from bench.launch.slurm.commands import Job, Queue, SlurmError, ask
+from bench.launch.slurm.batch import submit_packs
+from bench.launch.slurm.commands import AnswerError, SlurmError, ask
 from bench.launch.slurm.ends import Ends
+from bench.launch.slurm.fate import ALIVE, CANCELLED, GONE, fates
 from bench.launch.slurm.job import Pack
 from bench.launch.slurm.packing import Shape, as_word, batched, flags, is_crew, setup, shapes, side_by_side
 from bench.launch.slurm.profile import Profile
+from bench.launch.slurm.queue import ENDED, Job, Queue, states
+from bench.launch.slurm.waiting import Waiting
 from bench.launch.worker import Stop
 from bench.machine import KEEPS_PAGES, TUNABLES
 from bench.spec import Resources, Run, counted
 from bench.store import RunFolder, Submission, make_folder
 
-T = TypeVar("T")
 UNLIMITED = 1_000_000_000  # jobs at once, and time-outs before submitit gives a job up
 FILES_SECONDS = 1.0
 KEEP_PAGES = f"export {TUNABLES}=${{{TUNABLES}-{KEEPS_PAGES}}}"  # unless the user or the profile's setup sets it
-HELD = "launch failed requeued held"  # squeue's reason
+# what Slurm and submitit replace in names of files, and what breaks names in a script or in PYTHONPATH
+UNFIT = re.compile(r"%(?:%|\d*[AabJjNnstux])|[\\:\x00-\x1f]")
 
 
 def for_cluster(profile: Profile) -> Profile:
@@ -45,6 +48,15 @@ def for_cluster(profile: Profile) -> Profile:
     if profile.gpus is None and not commands.partition_has_gpus(profile.partition):
         return replace(profile, gpus=0)
     return profile
+
+
+def refuse_path(folder: Path) -> None:
+    """Raises SlurmError where jobs cannot write into a folder of this name."""
+    if found := UNFIT.search(str(folder)):
+        raise SlurmError(
+            f"jobs on Slurm cannot write to {str(folder)!r}: {found[0]!r} does not stand for itself in the names of "
+            "their files; choose --runs without %, \\ and :"
+        )
 
 
 class Slurm(Executor):
@@ -62,9 +74,8 @@ class Slurm(Executor):
         self._running: dict[str, RunFolder] = {}  # or queued
         self._seen: dict[str, Job] = {}  # the last job of each run
         self._asked: dict[str, Resources] = {}  # by job name
-        self._stuck: set[tuple[str, str]] = set()  # arrays that can never start, with the reason
-        self.ends = Ends(sweep / "slurm", say)
-        self._released: dict[str, float] = {}
+        self.ends, self.waiting = Ends(sweep / "slurm", say), Waiting(sweep, say)
+        self.withdrawn: set[str] = set()
         self._next = 0.0
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
@@ -74,10 +85,13 @@ class Slurm(Executor):
         new = [(r, f) for r, f in runs if f.path.name not in queued and f.state() != "running"]
         if waits := len(runs) - len(new):
             self.say(f"slurm: {counted(waits, 'run')} in the queue or running already")
-        self.arrays |= {job.name: job.id.split("_")[0] for name, job in queued.items() if name in named}
-        self._seen |= {name: job for name, job in queued.items() if name in named}
+        followed = {name: job for name, job in queued.items() if name in named}
+        self._seen |= followed
+        self.arrays |= {job.name: job.number for job in followed.values()}
         for _, folder in new:
             folder.clear_error()  # of an earlier start
+        if new and (names := commands.unread()):
+            self.say(f"slurm: {', '.join(names)} of the shell: not read; what jobs ask for is said in the profile")
         if new:
             self._submit_shapes(shapes(new, self.profile))
         self._running |= named
@@ -90,7 +104,8 @@ class Slurm(Executor):
             raise SlurmError(
                 "squeue does not say what is queued already (Unable to contact Slurm's controller); try again"
             )
-        return queued
+        known = states(queued.values())  # squeue may list what ended a while ago
+        return {name: job for name, job in queued.items() if known[job.id] not in ENDED}
 
     def _submit_shapes(self, wanted: Sequence[Shape]) -> None:
         size = commands.patiently(commands.max_array_size)
@@ -123,32 +138,19 @@ class Slurm(Executor):
     def _send(self, asked: Resources, packs: Sequence[tuple[str, ...]], after: str | None) -> str:
         """Submits one array (or job), to start once `after` has ended; returns its number."""
         submission = self._new_submission(packs)
-        executor = self._submitit(submission, asked, after)
         shape = (side_by_side(self.profile, asked), self.halt.deadline, asked.processes, asked.tasks)
         crew = is_crew(self.profile, asked)
         work = [Pack(self.sweep, names, self.data, *shape, crew=crew) for names in packs]
-
-        def send() -> Any:
-            import submitit
-
-            try:
-                # submitit also prints sbatch's error
-                with commands.outside_job(), contextlib.redirect_stderr(io.StringIO()), executor.batch():
-                    return [executor.submit(pack) for pack in work]
-            except submitit.core.utils.FailedJobError as error:
-                lines = [line.split("error: ")[-1].strip() for line in str(error).splitlines() if line.strip()]
-                raise SlurmError(f"sbatch: {'; '.join(lines)}") from None
-
         try:
-            jobs = self._patiently(send, submission)
+            number = submit_packs(self._submitit(submission, asked, after), submission.path, work)
         except SlurmError as error:
             shutil.rmtree(submission.path)
-            raise self._refused(error, asked) from None
+            raise (error if isinstance(error, AnswerError) else self._refused(error, asked)) from None
         name = submission.path.name
-        number = self.arrays[name] = str(jobs[0].job_id).split("_")[0]
-        self._asked[name] = asked
-        for index, (job, runs) in enumerate(zip(jobs, packs, strict=True)):
-            self._seen |= dict.fromkeys(runs, Job(name, index, str(job.job_id), "", "", "", ""))
+        self.arrays[name], self._asked[name] = number, asked
+        for index, runs in enumerate(packs):
+            job = Job(name, index, f"{number}_{index}" if len(packs) > 1 else number, "PENDING")
+            self._seen |= dict.fromkeys(runs, job)
         self.say(f"slurm: job {number}: {counted(sum(map(len, packs)), 'run')} in {counted(len(packs), 'job')}")
         return number
 
@@ -158,11 +160,6 @@ class Slurm(Executor):
         with contextlib.suppress(SlurmError):
             there = f"there is {commands.describe_nodes()}"
         return SlurmError(f"Slurm refuses the jobs ({error}) with {words}; nothing was submitted; {there}")
-
-    @staticmethod
-    def _patiently(send: Callable[[], T], submission: Submission) -> T:
-        """A request that timed out may have left jobs behind: they are cancelled before the next try."""
-        return commands.patiently(send, lambda: ask("scancel", "--me", f"--name={submission.path.name}"))
 
     def _submitit(self, submission: Submission, asked: Resources, after: str | None) -> Any:
         import submitit
@@ -194,13 +191,10 @@ class Slurm(Executor):
         log = make_folder(submission.path) / "report.log"
         own = flags(replace(self.profile, at_once=1), Resources(cpus=1, gpus=0, memory_gib=2.0))
         after = ":".join(dict.fromkeys(self.arrays.values()))
-        own |= {"job-name": submission.path.name, "dependency": f"afterany:{after}", "chdir": folder}
-        own |= {"output": log, "open-mode": "append"}
+        own |= {"dependency": f"afterany:{after}", "chdir": folder, "output": log, "open-mode": "append"}
         script = "\n".join(["#!/bin/bash", *setup(self.profile, self.code), shlex.join(command), ""])
-        words = ["sbatch", "--parsable", *(as_word(name, value) for name, value in own.items())]
         try:
-            with commands.outside_job():
-                self._patiently(lambda: ask(*words, stdin=script), submission)
+            commands.submit(submission.path, script, [as_word(name, value) for name, value in own.items()])
         except SlurmError:
             self._cancel_from(0)
             raise
@@ -214,24 +208,36 @@ class Slurm(Executor):
         self._next = now + max(FILES_SECONDS, len(self._running) / 500)
         queued = self.queue.runs()  # before the files: a job that has left the queue has written all of them
         self._seen |= queued or {}
-        self._release_held(queued or {})
-        self._say_stuck(queued or {})
+        self.waiting.look(set((queued or {}).values()))
         over = [name for name, folder in self._running.items() if _is_over(name, folder, queued)]
         if self._cancelled(over):
             self.say("slurm: the jobs were cancelled")
             self.halt.ask()
         else:
-            over = self._judged(over, queued or {})
+            over = self._judged(self._without_living(over), queued or {})
         return [self._running.pop(name) for name in over]
 
     def _lost(self, over: Sequence[str]) -> dict[str, Job]:
         """Those of these runs that have no outcome, with the job that was to bring it."""
         return {name: self._seen[name] for name in over if name in self._seen and not _has_outcome(self._running[name])}
 
+    def _without_living(self, over: Sequence[str]) -> list[str]:
+        """Leaves out runs whose job squeue only does not list; those whose job the user took away are withdrawn."""
+        lost = self._lost(over)
+        ends = fates(self.sweep, set(lost.values()))
+        for fate, words in ((CANCELLED, "cancelled"), (GONE, "gone before it began, and unknown to Slurm")):
+            if gone := {name: job.id for name, job in lost.items() if ends[job.id] == fate}:
+                self.withdrawn |= set(gone)
+                jobs = sorted(set(gone.values()))
+                named = ", ".join(jobs[:5]) + (f" and {len(jobs) - 5:,} more" if len(jobs) > 5 else "")
+                self.say(f"slurm: {words}: job {named}; the next start submits the runs again, this one does not")
+        return [name for name in over if name not in lost or ends[lost[name].id] != ALIVE]
+
     def _judged(self, over: Sequence[str], queued: Mapping[str, Job]) -> list[str]:
         """`over` without runs of which more may become known. Raises SlurmError where jobs begin no run."""
         lost = self._lost(over)
         self.ends.runs_begin |= len(lost) < len(over)
+        lost = {name: job for name, job in lost.items() if name not in self.withdrawn}
         active = {name: job for name, job in queued.items() if job.state != "PENDING"}
         try:
             news = self.ends.judge(lost, running=bool(active))
@@ -248,27 +254,6 @@ class Slurm(Executor):
         """What a run died of, by its job's end."""
         found = self.ends.why(folder.path.name)
         return super().why(folder) if found == "" else found
-
-    def _say_stuck(self, queued: Mapping[str, Job]) -> None:
-        """Says once of each array that it can never start."""
-        for job in queued.values():
-            found = (job.name, job.reason)
-            if commands.NEVER.fullmatch(job.reason) and found not in self._stuck:
-                self._stuck.add(found)
-                self.say(
-                    f"slurm: job {job.id} can never start as it is: {job.reason}; `python -m bench cancel "
-                    f"{self.sweep.name}` cancels it, then start with another profile"
-                )
-
-    def _release_held(self, queued: Mapping[str, Job]) -> None:
-        """Releases jobs, at most once a minute, that Slurm holds for ever after a failed start on a bad node."""
-        now = time.monotonic()
-        for job in {job for job in queued.values() if job.reason == HELD}:
-            if now - self._released.get(job.id, -60.0) >= 60:
-                self._released[job.id] = now
-                self.say(f"slurm: job {job.id} is held ({job.reason}); it is released")
-                with contextlib.suppress(SlurmError):
-                    ask("scontrol", "release", job.id)
 
     def _cancelled(self, over: Iterable[str]) -> bool:
         """Whether some of these ended because someone cancelled the sweep."""

@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter, deque
@@ -28,6 +27,8 @@ from bench.launch.crew import Crews, exit_words
 from bench.launch.plan import Item
 from bench.launch.progress import Lines
 from bench.launch.runner import Runner
+from bench.launch.slurm.commands import SlurmError, ask
+from bench.launch.slurm.queue import records
 from bench.launch.worker import ALONE, DEATHS, ChildStop, Seat, Stop, work_until
 from bench.machine import device_tokens
 from bench.store import RunFolder, StoreError, make_folder
@@ -226,18 +227,14 @@ def requeue() -> None:
     """Asks for a requeue, unless Slurm itself is ending the job: that would revive a job that is being cancelled."""
     for pause in (1, 2, 4, 8, 16, 32):
         try:
-            state = _slurm("squeue", "--noheader", "--jobs", job_id(), "--format=%T")
+            state = next((job.state for job in records(job_id())), "")
             if state == "RUNNING":
-                _slurm("scontrol", "requeue", job_id())
+                ask("scontrol", "requeue", job_id())
             print(f"bench: the job was {state or 'gone'}" + ("; requeued" if state == "RUNNING" else ""), flush=True)
             return
-        except (OSError, subprocess.SubprocessError) as error:
+        except SlurmError as error:
             print(f"bench: {error}; again in {pause} s", file=sys.stderr, flush=True)
             time.sleep(pause)
-
-
-def _slurm(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
 def _child(folder: RunFolder, data: Path, deadline: float | None, seat: Seat) -> None:

@@ -73,6 +73,7 @@ def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
         "mem": f"{math.ceil((asked.memory_gib * runs + PACK_GIB) * asked.tasks * 1024)}M",
         "gpus-per-node": asked.gpus * asked.tasks or None,
         "requeue": True,
+        "export": "ALL",
     }
     return {**{name: value for name, value in ours.items() if value is not None}, **profile.extra}
 

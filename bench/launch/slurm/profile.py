@@ -27,9 +27,12 @@ from bench.spec.words import require
 
 MOST_BYTES, MOST_DAYS, MOST_WARN = 1_000_000, 366, 18
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-# flags that the suite itself decides: another value would break what it promises
-OURS = ("array", "comment", "dependency", "error", "export", "input", "job-name", "nodes", "ntasks", "ntasks-per-node",
-        "open-mode", "output", "parsable", "requeue", "signal", "test-only", "wait", "wrap")  # fmt: skip
+# flags that the suite itself decides: another value would break what it promises. Its commands ask one cluster, and
+# sbatch must say the job's number
+OURS = ("M", "array", "clusters", "comment", "dependency", "error", "export", "input", "job-name", "no-requeue",
+        "nodes", "ntasks", "ntasks-per-node", "open-mode", "output", "parsable", "quiet", "requeue", "signal",
+        "test-only", "wait", "wrap")  # fmt: skip
+KEYS = ("account", "constraint", "partition", "qos", "time")  # of the profile, with flags of the same names
 
 
 def _seconds(value: Any) -> Any:
@@ -56,7 +59,7 @@ def _lines(text: str) -> str:
 
 def _flags(given: Mapping[str, Any]) -> Mapping[str, Any]:
     keys = {f.name for f in fields(Profile)}
-    ours = sorted(key for key in given if key.replace("_", "-") in OURS or key.replace("-", "_") in keys)
+    ours = sorted(key for key in given if _is_ours(key) or key.replace("-", "_") in keys)
     unnamed = sorted(key for key in given if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", key))
     odd = sorted(key for key, value in given.items() if not _is_value(value))
     words = [f"must leave {', '.join(ours)} to the suite and its own keys"] if ours else []
@@ -70,6 +73,11 @@ def _flags(given: Mapping[str, Any]) -> Mapping[str, Any]:
 def _is_value(value: Any) -> bool:
     """Whether a flag can have it."""
     return value.isprintable() if isinstance(value, str) else value is True or type(value) is int
+
+
+def _is_ours(key: str) -> bool:
+    """Whether sbatch may take it for one of OURS or KEYS: it knows a flag by its first letters, too."""
+    return bool(key) and any(name.startswith(key.replace("_", "-")) for name in OURS + KEYS)
 
 
 Word = Annotated[str, AfterValidator(_word)]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench.launch.slurm import ends
-from bench.launch.slurm.commands import Job, SlurmError
+from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.ends import Ends, end_of
+from bench.launch.slurm.queue import Job
 
 FAILED = "JobState=FAILED Reason=NonZeroExitCode ExitCode=1:0 NodeList=n7"
 MEMORY = "out of memory: raise memory_gib in the profile"

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench.launch.slurm import commands, ends
+from bench.launch.slurm import commands, ends, fate, queue
 from bench.launch.slurm import executor as slurm
-from bench.launch.slurm.commands import Job, SlurmError, patiently
-from bench.launch.slurm.executor import HELD, Slurm
+from bench.launch.slurm.commands import SlurmError
+from bench.launch.slurm.executor import Slurm, refuse_path
 from bench.launch.slurm.job import Pack
 from bench.launch.slurm.packing import is_crew
 from bench.launch.slurm.profile import Profile
+from bench.launch.slurm.queue import Job
 from bench.launch.worker import Stop
 from bench.store import RunFolder, Submission
-from tests.builders import needs, tiny_run
+from tests.builders import tiny_run
 
 
 class Follow:
     """An executor with one run in the queue; each call is a look at the queue, None for no answer."""
 
-    def __init__(self, executor: Slurm, queue: list[list[Job] | None]) -> None:
-        self.executor, self.queue = executor, queue
+    def __init__(self, executor: Slurm, listed: list[list[Job] | None]) -> None:
+        self.executor, self.listed = executor, listed
         self.stop, self.why = executor.stop, executor.why
 
     def __call__(self, jobs: list[Job] | None) -> list[RunFolder]:
-        self.queue[0] = jobs
+        self.listed[0] = jobs
         self.executor.queue.forget()
         time.sleep(0.01)
         return self.executor.ended()
@@ -50,24 +49,33 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return words
 
 
+@pytest.fixture(autouse=True)
+def states(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What slurmctld says of a job that is asked by number."""
+    known: dict[str, str] = {}
+    for module in (slurm, fate):
+        monkeypatch.setattr(module, "states", lambda jobs: {job.id: known.get(job.id, "") for job in jobs})
+    return known
+
+
 @pytest.fixture
 def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> Follow:
     run = tiny_run()
     folder = RunFolder(tmp_path / "tiny" / run.id)
     folder.create(run)
     Submission(tmp_path / "tiny" / "slurm" / "tiny-1").create([[run.id]])
-    queue: list[list[Job] | None] = [[job()]]
+    listed: list[list[Job] | None] = [[job()]]
 
     def listing() -> list[Job]:
-        if queue[0] is None:
+        if listed[0] is None:
             raise SlurmError("squeue: Unable to contact slurm controller")
-        return queue[0]
+        return listed[0]
 
-    monkeypatch.setattr(commands, "listing", listing)
+    monkeypatch.setattr(queue, "listing", listing)
     monkeypatch.setattr(slurm, "FILES_SECONDS", 0.0)
     executor = Slurm(tmp_path / "tiny", tmp_path, Profile(), tmp_path, Stop(), said.append)
     executor.submit([(run, folder)])
-    return Follow(executor, queue)
+    return Follow(executor, listed)
 
 
 def job(reason: str = "None", state: str = "PENDING") -> Job:
@@ -79,17 +87,6 @@ def test_a_run_in_the_queue_is_not_submitted_again(follow: Follow, said: list[st
     assert follow([job()]) == []
 
 
-def test_a_job_held_for_a_spoilt_start_is_released_once_a_minute(
-    follow: Follow, asked: list[tuple[str, ...]], said: list[str]
-) -> None:
-    for _ in range(3):
-        assert follow([job(HELD)]) == []
-
-    assert asked == [("scontrol", "release", "77")]
-    assert said[-1] == "slurm: job 77 is held (launch failed requeued held); it is released"
-
-
-@needs("submitit")
 @pytest.mark.parametrize(
     ("profile", "own", "crew"),
     [
@@ -108,18 +105,15 @@ def test_runs_of_a_job_that_share_one_gpu_are_a_crew(
     """What each job is told to do, as submitit is given it."""
     packs: list[Pack] = []
 
-    class Executor:
-        def batch(self) -> nullcontext[None]:
-            return nullcontext()
-
-        def submit(self, pack: Pack) -> SimpleNamespace:
-            packs.append(pack)
-            return SimpleNamespace(job_id="77_0")
+    def submit_packs(_executor: object, _folder: Path, work: list[Pack]) -> str:
+        packs.extend(work)
+        return "77"
 
     runs = [tiny_run(seed=seed) for seed in (0, 1)]
     runs = [replace(run, resources=replace(run.resources, **own)) for run in runs]
-    monkeypatch.setattr(Slurm, "_submitit", lambda *_: Executor())
-    monkeypatch.setattr(commands, "listing", list)
+    monkeypatch.setattr(Slurm, "_submitit", lambda *_: None)
+    monkeypatch.setattr(slurm, "submit_packs", submit_packs)
+    monkeypatch.setattr(queue, "listing", list)
     monkeypatch.setattr(commands, "max_array_size", lambda: 1_000)
     executor = Slurm(tmp_path / "tiny", tmp_path, profile, tmp_path, Stop(), lambda _: None)
     executor.submit([(run, RunFolder(tmp_path / "tiny" / run.id)) for run in runs])
@@ -186,34 +180,55 @@ def test_a_job_that_began_no_run_ends_the_following_and_nothing_continues(
     assert asked == [], "there is nothing to cancel"
 
 
-@pytest.mark.parametrize(
-    ("reason", "never"),
-    [
-        *((word, True) for word in ("PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "InvalidQOS")),
-        *((word, True) for word in ("QOSMaxCpuPerJobLimit", "AssocMaxWallDurationPerJobLimit", "QOSMinGRES")),
-        *((word, False) for word in ("Resources", "Priority", "QOSMaxJobsPerUserLimit", "AssocGrpCpuLimit")),
-        *((word, False) for word in ("ReqNodeNotAvail, UnavailableNodes:n[1-2]", "JobHeldUser", "Dependency")),
-    ],
-)
-def test_a_job_that_can_never_start_is_said_once(reason: str, never: bool, follow: Follow, said: list[str]) -> None:
-    for _ in range(3):
-        assert follow([job(reason)]) == []
-
-    found = [line for line in said if "can never start" in line]
-    assert len(found) == never
-    assert all(f"job 77 can never start as it is: {reason}; `python -m bench cancel tiny`" in line for line in found)
+def test_a_job_that_squeue_does_not_list_is_alive_as_long_as_slurmctld_says_so(
+    logs: Path, follow: Follow, states: dict[str, str]
+) -> None:
+    (logs / "77_0_log.out").write_text("Job completed successfully\n")
+    states["77"] = "PENDING"
+    assert follow([]) == []
+    states["77"] = "RUNNING"
+    assert follow([]) == []
+    states["77"] = "FAILED"
+    assert len(follow([])) == 1
+    assert not follow.executor.withdrawn
 
 
-def test_a_busy_controller_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "PAUSES", (0.0, 0.0))
-    errors = [SlurmError("sbatch: Socket timed out"), SlurmError("sbatch: Slurm temporarily unable to accept job")]
+def test_runs_of_a_cancelled_job_are_left_to_the_next_start(
+    follow: Follow, states: dict[str, str], said: list[str]
+) -> None:
+    states["77"] = "CANCELLED"
 
-    def work() -> str:
-        if errors:
-            raise errors.pop()
-        return "77"
+    (folder,) = follow([])
 
-    assert patiently(work) == "77"
-    errors.append(SlurmError("sbatch: invalid partition specified: mian"))
-    with pytest.raises(SlurmError, match="mian"):
-        patiently(work)
+    assert follow.executor.withdrawn == {folder.path.name}
+    assert said[-1] == "slurm: cancelled: job 77; the next start submits the runs again, this one does not"
+
+
+def test_a_start_does_not_wait_for_a_job_that_squeue_lists_after_its_end(
+    follow: Follow, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert follow([job()]) == []
+    submitted: list[object] = []
+    monkeypatch.setattr(Slurm, "_submit_shapes", lambda _, wanted: submitted.extend(wanted))
+    (folder,) = follow.executor._running.values()
+    states["77"] = "CANCELLED"
+
+    follow.executor.submit([(folder.run(), folder)])
+
+    assert len(submitted) == 1
+
+
+UNFIT = ("run%u", "r%x", "r%%", "r%A_%a", "r%j", "r%5j", "r%t", "100%done/r%n", "r\\s", "a:b", "a\nb")
+FIT = ("my runs", "o'neil", "a$b", "50%done", "größe", "100%", 'a"b', "a#b", "-r", "%")
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_folder_whose_name_means_something_else_to_slurm_is_refused(name: str) -> None:
+    with pytest.raises(SlurmError, match="choose --runs without") as error:
+        refuse_path(Path("/runs") / name / "tiny")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", FIT)
+def test_a_folder_of_any_other_name_will_do(name: str) -> None:
+    refuse_path(Path("/runs") / name / "tiny")

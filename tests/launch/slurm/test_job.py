@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from bench.launch.slurm.job import Pack, job_id
 from bench.spec import Run
 from bench.store import RunFolder
 from tests.builders import ENDLESS, end, numbers, tiny_run, wait_for
+from tests.launch.slurm.fakes import commands_on_path
 
 ROOT = Path(__file__).resolve().parents[3]
 STARTED: list[subprocess.Popen[str]] = []
@@ -117,14 +117,11 @@ def test_a_run_whose_process_dies_again_and_again_is_given_up_with_its_log(tmp_p
 LASTING: dict[str, Any] = {"steps": ENDLESS, "drops": (), "curve_every": 10, "test_every": ENDLESS}
 
 
-def commands(folder: Path, squeue: str) -> str:
-    """A PATH with Slurm's commands: squeue says `squeue`, all write down what they were asked."""
-    folder.mkdir()
-    for name, answer in (("squeue", squeue), ("scontrol", "")):
-        path = folder / name
-        path.write_text(f'#!/bin/sh\necho "{name} $*" >>{folder}/asked\necho {answer}\n')
-        path.chmod(0o755)
-    return f"{folder}:{os.environ['PATH']}"
+def slurm_says(folder: Path, state: str) -> str:
+    """A PATH on which scontrol knows this job in this state; squeue, which a site may cache, still says RUNNING."""
+    known = f"echo JobId=107 JobName=tiny JobState={state} Reason=None NodeList=n1"
+    unknown = "echo slurm_load_jobs error: Invalid job id specified >&2; exit 1"
+    return commands_on_path(folder, squeue="echo RUNNING", scontrol=known if state else unknown)
 
 
 @pytest.mark.team
@@ -156,7 +153,7 @@ def test_runs_that_share_a_device_are_a_crew_and_one_that_cannot_be_read_or_dive
 def test_a_signal_stops_a_crew_with_all_checkpoints_written_and_the_pack_asks_for_another_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", commands(tmp_path / "bin", "RUNNING"))
+    monkeypatch.setenv("PATH", slurm_says(tmp_path / "bin", "RUNNING"))
     monkeypatch.setenv("SUBMITIT_FOLDER", str(tmp_path / "slurm"))
     runs = [tiny_run(seed=seed, **LASTING) for seed in range(3)]
     folders = made(tmp_path / "crew", *runs)
@@ -172,12 +169,14 @@ def test_a_signal_stops_a_crew_with_all_checkpoints_written_and_the_pack_asks_fo
     assert "scontrol requeue 107\n" in (tmp_path / "bin" / "asked").read_text()
 
 
-@pytest.mark.parametrize(("state", "requeued"), [("RUNNING", True), ("COMPLETING", False), ("", False)])
+@pytest.mark.parametrize(
+    ("state", "requeued"), [("RUNNING", True), ("COMPLETING", False), ("CANCELLED", False), ("", False)]
+)
 def test_after_a_signal_the_pack_asks_for_another_turn_unless_slurm_takes_the_job_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, requeued: bool
 ) -> None:
     """A job that is being cancelled must not come back to life."""
-    monkeypatch.setenv("PATH", commands(tmp_path / "bin", state))
+    monkeypatch.setenv("PATH", slurm_says(tmp_path / "bin", state))
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "100")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "7")
     (folder,) = made(tmp_path, tiny_run(**LASTING))
