@@ -82,7 +82,7 @@ def test_a_job_asks_for_the_cores_and_memory_of_the_runs_side_by_side_and_shares
 
     assert flags(profile, replace(GPU, memory_gib=1.5)) == {
         "partition": "gpu", "time": 2, "nodes": 1, "ntasks-per-node": 1, "cpus-per-task": 6, "mem": "5376M",
-        "gpus-per-node": 1, "requeue": True, "exclusive": True,
+        "gpus-per-node": 1, "requeue": True, "export": "ALL", "exclusive": True,
     }  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def test_a_run_of_several_processes_has_its_job_to_itself_with_all_it_asks_for_a
     assert [[len(pack) for pack in shape.packs] for shape in shapes(runs, profile)] == [[1, 1], [2]]
     assert flags(profile, replace(GPU, nodes=2, tasks=4, memory_gib=1.25)) == {
         "time": 2, "nodes": 2, "ntasks-per-node": 4, "cpus-per-task": 2, "mem": "8192M", "gpus-per-node": 4,
-        "requeue": True,
+        "requeue": True, "export": "ALL",
     }  # fmt: skip
 
 
