@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import timm
+from timm.data import ImageNetInfo
 from timm.models import FeatureListNet, PretrainedCfg
 from torch import nn
 
 from bench.nets.backbone import Backbone, Features, Stage
 from bench.nets.weights import Pixels, WeightsError, load_weights
 from bench.spec import Net
+
+
+def imagenet_wnids() -> list[str]:
+    """ImageNet's 1,000 wnids in the order of published weights' outputs, which is their own."""
+    wnids: list[str] = ImageNetInfo().label_names()
+    return wnids
 
 
 def build(net: Net, _classes: int, file: Path | None = None) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,13 @@ pytest.importorskip("simplejpeg", reason="needs simplejpeg")
 
 from bench.cli.commands import main as commands
 from bench.cli.sweep import main
+from bench.data.locate import DataError
 from bench.launch.worker import work
 from bench.nets.resnet import imagenet
+from bench.nets.timm_nets import imagenet_wnids
 from bench.spec import Net, Recipe, Resources, Run, Views
 from bench.store import RunFolder
+from bench.tasks.classification.evaluate import _require_official
 from bench.tasks.classification.imagenet.experiment import spread
 from bench.train.checkpoint import weights_digest
 from tests.builders import numbers
@@ -228,13 +232,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TEST = Recipe(steps=0, drops=(), batch=256, bn_group=256, test_images=6, views=replace(VIEWS, scales=(32,)))
 
 
-def thousand_classes(root: Path) -> None:
+def thousand_classes(root: Path, classes: Sequence[str] = tuple(imagenet_wnids())) -> None:
     """A validation folder of 1,000 classes with one tiny image each, and no training images."""
     rng = np.random.default_rng(0)
     one = root / "one.JPEG"
     Image.fromarray(rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)).save(one)
-    for k in range(1000):
-        folder = root / "imagenet" / "val" / f"n{k:08}"
+    for name in classes:
+        folder = root / "imagenet" / "val" / name
         folder.mkdir(parents=True)
         (folder / "a.JPEG").symlink_to(one)
 
@@ -261,6 +265,37 @@ def test_weights_for_1000_classes_are_not_tested_on_fewer(weights: Path, data: P
     error = failed(tmp_path, run, tmp_path)
 
     assert "1,000 classes apart and imagenet-3 has 3" in error["message"]
+
+
+def test_weights_are_not_tested_on_folders_that_are_no_wnids(weights: Path, tmp_path: Path) -> None:
+    thousand_classes(tmp_path, [str(k) for k in range(1000)])
+    (tmp_path / "weights").symlink_to(weights)
+    run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)
+
+    error = failed(tmp_path, run, tmp_path)
+
+    assert "1,000 of its classes are none of ImageNet's 1,000 (0, 1, 10, 100, …)" in error["message"]
+    assert "name each class's folder by its wnid, such as n01440764" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda wnids: ["tench", *wnids[1:]], r"1 of its classes are none of ImageNet's 1,000 \(tench\)"),
+        (lambda wnids: [*wnids[:-1], "n99999999"], r"1 of its .* \(n99999999\)"),
+        (lambda wnids: [*wnids[:-1], wnids[-1].upper()], r"1 of its .* \(N15075141\)"),
+        (lambda wnids: wnids[1:], "tell 1,000 classes apart and imagenet has 999"),
+        (lambda wnids: [*wnids, "n99999999"], "tell 1,000 classes apart and imagenet has 1,001"),
+    ],
+)
+def test_only_imagenets_own_classes_are_the_weights_outputs(
+    change: Callable[[list[str]], list[str]], message: str
+) -> None:
+    wnids = imagenet_wnids()
+    _require_official(sorted(wnids), "imagenet")
+
+    with pytest.raises(DataError, match=message):
+        _require_official(sorted(change(wnids)), "imagenet")
 
 
 def test_missing_weights_are_tried_again_by_the_next_start(tmp_path: Path) -> None:
