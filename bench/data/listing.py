@@ -6,6 +6,7 @@ Windows editor a byte order mark and CR LF. None of that is data.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Collection
 from pathlib import Path
@@ -23,17 +24,19 @@ def files_in(folder: Path, suffixes: Collection[str] = ()) -> list[Path]:
 
     The suffix counts in either case. Raises DataError where the folder cannot be read.
     """
-    return [path for path in _entries(folder) if path.is_file() and (not suffixes or path.suffix.lower() in suffixes)]
+    found = (Path(entry.path) for entry in _entries(folder) if entry.is_file())
+    return [path for path in found if not suffixes or path.suffix.lower() in suffixes]
 
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders in `folder` by name. Raises DataError where it cannot be read."""
-    return [path for path in _entries(folder) if path.is_dir()]
+    return [Path(entry.path) for entry in _entries(folder) if entry.is_dir()]
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+        with os.scandir(folder) as entries:  # knows files from folders without asking the disk for each of a million
+            return sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"{folder} cannot be read ({error.strerror}): name a folder that can") from None
 
