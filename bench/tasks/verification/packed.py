@@ -7,6 +7,8 @@ may import, so that nothing is imported.
 from __future__ import annotations
 
 import pickle
+import re
+import reprlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +17,14 @@ from typing import Any
 
 import torch
 
+from bench.data.listing import read_list, read_text
 from bench.data.locate import DataError, notice
 from bench.tasks.verification.images import SIDE, OnDisk
 from bench.tasks.verification.people import Pairs, People
 
 FOLDS = 10
 MEMORY = 4 * 2**30  # bytes: a larger training set stays on disk
+LONGEST = 2**26  # bytes of a record, which is one image of a face
 MAGIC = 0xCED7230A
 HEAD = struct.Struct("<II")  # magic; 3 bits which part of a record this is, 29 bits its length
 HEADER = struct.Struct("<IfQQ")  # mxnet's IRHeader: flag (labels that follow), label, id, id2
@@ -45,18 +49,21 @@ class _Records:
             data = self._record(self.offsets[number])
             flag, label, _, _ = HEADER.unpack_from(data)
             labels = struct.unpack_from(f"<{flag}f", data, HEADER.size) if flag else (label,)
-        except (struct.error, OSError, ValueError) as error:
+        except (struct.error, OSError, ValueError, OverflowError) as error:
             raise DataError(f"{self._name(number)}: no whole record ({error}): get the file again") from None
         return labels, data[HEADER.size + 4 * flag :]
 
     def _record(self, offset: int) -> bytes:
         """The record at `offset`: one part, or several where the magic number occurred in the data and was cut out."""
-        parts = []
+        parts, total = [], 0
         with self.path.open("rb") as file:
             file.seek(offset)
             while True:
                 magic, head = HEAD.unpack(file.read(HEAD.size))
                 part, length = head >> 29, head & (1 << 29) - 1
+                total += length
+                if total > LONGEST:
+                    raise struct.error(f"{total:,} bytes or more, and no image of a face has {LONGEST:,}")
                 data = file.read(length)
                 if magic != MAGIC or len(data) != length:
                     raise struct.error("another file's bytes" if magic != MAGIC else "the file ends in it")
@@ -109,22 +116,27 @@ def _without_lists(records: _Records) -> _Records:
 def _offsets(folder: Path) -> list[int]:
     """Where the records begin, in the order of their keys."""
     path = folder / "train.idx"
+    lines = [line for line in read_text(path).split("\n") if line.strip()]  # millions: no text of where each stands
     try:
-        rows = sorted((int(key), int(offset)) for key, offset in map(str.split, path.read_text().splitlines()))
+        rows = {int(key): int(offset) for key, offset in map(str.split, lines)}
         size = (folder / "train.rec").stat().st_size
     except (OSError, ValueError) as error:
         raise DataError(f"{path} and train.rec beside it cannot be read ({error}): get the set again") from None
-    if not rows or rows[-1][1] >= size:
+    offsets = [rows[key] for key in sorted(rows)]
+    if not offsets or max(offsets) >= size:
         raise DataError(f"{folder}: train.rec has {size:,} bytes, fewer than train.idx points to: get it again")
-    return [offset for _, offset in rows]
+    if len(set(offsets)) != len(lines) or min(offsets) < 0:
+        raise DataError(f"{path}: two keys or offsets are one, or below 0: get the set again")
+    return offsets
 
 
 def _property(path: Path) -> int:
     """The number of people."""
-    try:
-        return int(path.read_text().split(",")[0])
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}), where `people,height,width` belongs") from None
+    where, line = read_list(path)[0]
+    people = line.split(",")[0].strip()
+    if not re.fullmatch("[1-9][0-9]{0,6}", people):
+        raise DataError(f"{where}: {reprlib.repr(line)} where `people,height,width` belongs: get the set again")
+    return int(people)
 
 
 def load_bin(path: Path, *, side: int = SIDE) -> Pairs:
@@ -133,23 +145,25 @@ def load_bin(path: Path, *, side: int = SIDE) -> Pairs:
     The ten folds are tenths in order, as insightface evaluates it. Nothing that the pickle names is imported.
     Raises DataError where it is cut short, names anything else, or holds something else.
     """
-    blobs, same = _unpickled(path)
-    if len(blobs) != 2 * len(same) or len(same) < FOLDS:
-        raise DataError(f"{path}: {len(blobs):,} images for {len(same):,} pairs, where two of each belong")
-    number: dict[bytes, int] = {}
-    index = torch.tensor([number.setdefault(blob, len(number)) for blob in blobs])
+    number, index, same = _unpickled(path)
+    if len(index) != 2 * len(same) or len(same) < FOLDS:
+        raise DataError(f"{path}: {len(index):,} images for {len(same):,} pairs, where two of each belong")
     named = [(f"{path}, an image of {len(blob):,} bytes", blob) for blob in number]
     x = OnDisk(len(named), named.__getitem__, side).in_memory()
+    left, right = torch.tensor(index).view(-1, 2).unbind(1)
     sizes = torch.tensor([len(part) for part in torch.arange(len(same)).tensor_split(FOLDS)])
     folds = torch.arange(FOLDS).repeat_interleave(sizes)
-    return Pairs(x, index[::2], index[1::2], torch.tensor(same), folds, notice=notice(path.parent))
+    return Pairs(x, left, right, torch.tensor(same), folds, notice=notice(path.parent))
 
 
-def _unpickled(path: Path) -> tuple[list[bytes], list[bool]]:
+def _unpickled(path: Path) -> tuple[dict[bytes, int], list[int], list[bool]]:
+    """The images, each once with its number; the number of each in its turn; whether each pair is of one person."""
+    number: dict[bytes, int] = {}
     try:
         with path.open("rb") as file:
-            blobs, same = _Plain(file, encoding="bytes").load()
-        return [_bytes(blob) for blob in blobs], [_bool(value) for value in same]
+            images, same = _Plain(file, encoding="bytes").load()
+        index = [number.setdefault(_bytes(image), len(number)) for image in _items(images)]
+        return number, index, [_bool(value) for value in _items(same)]
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
         reason = str(error) or type(error).__name__
         raise DataError(
@@ -158,24 +172,50 @@ def _unpickled(path: Path) -> tuple[list[bytes], list[bool]]:
 
 
 class _Array:
-    """What a pickled numpy array, dtype or scalar holds, without numpy."""
+    """What a pickled numpy array, dtype or scalar is made of, without numpy."""
 
     def __init__(self, *parts: Any) -> None:
-        self.data = parts
+        self.parts, self.state = parts, ()
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.data = state
+        self.state = state
+
+    def content(self) -> tuple[str, Any]:
+        """How an element is stored, as the module struct has it, and the elements of an array or scalar, row by row."""
+        if len(self.state) == 5:  # an array: version, shape, dtype, whether by columns, bytes or a list of objects
+            _, _, dtype, _, data = self.state
+        elif len(self.parts) == 4:  # an array of protocol 5: bytes, dtype, shape, order
+            data, dtype, _, _ = self.parts
+        else:
+            dtype, data = self.parts
+        code, order = (x.decode() if isinstance(x, bytes) else x for x in (dtype.parts[0], dtype.state[1]))
+        return ("=" if order == "|" else order) + CODES[code], data
+
+    def values(self) -> list[Any]:
+        """The elements of an array or scalar."""
+        form, data = self.content()
+        return data if isinstance(data, list) else [value for (value,) in struct.iter_unpack(form, data)]
 
 
-def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    if encoding != "latin1":
+CODES = {  # of numpy's dtypes, as the module struct has them; objects are a list
+    **dict(zip(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"), "?bhiqBHIQfd", strict=True)),
+    **dict.fromkeys(("O", "O8"), "O"),
+}
+
+
+def _latin1(text: str | bytes, encoding: str = "latin1") -> bytes:
+    """Bytes, as pickles before protocol 3 and bytearrays have them."""
+    if isinstance(text, bytes):
+        return text
+    if encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}")
     return text.encode("latin1")
 
 
-# names in pickles of bytes, numpy arrays and numpy bools, by numpy 1 and 2, Python 2 and 3; what stands in for them
+# names in pickles of bytes, bytearrays, numpy arrays and numpy scalars, by numpy 1 and 2, Python 2 and 3; what stands
+# in for them
 _STAND_INS: dict[str, Any] = {
-    "_codecs.encode": _latin1,
+    **dict.fromkeys(("_codecs.encode", "builtins.bytearray", "__builtin__.bytearray"), _latin1),
     **{f"numpy.{name}": _Array for name in ("ndarray", "dtype")},
     **{
         f"numpy.{core}.{name}": _Array
@@ -185,8 +225,20 @@ _STAND_INS: dict[str, Any] = {
 }
 
 
-class _Plain(pickle.Unpickler):
-    """Reads numbers, strings, bytes, lists, tuples, and stand-ins for numpy's; imports nothing."""
+def _build(reader: Any) -> None:
+    """Gives an array its state, and nothing else: a stand-in that one file may change would be another for the next."""
+    if not isinstance(reader.stack[-2], _Array):
+        raise pickle.UnpicklingError("it gives a state to what is no array")
+    reader.load_build()
+
+
+class _Plain(pickle._Unpickler):
+    """Reads numbers, strings, bytes, lists, tuples, and stand-ins for numpy's; imports nothing.
+
+    Python's own unpickler: the one in C makes room in memory for as many objects as a file says that it has.
+    """
+
+    dispatch = pickle._Unpickler.dispatch | {pickle.BUILD[0]: _build}
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
@@ -195,20 +247,29 @@ class _Plain(pickle.Unpickler):
         return _STAND_INS[full]
 
 
+def _items(value: Any) -> Sequence[Any]:
+    """A row of images or of truths: a list, a tuple, or an array."""
+    found = value.values() if isinstance(value, _Array) else value
+    if not isinstance(found, list | tuple):
+        raise pickle.UnpicklingError(f"a {type(found).__name__} where a list belongs")
+    return found
+
+
 def _bytes(value: Any) -> bytes:
-    """An image: bytes, or an array of bytes, whose state ends with them (_frombuffer begins with them)."""
-    found = value
-    if isinstance(value, _Array):
-        found = next((part for part in (value.data[-1], value.data[0]) if isinstance(part, bytes | bytearray)), None)
+    """An image: bytes, or an array of bytes."""
+    form, found = value.content() if isinstance(value, _Array) else ("=B", value)
+    if form not in ("=B", "=b"):
+        raise pickle.UnpicklingError(f"an array of {form} where an encoded image belongs")
     if not isinstance(found, bytes | bytearray):
         raise pickle.UnpicklingError(f"a {type(found).__name__} where an encoded image belongs")
     return bytes(found)
 
 
 def _bool(value: Any) -> bool:
-    """A bool, or numpy's, which is pickled as its dtype and one byte."""
-    if isinstance(value, _Array) and len(value.data) == 2 and value.data[1] in (b"\0", b"\1"):
-        return bool(value.data[1] == b"\1")
-    if value not in (0, 1) or isinstance(value, _Array):
-        raise pickle.UnpicklingError(f"{value!r} where True or False belongs")
-    return bool(value)
+    """A bool or a number that is one, Python's or numpy's."""
+    found = value.values() if isinstance(value, _Array) else value
+    if isinstance(found, list) and len(found) == 1:
+        (found,) = found
+    if not isinstance(found, int | float) or found not in (0, 1):
+        raise pickle.UnpicklingError(f"{reprlib.repr(found)} where True or False belongs")
+    return bool(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import resource
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -160,8 +161,36 @@ def arrays(blobs: list[bytes], same: list[bool]) -> Any:
     return [np.frombuffer(blob, np.uint8).copy() for blob in blobs], list(np.array(same))
 
 
+def objects(blobs: list[Any]) -> Any:
+    """An array of objects, one an image."""
+    found = np.empty(len(blobs), object)
+    found[:] = blobs
+    return found
+
+
+USERS: dict[str, Callable[[list[bytes], list[bool]], Any]] = {  # what make_bin of users writes
+    "an array of truths": lambda b, s: (b, np.array(s)),
+    "a column of truths": lambda b, s: (b, np.array(s)[:, None]),
+    "an array of numbers": lambda b, s: (b, np.array(s, np.int64)),
+    "an array of big-endian numbers": lambda b, s: (b, np.array(s, ">i4")),
+    "an array of fractions": lambda b, s: (b, np.array(s, np.float32)),
+    "an array of objects": lambda b, s: (b, np.array(s, object)),
+    "numpy's numbers": lambda b, s: (b, [np.int64(x) for x in s]),
+    "numpy's bytes": lambda b, s: (b, [np.uint8(x) for x in s]),
+    "bytearrays": lambda b, s: ([bytearray(x) for x in b], s),
+    "objects of bytes": lambda b, s: (objects(b), s),
+    "objects of arrays": lambda b, s: (objects([np.frombuffer(x, np.uint8).copy() for x in b]), tuple(s)),
+    "arrays by columns": lambda b, s: ([np.frombuffer(x, np.uint8)[:, None] for x in b], s),
+    "one image many times": lambda b, s: ([b[NUMBERS.index(k)] for k in NUMBERS], np.array(s)),
+}
+
 PICKLES: dict[str, Callable[[list[bytes], list[bool]], bytes]] = {
     "python 2": python_2,
+    **{
+        f"{kind}, protocol {p}": lambda b, s, p=p, kind=kind: pickle.dumps(USERS[kind](b, s), p)  # type: ignore[misc]
+        for kind in USERS
+        for p in (0, 2, 4, 5)
+    },
     **{f"bytes, protocol {p}": lambda b, s, p=p: pickle.dumps((b, s), p) for p in range(2, 6)},  # type: ignore[misc]
     **{f"numpy, protocol {p}": lambda b, s, p=p: pickle.dumps(arrays(b, s), p) for p in range(2, 6)},  # type: ignore[misc]
 }
@@ -218,6 +247,12 @@ def test_a_pickle_that_names_anything_else_is_refused_and_runs_nothing(
     ("content", "words"),
     [
         (([b"x"] * 20, [True] * 9 + ["yes"]), "'yes' where True or False belongs"),
+        (([b"x"] * 20, [True] * 9 + ["x" * 10_000]), "'xxx.{,40}xxx' where True or False belongs"),
+        (([b"x"] * 20, np.array([0.5] * 10)), "0.5 where True or False belongs"),
+        (([b"x"] * 20, np.array(["yes"] * 10)), "'U3'"),
+        (([b"x"] * 20, {1: True}), "a dict where a list belongs"),
+        ((np.zeros((20, 8)), [True] * 10), "a float where an encoded image belongs"),
+        (([np.zeros(8)] * 20, [True] * 10), "an array of <d where an encoded image belongs"),
         (([1] * 20, [True] * 10), "a int where an encoded image belongs"),
         (([b"x"] * 19, [True] * 10), "19 images for 10 pairs"),
         (([b"x"] * 8, [True] * 4), "8 images for 4 pairs"),
@@ -230,6 +265,77 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: object, 
 
     with pytest.raises(DataError, match=words):
         load_bin(tmp_path / "lfw.bin", side=SIDE)
+
+
+HOSTILE = {
+    "room for two billion objects": b"\x80\x02" + b"K\0" + b"r" + struct.pack("<I", 2**31) + b".",
+    "a string of an exabyte": b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b"x.",
+    "a frame of an exabyte": b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"N.",
+    "a number of a gigabyte": b"\x80\x02\x8b" + struct.pack("<i", 2**30) + b"x.",
+    "bytes of a number": b"\x80\x02c__builtin__\nbytearray\n\x8a\x05" + (2**34).to_bytes(5, "little") + b"\x85R.",
+    "a list in itself": b"\x80\x02](h\0e.",
+    "pairs of a list in itself": b"\x80\x02(]q\0(" + b"U\1x" * 20 + b"e]q\1(" + b"h\1" * 10 + b"et.",
+    "a stand-in with other defaults": b"\x80\x02c_codecs\nencode\nN}U\x0c__defaults__U\5utf-8\x85s\x86b.",
+    "a stand-in of another kind": b"\x80\x02cnumpy\nndarray\nN}U\1xK\1s\x86b.",
+    "a code of copyreg": b"\x80\x02\x82\1.",
+    "an object of another process": b"\x80\x02K\1Q.",
+    "a buffer that is elsewhere": b"\x80\x05\x97.",
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_a_pickle_that_would_fill_the_memory_or_change_the_reader_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "evil.bin").write_bytes(content)
+    (tmp_path / "lfw.bin").write_bytes(pickle.dumps(([encoded(k) for k in NUMBERS], SAME), 2))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(DataError, match="evil.bin cannot be read as insightface's"):
+        load_bin(tmp_path / "evil.bin", side=SIDE)
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 2**18, "a quarter of a GiB"
+    assert load_bin(tmp_path / "lfw.bin", side=SIDE).same.tolist() == SAME
+
+
+def test_a_training_set_saved_by_a_windows_editor_is_the_same(tmp_path: Path) -> None:
+    first = load_packed(write_packed(tmp_path, [0, 2, 1]), side=SIDE).digest
+    for name in ("train.idx", "property"):
+        text = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+
+    assert load_packed(tmp_path, side=SIDE).digest == first
+
+
+def chained(count: int) -> bytes:
+    """Parts of one record that never end."""
+    return part(b"x", 1) + part(bytes(2**20), 2) * count
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("train.rec", MAGIC + struct.pack("<I", 2**29 - 1) + b"x", "536,870,911 bytes or more, and no image"),
+        ("train.rec", chained(66), "no whole record .67,.* bytes or more, and no image of a face has 67,108,864"),
+        ("train.rec", part(struct.pack("<IfQQ", 2**32 - 1, 0, 0, 0)), "no whole record"),
+        ("train.rec", record((float("nan"),), b""), "labels of 1 images are not all in 0..2"),
+        ("train.rec", record((float("inf"), 1.0), b""), "inf images announced, 0 records there"),
+        ("train.idx", b"0\t-8\n", "two keys or offsets are one, or below 0"),
+        ("train.idx", b"0\t0\n0\t4\n", "two keys or offsets are one, or below 0"),
+        ("train.idx", b"0\t0\n1\t0\n", "two keys or offsets are one, or below 0"),
+        ("train.idx", b"0\t" + b"9" * 5_000, "train.idx and train.rec beside it cannot be read"),
+        ("train.idx", b"\xff\xfe0\0", "train.idx is not UTF-8"),
+        ("property", b"999999999999,112,112", "'9*,112,112' where `people,height,width` belongs"),
+        ("property", b"0,112,112", "'0,112,112' where"),
+        ("property", b"", "property is empty"),
+    ],
+)
+def test_what_a_training_set_claims_is_held_against_it(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    write_packed(tmp_path, [0, 2, 1], head=False)
+    if name == "train.rec":
+        (tmp_path / "train.idx").write_text("0\t0\n")
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(DataError, match=words):
+        load_packed(tmp_path, side=SIDE)
 
 
 def test_a_missing_verification_set_is_refused(tmp_path: Path) -> None:

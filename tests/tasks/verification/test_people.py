@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,83 @@ def test_people_with_too_few_images_are_left_out_and_counted(lfw: Path) -> None:
     people = people_of(lfw, (*NAMES, "Zoe_Who"))
 
     assert (people.names, people.few) == (("Ann_Lee", "Bo_Xi", "Di_Um"), 1)
+
+
+def test_lists_saved_by_a_windows_editor_are_the_same(lfw: Path) -> None:
+    people, pairs = "2\nAnn_Lee\t3\nBo_Xi\t2\n", VIEW1
+    windows = ["\ufeff" + text.replace("\n", "\r\n") for text in (people, pairs)]
+
+    assert listed_people(write(lfw / "people.txt", windows[0])) == {"Ann_Lee": 3, "Bo_Xi": 2}
+    assert pairs_of(lfw, windows[1]).digest == pairs_of(lfw, VIEW1).digest
+
+
+@pytest.mark.parametrize(
+    "name", [".ipynb_checkpoints/a.png", "__MACOSX/._a.png", "Bo_Xi/._Bo_Xi_0001.png", ".DS_Store"]
+)
+def test_what_other_systems_leave_in_folders_is_nobody(lfw: Path, name: str) -> None:
+    before = people_of(lfw).digest
+    (lfw / name).parent.mkdir(exist_ok=True)
+    (lfw / name).write_bytes(b"\0\5\x16\7")
+
+    names = (*NAMES, ".ipynb_checkpoints", "__MACOSX")
+
+    assert people_of(lfw, names, at_least=1).names == NAMES
+    assert people_of(lfw).digest == before
+
+
+JOSE, MAC = "José Núñez", unicodedata.normalize("NFD", "José Núñez")
+
+
+@pytest.mark.parametrize(("disk", "listed"), [(JOSE, MAC), (MAC, JOSE)])
+def test_a_name_is_found_in_any_unicode_form(lfw: Path, disk: str, listed: str) -> None:
+    write_people(lfw, {disk: 2})
+
+    people = people_of(lfw, (*NAMES, *listed_people(write(lfw / "people.txt", f"1\n{listed}\t2\n"))))
+    pairs = pairs_of(lfw, f"1\n{listed}\t1\t2\nBo_Xi\t1\t{listed}\t2\n")
+
+    assert people.names == ("Ann_Lee", "Bo_Xi", "Di_Um", JOSE)
+    assert pairs.names == ("Bo_Xi", JOSE)
+    with pytest.raises(DataError, match="1 in training, too: José"):
+        require_disjoint(replace(people, names=(*NAMES[:3], MAC)), replace(pairs, names=(JOSE,)))
+
+
+def test_two_folders_of_one_name_are_refused(lfw: Path) -> None:
+    write_people(lfw, {JOSE: 1, MAC: 1})
+
+    with pytest.raises(DataError, match="two folders are called José Núñez .in two Unicode forms.: put them into one"):
+        people_of(lfw)
+
+
+def test_a_line_of_a_list_is_the_whole_name(lfw: Path) -> None:
+    write_people(lfw, {"IMG": 2, "IMG 1": 3})
+    listed = listed_people(write(lfw / "people.txt", "2\nIMG 1\t3\nBo_Xi\t2\n"))
+
+    assert listed == {"IMG 1": 3, "Bo_Xi": 2}
+    assert len(load_people(lfw, listed, at_least=2, side=SIDE, region=None).y) == 5
+    assert pairs_of(lfw, "1\nIMG 1\t1\t3\nIMG 1\t1\tIMG\t2\n").names == ("IMG", "IMG 1")
+
+
+@pytest.mark.parametrize(
+    ("training", "testing", "shared"),
+    [
+        (MAC, JOSE, True),
+        ("Jose\u0301_Nu\u0301n\u0303ez", "JOSÉ-NÚÑEZ", True),
+        ("Ann_Lee", "Ann_Lees", False),
+        ("S1", "S2", False),  # not one S
+        ("कि", "का", False),  # one letter, two vowels that are written on it
+        ("1", "1", False),  # numbers mean something in their own set only
+    ],
+)
+def test_one_person_is_known_by_letters_and_digits(lfw: Path, training: str, testing: str, shared: bool) -> None:
+    people, pairs = sets(lfw, ("Di_Um", "Bo_Xi"))
+    people = replace(people, x=torch.zeros(4, 3, SIDE, SIDE, dtype=torch.uint8), names=(training, "Else"))
+    pairs = replace(pairs, names=(testing, "Nobody"))
+
+    if shared:
+        with pytest.raises(DataError, match="1 in training, too"):
+            require_disjoint(people, pairs)
+    else:
+        assert require_disjoint(people, pairs) == ""
 
 
 @pytest.mark.parametrize(
@@ -197,6 +275,9 @@ def test_view_1_pairs_are_read_and_their_images_once(lfw: Path) -> None:
         ("1\nAnn_Lee\t1\n", "line 2: .* where `person n m` or"),
         ("0\nAnn_Lee\t1\t2\n", "line 1: '0' where the number of pairs belongs"),
         ("3\n", "0 same and 0 different pairs, where 3 of each"),
+        ("1\nAnn_Lee\t\u00b2\t2\nAnn_Lee\t1\tBo_Xi\t2\n", "line 2: 'Ann_Lee.t².t2' where `person n m` or"),
+        ("9" * 5000, "line 1: '9*' where the number of pairs belongs"),
+        ("1\nAnn_Lee\t0\t2\nAnn_Lee\t1\tBo_Xi\t2\n", "line 2: .* where `person n m` or"),
         ("", "is empty"),
     ],
 )
@@ -214,8 +295,13 @@ def test_pairs_that_name_missing_files_are_refused_with_their_lines(lfw: Path) -
 
 def test_lfws_list_of_people_is_checked_against_its_count(tmp_path: Path) -> None:
     assert listed_people(write(tmp_path / "people.txt", "2\nAnn_Lee\t3\nBo_Xi\t2\n")) == {"Ann_Lee": 3, "Bo_Xi": 2}
-    for text in ("2\nAnn_Lee\t3\n", "2\n1\nAnn_Lee\t3\n"):
-        with pytest.raises(DataError, match="1 people where 2 are announced"):
+    for text, words in (
+        ("2\nAnn_Lee\t3\n", "1 people where 2 are announced"),
+        ("2\n1\nAnn_Lee\t3\n", "1 people where 2 are announced"),
+        ("2\nAnn_Lee\t3\nBo_Xi\tmany\n", "line 3: 'Bo_Xi.tmany' where `person n` belongs"),
+        ("2\nAnn_Lee\t3\nAnn_Lee\t2\n", "line 3: Ann_Lee is there twice"),
+    ):
+        with pytest.raises(DataError, match=words):
             listed_people(write(tmp_path / "short.txt", text))
 
 
