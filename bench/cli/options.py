@@ -120,6 +120,13 @@ OF_SWEEP: Mapping[str, Option] = {  # of the main job
     "--reports": {"type": Path, "metavar": "DIR", "help": "where the report goes (default: reports)"},
     "--dry-run": {"action": "store_true", "help": "print the runs, what is done, and the cost; start nothing"},
     "--retry": {"action": "store_true", "help": "try failed runs again"},
+    "--again": {
+        "action": "store_true",
+        "help": (
+            "set aside the folders of runs that began on other data or start weights than those here, and train these "
+            "runs anew; nothing is deleted"
+        ),
+    },
     "--time-limit": {"type": parse_duration, "metavar": "50m", "help": "stop cleanly after this time, all resumable"},
     "--no-wait": {"action": "store_true", "help": "run in the background and return at once"},
     "--report-only": {"action": "store_true", "help": "start nothing; collect and report what there is already"},

@@ -22,7 +22,7 @@ from bench.spec import Dataset, Run, Sweep, Way, dataset_of, task_of
 
 ONE_PROCESS = Profile(nodes=1, tasks=1)  # off Slurm: several processes for one run are for its jobs
 AS_TYPED = (  # options that leave nothing to choose
-    *("seeds", "classes", "only", "at_once", "budget", "retry"),
+    *("seeds", "classes", "only", "at_once", "budget", "retry", "again"),
     *("dry_run", "report_only", "no_wait", "allow_dirty"),
 )
 
@@ -55,6 +55,7 @@ class Request:
     at_once: int | None
     budget: float | None
     retry: bool
+    again: bool
     dry_run: bool
     report_only: bool
     no_wait: bool

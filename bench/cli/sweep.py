@@ -17,6 +17,7 @@ from bench.cli.exits import FAILED, STOPPED, guarded
 from bench.cli.options import Parser, add_arguments
 from bench.cli.request import ONE_PROCESS, Request, refuse_without_submitit, resolve, unplanned
 from bench.cli.sweep_files import declared_runs, keep_declaration, known_sweeps, sweep_file
+from bench.launch import reuse
 from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, slow_bf16
 from bench.launch.crew import Crews, longest_first
 from bench.launch.local import Executor, Inline, Local
@@ -37,6 +38,8 @@ def sweep(args: argparse.Namespace) -> int:
     """Does what the command says; returns the exit code."""
     request = resolve(args)
     plan = _plan(request)
+    if not (request.dry_run or request.report_only):
+        plan = _usable(request, plan)
     _describe(request, plan)
     if request.dry_run:
         return 0
@@ -65,6 +68,17 @@ def _plan(request: Request) -> Plan:
         at_once=0 if request.cluster == "inline" else request.at_once,
         processes=lambda run: jobs.asks(run.resources).processes,
     )
+
+
+def _usable(request: Request, plan: Plan) -> Plan:
+    """The plan, none of whose runs began with other data or start weights. Raises StoreError, DataError."""
+    others = reuse.others(plan.items, request.data_folder, print)
+    if not others:
+        return plan
+    if not request.again:
+        reuse.refuse(others, request.data_folder)
+    reuse.set_aside(others, print)
+    return _plan(request)
 
 
 def _describe(request: Request, plan: Plan) -> None:

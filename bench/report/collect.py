@@ -21,6 +21,7 @@ from bench.report.rows import (
     ASKED,
     ENV_COLUMNS,
     RESULT_COLUMNS,
+    SOME_ENV,
     SOME_RESULTS,
     as_csv,
     declared_columns,
@@ -144,6 +145,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
             row["matches_sha256"] = arrays_digest(read_arrays(folder.matches))
         row |= {"predicted_seconds": folder.predicted_seconds()}
         row |= {name: env.get(name) for name in ENV_COLUMNS}
+        row |= {name: env[name] for name in SOME_ENV if env.get(name)}
         for name in ("started", "ended"):
             row[name] = datetime.fromtimestamp(env[name], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return row

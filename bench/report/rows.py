@@ -41,6 +41,7 @@ ENV_COLUMNS = (
     "hardware", "threads", "share", "kernels", "allocator", "processes", "commit", "dirty", "claims_sha256",
     "bench", "torch", "torchvision", "python", "data_sha256", "started", "ended", "sessions", "notice",
 )  # fmt: skip
+SOME_ENV = ("start_sha256",)  # where a net starts from weights
 ASKED = "test_images_asked"  # the recipe's number, where a run had another
 Part = Views | Faces | Detection
 # of a recipe; their columns begin with the name

@@ -176,7 +176,7 @@ class Source(Row):
     of_plain whether their plain nets have, too.
     Functions of (net, job), see bench.tasks.weights. file: finds the file of the weights. pixels: what they expect of
     an image; "" for ImageNet's mean and deviation, or the family's mean. error: the classification error of the net
-    with them; "" where nobody says it.
+    with them; "" where nobody says it. digest: the SHA-256 of the weights; "" for that of their file.
     stride_in: which convolution of a bottleneck had the stride where they were trained; "" for either. With the other
     they would load, and be wrong. words: how pages call the weights, with the source and the sweep of its run.
     """
@@ -185,6 +185,7 @@ class Source(Row):
     file: str = ""
     pixels: str = ""
     error: str = ""
+    digest: str = ""
     stride_in: str = ""
     words: str = "{source}'s weights"
     names: str = r".+"
@@ -211,6 +212,7 @@ SOURCE_ROWS = (
         file="bench.tasks.weights:run_file",
         pixels="bench.tasks.weights:run_pixels",
         error="bench.tasks.weights:run_error",
+        digest="bench.tasks.weights:run_digest",
         words="weights of {sweep}",
         names=r"([^/]+)/[^/]+-(?:paper|short|quick)-s\d+-([0-9a-f]{8})",
         example="SWEEP/RUN, as in run:plain_vs_residual/resnet-20-A-quick-s0-811fdd6d",

@@ -161,6 +161,17 @@ class Sweep:
                 for claim in self.claims
                 if claim.id in (scale.judges or ())
             ),
+            *(
+                (
+                    not scale.classes or bool(DATASETS[scale.data or self.data].named),
+                    f"{name} asks for {scale.classes} classes, which only a part of ImageNet can have",
+                )
+                for name, scale in self.scales.items()
+            ),
+            (
+                not self.ensembles or bool(DATASETS[self.data].named),
+                f"ensembles are of nets tested at many scales, as on ImageNet; data is {self.data!r}",
+            ),
             (not mixed, f"an ensemble is of nets by one recipe each, and {', '.join(mixed)} is here by several"),
         )
 

@@ -3,6 +3,7 @@
     runs/<sweep>/<run id>/
         run.json         the Run, written first
         declared.json    the digest of the claims as they stood when the run was last started
+        inputs.json      the digests of the data and the start weights that the run was begun with
         predicted.json   what the plan said it takes, where it knew a speed
         lock             held (flock) by the one process that trains, the first where a run has several
         heartbeat.json   step, loss, speed, about once a second while training
@@ -29,11 +30,11 @@ from bench.store.files import (
     write_text,
 )
 from bench.store.lock import BusyError, exclusive
-from bench.store.run_folder import RunFolder, all_folders, folders, is_content
+from bench.store.run_folder import Inputs, RunFolder, all_folders, folders, is_content
 from bench.store.submission import Rendezvous, Submission, submissions
 
 __all__ = [
-    "BusyError", "Rendezvous", "RunFolder", "StoreError", "Submission", "all_folders", "atomic", "curve_text",
+    "BusyError", "Inputs", "Rendezvous", "RunFolder", "StoreError", "Submission", "all_folders", "atomic", "curve_text",
     "exclusive", "folders", "is_content", "make_folder", "read_json", "sha256", "submissions", "write_bytes",
     "write_json", "write_text",
 ]  # fmt: skip

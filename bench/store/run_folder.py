@@ -6,21 +6,62 @@ import fnmatch
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.spec import DIVERGED, Run, SpecError, run_from_json
-from bench.store.files import StoreError, file_digest, make_folder, read_rows, record, write_json, write_rows
+from bench.store.files import (
+    StoreError,
+    disk_error,
+    file_digest,
+    make_folder,
+    read_rows,
+    record,
+    write_json,
+    write_rows,
+)
 from bench.store.lock import LockedFolder
 from bench.store.submission import Rendezvous
 
 # what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
 CONTENTS = (
-    *("run.json", "declared.json", "predicted.json", "scores-*.pt", "curve.jsonl", "layers.jsonl", "checkpoint.pt"),
+    *(
+        "run.json",
+        "declared.json",
+        "predicted.json",
+        "inputs.json",
+        "scores-*.pt",
+        "curve.jsonl",
+        "layers.jsonl",
+        "checkpoint.pt",
+    ),
     *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png", "env.json", "result.json"),
 )
 ONLY_DONE, ONLY_UNDONE = ("env.json", "result.json"), ("scores-*.pt", "error.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a number depends on beside the Run, by SHA-256: the data, and the weights that the net starts from.
+
+    start_sha256: "" for random weights, None where nobody kept it, as in runs of earlier versions.
+    """
+
+    data_sha256: str
+    start_sha256: str | None
+
+    def unlike(self, others: Inputs) -> str:
+        """In words what of these is not that of `others`, "" where all is."""
+        pairs = {
+            "data": (self.data_sha256, others.data_sha256),
+            "start weights": (self.start_sha256, others.start_sha256),
+        }
+        return " and ".join(
+            f"other {what} (SHA-256 {mine[:12] or 'of none'}, here {here[:12] or 'of none'})"
+            for what, (mine, here) in pairs.items()
+            if mine is not None and here is not None and mine != here
+        )
 
 
 class File:
@@ -142,6 +183,43 @@ class RunFolder(LockedFolder):
         """The digest of the claims that `declare` kept, "" where there is none."""
         value = record(self.path / "declared.json", claims_sha256=str)
         return value["claims_sha256"] if value else ""
+
+    def begin(self, inputs: Inputs) -> None:
+        """Keeps what the run is begun with. Raises StoreError where it has trained on other inputs."""
+        begun = self.inputs()
+        if begun and self.has_trained and (others := begun.unlike(inputs)):
+            raise StoreError(
+                f"{self.path} was begun with {others}: give it those, or start with --again, which sets the folder "
+                "aside and trains the run anew"
+            )
+        write_json(self.path / "inputs.json", asdict(inputs))
+
+    def inputs(self) -> Inputs | None:
+        """What the run was begun with, None where that is not known."""
+        kept = record(self.path / "inputs.json", data_sha256=str, start_sha256=str) or self.env() or {}
+        data = kept.get("data_sha256")
+        return Inputs(data, kept.get("start_sha256")) if isinstance(data, str) else None
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether it has kept a step, is done, or diverged."""
+        return self.checkpoint.exists() or self.result() is not None or self.diverged()
+
+    def set_aside(self) -> Path:
+        """Moves the folder to aside/<run id>.<n> beside it, where no command looks, and returns where it now is.
+
+        Raises BusyError where the run is being trained, StoreError where the disk refuses.
+        """
+        number, home = 1, self.path.parent / "aside"
+        while (place := home / f"{self.path.name}.{number}").exists():
+            number += 1
+        make_folder(home)
+        with self.lock():
+            try:
+                self.path.rename(place)
+            except OSError as error:
+                raise disk_error(place, error) from error
+        return place
 
     def predict(self, seconds: float) -> None:
         """Keeps what a plan said before the run first started, for the report to hold against what it took."""

@@ -38,6 +38,11 @@ class Experiment(ABC):
     def digest(self) -> str:
         """SHA-256 that identifies the data."""
 
+    @classmethod
+    def digest_of(cls, run: Run, job: Job) -> str:
+        """The digest of the run's data, without the run. Raises DataError."""
+        return cls.of(run, job, torch.device("cpu")).digest
+
     @property
     def notice(self) -> str:
         """The data owner's notice to readers, or ""."""
@@ -46,8 +51,13 @@ class Experiment(ABC):
     def net(self) -> nn.Module:
         """The net before its first step, from the run's seed. Raises WeightsError for missing weights."""
         torch.manual_seed(self.run.seed)
-        net: nn.Module = self.run.net.row.resolve("build")(self.run.net, dataset_of(self.run.data).classes)
+        net: nn.Module = self.run.net.row.resolve("build")(self.run.net, self.classes)
         return net
+
+    @property
+    def classes(self) -> int:
+        """How many classes the net has to tell apart."""
+        return dataset_of(self.run.data).classes
 
     @abstractmethod
     def batches(self) -> Batches:

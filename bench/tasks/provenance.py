@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from bench import __version__
 from bench.machine import allocator, commit, cpu_name, cuda_devices, cxx_compiler, no_compiler
 from bench.spec import Run
+from bench.store import Inputs
 from bench.tasks.experiment import Experiment
 
 
@@ -59,7 +61,7 @@ def _reproducible_cuda() -> None:
     torch.backends.cudnn.benchmark = False  # it may choose other kernels when a run resumes
 
 
-def session(experiment: Experiment, kernels: str = "eager") -> dict[str, Any]:
+def session(experiment: Experiment, inputs: Inputs, kernels: str = "eager") -> dict[str, Any]:
     """Provenance of one start's part of a run, taken before it trains. kernels: the text of a Way."""
     run, device, processes = experiment.run, experiment.device, experiment.job.processes
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
@@ -77,7 +79,7 @@ def session(experiment: Experiment, kernels: str = "eager") -> dict[str, Any]:
         "processes": processes.size,
         "claims_sha256": experiment.job.folder.claims_digest(),
         "data": run.data,
-        "data_sha256": experiment.digest,
+        **asdict(inputs),
         "notice": experiment.notice,
         "started": time.time(),
         "ended": time.time(),

@@ -14,6 +14,7 @@ from bench.nets.weights import WeightsError
 from bench.spec import Recipe, Run, Way, dataset_of, task_of
 from bench.store import RunFolder, StoreError
 from bench.tasks.experiment import Experiment
+from bench.tasks.inputs import inputs_of
 from bench.tasks.job import Job
 from bench.tasks.provenance import DeviceError, device_name, device_of, merged, require_compiler, session
 from bench.train import checkpoint
@@ -60,7 +61,12 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     way = way_of(run, device, processes)
     refuse_shared_device(processes, device_name(device))
     experiment: Experiment = dataset_of(run.data).resolve("experiment").of(run, job, device)  # type: ignore[attr-defined]  # a class
-    agree(processes, device=device.type, data=experiment.digest, torch=str(torch.__version__))
+    inputs = inputs_of(experiment)
+    agree(
+        processes, device=device.type, torch=str(torch.__version__), data=inputs.data_sha256, start=inputs.start_sha256
+    )
+    if processes.rank == 0:
+        job.folder.begin(inputs)
     trainer = trainer_of(
         experiment.net().to(device),
         experiment.batches(),
@@ -74,7 +80,7 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     saved = _resume(trainer, experiment)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
-        sessions.append(session(experiment, str(way)))
+        sessions.append(session(experiment, inputs, str(way)))
     place = f" as process {processes.rank} of {processes.size}" if processes.size > 1 else ""
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{place}", flush=True)
     last = yield from _train(trainer, experiment, sessions, layers, look)
@@ -155,7 +161,7 @@ def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
     if trained_on - {data}:
         raise StoreError(
             f"{path} was trained on other data (SHA-256 {', '.join(trained_on)}; here {data}): give the data it was "
-            "begun with, or move the checkpoint away to train from the first step"
+            "begun with, or start with --again, which sets the folder aside and trains the run anew"
         )
     ended = saved["step"] >= run.recipe.steps
     if saved["device"] != device.type and not ended:

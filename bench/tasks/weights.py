@@ -123,6 +123,11 @@ def run_error(net: Net, job: Job) -> float:
     return float((_source_run(net, job)[0].result() or {})["test_error"])
 
 
+def run_digest(net: Net, job: Job) -> str:
+    """Of its final weights: the file has the dates of its training, too. Raises WeightsError."""
+    return str((_source_run(net, job)[0].result() or {})["weights_sha256"])
+
+
 def run_pixels(net: Net, job: Job) -> Pixels | None:
     """By its crop: Section 3.4's subtracts the mean alone. Raises WeightsError."""
     views = _source_run(net, job)[1].recipe.views

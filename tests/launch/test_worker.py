@@ -268,7 +268,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, monkeypatch: pytes
 
     error = folder.error()
     assert error is not None
-    assert "was trained on other data (SHA-256" in error["message"]
+    assert "was begun with other data (SHA-256" in error["message"]
     assert error["retry"]
     monkeypatch.undo()
     assert work(folder.path, tmp_path) == "done"

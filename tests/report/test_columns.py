@@ -23,6 +23,7 @@ DECLARED = (
     *rows.SOME_RESULTS,
     *rows.MORE_COLUMNS,
     *rows.ENV_COLUMNS,
+    *rows.SOME_ENV,
     *(f"{prefix}_{stored_name(part, field.name)}" for prefix, part in rows.PARTS.items() for field in fields(part)),
     rows.ASKED,
     *stored.DETECTOR_CURVE_COLUMNS,

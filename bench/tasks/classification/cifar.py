@@ -33,6 +33,11 @@ class Images:
     digest: str
     notice: str = ""
 
+    @property
+    def classes(self) -> int:
+        """One more than the highest label."""
+        return 1 + max(int(y.max()) for y in (self.train_y, self.test_y))
+
     def to(self, device: torch.device) -> Images:
         """The same set on `device`."""
         moved = {name: getattr(self, name).to(device) for name in ("train_x", "train_y", "test_x", "test_y")}
@@ -49,9 +54,14 @@ class Images:
 def make_images(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, notice: str = "") -> Images:
     """Images with their digest."""
     sha = hashlib.sha256()
-    for part in (train_x, train_y.to(torch.uint8), test_x, test_y.to(torch.uint8)):
+    for part in (train_x, _narrow(train_y), test_x, _narrow(test_y)):
         sha.update(part.contiguous().numpy().tobytes())
     return Images(train_x, train_y.long(), test_x, test_y.long(), sha.hexdigest(), notice)
+
+
+def _narrow(labels: Tensor) -> Tensor:
+    """Labels as bytes, as CIFAR has them, where they all fit."""
+    return labels.to(torch.uint8) if int(labels.max()) < 256 else labels.long()
 
 
 def load(folder: Path) -> Images:

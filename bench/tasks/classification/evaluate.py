@@ -11,6 +11,7 @@ from bench.data.locate import DataError
 from bench.spec import Run
 from bench.tasks.classification.imagenet.experiment import ImageNet
 from bench.tasks.classification.imagenet.transforms import Normalise
+from bench.tasks.inputs import inputs_of
 from bench.tasks.job import Job
 from bench.tasks.provenance import device_of, merged, session
 from bench.tasks.weights import pixels_of, weights_file
@@ -32,7 +33,10 @@ def evaluate(run: Run, job: Job) -> Work[None]:
     net = built.to(device).to(memory_format=torch.channels_last)
     weights = checkpoint.weights_digest(net.state_dict())
     agree(processes, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
-    about = session(experiment)
+    inputs = inputs_of(experiment)
+    if processes.rank == 0:
+        job.folder.begin(inputs)
+    about = session(experiment, inputs)
     print(f"bench: tests {run.id} on {device}", flush=True)
     centre = yield from experiment.test(net)
     extras = experiment.extras(net, centre)

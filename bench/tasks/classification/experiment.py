@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.data.locate import AbsentError
+from bench.data.locate import AbsentError, DataError
 from bench.spec import Run, dataset_of
 from bench.tasks.classification import cifar
 from bench.tasks.classification.cifar import Images, Prepare
@@ -36,6 +36,12 @@ class InMemory(Experiment):
     def of(cls, run: Run, job: Job, device: torch.device) -> InMemory:
         """See Experiment."""
         images, kept_back = load_images(run, job.data, device), None
+        if (classes := dataset_of(run.data).classes) and images.classes > classes:
+            raise DataError(
+                f"the labels of {run.data} in {job.data} go up to {images.classes - 1}, and a net for it tells "
+                f"{classes:,} classes apart, from 0 on: give the row of {run.data} in bench/spec/datasets.py "
+                f"classes={images.classes}, or the data that it describes"
+            )
         if run.recipe.split != "50k":
             generator = torch.Generator().manual_seed(run.seed)
             images, *kept_back = images.holding_out(len(images.train_y) // 10, generator)
@@ -45,6 +51,11 @@ class InMemory(Experiment):
     def digest(self) -> str:
         """SHA-256 of all arrays."""
         return self.images.digest
+
+    @property
+    def classes(self) -> int:
+        """As the data set's row has it; where that leaves it open, by the labels."""
+        return dataset_of(self.run.data).classes or self.images.classes
 
     @property
     def notice(self) -> str:

@@ -100,8 +100,7 @@ class AnnotatedImages(Experiment):
 
         Raises WeightsError where the net is to start from a run that trained no classifier, or is not done.
         """
-        row = dataset_of(run.data)
-        training, tested = row.resolve("reader")(row.resolve("locate")(job.data, run.data))
+        training, tested = _sets(run, job)
         both = {image.path for image in training.images} & {image.path for image in tested.images}
         if both:
             names = named(sorted(path.name for path in both))
@@ -119,7 +118,12 @@ class AnnotatedImages(Experiment):
     @cached_property
     def digest(self) -> str:
         """Of both lists' annotations, and their images' names and lengths: half of the SHA-256 of each."""
-        return f"{self.training.digest[:32]}{self.tested.digest[:32]}"
+        return _digest(self.training, self.tested)
+
+    @classmethod
+    def digest_of(cls, run: Run, job: Job) -> str:
+        """See Experiment."""
+        return _digest(*_sets(run, job))
 
     @property
     def objective(self) -> DetectionLosses:
@@ -232,3 +236,14 @@ class AnnotatedImages(Experiment):
             np.savez_compressed(file, allow_pickle=False, **arrays)
         with atomic(folder.detections) as temporary:
             draw(self.used, plain.predictions, self.tested.classes, temporary)
+
+
+def _sets(run: Run, job: Job) -> tuple[DetectionSet, DetectionSet]:
+    """What the run's data set has to train on and to test on. Raises DataError."""
+    row = dataset_of(run.data)
+    training, tested = row.resolve("reader")(row.resolve("locate")(job.data, run.data))
+    return training, tested
+
+
+def _digest(training: DetectionSet, tested: DetectionSet) -> str:
+    return f"{training.digest[:32]}{tested.digest[:32]}"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.data.decode import Oddities, decode
 from bench.data.prefetch import prefetch
-from bench.spec import Run, Views, dataset_of
+from bench.spec import Run, Views, dataset_of, task_of
 from bench.store import atomic
 from bench.tasks.classification.imagenet import protocols
 from bench.tasks.classification.imagenet.files import ImageFiles, ImageSet
@@ -55,10 +55,8 @@ class ImageNet(Experiment):
 
         Raises DataError where it is not below the job's data folder.
         """
-        views, row = run.recipe.views, dataset_of(run.data)
+        views, found = run.recipe.views, _images(run, job)
         assert views is not None
-        folder = row.resolve("locate")(job.data, run.data)
-        found: ImageSet = row.resolve("reader")(folder, row.classes, trained=normalise is None)
         view = View(ScaleCrop(views.side, views.shorter), normalise) if normalise else _view(found.train, views)
         return cls(run, job, device, found, view, spread(len(found.val), run.recipe.test_images), views)
 
@@ -66,6 +64,11 @@ class ImageNet(Experiment):
     def digest(self) -> str:
         """See ImageSet."""
         return self.images.digest
+
+    @classmethod
+    def digest_of(cls, run: Run, job: Job) -> str:
+        """See Experiment."""
+        return _images(run, job).digest
 
     @property
     def notice(self) -> str:
@@ -157,6 +160,15 @@ def spread(count: int, most: int) -> tuple[int, ...]:
     """At most `most` of `count` images, evenly over their order, which is by class."""
     used = min(count, most)
     return tuple(k * count // used for k in range(used))
+
+
+def _images(run: Run, job: Job) -> ImageSet:
+    """The run's images; without training ones where nothing trains. Raises DataError."""
+    row = dataset_of(run.data)
+    found: ImageSet = row.resolve("reader")(
+        row.resolve("locate")(job.data, run.data), row.classes, trained=task_of(run.task).trains
+    )
+    return found
 
 
 def _view(images: ImageFiles, views: Views) -> View:

@@ -1,0 +1,40 @@
+"""What a run's number depends on beside the run: its data, and the weights that its net starts from, by SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from bench.spec import SOURCES, Run, dataset_of
+from bench.store import Inputs
+from bench.tasks.experiment import Experiment
+from bench.tasks.job import Job
+from bench.tasks.weights import weights_file
+
+
+def inputs_of(experiment: Experiment) -> Inputs:
+    """Of a run that is open. Raises WeightsError where the start weights are not there."""
+    return Inputs(experiment.digest, start_sha256(experiment.run, experiment.job))
+
+
+def data_sha256(run: Run, job: Job) -> str:
+    """The digest of the run's data, which are read for it. Raises DataError."""
+    experiment: type[Experiment] = dataset_of(run.data).resolve("experiment")  # type: ignore[assignment]  # a class
+    return experiment.digest_of(run, job)
+
+
+def start_sha256(run: Run, job: Job) -> str:
+    """The SHA-256 of the start weights: of their file, or of a run's final weights; "" for random ones.
+
+    "" also where timm downloads them, whose own library keeps their version. Raises WeightsError.
+    """
+    source = SOURCES[run.net.start.source]
+    file = weights_file(run.net, job)  # also refuses weights that do not fit the net
+    if source.digest:
+        return str(source.resolve("digest")(run.net, job))
+    return _of_file(file) if file else ""
+
+
+def _of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
