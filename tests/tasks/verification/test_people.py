@@ -56,9 +56,11 @@ NAMES = ("Ann_Lee", "Bo_Xi", "Cy_Orr", "Di_Um")
 LISTED = {"Ann_Lee": 3, "Bo_Xi": 2, "Cy_Orr": 1, "Di_Um": 2}
 
 
-def people_of(folder: Path, names: Sequence[str] = NAMES, at_least: int = 2, **listed: int) -> People:
+def people_of(
+    folder: Path, names: Sequence[str] = NAMES, at_least: int = 2, listed: dict[str, int] | None = None
+) -> People:
     """Of small images, whole; listed: further people of the list, or other numbers of images."""
-    counts = {name: LISTED.get(name, 2) for name in names} | listed
+    counts = {name: LISTED.get(name, 2) for name in names} | (listed or {})
     return load_people(folder, counts, at_least=at_least, side=SIDE, region=None)
 
 
@@ -175,7 +177,7 @@ def test_one_person_is_known_by_letters_and_digits(lfw: Path, training: str, tes
     ],
 )
 def test_a_set_says_how_many_of_its_lists_images_are_there(lfw: Path, listed: dict[str, int], notice: str) -> None:
-    assert re.match(notice or "$", people_of(lfw, **listed).notice)
+    assert re.match(notice or "$", people_of(lfw, listed=listed).notice)
 
 
 def test_a_set_of_fewer_than_two_people_is_refused(lfw: Path) -> None:
