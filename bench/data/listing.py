@@ -46,6 +46,12 @@ def same_form(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def first_line(error: BaseException) -> str:
+    """What a library says of a damaged file, as a part of one line: its first line, or the error's name without one."""
+    line = (str(error).splitlines() or [""])[0]
+    return line[:200] or type(error).__name__
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8, with or without byte order mark, any system's line ends as "\\n". Raises DataError."""
     try:

@@ -69,11 +69,12 @@ def put(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
     """Writes an archive whose sum is taken for the official one."""
 
     def write(name: str, number: int, content: bytes) -> Path:
+        file = LAYOUTS[name].archives[number][0]
         archives: Any = [*LAYOUTS[name].archives]
-        archives[number] = (archives[number][0], hashlib.md5(content).hexdigest())
+        archives[number] = (file, hashlib.md5(content).hexdigest())
         layout = replace(LAYOUTS[name], archives=tuple(archives))
         monkeypatch.setattr(cifar_files, "LAYOUTS", {**LAYOUTS, name: layout})
-        path = tmp_path / archives[number][0]
+        path = tmp_path / file
         path.write_bytes(content)
         return path
 

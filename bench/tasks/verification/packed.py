@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from bench.data.listing import read_list, read_text
+from bench.data.listing import first_line, read_list, read_text
 from bench.data.locate import DataError, notice
 from bench.tasks.verification.images import SIDE, OnDisk
 from bench.tasks.verification.people import Pairs, People
@@ -165,9 +165,9 @@ def _unpickled(path: Path) -> tuple[dict[bytes, int], list[int], list[bool]]:
         index = [number.setdefault(_bytes(image), len(number)) for image in _items(images)]
         return number, index, [_bool(value) for value in _items(same)]
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
-        reason = str(error) or type(error).__name__
         raise DataError(
-            f"{path} cannot be read as insightface's (images, is_same) ({reason}): it is cut short or something else"
+            f"{path} cannot be read as insightface's (images, is_same) ({first_line(error)}): it is cut short or "
+            "something else"
         ) from None
 
 

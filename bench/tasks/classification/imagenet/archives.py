@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bench.data.listing import is_hidden
+from bench.data.listing import first_line, is_hidden
 from bench.data.locate import DataError
 from bench.machine import cache_folder
 from bench.store import StoreError, atomic
@@ -82,7 +82,7 @@ def _read(tar: Path, *, nested: bool) -> list[Entry]:
     except DataError:
         raise
     except Exception as error:  # a damaged file raises whatever its bytes happen to say
-        raise DataError(f"{tar}: {error}. The file is truncated or no tar file: get it again") from None
+        raise DataError(f"{tar}: {first_line(error)}. The file is truncated or no tar file: get it again") from None
     size = tar.stat().st_size
     if not found or max(offset + length for _, _, length, offset in found) > size:
         raise DataError(f"{tar}: {size:,} bytes, {len(found):,} images, the last one incomplete. Get it again")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-import io
 import re
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from bench.data.listing import read_list, same_form
+from bench.data.listing import first_line, read_list, same_form
 from bench.data.locate import DEVKIT_TAR, DataError
+from bench.tasks.classification.imagenet.matlab import LARGEST, structs
 
-LARGEST = 2**20  # bytes of the development kit's files, which have 0.2 MiB: what a packed one may unpack to
 GROUND_TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
 KIT = "ILSVRC2012_devkit_t12/data"
 LINES = ("val_labels.txt", "imagenet_2012_validation_synset_labels.txt")  # a wnid a line, in the files' order
@@ -89,7 +88,7 @@ def _packed_kit(tar: Path, _: Sequence[str]) -> list[str]:
             parts = [kit.extractfile(f"{KIT}/{name}") for name in (GROUND_TRUTH, META)]
             truth, meta = (_of_kit(part) for part in parts if part is not None)
     except Exception as error:  # a damaged archive raises whatever its bytes happen to say
-        raise DataError(f"{tar}: {error}. The development kit is damaged: get it again") from None
+        raise DataError(f"{tar}: {first_line(error)}. The development kit is damaged: get it again") from None
     return _wnids(tar, truth, meta)
 
 
@@ -103,11 +102,13 @@ def _of_kit(file: IO[bytes]) -> bytes:
 
 def _wnids(source: Path, truth: bytes, meta: bytes) -> list[str]:
     """The kit numbers its synsets (ILSVRC2012_ID); those with children are no classes."""
-    from scipy.io import loadmat
-
     try:
-        synsets = loadmat(io.BytesIO(meta), squeeze_me=True, variable_names=["synsets"])["synsets"]
-        wnids = {int(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if not int(s["num_children"])}
+        classes = [synset for synset in structs(meta, "synsets") if synset["num_children"] == 0]
+        wnids = {int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in classes}
+        if not len(classes) == len(wnids) == len(set(wnids.values())):
+            raise ValueError("a number or a wnid is there twice")
         return [wnids[int(number)] for number in truth.decode("utf-8-sig").split()]
-    except Exception as error:  # scipy has a damaged file raise whatever its bytes happen to say
-        raise DataError(f"{source}: the labels or {META} cannot be read ({error!r}). Get the kit again") from None
+    except Exception as error:  # a damaged file raises whatever its bytes happen to say
+        raise DataError(
+            f"{source}: the labels or {META} cannot be read ({first_line(error)}). Get the kit again"
+        ) from None

@@ -85,7 +85,7 @@ def tar(files: dict[str, bytes], mode: str = "w") -> bytes:
     return out.getvalue()
 
 
-def kit() -> dict[str, bytes]:
+def kit(*, compressed: bool = False) -> dict[str, bytes]:
     """The two files of the development kit that say the labels; its numbers are not the order of the wnids."""
     from scipy.io import savemat
 
@@ -94,6 +94,6 @@ def kit() -> dict[str, bytes]:
     rows.append((4, "n00001740", "entity", 3))
     kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
     meta = io.BytesIO()
-    savemat(meta, {"synsets": np.array(rows, dtype=kind)[:, None]})
+    savemat(meta, {"synsets": np.array(rows, dtype=kind)[:, None]}, do_compression=compressed)
     truth = "".join(f"{numbers[WNIDS[c]]}\n" for c in TRUTH).encode()
     return {"ILSVRC2012_validation_ground_truth.txt": truth, "meta.mat": meta.getvalue()}

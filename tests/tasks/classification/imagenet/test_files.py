@@ -34,6 +34,7 @@ LISTS: dict[str, Callable[[], dict[str, bytes]]] = {
     "annotations": lambda: {"val/val_annotations.txt": ANNOTATIONS.encode()},
     "csv": lambda: {"LOC_val_solution.csv": CSV.encode()},
     "kit": little.kit,
+    "compressed kit": lambda: little.kit(compressed=True),
     "kit's folder": lambda: {f"{KIT}/{name}": data for name, data in little.kit().items()},
     "packed kit": lambda: {
         "ILSVRC2012_devkit_t12.tar.gz": little.tar({f"{KIT}/{n}": d for n, d in little.kit().items()}, "w:gz")
