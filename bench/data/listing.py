@@ -24,18 +24,19 @@ def files_in(folder: Path, suffixes: Collection[str] = ()) -> list[Path]:
 
     The suffix counts in either case. Raises DataError where the folder cannot be read.
     """
-    found = (Path(entry.path) for entry in _entries(folder) if entry.is_file())
+    found = (Path(entry.path) for entry in entries_in(folder) if entry.is_file())
     return [path for path in found if not suffixes or path.suffix.lower() in suffixes]
 
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders in `folder` by name. Raises DataError where it cannot be read."""
-    return [Path(entry.path) for entry in _entries(folder) if entry.is_dir()]
+    return [Path(entry.path) for entry in entries_in(folder) if entry.is_dir()]
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def entries_in(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in `folder` by name, for a million files, of which a Path each would cost. Raises DataError."""
     try:
-        with os.scandir(folder) as entries:  # knows files from folders without asking the disk for each of a million
+        with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"{folder} cannot be read ({error.strerror}): name a folder that can") from None

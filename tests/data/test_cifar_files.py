@@ -1,4 +1,4 @@
-"""CIFAR's archives are unpacked where they lie: only the official ones, whole or not at all, without the network."""
+"""CIFAR's archives are unpacked where they lie: only the official ones, whole or not at all; and the data's notice."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ import pytest
 
 from bench.data import cifar_files
 from bench.data.cifar_files import LAYOUTS, cifar, fetch
-from bench.data.locate import DataError
+from bench.data.locate import DataError, notice
 from bench.tasks.classification.cifar import load
+from tests.fuzzing import tried
 
 NAMES = ("cifar10", "cifar100")
 
@@ -160,3 +161,52 @@ def test_pickles_that_are_not_the_official_ones_are_never_opened(tmp_path: Path)
         load(cifar(tmp_path, "cifar10"))
 
     assert not trace.exists()
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("number", [0, 1], ids=["pickles", "binary"])
+def test_a_damaged_batch(tmp_path: Path, number: int) -> None:
+    part = list(LAYOUTS["cifar10"].folders)[number]
+    (tmp_path / part).mkdir()
+    for file, content in files("cifar10", part).items():
+        (tmp_path / part / file).write_bytes(content)
+    path = tmp_path / part / LAYOUTS["cifar10"].folders[part][0]
+
+    for images in tried(path, path.read_bytes(), lambda: load(cifar(tmp_path, "cifar10")), DataError):
+        assert (len(images.train_x), len(images.test_x), number) == (10, 2, 1), (
+            "none of the pickles is the official one"
+        )
+        assert int(images.train_y.max()) < 10
+
+
+@pytest.mark.fuzz
+def test_a_damaged_archive_is_not_unpacked_unless_it_is_the_official_one(tmp_path: Path) -> None:
+    path = tmp_path / "cifar-100-binary.tar.gz"
+    content = packed({f"cifar-100-binary/{file}": data[:50] for file, data in files("cifar100", path.stem).items()})
+
+    assert list(tried(path, content, lambda: fetch(tmp_path, "cifar100"), DataError)) == []
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.fuzz
+def test_a_damaged_notice(tmp_path: Path) -> None:
+    path = tmp_path / "NOTICE.json"
+
+    for said in tried(
+        path, b'{"notice": "Not CIFAR-10", "more": [1, {"a": null}]}', lambda: notice(tmp_path), DataError
+    ):
+        assert isinstance(said, str)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{}", '{"notice": null}', '{"notice": 7}', "[]", "\udcff"])
+def test_a_notice_that_is_no_text_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "NOTICE.json").write_bytes(content.encode(errors="surrogateescape"))
+
+    with pytest.raises(DataError, match="NOTICE.json cannot be read as JSON with a text 'notice'"):
+        notice(tmp_path)
+
+
+def test_a_notice_saved_by_a_windows_editor_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / "NOTICE.json").write_bytes(b'\xef\xbb\xbf{"notice": "half of it"}\r\n')
+
+    assert notice(tmp_path) == "half of it"

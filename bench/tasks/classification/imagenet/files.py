@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.listing import files_in, folders_in
+from bench.data.listing import entries_in, folders_in
 from bench.data.locate import IMAGENET_ADDRESS, TRAIN_TAR, VAL_TAR, DataError, notice
 from bench.tasks.classification.imagenet import labels
 from bench.tasks.classification.imagenet.archives import SUFFIXES, entries
@@ -151,7 +151,8 @@ def _by_class(part: Path) -> list[Place]:
 
 
 def _files(folder: Path, wnid: str = "") -> list[Place]:
-    return [Place(wnid, path.name, str(path), path.stat().st_size) for path in files_in(folder, SUFFIXES)]
+    found = (entry for entry in entries_in(folder) if entry.name.lower().endswith(SUFFIXES) and entry.is_file())
+    return [Place(wnid, entry.name, entry.path, entry.stat().st_size) for entry in found]
 
 
 def _same_classes(folder: Path, train: Sequence[Place], val: Sequence[Place]) -> tuple[str, ...]:

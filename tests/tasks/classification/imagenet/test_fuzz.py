@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("simplejpeg", reason="needs simplejpeg")
-
 from bench.data.locate import DataError
 from bench.tasks.classification.imagenet import labels
 from bench.tasks.classification.imagenet.archives import entries
 from tests.fuzzing import FILES, mutated, tried
 from tests.tasks.classification.imagenet import little
-from tests.tasks.classification.imagenet.little import VAL
-from tests.tasks.classification.imagenet.test_files import LISTS
+from tests.tasks.classification.imagenet.little import LISTS, VAL
 
 DAMAGED = [(kind, name) for kind in LISTS for name in LISTS[kind]()]
 
