@@ -141,6 +141,7 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: object, 
 HOSTILE = {
     "room for 134 million objects": b"\x80\x02" + b"K\0" + b"r" + struct.pack("<I", 2**27) + b".",
     "a string of an exabyte": b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b"x.",
+    "a bytearray of a gigabyte": b"\x80\x05\x96" + struct.pack("<Q", 2**30) + b"x.",
     "a frame of an exabyte": b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"N.",
     "a number of a gigabyte": b"\x80\x02\x8b" + struct.pack("<i", 2**30) + b"x.",
     "bytes of a number": b"\x80\x02c__builtin__\nbytearray\n\x8a\x05" + (2**34).to_bytes(5, "little") + b"\x85R.",
