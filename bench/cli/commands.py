@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from bench.cli import options
@@ -27,7 +26,7 @@ from bench.launch.slurm import commands as scheduler
 from bench.launch.status import table, watch
 from bench.spec import Run, counted
 from bench.speed import add_arguments as add_speed_arguments
-from bench.store import RunFolder, StoreError, all_folders, folders, make_folder, submissions
+from bench.store import RunFolder, all_folders, folders, make_folder, submissions
 
 
 def status(args: argparse.Namespace) -> int:
@@ -81,8 +80,8 @@ def collect(args: argparse.Namespace) -> int:
 def runs_in(place: Path) -> Iterator[Run]:
     """The runs that can be read in a sweep's folder."""
     for folder in folders(place.parent, place.name).values():
-        with suppress(StoreError):  # `collect` says which folder it passes over
-            yield folder.run()
+        if run := folder.readable_run():  # `collect` says which folder it passes over
+            yield run
 
 
 def pack(args: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from bench.machine import hardware
 from bench.nets.counts import multiply_adds_of
 from bench.nets.speeds import Speed, fewest, predicted_seconds, speed_of
 from bench.spec import Resources, Run, counted
-from bench.store import RunFolder, StoreError, folders
+from bench.store import RunFolder, folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +111,8 @@ def _known_speeds(
 
     def of_folders() -> Iterable[Speed]:
         for folder in folders(sweep_folder.parent, sweep_folder.name).values():
-            result, env = folder.result(), folder.env()
-            if result and env:
-                run = folder.run()
+            result, env, run = folder.result(), folder.env(), folder.readable_run()
+            if result and env and run:
                 about = {name: getattr(run.recipe, name) for name in ("steps", "batch", "test_every", "precision")}
                 work = multiply_adds_of(run)
                 yield speed(run.net.name, work, {**env, **about, **result}, env["hardware"], run.resources)
@@ -147,11 +145,8 @@ def _known_speeds(
 
 def _as_begun(run: Run, folder: RunFolder) -> Run:
     """The run with the threads and kernels of its first start."""
-    with suppress(StoreError):  # a damaged folder is reported when the run starts or is collected
-        begun = folder.run()
-        if begun == run:
-            return replace(run, resources=run.resources.as_begun(begun.resources))
-    return run
+    begun = folder.readable_run()
+    return replace(run, resources=run.resources.as_begun(begun.resources)) if begun == run and begun else run
 
 
 def _kept(asked: Resources, begun: Resources) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def _table(sweep: Path, queue: Queue | None) -> tuple[str, bool]:
     states = Counter(row[1].split(" ")[0] for row in cells[1:])  # without the reason
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
     lines.append(f"{counted(len(found), 'run')}: {counts}")
-    finished = [(folder.run().data, env) for folder in found if (env := folder.env())]
+    finished = [(run.data, env) for folder in found if (run := folder.readable_run()) and (env := folder.env())]
     if data := data_of_runs((data, str(env.get("data_sha256") or "")) for data, env in finished):
         lines.append(f"data of the runs that are done: {data}")
     if jobs is None:
@@ -52,7 +52,9 @@ def _table(sweep: Path, queue: Queue | None) -> tuple[str, bool]:
 
 
 def _row(folder: RunFolder, jobs: Mapping[str, Job]) -> tuple[str, ...]:
-    name, run, job = folder.path.name, folder.run(), jobs.get(folder.path.name)
+    name, run, job = folder.path.name, folder.readable_run(), jobs.get(folder.path.name)
+    if run is None:
+        return (name, "damaged", "", "", "run.json cannot be read: move the folder away", "", "", "")
     result, beat = folder.result(), folder.heartbeat() or {}
     state, left, node = "done" if result else _state(folder, job), "", job.node if job else ""
     if result:

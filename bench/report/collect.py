@@ -119,8 +119,7 @@ def _foreign(folder: RunFolder) -> str | None:
         run = folder.run()
     except StoreError as error:
         return str(error)
-    result = folder.result()
-    return None if run.id == folder.path.name and (not result or result["id"] == run.id) else f"it holds {run.id}"
+    return None if run.id == folder.path.name else f"it holds {run.id}"
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:

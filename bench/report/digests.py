@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bench.store import StoreError, sha256, write_text
 
@@ -41,7 +41,11 @@ def read_digests(folder: Path) -> dict[str, str]:
     found = [re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in text.splitlines()]
     if not all(found):
         raise StoreError(f"{folder / NAME} is damaged: a line is no digest and file name")
-    return {match[2]: match[1] for match in found if match}
+    digests = {match[2]: match[1] for match in found if match}
+    for name in digests:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise StoreError(f"{folder / NAME} names {name}, which is not in that folder")
+    return digests
 
 
 def differences(folder: Path) -> list[str]:

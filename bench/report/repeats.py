@@ -101,8 +101,9 @@ def messages(name: str, known: Found | None, choice: Choice) -> Iterator[str]:
     for one in choice.repeats:
         if one.folder:
             about = "" if first.diverged else f" ({row['hardware']}, {row['ended'][:10]})"
+            other = ", on other data," if one.key[1] != first.key[1] else ""
             yield (
-                f"{name}: {one.words} from {one.folder.path} is kept in {FILE}; "
+                f"{name}: {one.words} from {one.folder.path}{other} is kept in {FILE}; "
                 f"the first result, {first.words}{about}, stands"
             )
     for one in choice.dropped:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.spec import (
+    FAMILIES,
     OPTIONS,
     PRECISIONS_OF_BOXES,
     PROTOCOLS,
@@ -21,10 +24,13 @@ from bench.spec import (
     Net,
     Recipe,
     Run,
+    SpecError,
     Views,
+    dataset_of,
     run_from_json,
     stored_name,
 )
+from bench.spec.tasks import TASKS
 from bench.store import StoreError
 
 RESULT_COLUMNS = (
@@ -42,6 +48,21 @@ ENV_COLUMNS = (
     "bench", "torch", "torchvision", "python", "data_sha256", "started", "ended", "sessions", "notice",
 )  # fmt: skip
 SOME_ENV = ("start_sha256",)  # where a net starts from weights
+NEEDED = (  # in results of every version
+    "id", "scale", "data", "net", "depth", "shortcut", "seed", "steps", "batch", "state", "error_message",
+    "test_images", "test_error", "train_error", "train_loss", "seconds", "images_per_s", "weights_sha256",
+    "curve_sha256", "hardware", "data_sha256", "started", "ended",
+)  # fmt: skip
+STATES = ("done", "failed", "pending", "running", "stopped")
+WHOLE = (
+    "depth", "seed", "params", "multiply_adds", "steps", "batch", "bn_group", "warmup_steps", "curve_every",
+    "test_every", "test_images", "best_step", "test_images_asked", "sessions",
+)  # fmt: skip
+NUMBERS = (
+    "lr", "warmup_lr", "momentum", "weight_decay", "test_error", "train_error", "train_loss", "test_loss", "val_error",
+    "best_test_error", "seconds", "images_per_s", "test_images_per_s", "predicted_seconds", "source_error", *PROTOCOLS,
+    *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS,
+)  # fmt: skip
 ASKED = "test_images_asked"  # the recipe's number, where a run had another
 Part = Views | Faces | Detection
 # of a recipe; their columns begin with the name
@@ -103,18 +124,52 @@ def _values(of: type[Net | Recipe | Part], row: Mapping[str, str], prefix: str =
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a runs.csv as text; none where there is no file. Raises StoreError where it is damaged."""
+    """The rows of a runs.csv as text; none where there is no file.
+
+    Raises StoreError naming line and column where one is damaged.
+    """
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+        rows = list(reader)
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:
         hint = "take it from git again, or collect into another folder"
         raise StoreError(f"{path} is damaged: {error}; {hint}") from None
-    lacking = {"id", "state", "scale", "data", "net", "depth", "shortcut", "seed", "test_error"}.difference(*rows[:1])
-    if rows and lacking:
+    if lacking := set(NEEDED).difference(reader.fieldnames or ()):
         raise StoreError(f"{path} is damaged: no column {', '.join(sorted(lacking))}; take it from git again")
+    for number, row in enumerate(rows, 2):
+        if problem := _problem(row):
+            raise StoreError(f"{path} is damaged, line {number}: {problem}; take it from git again")
     return rows
+
+
+def _problem(row: Mapping[str | None, Any]) -> str:
+    """What no row of runs.csv can have, "" for nothing; an empty cell may be of any column but a few."""
+    if None in row or None in row.values():
+        return "it has more or fewer values than there are columns"
+    columns = {name: text for name, text in row.items() if text}
+    known = {"state": STATES, "scale": SCALES, "task": TASKS, "family": FAMILIES}
+    for name, allowed in known.items():
+        if columns.get(name, "") not in (*allowed, *[""] * (name in ("task", "family"))):
+            return f"{name} is {row[name]!r}, not one of: {', '.join(allowed)}"
+    try:
+        dataset_of(row["data"])
+    except SpecError as error:
+        return str(error)
+    for name in WHOLE:
+        if not re.fullmatch(r"\d{1,18}", columns.get(name, "" if name in ("depth", "seed") else "0")):
+            return f"{name} is {row[name]!r}, not a whole number"
+    for name in NUMBERS:
+        try:
+            finite = math.isfinite(float(columns.get(name, 0)))
+        except ValueError:
+            finite = False
+        if not finite:
+            return f"{name} is {row[name]!r}, not a finite number"
+    if row["state"] == "done" and not all(columns.get(name) for name in ("test_error", "test_images", "ended")):
+        return "it is done and has no test_error, test_images or date of its end"
+    return ""
 
 
 def order(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,16 @@ def make_folder(path: Path) -> Path:
 def read_json(path: Path) -> Any:
     """The JSON value in `path`, None where there is no file. Raises StoreError where it is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path} cannot be read ({error}); move it away and start again") from None
+
+
+def _refuse(constant: str) -> None:
+    """JSON has no NaN and no Infinity, which Python's reader would take."""
+    raise ValueError(f"{constant} is no JSON")
 
 
 def sha256(data: bytes) -> str:
@@ -87,18 +92,6 @@ def sha256(data: bytes) -> str:
 def curve_text(rows: Iterable[Mapping[str, Any]]) -> str:
     """The content of curve.jsonl for these rows."""
     return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def record(path: Path, **needed: type) -> dict[str, Any] | None:
-    """The JSON object in `path` if it has the needed values of the needed types (a whole number is a float, too)."""
-    try:
-        value = read_json(path)
-    except StoreError:
-        return None
-    fits = isinstance(value, dict) and all(
-        isinstance(value.get(name), (int, float) if kind is float else kind) for name, kind in needed.items()
-    )
-    return value if fits else None
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
@@ -114,20 +107,3 @@ def file_digest(path: Path) -> str | None:
         return sha256(path.read_bytes())
     except OSError:
         return None
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows that can be read; a last line cut off in the middle is left out."""
-    rows: list[dict[str, Any]] = []
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    with suppress(ValueError):
-        return list(json.loads(f"[{','.join(lines)}]"))  # ten times faster than line by line
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows

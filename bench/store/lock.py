@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.store.files import StoreError, disk_error, record
+from bench.store.files import StoreError, disk_error
+from bench.store.records import HEARTBEAT, record
 
 STALE_SECONDS = 120.0  # a heartbeat older than this is no sign of life: 60 s of checkpointing and a slow disk
 OF_HOLDER = (  # what only the process writes that holds the lock
@@ -87,7 +88,7 @@ class LockedFolder:
 
     def heartbeat(self) -> dict[str, Any] | None:
         """The last sign of life (step, time, host, …), None where there is none that can be read."""
-        return record(self.path / "heartbeat.json", step=int, time=float, host=str)
+        return record(self.path / "heartbeat.json", HEARTBEAT)
 
 
 def _open_lock(path: Path) -> int:

@@ -11,16 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec import DIVERGED, Run, SpecError, run_from_json
-from bench.store.files import (
-    StoreError,
-    disk_error,
-    file_digest,
-    make_folder,
-    read_rows,
-    record,
-    write_json,
-    write_rows,
-)
+from bench.store import records
+from bench.store.files import StoreError, disk_error, file_digest, make_folder, write_json, write_rows
 from bench.store.lock import LockedFolder
 from bench.store.submission import Rendezvous
 
@@ -128,6 +120,12 @@ class RunFolder(LockedFolder):
         except (OSError, SpecError) as error:
             raise StoreError(f"{path} cannot be read ({error}); move it away and start again") from None
 
+    def readable_run(self) -> Run | None:
+        """The Run of this folder, None where it cannot be read: whoever starts or collects the run says so."""
+        with suppress(StoreError):
+            return self.run()
+        return None
+
     def contents(self) -> dict[str, bytes]:
         """The files that make up the run, by name and in the order of CONTENTS; safe while it is being trained.
 
@@ -181,7 +179,7 @@ class RunFolder(LockedFolder):
 
     def claims_digest(self) -> str:
         """The digest of the claims that `declare` kept, "" where there is none."""
-        value = record(self.path / "declared.json", claims_sha256=str)
+        value = records.record(self.path / "declared.json", records.DECLARED)
         return value["claims_sha256"] if value else ""
 
     def begin(self, inputs: Inputs) -> None:
@@ -196,7 +194,7 @@ class RunFolder(LockedFolder):
 
     def inputs(self) -> Inputs | None:
         """What the run was begun with, None where that is not known."""
-        kept = record(self.path / "inputs.json", data_sha256=str, start_sha256=str) or self.env() or {}
+        kept = records.record(self.path / "inputs.json", records.INPUTS) or self.env() or {}
         data = kept.get("data_sha256")
         return Inputs(data, kept.get("start_sha256")) if isinstance(data, str) else None
 
@@ -228,16 +226,16 @@ class RunFolder(LockedFolder):
 
     def predicted_seconds(self) -> float | None:
         """What the plan said, None where it knew no speed."""
-        value = record(self.path / "predicted.json", seconds=float)
+        value = records.record(self.path / "predicted.json", records.PREDICTED)
         return float(value["seconds"]) if value else None
 
     def error(self) -> dict[str, Any] | None:
         """The last error: message, retry, time, trace."""
-        return record(self.path / "error.json", message=str, retry=bool)
+        return records.record(self.path / "error.json", records.ERROR)
 
     def env(self) -> dict[str, Any] | None:
         """The provenance of a done run."""
-        return record(self.path / "env.json", hardware=str, started=float, ended=float)
+        return records.record(self.path / "env.json", records.ENV)
 
     def result(self) -> dict[str, Any] | None:
         """The result of a done run; None where it is not done, or a file that it ended with is damaged."""
@@ -245,11 +243,12 @@ class RunFolder(LockedFolder):
         return result if result is not None and self._damage(result) is None else None
 
     def _written_result(self) -> dict[str, Any] | None:
-        needed = {"test_error": float, "images_per_s": float, "weights_sha256": str, "curve_sha256": str, "id": str}
-        return record(self.path / "result.json", **needed)
+        return records.record(self.path / "result.json", records.RESULT)
 
     def _damage(self, result: Mapping[str, Any]) -> str | None:
         """What is not as the run ended; a run has only some of the files."""
+        if result["id"] != self.path.name:
+            return f"{self.path / 'result.json'} is of the run {result['id']}"
         if self.env() is None:
             return f"{self.path / 'env.json'} is damaged"
         kept = {self.curve: "curve_sha256", self.layers: "layers_sha256", self.matches: "matches_sha256"}
@@ -267,11 +266,11 @@ class RunFolder(LockedFolder):
 
     def curve_rows(self) -> list[dict[str, Any]]:
         """The rows of the curve that can be read; a last line cut off in the middle is left out."""
-        return read_rows(self.curve)
+        return records.read_rows(self.curve)
 
     def layer_rows(self) -> list[dict[str, Any]]:
         """The rows of the layers that can be read."""
-        return read_rows(self.layers)
+        return records.read_rows(self.layers)
 
     def state(self, now: float | None = None) -> str:
         """`done`, `failed`, `running`, `stopped` (some steps are kept) or `pending`."""

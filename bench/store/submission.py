@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.store.files import make_folder, read_json, record, write_json, write_text
+from bench.store.files import make_folder, read_json, write_json, write_text
+from bench.store.records import RENDEZVOUS, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Rendezvous:
 
     def read(self) -> dict[str, Any] | None:
         """host, port, token and over; None where nobody has called yet."""
-        return record(self.path, host=str, port=int, token=str, over=bool)
+        return record(self.path, RENDEZVOUS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,14 @@ def folder(tmp_path: Path, name: str | None = None) -> RunFolder:
 
 def finish(made: RunFolder, **changes: Any) -> None:
     rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
-    numbers = {"test_error": 1.0, "images_per_s": 2.0, "weights_sha256": "w"}
+    numbers = {
+        "test_error": 1.0,
+        "images_per_s": 2.0,
+        "weights_sha256": "w",
+        "seconds": 1.0,
+        "step": 2,
+        "test_images": 4,
+    }
     made.finish(
         {"id": made.path.name, "curve_sha256": made.write_curve(rows), **numbers, **changes},
         {"hardware": "h", "started": 0.0, "ended": 1.0},

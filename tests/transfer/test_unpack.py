@@ -94,7 +94,7 @@ def test_old_and_new_archives_side_by_side_give_the_latest_of_each_run(
     words = capsys.readouterr().out
     assert "further on than here, begun, at step 8; here it was begun, at step 4" in words
     assert files_of(tmp_path / "here" / "tiny").keys() - {f"{RUN.id}/lock"} == {
-        f"{RUN.id}/{name}" for name in ("run.json", "checkpoint.pt", "curve.jsonl", "heartbeat.json")
+        f"{RUN.id}/{name}" for name in ("run.json", "inputs.json", "checkpoint.pt", "curve.jsonl", "heartbeat.json")
     }
     assert checkpoint.loads((tmp_path / "elsewhere" / "tiny" / RUN.id / "checkpoint.pt").read_bytes())["step"] == 8
 
