@@ -14,9 +14,18 @@ from bench.tasks.verification.lfw import listed_pairs, listed_people, load_pairs
 from bench.tasks.verification.packed import load_bin, load_packed
 from bench.tasks.verification.people import Pairs, People
 from tests.fuzzing import tried
-from tests.tasks.verification.builders import LISTED, VIEW1, write_people
-from tests.tasks.verification.test_packed import MAGIC, encoded, record, write_packed
-from tests.tasks.verification.test_pickles import NUMBERS, SAME, python_2
+from tests.tasks.verification.builders import (
+    LISTED,
+    MAGIC,
+    NUMBERS,
+    SAME,
+    VIEW1,
+    encoded,
+    python_2,
+    record,
+    write_packed,
+    write_people,
+)
 
 SIDE = 8
 

@@ -2,66 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from bench.data.locate import DataError
 from bench.tasks.verification.images import OnDisk
 from bench.tasks.verification.packed import load_packed
-
-MAGIC = struct.pack("<I", 0xCED7230A)
-SIDE = 8
-
-
-def encoded(seed: int) -> bytes:
-    buffer = io.BytesIO()
-    image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def pixels(seed: int) -> torch.Tensor:
-    image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    return torch.from_numpy(image).permute(2, 0, 1)
-
-
-def part(data: bytes, kind: int = 0) -> bytes:
-    return MAGIC + struct.pack("<I", kind << 29 | len(data)) + data + bytes(-len(data) % 4)
-
-
-def record(labels: tuple[float, ...], data: bytes) -> bytes:
-    """As mxnet writes it: IRHeader, more labels where there are several, data; cut where the magic number occurs."""
-    flag = len(labels) if len(labels) > 1 else 0
-    head = struct.pack("<IfQQ", flag, 0 if flag else labels[0], 0, 0)
-    whole = head + (struct.pack(f"<{flag}f", *labels) if flag else b"") + data
-    pieces = whole.split(MAGIC)
-    if len(pieces) == 1:
-        return part(whole)
-    kinds = [1, *[2] * (len(pieces) - 2), 3]
-    return b"".join(part(piece, kind) for piece, kind in zip(pieces, kinds, strict=True))
-
-
-def write_packed(folder: Path, labels: list[int], *, head: bool = True, classes: int = 3) -> Path:
-    """train.rec, train.idx and property of images 0, 1, … with these labels."""
-    folder.mkdir(exist_ok=True)
-    n = len(labels)
-    records = [record((float(label),), encoded(k)) for k, label in enumerate(labels)]
-    if head:
-        people = [record((1.0, float(n + 1)), b"") for _ in range(classes)]
-        records = [record((float(n + 1), float(n + 1 + classes)), b""), *records, *people]
-    offsets = np.cumsum([0, *map(len, records)])
-    (folder / "train.rec").write_bytes(b"".join(records))
-    (folder / "train.idx").write_text("".join(f"{k}\t{offset}\n" for k, offset in enumerate(offsets[:-1])))
-    (folder / "property").write_text(f"{classes},{SIDE},{SIDE}\n")
-    return folder
+from tests.tasks.verification.builders import MAGIC, SIDE, encoded, part, pixels, record, write_packed
 
 
 @pytest.mark.parametrize("head", [True, False], ids=["with a header record", "without"])

@@ -17,8 +17,7 @@ from bench.data.locate import DataError
 from bench.tasks.verification.images import Region, decode, of_files
 from bench.tasks.verification.lfw import REGION
 from bench.tasks.verification.people import FaceBatches, Pairs, People, Prepare, grey, require_disjoint
-from tests.tasks.verification.builders import SIDE, VIEW1, pairs_of, people_of, write_image
-from tests.tasks.verification.test_lfw import JOSE, MAC
+from tests.tasks.verification.builders import JOSE, MAC, SIDE, VIEW1, pairs_of, people_of, write_image
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,7 @@ import torch
 
 from bench.data.locate import DataError
 from bench.tasks.verification.packed import load_bin
-from tests.tasks.verification.test_packed import SIDE, encoded, pixels
-
-SAME = [k % 3 == 0 for k in range(10)]
-NUMBERS = [0, 1, 2, 3, 0, 2, *range(4, 18)]  # 20 images, two of them twice
-
-
-def python_2(blobs: list[bytes], same: list[bool]) -> bytes:
-    """The pickle as Python 2 wrote it: its strings are bytes."""
-    strings = b"".join(b"T" + struct.pack("<i", len(blob)) + blob for blob in blobs)
-    bools = b"".join(b"\x88" if value else b"\x89" for value in same)
-    return b"\x80\x02](" + strings + b"e](" + bools + b"e\x86."
+from tests.tasks.verification.builders import NUMBERS, SAME, SIDE, encoded, pixels, python_2
 
 
 def arrays(blobs: list[bytes], same: list[bool]) -> Any:

@@ -124,3 +124,6 @@ def content(found: ImageSet) -> dict[str, tuple[bytes, int]]:
     return {
         part.name(i): (part.read(i), int(part.labels[i])) for part in (found.train, found.val) for i in range(len(part))
     }
+
+
+JUNK = b"\0\5\x16\7"  # how a Mac's ._ files begin

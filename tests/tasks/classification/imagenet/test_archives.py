@@ -16,10 +16,9 @@ from bench.data.locate import DataError
 from bench.tasks.classification.imagenet.archives import entries
 from bench.tasks.classification.imagenet.files import ImageSet, load
 from tests.tasks.classification.imagenet import little
-from tests.tasks.classification.imagenet.little import LISTS, TRUTH, VAL, WNIDS, content, jpeg
+from tests.tasks.classification.imagenet.little import JUNK, LISTS, TRUTH, VAL, WNIDS, content, jpeg
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-JUNK = b"\0\5\x16\7"  # how a Mac's ._ files begin
 
 
 def with_junk(files: dict[str, bytes]) -> bytes:

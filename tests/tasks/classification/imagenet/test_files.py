@@ -15,12 +15,12 @@ from bench.tasks.classification.imagenet.files import ImageSet, load
 from tests.tasks.classification.imagenet import little
 from tests.tasks.classification.imagenet.little import (
     ANNOTATIONS,
+    JUNK,
     LISTS,
     VAL,
     WNIDS,
     content,
 )
-from tests.tasks.classification.imagenet.test_archives import JUNK
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
