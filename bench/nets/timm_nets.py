@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from timm.data import ImageNetInfo
 from timm.models import FeatureListNet, PretrainedCfg
 from torch import nn
 
@@ -19,7 +18,7 @@ from bench.spec import Net
 
 def imagenet_wnids() -> list[str]:
     """ImageNet's 1,000 wnids in the order of published weights' outputs, which is their own."""
-    wnids: list[str] = ImageNetInfo().label_names()
+    wnids: list[str] = timm.data.ImageNetInfo().label_names()
     return wnids
 
 

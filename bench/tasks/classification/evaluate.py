@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bench.data.locate import DataError
+from bench.nets.weights import WeightsError
 from bench.spec import Run
 from bench.tasks.classification.imagenet.experiment import ImageNet
 from bench.tasks.classification.imagenet.transforms import Normalise
@@ -29,7 +30,7 @@ def evaluate(run: Run, job: Job) -> Work[None]:
     device, processes = device_of(run), job.processes
     built: nn.Module = run.net.row.resolve("build")(run.net, 1000, weights_file(run.net, job))
     experiment = ImageNet.of(run, job, device, Normalise.of(pixels_of(run.net, job)))
-    _require_official(experiment.images.classes, run.data)
+    _require_official(experiment.images.classes, run.data, outputs=getattr(built, "num_classes", 1000))
     net = built.to(device).to(memory_format=torch.channels_last)
     weights = checkpoint.weights_digest(net.state_dict())
     agree(processes, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
@@ -47,11 +48,16 @@ def evaluate(run: Run, job: Job) -> Work[None]:
     processes.any(False)  # the others stay until the result is written
 
 
-def _require_official(classes: Sequence[str], data: str) -> None:
-    """Refuses other classes than those whose places in the order of wnids are the weights' outputs."""
+def _require_official(classes: Sequence[str], data: str, *, outputs: int) -> None:
+    """Refuses other classes than those whose places in the order of wnids are the weights' outputs.
+
+    outputs: how many the net has; timm has nets of ImageNet-21k, too.
+    """
     from bench.nets.timm_nets import imagenet_wnids
 
     official = imagenet_wnids()
+    if outputs != len(official):
+        raise WeightsError(f"the weights tell {outputs:,} classes apart, not ImageNet's 1,000: name weights of these")
     if len(classes) != len(official):
         raise DataError(
             f"the weights tell {len(official):,} classes apart and {data} has {len(classes):,}: give all of ImageNet"

@@ -10,6 +10,7 @@ pytest.importorskip("simplejpeg", reason="needs simplejpeg")
 
 from bench.data.locate import DataError
 from bench.nets.timm_nets import imagenet_wnids
+from bench.nets.weights import WeightsError
 from bench.tasks.classification.evaluate import _require_official
 
 
@@ -27,7 +28,13 @@ def test_only_imagenets_own_classes_are_the_weights_outputs(
     change: Callable[[list[str]], list[str]], message: str
 ) -> None:
     wnids = imagenet_wnids()
-    _require_official(sorted(wnids), "imagenet")
+    _require_official(sorted(wnids), "imagenet", outputs=1000)
 
     with pytest.raises(DataError, match=message):
-        _require_official(sorted(change(wnids)), "imagenet")
+        _require_official(sorted(change(wnids)), "imagenet", outputs=1000)
+
+
+@pytest.mark.parametrize("outputs", [1001, 11_821, 21_841])
+def test_weights_of_other_classes_than_imagenets_are_refused(outputs: int) -> None:
+    with pytest.raises(WeightsError, match=f"the weights tell {outputs:,} classes apart, not ImageNet's 1,000"):
+        _require_official(imagenet_wnids(), "imagenet", outputs=outputs)
