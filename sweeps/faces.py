@@ -51,7 +51,8 @@ SWEEP = Sweep(
         "quick": Scale(
             tuple((net, QUICK) for net in (*NETS, TRANSFERRED)),
             (0,),
-            about="400 steps on 111 people of LFW's View 1 at 32x32: minutes, and far from what the field reaches",
+            about="400 steps at 32x32 on the 111 people of View 1's training list with ten images or more: minutes, "
+            "and far from what the field reaches",
             resources=Resources(cpus=2, gpus=0, memory_gib=2.0),
         ),
     },

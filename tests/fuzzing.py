@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 FILES = int(os.environ.get("BENCH_FUZZ", "60"))
@@ -34,6 +35,26 @@ def mutated(content: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
             _damage(found, rng)
         yield bytes(found)
+
+
+def tried(path: Path, content: bytes, read: Callable[[], Any], error: type[Exception]) -> Iterator[Any]:
+    """What `read` makes of each damaged copy of `content` at `path`, where it is not refused by `error` in one line.
+
+    Any other exception is a fault, and so is a change of what lies on the disk.
+    """
+    others = {file: file.read_bytes() for file in path.parent.iterdir() if file.is_file() and file != path}
+    for damaged in mutated(content, FILES):
+        path.write_bytes(damaged)
+        try:
+            found = read()
+        except error as refused:
+            said = str(refused)
+            if "\n" in said or len(said) > 1_000:
+                raise AssertionError("more than a line") from refused
+        else:
+            yield found
+        assert path.read_bytes() == damaged
+        assert {file: file.read_bytes() for file in others} == others
 
 
 def _damage(content: bytearray, rng: random.Random) -> None:

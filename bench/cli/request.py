@@ -208,7 +208,7 @@ def _absent(args: argparse.Namespace, row: Dataset, folder: Path, scale: str, ab
         return stand_in or (f"{row.name}-{classes}" if classes else row.name)
     if not row.fetch:
         raise absent
-    print(f"data: {row.title} is not in {folder}; downloading it")
+    print(f"data: {row.title} is not in {folder}; unpacking its archive if that is there, else downloading it")
     try:
         row.resolve("fetch")(folder, row.name)
     except DataError as error:

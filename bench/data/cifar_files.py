@@ -5,10 +5,15 @@ Looking needs the standard library only, so that plans can ask.
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import socket
+import tarfile
+import tempfile
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,7 @@ class Layout:
     """Where a data set's files lie.
 
     title: without its hyphen the name of torchvision's class. python, binary: the folders of the two layouts.
+    archives: the file in which each of the two comes, and its MD5 by ADDRESS.
     train, test, meta: files, in the binary layout with a suffix. labels: bytes before the pixels of a binary record, of
     which the last is the class.
     """
@@ -31,6 +37,7 @@ class Layout:
     title: str
     python: str
     binary: str
+    archives: tuple[tuple[str, str], tuple[str, str]]
     train: tuple[str, ...]
     test: tuple[str, ...]
     meta: str
@@ -48,6 +55,11 @@ class Layout:
         parts = ((self.train, TRAINED), (self.test, TESTED))
         return {f"{name}.bin": count // len(names) * self.record for names, count in parts for name in names}
 
+    @property
+    def folders(self) -> Mapping[str, tuple[str, ...]]:
+        """The files that must be in the folder of each layout."""
+        return {self.python: (*self.train, *self.test, self.meta), self.binary: tuple(self.sizes)}
+
     def torchvision(self) -> Any:
         """torchvision's class of the data set, which reads its pickles."""
         from torchvision import datasets
@@ -60,6 +72,10 @@ LAYOUTS: Mapping[str, Layout] = {
         "CIFAR-10",
         "cifar-10-batches-py",
         "cifar-10-batches-bin",
+        archives=(
+            ("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
+            ("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
+        ),
         train=tuple(f"data_batch_{k}" for k in range(1, 6)),
         test=("test_batch",),
         meta="batches.meta",
@@ -70,6 +86,10 @@ LAYOUTS: Mapping[str, Layout] = {
         "CIFAR-100",
         "cifar-100-python",
         "cifar-100-binary",
+        archives=(
+            ("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),
+            ("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
+        ),
         train=("train",),
         test=("test",),
         meta="meta",
@@ -87,13 +107,10 @@ def layout_of(found: Path) -> Layout:
 def cifar(folder: Path, name: str) -> Path:
     """The folder of a CIFAR data set below the data folder. Raises DataError where it is incomplete."""
     layout = LAYOUTS[name]
-    for found, files in (
-        (folder / layout.python, (*layout.train, *layout.test, layout.meta)),
-        (folder / layout.binary, tuple(layout.sizes)),
-    ):
-        if found.is_dir():
-            _check(found, files, layout)
-            return found
+    for part, files in layout.folders.items():
+        if (folder / part).is_dir():
+            _check(folder / part, files, layout)
+            return folder / part
     raise AbsentError(f"{layout.title} is not in {folder}")
 
 
@@ -130,11 +147,17 @@ def verify(found: Path) -> None:
 
 
 def fetch(folder: Path, name: str) -> Path:
-    """Downloads a CIFAR data set into `folder` through torchvision (MD5-checked).
+    """Unpacks a CIFAR data set from its archive in `folder`, else downloads it through torchvision; MD5-checked.
 
     Raises DataError where it cannot be had.
     """
     layout = LAYOUTS[name]
+    spoiled = ""
+    for (archive, md5), part in zip(layout.archives, layout.folders, strict=True):
+        if (folder / archive).is_file():
+            if (found := _md5(folder / archive)) == md5:
+                return _unpack(folder / archive, part, layout)
+            spoiled += f"{folder / archive} is truncated or changed (MD5 {found}, not {md5}). "
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(20)  # a network that swallows packets must not hold a quick look for minutes
     try:
@@ -143,10 +166,40 @@ def fetch(folder: Path, name: str) -> Path:
         layout.torchvision()(str(folder), download=True)
     except (OSError, RuntimeError, HTTPException) as error:
         raise DataError(
-            f"{layout.title} is not in {folder} and cannot be downloaded ({error}). Get it from {ADDRESS} and lay it "
-            f"out as {folder / layout.python}/ or {folder / layout.binary}/, or name the folder above it with --data "
-            "or BENCH_DATA"
+            f"{spoiled}{layout.title} is not in {folder} and cannot be downloaded ({error}). Get "
+            f"{layout.archives[0][0]} or {layout.archives[1][0]} from {ADDRESS} into a folder that can be written, or "
+            f"{layout.python}/ or {layout.binary}/ that they hold into any, and name it with --data or BENCH_DATA"
         ) from None
     finally:
         socket.setdefaulttimeout(before)
     return folder / layout.python
+
+
+def _unpack(archive: Path, part: str, layout: Layout) -> Path:
+    """The folder `part` of an archive, beside it: only the files that belong there, all or none of them."""
+    home = archive.parent / part
+    try:
+        with tempfile.TemporaryDirectory(dir=archive.parent, prefix=f".{part}.") as place, tarfile.open(archive) as tar:
+            made = Path(place, part)
+            made.mkdir()
+            for file in layout.folders[part]:
+                member = tar.extractfile(f"{part}/{file}")
+                assert member is not None, "the sum is the official archive's, which has files there"
+                with member, (made / file).open("wb") as out:
+                    shutil.copyfileobj(member, out)
+            made.rename(home)
+    except OSError as error:
+        if not home.is_dir():  # another run may have unpacked it meanwhile
+            raise DataError(
+                f"{archive} cannot be unpacked there ({error.strerror or error}): unpack it into a folder that can be "
+                f"written (tar -xzf {archive.name} -C FOLDER), and name that with --data or BENCH_DATA"
+            ) from None
+    return home
+
+
+def _md5(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): get it again from {ADDRESS}") from None

@@ -71,9 +71,11 @@ def imagenet_name(found: Path, classes: int) -> str:
     `imagenet` is all 1,000; a part of it `imagenet-100`, a part of Tiny-ImageNet `tiny-imagenet-100`.
     Raises DataError where it has not so many.
     """
+    from bench.data.listing import folders_in  # which has its errors from here
+
     kind, whole = ("tiny-imagenet", 200) if found.name.startswith("tiny") else ("imagenet", 1000)
     parts = [found / part for part in ("train", "val") if (found / part).is_dir()]
-    there = sum(entry.is_dir() for entry in os.scandir(parts[0])) if parts else whole
+    there = len(folders_in(parts[0])) if parts else whole
     there = there or whole  # a flat validation folder
     if not 0 <= classes <= there:
         raise DataError(f"{classes:,} classes are asked of {found}, which has {there:,}; ask for 1 to {there:,}")
@@ -113,8 +115,9 @@ def notice(folder: Path) -> str:
     if not path.exists():
         return ""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["notice"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(
-            f"{path} cannot be read as JSON with a text 'notice': fix it, or the reports would omit it"
-        ) from None
+        found = json.loads(path.read_text(encoding="utf-8-sig"))["notice"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        found = None
+    if not isinstance(found, str):
+        raise DataError(f"{path} cannot be read as JSON with a text 'notice': fix it, or the reports would omit it")
+    return found

@@ -21,6 +21,12 @@ from bench.nets.weights import CLASSIFIERS, Pixels, WeightsError, load, read_wei
 from bench.spec import Net
 
 
+def imagenet_wnids() -> list[str]:
+    """ImageNet's 1,000 wnids in the order of published weights' outputs, which is their own."""
+    wnids: list[str] = timm.data.ImageNetInfo().label_names()
+    return wnids
+
+
 def build(net: Net, _classes: int, file: Path | None = None) -> nn.Module:
     """The whole net; its weights say how many classes it has. Raises WeightsError."""
     built: nn.Module = _create(net, file)

@@ -78,7 +78,7 @@ class FacePairs(Experiment):
 
     @property
     def notice(self) -> str:
-        """What the data's owner says, and what could not be checked."""
+        """What the data's owner says, how complete the set is, and what could not be checked."""
         return " ".join(filter(None, (self.people.notice, self.unchecked)))
 
     def batches(self) -> FaceBatches:

@@ -5,12 +5,14 @@ View 1 is for choosing between nets. The field reports numbers of View 2, whose 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from bench.data.listing import files_in, folders_in, read_list, same_form
 from bench.data.locate import DataError, notice
 from bench.spec import counted
 from bench.tasks.verification.images import Region, of_files
@@ -24,22 +26,24 @@ REGION = Region(of=250, top=49, left=58, side=134)
 
 def lfw_view1(folder: Path, side: int) -> tuple[People, Pairs]:
     """View 1's training people with ten images or more, and its test pairs. Raises DataError."""
-    names = listed_people(folder / "peopleDevTrain.txt")
-    people = load_people(folder, names, at_least=10, side=side)
+    people = load_people(folder, listed_people(folder / "peopleDevTrain.txt"), at_least=10, side=side)
     return people, load_pairs(folder, listed_pairs(folder / "pairsDevTest.txt"), side=side)
 
 
 def load_people(
-    folder: Path, names: Sequence[str], *, at_least: int, side: int, region: Region | None = REGION
+    folder: Path, listed: Mapping[str, int], *, at_least: int, side: int, region: Region | None = REGION
 ) -> People:
-    """The people `names` from their folders of images, sorted by name.
+    """The people of a list from their folders of images, sorted by name.
 
+    listed: how many images the list has of each; the set's notice says how many of them are here, where that is not
+    all of them.
     at_least: people with fewer images are left out, and counted if they have any, as the field's training sets are
     cleaned: one image teaches a margin nothing about how a face varies.
     side, region: see bench.tasks.verification.images.decode.
     Raises DataError where fewer than two people are left, or at an image that cannot be read.
     """
-    found = {name: _images(folder / name) for name in sorted(set(names))}
+    homes = _homes(folder)
+    found = {name: _images(homes, name) for name in sorted(listed)}
     kept = {name: paths for name, paths in found.items() if len(paths) >= at_least}
     if len(kept) < 2:
         raise DataError(
@@ -50,13 +54,33 @@ def load_people(
     y = torch.tensor([who for who, own in enumerate(kept.values()) for _ in own])
     x = of_files(paths, side, region).in_memory()
     few = sum(map(bool, found.values())) - len(kept)
-    return People(x, y, tuple(kept), few, notice(folder))
+    said = " ".join(filter(None, (notice(folder), _difference(found, listed, at_least))))
+    return People(x, y, tuple(kept), few, said)
 
 
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def _difference(found: Mapping[str, Sequence[Path]], listed: Mapping[str, int], at_least: int) -> str:
+    """In which number of images a set differs from its list, over the people whom the list would train on, or ""."""
+    counts = [(len(found[name]), count) for name, count in listed.items() if count >= at_least]
+    total = sum(count for _, count in counts)
+    missing, more = (sum(max(0, sign * (count - here)) for here, count in counts) for sign in (1, -1))
+    who = f"of the listed people with {at_least} or more"
+    lines = [f"{total - missing:,} of {total:,} images {who} are here: an incomplete set."] * bool(missing)
+    lines += [f"{counted(more, 'image')} {who} beyond the list: another set than the list's."] * bool(more)
+    return " ".join(lines)
+
+
+def _homes(folder: Path) -> dict[str, Path]:
+    """The folders of people by their names, in the one Unicode form. Raises DataError where two have one name."""
+    homes: dict[str, Path] = {}
+    for path in folders_in(folder):
+        if homes.setdefault(same_form(path.name), path) is not path:
+            raise DataError(f"{folder}: two folders are called {path.name} (in two Unicode forms): put them into one")
+    return homes
+
+
+def _images(homes: Mapping[str, Path], name: str) -> list[Path]:
+    home = homes.get(same_form(name))
+    return files_in(home, SUFFIXES) if home else []
 
 
 class Pair(NamedTuple):
@@ -77,32 +101,47 @@ def load_pairs(folder: Path, pairs: Sequence[Pair], *, side: int, region: Region
     for pair in pairs:
         for path in (pair.left, pair.right):
             number.setdefault(path, len(number))
-    files = {path: _file(folder / path) for path in number}
-    missing = [f"{p.line}: {q}" for p in pairs for q in (p.left, p.right) if files[q] is None]
+    names = sorted({path.partition("/")[0] for path in number})
+    files = _files(_homes(folder), names)
+    missing = [f"{p.line}: {q}" for p in pairs for q in (p.left, p.right) if q not in files]
     if missing:
         raise DataError(
             f"{folder}: {counted(len(missing), 'file')} of the pairs missing: {'; '.join(missing[:3])}. Get the whole "
             "data set, or the list that goes with it"
         )
-    x = of_files([path for path in files.values() if path], side, region).in_memory()
+    x = of_files([files[path] for path in number], side, region).in_memory()
     left, right = (torch.tensor([number[getattr(p, end)] for p in pairs]) for end in ("left", "right"))
     same, fold = torch.tensor([p.same for p in pairs]), torch.zeros(len(pairs), dtype=torch.int64)
-    names = sorted({path.partition("/")[0] for path in number})
     return Pairs(x, left, right, same, fold, tuple(names), notice(folder))
 
 
-def _file(path: Path) -> Path | None:
-    """The image at `path` with any suffix (aligned copies of LFW are often PNG)."""
-    return next(filter(Path.is_file, (path.with_name(path.name + suffix) for suffix in SUFFIXES)), None)
+def _files(homes: Mapping[str, Path], names: Sequence[str]) -> dict[str, Path]:
+    """The images of these people as `name/stem`: of any suffix, the first of SUFFIXES where there are several."""
+    ordered = (
+        (name, path)
+        for name in names
+        for path in sorted(_images(homes, name), key=lambda path: -SUFFIXES.index(path.suffix.lower()))
+    )
+    return {f"{name}/{same_form(path.stem)}": path for name, path in ordered}
 
 
-def listed_people(path: Path) -> list[str]:
-    """The names in a list such as `peopleDevTrain.txt`: how many, then `person n` a line. Raises DataError."""
-    (_, count), *rows = _lines(path)
-    names = [line.split("\t")[0] for _, line in rows if "\t" in line]
-    if not len(names) == len(rows) == int(count if count.isdigit() else -1):
-        raise DataError(f"{path}: {len(names):,} people where {count} are announced: get the list again")
-    return names
+def listed_people(path: Path) -> dict[str, int]:
+    """The people in a list such as `peopleDevTrain.txt`, each with the number of images that it announces.
+
+    Its first line says how many people follow, then it has `person n` a line. Raises DataError.
+    """
+    (_, count), *rows = read_list(path)
+    people: dict[str, int] = {}
+    for where, line in rows:
+        name, tab, images = line.rpartition("\t")
+        name = same_form(name.strip())
+        if tab and name in people:
+            raise DataError(f"{where}: {name} is there twice: get the list again")
+        if tab:
+            people[name] = _number(images, where, line, "`person n`")
+    if len(people) != len(rows) or count != str(len(people)):
+        raise DataError(f"{path}: {len(people):,} people where {count} are announced: get the list again")
+    return people
 
 
 def listed_pairs(path: Path) -> list[Pair]:
@@ -110,14 +149,13 @@ def listed_pairs(path: Path) -> list[Pair]:
 
     Raises DataError naming the line that is not `person n m` or `person n other m`, or the count that is not there.
     """
-    (where, count), *rows = _lines(path)
-    if not count.isdigit() or not int(count):
-        raise DataError(f"{where}: {count!r} where the number of pairs belongs")
+    (where, first), *rows = read_list(path)
+    count = _number(first, where, first, "the number of pairs")
     pairs = [_pair(where, line) for where, line in rows]
-    if [pair.same for pair in pairs] != [True] * int(count) + [False] * int(count):
+    if [pair.same for pair in pairs] != [True] * count + [False] * count:
         same = sum(pair.same for pair in pairs)
         raise DataError(
-            f"{path}: {same:,} same and {len(pairs) - same:,} different pairs, where {int(count):,} of each are "
+            f"{path}: {same:,} same and {len(pairs) - same:,} different pairs, where {count:,} of each are "
             "announced, the same ones first: get the list again"
         )
     return pairs
@@ -125,21 +163,17 @@ def listed_pairs(path: Path) -> list[Pair]:
 
 def _pair(where: str, line: str) -> Pair:
     row = line.split("\t") if "\t" in line else line.split()
+    wanted = "`person n m` or `person n other m`"
+    if len(row) not in (3, 4):
+        raise DataError(f"{where}: {line!r} where {wanted} belongs")
     numbers = row[1::2] if len(row) == 4 else row[1:]
-    if len(row) not in (3, 4) or not all(number.isdigit() for number in numbers):
-        raise DataError(f"{where}: {line!r} is neither `person n m` nor `person n other m`")
-    other = row[0] if len(row) == 3 else row[2]
-    left, right = (f"{who}/{who}_{int(n):04d}" for who, n in zip((row[0], other), numbers, strict=True))
+    people = [same_form(who.strip()) for who in (row[0], row[0] if len(row) == 3 else row[2])]
+    ends = zip(people, numbers, strict=True)
+    left, right = (f"{who}/{who}_{_number(number, where, line, wanted):04d}" for who, number in ends)
     return Pair(left, right, len(row) == 3, where)
 
 
-def _lines(path: Path) -> list[tuple[str, str]]:
-    """The lines of a list that are not empty, each after where it stands. Raises DataError."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}): it belongs to the data set") from None
-    found = [(f"{path.name} line {number}", line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
-    if not found:
-        raise DataError(f"{path} is empty: get the list again")
-    return found
+def _number(text: str, where: str, line: str, wanted: str) -> int:
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text.strip()):
+        raise DataError(f"{where}: {line!r} where {wanted} belongs: get the list again")
+    return int(text)

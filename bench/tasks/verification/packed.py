@@ -1,26 +1,27 @@
-"""insightface's formats: training sets packed as RecordIO (`train.rec`), verification sets pickled (`lfw.bin`, …).
-
-Both are read without mxnet, and the pickles without numpy or any class they name: a pickle can call anything that it
-may import, so that nothing is imported.
+"""insightface's formats: training sets packed as RecordIO (`train.rec`) and verification sets (`lfw.bin`), read
+without mxnet.
 """
 
 from __future__ import annotations
 
-import pickle
+import re
+import reprlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from bench.data.listing import read_list, read_text
 from bench.data.locate import DataError, notice
 from bench.tasks.verification.images import SIDE, OnDisk
 from bench.tasks.verification.people import Pairs, People
+from bench.tasks.verification.pickles import unpickled
 
 FOLDS = 10
 MEMORY = 4 * 2**30  # bytes: a larger training set stays on disk
+LONGEST = 2**26  # bytes of a record, which is one image of a face
 MAGIC = 0xCED7230A
 HEAD = struct.Struct("<II")  # magic; 3 bits which part of a record this is, 29 bits its length
 HEADER = struct.Struct("<IfQQ")  # mxnet's IRHeader: flag (labels that follow), label, id, id2
@@ -45,18 +46,21 @@ class _Records:
             data = self._record(self.offsets[number])
             flag, label, _, _ = HEADER.unpack_from(data)
             labels = struct.unpack_from(f"<{flag}f", data, HEADER.size) if flag else (label,)
-        except (struct.error, OSError, ValueError) as error:
+        except (struct.error, OSError, ValueError, OverflowError) as error:
             raise DataError(f"{self._name(number)}: no whole record ({error}): get the file again") from None
         return labels, data[HEADER.size + 4 * flag :]
 
     def _record(self, offset: int) -> bytes:
         """The record at `offset`: one part, or several where the magic number occurred in the data and was cut out."""
-        parts = []
+        parts, total = [], 0
         with self.path.open("rb") as file:
             file.seek(offset)
             while True:
                 magic, head = HEAD.unpack(file.read(HEAD.size))
                 part, length = head >> 29, head & (1 << 29) - 1
+                total += length
+                if total > LONGEST:
+                    raise struct.error(f"{total:,} bytes or more, and no image of a face has {LONGEST:,}")
                 data = file.read(length)
                 if magic != MAGIC or len(data) != length:
                     raise struct.error("another file's bytes" if magic != MAGIC else "the file ends in it")
@@ -109,22 +113,27 @@ def _without_lists(records: _Records) -> _Records:
 def _offsets(folder: Path) -> list[int]:
     """Where the records begin, in the order of their keys."""
     path = folder / "train.idx"
+    lines = [line for line in read_text(path).split("\n") if line.strip()]  # millions: no text of where each stands
     try:
-        rows = sorted((int(key), int(offset)) for key, offset in map(str.split, path.read_text().splitlines()))
+        rows = {int(key): int(offset) for key, offset in map(str.split, lines)}
         size = (folder / "train.rec").stat().st_size
     except (OSError, ValueError) as error:
         raise DataError(f"{path} and train.rec beside it cannot be read ({error}): get the set again") from None
-    if not rows or rows[-1][1] >= size:
+    offsets = [rows[key] for key in sorted(rows)]
+    if not offsets or max(offsets) >= size:
         raise DataError(f"{folder}: train.rec has {size:,} bytes, fewer than train.idx points to: get it again")
-    return [offset for _, offset in rows]
+    if len(set(offsets)) != len(lines) or min(offsets) < 0:
+        raise DataError(f"{path}: two keys or offsets are one, or below 0: get the set again")
+    return offsets
 
 
 def _property(path: Path) -> int:
     """The number of people."""
-    try:
-        return int(path.read_text().split(",")[0])
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}), where `people,height,width` belongs") from None
+    where, line = read_list(path)[0]
+    people = line.split(",")[0].strip()
+    if not re.fullmatch("[1-9][0-9]{0,6}", people):
+        raise DataError(f"{where}: {reprlib.repr(line)} where `people,height,width` belongs: get the set again")
+    return int(people)
 
 
 def load_bin(path: Path, *, side: int = SIDE) -> Pairs:
@@ -133,82 +142,12 @@ def load_bin(path: Path, *, side: int = SIDE) -> Pairs:
     The ten folds are tenths in order, as insightface evaluates it. Nothing that the pickle names is imported.
     Raises DataError where it is cut short, names anything else, or holds something else.
     """
-    blobs, same = _unpickled(path)
-    if len(blobs) != 2 * len(same) or len(same) < FOLDS:
-        raise DataError(f"{path}: {len(blobs):,} images for {len(same):,} pairs, where two of each belong")
-    number: dict[bytes, int] = {}
-    index = torch.tensor([number.setdefault(blob, len(number)) for blob in blobs])
+    number, index, same = unpickled(path)
+    if len(index) != 2 * len(same) or len(same) < FOLDS:
+        raise DataError(f"{path}: {len(index):,} images for {len(same):,} pairs, where two of each belong")
     named = [(f"{path}, an image of {len(blob):,} bytes", blob) for blob in number]
     x = OnDisk(len(named), named.__getitem__, side).in_memory()
+    left, right = torch.tensor(index).view(-1, 2).unbind(1)
     sizes = torch.tensor([len(part) for part in torch.arange(len(same)).tensor_split(FOLDS)])
     folds = torch.arange(FOLDS).repeat_interleave(sizes)
-    return Pairs(x, index[::2], index[1::2], torch.tensor(same), folds, notice=notice(path.parent))
-
-
-def _unpickled(path: Path) -> tuple[list[bytes], list[bool]]:
-    try:
-        with path.open("rb") as file:
-            blobs, same = _Plain(file, encoding="bytes").load()
-        return [_bytes(blob) for blob in blobs], [_bool(value) for value in same]
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
-        reason = str(error) or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read as insightface's (images, is_same) ({reason}): it is cut short or something else"
-        ) from None
-
-
-class _Array:
-    """What a pickled numpy array, dtype or scalar holds, without numpy."""
-
-    def __init__(self, *parts: Any) -> None:
-        self.data = parts
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.data = state
-
-
-def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}")
-    return text.encode("latin1")
-
-
-# names in pickles of bytes, numpy arrays and numpy bools, by numpy 1 and 2, Python 2 and 3; what stands in for them
-_STAND_INS: dict[str, Any] = {
-    "_codecs.encode": _latin1,
-    **{f"numpy.{name}": _Array for name in ("ndarray", "dtype")},
-    **{
-        f"numpy.{core}.{name}": _Array
-        for core in ("core", "_core")
-        for name in ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
-    },
-}
-
-
-class _Plain(pickle.Unpickler):
-    """Reads numbers, strings, bytes, lists, tuples, and stand-ins for numpy's; imports nothing."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        full = f"{module}.{name}"
-        if full not in _STAND_INS:
-            raise pickle.UnpicklingError(f"it names {full}, which no such file needs")
-        return _STAND_INS[full]
-
-
-def _bytes(value: Any) -> bytes:
-    """An image: bytes, or an array of bytes, whose state ends with them (_frombuffer begins with them)."""
-    found = value
-    if isinstance(value, _Array):
-        found = next((part for part in (value.data[-1], value.data[0]) if isinstance(part, bytes | bytearray)), None)
-    if not isinstance(found, bytes | bytearray):
-        raise pickle.UnpicklingError(f"a {type(found).__name__} where an encoded image belongs")
-    return bytes(found)
-
-
-def _bool(value: Any) -> bool:
-    """A bool, or numpy's, which is pickled as its dtype and one byte."""
-    if isinstance(value, _Array) and len(value.data) == 2 and value.data[1] in (b"\0", b"\1"):
-        return bool(value.data[1] == b"\1")
-    if value not in (0, 1) or isinstance(value, _Array):
-        raise pickle.UnpicklingError(f"{value!r} where True or False belongs")
-    return bool(value)
+    return Pairs(x, left, right, torch.tensor(same), folds, notice=notice(path.parent))

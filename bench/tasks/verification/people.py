@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.data.listing import same_form
 from bench.data.locate import DataError
 from bench.data.shuffle import Shuffle
 from bench.spec import counted
@@ -85,10 +87,10 @@ def grey(x: Images) -> int:
 def require_disjoint(people: People, pairs: Pairs) -> str:
     """Refuses a training set that shares a person, or an image to the byte, with the pairs that test it.
 
-    Names are compared by their letters (`Maria_Callas`, `MariaCallas`). Returns what could not be checked, as a
-    sentence for the report, or "". Raises DataError naming the people.
+    Names are compared by letters and digits (`Maria_Callas`, `MariaCallas`), in one Unicode form. Returns what could
+    not be checked, as a sentence for the report, or "". Raises DataError naming the people.
     """
-    training, testing = _by_letters(people.names), _by_letters(pairs.names)
+    training, testing = _by_letters_and_digits(people.names), _by_letters_and_digits(pairs.names)
     if shared := sorted(training[who] for who in training.keys() & testing.keys()):
         more = f" and {len(shared) - 5:,} more" if len(shared) > 5 else ""
         raise DataError(
@@ -102,10 +104,16 @@ def require_disjoint(people: People, pairs: Pairs) -> str:
     return "These formats do not name their people: whether training and test share one cannot be checked."
 
 
-def _by_letters(names: Iterable[str]) -> dict[str, str]:
-    """Names by their letters alone; one without letters is a number, which means something in its own set only."""
-    keyed = {"".join(filter(str.isalpha, name)).casefold(): name for name in names}
-    return {letters: name for letters, name in keyed.items() if letters}
+def _by_letters_and_digits(names: Iterable[str]) -> dict[str, str]:
+    """Names by letters (with what is written on or under them) and digits, without blanks and punctuation.
+
+    One without letters is a number, which means something in its own set only.
+    """
+    keyed = {
+        same_form("".join(c for c in name if unicodedata.category(c)[0] in "LMN").casefold()): name
+        for name in map(same_form, names)
+    }
+    return {key: name for key, name in keyed.items() if any(map(str.isalpha, key))}
 
 
 def _digests(x: Tensor) -> set[bytes]:

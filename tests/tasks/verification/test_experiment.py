@@ -77,13 +77,18 @@ def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
     assert numbers(resumed(tmp_path, RUN, data, questions)) == numbers(straight)
 
 
-def test_a_training_person_in_the_test_pairs_is_refused_before_training(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "lfw").mkdir()
+def with_other_list(data: Path, place: Path, name: str, old: str, new: str) -> Path:
+    """The data set in `place` with `new` in place of `old` in one of its lists."""
+    (place / "lfw").mkdir()
     for path in (data / "lfw").iterdir():
-        (tmp_path / "lfw" / path.name).symlink_to(path)
-    pairs = (data / "lfw" / "pairsDevTest.txt").read_text().replace("Test_A\t1\t2", "Train_A\t1\t2")
-    (tmp_path / "lfw" / "pairsDevTest.txt").unlink()
-    (tmp_path / "lfw" / "pairsDevTest.txt").write_text(pairs)
+        (place / "lfw" / path.name).symlink_to(path)
+    (place / "lfw" / name).unlink()
+    (place / "lfw" / name).write_text((data / "lfw" / name).read_text().replace(old, new))
+    return place
+
+
+def test_a_training_person_in_the_test_pairs_is_refused_before_training(data: Path, tmp_path: Path) -> None:
+    with_other_list(data, tmp_path, "pairsDevTest.txt", "Test_A\t1\t2", "Train_A\t1\t2")
 
     said = failed(tmp_path / "runs", RUN, tmp_path)["message"]
 
@@ -133,13 +138,15 @@ def test_a_sweep_on_faces_ends_with_a_report_whose_digits_can_be_checked(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    with_other_list(data, tmp_path, "peopleDevTrain.txt", "\t10", "\t12")
 
-    page, headings, by_id = report_of(SWEEP, data)
+    page, headings, by_id = report_of(SWEEP, tmp_path)
 
     assert headings[:5] == [
         "## What the numbers say", "## Verification", "## ROC", "## The hardest pairs", "## Beside the field",
     ]  # fmt: skip
     assert "of 20 pairs right" in page
+    assert "30 of 36 images of the listed people with 10 or more are here: an incomplete set." in page
     assert "ResNet-8 against plain-8" in page
     assert Path("reports/tiny/roc-quick.svg").stat().st_size > 1_000
     assert {"tiny.quick.resnet-8-A.auc", "tiny.quick.plain-8.pixels_error"} <= by_id.keys()

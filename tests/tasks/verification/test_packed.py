@@ -1,69 +1,19 @@
-"""insightface's files are read without mxnet, and a pickle that names anything else runs nothing."""
+"""insightface's packed training sets are read without mxnet, and what they claim is held against them."""
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from bench.data.locate import DataError
 from bench.tasks.verification.images import OnDisk
-from bench.tasks.verification.packed import load_bin, load_packed
-
-MAGIC = struct.pack("<I", 0xCED7230A)
-SIDE = 8
-
-
-def encoded(seed: int) -> bytes:
-    buffer = io.BytesIO()
-    image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def pixels(seed: int) -> torch.Tensor:
-    image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    return torch.from_numpy(image).permute(2, 0, 1)
-
-
-def part(data: bytes, kind: int = 0) -> bytes:
-    return MAGIC + struct.pack("<I", kind << 29 | len(data)) + data + bytes(-len(data) % 4)
-
-
-def record(labels: tuple[float, ...], data: bytes) -> bytes:
-    """As mxnet writes it: IRHeader, more labels where there are several, data; cut where the magic number occurs."""
-    flag = len(labels) if len(labels) > 1 else 0
-    head = struct.pack("<IfQQ", flag, 0 if flag else labels[0], 0, 0)
-    whole = head + (struct.pack(f"<{flag}f", *labels) if flag else b"") + data
-    pieces = whole.split(MAGIC)
-    if len(pieces) == 1:
-        return part(whole)
-    kinds = [1, *[2] * (len(pieces) - 2), 3]
-    return b"".join(part(piece, kind) for piece, kind in zip(pieces, kinds, strict=True))
-
-
-def write_packed(folder: Path, labels: list[int], *, head: bool = True, classes: int = 3) -> Path:
-    """train.rec, train.idx and property of images 0, 1, … with these labels."""
-    folder.mkdir(exist_ok=True)
-    n = len(labels)
-    records = [record((float(label),), encoded(k)) for k, label in enumerate(labels)]
-    if head:
-        people = [record((1.0, float(n + 1)), b"") for _ in range(classes)]
-        records = [record((float(n + 1), float(n + 1 + classes)), b""), *records, *people]
-    offsets = np.cumsum([0, *map(len, records)])
-    (folder / "train.rec").write_bytes(b"".join(records))
-    (folder / "train.idx").write_text("".join(f"{k}\t{offset}\n" for k, offset in enumerate(offsets[:-1])))
-    (folder / "property").write_text(f"{classes},{SIDE},{SIDE}\n")
-    return folder
+from bench.tasks.verification.packed import load_packed
+from tests.tasks.verification.builders import MAGIC, SIDE, encoded, part, pixels, record, write_packed
 
 
 @pytest.mark.parametrize("head", [True, False], ids=["with a header record", "without"])
@@ -145,93 +95,43 @@ def test_a_file_that_ends_within_its_last_record_is_refused(tmp_path: Path) -> N
         load_packed(tmp_path, side=SIDE)
 
 
-SAME = [k % 3 == 0 for k in range(10)]
-NUMBERS = [0, 1, 2, 3, 0, 2, *range(4, 18)]  # 20 images, two of them twice
+def test_a_training_set_saved_by_a_windows_editor_is_the_same(tmp_path: Path) -> None:
+    first = load_packed(write_packed(tmp_path, [0, 2, 1]), side=SIDE).digest
+    for name in ("train.idx", "property"):
+        text = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+
+    assert load_packed(tmp_path, side=SIDE).digest == first
 
 
-def python_2(blobs: list[bytes], same: list[bool]) -> bytes:
-    """The pickle as Python 2 wrote it: its strings are bytes."""
-    strings = b"".join(b"T" + struct.pack("<i", len(blob)) + blob for blob in blobs)
-    bools = b"".join(b"\x88" if value else b"\x89" for value in same)
-    return b"\x80\x02](" + strings + b"e](" + bools + b"e\x86."
-
-
-def arrays(blobs: list[bytes], same: list[bool]) -> Any:
-    return [np.frombuffer(blob, np.uint8).copy() for blob in blobs], list(np.array(same))
-
-
-PICKLES: dict[str, Callable[[list[bytes], list[bool]], bytes]] = {
-    "python 2": python_2,
-    **{f"bytes, protocol {p}": lambda b, s, p=p: pickle.dumps((b, s), p) for p in range(2, 6)},  # type: ignore[misc]
-    **{f"numpy, protocol {p}": lambda b, s, p=p: pickle.dumps(arrays(b, s), p) for p in range(2, 6)},  # type: ignore[misc]
-}
-
-
-@pytest.mark.parametrize("kind", PICKLES)
-def test_a_verification_set_is_read_as_neighbours_in_tenths(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "lfw.bin"
-    path.write_bytes(PICKLES[kind]([encoded(k) for k in NUMBERS], SAME))
-
-    pairs = load_bin(path, side=SIDE)
-
-    assert pairs.same.tolist() == SAME
-    assert pairs.fold.tolist() == list(range(10))
-    assert len(pairs.x) == 18
-    for k in range(10):
-        assert torch.equal(pairs.x[pairs.left[k]], pixels(NUMBERS[2 * k]))
-        assert torch.equal(pairs.x[pairs.right[k]], pixels(NUMBERS[2 * k + 1]))
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
-def test_a_truncated_verification_set_is_refused(tmp_path: Path, share: float) -> None:
-    whole = python_2([encoded(k) for k in NUMBERS], SAME)
-    (tmp_path / "lfw.bin").write_bytes(whole[: int(share * len(whole))])
-
-    with pytest.raises(DataError, match="lfw.bin cannot be read .* cut short or something else"):
-        load_bin(tmp_path / "lfw.bin", side=SIDE)
-
-
-class Evil:
-    """Runs a command when it is unpickled by a reader that imports what it is told to."""
-
-    def __init__(self, call: Callable[..., object], *arguments: object) -> None:
-        self.call, self.arguments = call, arguments
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.call, self.arguments
-
-
-@pytest.mark.parametrize("call", [os.system, eval, open, __import__, getattr, np.load, torch.load])
-def test_a_pickle_that_names_anything_else_is_refused_and_runs_nothing(
-    tmp_path: Path, call: Callable[..., object]
-) -> None:
-    trace = tmp_path / "trace"
-    (tmp_path / "lfw.bin").write_bytes(pickle.dumps(([Evil(call, f"touch {trace}")] * 20, SAME)))
-
-    with pytest.raises(DataError, match="it names .*, which no such file needs"):
-        load_bin(tmp_path / "lfw.bin", side=SIDE)
-
-    assert not trace.exists()
+def chained(count: int) -> bytes:
+    """Parts of one record that never end."""
+    return part(b"x", 1) + part(bytes(2**20), 2) * count
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("name", "content", "words"),
     [
-        (([b"x"] * 20, [True] * 9 + ["yes"]), "'yes' where True or False belongs"),
-        (([1] * 20, [True] * 10), "a int where an encoded image belongs"),
-        (([b"x"] * 19, [True] * 10), "19 images for 10 pairs"),
-        (([b"x"] * 8, [True] * 4), "8 images for 4 pairs"),
-        ([1, 2, 3], "too many values"),
-        (([b"no image"] * 20, [True] * 10), "damaged or no image"),
+        ("train.rec", MAGIC + struct.pack("<I", 2**29 - 1) + b"x", "536,870,911 bytes or more, and no image"),
+        ("train.rec", chained(66), "no whole record .67,.* bytes or more, and no image of a face has 67,108,864"),
+        ("train.rec", part(struct.pack("<IfQQ", 2**32 - 1, 0, 0, 0)), "no whole record"),
+        ("train.rec", record((float("nan"),), b""), "labels of 1 images are not all in 0..2"),
+        ("train.rec", record((float("inf"), 1.0), b""), "inf images announced, 0 records there"),
+        ("train.idx", b"0\t-8\n", "two keys or offsets are one, or below 0"),
+        ("train.idx", b"0\t0\n0\t4\n", "two keys or offsets are one, or below 0"),
+        ("train.idx", b"0\t0\n1\t0\n", "two keys or offsets are one, or below 0"),
+        ("train.idx", b"0\t" + b"9" * 5_000, "train.idx and train.rec beside it cannot be read"),
+        ("train.idx", b"\xff\xfe0\0", "train.idx is not UTF-8"),
+        ("property", b"999999999999,112,112", "'9*,112,112' where `people,height,width` belongs"),
+        ("property", b"0,112,112", "'0,112,112' where"),
+        ("property", b"", "property is empty"),
     ],
 )
-def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: object, words: str) -> None:
-    (tmp_path / "lfw.bin").write_bytes(pickle.dumps(content))
+def test_what_a_training_set_claims_is_held_against_it(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    write_packed(tmp_path, [0, 2, 1], head=False)
+    if name == "train.rec":
+        (tmp_path / "train.idx").write_text("0\t0\n")
+    (tmp_path / name).write_bytes(content)
 
     with pytest.raises(DataError, match=words):
-        load_bin(tmp_path / "lfw.bin", side=SIDE)
-
-
-def test_a_missing_verification_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="lfw.bin cannot be read"):
-        load_bin(tmp_path / "lfw.bin")
+        load_packed(tmp_path, side=SIDE)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,74 +15,32 @@ from PIL import Image
 
 from bench.data.locate import DataError
 from bench.tasks.verification.images import Region, decode, of_files
-from bench.tasks.verification.lfw import REGION, lfw_view1, listed_pairs, listed_people, load_pairs, load_people
+from bench.tasks.verification.lfw import REGION
 from bench.tasks.verification.people import FaceBatches, Pairs, People, Prepare, grey, require_disjoint
-
-SIDE = 8
-
-
-def write_image(path: Path, seed: int, size: tuple[int, int] = (SIDE, SIDE), mode: str = "RGB") -> Path:
-    """A made-up image; PNG, so that reading it gives the bytes back."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shape = size[::-1] if mode == "L" else (*size[::-1], 3)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)).save(path)
-    return path
+from tests.tasks.verification.builders import JOSE, MAC, SIDE, VIEW1, pairs_of, people_of, write_image
 
 
-def write_people(folder: Path, counts: dict[str, int]) -> Path:
-    """LFW's layout with made-up images, numbered on."""
-    seed = 0
-    for name, count in counts.items():
-        for k in range(1, count + 1):
-            write_image(folder / name / f"{name}_{k:04d}.png", seed := seed + 1)
-    return folder
+@pytest.mark.parametrize(
+    ("training", "testing", "shared"),
+    [
+        (MAC, JOSE, True),
+        ("Jose\u0301_Nu\u0301n\u0303ez", "JOSÉ-NÚÑEZ", True),
+        ("Ann_Lee", "Ann_Lees", False),
+        ("S1", "S2", False),  # not one S
+        ("कि", "का", False),  # one letter, two vowels that are written on it
+        ("1", "1", False),  # numbers mean something in their own set only
+    ],
+)
+def test_one_person_is_known_by_letters_and_digits(lfw: Path, training: str, testing: str, shared: bool) -> None:
+    people, pairs = sets(lfw, ("Di_Um", "Bo_Xi"))
+    people = replace(people, x=torch.zeros(4, 3, SIDE, SIDE, dtype=torch.uint8), names=(training, "Else"))
+    pairs = replace(pairs, names=(testing, "Nobody"))
 
-
-def write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
-@pytest.fixture
-def lfw(tmp_path: Path) -> Path:
-    return write_people(tmp_path / "lfw", {"Ann_Lee": 3, "Bo_Xi": 2, "Cy_Orr": 1, "Di_Um": 2})
-
-
-NAMES = ("Ann_Lee", "Bo_Xi", "Cy_Orr", "Di_Um")
-
-
-def people_of(folder: Path, names: Sequence[str] = NAMES, at_least: int = 2) -> People:
-    """Of small images, whole."""
-    return load_people(folder, names, at_least=at_least, side=SIDE, region=None)
-
-
-def pairs_of(folder: Path, text: str) -> Pairs:
-    return load_pairs(folder, listed_pairs(write(folder / "pairs.txt", text)), side=SIDE, region=None)
-
-
-VIEW1 = "2\nAnn_Lee\t1\t3\nBo_Xi\t1\t2\nAnn_Lee\t1\tBo_Xi\t2\nCy_Orr\t1\tAnn_Lee\t2\n"
-
-
-def test_folders_of_people_are_read_in_the_order_of_names(lfw: Path) -> None:
-    people = people_of(lfw, NAMES[::-1])
-
-    assert people.names == ("Ann_Lee", "Bo_Xi", "Di_Um")
-    assert people.y.tolist() == [0, 0, 0, 1, 1, 2, 2]
-    assert isinstance(people.x, torch.Tensor)
-    expected = np.asarray(Image.open(lfw / "Bo_Xi" / "Bo_Xi_0002.png")).transpose(2, 0, 1)
-    assert np.array_equal(people.x[4].numpy(), expected)
-
-
-def test_people_with_too_few_images_are_left_out_and_counted(lfw: Path) -> None:
-    people = people_of(lfw, (*NAMES, "Zoe_Who"))
-
-    assert (people.names, people.few) == (("Ann_Lee", "Bo_Xi", "Di_Um"), 1)
-
-
-def test_a_set_of_fewer_than_two_people_is_refused(lfw: Path) -> None:
-    with pytest.raises(DataError, match="1 of 4 people have 3 images or more"):
-        people_of(lfw, at_least=3)
+    if shared:
+        with pytest.raises(DataError, match="1 in training, too"):
+            require_disjoint(people, pairs)
+    else:
+        assert require_disjoint(people, pairs) == ""
 
 
 def test_the_digest_is_of_images_labels_and_names(lfw: Path) -> None:
@@ -157,49 +114,6 @@ def test_resizing_keeps_what_is_flat_flat_and_in_its_place() -> None:
     assert (small[:, 6:] == 0).all()
 
 
-def test_view_1_pairs_are_read_and_their_images_once(lfw: Path) -> None:
-    pairs = pairs_of(lfw, VIEW1)
-
-    assert pairs.same.tolist() == [True, True, False, False]
-    assert pairs.fold.tolist() == [0, 0, 0, 0]
-    assert len(pairs.x) == 6
-    assert pairs.names == ("Ann_Lee", "Bo_Xi", "Cy_Orr")
-    expected = np.asarray(Image.open(lfw / "Cy_Orr" / "Cy_Orr_0001.png")).transpose(2, 0, 1)
-    assert np.array_equal(pairs.x[pairs.left[3]].numpy(), expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("two\nAnn_Lee\t1\t2\n", "pairs.txt line 1: 'two' where the number of pairs belongs"),
-        ("1\nAnn_Lee\t1\t2\n", "1 same and 0 different pairs, where 1 of each are announced"),
-        ("1\nAnn_Lee\t1\tBo_Xi\t2\nAnn_Lee\t1\t2\n", "the same ones first"),
-        ("1\nAnn_Lee\tone\t2\nAnn_Lee\t1\tBo_Xi\t2\n", "line 2: 'Ann_Lee.tone.t2' is neither `person n m`"),
-        ("1\nAnn_Lee\t1\n", "line 2: .* is neither"),
-        ("0\nAnn_Lee\t1\t2\n", "line 1: '0' where the number of pairs belongs"),
-        ("3\n", "0 same and 0 different pairs, where 3 of each"),
-        ("", "is empty"),
-    ],
-)
-def test_a_list_that_is_not_lfws_is_refused_with_the_line(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        listed_pairs(write(tmp_path / "pairs.txt", text))
-
-
-def test_pairs_that_name_missing_files_are_refused_with_their_lines(lfw: Path) -> None:
-    (lfw / "Bo_Xi" / "Bo_Xi_0002.png").unlink()
-
-    with pytest.raises(DataError, match=r"2 files of the pairs missing: pairs.txt line 3: Bo_Xi/Bo_Xi_0002"):
-        pairs_of(lfw, VIEW1)
-
-
-def test_lfws_list_of_people_is_checked_against_its_count(tmp_path: Path) -> None:
-    assert listed_people(write(tmp_path / "people.txt", "2\nAnn_Lee\t3\nBo_Xi\t2\n")) == ["Ann_Lee", "Bo_Xi"]
-    for text in ("2\nAnn_Lee\t3\n", "2\n1\nAnn_Lee\t3\n"):
-        with pytest.raises(DataError, match="1 people where 2 are announced"):
-            listed_people(write(tmp_path / "short.txt", text))
-
-
 def sets(lfw: Path, names: tuple[str, ...]) -> tuple[People, Pairs]:
     return people_of(lfw, names, at_least=1), pairs_of(lfw, VIEW1)
 
@@ -249,16 +163,3 @@ def test_pairs_have_a_digest_of_all_that_is_in_them(lfw: Path) -> None:
     assert (
         len({again(**{name: change(getattr(pairs, name))}) for name, change in changed.items()} | {pairs.digest}) == 6
     )
-
-
-@pytest.mark.data
-def test_lfws_view_1_is_read_whole_and_trains_on_other_people() -> None:
-    folder = Path(os.environ.get("BENCH_DATA", "")) / "lfw"
-    if not (folder / "pairsDevTest.txt").is_file():
-        pytest.skip("no lfw/pairsDevTest.txt below BENCH_DATA: LFW's View 1 is not here")
-
-    people, pairs = lfw_view1(folder, 32)
-
-    assert (len(pairs.same), int(pairs.same.sum()), len(pairs.x), len(pairs.names)) == (1_000, 500, 1_549, 963)
-    assert len(people.names) >= 100
-    assert require_disjoint(people, pairs) == ""

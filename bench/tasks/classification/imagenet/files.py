@@ -16,11 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.listing import entries_in, folders_in
 from bench.data.locate import IMAGENET_ADDRESS, TRAIN_TAR, VAL_TAR, DataError, notice
 from bench.tasks.classification.imagenet import labels
-from bench.tasks.classification.imagenet.archives import entries
-
-SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+from bench.tasks.classification.imagenet.archives import SUFFIXES, entries
 
 
 class Place(NamedTuple):
@@ -113,7 +112,7 @@ def _train(folder: Path, *, needed: bool) -> list[Place]:
 
 def _val(folder: Path) -> list[Place]:
     val, images = folder / "val", folder / "val" / "images"
-    if val.is_dir() and not images.is_dir() and _folders(val):
+    if val.is_dir() and not images.is_dir() and folders_in(val):
         return _by_class(val)
     flat = _files(images if images.is_dir() else val) if val.is_dir() else []
     if not flat and (folder / VAL_TAR).is_file():
@@ -138,25 +137,21 @@ def _missing(folder: Path, part: str, tar: str) -> DataError:
 
 def _by_class(part: Path) -> list[Place]:
     """The images of `part/<wnid>/`, or of `part/<wnid>/images/` as Tiny-ImageNet has it."""
-    wnids = _folders(part)
-    if not wnids:
+    homes = folders_in(part)
+    if not homes:
         raise DataError(f"{part}: no folders of classes, where {part}/<wnid>/*.JPEG belong")
     places = []
-    for wnid in wnids:
-        folder = part / wnid / "images"
-        found = _files(folder if folder.is_dir() else part / wnid, wnid)
+    for home in homes:
+        folder = home / "images"
+        found = _files(folder if folder.is_dir() else home, home.name)
         if not found:
-            raise DataError(f"{part / wnid}: no image in this class. Get it again, or remove the empty folder")
+            raise DataError(f"{home}: no image in this class. Get it again, or remove the empty folder")
         places += found
     return places
 
 
-def _folders(part: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and not entry.name.startswith("."))
-
-
 def _files(folder: Path, wnid: str = "") -> list[Place]:
-    found = [e for e in os.scandir(folder) if e.name.lower().endswith(SUFFIXES) and not e.name.startswith(".")]
+    found = (entry for entry in entries_in(folder) if entry.name.lower().endswith(SUFFIXES) and entry.is_file())
     return [Place(wnid, entry.name, entry.path, entry.stat().st_size) for entry in found]
 
 

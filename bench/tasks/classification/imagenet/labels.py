@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import errno
+import re
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
+from bench.data.listing import first_line, read_list, same_form
 from bench.data.locate import DEVKIT_TAR, DataError
+from bench.tasks.classification.imagenet.matlab import LARGEST, structs
 
 GROUND_TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
 KIT = "ILSVRC2012_devkit_t12/data"
@@ -41,50 +44,71 @@ def of_files(folder: Path, files: Sequence[str]) -> dict[str, str]:
 def _checked(source: Path, wnids: Sequence[str], files: Sequence[str]) -> dict[str, str]:
     if len(wnids) != len(files):
         raise DataError(f"{source}: {len(wnids):,} labels for {len(files):,} images. One of the two is incomplete")
-    odd = [wnid for wnid in wnids if not (wnid.startswith("n") and wnid[1:].isdigit())]
+    odd = [wnid for wnid in wnids if not re.fullmatch("n[0-9]{8}", wnid)]
     if odd:
         raise DataError(f"{source}: {odd[0]!r} is no wnid, such as n01440764")
     return dict(zip(files, wnids, strict=True))
 
 
 def _lines(path: Path, _: Sequence[str]) -> list[str]:
-    return path.read_text().split()
+    return [line for _, line in read_list(path)]
 
 
 def _table(path: Path, files: Sequence[str]) -> list[str]:
     delimiter = "," if path.suffix == ".csv" else "\t"
-    rows = [row for row in csv.reader(io.StringIO(path.read_text()), delimiter=delimiter) if len(row) > 1]
-    known = {Path(row[0]).stem: row[1].split()[0] for row in rows if row[1].split()}
-    missing = [file for file in files if Path(file).stem not in known]
+    known: dict[str, str] = {}
+    for where, line in read_list(path):
+        file, _, rest = line.partition(delimiter)
+        wnid = (rest.split() or [""])[0].strip('"')
+        if known.setdefault(_key(file), wnid) != wnid:
+            raise DataError(f"{where}: {file} is {wnid} here and {known[_key(file)]} above: get the list again")
+    missing = [file for file in files if not known.get(_key(file))]
     if missing:
         raise DataError(f"{path}: {len(missing):,} of {len(files):,} images have no label, such as {missing[0]}")
-    return [known[Path(file).stem] for file in files]
+    return [known[_key(file)] for file in files]
+
+
+def _key(file: str) -> str:
+    """A file in a list with or without its ending, in any Unicode form."""
+    return same_form(Path(file.strip('"')).stem)
 
 
 def _kit(path: Path, _: Sequence[str]) -> list[str]:
     if not (meta := path.with_name(META)).is_file():
         raise DataError(f"{meta} is missing: without it the numbers of {GROUND_TRUTH} mean nothing")
-    return _wnids(path, path.read_bytes(), meta.read_bytes())
+    try:
+        return _wnids(path, *(_of_kit(file.open("rb")) for file in (path, meta)))
+    except OSError as error:
+        raise DataError(f"{path} or {META} cannot be read ({error.strerror}): get the kit again") from None
 
 
 def _packed_kit(tar: Path, _: Sequence[str]) -> list[str]:
     try:
         with tarfile.open(tar) as kit:
             parts = [kit.extractfile(f"{KIT}/{name}") for name in (GROUND_TRUTH, META)]
-            truth, meta = (part.read() for part in parts if part is not None)
-    except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
-        raise DataError(f"{tar}: {error}. The development kit is damaged: get it again") from None
+            truth, meta = (_of_kit(part) for part in parts if part is not None)
+    except Exception as error:  # a damaged archive raises whatever its bytes happen to say
+        raise DataError(f"{tar}: {first_line(error)}. The development kit is damaged: get it again") from None
     return _wnids(tar, truth, meta)
+
+
+def _of_kit(file: IO[bytes]) -> bytes:
+    with file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(errno.EFBIG, f"more than {LARGEST:,} bytes, which no such kit has")
+    return content
 
 
 def _wnids(source: Path, truth: bytes, meta: bytes) -> list[str]:
     """The kit numbers its synsets (ILSVRC2012_ID); those with children are no classes."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     try:
-        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-        wnids = {int(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if not int(s["num_children"])}
-        return [wnids[int(number)] for number in truth.split()]
-    except (ValueError, KeyError, TypeError, IndexError, NotImplementedError, MatReadError) as error:
-        raise DataError(f"{source}: the labels or {META} cannot be read ({error!r}). Get the kit again") from None
+        classes = [synset for synset in structs(meta, "synsets") if synset["num_children"] == 0]
+        wnids = {int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in classes}
+        if not len(classes) == len(wnids) == len(set(wnids.values())):
+            raise ValueError("a number or a wnid is there twice")
+        return [wnids[int(number)] for number in truth.decode("utf-8-sig").split()]
+    except Exception as error:  # a damaged file raises whatever its bytes happen to say
+        raise DataError(
+            f"{source}: the labels or {META} cannot be read ({first_line(error)}). Get the kit again"
+        ) from None

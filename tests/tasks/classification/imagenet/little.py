@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from bench.tasks.classification.imagenet.files import ImageSet
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
 TRUTH = (2, 0, 1, 1, 0, 2)  # classes of the validation images, in the order of their names
@@ -85,7 +88,7 @@ def tar(files: dict[str, bytes], mode: str = "w") -> bytes:
     return out.getvalue()
 
 
-def kit() -> dict[str, bytes]:
+def kit(*, compressed: bool = False) -> dict[str, bytes]:
     """The two files of the development kit that say the labels; its numbers are not the order of the wnids."""
     from scipy.io import savemat
 
@@ -94,6 +97,33 @@ def kit() -> dict[str, bytes]:
     rows.append((4, "n00001740", "entity", 3))
     kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
     meta = io.BytesIO()
-    savemat(meta, {"synsets": np.array(rows, dtype=kind)[:, None]})
+    savemat(meta, {"synsets": np.array(rows, dtype=kind)[:, None]}, do_compression=compressed)
     truth = "".join(f"{numbers[WNIDS[c]]}\n" for c in TRUTH).encode()
     return {"ILSVRC2012_validation_ground_truth.txt": truth, "meta.mat": meta.getvalue()}
+
+
+LINES = "".join(f"{WNIDS[c]}\n" for c in TRUTH)
+CSV = "ImageId,PredictionString\n" + "".join(
+    f"{file.removesuffix('.JPEG')},{WNIDS[c]} 1 2 3 4\n" for file, c in reversed(list(zip(VAL, TRUTH, strict=True)))
+)
+ANNOTATIONS = "".join(f"{file}\t{WNIDS[c]}\t0\t0\t62\t62\n" for file, c in zip(VAL, TRUTH, strict=True))
+KIT = "ILSVRC2012_devkit_t12/data"
+LISTS: dict[str, Callable[[], dict[str, bytes]]] = {
+    "lines": lambda: {"val_labels.txt": LINES.encode()},
+    "lines in val": lambda: {"val/imagenet_2012_validation_synset_labels.txt": LINES.encode()},
+    "annotations": lambda: {"val/val_annotations.txt": ANNOTATIONS.encode()},
+    "csv": lambda: {"LOC_val_solution.csv": CSV.encode()},
+    "kit": kit,
+    "compressed kit": lambda: kit(compressed=True),
+    "kit's folder": lambda: {f"{KIT}/{name}": data for name, data in kit().items()},
+    "packed kit": lambda: {"ILSVRC2012_devkit_t12.tar.gz": tar({f"{KIT}/{n}": d for n, d in kit().items()}, "w:gz")},
+}
+
+
+def content(found: ImageSet) -> dict[str, tuple[bytes, int]]:
+    return {
+        part.name(i): (part.read(i), int(part.labels[i])) for part in (found.train, found.val) for i in range(len(part))
+    }
+
+
+JUNK = b"\0\5\x16\7"  # how a Mac's ._ files begin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bench.cli.commands import main as commands
 from bench.cli.sweep import main
 from bench.launch.worker import work
 from bench.nets.resnet import imagenet
+from bench.nets.timm_nets import imagenet_wnids
 from bench.spec import Net, Recipe, Resources, Run, Views
 from bench.store import RunFolder
 from bench.tasks.classification.imagenet.experiment import spread
@@ -228,13 +230,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TEST = Recipe(steps=0, drops=(), batch=256, bn_group=256, test_images=6, views=replace(VIEWS, scales=(32,)))
 
 
-def thousand_classes(root: Path) -> None:
+def thousand_classes(root: Path, classes: Sequence[str] = tuple(imagenet_wnids())) -> None:
     """A validation folder of 1,000 classes with one tiny image each, and no training images."""
     rng = np.random.default_rng(0)
     one = root / "one.JPEG"
     Image.fromarray(rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)).save(one)
-    for k in range(1000):
-        folder = root / "imagenet" / "val" / f"n{k:08}"
+    for name in classes:
+        folder = root / "imagenet" / "val" / name
         folder.mkdir(parents=True)
         (folder / "a.JPEG").symlink_to(one)
 
@@ -261,6 +263,17 @@ def test_weights_for_1000_classes_are_not_tested_on_fewer(weights: Path, data: P
     error = failed(tmp_path, run, tmp_path)
 
     assert "1,000 classes apart and imagenet-3 has 3" in error["message"]
+
+
+def test_weights_are_not_tested_on_folders_that_are_no_wnids(weights: Path, tmp_path: Path) -> None:
+    thousand_classes(tmp_path, [str(k) for k in range(1000)])
+    (tmp_path / "weights").symlink_to(weights)
+    run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)
+
+    error = failed(tmp_path, run, tmp_path)
+
+    assert "1,000 of its classes are none of ImageNet's 1,000 (0, 1, 10, 100, …)" in error["message"]
+    assert "name each class's folder by its wnid, such as n01440764" in error["message"]
 
 
 def test_missing_weights_are_tried_again_by_the_next_start(tmp_path: Path) -> None:
