@@ -37,13 +37,15 @@ def mutated(content: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
         yield bytes(found)
 
 
-def tried(path: Path, content: bytes, read: Callable[[], Any], error: type[Exception]) -> Iterator[Any]:
+def tried(
+    path: Path, content: bytes, read: Callable[[], Any], error: type[Exception], count: int = FILES
+) -> Iterator[Any]:
     """What `read` makes of each damaged copy of `content` at `path`, where it is not refused by `error` in one line.
 
     Any other exception is a fault, and so is a change of what lies on the disk.
     """
     others = {file: file.read_bytes() for file in path.parent.iterdir() if file.is_file() and file != path}
-    for damaged in mutated(content, FILES):
+    for damaged in mutated(content, count):
         path.write_bytes(damaged)
         try:
             found = read()

@@ -20,9 +20,10 @@ DAMAGED = [(kind, name) for kind in LISTS for name in LISTS[kind]()]
 @pytest.mark.parametrize(("kind", "name"), DAMAGED)
 def test_a_damaged_list_of_labels(tmp_path: Path, kind: str, name: str) -> None:
     content = LISTS[kind]()
+    count = FILES // 30 if "kit" in kind else FILES  # each kit is read by a process of its own
     little.write(tmp_path, content)
 
-    for found in tried(tmp_path / name, content[name], lambda: labels.of_files(tmp_path, VAL), DataError):
+    for found in tried(tmp_path / name, content[name], lambda: labels.of_files(tmp_path, VAL), DataError, count):
         assert isinstance(found, dict)
         assert tuple(found) == VAL
         assert all(wnid[0] == "n" and len(wnid) == 9 for wnid in found.values())
