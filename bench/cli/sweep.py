@@ -60,11 +60,11 @@ def _claim_folders(request: Request, plan: Plan) -> None:
     """Makes the folders and takes each lock once: better refused now than by each run, or when all has been trained."""
     for folder in (request.numbers, request.pages, *([] if request.report_only else [request.folder])):
         make_folder(folder)
-    with exclusive(request.numbers):
-        pass
     if plan.todo and not request.report_only:
         with suppress(BusyError), RunFolder(request.folder).lock():
             pass
+    with exclusive(request.numbers):
+        pass
 
 
 def _plan(request: Request) -> Plan:
