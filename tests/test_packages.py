@@ -116,7 +116,7 @@ def test_without_submitit_the_cluster_is_inline_unless_another_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
-    monkeypatch.setattr(scheduler, "answers", lambda: False)
+    monkeypatch.setattr(scheduler, "is_here", lambda: False)
 
     assert main(["tiny", "--scale", "quick", "--dry-run"]) == 0
 

@@ -26,7 +26,14 @@ def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environment, timeout=240)
 
 
-@pytest.mark.parametrize("cluster", ["inline", "crew", pytest.param("local", marks=needs("submitit"))])
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        "inline",
+        pytest.param("crew", marks=pytest.mark.team),
+        pytest.param("local", marks=[pytest.mark.team, needs("submitit")]),
+    ],
+)
 def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(tiny_sweep: Path, cluster: str) -> None:
     project = tiny_sweep.parents[1]
     done = command("tiny", "--scale", "quick", "--cluster", cluster, cwd=project)

@@ -59,10 +59,10 @@ def spoil(monkeypatch: pytest.MonkeyPatch, *, raises: RunFolder, full_disk: RunF
             raise ZeroDivisionError("no step")
         beat(self, step, **values)
 
-    def save_or_fail(path: Path, state: Any) -> None:
+    def save_or_fail(path: Path, state: Any, previous: Path) -> None:
         if path == full_disk.checkpoint:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        save(path, state)
+        save(path, state, previous)
 
     monkeypatch.setattr(RunFolder, "beat", beat_or_raise)
     monkeypatch.setattr(checkpoint, "save", save_or_fail)
