@@ -5,7 +5,7 @@
         for content in mutated(valid, FILES):
             ...  # either read right, or refused in one line
 
-A reader gets 60 files, or as many as BENCH_FUZZ says: 2,000 in CI.
+A reader gets 60 files, or as many as BENCH_FUZZ says.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ def outcome(read: Callable[[bytes, Path], object], data: bytes, path: Path) -> s
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("form", FORMS)
-def test_a_damaged_image_is_a_image_or_one_line(form: str, tmp_path: Path) -> None:
+def test_a_damaged_image_is_an_image_or_one_line(form: str, tmp_path: Path) -> None:
     exif = (
         {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"} if form == "JPEG" else {}
     )
