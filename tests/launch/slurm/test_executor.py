@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,12 @@ def test_slurm_is_asked_sparingly_of_jobs_that_squeue_does_not_list(
     follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(fate, "states", lambda jobs: asked.append(jobs) or {job.id: "RUNNING" for job in jobs})
+
+    def states(jobs: Collection[Job]) -> dict[str, str]:
+        asked.append(jobs)
+        return {job.id: "RUNNING" for job in jobs}
+
+    monkeypatch.setattr(fate, "states", states)
     monkeypatch.setattr(slurm, "SQUEUE_SECONDS", 60.0)
 
     assert [follow([]) for _ in range(5)] == [[]] * 5
