@@ -19,16 +19,8 @@ from bench.store.submission import Rendezvous
 
 # what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
 CONTENTS = (
-    *(
-        "run.json",
-        "declared.json",
-        "predicted.json",
-        "inputs.json",
-        "scores-*.pt",
-        "curve.jsonl",
-        "layers.jsonl",
-        "checkpoint.pt",
-    ),
+    *("run.json", "declared.json", "predicted.json", "inputs.json", "scores-*.pt"),
+    *("curve.jsonl", "layers.jsonl", "checkpoint.pt"),
     *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png", "env.json", "result.json"),
 )
 ONLY_DONE, ONLY_UNDONE = ("env.json", "result.json"), ("scores-*.pt", "error.json")

@@ -77,8 +77,8 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
         dropout_seed=experiment.dropout_seed,
     )
     saved = _resume(trainer, experiment)
-    if processes.rank == 0:
-        job.folder.begin(inputs)  # after the checkpoint's own word on its data: folders of earlier versions have no other
+    if processes.rank == 0:  # after the checkpoint's own word on its data: folders of earlier versions have no other
+        job.folder.begin(inputs)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
         damage = {"damage": saved["damage"]} if saved.get("damage") else {}
