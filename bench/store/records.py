@@ -127,7 +127,7 @@ RESULT = ResultSchema(
 )
 ENV = Schema({"hardware": is_text, "started": is_time, "ended": is_time}, others=is_plain)
 ERROR = Schema({"message": is_text, "retry": is_flag})
-INPUTS = Schema({"data_sha256": is_text, "start_sha256": is_text})
+INPUTS = Schema({"data_sha256": is_text, "start_sha256": or_none(is_text)})
 DECLARED = Schema({"claims_sha256": is_text})
 PREDICTED = Schema({"seconds": is_number})
 HEARTBEAT = Schema(
