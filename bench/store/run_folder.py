@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.spec import DIVERGED, Run, SpecError, run_from_json
 from bench.store import records
-from bench.store.files import StoreError, disk_error, file_digest, make_folder, write_json, write_rows
+from bench.store.files import StoreError, disk_error, file_digest, in_utf8, make_folder, write_json, write_rows
 from bench.store.inputs import Inputs
 from bench.store.lock import LockedFolder
 from bench.store.submission import Rendezvous
@@ -125,14 +125,15 @@ class RunFolder(LockedFolder):
     def finish(self, result: Mapping[str, Any], env: Mapping[str, Any]) -> None:
         """Writes env.json, then result.json: with that the run is done."""
         self.clear_error()
-        write_json(self.path / "env.json", env)
+        whole = {name: in_utf8(value) if isinstance(value, str) else value for name, value in env.items()}
+        write_json(self.path / "env.json", whole)
         write_json(self.path / "result.json", result)
         for leftover in (*self.path.glob("scores-*.pt"), self.previous):
             leftover.unlink(missing_ok=True)
 
     def fail(self, message: str, *, retry: bool, trace: str = "") -> None:
         """Writes why the run ended. `retry`: the next start resumes it (the machine's fault, not the run's)."""
-        value = {"message": message, "retry": retry, "time": time.time(), "trace": trace.splitlines()}
+        value = {"message": in_utf8(message), "retry": retry, "time": time.time(), "trace": trace.splitlines()}
         write_json(self.path / "error.json", value)
 
     def clear_error(self) -> None:
