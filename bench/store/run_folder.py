@@ -191,6 +191,11 @@ class RunFolder(LockedFolder):
                 raise disk_error(place, error) from error
         return place
 
+    def forget_start(self) -> None:
+        """Forgets inputs and checkpoint of the training here: another one's are to take their place."""
+        for path in (self.path / "inputs.json", self.previous):
+            path.unlink(missing_ok=True)
+
     def predict(self, seconds: float) -> None:
         """Keeps what a plan said before the run first started, for the report to hold against what it took."""
         if not self.checkpoint.exists():
