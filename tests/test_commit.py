@@ -67,7 +67,7 @@ REFUSALS: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], None], str]] = {
     "not installed": (not_installed, "git cannot be started: No such file or directory; install it"),
     "damaged HEAD": (damaged_head, "git ls-files .*not a git repository"),
     "damaged index": (damaged_index, "git ls-files .*index file smaller than expected"),
-    "lost objects": (lost_objects, "git status in .*: error: bad tree object"),
+    "lost objects": (lost_objects, "git status in .*tree"),
     "no commit": (no_commit, "git rev-parse in .*: fatal: "),
     "moved worktree": (moved_worktree, "git ls-files .*not a git repository: /nowhere"),
 }

@@ -83,7 +83,9 @@ def by_form(paths: Iterable[Path]) -> dict[str, Path]:
     for path in paths:
         other = found.setdefault(same_form(path.name), path)
         if other is not path:
-            raise DataError(f"{path.parent} has two entries named {path.name} in two Unicode forms: remove one of them")
+            raise DataError(
+                f"{path.parent} has two entries named {path.name} in two Unicode forms: make one of the two"
+            )
     return found
 
 

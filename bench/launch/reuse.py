@@ -43,7 +43,7 @@ def _inputs_here(items: Sequence[Item], data: Path) -> dict[Item, Inputs]:
         if shared not in digests:
             digests[shared] = data_sha256(item.run, job)
         try:
-            start: str | None = start_sha256(item.run, job)
+            start = start_sha256(item.run, job)
         except WeightsError:  # of a run that is done nobody needs them any more; another says so when it starts
             start = None
         found[item] = Inputs(digests[shared], start)

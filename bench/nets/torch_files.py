@@ -50,6 +50,8 @@ def unpickled(content: bytes) -> Any:
         with warnings.catch_warnings(), safe_globals([(Unread, name) for name in HARMLESS]):
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except MemoryError:  # this machine's, not the file's
+        raise
     except Exception as error:  # zip's, pickle's and torch's own, of many kinds
         raise ValueError(reason(error)) from None
 

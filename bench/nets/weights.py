@@ -25,7 +25,8 @@ WRAPPERS = (
 )
 # what torch puts into names, at any place
 TRANSPARENT = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
-HASHED = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")  # torch's and timm's names: the SHA-256 begins so
+# torch's and timm's names: the SHA-256 begins so, which a date such as -20240131 does not say
+HASHED = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]+$")
 
 Tensors: TypeAlias = Mapping[str, Tensor]
 

@@ -63,6 +63,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def in_utf8(text: str) -> str:
+    """`text` with an escape for what UTF-8 has not, such as a byte of a file's name in another encoding."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes `content`, atomically."""
     with atomic(path) as temporary:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Inputs:
     """What a number depends on beside the Run, by SHA-256: the data, and the weights that the net starts from.
 
-    start_sha256: "" for random weights, None where nobody kept it, as in runs of earlier versions.
+    start_sha256: "" for random weights, None where nobody kept it: in runs of earlier versions, and of what timm
+    downloads.
     """
 
     data_sha256: str

@@ -127,12 +127,12 @@ RESULT = ResultSchema(
 )
 ENV = Schema({"hardware": is_text, "started": is_time, "ended": is_time}, others=is_plain)
 ERROR = Schema({"message": is_text, "retry": is_flag})
-INPUTS = Schema({"data_sha256": is_text, "start_sha256": is_text})
+INPUTS = Schema({"data_sha256": is_text, "start_sha256": or_none(is_text)})
 DECLARED = Schema({"claims_sha256": is_text})
 PREDICTED = Schema({"seconds": is_number})
 HEARTBEAT = Schema(
     {"step": is_count, "time": is_number, "host": is_text},
-    dict.fromkeys(("steps", "steps_per_s", "loss", "error", "test_error"), or_none(is_number)),
+    dict.fromkeys(("steps", "steps_per_s", "loss", "error", "test_error"), is_number),
 )
 RENDEZVOUS = Schema({"host": is_text, "port": is_count, "token": is_text, "over": is_flag})
 

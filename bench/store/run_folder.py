@@ -12,23 +12,15 @@ from typing import Any
 
 from bench.spec import DIVERGED, Run, SpecError, run_from_json
 from bench.store import records
-from bench.store.files import StoreError, disk_error, file_digest, make_folder, write_json, write_rows
+from bench.store.files import StoreError, disk_error, file_digest, in_utf8, make_folder, write_json, write_rows
 from bench.store.inputs import Inputs
 from bench.store.lock import LockedFolder
 from bench.store.submission import Rendezvous
 
 # what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
 CONTENTS = (
-    *(
-        "run.json",
-        "declared.json",
-        "predicted.json",
-        "inputs.json",
-        "scores-*.pt",
-        "curve.jsonl",
-        "layers.jsonl",
-        "checkpoint.pt",
-    ),
+    *("run.json", "declared.json", "predicted.json", "inputs.json", "scores-*.pt"),
+    *("curve.jsonl", "layers.jsonl", "checkpoint.pt"),
     *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png", "env.json", "result.json"),
 )
 ONLY_DONE, ONLY_UNDONE = ("env.json", "result.json"), ("scores-*.pt", "error.json")
@@ -133,14 +125,15 @@ class RunFolder(LockedFolder):
     def finish(self, result: Mapping[str, Any], env: Mapping[str, Any]) -> None:
         """Writes env.json, then result.json: with that the run is done."""
         self.clear_error()
-        write_json(self.path / "env.json", env)
+        whole = {name: in_utf8(value) if isinstance(value, str) else value for name, value in env.items()}
+        write_json(self.path / "env.json", whole)
         write_json(self.path / "result.json", result)
         for leftover in (*self.path.glob("scores-*.pt"), self.previous):
             leftover.unlink(missing_ok=True)
 
     def fail(self, message: str, *, retry: bool, trace: str = "") -> None:
         """Writes why the run ended. `retry`: the next start resumes it (the machine's fault, not the run's)."""
-        value = {"message": message, "retry": retry, "time": time.time(), "trace": trace.splitlines()}
+        value = {"message": in_utf8(message), "retry": retry, "time": time.time(), "trace": trace.splitlines()}
         write_json(self.path / "error.json", value)
 
     def clear_error(self) -> None:
@@ -197,6 +190,11 @@ class RunFolder(LockedFolder):
             except OSError as error:
                 raise disk_error(place, error) from error
         return place
+
+    def forget_start(self) -> None:
+        """Forgets inputs and checkpoint of the training here: another one's are to take their place."""
+        for path in (self.path / "inputs.json", self.previous):
+            path.unlink(missing_ok=True)
 
     def predict(self, seconds: float) -> None:
         """Keeps what a plan said before the run first started, for the report to hold against what it took."""

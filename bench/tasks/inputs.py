@@ -23,16 +23,18 @@ def data_sha256(run: Run, job: Job) -> str:
     return experiment.digest_of(run, job)
 
 
-def start_sha256(run: Run, job: Job) -> str:
+def start_sha256(run: Run, job: Job) -> str | None:
     """The SHA-256 of the start weights: of their file, or of a run's final weights; "" for random ones.
 
-    "" also where timm downloads them, whose own library keeps their version. Raises WeightsError.
+    None where timm downloads them, whose own library keeps their version. Raises WeightsError.
     """
     source = SOURCES[run.net.start.source]
     file = weights_file(run.net, job)  # also refuses weights that do not fit the net
     if source.digest:
         return str(source.resolve("digest")(run.net, job))
-    return _of_file(file) if file else ""
+    if file:
+        return _of_file(file)
+    return None if run.net.weights else ""
 
 
 def _of_file(path: Path) -> str:

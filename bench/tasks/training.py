@@ -66,8 +66,6 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     agree(
         processes, device=device.type, torch=str(torch.__version__), data=inputs.data_sha256, start=inputs.start_sha256
     )
-    if processes.rank == 0:
-        job.folder.begin(inputs)
     trainer = trainer_of(
         experiment.net().to(device),
         experiment.batches(),
@@ -79,6 +77,8 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
         dropout_seed=experiment.dropout_seed,
     )
     saved = _resume(trainer, experiment)
+    if processes.rank == 0:  # after the checkpoint's own word on its data: folders of earlier versions have no other
+        job.folder.begin(inputs)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
     if trainer.step < recipe.steps:
         damage = {"damage": saved["damage"]} if saved.get("damage") else {}
@@ -171,7 +171,7 @@ def _resume(trainer: Trainer, experiment: Experiment) -> dict[str, Any]:
     if trained_on - {data}:
         raise StoreError(
             f"{path} was trained on other data (SHA-256 {', '.join(trained_on)}; here {data}): give the data it was "
-            "begun with, or start with --again, which sets the folder aside and trains the run anew"
+            "begun with; or start with --again, or move the folder away, to train from the first step"
         )
     ended = saved["step"] >= run.recipe.steps
     if saved["device"] != device.type and not ended:

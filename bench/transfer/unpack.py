@@ -108,6 +108,7 @@ def _merge(arrived: _Arrived, local: RunFolder) -> str:
         aside = _set_aside(parcel, local)
         if "error.json" not in parcel.files:
             local.clear_error()
+        local.forget_start()
         for name in parcel.files:
             (arrived.staged.path / name).replace(local.path / name)
         local.beat(parcel.step, ended=True)

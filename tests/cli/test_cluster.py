@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.sweep import main
+from tests.builders import needs
 
 NO_CLUSTER = "sinfo: fatal: Could not establish a configuration source"
 DOWN = {
@@ -68,7 +69,14 @@ def test_without_slurm_or_with_its_package_alone_auto_is_this_machine(
 
 
 @pytest.mark.parametrize("number", [37, 38, 95, 524])  # ENOLCK, ENOSYS, EOPNOTSUPP, the kernel's ENOTSUPP
-@pytest.mark.parametrize("options", [("--cluster", "inline"), ("--cluster", "local", "--no-wait"), ("--retry",)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--cluster", "inline"),
+        ("--cluster", "inline", "--retry"),
+        pytest.param(("--cluster", "local", "--no-wait"), marks=needs("submitit")),
+    ],
+)
 @pytest.mark.usefixtures("tiny_sweep")
 def test_a_runs_folder_without_locks_is_refused_before_a_run_starts(
     number: int, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -77,7 +85,6 @@ def test_a_runs_folder_without_locks_is_refused_before_a_run_starts(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
 
     assert main(["tiny", "--scale", "quick", "--runs", "there", *options]) == 2
 

@@ -79,7 +79,7 @@ READERS: dict[str, Callable[[bytes, Path], object]] = {
 
 @pytest.mark.parametrize("task", READERS)
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_image_that_cannot_be_read_is_one_line_with_its_name_in_every_task(
+def test_an_image_that_cannot_be_read_is_one_line_with_its_name_in_every_task(
     tmp_path: Path, kind: str, task: str
 ) -> None:
     data, words = REFUSED[kind]

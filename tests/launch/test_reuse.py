@@ -69,14 +69,17 @@ def test_done_runs_on_other_data_are_refused_by_name_and_trained_anew_when_asked
 
 @pytest.mark.usefixtures("tiny_sweep")
 def test_a_stopped_run_on_other_data_is_refused_too(other_data: Callable[[], None]) -> None:
-    assert start("--time-limit", "1s", "--only", "plain-8") in (0, 3)
+    assert start("--only", "plain-8") in (0, 3)
+    (result,) = Path("runs/tiny").glob("*/result.json")
+    result.unlink()  # as if it had been stopped at its last step
+    assert RunFolder(result.parent).state() == "stopped"
     other_data()
 
     assert start("--only", "plain-8") == 2
     assert start("--only", "plain-8", "--again") == 0
 
 
-def begun(folder: RunFolder, data: str = "d", weights: str = "") -> RunFolder:
+def begun(folder: RunFolder, data: str = "d", weights: str | None = "") -> RunFolder:
     folder.begin(Inputs(data, weights))
     folder.checkpoint.touch()
     return folder
@@ -134,6 +137,7 @@ def test_start_weights_are_known_by_their_file_or_by_the_run_that_trained_them(t
         torch.save({"seed": torch.tensor(seed)}, file)
         found.append(start_sha256(faces("file:mine.pth"), job))
     assert found[0] == found[2] != found[1]
+    assert found[0] is not None
     assert len(found[0]) == 64
     assert start_sha256(faces(""), job) == ""
 
@@ -145,6 +149,20 @@ def test_start_weights_are_known_by_their_file_or_by_the_run_that_trained_them(t
     for weights in ("v", "w"):
         source.finish({"id": source.path.name, "curve_sha256": curve, **row, "weights_sha256": weights}, env)
         assert start_sha256(faces(f"run:tiny/{source.path.name}"), job) == weights
+
+
+def test_of_weights_that_timm_downloaded_nobody_can_say(tmp_path: Path) -> None:
+    """Such as those that are saved beside the data later."""
+    run = replace(faces(""), net=Net("timm", 0, "none", weights="timm:resnet18.tv_in1k"))
+    folder = make(tmp_path, run)
+    here = start_sha256(run, Job(folder, tmp_path, lambda: False))
+    assert here is None
+
+    folder.begin(Inputs("d", here))
+    assert folder.inputs() == Inputs("d", None)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "resnet18.tv_in1k.pth").write_bytes(b"w")
+    assert not Inputs("d", here).unlike(Inputs("d", start_sha256(run, Job(folder, tmp_path, lambda: False))))
 
 
 def test_runs_with_other_start_weights_are_found_before_anything_starts(

@@ -241,9 +241,14 @@ def test_signal_handlers_are_given_back() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("of_an_earlier_version", [False, True])
+def test_a_run_does_not_go_on_with_other_data(
+    of_an_earlier_version: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make(tmp_path, tiny_run())
     work(folder.path, tmp_path, deadline=time.time() - 1)
+    if of_an_earlier_version:
+        (folder.path / "inputs.json").unlink()
     images = synthetic.stand_in()
     monkeypatch.setattr(experiment, "load_images", lambda *_: replace(images, digest="other"))
 
@@ -251,7 +256,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, monkeypatch: pytes
 
     error = folder.error()
     assert error is not None
-    assert "was begun with other data (SHA-256" in error["message"]
+    assert "was trained on other data (SHA-256" in error["message"]
     assert error["retry"]
     monkeypatch.undo()
     assert work(folder.path, tmp_path) == "done"

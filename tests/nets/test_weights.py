@@ -72,6 +72,10 @@ def test_weights_are_found_in_what_others_wrap_them(tmp_path: Path, content: Any
     assert same(taken(tmp_path / "mine.pth", content))
 
 
+def test_a_date_in_a_files_name_is_no_hash(tmp_path: Path) -> None:
+    assert same(taken(tmp_path / "mine-20240131.pth", STATE))
+
+
 def test_in_torchs_older_format_and_in_safetensors_too(tmp_path: Path) -> None:
     torch.save({"state_dict": behind("module.")}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     safetensors.torch.save_file(behind("model."), tmp_path / "new.safetensors")

@@ -212,7 +212,7 @@ NOLOCK = (
 )
 
 
-@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+@pytest.mark.skipif(not shutil.which("gcc"), reason="there is no gcc, with which it makes a system without locks")
 @pytest.mark.parametrize("number", [37, 524])
 def test_without_locks_nothing_is_submitted(shell: Shell, number: int) -> None:
     library = shell.project / "nolock.so"

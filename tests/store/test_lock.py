@@ -208,13 +208,19 @@ def test_someone_elses_runs_are_looked_at_without_writing(
         pass
 
 
-def test_looks_do_not_hold_up_each_other_or_a_start(made: RunFolder) -> None:
+def test_looks_do_not_hold_up_each_other_or_a_start(made: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     with made.lock():
         pass
-    look = os.open(made.path / "lock", os.O_RDONLY)
-    fcntl.flock(look, fcntl.LOCK_SH)
+    looks = [os.open(made.path / "lock", os.O_RDONLY)]
+    fcntl.flock(looks[0], fcntl.LOCK_SH)
     assert made.state() == "pending"
-    threading.Timer(0.05, os.close, (look,)).start()
+
+    def ends_meanwhile(_: float) -> None:
+        if looks:
+            os.close(looks.pop())
+
+    monkeypatch.setattr(time, "sleep", ends_meanwhile)
 
     with made.lock():
+        assert not looks
         assert made.state() == "running"

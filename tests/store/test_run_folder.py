@@ -12,7 +12,7 @@ import pytest
 
 from bench.spec import Resources
 from bench.store import RunFolder, StoreError, atomic, make_folder, read_json, write_json
-from tests.builders import tiny_run
+from tests.builders import make, tiny_run
 
 
 def folder(tmp_path: Path, name: str | None = None) -> RunFolder:
@@ -63,6 +63,15 @@ def test_a_write_interrupted_by_an_exception_leaves_the_old_file(tmp_path: Path)
 
     assert read_json(path) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_an_error_about_a_file_of_another_encoding_is_kept(tmp_path: Path) -> None:
+    folder = make(tmp_path, tiny_run())
+
+    folder.fail("/data/gr\udcf6n.jpg is damaged", retry=False)
+
+    assert folder.state() == "failed"
+    assert (folder.error() or {})["message"] == r"/data/gr\udcf6n.jpg is damaged"
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:

@@ -44,10 +44,10 @@ class Fixed:
         self.place = state["place"]
 
 
-def trainer(bn_group: int = 8, precision: str = "fp32", spoil_at: int = -1) -> Trainer:
+def trainer(bn_group: int = 8, precision: str = "fp32", spoil_at: int = -1, momentum: float = 0.9) -> Trainer:
     torch.manual_seed(0)
     rate = lambda step: 0.1 if step < 5 else 0.01  # noqa: E731
-    return Trainer(cifar(8, "A"), Fixed(spoil_at), rate, 0.9, 1e-4, bn_group, precision)
+    return Trainer(cifar(8, "A"), Fixed(spoil_at), rate, momentum, 1e-4, bn_group, precision)
 
 
 def hooks(stop_after: int = 10**9, saved: list[dict[str, Any]] | None = None) -> Hooks:

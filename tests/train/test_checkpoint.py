@@ -162,6 +162,22 @@ def test_a_checkpoint_of_a_later_version_and_a_disk_error_leave_all_as_it_is(pat
     assert not list(path.parent.glob("*damaged*"))
 
 
+@pytest.mark.parametrize("size", [{}, {"_use_new_zipfile_serialization": False}], ids=["zip", "older"])
+def test_where_memory_is_lacking_no_checkpoint_is_taken_for_damaged(
+    paths: tuple[Path, Path], size: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, previous = paths
+    path.write_bytes(bytes_of({"format": 1, **STATE}, **size))
+
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(MemoryError):
+        newest(path, previous)
+    assert not list(path.parent.glob("*damaged*"))
+
+
 def bomb() -> bytes:
     """A hundred megabytes of zeros in a hundred kilobytes."""
     buffer = io.BytesIO()

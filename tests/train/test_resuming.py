@@ -37,6 +37,21 @@ def test_a_state_of_the_training_is_taken_at_any_time(begun: dict[str, Any]) -> 
     resuming.check(trainer(), light, STEPS)
 
 
+def test_a_training_without_momentum_goes_on(tmp_path: Path) -> None:
+    """Its optimizer has no state at any step."""
+    one, other = trainer(momentum=0.0), trainer(momentum=0.0)
+    one.update()
+    save(path := tmp_path / "checkpoint.pt", one.state_dict())
+
+    state, damage = newest(path, None, lambda state: resuming.check(other, state, STEPS))
+
+    assert state is not None, damage
+    other.load_state_dict(state)
+    one.update()
+    other.update()
+    assert weights_digest(other.net.state_dict()) == weights_digest(one.net.state_dict())
+
+
 def without(part: str, name: str) -> Callable[[dict[str, Any]], object]:
     return lambda state: state[part].pop(name)
 

@@ -188,7 +188,7 @@ def test_modes_and_owners_of_an_archive_do_not_count(mode: int, packed: Path, tm
 
     placed = [path for path in (tmp_path / "here").rglob("*") if path.is_file()]
     assert len(placed) > 4
-    assert {path.stat().st_mode & 0o7133 for path in placed} == {0}
+    assert {path.stat().st_mode & 0o7111 for path in placed} == {0}, "as files are made, whatever the umask"
     assert {path.stat().st_uid for path in placed} == {tmp_path.stat().st_uid}
 
 

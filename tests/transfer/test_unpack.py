@@ -79,6 +79,24 @@ def test_weights_that_stayed_behind_are_added_later(
     assert "kept as it is here, done" in capsys.readouterr().out
 
 
+def test_of_a_run_that_is_further_on_nothing_of_the_earlier_one_stays(
+    at: Callable[[int, str], RunFolder], tmp_path: Path
+) -> None:
+    """Its inputs and the checkpoint before its last; archives of earlier versions have no inputs."""
+    at(12, "there")
+    here = at(4, "here")
+    (tmp_path / "there" / "tiny" / RUN.id / "inputs.json").unlink()
+    here.previous.touch()
+    pack(tmp_path)
+
+    assert unpack(tmp_path) == 0
+
+    assert here.state() == "done"
+    assert not here.previous.exists()
+    assert not (here.path / "inputs.json").exists()
+    assert here.inputs() is not None, "by its provenance"
+
+
 def test_old_and_new_archives_side_by_side_give_the_latest_of_each_run(
     at: Callable[[int, str], RunFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

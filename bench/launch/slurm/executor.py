@@ -28,7 +28,7 @@ from bench.launch.slurm.fate import ALIVE, CANCELLED, GONE, fates
 from bench.launch.slurm.job import Pack
 from bench.launch.slurm.packing import Shape, as_word, batched, flags, is_crew, setup, shapes, side_by_side
 from bench.launch.slurm.profile import Profile
-from bench.launch.slurm.queue import ENDED, Job, Queue, states
+from bench.launch.slurm.queue import ENDED, SQUEUE_SECONDS, Job, Queue, states
 from bench.launch.slurm.waiting import Waiting
 from bench.launch.worker import Stop
 from bench.machine import KEEPS_PAGES, TUNABLES
@@ -214,7 +214,10 @@ class Slurm(Executor):
             self.say("slurm: the jobs were cancelled")
             self.halt.ask()
         else:
-            over = self._judged(self._without_living(over), queued or {})
+            known = self._judged(self._without_living(over), queued or {})
+            if len(known) < len(over):  # Slurm is asked of the others no more often than of the queue
+                self._next = now + SQUEUE_SECONDS
+            over = known
         return [self._running.pop(name) for name in over]
 
     def _lost(self, over: Sequence[str]) -> dict[str, Job]:

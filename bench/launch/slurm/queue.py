@@ -18,10 +18,7 @@ SQUEUE_SECONDS = 6.0  # between two listings, of two requests each: 20 a minute,
 YOUNG_SECONDS = 120.0  # a submission of which squeue may not have heard
 ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
          "PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT")  # fmt: skip
-UNKNOWN = (
-    "Invalid job id",
-    "not found",
-)  # what scontrol says of a number that slurmctld does not know, or not any more
+UNKNOWN = ("Invalid job id", "not found")  # scontrol, of a number that slurmctld does not know, or not any more
 
 
 @dataclass(frozen=True, slots=True)

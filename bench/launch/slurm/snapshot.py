@@ -50,6 +50,7 @@ def copy_sweep_file(codes: Path, path: Path, name: str) -> Path:
 def _archived(codes: Path, source: Path, head: object) -> Path:
     target = codes / str(head)
     if target.is_dir():
+        refuse_foreign(codes, target)  # it may be from before the folder was private
         return target
     present = [name for name in CODE if (source / name).exists()]
     archive = git(source, "archive", "--format=tar", str(head), "--", *present)

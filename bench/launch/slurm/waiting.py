@@ -44,9 +44,9 @@ class Waiting:
         self._hastened -= {job.id for job in jobs if job.state == "RUNNING"}
         late = {job.id for job in jobs if job.reason == "BeginTime" and log_of(self.sweep, job).exists()}
         if late := late - self._hastened:
+            self._hastened |= late  # once, also where that is refused: the user may put one off after that
             with suppress(SlurmError):
                 ask("scontrol", "update", f"JobId={','.join(sorted(late))}", "StartTime=now")
-                self._hastened |= late  # once: the user may put one off after that
 
     def _say_stuck(self, jobs: Collection[Job]) -> None:
         """Says once of each array that it can never start."""

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.nets.torch_files import reason
 from bench.tasks.verification.margin import MarginSoftmax
 from bench.train.metrics import autocast
 
@@ -75,8 +76,7 @@ def map_of(backbone: nn.Module, side: int) -> tuple[int, int, int]:
     try:
         shape = backbone(torch.zeros(1, 3, side, side, device=device)).shape
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{type(backbone).__name__} cannot take images of {side}x{side}: {reason}") from None
+        raise ValueError(f"{type(backbone).__name__} cannot take images of {side}x{side}: {reason(error)}") from None
     finally:
         backbone.train(was_training)
     if len(shape) != 4 or 0 in shape:

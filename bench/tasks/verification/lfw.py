@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from bench.data.listing import files_in, folders_in, read_list, same_form
+from bench.data.listing import by_form, files_in, folders_in, read_list, same_form
 from bench.data.locate import DataError, notice
 from bench.spec import counted
 from bench.tasks.verification.images import Region, of_files
@@ -42,7 +42,7 @@ def load_people(
     side, region: see bench.tasks.verification.images.decode.
     Raises DataError where fewer than two people are left, or at an image that cannot be read.
     """
-    homes = _homes(folder)
+    homes = by_form(folders_in(folder))
     found = {name: _images(homes, name) for name in sorted(listed)}
     kept = {name: paths for name, paths in found.items() if len(paths) >= at_least}
     if len(kept) < 2:
@@ -69,15 +69,6 @@ def _difference(found: Mapping[str, Sequence[Path]], listed: Mapping[str, int], 
     return " ".join(lines)
 
 
-def _homes(folder: Path) -> dict[str, Path]:
-    """The folders of people by their names, in the one Unicode form. Raises DataError where two have one name."""
-    homes: dict[str, Path] = {}
-    for path in folders_in(folder):
-        if homes.setdefault(same_form(path.name), path) is not path:
-            raise DataError(f"{folder}: two folders are called {path.name} (in two Unicode forms): put them into one")
-    return homes
-
-
 def _images(homes: Mapping[str, Path], name: str) -> list[Path]:
     home = homes.get(same_form(name))
     return files_in(home, SUFFIXES) if home else []
@@ -102,7 +93,7 @@ def load_pairs(folder: Path, pairs: Sequence[Pair], *, side: int, region: Region
         for path in (pair.left, pair.right):
             number.setdefault(path, len(number))
     names = sorted({path.partition("/")[0] for path in number})
-    files = _files(_homes(folder), names)
+    files = _files(by_form(folders_in(folder)), names)
     missing = [f"{p.line}: {q}" for p in pairs for q in (p.left, p.right) if q not in files]
     if missing:
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> 
 
     monkeypatch.setattr(queue, "listing", listing)
     monkeypatch.setattr(slurm, "FILES_SECONDS", 0.0)
+    monkeypatch.setattr(slurm, "SQUEUE_SECONDS", 0.0)
     executor = Slurm(tmp_path / "tiny", tmp_path, Profile(), tmp_path, Stop(), said.append)
     executor.submit([(run, folder)])
     return Follow(executor, listed)
@@ -191,6 +193,22 @@ def test_a_job_that_squeue_does_not_list_is_alive_as_long_as_slurmctld_says_so(
     states["77"] = "FAILED"
     assert len(follow([])) == 1
     assert not follow.executor.withdrawn
+
+
+def test_slurm_is_asked_sparingly_of_jobs_that_squeue_does_not_list(
+    follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def states(jobs: Collection[Job]) -> dict[str, str]:
+        asked.append(jobs)
+        return {job.id: "RUNNING" for job in jobs}
+
+    monkeypatch.setattr(fate, "states", states)
+    monkeypatch.setattr(slurm, "SQUEUE_SECONDS", 60.0)
+
+    assert [follow([]) for _ in range(5)] == [[]] * 5
+    assert len(asked) == 1
 
 
 def test_runs_of_a_cancelled_job_are_left_to_the_next_start(

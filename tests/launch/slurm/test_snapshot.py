@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from bench.launch.slurm.snapshot import SnapshotError, copy_sweep_file, take_snapshot
 from bench.machine import FROZEN, commit
+from bench.store import StoreError
 from tests.builders import git
 
 
@@ -34,6 +36,21 @@ def test_a_clean_checkout_is_frozen_once_a_commit(source: Path, tmp_path: Path) 
     assert take_snapshot(tmp_path / "code", allow_dirty=True, source=source) == code
     assert [path.name for path in (tmp_path / "code").iterdir()] == [head]
     assert (tmp_path / "code").stat().st_mode & 0o777 == 0o700, "jobs execute what lies there"
+
+
+def test_code_that_another_user_put_there_is_refused(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = take_snapshot(tmp_path / "code", allow_dirty=False, source=source)
+    own = Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        found = own(path, **options)
+        return os.stat_result((*found[:4], found.st_uid + 1, *found[5:])) if path == code else found
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(StoreError, match=f"{code} belongs to user .* would execute what lies there"):
+        take_snapshot(tmp_path / "code", allow_dirty=False, source=source)
 
 
 def test_a_later_commit_leaves_the_frozen_code_alone(source: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.launch.slurm import waiting
+from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.fate import log_of
 from bench.launch.slurm.queue import Job
 from bench.launch.slurm.waiting import HELD, Waiting
@@ -64,6 +65,24 @@ def test_requeued_jobs_are_started_once_and_one_that_has_not_begun_is_left_as_as
     look(job(state="RUNNING"), *waits[1:])
     look(*waits)
     assert asked[1:] == [("scontrol", "update", "JobId=77_0", "StartTime=now")]
+
+
+def test_where_slurm_refuses_to_start_a_job_it_is_not_asked_at_each_look(
+    tmp_path: Path, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def refuses(*words: str) -> None:
+        asked.append(words)
+        raise SlurmError("scontrol: Access/permission denied")
+
+    monkeypatch.setattr(waiting, "ask", refuses)
+    log_of(tmp_path / "tiny", job()).parent.mkdir(parents=True)
+    log_of(tmp_path / "tiny", job()).touch()
+    for _ in range(3):
+        look(job("BeginTime"))
+
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

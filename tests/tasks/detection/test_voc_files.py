@@ -66,7 +66,7 @@ def test_a_line_that_names_no_file_is_shown_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".bmp", ".Jpg", ".JPG", ".webp", ".tiff"])
 @pytest.mark.parametrize("listed", ["a", "a{}"])
-def test_a_picture_may_have_any_of_the_usual_endings(tmp_path: Path, ending: str, listed: str) -> None:
+def test_an_image_may_have_any_of_the_usual_endings(tmp_path: Path, ending: str, listed: str) -> None:
     write_voc(tmp_path, "a", [DOG], with_image=False)
     write_image(tmp_path / "JPEGImages" / f"a{ending}")
 
@@ -76,7 +76,7 @@ def test_a_picture_may_have_any_of_the_usual_endings(tmp_path: Path, ending: str
     assert data.images[0].pixels().shape == (3, 30, 40)
 
 
-def test_two_pictures_of_one_id_are_refused_unless_the_list_has_the_ending(tmp_path: Path) -> None:
+def test_two_images_of_one_id_are_refused_unless_the_list_has_the_ending(tmp_path: Path) -> None:
     write_voc(tmp_path, "a", [DOG])
     write_image(tmp_path / "JPEGImages" / "a.png")
 
@@ -98,7 +98,7 @@ def test_a_list_of_any_editor_is_the_same(tmp_path: Path, encoding: str, ends: s
 @pytest.mark.parametrize("name", ["José", "Ångström", "한국"])
 @pytest.mark.parametrize("forms", ["NFC NFD NFD", "NFD NFC NFC", "NFC NFC NFD", "NFD NFD NFC"])
 def test_ids_are_compared_in_one_unicode_form(tmp_path: Path, name: str, forms: str) -> None:
-    """In the list, of the picture, of the annotation."""
+    """In the list, of the image, of the annotation."""
     listed, photo, text = (unicodedata.normalize(form, name) for form in forms.split())  # type: ignore[arg-type]
     write_voc(tmp_path, text, [DOG], with_image=False)
     write_image(tmp_path / "JPEGImages" / f"{photo}.jpg")

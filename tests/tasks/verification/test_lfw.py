@@ -82,7 +82,7 @@ def test_a_name_is_found_in_any_unicode_form(lfw: Path, disk: str, listed: str) 
 def test_two_folders_of_one_name_are_refused(lfw: Path) -> None:
     write_people(lfw, {JOSE: 1, MAC: 1})
 
-    with pytest.raises(DataError, match="two folders are called José Núñez .in two Unicode forms.: put them into one"):
+    with pytest.raises(DataError, match="has two entries named José Núñez in two Unicode forms: make one of the two"):
         people_of(lfw)
 
 

@@ -151,8 +151,11 @@ def _by_class(part: Path) -> list[Place]:
 
 
 def _files(folder: Path, wnid: str = "") -> list[Place]:
-    found = (entry for entry in entries_in(folder) if entry.name.lower().endswith(SUFFIXES) and entry.is_file())
-    return [Place(wnid, entry.name, entry.path, entry.stat().st_size) for entry in found]
+    found = [entry for entry in entries_in(folder) if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()]
+    try:
+        return [Place(wnid, entry.name, entry.path, entry.stat().st_size) for entry in found]
+    except OSError as error:  # a link that leads nowhere: without its image the set would be another
+        raise DataError(f"{error.filename} cannot be read ({error.strerror}): get the image again") from None
 
 
 def _same_classes(folder: Path, train: Sequence[Place], val: Sequence[Place]) -> tuple[str, ...]:

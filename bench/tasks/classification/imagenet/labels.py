@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,8 @@ LINES = ("val_labels.txt", "imagenet_2012_validation_synset_labels.txt")  # a wn
 LARGEST, SECONDS = 2**24, 120  # bytes of a file of the kit; for reading it
 SCIPY = """
 import io, json, resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+most = resource.getrlimit(resource.RLIMIT_AS)[1]
+resource.setrlimit(resource.RLIMIT_AS, (2**33 if most < 0 else min(most, 2**33), most))
 from scipy.io import loadmat
 synsets = loadmat(io.BytesIO(sys.stdin.buffer.read()), squeeze_me=True)["synsets"]
 rows = [(int(s["ILSVRC2012_ID"]), str(s["WNID"])) for s in synsets if not int(s["num_children"])]
@@ -127,7 +129,9 @@ def _wnids(source: Path, truth: bytes, meta: bytes) -> list[str]:
 
 def _classes(meta: bytes) -> list[tuple[int, str]]:
     """Number and wnid of each class of meta.mat, by scipy in a process of its own: some damaged files end it."""
-    done = subprocess.run([sys.executable, "-c", SCIPY], input=meta, capture_output=True, timeout=SECONDS)
+    # of many threads the stacks and buffers alone would reach the limit
+    env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", SCIPY], input=meta, env=env, capture_output=True, timeout=SECONDS)
     if done.returncode:
         raise ValueError("scipy cannot read it")
     return [(int(number), str(wnid)) for number, wnid in json.loads(done.stdout)]

@@ -43,6 +43,14 @@ def test_folders_are_read_by_class_and_file(tmp_path: Path) -> None:
     assert [found.val.name(i) for i in range(2)] == [f"{WNIDS[0]}/{VAL[1]}", f"{WNIDS[0]}/{VAL[4]}"]
 
 
+def test_a_link_that_leads_nowhere_is_refused_as_the_set_would_lack_its_image(tmp_path: Path) -> None:
+    root = little.folders(tmp_path)
+    (root / "train" / WNIDS[0] / "gone.JPEG").symlink_to(tmp_path / "unmounted" / "gone.JPEG")
+
+    with pytest.raises(DataError, match=r"gone\.JPEG cannot be read \(No such file or directory\)"):
+        load(root)
+
+
 @pytest.mark.parametrize("labels", LISTS)
 @pytest.mark.parametrize("layout", [little.flat, little.tars])
 def test_every_layout_is_the_same_set(
