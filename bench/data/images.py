@@ -39,7 +39,7 @@ def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
                 if image.width * image.height > PIXELS:
                     raise Image.DecompressionBombError
                 yield image
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # a damaged image raises whatever its bytes happen to say
         raise DataError(f"{name} is damaged or no image ({_reason(error)}): get it again, or take it out") from None

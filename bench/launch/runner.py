@@ -25,6 +25,7 @@ NAMED = 20  # of the runs that start together so many are named, the rest counte
 class Runner:
     """One start of a sweep. `failed` and `done` count the runs that ended in it.
 
+    named: so many of the runs that start together are named, the rest counted.
     patience: seconds to wait for a run that another process holds, before it is left to that process.
     """
 
@@ -32,6 +33,7 @@ class Runner:
     stop: Stop
     display: Lines
     patience: float = math.inf
+    named: int = NAMED
     done: int = 0
     failed: int = 0
     waiting: deque[Item] = field(default_factory=deque)
@@ -64,10 +66,10 @@ class Runner:
         self.running.update({item.run.id: item for item in items})
         self.marks.update({item.run.id: item.folder.mark() for item in items})
         self.executor.submit([(item.run, item.folder) for item in items])  # first: it may be refused
-        for item in items[:NAMED]:
+        for item in items[: self.named]:
             self.display.say(f"{item.run.id}: {self.executor.verb} ({item.state})")
-        if len(items) > NAMED:
-            self.display.say(f"... and {len(items) - NAMED:,} more")
+        if len(items) > self.named:
+            self.display.say(f"... and {len(items) - self.named:,} more")
 
     def _reap(self) -> None:
         for folder in self.executor.ended():

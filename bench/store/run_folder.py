@@ -133,6 +133,8 @@ class RunFolder(LockedFolder):
 
     def fail(self, message: str, *, retry: bool, trace: str = "") -> None:
         """Writes why the run ended. `retry`: the next start resumes it (the machine's fault, not the run's)."""
+        if not retry:
+            self.previous.unlink(missing_ok=True)
         value = {"message": in_utf8(message), "retry": retry, "time": time.time(), "trace": trace.splitlines()}
         write_json(self.path / "error.json", value)
 

@@ -45,6 +45,14 @@ def same(net: nn.Module, tensors: State = STATE) -> bool:
     return all(torch.equal(value, tensors[name]) for name, value in net.state_dict().items())
 
 
+def test_a_file_that_was_saved_without_checksums_is_read(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        assert same(taken(tmp_path / "mine.pth", {"net": STATE}))
+    finally:
+        torch.serialization.set_crc32_options(True)
+
+
 WRAPPED: dict[str, Any] = {
     "kuangliu": {"net": STATE, "acc": 93.0, "epoch": 7},
     "pycls": {"epoch": 1, "model_state": STATE, "optimizer_state": {"state": {}, "param_groups": []}},

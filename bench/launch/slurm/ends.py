@@ -19,6 +19,7 @@ from pathlib import Path
 from bench.launch.slurm.commands import SlurmError, ask
 from bench.launch.slurm.job import begun
 from bench.launch.slurm.queue import SQUEUE_SECONDS, Job
+from bench.launch.worker import DEATHS
 
 LOG_BYTES = 1 << 20  # of a log's beginning and of its end
 FIRST_LINES, LAST_LINES, LINE_LENGTH = 5, 100, 200
@@ -136,6 +137,7 @@ class Ends:
         self._why: dict[str, str | None] = {}
         self._seen: dict[str, tuple[float, End]] = {}  # when each job's end was looked at
         self._missed: dict[str, float] = {}  # since when a job has left no trace
+        self._well: defaultdict[str, set[str]] = defaultdict(set)  # by run, jobs that ended well and did not begin it
         self._alike: defaultdict[str, set[str]] = defaultdict(set)  # jobs that began no run, by how they ended
 
     def why(self, name: str) -> str | None:
@@ -153,7 +155,7 @@ class Ends:
             names[job.id].add(name)
         ends = [self._end(job) for job in {job.id: job for job in lost.values()}.values()]
         self.runs_begin = self.runs_begin or any(end.begun for end in ends)
-        over = [end for end in ends if not self._waits(end, running)]
+        over = [end for end in ends if not self._waits(end, names[end.job.id], running)]
         for end in over:
             self.say(f"slurm: {end}")
             self._why |= {name: end.cause if name in end.begun else None for name in names[end.job.id]}
@@ -166,16 +168,21 @@ class Ends:
             self._seen[job.id] = time.monotonic(), end
         return end
 
-    def _waits(self, end: End, running: bool) -> bool:
+    def _waits(self, end: End, names: set[str], running: bool) -> bool:
         """Whether more may become known of a job that began no run. Raises SlurmError where it is clear."""
-        if end.begun or end.well:
+        if end.begun:
             return False
+        if end.well:  # its runs were held, or it is a start that failed without a word, which must have an end
+            for name in names:
+                self._well[name].add(end.job.id)
+            if all(len(self._well[name]) <= DEATHS for name in names):
+                return False
         since = self._missed.setdefault(end.job.id, time.monotonic())
         if end.log is None and not end.slurm and time.monotonic() - since < NEWS_SECONDS:
             return True
         alike = self._alike[re.sub(r"\d+", "", end.words)]
         alike.add(end.job.id)
-        if len(alike) == 1 and (self.runs_begin or running):
+        if not end.well and len(alike) == 1 and (self.runs_begin or running):
             return not self.runs_begin
         for line in islice(_lines(end.text), FIRST_LINES):
             self.say(f"slurm: job {end.job.id} wrote: {line}")

@@ -159,7 +159,7 @@ class Slurm(Executor):
         there = "its nodes are not known"
         with contextlib.suppress(SlurmError):
             there = f"there is {commands.describe_nodes()}"
-        return SlurmError(f"Slurm refuses the jobs ({error}) with {words}; nothing was submitted; {there}")
+        return SlurmError(f"Slurm refuses the jobs ({error}) with {words}; none is in the queue; {there}")
 
     def _submitit(self, submission: Submission, asked: Resources, after: str | None) -> Any:
         import submitit

@@ -86,7 +86,7 @@ class Pack:
         shown = Lines(todo)
         # by the job's name: the jobs of an array share the folder, and each has a device 0
         with Crews(self.data, self.at_once, self.deadline, logs, name=f"{job_id()}_crew", say=shown.say) as executor:
-            Runner(executor, stop, shown, BUSY_PATIENCE).run(todo)
+            Runner(executor, stop, shown, BUSY_PATIENCE, named=len(todo)).run(todo)  # `begun` reads them all
 
     def checkpoint(self) -> Any:
         """For a signal before `__call__` has set its handlers: submitit restarts the same pack."""

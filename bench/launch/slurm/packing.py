@@ -79,10 +79,18 @@ def flags(profile: Profile, asked: Resources) -> dict[str, Any]:
 
 
 def setup(profile: Profile, code: Path) -> list[str]:
-    """Shell lines: the profile's own, then those with which Python imports the snapshot, even started in a checkout."""
+    """Shell lines: the profile's own, then those with which Python imports the snapshot, even started in a checkout.
+
+    Only where nobody else may have put it there: the folder was private when the job was submitted.
+    """
     own = [WATCH_SETUP, *profile.setup, "unset BENCH_SETUP"] if profile.setup else []
     path = f'export PYTHONPATH={shlex.quote(str(code))}"${{PYTHONPATH:+:$PYTHONPATH}}"'
-    return [*own, path, "export PYTHONSAFEPATH=1"]
+    codes = shlex.quote(str(code.parent))
+    ours = f'[ -O {codes} ] && [ -z "$(find {codes} -maxdepth 0 -perm /022)" ]'
+    words = shlex.quote(
+        f"bench: other users may write to {code.parent}, and jobs execute what lies there: chmod go-w it"
+    )
+    return [*own, f"{ours} || {{ echo {words} >&2; exit 1; }}", path, "export PYTHONSAFEPATH=1"]
 
 
 def as_word(name: str, value: Any) -> str:

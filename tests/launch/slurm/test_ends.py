@@ -186,6 +186,19 @@ def test_a_job_that_ended_well_without_a_run_is_no_failure(tmp_path: Path, slurm
     assert (one.why("a"), one.why("b")) == (None, None)
 
 
+def test_jobs_that_end_well_again_and_again_without_a_run_are_no_endless_loop(
+    tmp_path: Path, slurm: dict[str, str]
+) -> None:
+    slurm |= {str(number): "JobState=COMPLETED Reason=None ExitCode=0:0" for number in range(77, 82)}
+    one = Ends(tmp_path, lambda _: None)
+
+    for number in (77, 78, 79):
+        assert one.judge({"a": job(str(number))}, running=False) == {"a"}
+    assert one.judge({"b": job("81")}, running=False) == {"b"}, "another run's"
+    with pytest.raises(SlurmError, match="it began no run, and others would not either"):
+        one.judge({"a": job("80")}, running=False)
+
+
 @pytest.mark.usefixtures("slurm")
 def test_a_job_without_a_trace_is_waited_for_as_a_network_disk_may_be_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
