@@ -17,12 +17,12 @@ from bench.cli.exits import FAILED, STOPPED, guarded
 from bench.cli.options import Parser, add_arguments
 from bench.cli.request import ONE_PROCESS, Request, refuse_without_submitit, resolve, unplanned
 from bench.cli.sweep_files import declared_runs, keep_declaration, known_sweeps, sweep_file
-from bench.launch import reuse
 from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, slow_bf16
 from bench.launch.crew import Crews, longest_first
 from bench.launch.local import Executor, Inline, Local
 from bench.launch.plan import Plan, describe, make_plan
 from bench.launch.progress import display
+from bench.launch.reuse import Reuse
 from bench.launch.runner import Runner
 from bench.launch.slurm import commands
 from bench.launch.slurm.executor import Slurm
@@ -37,9 +37,9 @@ from bench.store import BusyError, RunFolder, exclusive, make_folder
 def sweep(args: argparse.Namespace) -> int:
     """Does what the command says; returns the exit code."""
     request = resolve(args)
-    plan = _plan(request)
+    plan, reuse = _plan(request), Reuse(request.data_folder)
     if not (request.dry_run or request.report_only):
-        plan = _usable(request, plan)
+        plan = _usable(request, plan, reuse)
     _describe(request, plan)
     if request.dry_run:
         return 0
@@ -52,6 +52,8 @@ def sweep(args: argparse.Namespace) -> int:
             return _detach(request) if request.profile is None else _leave_to_slurm(request, plan, request.profile)
         _make_folders(request, plan)
         failed = _launch(request, plan)
+        if others := reuse.others(plan.items):  # that another start trained meanwhile
+            reuse.refuse(others)
     _report(request)
     return _verdict(plan, failed)
 
@@ -80,13 +82,13 @@ def _plan(request: Request) -> Plan:
     )
 
 
-def _usable(request: Request, plan: Plan) -> Plan:
+def _usable(request: Request, plan: Plan, reuse: Reuse) -> Plan:
     """The plan, none of whose runs began with other data or start weights. Raises StoreError, DataError."""
-    others = reuse.others(plan.items, request.data_folder, print)
+    others = reuse.others(plan.items, print)
     if not others:
         return plan
     if not request.again:
-        reuse.refuse(others, request.data_folder)
+        reuse.refuse(others)
     reuse.set_aside(others, print)
     return _plan(request)
 

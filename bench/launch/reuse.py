@@ -9,65 +9,82 @@ from typing import Any, NoReturn
 from bench.launch.plan import Item
 from bench.spec import Run, counted
 from bench.spec.datasets import PARTS
-from bench.store import Inputs, StoreError
+from bench.store import BusyError, Inputs, RunFolder, StoreError
 
 NAMED = 5
 
 
-def others(items: Sequence[Item], data: Path, say: Callable[[str], object]) -> dict[Item, str]:
-    """The runs of a plan that have trained on other data or start weights than those here, with what is other.
+class Reuse:
+    """The data in the folder `data`, and the start weights, held against those that runs began with.
 
-    Reads the data, once for all runs that share them. Raises DataError where they cannot be read.
+    The data are read when the first run asks, once for all runs that share them.
     """
-    begun = {item: inputs for item in items if item.folder.has_trained and (inputs := item.folder.inputs())}
-    here = _inputs_here(list(begun), data)
-    differing = {item: words for item, inputs in begun.items() if (words := inputs.unlike(here[item]))}
-    if begun and not differing:
-        say(f"data: those of the {counted(len(begun), 'run')} that have begun")
-    return differing
 
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self._digests: dict[tuple[Any, ...], str] = {}
 
-def _inputs_here(items: Sequence[Item], data: Path) -> dict[Item, Inputs]:
-    if not items:
-        return {}
-    # torch comes with the data
-    from bench.nets.weights import WeightsError
-    from bench.tasks.inputs import data_sha256, start_sha256
-    from bench.tasks.job import Job
+    def others(self, items: Sequence[Item], say: Callable[[str], object] = lambda _: None) -> dict[Item, str]:
+        """The runs of a plan that train, or have trained, on other data or start weights, with what is other.
 
-    digests: dict[tuple[Any, ...], str] = {}
-    found = {}
-    for item in items:
-        job = Job(item.folder, data, lambda: False)
+        Raises DataError where the data cannot be read.
+        """
+        begun = {item: inputs for item in items if (inputs := _begun_with(item.folder))}
+        differing = {item: words for item, inputs in begun.items() if (words := inputs.unlike(self._here(item)))}
+        if begun and not differing:
+            say(f"data and start weights: by their SHA-256 those of the {counted(len(begun), 'run')} that have begun")
+        return differing
+
+    def _here(self, item: Item) -> Inputs:
+        # torch comes with the data
+        from bench.nets.weights import WeightsError
+        from bench.tasks.inputs import data_sha256, start_sha256
+        from bench.tasks.job import Job
+
+        job = Job(item.folder, self.data, lambda: False)
         shared = _read_alike(item.run)
-        if shared not in digests:
-            digests[shared] = data_sha256(item.run, job)
+        if shared not in self._digests:
+            self._digests[shared] = data_sha256(item.run, job)
         try:
             start = start_sha256(item.run, job)
         except WeightsError:  # of a run that is done nobody needs them any more; another says so when it starts
             start = None
-        found[item] = Inputs(digests[shared], start)
-    return found
+        return Inputs(self._digests[shared], start)
+
+    def refuse(self, differing: dict[Item, str]) -> NoReturn:
+        """Raises StoreError naming the runs that began with other data or start weights."""
+        named = [item.run.id for item in differing][:NAMED]
+        more = f" and {len(differing) - NAMED:,} more" if len(differing) > NAMED else ""
+        words = "; ".join(dict.fromkeys(differing.values()))
+        raise StoreError(
+            f"{counted(len(differing), 'run')} here began with {words} than are here ({self.data}): "
+            f"{', '.join(named)}{more}. Give theirs (--data), take another --runs folder, or add --again, which moves "
+            "these folders to aside/ beside them and trains the runs anew, and their results take the place of the old"
+        )
+
+    def set_aside(self, differing: dict[Item, str], say: Callable[[str], object]) -> None:
+        """Moves the folders of such runs away, says where each is now, and makes new ones. Raises StoreError."""
+        for item, words in differing.items():
+            folder, begun = item.folder, item.folder.inputs()
+            try:
+                place = folder.set_aside(lambda one=folder, with_=begun: one.inputs() == with_)  # type: ignore[misc]
+            except BusyError:
+                raise StoreError(
+                    f"{item.run.id} is being trained on {words}: wait for it, or stop it, and start again"
+                ) from None
+            if place is None:  # another start with --again came first
+                continue
+            folder.create(item.run)
+            if begun is not None:
+                folder.begin_again(begun)
+            say(f"{item.run.id}: begun with {words}; set aside in {place}")
+
+
+def _begun_with(folder: RunFolder) -> Inputs | None:
+    """What the run trains or has trained on; None where it has kept no step, or nobody knows."""
+    return folder.inputs() if folder.has_trained or folder.lives() else None
 
 
 def _read_alike(run: Run) -> tuple[Any, ...]:
     """What the digest of its data may depend on."""
     return (run.task, run.data, *(getattr(run.recipe, part) for part in PARTS))
-
-
-def refuse(differing: dict[Item, str], data: Path) -> NoReturn:
-    """Raises StoreError naming the runs that began with other data or start weights."""
-    named = [item.run.id for item in differing][:NAMED]
-    more = f" and {len(differing) - NAMED:,} more" if len(differing) > NAMED else ""
-    words = "; ".join(dict.fromkeys(differing.values()))
-    raise StoreError(
-        f"{counted(len(differing), 'run')} here began with {words} than {data} has: {', '.join(named)}{more}. Nothing "
-        "was started. Name their data with --data, take another --runs folder, or add --again, which sets these "
-        "folders aside and trains the runs anew"
-    )
-
-
-def set_aside(differing: dict[Item, str], say: Callable[[str], object]) -> None:
-    """Moves the folders of such runs away, and says where each is now. Raises StoreError, BusyError."""
-    for item, words in differing.items():
-        say(f"{item.run.id}: begun with {words}; set aside in {item.folder.set_aside()}")

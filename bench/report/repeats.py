@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.spec import DIVERGED
 from bench.spec.datasets import data_words, is_official
-from bench.store import RunFolder
+from bench.store import Inputs, RunFolder
 
 FILE = "repeats.csv"
 Row = Mapping[str, Any]
@@ -35,6 +35,12 @@ class Found:
     def key(self) -> tuple[str, str]:
         """What makes it the same result as another one: weights and data, bit for bit."""
         return str(self.row.get("weights_sha256") or ""), str(self.row.get("data_sha256") or "")
+
+    def replaces(self, known: Found) -> bool:
+        """Whether it was started again in place of that result, which was on other data or start weights."""
+        instead = self.folder.instead_of() if self.folder else None
+        was = Inputs(known.key[1], str(known.row.get("start_sha256") or ""))
+        return instead is not None and not instead.unlike(was) and known.key != self.key
 
     @property
     def ended(self) -> str:
@@ -68,6 +74,7 @@ def choose(known: Found | None, repeats: Sequence[Found], folders: Sequence[Foun
     run's first result and never replaced. Of rows without a result the first folder's stands. The same weights on the
     same data are the same result. Of others
     - one on the official data stands before all that are not, which then leave the results;
+    - else one that was trained again, on other data or start weights, stands before the one whose place it takes;
     - else the first stands, which is the one in runs.csv, without it the one that ended first; the rest are repeats.
     """
     given = [known] if known else []
@@ -77,7 +84,8 @@ def choose(known: Found | None, repeats: Sequence[Found], folders: Sequence[Foun
     if known and known.diverged:
         return Choice(known, _distinct([*results, *repeats]))
     first = given if known and known.done else []
-    in_order = _distinct([*first, *results, *repeats])
+    again = [one for one in results if known and one.replaces(known)]
+    in_order = _distinct([*again, *first, *results, *repeats])
     official = [one for one in in_order if is_official(one.row["data"], one.key[1])]
     stands, *others = official or in_order
     copies = [one for one in folders if one.done and one.key == stands.key]
@@ -99,7 +107,9 @@ def messages(name: str, known: Found | None, choice: Choice) -> Iterator[str]:
     """A line for each result that does not stand, and for the row that another one replaces."""
     first, row = choice.stands, choice.stands.row
     for one in choice.repeats:
-        if one.folder:
+        if one is known:
+            yield f"{name}: {first.words}, trained again on what is here, takes the place of {one.words}; see {FILE}"
+        elif one.folder:
             about = "" if first.diverged else f" ({row['hardware']}, {row['ended'][:10]})"
             other = ", on other data," if one.key[1] != first.key[1] else ""
             yield (

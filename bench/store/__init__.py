@@ -4,6 +4,7 @@
         run.json         the Run, written first
         declared.json    the digest of the claims as they stood when the run was last started
         inputs.json      the digests of the data and the start weights that the run was begun with
+        again.json       what the run was begun with that this one takes the place of (--again)
         predicted.json   what the plan said it takes, where it knew a speed
         lock             held (flock) by the one process that trains, the first where a run has several
         heartbeat.json   step, loss, speed, about once a second while training

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,6 +44,11 @@ def is_number(value: Any) -> bool:
 def is_count(value: Any) -> bool:
     """A whole number from 0 on, as far as an int64 goes."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_counts(value: Any) -> bool:
+    """A whole number, or several that differ between the starts of a run: "1; 2"."""
+    return is_count(value) or (isinstance(value, str) and re.fullmatch(r"\d{1,9}(; \d{1,9})*", value) is not None)
 
 
 def is_time(value: Any) -> bool:
@@ -112,7 +118,8 @@ RESULT = ResultSchema(
     {
         **dict.fromkeys(("id", "weights_sha256", "curve_sha256"), is_text),
         **dict.fromkeys(("test_error", "images_per_s", "seconds"), is_number),
-        **dict.fromkeys(("step", "test_images"), is_count),
+        "step": is_count,
+        "test_images": lambda value: is_count(value) and value > 0,
     },
     {
         **dict.fromkeys(NUMBERS, or_none(is_number)),
@@ -125,7 +132,15 @@ RESULT = ResultSchema(
         "pair_fold": list_of(is_count),
     },
 )
-ENV = Schema({"hardware": is_text, "started": is_time, "ended": is_time}, others=is_plain)
+ENV = Schema(
+    {"hardware": is_text, "started": is_time, "ended": is_time},
+    {
+        **dict.fromkeys(("data_sha256", "start_sha256", "claims_sha256", "notice"), or_none(is_text)),
+        **dict.fromkeys(("threads", "processes", "share", "sessions"), or_none(is_counts)),
+        "dirty": or_none(is_flag),
+    },
+    others=is_plain,
+)
 ERROR = Schema({"message": is_text, "retry": is_flag})
 INPUTS = Schema({"data_sha256": is_text, "start_sha256": or_none(is_text)})
 DECLARED = Schema({"claims_sha256": is_text})

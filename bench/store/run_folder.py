@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from bench.store.submission import Rendezvous
 
 # what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
 CONTENTS = (
-    *("run.json", "declared.json", "predicted.json", "inputs.json", "scores-*.pt"),
+    *("run.json", "declared.json", "predicted.json", "inputs.json", "again.json", "scores-*.pt"),
     *("curve.jsonl", "layers.jsonl", "checkpoint.pt"),
     *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png", "env.json", "result.json"),
 )
@@ -177,16 +177,28 @@ class RunFolder(LockedFolder):
         """Whether it has kept a step, is done, or diverged."""
         return self.checkpoint.exists() or self.result() is not None or self.diverged()
 
-    def set_aside(self) -> Path:
+    def begin_again(self, instead_of: Inputs) -> None:
+        """Keeps, of a new folder, that its result is to take the place of one on these inputs."""
+        write_json(self.path / "again.json", asdict(instead_of))
+
+    def instead_of(self) -> Inputs | None:
+        """The inputs of the run whose place it takes, None where it takes none."""
+        kept = records.record(self.path / "again.json", records.INPUTS)
+        return Inputs(kept["data_sha256"], kept["start_sha256"]) if kept else None
+
+    def set_aside(self, still: Callable[[], bool]) -> Path | None:
         """Moves the folder to aside/<run id>.<n> beside it, where no command looks, and returns where it now is.
 
-        Raises BusyError where the run is being trained, StoreError where the disk refuses.
+        None where it is not `still` the one that is meant, as it is looked at under its lock. Raises BusyError where
+        the run is being trained, StoreError where the disk refuses.
         """
         number, home = 1, self.path.parent / "aside"
         while (place := home / f"{self.path.name}.{number}").exists():
             number += 1
         make_folder(home)
         with self.lock():
+            if not still():
+                return None
             try:
                 self.path.rename(place)
             except OSError as error:

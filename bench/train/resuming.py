@@ -25,6 +25,8 @@ def check(trainer: Trainer, state: Mapping[str, Any], steps: int) -> None:
         _check_momentum(trainer, state["optimizer"].get("state"), state["step"])
     if not all(isinstance(row, dict) and _like(row.get("step"), 0) for row in state["curve"]):
         raise ValueError("its curve is not made of rows with their steps")
+    if state["step"] > steps:
+        raise ValueError(f"it is of step {state['step']:,}, and the run has {steps:,}")
     if not all(isinstance(part, Tensor) and part.ndim == 1 for part in state["pending"]):
         raise ValueError("the losses since the last row of its curve are no numbers")
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from bench.cli.sweep import main
-from bench.launch import reuse
+from bench.cli.sweep_files import load_sweep
 from bench.launch.plan import Item
+from bench.launch.reuse import Reuse
+from bench.report.rows import read_rows
 from bench.spec import Faces, Net, Recipe, Run
 from bench.store import Inputs, RunFolder, StoreError
 from bench.tasks.classification import experiment, synthetic
@@ -63,8 +65,71 @@ def test_done_runs_on_other_data_are_refused_by_name_and_trained_anew_when_asked
         assert json.loads((folder / "env.json").read_text())["data_sha256"] == "0" * 64
     capsys.readouterr()
     assert start("--again") == 0  # they are of these data now: nothing is set aside
-    assert "data: those of the 2 runs that have begun" in capsys.readouterr().out
+    assert "by their SHA-256 those of the 2 runs that have begun" in capsys.readouterr().out
     assert len(list(aside.iterdir())) == 2
+
+
+@pytest.mark.usefixtures("tiny_sweep")
+def test_a_run_that_another_start_trains_on_other_data_is_refused_and_not_set_aside(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before its first checkpoint, too."""
+    run = load_sweep("tiny")[1].runs("quick", data="stand-in")[0]
+    folder = RunFolder(Path("runs/tiny") / run.id)
+    folder.create(run)
+    folder.begin(Inputs("e" * 64, ""))
+    with folder.lock():
+        assert start("--only", "plain-8") == 2
+        assert f"1 run here began with other data (SHA-256 {'e' * 12}" in capsys.readouterr().err
+        assert start("--only", "plain-8", "--again") == 2
+        assert "is being trained on other data" in capsys.readouterr().err
+    assert folder.path.exists()
+
+
+@pytest.mark.usefixtures("tiny_sweep")
+def test_a_result_that_another_start_made_on_other_data_is_not_taken_for_ones_own(
+    other_data: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began after this start had looked."""
+    assert start() == 0
+    other_data()
+    others = Reuse.others
+    monkeypatch.setattr(Reuse, "others", lambda *words: {} if len(words) > 2 else others(*words))
+
+    assert start() == 2
+
+
+def test_a_run_that_has_been_set_aside_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    run = tiny_run()
+    folder = begun(make(tmp_path / "runs", run, "tiny"), "d")
+    item = Item(run, folder, "stopped", None)
+    said: list[str] = []
+
+    Reuse(tmp_path).set_aside({item: "other data"}, said.append)
+    assert said == [f"{run.id}: begun with other data; set aside in {folder.path.parent / 'aside' / f'{run.id}.1'}"]
+    folder.begin(Inputs("e", ""))
+    assert folder.set_aside(lambda: folder.inputs() == Inputs("d", "")) is None
+    assert folder.inputs() == Inputs("e", "")
+
+
+def test_what_was_trained_again_takes_the_place_of_the_old_result(
+    tiny_sweep: Path, other_data: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--only", "plain-8") == 0
+    other_data()
+    capsys.readouterr()
+
+    assert start("--only", "plain-8", "--again") == 0
+
+    assert "trained again on what is here, takes the place of" in capsys.readouterr().out
+    results = tiny_sweep.parents[1] / "results" / "tiny"
+    rows = {
+        name: [r for r in read_rows(results / name) if r["state"] == "done"] for name in ("runs.csv", "repeats.csv")
+    }
+    assert [row["data_sha256"] for row in rows["runs.csv"]] == ["0" * 64]
+    assert [row["data_sha256"] == "0" * 64 for row in rows["repeats.csv"]] == [False]
+    assert start("--only", "plain-8") == 0, "and keeps it"
+    assert [row["data_sha256"] for row in read_rows(results / "runs.csv") if row["state"] == "done"] == ["0" * 64]
 
 
 @pytest.mark.usefixtures("tiny_sweep")
@@ -177,8 +242,8 @@ def test_runs_with_other_start_weights_are_found_before_anything_starts(
     monkeypatch.setattr("bench.tasks.inputs.data_sha256", lambda *_: "d")
     begun(folder, "d", start_sha256(run, Job(folder, tmp_path, lambda: False)))
 
-    assert not reuse.others([item], tmp_path, print)
+    assert not Reuse(tmp_path).others([item])
     torch.save({"a": torch.tensor(2)}, file)
-    assert "other start weights" in reuse.others([item], tmp_path, print)[item]
+    assert "other start weights" in Reuse(tmp_path).others([item])[item]
     file.unlink()
-    assert not reuse.others([item], tmp_path, print)
+    assert not Reuse(tmp_path).others([item])

@@ -39,7 +39,8 @@ ODD_RESULTS: dict[str, dict[str, Any]] = {
     "bits that are no hexadecimal": {"correct": "0x12345678"},
     "a list for a table": {"correct_by": []},
     "text for scores": {"pair_scores": "x"},
-    "no images": {"test_images": -1},
+    "no images": {"test_images": 0, "correct": ""},
+    "fewer than no images": {"test_images": -1},
     "text for images": {"test_images": "40"},
     "true for images": {"test_images": True},
     "no error": {"test_error": None},
@@ -55,6 +56,9 @@ ODD_ENVS: dict[str, dict[str, Any]] = {
     "after the year 9999": {"ended": 1e12},
     "a list for a text": {"torch": ["2.11"]},
     "no hardware": {"hardware": None},
+    "fewer than no starts": {"sessions": -1},
+    "a number for a digest": {"data_sha256": 5},
+    "a word for threads": {"threads": "one"},
 }
 
 

@@ -73,6 +73,7 @@ SPOILED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "step is NaN": (put("step", float("nan")), "its step is nan"),
     "step below 0": (put("step", -1), "its step is -1"),
     "step is true": (put("step", True), "its step is True"),
+    "a step beyond the last": (put("step", 10**9), "it is of step 1,000,000,000, and the run has"),
     "no step": (lambda state: state.pop("step"), "its step is None"),
     "no curve": (lambda state: state.pop("curve"), "its curve is None"),
     "no net": (lambda state: state.pop("net"), "its net is None"),

@@ -161,6 +161,8 @@ def _pair(where: str, line: str) -> Pair:
     people = [same_form(who.strip()) for who in (row[0], row[0] if len(row) == 3 else row[2])]
     ends = zip(people, numbers, strict=True)
     left, right = (f"{who}/{who}_{_number(number, where, line, wanted):04d}" for who, number in ends)
+    if left == right:
+        raise DataError(f"{where}: {line!r} is a pair of an image with itself, which any net judges right")
     return Pair(left, right, len(row) == 3, where)
 
 
