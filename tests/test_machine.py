@@ -146,7 +146,7 @@ def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "set_to", [{}, {"XDG_CACHE_HOME": "cache"}, {"HOME": "a/b"}, {"HOME": "/nonexistent"}, {"HOME": "/proc/version"}]
+    "set_to", [{}, {"XDG_CACHE_HOME": "cache"}, {"HOME": "a/b"}, {"HOME": "/proc/gone"}, {"HOME": "/proc/version"}]
 )
 def test_a_user_without_a_home_has_a_cache_below_the_temporary_folder(
     set_to: dict[str, str], homeless: Path, monkeypatch: pytest.MonkeyPatch

@@ -43,6 +43,7 @@ LONG: dict[str, Any] = {
 }
 
 
+@pytest.mark.team
 def test_killed_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(tmp_path: Path) -> None:
     """kill -9 at random moments, in the middle of checkpoints too: with checkpoint_seconds=0 each step writes one."""
     run, pause = tiny_run(**LONG), Pause(tmp_path / "pause")
@@ -64,6 +65,7 @@ def test_killed_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(tmp_
     assert killed.curve.read_bytes() == straight.curve.read_bytes()
 
 
+@pytest.mark.team
 @pytest.mark.parametrize("name", ["checkpoint.pt", "curve.jsonl", "layers.jsonl", "env.json", "result.json"])
 def test_a_kill_in_the_middle_of_any_write_loses_nothing(tmp_path: Path, name: str) -> None:
     """The process ends between the write of the temporary file and its rename, at the last write of each kind."""

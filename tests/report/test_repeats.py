@@ -179,8 +179,9 @@ def test_the_page_counts_the_runs_of_each_data_and_names_further_results(tmp_pat
     assert "21.50 % beside 20.00 %" in line
 
 
-@pytest.mark.parametrize("renewed", [False, True])
-@pytest.mark.parametrize("column", ["test_error", "weights_sha256", "lr", "seconds"])
+@pytest.mark.parametrize(
+    ("column", "renewed"), [("test_error", False), ("weights_sha256", True), ("lr", False), ("seconds", True)]
+)
 def test_a_digit_changed_in_repeats_is_found(tmp_path: Path, column: str, renewed: bool) -> None:
     results, reports = published(tmp_path) / "results", tmp_path / "reports"
     path = results / "repeats.csv"

@@ -142,6 +142,7 @@ def test_ratios_are_medians_of_those_within_a_round() -> None:
     assert processes.rows({}) == [], "all died"
 
 
+@pytest.mark.team
 def test_settings_are_measured_by_real_processes(
     processor: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -79,6 +79,7 @@ def test_runs_side_by_side_end_in_the_bits_of_runs_one_after_another(tmp_path: P
     assert out.count("starts") == 2
 
 
+@pytest.mark.team
 def test_a_run_that_fails_leaves_the_others_of_its_pack_alone(tmp_path: Path) -> None:
     runs = (tiny_run("none", lr=1e30), tiny_run())
     bad, good = made(tmp_path, *runs)
@@ -88,6 +89,7 @@ def test_a_run_that_fails_leaves_the_others_of_its_pack_alone(tmp_path: Path) ->
     assert (bad.state(), good.state()) == ("failed", "done")
 
 
+@pytest.mark.team
 def test_a_run_whose_process_dies_again_and_again_is_given_up_with_its_log(tmp_path: Path) -> None:
     runs = (tiny_run(seed=0), tiny_run(seed=1))
     bad, good = made(tmp_path, *runs)
@@ -169,6 +171,7 @@ def test_a_signal_stops_a_crew_with_all_checkpoints_written_and_the_pack_asks_fo
     assert "scontrol requeue 107\n" in (tmp_path / "bin" / "asked").read_text()
 
 
+@pytest.mark.team
 @pytest.mark.parametrize(
     ("state", "requeued"), [("RUNNING", True), ("COMPLETING", False), ("CANCELLED", False), ("", False)]
 )
@@ -191,6 +194,7 @@ def test_after_a_signal_the_pack_asks_for_another_turn_unless_slurm_takes_the_jo
     assert ("scontrol requeue 100_7\n" in asked) is requeued
 
 
+@pytest.mark.team
 def test_an_orphan_stops_with_its_checkpoint_written(tmp_path: Path) -> None:
     (folder,) = made(tmp_path, tiny_run(**LASTING))
     process = start(tmp_path, tiny_run(**LASTING))
@@ -203,7 +207,8 @@ def test_an_orphan_stops_with_its_checkpoint_written(tmp_path: Path) -> None:
     assert folder.state() == "stopped"
 
 
-@pytest.mark.parametrize("crew", [False, pytest.param(True, marks=pytest.mark.team)])
+@pytest.mark.team
+@pytest.mark.parametrize("crew", [False, True])
 def test_a_run_that_another_process_holds_is_left_to_it_after_a_while(tmp_path: Path, crew: bool) -> None:
     runs = (tiny_run(seed=0), tiny_run(seed=1))
     held, free = made(tmp_path, *runs)
