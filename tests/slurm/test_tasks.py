@@ -56,7 +56,7 @@ def test_a_run_on_two_nodes_is_the_run_of_one_process(shell: Shell, capsys: pyte
     assert main(["tiny", "--scale", "quick", "--cluster", "inline", *APART, *data]) == 0
     assert "1 run of several processes: on --cluster inline each trains in one" in capsys.readouterr().out
 
-    done = shell.sweep(*data)
+    done = shell.sweep(*data, profile="memory_gib = 2.5")  # Slurm counts what a job's processes share in each of them
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 run of 2 nodes x 1 task = 2 processes each, one run a job" in done.stdout
