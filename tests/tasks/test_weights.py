@@ -19,7 +19,7 @@ from bench.store import RunFolder
 from bench.tasks.job import Job
 from bench.tasks.weights import pixels_of, source_error, weights_file
 from bench.train.checkpoint import weights_digest
-from tests.builders import make, timm_net, tiny_run
+from tests.builders import make, needs, timm_net, tiny_run
 from tests.tasks.builders import failed
 
 MINE = Net("imagenet", 18, "B", "3x3", weights="file:mine.pth")
@@ -175,6 +175,7 @@ def test_published_cifar_weights_expect_imagenets_pixels(job: Job) -> None:
     assert pixels_of(Net("cifar", 20, "A", weights="file:a.pt"), job) == Pixels((0.4914, 0.4822, 0.4465), (1, 1, 1))
 
 
+@needs("simplejpeg")
 @pytest.mark.parametrize(
     "net",
     [
