@@ -123,8 +123,8 @@ OF_SWEEP: Mapping[str, Option] = {  # of the main job
     "--again": {
         "action": "store_true",
         "help": (
-            "set aside the folders of runs that began on other data or start weights than those here, and train these "
-            "runs anew; nothing is deleted"
+            "move the folders of runs that began on other data or start weights than those here to aside/ beside them, "
+            "and train these runs anew; nothing is deleted, and the new results take the place of the old"
         ),
     },
     "--time-limit": {"type": parse_duration, "metavar": "50m", "help": "stop cleanly after this time, all resumable"},

@@ -8,6 +8,7 @@ stops, is used as far as it goes; the rest is grey.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,10 @@ def decode(data: bytes, name: str = "an image") -> tuple[Tensor, tuple[str, ...]
     libjpeg-turbo: the bits are the same. All others, and what simplejpeg refuses, go through Pillow.
     """
     odd = ("exif",) if _is_turned(data) else ()
-    try:
+    with suppress(ValueError):  # truncated, or no JPEG: Pillow tells them apart
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         if colours in ("YCbCr", "RGB") and width * height <= PIXELS:
             return torch.from_numpy(simplejpeg.decode_jpeg(data, "RGB")).permute(2, 0, 1), odd
-    except ValueError:
-        pass  # truncated, too large or no JPEG: Pillow tells them apart
     return _by_pillow(data, odd, name)
 
 

@@ -67,7 +67,7 @@ class Reuse:
         for item, words in differing.items():
             folder, begun = item.folder, item.folder.inputs()
             try:
-                place = folder.set_aside(lambda one=folder, with_=begun: one.inputs() == with_)  # type: ignore[misc]
+                place = folder.set_aside(begun)
             except BusyError:
                 raise StoreError(
                     f"{item.run.id} is being trained on {words}: wait for it, or stop it, and start again"

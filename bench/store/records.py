@@ -28,10 +28,7 @@ LAST_SECOND = 253_402_300_799  # of the year 9999, the last that a date can have
 
 def is_text(value: Any) -> bool:
     """A text that can be written as UTF-8."""
-    if isinstance(value, str):
-        with suppress(UnicodeEncodeError):
-            return bool(value.encode() or True)
-    return False
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def is_number(value: Any) -> bool:

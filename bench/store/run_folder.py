@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -186,18 +186,18 @@ class RunFolder(LockedFolder):
         kept = records.record(self.path / "again.json", records.INPUTS)
         return Inputs(kept["data_sha256"], kept["start_sha256"]) if kept else None
 
-    def set_aside(self, still: Callable[[], bool]) -> Path | None:
+    def set_aside(self, begun: Inputs | None) -> Path | None:
         """Moves the folder to aside/<run id>.<n> beside it, where no command looks, and returns where it now is.
 
-        None where it is not `still` the one that is meant, as it is looked at under its lock. Raises BusyError where
-        the run is being trained, StoreError where the disk refuses.
+        None where it did not begin with `begun`: another process has set that one aside. Raises BusyError where the
+        run is being trained, StoreError where the disk refuses.
         """
         number, home = 1, self.path.parent / "aside"
         while (place := home / f"{self.path.name}.{number}").exists():
             number += 1
         make_folder(home)
         with self.lock():
-            if not still():
+            if self.inputs() != begun:
                 return None
             try:
                 self.path.rename(place)

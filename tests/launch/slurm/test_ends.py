@@ -32,7 +32,7 @@ CAUSES = {
         "slurmstepd-n1: error: execve(): /opt/my venv/python: No such file or directory\nsrun: error: n1: Exited",
         "the node cannot start /opt/my venv/python: use a Python that all nodes see",
     ),
-    "a Python without rights": (FAILED, "slurmstepd: error: execve(): /root/python: Permission denied", "/root/python"),
+    "a Python without rights": (FAILED, "slurmstepd: error: execve(): /opt/python: Permission denied", "/opt/python"),
     "a Python without packages": (
         FAILED,
         "ModuleNotFoundError: No module named 'torch'",
