@@ -256,6 +256,16 @@ def _commit(source: Path) -> tuple[dict[str, str | bool | None], str]:
     return {"commit": None, "dirty": None}, why
 
 
+def commit_of(file: Path) -> tuple[str, bool]:
+    """The commit of the repository that holds a file, "" where none does; whether the file is in no commit as it is."""
+    try:
+        head = git(file.parent, "rev-parse", "HEAD").decode().strip()
+        changes = git(file.parent, "status", "--porcelain", "--untracked-files=normal", "--ignored", "--", file.name)
+    except GitError:
+        return "", True
+    return head, bool(changes)
+
+
 def git(source: Path, *arguments: str) -> bytes:
     """What git answers in `source`, whichever repository the environment names. Raises GitError."""
     env = {name: value for name, value in os.environ.items() if name not in OF_REPOSITORY}

@@ -40,7 +40,7 @@ def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(tiny_s
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a procedural stand-in takes its place" in done.stdout
-    page = project / "reports" / "tiny" / "README.md"
+    page = project / "runs" / "tiny" / "report" / "README.md"
     title = "# Tiny on CIFAR-10 (scale quick, on a procedural stand-in, not on real data)\n"
     assert page.read_text().startswith(title)
     assert f"report: {page}" in done.stdout
@@ -63,7 +63,7 @@ def test_a_failed_run_is_a_row_and_exit_code_1_and_is_tried_again_when_asked(
 
     assert main(arguments) == 1
     assert "failed: the training loss is" in capsys.readouterr().out
-    page = (project / "reports" / "tiny" / "README.md").read_text()
+    page = (project / "runs" / "tiny" / "report" / "README.md").read_text()
     assert "Failed: `plain-8-quick-s0-" in page
     assert main(arguments) == 1
     out = capsys.readouterr().out
@@ -92,8 +92,8 @@ def test_a_time_limit_stops_cleanly_and_the_next_start_ends_in_the_same_bits(tin
         codes.append(main(limited[:-2]))
 
     assert codes == [3, 0]
-    assert main(["tiny", "--scale", "quick", "--cluster", "inline", "--results", "other", "--reports", "other"]) == 0
-    assert results_of(project, "limited") == results_of(project)
+    assert main(["tiny", "--scale", "quick", "--cluster", "inline", "--out", "whole"]) == 0
+    assert results_of(project, "limited") == results_of(project, "whole")
 
 
 @needs("submitit")
@@ -126,7 +126,7 @@ def test_without_waiting_the_sweep_goes_on_in_the_background(tiny_sweep: Path) -
 
     assert done.returncode == 0, done.stderr
     assert "runs in the background" in done.stdout
-    page = project / "reports" / "tiny" / "README.md"
+    page = project / "runs" / "tiny" / "report" / "README.md"
     while not page.exists():
         assert time.monotonic() - begun < 120, (project / "runs" / "tiny" / "sweep.log").read_text()
         time.sleep(0.2)
@@ -143,13 +143,18 @@ def test_a_sweep_of_ones_own_keeps_all_where_it_is_typed_and_is_known_there_by_n
     assert main([str(own), "--scale", "quick", "--cluster", "inline"]) == 0
     capsys.readouterr()
 
-    assert {p.name for p in place.iterdir()} == {"mine.py", "runs", "results", "reports"}
-    assert (place / "results" / "mine" / "sweep.py").read_text() == own.read_text()
+    assert {p.name for p in place.iterdir()} == {"mine.py", "runs"}
+    assert (place / "runs" / "mine" / "results" / "sweep.py").read_text() == own.read_text()
     own.unlink()
     assert main(["mine", "--scale", "quick", "--cluster", "inline"]) == 0, "as its page says, from the file kept there"
-    assert bench(["verify"]) == 0
     assert bench(["verify", "mine"]) == 0
     assert bench(["report", "mine"]) == 0
     assert bench(["cite", "mine.quick-stand-in.plain-8.test_error"]) == 0
-    assert bench(["coverage"]) == 0
+    assert bench(["publish", "mine"]) == 0
     assert "[quick-stand-in](mine/README.md)" in (place / "reports" / "README.md").read_text()
+    assert bench(["verify"]) == 0
+    (place / "reports" / "nets.md").write_text("# The nets\n")
+    assert bench(["verify"]) == 1
+    assert "nets.md, line 3: it says '', and the results" in capsys.readouterr().err
+    assert bench(["publish"]) == 0
+    assert bench(["verify"]) == 0

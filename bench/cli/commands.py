@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench.cli import options
-from bench.cli.exits import FAILED, STOPPED, guarded
+from bench.cli import numbers, options
+from bench.cli.exits import FAILED, guarded
 from bench.cli.options import Parser
 from bench.cli.request import matches, patterns
 from bench.cli.sweep import sweep
-from bench.cli.sweep_files import (
-    MistakeError,
-    declared_runs,
-    keep_declaration,
-    known_sweeps,
-    load_sweep,
-    project_folder,
-)
-from bench.data.locate import data_folder
-from bench.launch.rerun import rerun
+from bench.cli.sweep_files import MistakeError, no_runs
 from bench.launch.slurm import queue as scheduler
 from bench.launch.status import table, watch
 from bench.machine import tolerate_ascii
-from bench.spec import Run, counted
+from bench.spec import counted
 from bench.speed import add_arguments as add_speed_arguments
-from bench.store import RunFolder, all_folders, folders, make_folder, submissions
+from bench.store import RunFolder, all_folders, submissions
 
 
 def status(args: argparse.Namespace) -> int:
@@ -51,39 +42,10 @@ def cancel(args: argparse.Namespace) -> int:
 def _runs_of(args: argparse.Namespace) -> Path:
     """The folder of the sweep's runs. Raises MistakeError where there is none."""
     name = Path(args.name).stem
-    folder: Path = (args.runs / name).absolute()
+    folder: Path = (args.out / name).absolute()
     if name in ("", "..") or not folder.is_dir():
-        raise MistakeError(
-            f"no runs of {args.name!r} in {args.runs}; --runs names the folder given to bench.sweep --runs"
-        )
+        raise MistakeError(no_runs(args.name, args.out))
     return folder
-
-
-def collect(args: argparse.Namespace) -> int:
-    """Merges run folders into results/."""
-    from bench.report.collect import collect as merge
-
-    name, declared = load_sweep(args.name, args.results)
-    places = [folder / name for folder in args.runs]
-    absent = [str(place) for place in places if not place.is_dir()]
-    if absent:
-        raise MistakeError(
-            f"no runs of {name} in {', '.join(absent)}; --runs names folders given to bench.sweep --runs"
-        )
-    found = [run for place in places for run in runs_in(place)]
-    trained = dict.fromkeys((run.scale, run.data) for run in found if run.scale in declared.scales)
-    runs = [run for scale, data in trained for run in declared_runs(declared, scale, data)]
-    make_folder(args.results / name)
-    keep_declaration(args.name, args.results / name)
-    print(merge(args.results / name, places, runs, say=print, ensembles=declared.ensembles))
-    return 0
-
-
-def runs_in(place: Path) -> Iterator[Run]:
-    """The runs that can be read in a sweep's folder."""
-    for folder in folders(place.parent, place.name).values():
-        if run := folder.readable_run():  # `collect` says which folder it passes over
-            yield run
 
 
 def pack(args: argparse.Namespace) -> int:
@@ -91,19 +53,19 @@ def pack(args: argparse.Namespace) -> int:
     from bench.transfer.pack import pack as write_archives
 
     chosen = _chosen(args)
-    if args.runs.resolve() in (args.out.resolve(), *args.out.resolve().parents):
-        raise MistakeError(f"{args.out} is in {args.runs}, the folder of the runs: give one outside it")
+    if args.out.resolve() in (args.to.resolve(), *args.to.resolve().parents):
+        raise MistakeError(f"{args.to} is in {args.out}, the folder of the runs: give one outside it")
     packed = write_archives(
-        args.out, args.runs, chosen, files=args.files, mib=args.mib, weights=not args.no_weights, say=print
+        args.to, args.out, chosen, files=args.files, mib=args.mib, weights=not args.no_weights, say=print
     )
     return 0 if packed else FAILED
 
 
 def _chosen(args: argparse.Namespace) -> list[RunFolder]:
     """The run folders that `--only` names, of all sweeps. Raises MistakeError where there are none."""
-    found = all_folders(args.runs)
+    found = all_folders(args.out)
     if not found:
-        raise MistakeError(f"no runs in {args.runs}; --runs names the folder given to bench.sweep --runs")
+        raise MistakeError(f"no runs in {args.out}; --out names the folder given to bench.sweep")
     wanted = patterns(args.only) if args.only else ["*"]
     named = {folder: (folder.path.parent.name, folder.path.name) for folder in found}
     for pattern in wanted:
@@ -117,19 +79,7 @@ def unpack(args: argparse.Namespace) -> int:
     """Places the runs of archives among those here."""
     from bench.transfer.unpack import unpack as place
 
-    return 0 if place(args.archives, args.runs, say=print) else FAILED
-
-
-def report(args: argparse.Namespace) -> int:
-    """Writes a sweep's pages from results/."""
-    from bench.report.coverage import write_index
-    from bench.report.page import write_report
-
-    name, declared = load_sweep(args.name, args.results)
-    page = write_report(name, declared, args.results / name, args.reports / name)
-    write_index(known_sweeps(args.results, **{name: declared}), args.results, args.reports)
-    print(page or f"{args.results / name} has no run that ended: nothing to report")
-    return 0 if page else FAILED
+    return 0 if place(args.archives, args.out, say=print) else FAILED
 
 
 def speed(args: argparse.Namespace) -> int:
@@ -139,96 +89,18 @@ def speed(args: argparse.Namespace) -> int:
     return measure(args)
 
 
-def coverage(args: argparse.Namespace) -> int:
-    """Says of each number of the paper what answers it, and writes the index of all reports."""
-    from bench.report.coverage import totals, write_index
-
-    page, answers = write_index(known_sweeps(args.results), args.results, args.reports)
-    print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
-    print(f"{len(answers):4d} numbers of the paper\n{page}")
-    return 0
-
-
-def cite(args: argparse.Namespace) -> int:
-    """Prints a number with all that is to be said of it."""
-    from bench.report.cite import UnknownNumberError, card
-
-    try:
-        print(card(args.id, known_sweeps(args.results), args.results))
-    except UnknownNumberError as error:
-        raise MistakeError(str(error)) from None
-    return 0
-
-
-def simulate(args: argparse.Namespace) -> int:
-    """Prints how a sweep's claims are judged at a scale, how often that errs, and what the planned seeds can show."""
-    from bench.report.simulate import Plan, procedure_page
-
-    name, declared = load_sweep(args.name, args.results)
-    if not declared.judged_at(args.scale):
-        raise MistakeError(f"{name} judges no claim at scale {args.scale}: Scale(judges=…) of its file names them")
-    low, high = args.spread
-    if not 0 < low <= high <= 100:
-        raise MistakeError(
-            f"--spread {low:g} {high:g}: give two standard deviations above 0 and at most 100, the smaller one first"
-        )
-    print(procedure_page(name, Plan(declared, args.scale, (low, high)), args.draws), end="")
-    return 0
-
-
-def verify(args: argparse.Namespace) -> int:
-    """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
-    from bench.report.verify import index_problems, problems
-
-    if args.rerun:
-        return _rerun(args)
-    sweeps = known_sweeps(args.results) if args.name is None else dict([load_sweep(args.name, args.results)])
-    published = {name: declared for name, declared in sweeps.items() if (args.results / name).is_dir()}
-    if not published:
-        raise MistakeError(f"no results of {args.name or 'any sweep'} in {args.results}")
-    found: list[str] = []
-    for name, declared in published.items():
-        wrong = list(problems(name, declared, args.results / name, args.reports / name))
-        print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
-        found += wrong
-    if args.name is None:
-        found += index_problems(sweeps, args.results, args.reports)
-    print("\n".join(found), file=sys.stderr, end="\n" if found else "")
-    return FAILED if found else 0
-
-
-def _rerun(args: argparse.Namespace) -> int:
-    """Trains the run of a row once more, in a folder of its own, and holds the result against the row."""
-    from bench.report.verify import compare_rerun, stored_run
-
-    run, row, errors = stored_run(args.rerun, args.results, Path(args.name).stem if args.name else "*")
-    # a level below those of sweeps: it is no run of a sweep to `bench pack`
-    result = rerun(run, args.runs / "again" / run.scale, data_folder(args.data))
-    if result is None:
-        return STOPPED
-    agrees, words = compare_rerun(result, row, errors)
-    print(f"{args.rerun}: {words}")
-    return 0 if agrees else FAILED
-
-
-def _place(folder: str) -> Path:
-    """Here, where a sweep of one's own left it, else in the project."""
-    here = Path.cwd() / folder
-    return here if here.is_dir() else project_folder() / folder
-
-
 COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "sweep": (sweep, "run a sweep to its report (also python -m bench.sweep)"),
     "status": (status, "show where every run of a sweep is"),
     "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others"),
-    "collect": (collect, "merge run folders, of several machines too, into results/"),
     "pack": (pack, "write run folders as archives below a size, for another machine"),
     "unpack": (unpack, "verify archives and place their runs; what is further on here stays"),
-    "report": (report, "write a sweep's pages from results/"),
-    "cite": (cite, "print a number: interval, n, BibTeX, LaTeX, provenance"),
-    "verify": (verify, "check that every published digit follows from the runs"),
-    "simulate": (simulate, "show how claims are judged, how often that errs, and its power"),
-    "coverage": (coverage, "account for every number of the paper; writes the index of all reports"),
+    "report": (numbers.report, "collect run folders, of several machines too, and write the report beside them"),
+    "publish": (numbers.publish, "merge runs into results/ and reports/ here, or write the pages there once more"),
+    "cite": (numbers.cite, "print a number: interval, n, BibTeX, LaTeX, provenance"),
+    "verify": (numbers.verify, "check that every published digit follows from the runs"),
+    "simulate": (numbers.simulate, "show how claims are judged, how often that errs, and its power"),
+    "coverage": (numbers.coverage, "count what answers the numbers of the paper"),
     "speed": (speed, "measure what everything costs, beside plainly written references"),
 }
 
@@ -257,10 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     given = getattr(args, "results", None)
-    if given is not None and args.command_name not in ("sweep", "collect") and not given.is_dir():
-        raise MistakeError(f"--results {given}: no such folder; it is the one that bench.sweep or bench collect wrote")
-    for folder in ("results", "reports"):
-        if args.command_name != "sweep" and getattr(args, folder, "") is None:
-            setattr(args, folder, _place(folder))
+    if given is not None and not given.is_dir():
+        raise MistakeError(f"--results {given}: no such folder; it is the one that bench publish wrote")
     status: int = args.work(args)
     return status

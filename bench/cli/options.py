@@ -62,9 +62,16 @@ def parse_kernels(text: str) -> Way:
 
 
 Option = Mapping[str, Any]  # what argparse's add_argument takes
-RUNS: Option = {"type": Path, "default": Path("runs"), "metavar": "DIR"}
+OUT: Option = {
+    "type": Path,
+    "default": Path("runs"),
+    "metavar": "DIR",
+    "help": "where everything of a sweep goes, in a folder of its name: runs, results, report (default: runs)",
+}
+ALSO = {"--out": ("--runs",)}  # earlier names of options
 NAME: Option = {"metavar": "NAME"}
 PLACE: Option = {"type": Path, "metavar": "DIR"}
+SEVERAL: Option = {**OUT, "nargs": "+", "default": [Path("runs")], "help": "folders of runs, of several machines too"}
 SPREAD = "least and largest std over seeds, in points"
 OF_SWEEP: Mapping[str, Option] = {  # of the main job
     "name": {"metavar": "NAME", "help": "a sweep below sweeps/, or the path of a sweep file of your own"},
@@ -110,14 +117,7 @@ OF_SWEEP: Mapping[str, Option] = {  # of the main job
         ),
     },
     "--data": {"type": Path, "metavar": "DIR", "help": "the folder of the data sets (else $BENCH_DATA, else a cache)"},
-    "--runs": {
-        "type": Path,
-        "default": Path("runs"),
-        "metavar": "DIR",
-        "help": "the folder of the runs (default: runs)",
-    },
-    "--results": {"type": Path, "metavar": "DIR", "help": "where the numbers go (default: results)"},
-    "--reports": {"type": Path, "metavar": "DIR", "help": "where the report goes (default: reports)"},
+    "--out": OUT,
     "--dry-run": {"action": "store_true", "help": "print the runs, what is done, and the cost; start nothing"},
     "--retry": {"action": "store_true", "help": "try failed runs again"},
     "--again": {
@@ -129,6 +129,10 @@ OF_SWEEP: Mapping[str, Option] = {  # of the main job
     },
     "--time-limit": {"type": parse_duration, "metavar": "50m", "help": "stop cleanly after this time, all resumable"},
     "--no-wait": {"action": "store_true", "help": "run in the background and return at once"},
+    "--publish": {
+        "action": "store_true",
+        "help": "also merge the runs into results/ and reports/ here, as `bench publish` does",
+    },
     "--report-only": {"action": "store_true", "help": "start nothing; collect and report what there is already"},
     "--budget": {"type": parse_duration, "metavar": "40h", "help": "refuse to start above so many core- or GPU-hours"},
     "--profile": {
@@ -142,21 +146,25 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
     "sweep": OF_SWEEP,
     "status": {
         "name": NAME,
-        "--runs": RUNS,
+        "--out": OUT,
         "--watch": {"action": "store_true", "help": "refresh every 5 seconds until nothing runs or waits"},
     },
-    "cancel": {"name": NAME, "--runs": RUNS},
-    "collect": {"name": NAME, "--results": PLACE, "--runs": {**RUNS, "nargs": "+", "default": [Path("runs")]}},
+    "cancel": {"name": NAME, "--out": OUT},
+    "report": {"name": NAME, "--out": SEVERAL},
+    "publish": {
+        "name": {**NAME, "nargs": "?", "help": "a sweep (default: write all pages once more)"},
+        "--out": SEVERAL,
+    },
     "pack": {
-        "--runs": RUNS,
-        "out": {**PLACE, "help": "where the archives go; made beside it and renamed"},
+        "--out": OUT,
+        "to": {**PLACE, "help": "where the archives go; made beside it and renamed"},
         "--only": {"metavar": "GLOB", "help": "only runs whose id or sweep matches, such as 'plain-*,faces'"},
         "--files": {"type": parse_count, "default": 8, "metavar": "N", "help": "at most so many archives (8)"},
         "--mib": {"type": parse_count, "default": 16, "metavar": "M", "help": "each smaller than so many MiB (16)"},
         "--no-weights": {"action": "store_true", "help": "of finished runs the numbers alone"},
     },
     "unpack": {
-        "--runs": RUNS,
+        "--out": OUT,
         "archives": {
             "type": Path,
             "nargs": "+",
@@ -164,27 +172,26 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
             "help": "files that bench pack wrote, or folders of them",
         },
     },
-    "report": {"name": NAME, "--results": PLACE, "--reports": PLACE},
     "cite": {
         "--results": PLACE,
+        "--out": OUT,
         "id": {"metavar": "ID", "help": "such as plain_vs_residual.paper.resnet-20-A.test_error or t6.resnet-20.error"},
     },
     "verify": {
         "--results": PLACE,
         "--reports": PLACE,
-        "--runs": RUNS,
+        "--out": OUT,
         "name": {**NAME, "nargs": "?", "help": "one sweep (default: all, and the index)"},
-        "--rerun": {"metavar": "RUN", "help": "train this run of the results once more below --runs, and compare"},
+        "--rerun": {"metavar": "RUN", "help": "train this run of the results once more below --out, and compare"},
         "--data": {**PLACE, "help": "data for --rerun (else $BENCH_DATA, else a cache)"},
     },
     "simulate": {
         "name": NAME,
-        "--results": PLACE,
         "--scale": {"choices": SCALES, "default": "paper"},
         "--spread": {"type": float, "nargs": 2, "required": True, "metavar": "STD", "help": SPREAD},
         "--draws": {"type": parse_count, "default": 1_000, "help": "made-up sweeps a case (default: 1000)"},
     },
-    "coverage": {"--results": PLACE, "--reports": PLACE},
+    "coverage": {"--results": PLACE},
 }
 ABOUT = {  # what the help of a command says beside its line
     "pack": "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come "
@@ -199,4 +206,4 @@ ABOUT = {  # what the help of a command says beside its line
 def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     """Gives the parser the options of a command."""
     for name, option in OPTIONS.get(command, {}).items():
-        parser.add_argument(name, **option)
+        parser.add_argument(name, *ALSO.get(name, ()), **option)

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.cli.sweep_files import MistakeError, kept_here, load_sweep, own_file, project_folder, refuse_namesake
+from bench.cli.places import Place, beside_runs
+from bench.cli.publish import Study
+from bench.cli.sweep_files import MistakeError, load_file, refuse_namesake, sweep_file
 from bench.data import locate
 from bench.data.locate import AbsentError, DataError
 from bench.launch.concurrency import measured_way, refuse_crowd
@@ -24,7 +26,7 @@ from bench.spec import Dataset, Run, Sweep, Way, dataset_of, task_of
 ONE_PROCESS = Profile(nodes=1, tasks=1)  # off Slurm: several processes for one run are for its jobs
 AS_TYPED = (  # options that leave nothing to choose
     *("seeds", "classes", "only", "at_once", "budget", "retry", "again"),
-    *("dry_run", "report_only", "no_wait", "allow_dirty"),
+    *("dry_run", "report_only", "no_wait", "allow_dirty", "publish"),
 )
 
 
@@ -32,12 +34,12 @@ AS_TYPED = (  # options that leave nothing to choose
 class Request:
     """A start of a sweep with every choice made.
 
-    typed: NAME as it was typed, a name or a path. profile: on Slurm only. data: the data set's name. folder: of the
-    sweep's runs. results, reports: those of all sweeps. budget: in seconds.
+    file: of the sweep. profile: on Slurm only. data: the data set's name. out: the folder of all sweeps' runs.
+    budget: in seconds. publish: whether the runs are also merged into results/ and reports/.
     """
 
     command: tuple[str, ...]
-    typed: str
+    file: Path
     name: str
     declared: Sweep
     cluster: str
@@ -46,9 +48,7 @@ class Request:
     data_folder: Path
     data: str
     runs: tuple[Run, ...]
-    folder: Path
-    results: Path
-    reports: Path
+    out: Path
     deadline: float | None
     seeds: tuple[int, ...] | None
     classes: int | None
@@ -61,31 +61,36 @@ class Request:
     report_only: bool
     no_wait: bool
     allow_dirty: bool
+    publish: bool
 
     @property
-    def numbers(self) -> Path:
-        """The sweep's folder of results."""
-        return self.results / self.name
+    def folder(self) -> Path:
+        """The sweep's: its run folders, its numbers, its report."""
+        return self.out / self.name
 
     @property
-    def pages(self) -> Path:
-        """The sweep's folder of reports."""
-        return self.reports / self.name
+    def study(self) -> Study:
+        """The sweep with its file."""
+        return Study(self.name, self.file, self.declared)
+
+    @property
+    def place(self) -> Place:
+        """Where its numbers and its report go."""
+        return beside_runs(self.out, self.name)
 
 
 def resolve(args: argparse.Namespace) -> Request:
     """Makes every choice that the command leaves open, and says it. Raises MistakeError, SpecError, DataError."""
-    root = _root(args)
-    results, reports = args.results or root / "results", args.reports or root / "reports"
-    for option, folder in {"--runs": args.runs, "--results": results, "--reports": reports}.items():
-        if other := next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None):
-            raise MistakeError(f"{option} {folder}: {other} is no folder; name one")
-    name, declared = load_sweep(args.name, results)
+    out: Path = args.out.absolute()
+    if other := next((place for place in (args.out, *args.out.parents) if place.exists() and not place.is_dir()), None):
+        raise MistakeError(f"--out {args.out}: {other} is no folder; name one")
+    file = sweep_file(args.name, out)
+    name, declared = Path(args.name).stem, load_file(file)
     cluster, profile = choose_cluster(args)
     if profile is not None:
-        refuse_path((args.runs / name).absolute())
+        refuse_path(out / name)
     if not args.report_only:
-        refuse_namesake(args.name)
+        refuse_namesake(name, file)
     scale = choose_scale(args.scale, cluster, declared)
     data_folder, data = choose_data(args, scale, declared)
     runs = choose_kernels(choose_runs(args, declared, scale, data), cluster, args.kernels, compiled=args.compile)
@@ -93,7 +98,7 @@ def resolve(args: argparse.Namespace) -> Request:
         refuse_crowd(args.at_once, runs)
     return Request(
         command=tuple(args.command),
-        typed=args.name,
+        file=file,
         name=name,
         declared=declared,
         cluster=cluster,
@@ -102,19 +107,10 @@ def resolve(args: argparse.Namespace) -> Request:
         data_folder=data_folder,
         data=data,
         runs=runs,
-        folder=(args.runs / name).absolute(),
-        results=results,
-        reports=reports,
+        out=out,
         deadline=time.time() + args.time_limit if args.time_limit else None,
         **{option: getattr(args, option) for option in AS_TYPED},
     )
-
-
-def _root(args: argparse.Namespace) -> Path:
-    """Where results and reports go that the command names no folder for."""
-    if args.results is None and kept_here(args.name):
-        return Path()
-    return Path.cwd() if own_file(args.name) else project_folder()
 
 
 def choose_cluster(args: argparse.Namespace) -> tuple[str, Profile | None]:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from bench.cli.exits import FAILED, STOPPED, guarded
 from bench.cli.options import Parser, add_arguments
+from bench.cli.places import published
+from bench.cli.publish import begin_own, publish, write_own
 from bench.cli.request import ONE_PROCESS, Request, refuse_without_submitit, resolve, unplanned
-from bench.cli.sweep_files import declared_runs, keep_declaration, known_sweeps, sweep_file
+from bench.cli.sweep_files import declared_runs
 from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, slow_bf16
 from bench.launch.crew import Crews, longest_first
 from bench.launch.local import Executor, Inline, Local
@@ -43,6 +45,9 @@ def sweep(args: argparse.Namespace) -> int:
     _describe(request, plan)
     if request.dry_run:
         return 0
+    if request.report_only and not request.folder.is_dir():
+        print(f"no runs in {request.folder}: nothing to report")
+        return STOPPED
     if plan.todo and not request.report_only:
         refuse_without_submitit(request.cluster)
     _claim_folders(request, plan)
@@ -51,6 +56,8 @@ def sweep(args: argparse.Namespace) -> int:
         if request.no_wait and plan.todo:
             return _detach(request) if request.profile is None else _leave_to_slurm(request, plan, request.profile)
         _make_folders(request, plan)
+        if plan.todo:
+            begin_own(request.study, request.place)
         failed = _launch(request, plan)
         if others := reuse.others(plan.items):  # that another start trained meanwhile
             reuse.refuse(others)
@@ -60,12 +67,12 @@ def sweep(args: argparse.Namespace) -> int:
 
 def _claim_folders(request: Request, plan: Plan) -> None:
     """Makes the folders and takes each lock once: better refused now than by each run, or when all has been trained."""
-    for folder in (request.numbers, request.pages, *([] if request.report_only else [request.folder])):
+    for folder in (request.place.results, request.place.report, request.folder):
         make_folder(folder)
     if plan.todo and not request.report_only:
         with suppress(BusyError), RunFolder(request.folder).lock():
             pass
-    with exclusive(request.numbers):
+    with exclusive(request.place.results):
         pass
 
 
@@ -74,7 +81,7 @@ def _plan(request: Request) -> Plan:
     return make_plan(
         request.runs,
         request.folder,
-        request.numbers,
+        published(request.name).results,
         here=request.profile is None,
         retry=request.retry,
         at_once=0 if request.cluster == "inline" else request.at_once,
@@ -98,7 +105,8 @@ def _describe(request: Request, plan: Plan) -> None:
     declared, scale = request.declared, request.scale
     variants = {run: declared.scales[scale].name_of(run).partition("+")[2] for run in request.runs}
     print(unplanned(request.runs, declared, scale), end="")
-    print(f"{request.name} at scale {scale} on {request.data}\n{describe(plan, variants)}", flush=True)
+    print(f"{request.name} at scale {scale} on {request.data}, in {request.folder}", flush=True)
+    print(describe(plan, variants), flush=True)
     if plan.todo:
         for words in _jobs(request, plan):
             print(words, flush=True)
@@ -165,9 +173,10 @@ def _slurm(request: Request, profile: Profile, stop: Stop, say: Callable[[str], 
 def _leave_to_slurm(request: Request, plan: Plan, profile: Profile) -> int:
     """Submits everything, and a last job that collects and reports: nobody has to wait."""
     _make_folders(request, plan)
+    begin_own(request.study, request.place)
     slurm = _slurm(request, profile, Stop(request.deadline), print)
     slurm.submit([(item.run, item.folder) for item in plan.todo])
-    copy = copy_sweep_file(request.folder / "code", sweep_file(request.typed, request.results), request.name)
+    copy = copy_sweep_file(request.folder / "code", request.file, request.name)
     log = slurm.after([sys.executable, "-m", "bench.sweep", str(copy), *_same_choice(request)], Path.cwd())
     print(f"a last job collects and reports; it writes to {log}\nfollow: python -m bench status {request.name}")
     return 0
@@ -175,9 +184,8 @@ def _leave_to_slurm(request: Request, plan: Plan, profile: Profile) -> int:
 
 def _same_choice(request: Request) -> list[str]:
     """The options with which a job reports on the same runs."""
-    folders = {"--runs": request.folder.parent, "--results": request.results, "--reports": request.reports}
-    words = ["--report-only", "--cluster", "inline", "--scale", request.scale]
-    words += [word for option, path in folders.items() for word in (option, str(path.absolute()))]
+    words = ["--report-only", "--cluster", "inline", "--scale", request.scale, "--out", str(request.out)]
+    words += ["--publish"] if request.publish else []
     words += ["--data", str(request.data_folder)] if request.data_folder.is_dir() else []
     words += ["--seeds", ",".join(map(str, request.seeds))] if request.seeds else []
     words += ["--classes", str(request.classes)] if request.classes else []
@@ -195,18 +203,13 @@ def _detach(request: Request) -> int:
 
 
 def _report(request: Request) -> None:
-    """Collects and writes the report and the index; a sweep of which no run has ended yet has no report."""
-    from bench.report.collect import collect
-    from bench.report.coverage import write_index
-    from bench.report.page import write_report
-
-    name, declared = request.name, request.declared
-    keep_declaration(request.typed, request.numbers)
-    runs = declared_runs(declared, request.scale, request.data, request.seeds)
-    collect(request.numbers, [request.folder], runs, say=print, ensembles=declared.ensembles)
-    page = write_report(name, declared, request.numbers, request.pages, (request.scale, request.data))
-    write_index(known_sweeps(request.results, **{name: declared}), request.results, request.reports)
-    print(f"report: {page}" if page else "no report yet: no run has ended")
+    """Collects and writes the report; a sweep of which no run has ended yet has none."""
+    study = request.study
+    runs = declared_runs(request.declared, request.scale, request.data, request.seeds)
+    page = write_own(study, request.place, [request.folder], runs, (request.scale, request.data))
+    print(f"report: {page}\n        {page.with_name('index.html')}" if page else "no report yet: no run has ended")
+    if request.publish and page:
+        print(f"published: {publish(study, [request.folder], runs)}")
 
 
 def _verdict(plan: Plan, failed: int) -> int:

@@ -8,27 +8,21 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.cli.places import DECLARATION, PROJECT, RUNS, Place, beside_runs, published
 from bench.spec import Run, Sweep
 from bench.store import write_text
 
-DECLARATION = "sweep.py"  # the copy of a sweep file of one's own, in its folder of results
-PROJECT = Path(__file__).resolve().parents[2]
+SUITE = PROJECT / "sweeps"
 
 
 class MistakeError(ValueError):
     """Something in the command or a sweep file that the user has to change."""
 
 
-def project_folder() -> Path:
-    """The checkout that holds sweeps/, results/ and reports/: this folder, else the one beside the package."""
-    here = Path.cwd()
-    return here if (here / "sweeps").is_dir() or not (PROJECT / "sweeps").is_dir() else PROJECT
+def sweep_file(name: str, out: Path = RUNS) -> Path:
+    """The file of the sweep `name`: a path, one below sweeps/ here or of this suite, or the copy beside its numbers.
 
-
-def sweep_file(name: str, results: Path | None = None) -> Path:
-    """The file of the sweep `name`: a path, one of the project's, or what lies beside its numbers in `results`.
-
-    Raises MistakeError naming the sweeps there are.
+    out: the folder of the user's runs. Raises MistakeError naming the sweeps there are.
     """
     if name.endswith(".py"):
         path = Path(name)
@@ -39,30 +33,47 @@ def sweep_file(name: str, results: Path | None = None) -> Path:
                 f"{name!r}: a sweep file's name becomes that of folders and numbers; use letters, digits, _ and - only"
             )
         return path
-    folder = project_folder() / "sweeps"
-    for path in (folder / f"{name}.py", (results or project_folder() / "results") / name / DECLARATION):
-        if path.is_file():
-            return path
-    known = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
-    raise MistakeError(f"there is no sweep {name!r} in {folder}; there are: {', '.join(known) or 'none'}")
+    if found := _of_name(name, beside_runs(out, name).results, published(name).results):
+        return found
+    known = known_names()
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    raise MistakeError(f"there is no sweep {name!r}{hint} There are: {', '.join(known)}; or give the path of a file")
 
 
-def own_file(name: str) -> bool:
-    """Whether `name` is the path of a sweep file that is none of the project's."""
-    return name.endswith(".py") and not (project_folder() / "sweeps" / Path(name).name).is_file()
+def _of_name(name: str, *copies: Path) -> Path | None:
+    """The file below sweeps/ here or of this suite, else a copy in one of these folders of its results."""
+    places = (Path("sweeps") / f"{name}.py", SUITE / f"{name}.py", *(folder / DECLARATION for folder in copies))
+    return next((path for path in places if path.is_file()), None)
 
 
-def kept_here(name: str) -> bool:
-    """Whether `name` is a user's sweep whose numbers and file are stored in this folder, and none of the project's."""
-    project = project_folder() / "sweeps" / f"{name}.py"
-    return not name.endswith(".py") and not project.is_file() and (Path("results") / name / DECLARATION).is_file()
+def known_names() -> list[str]:
+    """The names of the sweeps below sweeps/ here and of this suite."""
+    files = (path for folder in (Path("sweeps"), SUITE) for path in folder.glob("[!_]*.py"))
+    return sorted({path.stem for path in files})
 
 
-def load_sweep(name: str, results: Path | None = None) -> tuple[str, Sweep]:
+def own_file(name: str, path: Path) -> bool:
+    """Whether the file of the sweep `name` is the user's, and none of this suite's."""
+    ours = SUITE / f"{name}.py"
+    return not (ours.is_file() and ours.read_bytes() == path.read_bytes())
+
+
+def load_sweep(name: str, out: Path = RUNS) -> tuple[str, Sweep]:
     """The sweep's name and value. Raises MistakeError with the file's line where the file itself fails."""
+    return Path(name).stem if name.endswith(".py") else name, load_file(sweep_file(name, out))
+
+
+def declared_in(place: Place) -> Sweep:
+    """What the numbers of a place are of: by the copy of the file there, else by the one of that name."""
+    copy = place.results / DECLARATION
+    return load_file(copy if copy.is_file() else sweep_file(place.name))
+
+
+def load_file(path: Path) -> Sweep:
+    """What a sweep file declares. Raises MistakeError with the file's line where it fails."""
     import runpy
 
-    path = sweep_file(name, results)
     try:
         sweep = runpy.run_path(str(path)).get("SWEEP")
     except (Exception, SystemExit) as error:  # a user's file may raise anything, and must not end the command quietly
@@ -72,7 +83,7 @@ def load_sweep(name: str, results: Path | None = None) -> tuple[str, Sweep]:
     if not isinstance(sweep, Sweep):
         raise MistakeError(f"{path} defines no SWEEP = Sweep(...) of bench.spec")
     _check_numbers(path, sweep)
-    return path.parent.name if path.name == DECLARATION else path.stem, sweep
+    return sweep
 
 
 def _check_numbers(path: Path, sweep: Sweep) -> None:
@@ -90,33 +101,40 @@ def _check_numbers(path: Path, sweep: Sweep) -> None:
             raise MistakeError(f"{path}: claim {claim.id!r}: {claim.number} is not of {claim.nets[0].name}")
 
 
-def refuse_namesake(name: str) -> None:
-    """Raises MistakeError where another sweep file would add its runs to those of one of the project's."""
-    ours = project_folder() / "sweeps" / Path(name).name
-    if name.endswith(".py") and ours.is_file() and ours.read_bytes() != Path(name).read_bytes():
-        raise MistakeError(f"{name} has the name of {ours}, whose numbers are others: give it another name")
+def no_runs(name: str, *folders: Path) -> str:
+    """What to say where a sweep has no runs in folders: of which there are."""
+    there = sorted({path.parents[1].name for folder in folders for path in folder.glob("*/*/run.json")})
+    known = f"; there are runs of: {', '.join(there)}" if there else ""
+    return f"no runs of {name!r} in {', '.join(map(str, folders))}{known}; --out names the folder given to bench.sweep"
+
+
+def refuse_namesake(name: str, path: Path) -> None:
+    """Raises MistakeError where a sweep file would add its runs to those of another one of its name."""
+    for ours in (Path("sweeps") / f"{name}.py", SUITE / f"{name}.py"):
+        if ours.is_file() and ours.read_bytes() != path.read_bytes():
+            raise MistakeError(f"{path} has the name of {ours}, whose numbers are others: give it another name")
 
 
 def known_sweeps(results: Path, **also: Sweep) -> dict[str, Sweep]:
-    """Every sweep of the project, those declared beside their numbers in `results`, and `also`.
+    """Every sweep below sweeps/ here and of this suite, those declared beside their numbers in `results`, and `also`.
 
     A file that fails is said and left out, as it is not what was asked.
     """
     sweeps: dict[str, Sweep] = {}
-    names = [path.stem for path in (project_folder() / "sweeps").glob("[!_]*.py")]
-    for name in sorted({*names, *(path.parent.name for path in results.glob(f"*/{DECLARATION}"))}):
-        if name not in also:
+    for name in sorted({*known_names(), *(path.parent.name for path in results.glob(f"*/{DECLARATION}"))}):
+        if name not in also and (path := _of_name(name, results / name)):
             try:
-                sweeps |= [load_sweep(name, results)]
+                sweeps[name] = load_file(path)
             except MistakeError as error:
                 print(f"left out of the index: {error}")
     return dict(sorted({**sweeps, **also}.items()))  # the index must not depend on which sweep wrote it
 
 
-def keep_declaration(name: str, results: Path) -> None:
-    """Copies a user's sweep file beside its numbers, which mean nothing without it."""
-    if own_file(name):
-        write_text(results / DECLARATION, Path(name).read_text(encoding="utf-8"))
+def keep_declaration(path: Path, place: Place) -> None:
+    """Copies the sweep file beside numbers, which mean nothing without it; published ones of this suite's have it."""
+    copy = place.results / DECLARATION
+    if path.resolve() != copy.resolve() and (own_file(place.name, path) or not place.published):
+        write_text(copy, path.read_text(encoding="utf-8"))
 
 
 def declared_runs(declared: Sweep, scale: str, data: str, seeds: Sequence[int] | None = None) -> tuple[Run, ...]:

@@ -58,7 +58,7 @@ class Reuse:
         words = "; ".join(dict.fromkeys(differing.values()))
         raise StoreError(
             f"{counted(len(differing), 'run')} here began with {words} than are here ({self.data}): "
-            f"{', '.join(named)}{more}. Give theirs (--data), take another --runs folder, or add --again, which moves "
+            f"{', '.join(named)}{more}. Give theirs (--data), take another --out folder, or add --again, which moves "
             "these folders to aside/ beside them and trains the runs anew, and their results take the place of the old"
         )
 

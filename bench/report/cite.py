@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +14,63 @@ from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set
 from bench.report.numbers import Number
 from bench.report.page import sections_of
-from bench.report.render.latex import PAPER, entry
+from bench.report.render.latex import PAPER, entry, study_commit
 from bench.report.sections import numbers_of
 from bench.report.tables import low_to_high, one_of
 from bench.spec import Sweep, counted
 from bench.spec.datasets import data_of_runs
+
+NEAR = 5  # ids that are named
 
 
 class UnknownNumberError(ValueError):
     """No number has that id; says which come near."""
 
 
-def card(number_id: str, sweeps: Mapping[str, Sweep], results: Path) -> str:
-    """All that is to be said of a number of ours or of the paper's.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The results of a sweep that numbers are cited from, and the folder of its pages."""
 
-    Raises UnknownNumberError naming the ids that come near, StoreError if results cannot be read.
+    name: str
+    sweep: Sweep
+    results: Path
+    report: Path
+
+
+def cards(asked: str, sources: Sequence[Source]) -> str:
+    """All that is to be said of a number of ours, the user's or the paper's; of all sources that have it.
+
+    asked: its id, or the beginning that no other id has. Raises UnknownNumberError naming the ids that come near,
+    StoreError if results cannot be read.
     """
-    if number_id in paper_numbers():
-        return _paper_card(paper_numbers()[number_id])
-    there = [name for name in sweeps if (results / name / "runs.csv").exists()]
-    published: dict[str, tuple[Number, Evidence]] = {}
-    for name in [name for name in there if number_id.startswith(f"{name}.")] or there:
-        for one in weigh(name, sweeps[name], load_sets(results / name, sweeps[name])):
-            published |= {number.id: (number, one) for number in numbers_of(sections_of(one))}
-    if number_id in published:
-        return _our_card(*published[number_id])
-    ids = [*published, *paper_numbers()]
-    within = [known for known in ids if number_id in known][:5]
-    near = within or difflib.get_close_matches(number_id, ids, n=5, cutoff=0.5)
-    hint = f"; near it are: {', '.join(near)}" if near else "; reports/<sweep>/numbers.csv lists our ids"
-    raise UnknownNumberError(f"no number has the id {number_id!r}{hint}")
+    if asked in paper_numbers():
+        return _paper_card(paper_numbers()[asked])
+    found = {number: [_paper_card(printed)] for number, printed in paper_numbers().items()}
+    for source in [one for one in sources if _may_have(one.name, asked)] or sources:
+        for evidence in weigh(source.name, source.sweep, load_sets(source.results, source.sweep)):
+            for number in numbers_of(sections_of(evidence)):
+                found.setdefault(number.id, []).append(_our_card(number, evidence, source))
+    begun = [number for number in found if number.startswith(asked)]
+    if asked in found or len(begun) == 1:
+        return "\n\n".join(found[asked if asked in found else begun[0]])
+    raise UnknownNumberError(_unknown(asked, begun, list(found)))
+
+
+def _may_have(name: str, asked: str) -> bool:
+    """Whether a sweep may have the number: what is asked for begins with its name, or is the beginning of that."""
+    return f"{asked}.".startswith(f"{name}.") or name.startswith(asked)
+
+
+def _unknown(asked: str, begun: Sequence[str], ids: Sequence[str]) -> str:
+    """What to say of an id that is none, or that is the beginning of several."""
+    if begun:
+        return f"{counted(len(begun), 'number')} begin with {asked!r}:\n" + "\n".join(f"  {one}" for one in begun)
+    within = [known for known in ids if asked in known][:NEAR]
+    near = within or difflib.get_close_matches(asked, ids, n=NEAR, cutoff=0.5)
+    hint = (
+        "; near it are:\n" + "\n".join(f"  {one}" for one in near) if near else "; numbers.csv beside a page lists all"
+    )
+    return f"no number has the id {asked!r}{hint}"
 
 
 def _paper_card(number: Mapping[str, Any]) -> str:
@@ -57,7 +85,7 @@ def _paper_card(number: Mapping[str, Any]) -> str:
     )
 
 
-def _our_card(number: Number, evidence: Evidence) -> str:
+def _our_card(number: Number, evidence: Evidence, source: Source) -> str:
     """With verdict and the paper's number; at another scale than the paper's it says that it is not comparable."""
     interval, results = number.interval, evidence.results
     within = f"{low_to_high(interval, number.digits)} ({interval.method})" if interval else "none is given"
@@ -68,12 +96,13 @@ def _our_card(number: Number, evidence: Evidence) -> str:
         beside.append(f"  scale {results.scale} on {results.data}: not to be compared with the paper's numbers")
     lines = [
         f"{number.id}: {number.what}",
+        *([] if results.authorship.ours else [f"  of {results.authorship.author}, in {source.results}"]),
         f"  {number.cited}",
         f"  95 % interval: {within}",
         *beside,
         "",
         f"LaTeX: \\bench{{{number.id}}}    (with \\input{{tables/numbers}})",
-        f"page:  reports/{evidence.name}/{evidence.page}#{number.id}",
+        f"page:  {source.report / evidence.page}#{number.id}",
         "",
         "Provenance",
         *(f"  {line}" for line in provenance(number, results)),
@@ -104,6 +133,7 @@ def provenance(number: Number, results: Set) -> list[str]:
         *textwrap.wrap(f"recipe: {', '.join(config)}", 110, subsequent_indent="  "),
         *([f"data: {data}"] if results.dataset.sha256 else []),
         *(f"{words}: {one_of(runs[name].astype(str))}" for name, words in SHOWN.items()),
+        *([study_commit(results.authorship)] if results.authorship.own else []),
         f"results SHA-256: {results.digest}",
         f"dates: {runs['started'].min()} to {runs['ended'].max()}",
     ]

@@ -10,12 +10,14 @@ from pathlib import Path, PurePosixPath
 from bench.store import StoreError, sha256, write_text
 
 NAME = "SHA256SUMS"
+ON_ONE_PAGE = "index.html"  # of a user's report: it follows from the pages beside it
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Every file in `folder` and below, hidden ones and SHA256SUMS itself left out, in order."""
+    """Every file in `folder` and below, hidden ones, SHA256SUMS itself and index.html left out, in order."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(p for p in found if p.name != NAME and not any(part.startswith(".") for part in p.parts))
+    skipped = (NAME, ON_ONE_PAGE)
+    return sorted(p for p in found if p.name not in skipped and not any(part.startswith(".") for part in p.parts))
 
 
 def write_digests(folder: Path, files: Iterable[Path] | None = None) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.report import repeats
+from bench.report import authorship, repeats
+from bench.report.authorship import SUITE, Authorship
 from bench.report.rows import ENV_COLUMNS, OF_OPTIONS, read_rows
 from bench.report.stored import read_arrays, read_table
 from bench.spec import (
@@ -36,6 +37,7 @@ NUMBERS = (
     "test_images_per_s", "predicted_seconds", *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS,
     "source_error",
 )  # fmt: skip
+PUBLISHED = "published.csv"  # beside a user's results: a copy of the published runs.csv, as it was then
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
 DIFFERENCES = {  # what differs from a net's own recipe, in words
     "bn_group": "batch norm over {}", "lr": "rate {}", "warmup_lr": "warm-up at {}", "steps": "{} steps",
@@ -61,6 +63,7 @@ class Set:
     layers: a row a run, step and layer, of failed runs too; empty in results from before layers were looked at.
     ensembles: a row an ensemble and seed. pair_scores: of verifications, matches: of detectors, see collect.
     repeats: the sweep's further results of the same runs, which are in no number.
+    authorship: whose results they are. published: beside a user's own the published ones of this scale and data.
     """
 
     scale: str
@@ -75,6 +78,8 @@ class Set:
     pair_scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     matches: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     repeats: Sequence[Mapping[str, str]] = ()
+    authorship: Authorship = SUITE
+    published: Set | None = None
 
     @property
     def dataset(self) -> Dataset:
@@ -119,17 +124,20 @@ class Set:
         return np.stack(same) if same else None
 
 
-def load(results: Path, sweep: Sweep) -> list[Set]:
-    """Every set in a sweep's results, the best first. Raises StoreError where there is none to read."""
-    rows = read_rows(results / "runs.csv")
+def load(results: Path, sweep: Sweep, file: str = "runs.csv") -> list[Set]:
+    """Every set in a sweep's results, the best first. Raises StoreError where there is none to read.
+
+    file: runs.csv, or PUBLISHED for the rows alone of what is published.
+    """
+    rows = read_rows(results / file)
     if not rows:
-        raise StoreError(f"{results / 'runs.csv'} has no runs; run the sweep, or `python -m bench collect` it, first")
+        raise StoreError(f"{results / file} has no runs; run the sweep first")
     try:
         runs = pd.DataFrame(rows).reindex(columns=list(dict.fromkeys([*rows[0], *NUMBERS, *TEXTS])), fill_value="")
         runs = runs.assign(**{name: pd.to_numeric(runs[name]) for name in NUMBERS})
         runs["processes"] = runs["processes"].replace("", "1")  # results older than the column
     except ValueError as error:
-        raise StoreError(f"{results / 'runs.csv'} is damaged: {error}") from None
+        raise StoreError(f"{results / file} is damaged: {error}") from None
     whole = Set(
         scale="",
         data="",
@@ -141,9 +149,12 @@ def load(results: Path, sweep: Sweep) -> list[Set]:
         pair_scores=read_arrays(results / "pairs.npz"),
         matches=read_arrays(results / "matches.npz"),
         repeats=read_rows(results / repeats.FILE),
+        authorship=authorship.read(results),
     )
+    beside = file != PUBLISHED and (results / PUBLISHED).exists()
+    published = {(one.scale, one.data): one for one in (load(results, sweep, PUBLISHED) if beside else ())}
     sets = [
-        _declared(sweep, scale, str(data), part, whole, rows)
+        _declared(sweep, scale, str(data), part, replace(whole, published=published.get((scale, str(data)))), rows)
         for scale in SCALES
         if scale in sweep.scales
         for data, part in runs[runs["scale"] == scale].groupby("data")

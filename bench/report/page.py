@@ -9,9 +9,11 @@ from bench.report import digests, frame
 from bench.report.costs import cost_table, remaining_sections, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set, display_name
-from bench.report.numbers import Number, as_csv
+from bench.report.numbers import Number, as_csv, mean_std
 from bench.report.render import figures, latex
-from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of
+from bench.report.render.latex import study_commit
+from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of, of_tables
+from bench.report.stats import sample
 from bench.report.tables import Table, one_of, plain
 from bench.spec import Sweep, counted, digest, task_of
 from bench.spec.datasets import data_of_runs
@@ -91,10 +93,35 @@ def sections_of(evidence: Evidence) -> list[Section]:
     deviations = (*sweep.scales[results.scale].deviations, *sweep.deviations)
     return [
         *task_of(sweep.task).resolve("sections")(evidence),
+        *of_tables(("Beside the published results", published_table(evidence))),
         *(Section("Costs", (table,)) for table in costs),
         *(remaining_sections(evidence) if costs else []),
         Section("Deviations from the paper", (bullets(deviations) or "The sweep names none.",)),
     ]
+
+
+BESIDE = ("net", "{} (n)", "published (n)")
+PUBLISHED_NOTE = (
+    "Published are the results that came with resnet-bench, of {hardware}, commit {commit}. Nothing is averaged over "
+    "both; to publish runs, `python -m bench publish {name}`."
+)
+
+
+def published_table(evidence: Evidence) -> Table | None:
+    """A user's own results beside the published ones of the same nets, scale and data; None where there are none."""
+    results, task = evidence.results, task_of(evidence.sweep.task)
+    theirs = results.published
+    if theirs is None:
+        return None
+
+    def shown(net: str, of: Set) -> str:
+        ours = sample(of.done.loc[of.done["net"] == net, "test_error"])
+        return mean_std(task.value(ours.mean), ours.std, ours.n)
+
+    rows = [(display_name(net), shown(net, results), shown(net, theirs)) for net in map(str, results.nets.index)]
+    commits = one_of(theirs.done["commit"].str[:10].replace("", "unknown"))
+    note = PUBLISHED_NOTE.format(hardware=plain(one_of(theirs.done["hardware"])), commit=commits, name=evidence.name)
+    return Table([head.format(f"{task.measure} %") for head in BESIDE], rows, note=note, name="published")
 
 
 def page(evidence: Evidence, others: Iterable[tuple[str, str]] = (), sections: Sequence[Section] | None = None) -> str:
@@ -129,7 +156,7 @@ def title(sweep: Sweep, results: Set) -> str:
 
 def what_ran(evidence: Evidence) -> str:
     """The first thing a reader must know: scale, data, hardware, commit, dates."""
-    sweep, results = evidence.sweep, evidence.results
+    sweep, results, who = evidence.sweep, evidence.results, evidence.results.authorship
     runs, done = results.runs, results.done
     steps, batch = one_of(runs["steps"].map("{:,}".format)), one_of(runs["batch"].astype(str))
     nets, recipes = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
@@ -146,6 +173,7 @@ def what_ran(evidence: Evidence) -> str:
             f"Data: {data_of_runs(zip(done['data'], done['data_sha256'], strict=True), bold='**')}.",
             f"Hardware: {plain(one_of(done['hardware']))}. Commit: {one_of(commits)}.",
             f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
+            *([f"Study of {plain(who.author)}: {study_commit(who)}."] if who.own else []),
             *(f"Notice of the data: {plain(text)}" for text in sorted(set(done["notice"]) - {""})),
             *(f"Images seen by the runs: {plain(text.removesuffix('.'))}." for text in odd),
         ]

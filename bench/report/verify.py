@@ -38,13 +38,15 @@ Row = Mapping[str, str]
 def problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
     """All that is wrong with the results and the report of one sweep; none where every digit follows from the runs.
 
-    results, reports: the sweep's own folders.
+    results, reports: the sweep's own folders. Where there are no pages, as beside an installed package, the numbers are
+    checked alone.
     """
     yield from digests.differences(results)
-    yield from digests.differences(reports)
     try:
         yield from result_problems(results)
-        yield from report_problems(name, sweep, results, reports)
+        if reports.is_dir():
+            yield from digests.differences(reports)
+            yield from report_problems(name, sweep, results, reports)
     except (StoreError, SpecError) as error:
         yield f"{results}: {error}"
 
@@ -193,6 +195,8 @@ def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> It
                 yield f"{path} was not drawn from these results"
     extra = set(digests.files_in(reports)) - set(files_of(drawn, written)) if reports.is_dir() else set()
     yield from (f"{reports / file} is no part of the report" for file in sorted(extra))
+    if (whole := reports / digests.ON_ONE_PAGE).exists():
+        yield from text_problems(whole, html(reports))
 
 
 def index_problems(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> Iterator[str]:
@@ -223,18 +227,22 @@ def text_problems(path: Path, expected: str) -> Iterator[str]:
     yield f"{path}, line {number}: it says {there[start:][:50]!r}, and the results {here[start:][:50]!r}"
 
 
-def stored_run(run_id: str, results: Path, sweep: str = "*") -> tuple[Run, Row, pd.Series[float]]:
+def stored_run(asked: str, results: Sequence[Path]) -> tuple[Run, Row, pd.Series[float]]:
     """The Run of a row, with the threads and kernels it had; the row; test errors of all seeds of its net and recipe.
 
-    sweep: the folder below `results`, "*" for any. Raises StoreError naming the finished runs where it is none.
+    asked: its id, or the beginning that no other one has. results: folders; of one run in two the first counts. Raises
+    StoreError naming the finished runs that it may be, or all.
     """
-    rows = [row for path in sorted(results.glob(f"{sweep}/runs.csv")) for row in read_rows(path)]
-    done = list({row["id"]: row for row in rows if row["state"] == "done"}.values())  # one run may be in two sweeps
-    row = next((one for one in done if one["id"] == run_id), None)
-    if row is None:
-        raise StoreError(f"no finished run {run_id!r} in {results}; there are: {', '.join(one['id'] for one in done)}")
+    done: dict[str, Row] = {}
+    for folder in results:
+        done = {row["id"]: row for row in read_rows(folder / "runs.csv") if row["state"] == "done"} | done
+    found = [name for name in done if name == asked] or [name for name in done if name.startswith(asked)]
+    if len(found) != 1:
+        what = f"{len(found):,} finished runs begin with" if found else "there is no finished run"
+        raise StoreError(f"{what} {asked!r}; give one of these:" + "".join(f"\n  {name}" for name in found or done))
+    row = done[found[0]]
     run = run_of(row)
-    alike = [one for one in done if replace(run_of(one), seed=run.seed) == run]
+    alike = [one for one in done.values() if replace(run_of(one), seed=run.seed) == run]
     cpus, kernels = int(row["threads"].split(";")[0]), row.get("kernels")
     had = replace(run.resources, cpus=cpus, compile=kernels == "compiled", graph=kernels == "graph")
     return replace(run, resources=had), row, pd.Series([float(one["test_error"]) for one in alike])

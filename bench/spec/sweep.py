@@ -115,6 +115,7 @@ class Sweep:
     task: what its runs do, see bench.spec.tasks. data: what they are trained and tested on, where a scale does not say
     otherwise, see bench.spec.datasets.
     ensembles: of its nets, tested at many scales (ImageNet).
+    author: who is cited for its numbers, "" for the name that git knows.
     """
 
     title: str
@@ -127,6 +128,7 @@ class Sweep:
     task: Annotated[str, one_of(*TASKS)] = "classify"
     data: Annotated[str, one_of(*WHOLE)] = "cifar10"
     ensembles: tuple[Ensemble, ...] = ()
+    author: str = ""
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]

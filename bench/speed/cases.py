@@ -16,7 +16,7 @@ from statistics import median
 
 import torch
 
-from bench.cli.sweep_files import PROJECT
+from bench.cli.places import PROJECT
 from bench.data import locate
 from bench.data.cifar_files import cifar as cifar_files
 from bench.nets.counts import convolutions, multiply_adds

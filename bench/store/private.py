@@ -35,7 +35,7 @@ def refuse_foreign(folder: Path, *files: Path) -> None:
         if about.st_uid != os.geteuid():
             raise StoreError(
                 f"{path} belongs to user {about.st_uid}, and jobs of user {os.geteuid()} would execute what lies "
-                "there: start the sweep with a --runs folder of your own"
+                "there: start the sweep with an --out folder of your own"
             )
         if about.st_mode & OTHERS_WRITE and (path == folder or reached):
             raise StoreError(

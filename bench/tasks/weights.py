@@ -146,7 +146,7 @@ def _source_run(net: Net, job: Job) -> tuple[RunFolder, Run]:
         raise WeightsError(
             f"{path} {'is of a run that is not done' if path.is_file() else 'is not there'}: the net starts from that "
             "run. Train it first: "
-            f"python -m bench.sweep {sweep} --scale {name.split('-')[-3]} --only {name} --runs {path.parents[2]}"
+            f"python -m bench.sweep {sweep} --scale {name.split('-')[-3]} --only {name} --out {path.parents[2]}"
         )
     run = folder.run()
     stride_in = run.net.stride_in if net.bottleneck else net.stride_in  # only bottlenecks have the choice

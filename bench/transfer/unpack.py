@@ -120,7 +120,7 @@ def _beside_done(arrived: _Arrived, local: RunFolder, weights: str) -> str:
     files = arrived.parcel.files
     if RESULT in files and json.loads(files[RESULT])["weights_sha256"] != weights:
         raise _RefusedError(
-            "it is done with other weights than those that arrive; unpack with another --runs, and `bench collect` "
+            "it is done with other weights than those that arrive; unpack with another --out, and `bench report` "
             "keeps both"
         )
     if RESULT not in files or CHECKPOINT not in files or local.checkpoint.exists():

@@ -19,20 +19,22 @@ WRONG = {
     "above": (["status", ".."], "no runs of '..' in runs"),
     "cancel above": (["cancel", ".."], "no runs of '..' in runs"),
     "runs is a file": (["status", "tiny", "--runs", "file"], "no runs of 'tiny' in file"),
-    "report without results": (["report", "tiny", "--results", "nope"], "--results nope: no such folder"),
+    "report without runs": (["report", "tiny", "--out", "nope"], "no runs of 'tiny' in nope"),
+    "publish without runs": (["publish", "tiny", "--out", "nope"], "no runs of 'tiny' in nope"),
+    "nothing published": (["publish"], "no published results in results/ here"),
     "coverage without results": (["coverage", "--results", "nope"], "--results nope: no such folder"),
     "cite without results": (["cite", "t6.resnet-20.error", "--results", "nope"], "--results nope: no such folder"),
     "verify without results": (["verify", "--results", "nope"], "--results nope: no such folder"),
-    "results is a file": (["report", "tiny", "--results", "file"], "--results file: no such folder"),
+    "results is a file": (["verify", "--results", "file"], "--results file: no such folder"),
     "pack into runs": (["pack", "runs"], "runs is in runs, the folder of the runs: give one outside it"),
     "pack into a sweep": (["pack", "runs/tiny"], "runs/tiny is in runs, the folder of the runs"),
     "pack around": (["pack", "x/../runs/new"], "x/../runs/new is in runs, the folder of the runs"),
     **{
         f"{option} is {what}": (
             ["sweep", "tiny", "--scale", "quick", "--cluster", "inline", "--dry-run", option, what],
-            f"{option} {what}: {found} is no folder; name one",
+            f"--out {what}: {found} is no folder; name one",
         )
-        for option in ("--runs", "--results", "--reports")
+        for option in ("--out", "--runs")
         for what, found in (("file", "file"), ("file/below", "file"), ("/dev/null", "/dev/null"))
     },
 }
@@ -72,7 +74,7 @@ mount --bind runs runs && mount -o remount,ro,bind runs || exit 77
 touch runs/x && exit 78
 exec "$0" -c "
 from bench.cli.commands import main
-print(main(['status', 'tiny']), main(['collect', 'tiny', '--results', 'elsewhere']))
+print(main(['status', 'tiny']), main(['publish', 'tiny']))
 "
 """
 
@@ -90,7 +92,7 @@ def test_runs_that_are_mounted_read_only_are_read() -> None:
 
     assert done.stdout.endswith("0 0\n"), done.stdout + done.stderr
     assert "1 done, 1 pending" in done.stdout
-    assert Path("elsewhere/tiny/runs.csv").read_text().count("\n") == 3
+    assert Path("results/tiny/runs.csv").read_text().count("\n") == 3
 
 
 @pytest.mark.usefixtures("tiny_sweep")

@@ -58,7 +58,7 @@ def test_so_is_one_of_another_command(options: str, capsys: pytest.CaptureFixtur
 
 
 MISTAKES = {
-    "no such sweep": (["tyni"], "there is no sweep 'tyni' in .*; there are: tiny"),
+    "no such sweep": (["tinyy"], "no sweep 'tinyy'; did you mean tiny\\? There are: .*, thousand_layers, tiny;"),
     "no such file": (["sweeps/tyni.py"], "there is no sweep file sweeps/tyni.py"),
     "no run matches": (["tiny", "--only", "vgg*"], "matches no run; the nets are: plain-8, resnet-8-A"),
     "one of two matches": (["tiny", "--only", "plain-8,vgg*"], "--only 'vgg\\*' matches no run; the nets are: plain-8"),
@@ -66,7 +66,7 @@ MISTAKES = {
     "too many at once": (["tiny", "--cluster", "local", "--at-once", "9999"], "need .* GiB, and this machine has"),
     "scale not declared": (["tiny", "--scale", "paper", "--dry-run"], "'paper' is not one of this sweep's: quick"),
     "data folder missing": (["tiny", "--data", "nowhere"], "--data nowhere: no such folder"),
-    "runs folder impossible": (["tiny", "--runs", "sweeps/tiny.py/x"], "--runs .*x: sweeps/tiny.py is no folder"),
+    "runs folder impossible": (["tiny", "--runs", "sweeps/tiny.py/x"], "--out .*x: sweeps/tiny.py is no folder"),
     "profile without Slurm": (["tiny", "--cluster", "local", "--profile", "x.toml"], "--profile is for Slurm"),
     "inline in the background": (["tiny", "--cluster", "inline", "--no-wait"], "--no-wait needs runs in other proc"),
 }  # fmt: skip
@@ -122,13 +122,13 @@ def test_a_sweep_file_that_fails_is_named_with_its_line(
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--results", "--reports"])
+@pytest.mark.parametrize("option", ["--out", "--runs"])
 @pytest.mark.usefixtures("tiny_sweep")
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tiny", "--scale", "quick", option, "sweeps/tiny.py"]) == 2
-    assert f"{option} sweeps/tiny.py: sweeps/tiny.py is no folder; name one" in capsys.readouterr().err
+    assert "--out sweeps/tiny.py: sweeps/tiny.py is no folder; name one" in capsys.readouterr().err
     assert not list(Path("runs").rglob("result.json"))
 
 

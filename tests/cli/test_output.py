@@ -21,8 +21,8 @@ SAID: dict[str, tuple[list[str], str]] = {  # a command, and a part of what it s
     "help": (["--help"], "python -m bench ..."),
     **{f"help of {name}": ([name, "--help"], f"usage: bench {name}") for name in COMMANDS},
     "number of the paper": (["cite", "t6.resnet-20.error", *RESULTS], "8.75"),
-    "coverage": (["coverage", *RESULTS, "--reports", "elsewhere"], "140 numbers of the paper"),
-    "mistake": (["simulate", "tiny", *RESULTS, "--spread", "0.1", "0.5"], "not one of this sweep's"),
+    "coverage": (["coverage", *RESULTS], "140 numbers of the paper"),
+    "mistake": (["simulate", "tiny", "--spread", "0.1", "0.5"], "not one of this sweep's"),
     "plan": (["sweep", "tiny", *QUICK, "--dry-run"], "2 runs: 0 done, 2 to do"),
     "nothing": (["status", "n\udcff\u4e2d−1"], r"no runs of 'n\udcff\u4e2d-1' in runs"),
 }

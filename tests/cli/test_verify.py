@@ -20,25 +20,26 @@ def test_the_command_says_what_is_wrong_and_a_run_done_again_has_the_same_bits(
     tiny_sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sweep_main([str(tiny_sweep), "--scale", "quick", "--cluster", "inline"]) == 0
-    run = read_rows(Path("results/tiny/runs.csv"))[0]["id"]
+    run = read_rows(Path("runs/tiny/results/runs.csv"))[0]["id"]
     capsys.readouterr()
 
-    assert main(["verify"]) == 0
-    assert capsys.readouterr().out == "tiny: every number follows from its runs\n"
+    assert main(["verify", "tiny"]) == 0
+    assert capsys.readouterr().out == "runs/tiny: every number follows from its runs\n"
 
-    assert main(["verify", "--rerun", run]) == 0
+    assert main(["verify", "tiny", "--rerun", run.rpartition("-")[0]]) == 0
     assert f"{run}: the same weights bit for bit, test error" in capsys.readouterr().out
-    assert main(["verify", "--rerun", run]) == 0  # it is trained again, not read again
+    assert main(["verify", "tiny", "--rerun", run]) == 0  # it is trained again, not read again
     assert "starts (pending)" in capsys.readouterr().out
 
     assert {folder.path.parent.name for folder in all_folders(Path("runs"))} == {"tiny"}, "for bench pack"
 
-    Path("reports/nets.md").write_text("# The nets\n")
-    assert main(["verify"]) == 1
-    assert "nets.md, line 3: it says '', and the results" in capsys.readouterr().err
-    assert main(["verify", "tiny"]) == 0
-    assert main(["verify", "--rerun", "nothing"]) == 2
-    assert f"no finished run 'nothing' in {Path.cwd() / 'results'}; there are: {run}" in capsys.readouterr().err
+    Path("runs/tiny/report/index.html").write_text("<html>\n")
+    assert main(["verify", "tiny"]) == 1
+    assert "index.html, line 1: it says" in capsys.readouterr().err
+    assert main(["verify", "tiny", "--rerun", "nothing"]) == 2
+    assert f"no finished run 'nothing'; give one of these:\n  {run}" in capsys.readouterr().err
+    assert main(["verify", "tiny", "--rerun", ""]) == 2
+    assert "2 finished runs begin with '';" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("kernels", "compiled"), [("compiled", True), ("eager", False), (None, False)])
@@ -49,7 +50,7 @@ def test_a_run_done_again_has_the_kernels_that_it_had(kernels: str | None, compi
     (tmp_path / "a").mkdir()
     (rows if kernels is None else rows.assign(kernels=kernels)).to_csv(tmp_path / "a" / "runs.csv", index=False)
 
-    run, _, _ = stored_run(rows["id"].iloc[0], tmp_path)
+    run, _, _ = stored_run(rows["id"].iloc[0], [tmp_path / "a"])
 
     assert run.id == rows["id"].iloc[0]
     assert run.resources.compile is compiled

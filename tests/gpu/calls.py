@@ -148,7 +148,7 @@ class Campaign:
         """Trains until all is done or the time is over; returns the exit code, 0 where it was stopped."""
         if self.left < 5:
             return 0
-        places = [f"--{kind}={self.call.work / kind}" for kind in ("runs", "results", "reports")]
+        places = [f"--out={self.call.work / 'runs'}"]
         seeds = ",".join(map(str, self.args.seeds))
         scale = ["--scale", self.args.scale, "--seeds", seeds, "--cluster", "crew"]
         limit = ["--time-limit", f"{self.left:.0f}s"]

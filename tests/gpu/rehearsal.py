@@ -148,11 +148,11 @@ class Rehearsal:
     def home(self, back: list[Path]) -> None:
         """What has come back becomes results."""
         python = [sys.executable, "-m", "bench"]
-        runs, results = self.root / "home" / "runs", self.root / "home" / "results"
-        self.run([*python, "unpack", *map(str, back), "--runs", str(runs)], SOURCE, SOURCE)
+        runs = self.root / "home" / "runs"
+        self.run([*python, "unpack", *map(str, back), "--out", str(runs)], SOURCE, SOURCE)
         name = str(self.root / "tiny.py")
-        self.run([*python, "collect", name, "--runs", str(runs), "--results", str(results)], SOURCE, SOURCE)
-        self.expect((results / "tiny").is_dir(), "the results are at home")
+        self.run([*python, "report", name, "--out", str(runs)], SOURCE, SOURCE)
+        self.expect((runs / "tiny" / "results" / "runs.csv").is_file(), "the results are at home")
 
     def run(self, command: list[str], folder: Path, code: Path) -> str:
         """Runs it with this code; returns its output. An exit code other than 0 is noted, and the rest still runs."""

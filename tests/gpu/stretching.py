@@ -10,7 +10,7 @@ Each call copies the tree and a share of the data there; what lies in --out come
 off; --work is a folder that stays on the machine between the calls. A step that fails is reported, and the rest
 runs without it. At home the results come in with
 
-    python -m bench unpack OUT/runs-*.tar && python -m bench collect plain_vs_residual
+    python -m bench unpack OUT/runs-*.tar && python -m bench publish plain_vs_residual
 
 and unfinished runs are resumed in another stretch: prepare --parts OUT 'runs-*.tar' --resume 'runs-*.tar' ….
 Where the machine lacks pydantic, its wheels are the first parts:

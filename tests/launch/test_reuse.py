@@ -122,7 +122,7 @@ def test_what_was_trained_again_takes_the_place_of_the_old_result(
     assert start("--only", "plain-8", "--again") == 0
 
     assert "trained again on what is here, takes the place of" in capsys.readouterr().out
-    results = tiny_sweep.parents[1] / "results" / "tiny"
+    results = tiny_sweep.parents[1] / "runs" / "tiny" / "results"
     rows = {
         name: [r for r in read_rows(results / name) if r["state"] == "done"] for name in ("runs.csv", "repeats.csv")
     }

@@ -118,9 +118,9 @@ def test_a_number_of_the_paper_is_cited_from_the_paper(capsys: pytest.CaptureFix
     ("asked", "near"),
     [
         ("made_up.paper.resnet-20-A.test_eror", ERROR),
-        ("t6.resnet-20.err", "t6.resnet-20.error"),
+        ("t6.resnet-20.eror", "t6.resnet-20.error"),
         ("resnet-20-A", "made_up.paper.resnet-20-A"),
-        ("zzz", "numbers.csv lists our ids"),
+        ("zzz", "numbers.csv beside a page lists all"),
     ],
 )
 def test_an_unknown_id_names_those_that_come_near(asked: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:

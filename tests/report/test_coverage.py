@@ -207,19 +207,18 @@ def test_the_index_links_every_report_and_is_the_same_byte_for_byte(tmp_path: Pa
     assert "| all | 140 |" in text
 
 
-def test_the_command_prints_the_totals_and_writes_the_index(
+def test_the_command_prints_the_totals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
     (tmp_path / "none").mkdir()
 
-    code = main(["coverage", "--results", str(tmp_path / "none"), "--reports", str(tmp_path / "reports")])
+    code = main(["coverage", "--results", str(tmp_path / "none")])
 
     out = capsys.readouterr().out
     assert code == 0
     assert " 140 numbers of the paper" in out
     assert "runnable" in out
-    assert (tmp_path / "reports" / "README.md").is_file()
 
 
 @pytest.mark.skipif(not (ROOT / "reports" / "README.md").exists(), reason="no index is committed")

@@ -249,7 +249,7 @@ def test_every_row_leads_back_to_its_run(published: Path) -> None:
 
 
 def test_a_run_done_again_agrees_bit_for_bit_or_within_what_seeds_differ_by(published: Path) -> None:
-    run, row, errors = stored_run(SWEEP.runs("paper")[0].id, published / "results")
+    run, row, errors = stored_run(SWEEP.runs("paper")[0].id, [published / "results" / NAME])
     same = {"weights_sha256": row["weights_sha256"], "test_error": 10.0}
 
     assert run.resources.cpus == 2

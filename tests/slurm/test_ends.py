@@ -74,7 +74,7 @@ DOOMED = {
     "a runs folder that the nodes do not see": (
         "",
         ELSEWHERE.format(here="{runs}", options="--output=/nowhere/%j.out --error=/nowhere/%j.err"),
-        "--runs must be on a file system that all nodes share",
+        "--out must be on a file system that all nodes share",
         "",
     ),
 }

@@ -25,7 +25,7 @@ SWEEP = Sweep("Tiny", "Does it survive?", "It does.", {{"quick": Scale(cells, (0
 def weather(shell: Shell, *, steps: int, seeds: str, profile: str) -> Storm:
     """The undisturbed sweep on this machine, then the same one on Slurm, under way and without an end."""
     (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=steps))
-    apart = ("--runs", "calm", "--results", "r", "--reports", "p")
+    apart = ("--out", "calm")
     calm = shell.start("tiny", "--scale", "quick", "--seeds", seeds, "--cluster", "local", *apart)
     out, err = calm.communicate(timeout=1_200)
     assert calm.returncode == 0, out + err

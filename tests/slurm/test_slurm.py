@@ -31,7 +31,7 @@ def release(shell: Shell) -> None:
 def test_a_packed_sweep_on_slurm_ends_in_the_same_report_and_bits_as_inline(shell: Shell) -> None:
     """One of the two cells diverges: a failed row, and the other runs of its pack have their numbers."""
     (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=12, plain_lr=1e30))
-    apart = ("--runs", "in", "--results", "r", "--reports", "p")
+    apart = ("--out", "in")
     assert main(["tiny", "--scale", "quick", "--seeds", "0-1", "--cluster", "inline", *apart]) == 1
 
     sacct = shell.project / "bin" / "sacct"  # accounting, off here or on elsewhere, is never asked
@@ -47,7 +47,7 @@ def test_a_packed_sweep_on_slurm_ends_in_the_same_report_and_bits_as_inline(shel
     assert done.stdout.count("failed: the training loss is") == 2
     assert "2 of 4 runs are done" in done.stdout
     assert results_of(shell.project) == results_of(shell.project, "in")
-    ours, theirs = (shell.project / name / "tiny" / "README.md" for name in ("reports", "p"))
+    ours, theirs = (shell.project / name / "tiny" / "report" / "README.md" for name in ("runs", "in"))
     assert ours.read_text().splitlines()[:3] == theirs.read_text().splitlines()[:3]
     head = git(shell.checkout, "rev-parse", "HEAD")
     assert [(one["commit"], one["dirty"]) for one in envs(shell)] == [(head, False)] * 2
@@ -80,7 +80,7 @@ def test_jobs_run_the_code_of_their_submission_and_report_with_nobody_waiting(
 
     release(mine)
 
-    page = mine.project / "reports" / "tiny" / "README.md"
+    page = mine.project / "runs" / "tiny" / "report" / "README.md"
     wait_for(page.exists)
     assert [(one["commit"], one["dirty"]) for one in envs(mine)] == [(head, False)] * 2
     out, err = second.communicate(timeout=100)

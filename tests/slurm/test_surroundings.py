@@ -150,7 +150,7 @@ def test_a_folder_with_a_pattern_in_its_name_is_refused_before_anything_is_submi
     done = shell.here("--no-wait", "--runs", name, profile=HELD)
 
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stdout + done.stderr
-    assert "choose --runs without" in done.stderr
+    assert "choose --out without" in done.stderr
     assert not shell.jobs()
     assert not (shell.project / name).exists()
 

@@ -24,7 +24,7 @@ SWEEP = Sweep("Two nodes", "Is it one run?", "It is.", {{"quick": Scale(cells, (
               resources=Resources(cpus=1, gpus=0, memory_gib=1.5, checkpoint_seconds=1.0, nodes=2))
 """
 DATA = os.environ.get("BENCH_DATA")  # before the fixture hides it
-APART = ("--runs", "in", "--results", "r", "--reports", "p")
+APART = ("--out", "in")
 TOLERANCE = 1e-5  # of each loss: rounding alone; two groups by two processes add up to the same bits in any order
 
 

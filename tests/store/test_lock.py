@@ -90,22 +90,22 @@ def test_where_there_are_no_locks_runs_can_still_be_looked_at(
     assert made.state() == "running"
 
 
-@pytest.mark.parametrize("command", ["sweep", "collect"])
+@pytest.mark.parametrize("command", ["sweep", "report"])
 def test_results_without_locks_are_refused_before_anything_is_trained(
     command: str, tiny_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there, flock = no_locks(errno.ENOLCK), fcntl.flock
 
     def on_one_disk(handle: int, kind: int) -> None:
-        (there if "/numbers/" in str(Path(f"/proc/self/fd/{handle}").readlink()) else flock)(handle, kind)
+        (there if "/results/" in str(Path(f"/proc/self/fd/{handle}").readlink()) else flock)(handle, kind)
 
     monkeypatch.setattr(fcntl, "flock", on_one_disk)
     Path("runs/tiny").mkdir(parents=True)
     start = ["--scale", "quick", "--cluster", "inline"]
 
-    assert bench([command, "tiny", "--results", "numbers", *(start if command == "sweep" else [])]) == 2
+    assert bench([command, "tiny", *(start if command == "sweep" else [])]) == 2
 
-    assert "numbers/tiny: this file system has no working locks (No locks available)" in capsys.readouterr().err
+    assert "runs/tiny/results: this file system has no working locks (No locks available)" in capsys.readouterr().err
     assert not list(tiny_sweep.parents[1].glob("runs/*/*/run.json"))
 
 

@@ -162,7 +162,7 @@ def test_damaged_files_of_a_run_stop_no_command(
         for what, read in READERS:
             assert read(copy) is not NotImplemented, what
         if number % 10 == 0:  # the commands read no more than that
-            for command in (["status", "tiny"], ["collect", "tiny", "--results", "results"]):
+            for command in (["status", "tiny"], ["report", "tiny"]):
                 assert main(command) in (0, 2), (command, damaged)
             assert sweep_main(["tiny", "--dry-run", "--scale", "quick", "--cluster", "inline", "--data", "."]) in (0, 2)
             capsys.readouterr()

@@ -68,7 +68,7 @@ def sweep_of(text: str, data: Path, *options: str) -> int:
 def report_of(text: str, data: Path) -> tuple[str, list[str], dict[str, float]]:
     """The page of the sweep when it has ended, its headings, and the numbers on it by their ids."""
     assert sweep_of(text, data, "--cluster", "inline") == 0
-    reports = Path("reports/tiny")
+    reports = Path("runs/tiny/report")
     page = (reports / "README.md").read_text()
     rows = csv.DictReader((reports / "numbers.csv").read_text().splitlines())
     numbers = {row["id"]: float(row["value"]) for row in rows}

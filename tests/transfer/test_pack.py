@@ -153,7 +153,7 @@ def test_weights_that_are_not_those_of_the_result_are_left_behind(
 
 
 MISTAKES = {
-    "no runs": (["pack", "out", "--runs", "nowhere"], "no runs in nowhere; --runs names the folder"),
+    "no runs": (["pack", "out", "--runs", "nowhere"], "no runs in nowhere; --out names the folder"),
     "none begun": (["pack", "out"], "nothing to pack yet: 1 run in runs, of which none has begun or came to a chec"),
     "no match": (["pack", "out", "--only", "vgg*"], "--only 'vgg\\*' matches no run; the sweeps are: tiny"),
     "no archive": (["unpack", "out.tar"], "there is no archive out.tar"),

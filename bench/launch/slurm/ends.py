@@ -41,7 +41,7 @@ CAUSES = (  # what Slurm or the log says, and what that means; {} is the text in
     ),
     (
         r"ExitCode=0:53|Could not open std(?:out|err) file|No module named '?bench|could not find submitted jobs",
-        "the node does not see {folder}: --runs must be on a file system that all nodes share",
+        "the node does not see {folder}: --out must be on a file system that all nodes share",
     ),
     (r"^bench: (.*\bjobs\b.* execute what lies there.*)", "{}"),
     (r"JobState=TIMEOUT|DUE TO TIME LIMIT", "its time was over: raise time in the profile"),

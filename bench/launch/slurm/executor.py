@@ -55,7 +55,7 @@ def refuse_path(folder: Path) -> None:
     if found := UNFIT.search(str(folder)):
         raise SlurmError(
             f"jobs on Slurm cannot write to {str(folder)!r}: {found[0]!r} does not stand for itself in the names of "
-            "their files; choose --runs without %, \\ and :"
+            "their files; choose --out without %, \\ and :"
         )
 
 

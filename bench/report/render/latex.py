@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from bench.report.authorship import Authorship
 from bench.report.evidence import Evidence
 from bench.report.numbers import Cell, Number, parts
 from bench.report.tables import Table, one_of
@@ -105,14 +106,15 @@ PAPER = """@inproceedings{he2016deep,
   archiveprefix = {arXiv},
 }
 """
-OURS = """@misc{{{key},
-  author = {{{{The resnet-bench authors}}}},
-  title = {{{title}: results of resnet-bench {version}}},
+ENTRY = """@misc{{{key},
+  author = {{{author}}},
+  title = {{{title}}},
   year = {{{year}}},
-  howpublished = {{A reproduction of He et al., Deep Residual Learning for Image Recognition}},
-  note = {{Scale {scale}, data {data}, commit {commit}, results SHA-256 {digest}}},
+  howpublished = {{{how}}},
+  note = {{Scale {scale}, data {data}, {commits}, results SHA-256 {digest}}},
 }}
 """
+REPRODUCTION = "A reproduction of He et al., Deep Residual Learning for Image Recognition"
 
 
 def bibliography(weighed: Sequence[Evidence]) -> str:
@@ -121,18 +123,34 @@ def bibliography(weighed: Sequence[Evidence]) -> str:
 
 
 def entry(evidence: Evidence) -> str:
-    """The entry of a set, dated by its last run; its key is `resnet-bench:plain_vs_residual.paper`."""
-    done = evidence.results.done
-    return OURS.format(
-        key=f"resnet-bench:{evidence.id()}",
-        title=_title(evidence.sweep.title),
-        version=one_of(done["bench"]),
+    """The entry of a set, dated by its last run; its key is `resnet-bench:plain_vs_residual.paper`.
+
+    Of a user's runs the user is the author; of a user's study no title is that of a reproduction.
+    """
+    done, who = evidence.results.done, evidence.results.authorship
+    title, suite = _title(evidence.sweep.title), f"resnet-bench {one_of(done['bench'])}"
+    commits = f"commit {one_of(done['commit'].str[:10].replace('', 'unknown'))}"
+    if not who.ours:
+        commits = f"resnet-bench {commits}"
+    if who.own:
+        commits = f"{study_commit(who)}, {commits}"
+    return ENTRY.format(
+        key=f"{'resnet-bench:' if who.ours else ''}{evidence.id()}",
+        author=f"{{{who.author}}}" if who.ours else _title(who.author),
+        title=title if who.own else f"{title}: results of {suite}",
         year=done["ended"].max()[:4],
+        how=f"Runs of {suite}" if who.own else REPRODUCTION,
         scale=evidence.results.scale,
         data=evidence.results.data,
-        commit=one_of(done["commit"].str[:10].replace("", "unknown")),
+        commits=commits,
         digest=evidence.results.digest[:12],
     )
+
+
+def study_commit(who: Authorship) -> str:
+    """`study's commit 1234567890`, with a word on changes since; where no repository holds it, so."""
+    changes = " with uncommitted changes" if who.dirty else ""
+    return f"study's commit {who.commit[:10]}{changes}" if who.commit else "study in no repository"
 
 
 # BibTeX counts braces that are escaped, too

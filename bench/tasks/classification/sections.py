@@ -80,11 +80,11 @@ def of_cifar(evidence: Evidence) -> list[Section]:
     done = len(evidence.results.done) > 0
     return [
         *of_tables(
-            ("Table 6", table6(evidence)),
+            ("Table 6" if evidence.of_paper else "Errors", table6(evidence)),
             ("Beside other people's numbers", reproductions_table(evidence)),
             ("Protocols side by side", protocols(evidence) if done else None),
         ),
-        *curves(evidence.results, 6, "test error"),
+        *curves(evidence, 6, "test error"),
     ]
 
 
@@ -119,7 +119,7 @@ def table6(evidence: Evidence) -> Table:
         )
         for net, row in pd.concat([nets[nets["shortcut"] != "none"], nets[nets["shortcut"] == "none"]]).iterrows()
     ]
-    return Table(TABLE_6, rows, note=caption(evidence.results), name="table6")
+    return Table(TABLE_6, rows, note=caption(evidence.results), name="table6" if evidence.of_paper else "errors")
 
 
 STATISTICS = {
@@ -217,8 +217,9 @@ def with_depth(results: Set) -> list[str]:
     return lines
 
 
-def curves(results: Set, figure: int, error: str) -> list[Section]:
+def curves(evidence: Evidence, figure: int, error: str) -> list[Section]:
     """Errors against iterations, as in that figure of the paper. error: the name of the test's."""
+    results = evidence.results
     done = own_recipes(results.done)
     if not len(done):
         return []
@@ -227,7 +228,8 @@ def curves(results: Set, figure: int, error: str) -> list[Section]:
         OWN if (results.runs["variant"] != "").any() else ""
     )
     alt = "Training and test error against iterations"
-    return [Section(f"Figure {figure}", (Drawing("curves", alt, caption, partial(figures.curves, results)),))]
+    heading = f"Figure {figure}" if evidence.of_paper else "Errors against iterations"
+    return [Section(heading, (Drawing("curves", alt, caption, partial(figures.curves, results)),))]
 
 
 def _tradeoff(results: Set) -> list[Section]:

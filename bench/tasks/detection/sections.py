@@ -178,7 +178,7 @@ def sections(evidence: Evidence) -> list[Section]:
     tables = (
         ("What a backbone gives (Tables 7 and 8)", gains_table(evidence, found)),
         ("Average precision", ap_table(evidence, found)),
-        ("Options at test time (Table 9)", options_table(evidence)),
+        ("Options at test time" + " (Table 9)" * evidence.of_paper, options_table(evidence)),
         ("By class (Tables 10 and 11)", classes_table(results, found)),
     )
     about_claims = any(one.links for one in evidence.judged)  # scale quick is about none of them

@@ -275,4 +275,4 @@ def response_sections(evidence: Evidence) -> list[Section]:
     table = response_table(evidence)
     alt, found = "Standard deviations of layer responses", bullets(response_findings(evidence.results))
     drawing = Drawing("responses", alt, "", partial(figures.figure_7, seen))
-    return [Section("Figure 7", (*[found] * bool(found), table, drawing))]
+    return [Section("Figure 7" if evidence.of_paper else "Layer responses", (*[found] * bool(found), table, drawing))]

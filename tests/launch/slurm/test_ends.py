@@ -47,7 +47,7 @@ CAUSES = {
     "no folder": (
         "JobState=FAILED Reason=JobLaunchFailure ExitCode=0:53",
         "",
-        "the node does not see {folder}: --runs",
+        "the node does not see {folder}: --out",
     ),
     "no folder for a step": (FAILED, "srun: error: Could not open stdout file: No such file", "does not see {folder}"),
     "a line of the setup, and what came of it": (

@@ -242,7 +242,7 @@ FIT = ("my runs", "o'neil", "a$b", "50%done", "größe", "100%", 'a"b', "a#b", "
 
 @pytest.mark.parametrize("name", UNFIT)
 def test_a_folder_whose_name_means_something_else_to_slurm_is_refused(name: str) -> None:
-    with pytest.raises(SlurmError, match="choose --runs without") as error:
+    with pytest.raises(SlurmError, match="choose --out without") as error:
         refuse_path(Path("/runs") / name / "tiny")
     assert "\n" not in str(error.value)
 

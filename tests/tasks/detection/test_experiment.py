@@ -248,12 +248,12 @@ def test_a_sweep_on_objects_ends_with_a_report_whose_digits_can_be_checked(
         "## Options at test time (Table 9)", "## By class (Tables 10 and 11)", "## Curves", "## Detections",
     ]  # fmt: skip
     assert "ResNet-8 over plain-8: " in page
-    assert Path("reports/tiny/detections-quick.svg").stat().st_size > 1_000
+    assert Path("runs/tiny/report/detections-quick.svg").stat().st_size > 1_000
     assert {"tiny.quick.resnet-8-A.ap50", "tiny.quick.gain-plain-8-resnet-8-A"} <= by_id.keys()
     assert commands(["verify", "tiny"]) == 0
     assert "AP50" in capsys.readouterr().out
 
-    path = Path("results/tiny/matches.npz")
+    path = Path("runs/tiny/results/matches.npz")
     arrays: dict[str, Any] = read_arrays(path)
     name = next(one for one in arrays if one.endswith("::voc_positives"))
     arrays[name] = arrays[name] + 1

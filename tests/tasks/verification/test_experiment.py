@@ -120,7 +120,7 @@ def test_a_run_to_start_from_that_is_not_there_is_named_with_the_command_that_tr
 
     said = failed(tmp_path / "runs", run, data)["message"]
 
-    assert "python -m bench.sweep plain_vs_residual --scale quick --only resnet-8-A-quick-s0-12345678 --runs" in said
+    assert "python -m bench.sweep plain_vs_residual --scale quick --only resnet-8-A-quick-s0-12345678 --out" in said
 
 
 SWEEP = """
@@ -148,15 +148,15 @@ def test_a_sweep_on_faces_ends_with_a_report_whose_digits_can_be_checked(
     assert "of 20 pairs right" in page
     assert "30 of 36 images of the listed people with 10 or more are here: an incomplete set." in page
     assert "ResNet-8 against plain-8" in page
-    assert Path("reports/tiny/roc-quick.svg").stat().st_size > 1_000
+    assert Path("runs/tiny/report/roc-quick.svg").stat().st_size > 1_000
     assert {"tiny.quick.resnet-8-A.auc", "tiny.quick.plain-8.pixels_error"} <= by_id.keys()
     assert commands(["verify", "tiny"]) == 0
     capsys.readouterr()
 
-    arrays = read_arrays(Path("results/tiny/pairs.npz"))
+    arrays = read_arrays(Path("runs/tiny/results/pairs.npz"))
     name = next(one for one in arrays if ":" not in one)
     arrays[name] = arrays[name][::-1]
-    np.savez(Path("results/tiny/pairs.npz"), allow_pickle=False, **arrays)
+    np.savez(Path("runs/tiny/results/pairs.npz"), allow_pickle=False, **arrays)
 
     assert commands(["verify", "tiny"]) == 1
     assert f"{name}: auc is" in capsys.readouterr().err

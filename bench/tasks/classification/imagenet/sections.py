@@ -36,7 +36,7 @@ TABLE_5 = (
 
 def of_imagenet(evidence: Evidence) -> list[Section]:
     """A section for each protocol that was measured, and Fig. 4."""
-    return [*protocol_sections(evidence), *curves(evidence.results, 4, "validation error on centre crops")]
+    return [*protocol_sections(evidence), *curves(evidence, 4, "validation error on centre crops")]
 
 
 def evaluation(evidence: Evidence) -> list[Section]:
@@ -54,11 +54,12 @@ def protocol_sections(evidence: Evidence) -> list[Section]:
         return []
     found: list[tuple[str, Table]] = []
     if done[TEN_CROP[0].column].notna().any():
-        found.append(("Table 2: plain and residual nets by 10 crops", table2(evidence)))
-        found.append(("Table 3: 10 crops", protocol_table(evidence, TEN_CROP, "table3")))
+        found.append((evidence.heading("Table 2", "plain and residual nets by 10 crops"), table2(evidence)))
+        found.append((evidence.heading("Table 3", "10 crops"), protocol_table(evidence, TEN_CROP, "table3")))
     if done[MULTI_SCALE[0].column].notna().any():
-        found.append(("Table 4: one model, many scales", protocol_table(evidence, MULTI_SCALE, "table4")))
-        found.append(("Table 5: ensembles", table5(evidence)))
+        many = protocol_table(evidence, MULTI_SCALE, "table4")
+        found.append((evidence.heading("Table 4", "one model, many scales"), many))
+        found.append((evidence.heading("Table 5", "ensembles"), table5(evidence)))
     found.append(("Centre crop", protocol_table(evidence, CENTRE, "centre")))
     return of_tables(*((heading, table) for heading, table in found if table.rows))
 

@@ -175,7 +175,7 @@ def test_a_sweep_on_images_ends_with_tables_by_protocol_and_its_digits_can_be_ch
     assert "shorter sides 32, 48" in page
     runs = [
         row
-        for row in csv.DictReader(Path("results/tiny/runs.csv").read_text().splitlines())
+        for row in csv.DictReader(Path("runs/tiny/results/runs.csv").read_text().splitlines())
         if row["net"] == "resnet-18-A"
     ]
     ten_crop = [float(row["ten_crop_error"]) for row in runs]

@@ -1,0 +1,169 @@
+"""The commands about numbers: report, publish, cite, verify, simulate, coverage."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.cli import publish as writing
+from bench.cli.exits import FAILED, STOPPED
+from bench.cli.places import Place, beside_runs, known_out, published, read_folder
+from bench.cli.publish import Study
+from bench.cli.sweep_files import (
+    MistakeError,
+    declared_in,
+    declared_runs,
+    known_sweeps,
+    load_file,
+    load_sweep,
+    no_runs,
+    sweep_file,
+)
+from bench.data.locate import data_folder
+from bench.launch.rerun import rerun
+from bench.spec import Run, counted
+from bench.store import folders
+
+
+def report(args: argparse.Namespace) -> int:
+    """Collects run folders and writes the report beside them."""
+    study, folders, runs = _trained(args)
+    page = writing.write_own(study, beside_runs(args.out[0].absolute(), study.name), folders, runs)
+    print(page or f"{folders[0]} has no run that ended: nothing to report")
+    return 0 if page else FAILED
+
+
+def publish(args: argparse.Namespace) -> int:
+    """Merges runs into results/ and reports/ here, or writes the pages there once more."""
+    if args.name is None:
+        return _publish_pages()
+    study, folders, runs = _trained(args)
+    page = writing.publish(study, folders, runs)
+    print(page or f"{folders[0]} has no run that ended: nothing to publish")
+    return 0 if page else FAILED
+
+
+def _publish_pages() -> int:
+    from bench.report.coverage import write_index
+    from bench.report.page import write_report
+
+    results, reports = Path("results"), Path("reports")
+    sweeps = known_sweeps(results)
+    there = {name: declared for name, declared in sweeps.items() if (results / name / "runs.csv").is_file()}
+    if not there:
+        raise MistakeError("no published results in results/ here: name a sweep whose runs are to be published")
+    for name, declared in there.items():
+        print(write_report(name, declared, results / name, reports / name) or f"{name} has no run that ended")
+    print(write_index(sweeps, results, reports)[0])
+    return 0
+
+
+def _trained(args: argparse.Namespace) -> tuple[Study, list[Path], list[Run]]:
+    """The sweep, its folders below those of --out, and all runs of the scales and data sets that were trained there."""
+    path = sweep_file(args.name, args.out[0])
+    name, declared = Path(args.name).stem, load_file(path)
+    folders = [(folder / name).absolute() for folder in args.out]
+    if absent := [folder for folder, place in zip(args.out, folders, strict=True) if not place.is_dir()]:
+        raise MistakeError(no_runs(name, *absent))
+    found = [run for place in folders for run in runs_in(place)]
+    trained = dict.fromkeys((run.scale, run.data) for run in found if run.scale in declared.scales)
+    return (
+        Study(name, path, declared),
+        folders,
+        [run for scale, data in trained for run in declared_runs(declared, scale, data)],
+    )
+
+
+def runs_in(place: Path) -> Iterator[Run]:
+    """The runs that can be read in a sweep's folder."""
+    for folder in folders(place.parent, place.name).values():
+        if run := folder.readable_run():  # `collect` says which folder it passes over
+            yield run
+
+
+def coverage(args: argparse.Namespace) -> int:
+    """Says how many numbers of the paper are answered, and by what."""
+    from bench.report.coverage import coverage as answers_of
+    from bench.report.coverage import load, totals
+
+    results = args.results or read_folder("results")
+    answers = answers_of(load(known_sweeps(results), results))
+    print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
+    print(f"{len(answers):4d} numbers of the paper")
+    return 0
+
+
+def cite(args: argparse.Namespace) -> int:
+    """Prints a number with all that is to be said of it."""
+    from bench.report.cite import Source, UnknownNumberError, cards
+
+    places = [*_published(args), *known_out(args.out)]
+    try:
+        print(cards(args.id, [Source(place.name, declared_in(place), place.results, place.report) for place in places]))
+    except UnknownNumberError as error:
+        raise MistakeError(str(error)) from None
+    return 0
+
+
+def _published(args: argparse.Namespace) -> list[Place]:
+    """The places of all published numbers."""
+    results = args.results or read_folder("results")
+    names = (path.parent.name for path in sorted(results.glob("*/runs.csv")))
+    return [published(name, results, getattr(args, "reports", None)) for name in names]
+
+
+def simulate(args: argparse.Namespace) -> int:
+    """Prints how a sweep's claims are judged at a scale, how often that errs, and what the planned seeds can show."""
+    from bench.report.simulate import Plan, procedure_page
+
+    name, declared = load_sweep(args.name)
+    if not declared.judged_at(args.scale):
+        raise MistakeError(f"{name} judges no claim at scale {args.scale}: Scale(judges=…) of its file names them")
+    low, high = args.spread
+    if not 0 < low <= high <= 100:
+        raise MistakeError(
+            f"--spread {low:g} {high:g}: give two standard deviations above 0 and at most 100, the smaller one first"
+        )
+    print(procedure_page(name, Plan(declared, args.scale, (low, high)), args.draws), end="")
+    return 0
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
+    from bench.report.verify import index_problems, problems
+
+    everywhere = _published(args)
+    asked = args.name and Path(args.name).stem
+    places = [place for place in (*everywhere, *known_out(args.out)) if asked in (None, place.name)]
+    if not places:
+        raise MistakeError(f"no results of {args.name or 'any sweep'}, published or in {args.out}")
+    if args.rerun is not None:
+        return _rerun(args, places)
+    found: list[str] = []
+    for place in places:
+        wrong = list(problems(place.name, declared_in(place), place.results, place.report))
+        name = place.name if place.published else place.results.parent
+        print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
+        found += wrong
+    reports = args.reports or read_folder("reports")
+    if args.name is None and everywhere and reports.is_dir():
+        results = everywhere[0].results.parent
+        found += index_problems(known_sweeps(results), results, reports)
+    print("\n".join(found), file=sys.stderr, end="\n" if found else "")
+    return FAILED if found else 0
+
+
+def _rerun(args: argparse.Namespace, places: Sequence[Place]) -> int:
+    """Trains the run of a row once more, in a folder of its own, and holds the result against the row."""
+    from bench.report.verify import compare_rerun, stored_run
+
+    run, row, errors = stored_run(args.rerun, [place.results for place in places])
+    # a level below those of sweeps: it is no run of a sweep to `bench pack`
+    result = rerun(run, args.out / "again" / run.scale, data_folder(args.data))
+    if result is None:
+        return STOPPED
+    agrees, words = compare_rerun(result, row, errors)
+    print(f"{run.id}: {words}")
+    return 0 if agrees else FAILED

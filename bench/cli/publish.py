@@ -1,0 +1,81 @@
+"""Writes numbers and pages: beside the runs that they are of, and where a user publishes them in results/, reports/.
+
+Both go the same way: run folders are collected, and the report is written from what was collected alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.cli.places import Place, published
+from bench.cli.sweep_files import keep_declaration, known_sweeps, own_file
+from bench.spec import Run, Sweep
+from bench.store import make_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A sweep by its name, with the file that declares it."""
+
+    name: str
+    file: Path
+    declared: Sweep
+
+
+def begin_own(study: Study, place: Place) -> None:
+    """Keeps beside the runs what they are of: the sweep's file, whose study it is, and of which commit."""
+    from bench.report import authorship
+
+    make_folder(place.results)
+    keep_declaration(study.file, place)
+    if not study.file.resolve().is_relative_to(place.results.parent.resolve()):  # the copy of an earlier start
+        own = own_file(study.name, study.file)
+        authorship.keep(place.results, authorship.of_user(study.file, study.declared.author, own=own))
+
+
+def write_own(
+    study: Study, place: Place, folders: Sequence[Path], runs: Sequence[Run], focus: tuple[str, str] | None = None
+) -> Path | None:
+    """Collects the run folders and writes the report beside them; returns the page of `focus` (scale, data).
+
+    None where no run has ended yet. Published results of the same sweep are copied beside, to be shown.
+    """
+    from bench.report.frame import PUBLISHED
+    from bench.report.render.html import write_html
+
+    begin_own(study, place)
+    theirs = published(study.name)
+    if theirs.filled:
+        shutil.copyfile(theirs.results / "runs.csv", place.results / PUBLISHED)
+    page = _write(study, place, folders, runs, focus)
+    if page:
+        write_html(place.report)
+    return page
+
+
+def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:
+    """Merges run folders into results/ and reports/ below this folder, with the index of all reports."""
+    from bench.report import authorship
+    from bench.report.coverage import write_index
+
+    place = published(study.name, Path("results"), Path("reports"))
+    make_folder(place.results)
+    keep_declaration(study.file, place)
+    if own_file(study.name, study.file):
+        authorship.keep(place.results, authorship.of_user(study.file, study.declared.author, own=True))
+    page = _write(study, place, folders, runs)
+    write_index(known_sweeps(Path("results"), **{study.name: study.declared}), Path("results"), Path("reports"))
+    return page
+
+
+def _write(
+    study: Study, place: Place, folders: Sequence[Path], runs: Sequence[Run], focus: tuple[str, str] | None = None
+) -> Path | None:
+    from bench.report.collect import collect
+    from bench.report.page import write_report
+
+    collect(place.results, folders, runs, say=print, ensembles=study.declared.ensembles)
+    return write_report(study.name, study.declared, place.results, place.report, focus)

@@ -1,0 +1,63 @@
+"""Whose numbers a folder of results holds: study.json beside them; without it they are published by this suite."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.machine import GitError, commit_of, git
+from bench.store import StoreError, read_json, write_json
+
+FILE = "study.json"
+ASK_FOR_NAME = "author not named: give Sweep(author=…) or set git config user.name"
+
+
+@dataclass(frozen=True, slots=True)
+class Authorship:
+    """author: who is cited. own: whether the sweep's file is the user's, too, and none of this suite's.
+
+    commit: of the repository that holds the user's file, "" where there is none; dirty: whether the file is in no
+    commit as it is.
+    """
+
+    author: str
+    own: bool = False
+    commit: str = ""
+    dirty: bool = False
+
+    @property
+    def ours(self) -> bool:
+        """Whether the numbers are this suite's."""
+        return self == SUITE
+
+
+SUITE = Authorship("The resnet-bench authors")
+
+
+def of_user(path: Path, author: str, *, own: bool) -> Authorship:
+    """Of runs of the sweep file `path`. author: as the file says, "" for the name that git knows."""
+    try:
+        author = author or git(path.parent, "config", "user.name").decode(errors="replace").strip()
+    except GitError:
+        author = ASK_FOR_NAME
+    return Authorship(author, own, *(commit_of(path) if own else ()))
+
+
+def keep(results: Path, authorship: Authorship) -> None:
+    """Writes study.json. Raises StoreError."""
+    write_json(results / FILE, asdict(authorship))
+
+
+def read(results: Path) -> Authorship:
+    """What study.json says. Raises StoreError where it is damaged."""
+    found = read_json(results / FILE)
+    if found is None:
+        return SUITE
+    try:
+        known = Authorship(**found)
+    except TypeError:
+        raise StoreError(f"{results / FILE} is damaged; start the sweep again, which writes it") from None
+    types = (str, bool, str, bool)
+    if tuple(map(type, (known.author, known.own, known.commit, known.dirty))) != types:
+        raise StoreError(f"{results / FILE} is damaged; start the sweep again, which writes it")
+    return known
