@@ -93,9 +93,3 @@ def test_runs_that_are_mounted_read_only_are_read() -> None:
     assert done.stdout.endswith("0 0\n"), done.stdout + done.stderr
     assert "1 done, 1 pending" in done.stdout
     assert Path("results/tiny/runs.csv").read_text().count("\n") == 3
-
-
-@pytest.mark.usefixtures("tiny_sweep")
-def test_a_report_alone_makes_no_folder_of_runs() -> None:
-    assert bench(["sweep", "tiny", "--scale", "quick", "--cluster", "inline", "--report-only"]) == 3
-    assert not Path("runs").exists()
