@@ -271,7 +271,8 @@ def test_damaged_checkpoints_are_read_right_or_set_aside(tmp_path: Path, options
 
 @pytest.mark.fuzz
 def test_of_a_damaged_checkpoint_of_a_done_run_nothing_is_made(tmp_path: Path) -> None:
-    net, momentum = STATE["net"], {0: {"momentum_buffer": torch.ones(4)}}
+    net: dict[str, torch.Tensor] = STATE["net"]  # type: ignore[assignment]  # of the values some are tensors
+    momentum = {0: {"momentum_buffer": torch.ones(4)}}
     digest = checkpoint.weights_digest(net)
     whole = {"format": 1, **STATE, "optimizer": {"state": momentum}, "batches": {}}
     valid, path = bytes_of(whole), tmp_path / "checkpoint.pt"
