@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -18,6 +19,7 @@ from bench.launch.worker import work, work_until
 from bench.store import RunFolder, Submission
 from bench.train import checkpoint
 from tests.builders import StopAt, make, numbers, tiny_run, with_momentum
+from tests.fuzzing import FILES, mutated, mutated_json
 
 DONE, STOPPED, FAILED = tiny_run(checkpoint_seconds=0), tiny_run(seed=1, checkpoint_seconds=0), tiny_run(lr=1e30)
 LONG_AGO = time.time() - 3600
@@ -44,6 +46,7 @@ def sweep(trained: Path, tmp_path: Path) -> Path:
             write(sweep / run.id / "log" / start / "1_0_log.out", f"{start} of {run.id}")
             os.utime(sweep / run.id / "log" / start, ns=(number, number))
         write(sweep / run.id / ".run.json.tmp77", "{", old=True)
+        write(sweep / run.id / ".declared.json.tmp78", "another start writes it now")
     write(sweep / DONE.id / "checkpoint.previous.pt", "before")
     write(sweep / STOPPED.id / "checkpoint.pt.damaged-1", "cut")
     write(sweep / "aside" / f"{DONE.id}.1" / "result.json", "{}")
@@ -151,6 +154,8 @@ def test_nothing_is_touched_of_a_run_that_is_being_trained(sweep: Path, capsys: 
     held, before = RunFolder(sweep / DONE.id), files(sweep)
 
     with held.lock():
+        assert clean(sweep, "--dry-run") == 0
+        assert "logs of runs that are done" not in capsys.readouterr().out
         assert clean(sweep, "--aside", "--weights") == 0
 
     after = files(sweep)
@@ -223,3 +228,22 @@ def test_a_job_of_a_run_that_is_not_done_keeps_its_logs(sweep: Path, monkeypatch
 def test_without_runs_it_says_where_it_looked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert clean(tmp_path / "absent") == 2
     assert f"no runs of 'absent' in {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("name", ["result.json", "run.json", "checkpoint.pt", "env.json"])
+def test_whatever_a_file_of_a_run_holds_nothing_that_can_repair_it_is_lost(sweep: Path, name: str) -> None:
+    folder = RunFolder(sweep / DONE.id)
+    path, whole = folder.path / name, folder.checkpoint.read_bytes()
+    valid = path.read_bytes()
+    light = checkpoint.finished(whole, DONE.id, numbers(folder)["weights_sha256"])
+    every = mutated(valid, FILES // 10) if name.endswith(".pt") else mutated_json(json.loads(valid), FILES)
+    for content in every:
+        folder.checkpoint.write_bytes(whole)
+        path.write_bytes(content)
+
+        assert clean(sweep) == 0
+
+        left = folder.checkpoint.read_bytes()
+        assert left in ((content if name.endswith(".pt") else whole), light)
+        assert name.endswith(".pt") or path.read_bytes() == content
