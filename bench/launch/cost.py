@@ -133,7 +133,7 @@ def room(items: Sequence[Item], folder: Path, at_once: int) -> str:
     keep = [kept_bytes(item.run) - has for item, has in zip(items, there, strict=True)]
     first, more = sum(train[:at_once]), heapq.nlargest(at_once, (t - k for t, k in zip(train, keep, strict=True)))
     total = sum(keep) + sum(more)
-    advice = f"make room (`python -m bench clean {folder.name} --dry-run` says what can go), or take another disk"
+    advice = f"make room (`python -m bench clean {folder.name} --dry-run` says what can go), or give a folder elsewhere"
     if first > free:
         runs = "the first run takes" if at_once == 1 else f"the first {at_once} runs take"
         raise SpecError(
