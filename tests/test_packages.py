@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,32 @@ def python(code: str, *arguments: str, cwd: Path | None = None, given: str = "")
     done = subprocess.run(line, input=given, capture_output=True, text=True, cwd=cwd, env=environment, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+OF_OTHERS = {"triton": "torch", "pydantic_core": "pydantic"}  # always there with the package that brings them
+NAMES = {"PIL": "pillow", "yaml": "pyyaml", "markdown_it": "markdown-it-py"}  # where pip's is another
+
+
+def test_what_is_imported_is_declared_with_a_lower_bound_and_nothing_else_is() -> None:
+    imported = {
+        name.partition(".")[0]
+        for folder in ("bench", "sweeps")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in names_of(node)
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = dict(text.split(">=") for text in project["dependencies"])
+
+    packages = imported - sys.stdlib_module_names - {"bench", *OF_OTHERS} | {"pyarrow"}  # by pandas, for parquet
+
+    assert bounds.keys() == {NAMES.get(name, name) for name in packages}
+
+
+def names_of(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
 
 
 def test_a_cifar_run_imports_nothing_that_only_other_runs_and_reports_need(tmp_path: Path) -> None:

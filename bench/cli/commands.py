@@ -13,6 +13,7 @@ from bench.cli.options import Parser
 from bench.cli.request import matches, patterns
 from bench.cli.sweep import sweep
 from bench.cli.sweep_files import MistakeError, no_runs
+from bench.launch.clean import clean as remove
 from bench.launch.slurm import queue as scheduler
 from bench.launch.status import table, watch
 from bench.machine import tolerate_ascii
@@ -46,6 +47,12 @@ def _runs_of(args: argparse.Namespace) -> Path:
     if name in ("", "..") or not folder.is_dir():
         raise MistakeError(no_runs(args.name, args.out))
     return folder
+
+
+def clean(args: argparse.Namespace) -> int:
+    """Deletes what no start of a sweep needs any more."""
+    remove(_runs_of(args), dry_run=args.dry_run, aside=args.aside, weights=args.weights, say=print)
+    return 0
 
 
 def pack(args: argparse.Namespace) -> int:
@@ -93,6 +100,7 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "sweep": (sweep, "run a sweep to its report (also python -m bench.sweep)"),
     "status": (status, "show where every run of a sweep is"),
     "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others"),
+    "clean": (clean, "delete what no start needs any more: old logs, momentum of runs that are done"),
     "pack": (pack, "write run folders as archives below a size, for another machine"),
     "unpack": (unpack, "verify archives and place their runs; what is further on here stays"),
     "report": (numbers.report, "collect run folders, of several machines too, and write the report beside them"),

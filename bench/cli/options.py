@@ -155,6 +155,17 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
         "name": {**NAME, "nargs": "?", "help": "a sweep (default: write all pages once more)"},
         "--out": SEVERAL,
     },
+    "clean": {
+        "name": NAME,
+        "--out": OUT,
+        "--dry-run": {"action": "store_true", "help": "say what would be deleted; delete nothing"},
+        "--aside": {"action": "store_true", "help": "also what --again, unpack or a damaged checkpoint set aside"},
+        "--weights": {
+            "action": "store_true",
+            "help": "also the weights of runs that are done: no net can start from these runs any more, and a result "
+            "that is damaged later is trained anew",
+        },
+    },
     "pack": {
         "--out": OUT,
         "to": {**PLACE, "help": "where the archives go; made beside it and renamed"},
@@ -194,6 +205,9 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
     "coverage": {"--results": PLACE},
 }
 ABOUT = {  # what the help of a command says beside its line
+    "clean": "Deletes, of the runs of a sweep that are done, logs, momentum in checkpoints of earlier versions and "
+    "what was submitted for them; of the others, logs of earlier starts; and what killed processes left half-written. "
+    "Never results, curves, a checkpoint of a run that is not done, or anything of a run that is being trained.",
     "pack": "Writes run folders into DIR as runs-1.tar, runs-2.tar, …; the same command renews them. Results come "
     "first, then runs that can be resumed, those with least left first, then the weights of finished runs, as far as "
     "there is room. A finished run travels without its optimizer. Exit code 1: a run that has kept a step was left "

@@ -19,7 +19,7 @@ from bench.cli.places import published
 from bench.cli.publish import begin_own, publish, told, write_own
 from bench.cli.request import ONE_PROCESS, Request, refuse_without_submitit, resolve, unplanned
 from bench.cli.sweep_files import declared_runs
-from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, slow_bf16
+from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, room, slow_bf16
 from bench.launch.crew import Crews, longest_first
 from bench.launch.local import Executor, Inline, Local
 from bench.launch.plan import Plan, describe, make_plan
@@ -33,7 +33,7 @@ from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
 from bench.launch.worker import Stop
 from bench.machine import commit_unknown, cuda_devices, tolerate_ascii
 from bench.spec import counted, dataset_of
-from bench.store import BusyError, RunFolder, exclusive, make_folder
+from bench.store import BusyError, RunFolder, exclusive, make_folder, open_log
 
 
 def sweep(args: argparse.Namespace) -> int:
@@ -116,6 +116,9 @@ def _describe(request: Request, plan: Plan) -> None:
         if request.budget and not request.report_only:
             here = request.profile or Profile(nodes=1, tasks=1, gpus=None if cuda_devices() else 0)
             refuse_above(request.budget / 3600, plan.todo, here, plan.basis)
+        at_once = request.profile.at_once if request.profile else plan.slots or 1
+        if not request.report_only and (short := room(plan.todo, request.folder, at_once)):
+            print(short, flush=True)
 
 
 def _jobs(request: Request, plan: Plan) -> list[str]:
@@ -199,7 +202,7 @@ def _detach(request: Request) -> int:
     """The same command without --no-wait, in a session of its own: the shell may close."""
     log = request.folder / "sweep.log"
     command = [sys.executable, "-m", "bench.sweep", *(word for word in request.command if word != "--no-wait")]
-    with log.open("ab") as file:
+    with open_log(log) as file:
         child = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
     print(f"runs in the background as process {child.pid}; it writes to {log}")
     return 0

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import math
+import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from bench.launch.plan import Item, duration
 from bench.launch.slurm.packing import batched, shapes, side_by_side
@@ -11,8 +15,11 @@ from bench.launch.slurm.profile import Profile
 from bench.machine import BF16_CAPABILITY, BF16_FLAGS, cpu_lacks_bf16, cuda_devices, gpu_lacks_bf16
 from bench.nets.counts import parameters_of
 from bench.spec import Resources, Run, SpecError, counted
+from bench.store import RunFolder
 
 FLOAT_BYTES = 4
+CHECKPOINTS = 3  # of a run that trains: the last one, the one before, and while it is written the next one
+ROW_BYTES, OTHER_BYTES = 150, 100_000  # of a row of a curve; of the rest of a run's folder, without its test images
 # ResNet-20, 128 images a step, one thread of an AMD EPYC with avx512_bf16, eager, torch 2.14.1; medians of 11 steps in
 # two rounds; ONEDNN_MAX_CPU_ISA disabled the units. AVX512_CORE_VNNI: bf16 0.96 and 0.89 s, fp32 0.44 and 0.43 s.
 # AVX2: bf16 4.8 and 5.3 s, fp32 0.47 and 0.45 s. With the units: bf16 0.27 and 0.33 s, fp32 0.45 s both times.
@@ -88,7 +95,9 @@ def describe_jobs(items: Sequence[Item], profile: Profile, array_size: int) -> s
     total, unit = hours(items, profile)
     if total is not None:
         lines.append(f"slurm: {total:.3g} {unit}, {counted(requeues, 'requeue')} by the time limit")
-    lines.append(f"slurm: about {disk(items) / 1e6:,.0f} MB of disk for checkpoints")
+    runs = [item.run for item in items]
+    most, left = size_words(sum(map(training_bytes, runs))), size_words(sum(map(kept_bytes, runs)))
+    lines.append(f"slurm: up to {most} of disk while the runs train, {left} when they are done")
     return "\n".join(lines)
 
 
@@ -97,9 +106,62 @@ def _processes(asked: Resources) -> str:
     return f"{nodes} x {tasks} = {asked.processes} processes"
 
 
-def disk(items: Sequence[Item]) -> int:
-    """Bytes of the checkpoints: each net with its momentum."""
-    return sum(2 * FLOAT_BYTES * parameters_of(item.run) for item in items)
+def kept_bytes(run: Run) -> int:
+    """What a run leaves when it is done, about: its weights; its curve, there and in the checkpoint; results and logs.
+
+    Without the weights where nobody knows their number before the net is made.
+    """
+    rows = run.recipe.steps // run.recipe.curve_every
+    return FLOAT_BYTES * parameters_of(run) + 2 * ROW_BYTES * rows + OTHER_BYTES
+
+
+def training_bytes(run: Run) -> int:
+    """The most that it takes while it trains: three checkpoints, each with momentum, one of them being written."""
+    return kept_bytes(run) + (CHECKPOINTS * 2 - 1) * FLOAT_BYTES * parameters_of(run)
+
+
+def room(items: Sequence[Item], folder: Path, at_once: int) -> str:
+    """A line where the disk of `folder` has less room than the runs need, "" where it has enough.
+
+    at_once: so many of the runs train together. What is there of them already counts as theirs. Raises SpecError where
+    not even the first of them have room to train.
+    """
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    there = [_there(item.folder) for item in items]
+    train = [training_bytes(item.run) - has for item, has in zip(items, there, strict=True)]
+    keep = [kept_bytes(item.run) - has for item, has in zip(items, there, strict=True)]
+    first, more = sum(train[:at_once]), heapq.nlargest(at_once, (t - k for t, k in zip(train, keep, strict=True)))
+    total = sum(keep) + sum(more)
+    advice = f"make room (`python -m bench clean {folder.name} --dry-run` says what can go), or give a folder elsewhere"
+    if first > free:
+        runs = "the first run takes" if at_once == 1 else f"the first {at_once} runs take"
+        raise SpecError(
+            f"disk: {runs} about {size_words(first)} while training, and {place} has {size_words(free)} free; nothing "
+            f"was started: {advice}"
+        )
+    if total > free:
+        runs = counted(len(items), "run")
+        return f"disk: {runs} to do take about {size_words(total)}, and {place} has {size_words(free)} free: {advice}"
+    return ""
+
+
+def _there(folder: RunFolder) -> int:
+    """The bytes of its checkpoints."""
+    size = 0
+    for path in (folder.checkpoint, folder.previous):
+        with suppress(OSError):
+            size += path.stat().st_size
+    return size
+
+
+def size_words(size: float) -> str:
+    """Bytes with two or three digits: `910 B`, `1.2 kB`, `34 MB`, `5.6 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, "TB"
+    return f"{size:.1f} {unit}" if size < 9.95 and unit != "B" else f"{size:,.0f} {unit}"
 
 
 def slow_bf16(runs: Iterable[Run]) -> str:

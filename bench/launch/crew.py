@@ -30,7 +30,7 @@ from bench.launch.worker import ChildStop, working
 from bench.machine import allocator_settings, device_tokens, tolerate_ascii
 from bench.nets.counts import multiply_adds_of
 from bench.spec import Run, counted
-from bench.store import RunFolder, StoreError, make_folder
+from bench.store import RunFolder, StoreError, make_folder, open_log
 
 DEEP = 110  # layers from which on a net's kernels go first: the longest runs decide when all have ended
 QUEUES = {"CUDA_DEVICE_MAX_CONNECTIONS": "32"}  # else streams beyond the eighth wait for each other
@@ -231,7 +231,7 @@ def exit_words(code: int) -> str:
 def _process(line: Connection, log: Path, data: Path, deadline: float | None, device: str) -> None:
     """A crew's process: trains the runs that `line` names, and answers which have ended, until it is closed."""
     os.environ["CUDA_VISIBLE_DEVICES"] = device
-    with log.open("ab") as file:
+    with open_log(log) as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     tolerate_ascii()

@@ -15,7 +15,7 @@ from typing import Any
 from bench.launch.worker import Stop, work, work_until
 from bench.machine import allocator_settings, device_tokens
 from bench.spec import Run
-from bench.store import RunFolder, make_private
+from bench.store import RunFolder, forget_starts, make_private
 
 YEAR_MINUTES = 60 * 24 * 365
 
@@ -89,6 +89,7 @@ class Local(Executor):
         import submitit
 
         for run, folder in runs:
+            forget_starts(folder.log)
             # job ids are pids, which are reused: in a folder of its own no old job's pickle is taken for this one's
             executor = submitit.LocalExecutor(make_private(folder.log / uuid.uuid4().hex[:8]))
             executor.update_parameters(timeout_min=YEAR_MINUTES, tasks_per_node=1)

@@ -145,7 +145,8 @@ def listed() -> list[Net]:
 def costs(sets: Sequence[Set]) -> Table:
     """A row a net: counts, and the speed if results have one."""
     columns = ["id", "family", "net", "hardware", "images_per_s", "test_images_per_s"]
-    done = pd.concat([pd.DataFrame(columns=columns), *(one.done[columns] for one in sets)]).drop_duplicates("id")
+    done = pd.concat([one.done[columns] for one in sets]) if sets else pd.DataFrame(columns=columns)
+    done = done.drop_duplicates("id")
     by_net = dict(iter(done.groupby(["family", "net"])))
     rows = []
     for net in listed():

@@ -10,14 +10,16 @@
         heartbeat.json   step, loss, speed, about once a second while training
         curve.jsonl      a row a training window
         layers.jsonl     a row a layer and step at which the layers were looked at
-        checkpoint.pt    the last resumable state; after the run, the trained net
+        checkpoint.pt    the last resumable state; after the run, the trained net without momentum
         checkpoint.previous.pt  the one before, until the run is done
         error.json       why the run failed or stopped; gone when it is resumed
         env.json         provenance: commit, versions, hardware, data digest, dates
         result.json      written last: it is there if and only if the run is done
+        log/             what the last starts printed
 
 Beside them slurm/ has what was submitted, code/ what the jobs run (both private: private.py), crew-*.log what crews on
-a GPU wrote; lock shows whether the file system has locks. Standard library only.
+a GPU wrote, sweep.log what a start in the background did; lock shows whether the file system has locks. What of all
+this no start needs any more: leftovers.py. Standard library only.
 """
 
 from bench.store.files import (
@@ -33,12 +35,14 @@ from bench.store.files import (
 )
 from bench.store.inputs import Inputs
 from bench.store.lock import BusyError, exclusive
+from bench.store.logs import KEPT_STARTS, delete, forget_starts, open_log
 from bench.store.private import make_private, refuse_foreign
 from bench.store.run_folder import RunFolder, all_folders, folders, is_content
-from bench.store.submission import Rendezvous, Submission, submissions
+from bench.store.submission import Rendezvous, Submission, forget_submissions, submissions
 
 __all__ = [
-    "BusyError", "Inputs", "Rendezvous", "RunFolder", "StoreError", "Submission", "all_folders", "atomic", "curve_text",
-    "exclusive", "folders", "is_content", "make_folder", "make_private", "read_json", "refuse_foreign", "sha256",
-    "submissions", "write_bytes", "write_json", "write_text",
+    "KEPT_STARTS", "BusyError", "Inputs", "Rendezvous", "RunFolder", "StoreError", "Submission", "all_folders",
+    "atomic", "curve_text", "delete", "exclusive", "folders", "forget_starts", "forget_submissions",
+    "is_content", "make_folder", "make_private", "open_log", "read_json", "refuse_foreign", "sha256", "submissions",
+    "write_bytes", "write_json", "write_text",
 ]  # fmt: skip

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.store.files import StoreError, make_folder, read_json, write_json, write_text
+from bench.store.logs import forget_starts
 from bench.store.private import make_private, refuse_foreign
 from bench.store.records import RENDEZVOUS, record
+
+KEPT_SUBMISSIONS = 50  # of a sweep, though no job of theirs is in the queue: their logs say how jobs ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,11 @@ class Submission:
     def cancelled(self) -> bool:
         """Whether its jobs were cancelled."""
         return (self.path / "cancelled").exists()
+
+
+def forget_submissions(sweep: Path, living: Iterable[str]) -> None:
+    """Deletes what earlier starts of the sweep submitted, but for the last ones and the jobs `living` in the queue."""
+    forget_starts(sweep / "slurm", KEPT_SUBMISSIONS, {*living})
 
 
 def submissions(sweep: Path) -> dict[str, Submission]:

@@ -201,7 +201,10 @@ def _save(folder: RunFolder, run: Run, sessions: list[dict[str, Any]], layers: l
     folder.write_curve(trainer.curve)
     device = next(trainer.net.parameters()).device.type
     about = {"run": run.id, "device": device, "sessions": sessions, "layers": layers}
-    checkpoint.save(folder.checkpoint, {**trainer.state_dict(), **about}, folder.previous)
+    state = {**trainer.state_dict(), **about}
+    if trainer.step == run.recipe.steps:  # only the tests are to come
+        state = checkpoint.without_momentum(state)
+    checkpoint.save(folder.checkpoint, state, folder.previous)
 
 
 def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way = EAGER, **others: Any) -> Trainer:

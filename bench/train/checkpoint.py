@@ -6,6 +6,7 @@ import hashlib
 import io
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,39 @@ def without_momentum(state: Mapping[str, Any]) -> dict[str, Any]:
     It repairs a finished run as well as the whole one, since no step follows.
     """
     return {**state, "optimizer": {**state["optimizer"], "state": {}}, "batches": None}
+
+
+def has_momentum(path: Path) -> bool:
+    """Whether a checkpoint holds momentum, as those of earlier versions do after the last step, too.
+
+    Reads none of its tensors; False where the file cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as parts:
+            pickles = [part for part in parts.infolist() if part.filename.endswith(".pkl") and not part.compress_type]
+            return any(b"momentum_buffer" in parts.read(part) for part in pickles)
+    except Exception:  # zipfile's own, of many kinds
+        return False
+
+
+def of_run(content: bytes, run_id: str, weights_sha256: str | None = None) -> dict[str, Any]:
+    """The state in a checkpoint of this run; of one that has ended with the weights of its result.
+
+    Raises ValueError where it is not that, StoreError for one of a later version.
+    """
+    state = loads(content)
+    if state.get("run") != run_id:
+        raise ValueError(f"it is of the run {state.get('run')}")
+    if type(state.get("step")) is not int or not isinstance(state.get("net"), dict):
+        raise ValueError("it is damaged (it has no step, or no net)")
+    if weights_sha256 is not None and weights_digest(state["net"]) != weights_sha256:
+        raise ValueError("its weights are not those that the run ended with")
+    return state
+
+
+def finished(content: bytes, run_id: str, weights_sha256: str) -> bytes:
+    """The checkpoint of a run that is done, without what no step needs any more. Raises as `of_run` does."""
+    return bytes(dumps(without_momentum(of_run(content, run_id, weights_sha256))))
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -42,16 +42,9 @@ def _state(run_id: str, content: bytes, where: object, result: bytes | None = No
     """The state in a checkpoint of this run. Raises StoreError, also where it has not the weights of the result."""
     try:
         _refuse_compressed(content)
-        state = checkpoint.loads(content)
-        if state.get("run") != run_id:
-            raise ValueError(f"it is of the run {state.get('run')}")
-        if type(state.get("step")) is not int or not isinstance(state.get("net"), dict):
-            raise ValueError("it is damaged (it has no step, or no net)")
-        if result and checkpoint.weights_digest(state["net"]) != json.loads(result)["weights_sha256"]:
-            raise ValueError("its weights are not those that the run ended with")
+        return checkpoint.of_run(content, run_id, json.loads(result)["weights_sha256"] if result else None)
     except ValueError as error:
         raise StoreError(f"{where}: {error}") from None
-    return state
 
 
 def _refuse_compressed(content: bytes) -> None:
@@ -70,8 +63,10 @@ def with_weights(parcel: Parcel, folder: RunFolder) -> Parcel | None:
         content = folder.checkpoint.read_bytes()
     except FileNotFoundError:
         return None
-    state = _state(parcel.id, content, folder.checkpoint, parcel.files[RESULT])
-    light = bytes(checkpoint.dumps(checkpoint.without_momentum(state)))
+    try:
+        light = checkpoint.finished(content, parcel.id, json.loads(parcel.files[RESULT])["weights_sha256"])
+    except ValueError as error:
+        raise StoreError(f"{folder.checkpoint}: {error}") from None
     return replace(parcel, files={CHECKPOINT: light, **parcel.files})
 
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.launch.cost import describe_jobs, disk, hours, refuse_above, refuse_unequal
+from bench.cli.sweep import main
+from bench.launch.cost import (
+    OTHER_BYTES,
+    describe_jobs,
+    hours,
+    kept_bytes,
+    refuse_above,
+    refuse_unequal,
+    room,
+    size_words,
+    training_bytes,
+)
 from bench.launch.plan import Item, make_plan
 from bench.launch.slurm.packing import flags, shapes
 from bench.launch.slurm.profile import Profile
@@ -15,7 +28,7 @@ from bench.launch.worker import work
 from bench.nets.counts import multiply_adds
 from bench.spec import Net, Recipe, Resources, Run, SpecError
 from bench.store import RunFolder
-from tests.builders import tiny_run
+from tests.builders import make, tiny_run
 
 GPU, CORES = Resources(cpus=2, gpus=1, memory_gib=2.0), Resources(cpus=4, gpus=0, memory_gib=1.0)
 
@@ -54,17 +67,109 @@ def test_the_plan_says_jobs_arrays_requeues_and_disk() -> None:
     assert text.splitlines() == [
         "slurm: 10 runs in 3 jobs of up to 4 (2 side by side), 2 arrays, at most 2 at once; 2.0 h a job",
         "slurm: 30 GPU-hours, 7 requeues by the time limit",
-        "slurm: about 22 MB of disk for checkpoints",
+        "slurm: up to 67 MB of disk while the runs train, 13 MB when they are done",
     ]
 
 
-def test_the_disk_is_that_of_a_real_checkpoint(tmp_path: Path) -> None:
-    run = tiny_run()
-    folder = RunFolder(tmp_path / run.id)
-    folder.create(run)
+def test_the_disk_is_that_of_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The most at a sync of a checkpoint, when it is there beside the last one and the one before."""
+    folder, real, most = make(tmp_path, run := tiny_run(checkpoint_seconds=0)), os.fsync, list[int]()
+
+    def fsync(handle: int) -> None:
+        real(handle)
+        most.append(size_of(folder.path))
+
+    monkeypatch.setattr(os, "fsync", fsync)
     work(folder.path, tmp_path)
 
-    assert folder.checkpoint.stat().st_size == pytest.approx(disk([Item(run, folder, "pending", 1)]), rel=0.15)
+    assert max(most) == pytest.approx(training_bytes(run) - OTHER_BYTES, rel=0.15)
+    assert size_of(folder.path) == pytest.approx(kept_bytes(run) - OTHER_BYTES, rel=0.15)
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+ONE = training_bytes(item(0, None).run)  # ResNet-20: three checkpoints with momentum, and the rest
+KEPT = kept_bytes(item(0, None).run)
+TEN = 9 * KEPT + ONE
+
+
+@pytest.mark.parametrize(
+    ("free", "at_once", "words"),
+    [
+        (TEN, 1, ""),
+        (TEN - 1, 1, "disk: 10 runs to do take about 18 MB, and {} has 18 MB free: make room"),
+        (TEN, 2, "disk: 10 runs to do take about 24 MB, and {} has 18 MB free: make room"),
+        (ONE, 1, "disk: 10 runs to do take about 18 MB, and {} has 6.7 MB free: make room"),
+    ],
+)
+def test_a_disk_that_will_be_full_is_said(
+    free: int, at_once: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = disk_of(monkeypatch, free)
+
+    said = room([item(seed, None) for seed in range(10)], tmp_path / "runs" / "tiny", at_once)
+
+    assert said.startswith(words.format(tmp_path))
+    assert bool(said) == bool(words)
+    assert not words or "`python -m bench clean tiny --dry-run`" in said
+    assert asked == [tmp_path], "the folder is not there yet"
+
+
+def disk_of(monkeypatch: pytest.MonkeyPatch, free: int) -> list[Path]:
+    asked = list[Path]()
+
+    def usage(path: Path) -> shutil._ntuple_diskusage:
+        asked.append(path)
+        return shutil._ntuple_diskusage(2 * free, free, free)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    return asked
+
+
+@pytest.mark.parametrize(("at_once", "first"), [(1, "the first run takes about 6.7 MB"), (3, "the first 3 runs take")])
+def test_where_not_even_the_first_runs_have_room_nothing_starts(
+    at_once: int, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk_of(monkeypatch, at_once * ONE - 1)
+
+    with pytest.raises(SpecError, match=f"disk: {first}.* while training, and .* free; nothing was started: make"):
+        room([item(seed, None) for seed in range(10)], tmp_path, at_once)
+
+
+def test_what_a_run_has_on_the_disk_already_is_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = replace(item(0, None), folder=make(tmp_path, item(0, None).run))
+    begun.folder.checkpoint.write_bytes(bytes(2_000_000))
+    disk_of(monkeypatch, ONE - 2_000_000)
+
+    assert room([begun], tmp_path, 1) == ""
+
+
+@pytest.mark.parametrize(("free", "code", "said"), [(10**4, 2, "disk: the first"), (21 * 10**5, 0, "disk: 2 runs")])
+def test_a_start_says_it_with_the_plan(
+    free: int,
+    code: int,
+    said: str,
+    tiny_sweep: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    disk_of(monkeypatch, free)
+
+    assert main([str(tiny_sweep), "--dry-run", "--scale", "quick", "--cluster", "inline"]) == code
+
+    assert said in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 B"), (910, "910 B"), (999.6, "1.0 kB"), (9_949, "9.9 kB"), (34.2e6, "34 MB"), (5.6e9, "5.6 GB")],
+)
+def test_sizes_have_two_or_three_digits(size: float, words: str) -> None:
+    assert size_words(size) == words
 
 
 def test_runs_that_ask_for_different_things_are_in_different_jobs() -> None:

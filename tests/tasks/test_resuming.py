@@ -13,7 +13,7 @@ import torch
 from bench.launch.worker import work, work_until
 from bench.store import RunFolder
 from bench.train import checkpoint
-from tests.builders import StopAt, make, numbers, tiny_run
+from tests.builders import StopAt, make, numbers, tiny_run, with_momentum
 from tests.fuzzing import FILES, mutated
 from tests.tasks.builders import done
 
@@ -45,8 +45,8 @@ def step_of(path: Path) -> int:
     return int(checkpoint.loads(path.read_bytes())["step"])
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1000])
+def cut(path: Path, size: int = 1000) -> None:
+    path.write_bytes(path.read_bytes()[:-size])
 
 
 def spoiled(**values: Any) -> Callable[[Path], None]:
@@ -92,10 +92,29 @@ def test_without_one_that_can_be_used_it_goes_on_from_its_seed(folder: RunFolder
     assert numbers(folder) == numbers(straight)
 
 
-def test_a_done_run_keeps_its_last_checkpoint_alone(straight: RunFolder) -> None:
-    assert straight.checkpoint.exists()
+def test_a_done_run_keeps_its_last_checkpoint_alone_without_momentum(straight: RunFolder, stopped: RunFolder) -> None:
     assert not straight.previous.exists()
+    assert [checkpoint.has_momentum(path) for path in (stopped.checkpoint, straight.checkpoint)] == [True, False]
+    assert straight.checkpoint.stat().st_size < 0.6 * stopped.checkpoint.stat().st_size
     assert "damage" not in (straight.env() or {})
+
+
+@pytest.mark.parametrize("damaged", ["curve.jsonl", "env.json", "result.json"])
+@pytest.mark.parametrize("version", ["this", "earlier"])
+def test_a_damaged_result_is_repaired_from_the_checkpoint_of_this_version_and_of_earlier_ones(
+    straight: RunFolder, tmp_path: Path, version: str, damaged: str
+) -> None:
+    folder = RunFolder(Path(shutil.copytree(straight.path, tmp_path / straight.path.name)))
+    if version == "earlier":
+        assert with_momentum(folder) > 1.5 * straight.checkpoint.stat().st_size
+    before = folder.checkpoint.read_bytes()
+    cut(folder.path / damaged, 10)
+
+    assert work(folder.path, folder.path) == "done", folder.error()
+
+    assert numbers(folder) == numbers(straight)
+    assert folder.curve.read_bytes() == straight.curve.read_bytes()
+    assert folder.checkpoint.read_bytes() == before
 
 
 def test_a_checkpoint_of_another_run_is_not_taken_for_damaged(folder: RunFolder) -> None:

@@ -267,3 +267,24 @@ def test_damaged_checkpoints_are_read_right_or_set_aside(tmp_path: Path, options
         else:
             assert not options or state["format"] == 1
             assert options or state["net"]["w"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.fuzz
+def test_of_a_damaged_checkpoint_of_a_done_run_nothing_is_made(tmp_path: Path) -> None:
+    net: dict[str, torch.Tensor] = STATE["net"]  # type: ignore[assignment]  # of the values some are tensors
+    momentum = {0: {"momentum_buffer": torch.ones(4)}}
+    digest = checkpoint.weights_digest(net)
+    whole = {"format": 1, **STATE, "optimizer": {"state": momentum}, "batches": {}}
+    valid, path = bytes_of(whole), tmp_path / "checkpoint.pt"
+    light = checkpoint.finished(valid, "a", digest)
+    assert len(light) < len(valid)
+    for content in mutated(valid, FILES):
+        path.write_bytes(content)
+        checkpoint.has_momentum(path)
+
+        try:
+            made = checkpoint.finished(content, "a", digest)
+        except (ValueError, StoreError):
+            continue
+
+        assert checkpoint.weights_digest(checkpoint.of_run(made, "a")["net"]) == digest

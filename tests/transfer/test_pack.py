@@ -40,7 +40,7 @@ def test_results_come_first_then_what_has_least_left_then_weights_as_far_as_ther
     assert re.search(f"{runs[3].id}: left behind: its 1.1. MiB are more than an archive of 1 MiB holds", words)
     assert runs[4].id not in words, "it has not begun"
     assert all(path.stat().st_size < MIB for path in (tmp_path / "out").iterdir())
-    assert done.checkpoint.stat().st_size > 0.4 * MIB
+    assert done.checkpoint.stat().st_size > 0.25 * MIB
     assert re.search(f"{RUN.id}: its weights are left behind: no room is left", words), words
 
 

@@ -33,7 +33,7 @@ from bench.launch.slurm.waiting import Waiting
 from bench.launch.worker import Stop
 from bench.machine import KEEPS_PAGES, TUNABLES
 from bench.spec import Resources, Run, counted
-from bench.store import RunFolder, Submission, make_folder
+from bench.store import RunFolder, Submission, forget_submissions, make_folder
 
 UNLIMITED = 1_000_000_000  # jobs at once, and time-outs before submitit gives a job up
 FILES_SECONDS = 1.0
@@ -93,6 +93,7 @@ class Slurm(Executor):
         if new and (names := commands.unread()):
             self.say(f"slurm: {', '.join(names)} of the shell: not read; what jobs ask for is said in the profile")
         if new:
+            forget_submissions(self.sweep, {job.name for job in queued.values()})
             self._submit_shapes(shapes(new, self.profile))
         self._running |= named
         self.queue.forget()

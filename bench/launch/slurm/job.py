@@ -31,7 +31,7 @@ from bench.launch.slurm.commands import SlurmError, ask
 from bench.launch.slurm.queue import records
 from bench.launch.worker import ALONE, DEATHS, ChildStop, Seat, Stop, work_until
 from bench.machine import device_tokens
-from bench.store import RunFolder, StoreError, make_folder
+from bench.store import KEPT_STARTS, RunFolder, StoreError, forget_starts, make_folder, open_log
 
 TICK = 0.5
 BUSY_SECONDS, BUSY_PATIENCE = 2.0, 600.0  # between looks at a run that another process holds, and in all
@@ -239,8 +239,10 @@ def requeue() -> None:
 
 def _child(folder: RunFolder, data: Path, deadline: float | None, seat: Seat) -> None:
     """A process that runs one run to its end, with its own log; the exit code is the outcome."""
-    log = make_folder(folder.log) / log_of(folder, seat).name
-    with log.open("ab") as file:
+    make_folder(folder.log)
+    if seat.rank == 0:
+        forget_starts(folder.log, KEPT_STARTS * seat.size)
+    with open_log(log_of(folder, seat)) as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     with ChildStop(deadline) as stop:
