@@ -43,7 +43,7 @@ def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(tiny_s
     page = project / "runs" / "tiny" / "report" / "README.md"
     title = "# Tiny on CIFAR-10 (scale quick, on a procedural stand-in, not on real data)\n"
     assert page.read_text().startswith(title)
-    assert f"report: {page}" in done.stdout
+    assert f"report:  {page.relative_to(project)}" in done.stdout
     assert "2 of 2 runs are done" in done.stdout
     before = page.read_bytes(), results_of(project)
     again = command("tiny", "--scale", "quick", "--cluster", cluster, cwd=project)
@@ -68,7 +68,7 @@ def test_a_failed_run_is_a_row_and_exit_code_1_and_is_tried_again_when_asked(
     assert main(arguments) == 1
     out = capsys.readouterr().out
     assert "1 diverged (which is their result)" in out
-    assert out.rstrip().endswith("1 of 2 runs are done")
+    assert "\n1 of 2 runs are done\n" in out
     assert main([*arguments, "--retry"]) == 1
     assert "starts" not in capsys.readouterr().out, "a seed that diverged is never replaced"
     (run,) = (project / "runs" / "tiny").glob("plain-8-*")

@@ -56,6 +56,15 @@ def write_own(
     return page
 
 
+def told(study: Study, place: Place, focus: tuple[str, str]) -> str:
+    """The results of a scale and data set in a table and a sentence, as wide as the terminal."""
+    from bench.report.evidence import load_sets
+    from bench.report.summary import summary
+
+    width = min(100, shutil.get_terminal_size().columns - 1)
+    return summary(study.name, study.declared, load_sets(place.results, study.declared), focus, width)
+
+
 def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:
     """Merges run folders into results/ and reports/ below this folder, with the index of all reports."""
     from bench.report import authorship

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.cli.exits import FAILED, STOPPED, guarded
 from bench.cli.options import Parser, add_arguments
 from bench.cli.places import published
-from bench.cli.publish import begin_own, publish, write_own
+from bench.cli.publish import begin_own, publish, told, write_own
 from bench.cli.request import ONE_PROCESS, Request, refuse_without_submitit, resolve, unplanned
 from bench.cli.sweep_files import declared_runs
 from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, slow_bf16
@@ -32,7 +32,7 @@ from bench.launch.slurm.profile import Profile
 from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
 from bench.launch.worker import Stop
 from bench.machine import commit_unknown, cuda_devices, tolerate_ascii
-from bench.spec import counted
+from bench.spec import counted, dataset_of
 from bench.store import BusyError, RunFolder, exclusive, make_folder
 
 
@@ -61,8 +61,9 @@ def sweep(args: argparse.Namespace) -> int:
         failed = _launch(request, plan)
         if others := reuse.others(plan.items):  # that another start trained meanwhile
             reuse.refuse(others)
+    code = _verdict(plan, failed)
     _report(request)
-    return _verdict(plan, failed)
+    return code
 
 
 def _claim_folders(request: Request, plan: Plan) -> None:
@@ -106,6 +107,8 @@ def _describe(request: Request, plan: Plan) -> None:
     variants = {run: declared.scales[scale].name_of(run).partition("+")[2] for run in request.runs}
     print(unplanned(request.runs, declared, scale), end="")
     print(f"{request.name} at scale {scale} on {request.data}, in {request.folder}", flush=True)
+    if dataset_of(request.data).made_up:
+        print("a stand-in, not real data: this start shows that everything works, and its numbers mean nothing")
     print(describe(plan, variants), flush=True)
     if plan.todo:
         for words in _jobs(request, plan):
@@ -207,9 +210,18 @@ def _report(request: Request) -> None:
     study = request.study
     runs = declared_runs(request.declared, request.scale, request.data, request.seeds)
     page = write_own(study, request.place, [request.folder], runs, (request.scale, request.data))
-    print(f"report: {page}\n        {page.with_name('index.html')}" if page else "no report yet: no run has ended")
-    if request.publish and page:
+    if page is None:
+        print("no report yet: no run has ended")
+        return
+    print(f"\n{told(study, request.place, (request.scale, request.data))}\n")
+    print(f"report:  {_near(page)}\nbrowser: {_near(page.with_name('index.html'))}")
+    if request.publish:
         print(f"published: {publish(study, [request.folder], runs)}")
+
+
+def _near(path: Path) -> Path:
+    """A path as it is typed here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _verdict(plan: Plan, failed: int) -> int:

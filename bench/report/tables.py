@@ -16,6 +16,7 @@ from bench.report.numbers import (
     parts,
 )
 from bench.report.stats import Interval, wilson
+from bench.spec import task_of
 
 MIXED = {
     "commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch",
@@ -83,6 +84,16 @@ def with_intervals(error: Number | str, images: float) -> tuple[Cell, str, str]:
     return error, low_to_high(error.interval), low_to_high(wilson(error.value, int(images)))
 
 
+NEAR_CHANCE = 15.0  # points from it; an error so near is shown beside it
+
+
+def chance_of(results: Set) -> float:
+    """The test error of guessing, in percent; 0 where the test is no choice between answers."""
+    task = task_of(str(results.runs["task"].iloc[0])) if len(results.runs) else None
+    answers = (task.answers or results.dataset.classes) if task and task.by_image else 0
+    return 100 * (1 - 1 / answers) if answers else 0.0
+
+
 def caption(results: Set, views: str = ", one view each", what: str = "test images") -> str:
     """What stands under a table of errors: protocol, n, and what is mixed, left out or failed."""
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
@@ -96,6 +107,9 @@ def caption(results: Set, views: str = ", one view each", what: str = "test imag
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
     if results.scale != "paper":
         words.append("The paper's numbers are there for orientation; they belong to its full schedule.")
+    chance = chance_of(results)
+    if chance and (abs(done["test_error"] - chance) < NEAR_CHANCE).any():
+        words.append(f"Guessing gives {chance:g} %.")
     if results.others:
         words.append(f"{results.others} finished runs of other recipes than the sweep's present ones are left out.")
     failed = results.runs[results.runs["state"] == "failed"]

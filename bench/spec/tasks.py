@@ -34,6 +34,7 @@ class Task(Row):
     by_image: whether its errors are shares of images, or of pairs of them, that are judged one by one.
     measure: what its test measures. inverted: whether `test_error` is 100 minus that.
     counted: what multiply-adds are of, where not of the whole net.
+    answers: between how many its test decides; 0: between the data's classes, or between none.
     checks: what a run must be, beside what all must.
     """
 
@@ -50,6 +51,7 @@ class Task(Row):
     measure: str = "test error"
     inverted: bool = False
     counted: str = ""
+    answers: int = 0
     checks: Callable[[Run], Iterator[tuple[bool, str]]] = _no_checks
 
     def value(self, test_error: float) -> float:
@@ -113,6 +115,7 @@ ROWS = (
         problems="bench.tasks.verification.sections:problems",
         weights=("", "run", "file", "pytorch-cifar", "timm"),
         backbone=True,
+        answers=2,
         checks=_of_verification,
     ),
     Task(

@@ -34,7 +34,7 @@ TRADEOFF = (
 def sections(evidence: Evidence) -> list[Section]:
     """Findings, verdicts, the tables and curves that belong to the data, pairs of nets, costs, Fig. 7."""
     results = evidence.results
-    said = [*differences(results), *with_depth(results), *verdicts.variant_findings(evidence)]
+    said = [*degradation(results), *differences(results), *with_depth(results), *verdicts.variant_findings(evidence)]
     said = said or ["Too few runs are done to say anything."]
     return [
         findings([*said, *diverged(results), *verdicts.no_verdict(results)]),
@@ -180,6 +180,27 @@ def protocols(evidence: Evidence) -> Table:
     return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols")
 
 
+def degradation(results: Set) -> list[str]:
+    """What depth does to the training error of plain nets and of residual ones, in one sentence; with BN."""
+    nets = first_option(with_bn(results.nets))
+    nets = nets[nets["n"] > 0]
+    plain, residual = (nets[nets_of(nets) == name].set_index("depth") for name in NETS[:2])
+    both = sorted(set(plain.index) & set(residual.index))
+    if len(both) < 2:
+        return []
+
+    def moved(kind: pd.DataFrame) -> str:
+        low, high = (float(kind.loc[depth, "train_error_mean"]) for depth in (both[0], both[-1]))
+        verb = "rises" if high > low else "falls"
+        return f"{verb} by {abs(high - low):.2f} points ({low:.2f} to {high:.2f} %)"
+
+    seeds = sorted({int(kind.loc[depth, "n"]) for kind in (plain, residual) for depth in (both[0], both[-1])})
+    return [
+        f"From {both[0]} to {both[-1]} layers the training error of plain nets {moved(plain)}, that of residual nets "
+        f"{moved(residual)}; n = {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} each."
+    ]
+
+
 def differences(results: Set) -> list[str]:
     """For each depth that has both, what the paper's residual net changes, in words; with BN."""
     nets = first_option(with_bn(results.nets))
@@ -207,7 +228,7 @@ def with_depth(results: Set) -> list[str]:
     lines = []
     for name in NETS:
         errors = nets[nets_of(nets) == name].set_index("depth")["train_error_mean"]
-        if len(errors) > 1:
+        if len(errors) > 2 or (len(errors) == 2 and not degradation(results)):
             steps = ", ".join(f"{depth} layers {error:.2f} %" for depth, error in errors.items())
             grown = errors.iloc[-1] - errors.iloc[0]
             lines.append(
