@@ -30,7 +30,7 @@ class Dataset(Row):
     of_paper: whether the paper has numbers on it.
     replaces: the data set in whose place it comes, as a part of it or made up; "" for one in its own right.
     stand_in: what takes its place at scale quick where it cannot be had. made_up: its numbers say nothing of real data.
-    test_images: how many it has, 0 where the data tell.
+    images, test_images: how many it has to train and to test on, 0 where the data tell.
     sha256: of all its pixels and labels as its reader takes them, where the official data are known by that.
     """
 
@@ -51,6 +51,7 @@ class Dataset(Row):
     replaces: str = ""
     stand_in: str = ""
     made_up: bool = False
+    images: int = 0
     test_images: int = 0
     sha256: str = ""
 
@@ -106,15 +107,23 @@ CIFAR10_SHA256 = "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec4
 MADE_UP = {"locate": "bench.data.locate:nowhere", "fetch": "", "check": "", "made_up": True}
 ROWS = (
     _cifar(
-        "cifar10", "CIFAR-10", classes=10, of_paper=True, stand_in="stand-in", test_images=10_000, sha256=CIFAR10_SHA256
+        "cifar10",
+        "CIFAR-10",
+        classes=10,
+        of_paper=True,
+        stand_in="stand-in",
+        images=50_000,
+        test_images=10_000,
+        sha256=CIFAR10_SHA256,
     ),
-    _cifar("cifar100", "CIFAR-100", classes=100, test_images=10_000),
+    _cifar("cifar100", "CIFAR-100", classes=100, images=50_000, test_images=10_000),
     _cifar(
         "stand-in",
         "a procedural stand-in for CIFAR-10",
         "synthetic:load",
         classes=10,
         replaces="cifar10",
+        images=5_000,
         test_images=2_000,
         **MADE_UP,
     ),

@@ -122,8 +122,14 @@ class Run:
             "run",
             (
                 parts == (data.part,) * bool(data.part),
-                f"data {self.data!r} go with a recipe that has {data.part or 'none of ' + ', '.join(PARTS)}; "
+                f"data {self.data!r} go with a recipe that has {data.part or 'none of ' + ', '.join(PARTS)}"
+                f"{f', such as Recipe({data.part}={data.part.title()}())' * bool(data.part)}; "
                 f"this one has {' and '.join(parts) or 'none'}",
+            ),
+            (
+                not data.images or self.recipe.batch <= data.images,
+                f"batch {self.recipe.batch} must be at most the {data.images:,} images of {data.title}, "
+                "such as batch=128",
             ),
             (
                 self.task in data.tasks,

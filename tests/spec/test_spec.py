@@ -211,9 +211,9 @@ def test_nothing_is_taken_for_a_whole_number_that_is_none(value: Any) -> None:
     """It would be another id."""
     words = re.escape(f"must be a whole number, got {value!r}")
 
-    with pytest.raises(SpecError, match=f"^recipe: bn_group {words}$"):
+    with pytest.raises(SpecError, match=f"^recipe: bn_group {words}(: write|, such as) bn_group=64$"):
         Recipe(bn_group=value)
-    with pytest.raises(SpecError, match=f"^run: seed {words}$"):
+    with pytest.raises(SpecError, match=f"^run: seed {words}(: write seed=64)?$"):
         replace(RUN, seed=value)
     with pytest.raises(SpecError, match="not a run of this version of the suite: recipe.batch must be a whole number"):
         run_from_json(json.dumps({**RUN.as_json(), "recipe": {**RUN.as_json()["recipe"], "batch": value}}))
@@ -222,18 +222,22 @@ def test_nothing_is_taken_for_a_whole_number_that_is_none(value: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "words"),
     [
-        (Recipe, {"lr": "0.1", "drops": [1]}, "recipe: lr must be a number, got '0.1'; drops must be a tuple, got [1]"),
+        (Recipe, {"lr": "0.1", "drops": [1]}, "recipe: lr must be a number, got '0.1': write lr=0.1; drops must be"),
         (Recipe, {"lr": float("nan")}, "recipe: lr must be finite, got nan"),
         (Views, {"ten_crop": 1}, "views: ten_crop must be True or False, got 1"),
         (Net, {"family": "cifar", "depth": 20}, "net: shortcut is missing"),
-        (Views, {"sides": 224}, "views: unknown key 'sides' (allowed: side, crop, shorter, "),
+        (Views, {"sides": 224}, "views: unknown field 'sides' (allowed: side, crop, shorter, "),
         (
             Resources,
             {"cpus": 0, "tasks": 0},
-            "resources: cpus must be 1 or more, got 0; tasks must be 1 or more, got 0",
+            "resources: cpus must be 1 or more, got 0, such as cpus=2; tasks must be 1 or more, got 0, such as tasks=1",
         ),
-        (Claim, {"id": "c"}, "claim 'c': text is missing; source is missing; "),
-        (Scale, {"cells": ((1, Recipe()),), "seeds": (0,)}, "scale: cells.0.0 must be a Net, got 1"),
+        (Claim, {"id": "c"}, "claim 'c': text is missing, such as text="),
+        (
+            Scale,
+            {"cells": ((1, Recipe()),), "seeds": (0,)},
+            "scale: cells[0][0] must be a Net, got 1, such as cells=((Net(",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_in_plain_words(kind: Any, values: dict[str, Any], words: str) -> None:
