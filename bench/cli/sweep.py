@@ -58,6 +58,7 @@ def sweep(args: argparse.Namespace) -> int:
         _make_folders(request, plan)
         if plan.todo:
             begin_own(request.study, request.place)
+        args.started = bool(plan.todo)
         failed = _launch(request, plan)
         if others := reuse.others(plan.items):  # that another start trained meanwhile
             reuse.refuse(others)
@@ -92,6 +93,7 @@ def _plan(request: Request) -> Plan:
 
 def _usable(request: Request, plan: Plan, reuse: Reuse) -> Plan:
     """The plan, none of whose runs began with other data or start weights. Raises StoreError, DataError."""
+    reuse.check(plan.todo)
     others = reuse.others(plan.items, print)
     if not others:
         return plan

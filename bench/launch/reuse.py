@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.launch.plan import Item
-from bench.spec import Run, counted
+from bench.spec import Run, counted, dataset_of
 from bench.spec.datasets import PARTS
 from bench.store import BusyError, Inputs, RunFolder, StoreError
 
@@ -34,6 +34,15 @@ class Reuse:
         if begun and not differing:
             say(f"data and start weights: by their SHA-256 those of the {counted(len(begun), 'run')} that have begun")
         return differing
+
+    def check(self, items: Sequence[Item]) -> None:
+        """Raises DataError where a run could not begin: before the first does. Runs that share data are asked once."""
+        ours = [item for item in items if not dataset_of(item.run.data).made_up]
+        for item in {_read_alike(item.run): item for item in ours}.values():
+            from bench.tasks.inputs import check_data  # torch comes with the data
+            from bench.tasks.job import Job
+
+            check_data(item.run, Job(item.folder, self.data, lambda: False))
 
     def _here(self, item: Item) -> Inputs:
         # torch comes with the data

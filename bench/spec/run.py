@@ -123,8 +123,8 @@ class Run:
             (
                 parts == (data.part,) * bool(data.part),
                 f"data {self.data!r} go with a recipe that has {data.part or 'none of ' + ', '.join(PARTS)}"
-                f"{f', such as Recipe({data.part}={data.part.title()}())' * bool(data.part)}; "
-                f"this one has {' and '.join(parts) or 'none'}",
+                f"; this one has {' and '.join(parts) or 'none'}"
+                f"{f': write Recipe({data.part}={data.part.title()}())' * bool(data.part)}",
             ),
             (
                 not data.images or self.recipe.batch <= data.images,

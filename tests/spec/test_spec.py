@@ -192,7 +192,7 @@ def test_an_unknown_field_in_json_is_refused() -> None:
         (lambda: Recipe(drops=(48_000, 32_000)), "must rise"),
         (
             lambda: Recipe(steps=0, momentum=1.0),
-            "momentum must be below 1, got 1.0; steps must be 1 or more, got 0; drops",
+            "momentum must be below 1, got 1.0, such as momentum=0.9; steps must be 1 or more, got 0; drops",
         ),
         (lambda: replace(RUN, data="stand-in"), "the stand-in is for scale quick alone"),
         (lambda: replace(RUN, scale="long"), "scale 'long' is not one of: paper, short, quick"),
