@@ -249,6 +249,42 @@ def test_a_shortened_recipe_keeps_the_shares_of_its_drops() -> None:
     assert shortened(Recipe(), 8_000).drops == (4_000, 6_000)
 
 
+@pytest.mark.parametrize(
+    ("steps", "given", "often"),
+    [
+        (8_000, {}, (200, 1_000)),  # as the recipe has it: ids stay
+        (1_000, {}, (200, 1_000)),
+        (999, {}, (99, 495)),
+        (200, {}, (20, 100)),
+        (30, {}, (3, 15)),
+        (3, {}, (1, 1)),
+        (1, {}, (1, 1)),
+        (30, {"curve_every": 5}, (5, 15)),
+        (30, {"curve_every": 30}, (30, 30)),
+        (30, {"test_every": 10}, (2, 10)),
+        (30, {"test_every": 7}, (1, 7)),
+        (30, {"curve_every": 10, "test_every": 30}, (10, 30)),
+    ],
+)
+def test_a_shortened_recipe_has_a_curve(steps: int, given: dict[str, int], often: tuple[int, int]) -> None:
+    short = shortened(Recipe(), steps, **given)
+
+    assert (short.curve_every, short.test_every) == often
+    assert Scale(((RUN.net, short),), (0,))
+
+
+@pytest.mark.parametrize("changed", [{"curve_every": 40, "test_every": 40}, {"curve_every": 10, "test_every": 40}])
+def test_a_curve_that_would_be_empty_is_refused_where_it_is_declared_and_read_where_it_was_run(
+    changed: dict[str, int],
+) -> None:
+    recipe = Recipe(steps=30, drops=(), **changed)
+
+    with pytest.raises(SpecError, match="must be at most steps 30, or .* write curve_every=3, test_every=15"):
+        Scale(((RUN.net, recipe),), (0,))
+    old = replace(RUN, recipe=recipe)
+    assert run_from_json(json.dumps(old.as_json())) == old
+
+
 @pytest.mark.parametrize(("count", "words"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (1_000, "1,000 runs")])
 def test_one_is_no_plural(count: int, words: str) -> None:
     assert counted(count, "run") == words
