@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -40,7 +41,9 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
         return 0 if getattr(args, "dry_run", False) else STOPPED
     except OSError as error:
         _drop_output()
-        return _say(f"{error.filename or 'a file or the output of this command'}: {error.strerror or error}", args)
+        way = "; name a folder that can be written with --out DIR" if error.errno == errno.EROFS else ""
+        what = error.filename or "a file or the output of this command"
+        return _say(f"{what}: {error.strerror or error}{way}", args)
     except KeyboardInterrupt:
         print("bench: interrupted; the same command resumes", file=sys.stderr)
         return STOPPED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import re
 from pathlib import Path
 from typing import Any
 
@@ -216,25 +216,26 @@ def test_the_mistakes_of_two_files_are_a_line_each(tmp_path: Path, capsys: pytes
     assert ["its SWEEP is 3" in said[0], "depth 21 is not one of" in said[1], len(said)] == [True, True, 2]
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [(kind, name) for kind in (Sweep, Scale, Claim, Recipe, Views, Faces, Detection, Net, Resources, Ensemble)
-     for name in kind.__pydantic_fields__],  # type: ignore[attr-defined]  # pydantic's
-)  # fmt: skip
+KINDS: tuple[Any, ...] = (Sweep, Scale, Claim, Recipe, Views, Faces, Detection, Net, Resources, Ensemble)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in kind.__pydantic_fields__])
 def test_every_example_is_one_that_its_field_takes(kind: Any, name: str) -> None:
     value = eval(example(kind.__pydantic_fields__[name]), vars(vocabulary).copy())
-    usual = {
+    usual: dict[Any, dict[str, Any]] = {
         Sweep: {"title": "T", "question": "Q?", "claim": "C.", "scales": {"quick": Scale(((NET, QUICK),), (0,))}},
         Scale: {"cells": ((NET, QUICK),), "seeds": (0,)},
         Claim: {"id": "c", "text": "t", "source": "s", "kind": "residual beats plain", "nets": (PLAIN, NET)},
         Ensemble: {"id": "e", "text": "t", "nets": (PLAIN, NET)},
         Net: {"family": "cifar", "depth": 20, "shortcut": "A"},
     }
-    with suppress(vocabulary.SpecError):  # what does not go with the other fields
+    refusal = ""
+    try:
         kind(**{**usual.get(kind, {}), name: value})
-        return
-    with pytest.raises(vocabulary.SpecError, match=rf"^(?!.*{name} must be a)"):
-        kind(**{**usual.get(kind, {}), name: value})
+    except vocabulary.SpecError as error:  # of what does not go with the other fields
+        refusal = str(error)
+
+    assert not re.search(rf"\b{name}(\[\d\])* must be a |\b{name} is missing", refusal)
 
 
 NET, PLAIN = Net("cifar", 20, "A"), Net("cifar", 20, "none")

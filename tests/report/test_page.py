@@ -9,6 +9,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_curve_of_one_point_is_seen(tmp_path: Path) -> None:
     figure = curves(replace(one, curves=one.curves.assign(test_error=one.curves["test_error"].where(last))))
 
     for ax in figure.axes:
-        lines = {len(line.get_xdata()): line.get_marker() for line in ax.lines}
+        lines = {np.size(line.get_xdata()): line.get_marker() for line in ax.lines}
         assert lines == {1: "o", 10: "None"}
 
 

@@ -275,7 +275,7 @@ def test_a_shortened_recipe_has_a_curve(steps: int, given: dict[str, int], often
 
 @pytest.mark.parametrize("changed", [{"curve_every": 40, "test_every": 40}, {"curve_every": 10, "test_every": 40}])
 def test_a_curve_that_would_be_empty_is_refused_where_it_is_declared_and_read_where_it_was_run(
-    changed: dict[str, int],
+    changed: dict[str, Any],
 ) -> None:
     recipe = Recipe(steps=30, drops=(), **changed)
 
