@@ -260,7 +260,8 @@ def shortened(recipe: Recipe, steps: int, **changes: Any) -> Recipe:
     )
     require(what, (recipe.steps > 0, f"a recipe of 0 steps cannot be shortened; write Recipe(steps={steps}, drops=())"))
     drops = tuple(drop * steps // recipe.steps for drop in recipe.drops)
-    if max(recipe.curve_every, recipe.test_every) > steps:
+    asked = {name: changes.get(name, getattr(recipe, name)) for name in ("curve_every", "test_every")}
+    if any(type(every) is int and every > steps for every in asked.values()):
         changes = {**often(steps, changes), **changes}
     return replace(recipe, **{"steps": steps, "drops": drops, **changes})
 

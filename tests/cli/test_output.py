@@ -29,7 +29,7 @@ SAID: dict[str, tuple[list[str], str]] = {  # a command, and a part of what it s
     "mistake": (["simulate", "tiny", "--spread", "0.1", "0.5"], "not one of this sweep's"),
     "plan": (["sweep", "tiny", *QUICK, "--dry-run"], "2 runs: 0 done, 2 to do"),
     "runs": (["status", "finished", "--runs", str(ROOT / "tests" / "fixtures" / "runs" / "0cfffda")], "done"),
-    "no report": (["report", "tiny", "--results", ".", "--reports", "−\udcff"], "has no runs"),
+    "no report": (["report", "tiny", "--out", "−\udcff"], "bench: "),
     "sweep file": (["sweep", "wrong.py"], r"title must be a text, got 5, such as title="),
     "nothing": (["status", "n\udcff\u4e2d−1"], r"no runs of 'n\udcff\u4e2d-1' in runs"),
 }

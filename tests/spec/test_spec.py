@@ -259,6 +259,7 @@ def test_a_shortened_recipe_keeps_the_shares_of_its_drops() -> None:
         (30, {}, (3, 15)),
         (3, {}, (1, 1)),
         (1, {}, (1, 1)),
+        (500, {"test_every": 200}, (200, 200)),
         (30, {"curve_every": 5}, (5, 15)),
         (30, {"curve_every": 30}, (30, 30)),
         (30, {"test_every": 10}, (2, 10)),
