@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from bench.spec.advice import shown
 from bench.spec.words import Row, SpecError, counted
 
 
@@ -148,7 +149,7 @@ def dataset_of(name: str) -> Dataset:
     match = FIRST_CLASSES.fullmatch(name) if isinstance(name, str) else None
     whole = DATASETS.get(match[1]) if match else None
     if match is None or whole is None:
-        raise SpecError(f"data {name!r} is not one of: {', '.join(DATASETS)}, imagenet-N, tiny-imagenet-N")
+        raise SpecError(f"data {shown(name)} is not one of: {', '.join(DATASETS)}, imagenet-N, tiny-imagenet-N")
     count = int(match[2])
     return replace(whole, name=name, classes=count, replaces=whole.replaces or whole.name, of_paper=False)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench.spec.advice import nearest
+from bench.spec.advice import nearest, shown
 from bench.spec.declare import declaration, one_of
 from bench.spec.families import FAMILIES, SOURCES, Family, Weights
 from bench.spec.words import require
@@ -16,7 +16,7 @@ from bench.spec.words import require
 
 def _other_word(name: str, given: str, words: Iterable[str]) -> str:
     near = nearest(given, words)
-    return f"{name} {given!r} is not one of: {', '.join(words)}" + (f": write {near!r}" if near else "")
+    return f"{name} {shown(given)} is not one of: {', '.join(words)}" + (f": write {near!r}" if near else "")
 
 
 @declaration
@@ -50,16 +50,16 @@ class Net:
             "net",
             (
                 source is not None and bool(word) == bool(self.weights),
-                f"weights {self.weights!r} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES if s)}",
+                f"weights {shown(self.weights)} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES if s)}",
             ),
             (
                 source is None or bool(re.fullmatch(source.names, name)),
-                f"weights {self.weights!r} are not {word}:{source.example if source else ''}",
+                f"weights {shown(self.weights)} are not {word}:{source.example if source else ''}",
             ),
             (
                 not row.by_weights or word in row.sources,
                 f"family {self.family!r} needs weights that name its net, "
-                f"{' or '.join(f'{s}:…' for s in row.sources)}, got {self.weights!r}",
+                f"{' or '.join(f'{s}:…' for s in row.sources)}, got {shown(self.weights)}",
             ),
             (
                 source is None
