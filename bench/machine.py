@@ -122,8 +122,15 @@ def cache_folder() -> Path:
 
 
 def tolerate_ascii() -> None:
-    """Lets stdout and stderr write ASCII for what their encoding lacks, where it would be an error."""
+    """Lets stdout and stderr write ASCII for what their encoding lacks, where it would be an error.
+
+    One that the shell closed (`>&-`) becomes the null device: else the next file that is opened would get its number,
+    and what a library prints.
+    """
     codecs.register_error("bench.ascii", _ascii)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="bench.ascii")

@@ -21,9 +21,9 @@ from bench.cli.sweep_files import (
     no_runs,
     sweep_file,
 )
-from bench.data.locate import data_folder
+from bench.data.locate import data_folder, home
 from bench.launch.rerun import rerun
-from bench.spec import Run, counted
+from bench.spec import Run, counted, dataset_of
 from bench.store import folders
 
 
@@ -161,7 +161,9 @@ def _rerun(args: argparse.Namespace, places: Sequence[Place]) -> int:
 
     run, row, errors = stored_run(args.rerun, [place.results for place in places])
     # a level below those of sweeps: it is no run of a sweep to `bench pack`
-    result = rerun(run, args.out / "again" / run.scale, data_folder(args.data))
+    data = home(dataset_of(run.data), data_folder(args.data))
+    args.started = True
+    result = rerun(run, args.out / "again" / run.scale, data)
     if result is None:
         return STOPPED
     agrees, words = compare_rerun(result, row, errors)

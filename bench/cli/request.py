@@ -176,7 +176,8 @@ def choose_scale(asked: str, cluster: str, declared: Sweep) -> str:
 
 def choose_data(args: argparse.Namespace, scale: str, declared: Sweep) -> tuple[Path, str]:
     """The data folder and the data set: the sweep's, or at scale quick the stand-in where it cannot be had."""
-    folder, row = locate.data_folder(args.data), dataset_of(declared.data_at(scale))
+    row = dataset_of(declared.data_at(scale))
+    folder = locate.home(row, locate.data_folder(args.data))
     classes = args.classes or declared.scales[scale].classes
     if args.classes and not row.named:
         raise MistakeError("--classes is for sweeps on ImageNet")

@@ -1,7 +1,7 @@
 """The main job: `python -m bench.sweep NAME` expands a sweep, runs what is missing, collects and reports.
 
-Exit codes: 0 all runs are done; 1 a run failed; 2 the command, the sweep file, the data or a folder is at fault;
-3 stopped (time limit or signal) with everything resumable: the same command resumes.
+Exit codes: 0 all runs are done; 1 a run failed; 2 the command, the sweep file, the data or a folder is at fault,
+before the first run; 3 stopped (time limit or signal) with everything resumable: the same command resumes.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def sweep(args: argparse.Namespace) -> int:
         _make_folders(request, plan)
         if plan.todo:
             begin_own(request.study, request.place)
+        args.started = bool(plan.todo)
         failed = _launch(request, plan)
         if others := reuse.others(plan.items):  # that another start trained meanwhile
             reuse.refuse(others)
@@ -92,6 +93,7 @@ def _plan(request: Request) -> Plan:
 
 def _usable(request: Request, plan: Plan, reuse: Reuse) -> Plan:
     """The plan, none of whose runs began with other data or start weights. Raises StoreError, DataError."""
+    reuse.check(plan)
     others = reuse.others(plan.items, print)
     if not others:
         return plan

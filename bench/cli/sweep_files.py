@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.cli.places import DECLARATION, PROJECT, RUNS, Place, beside_runs, published
-from bench.spec import Run, Sweep
+from bench.spec import Run, SpecError, Sweep
+from bench.spec.advice import shown
 from bench.store import write_text
 
 SUITE = PROJECT / "sweeps"
@@ -75,15 +77,34 @@ def load_file(path: Path) -> Sweep:
     import runpy
 
     try:
-        sweep = runpy.run_path(str(path)).get("SWEEP")
+        defined = runpy.run_path(str(path))
     except (Exception, SystemExit) as error:  # a user's file may raise anything, and must not end the command quietly
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-        line = getattr(error, "lineno", None) or (frames[-1].lineno if frames else "?")
-        raise MistakeError(f"{path}, line {line}: {type(error).__name__}: {error}") from None
+        line = getattr(error, "lineno", None) or (frames[-1].lineno if frames else None)
+        raise MistakeError(f"{path}{f', line {line}' if line else ''}: {_said(error)}") from None
+    sweep = defined.get("SWEEP")
     if not isinstance(sweep, Sweep):
-        raise MistakeError(f"{path} defines no SWEEP = Sweep(...) of bench.spec")
+        raise MistakeError(f"{path} defines no SWEEP = Sweep(...) of bench.spec: {_instead(defined)}")
     _check_numbers(path, sweep)
     return sweep
+
+
+def _said(error: BaseException) -> str:
+    """What was raised, in one line."""
+    if isinstance(error, SpecError):
+        return str(error)
+    said = f"{error.msg}, in {(error.text or '').strip()!r}" if isinstance(error, SyntaxError) else str(error)
+    return " ".join(f"{type(error).__name__}: {said}".split())
+
+
+def _instead(defined: Mapping[str, Any]) -> str:
+    """What a sweep file has in the place of its sweep, and what to write."""
+    if "SWEEP" in defined:
+        return f"its SWEEP is {shown(defined['SWEEP'])}; write SWEEP = Sweep(title, question, claim, scales)"
+    other = next((name for name, value in defined.items() if isinstance(value, Sweep)), None)
+    if other:
+        return f"its sweep is called {other}; write SWEEP = {other}"
+    return "end it with SWEEP = Sweep(title, question, claim, scales), as sweeps/README.md shows"
 
 
 def _check_numbers(path: Path, sweep: Sweep) -> None:

@@ -111,7 +111,7 @@ def cifar(folder: Path, name: str) -> Path:
         if (folder / part).is_dir():
             _check(folder / part, files, layout)
             return folder / part
-    raise AbsentError(f"{layout.title} is not in {folder}")
+    raise AbsentError(f"{layout.title} is not in {folder}", tuple(layout.folders))
 
 
 def _check(found: Path, files: tuple[str, ...], layout: Layout) -> None:
@@ -127,12 +127,14 @@ def _check(found: Path, files: tuple[str, ...], layout: Layout) -> None:
 
 
 def verify(found: Path) -> None:
-    """Checks the MD5 of every official pickle, as torchvision knows them. Raises DataError.
+    """Checks the MD5 of every official pickle, as torchvision knows them. Raises DataError naming the bad file.
 
     The binary layout has no published sums; its sizes and labels are checked, and its digest is in every result.
     """
     layout = layout_of(found)
     if found.name != layout.python:
+        for name in layout.sizes:
+            _check_labels(found / name, layout)
         return
     from torchvision.datasets.utils import check_integrity
 
@@ -143,6 +145,20 @@ def verify(found: Path) -> None:
         raise DataError(
             f"{found}: {', '.join(bad)} truncated or changed (MD5). Remove the folder to have it downloaded "
             f"again, or get {layout.title} from {ADDRESS}"
+        )
+
+
+def _check_labels(path: Path, layout: Layout) -> None:
+    """Raises DataError naming the first record of a binary file whose class there is not."""
+    try:
+        labels = path.read_bytes()[layout.labels - 1 :: layout.record]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): get it again from {ADDRESS}") from None
+    wrong = next((k for k, label in enumerate(labels) if label >= layout.classes), None)
+    if wrong is not None:
+        raise DataError(
+            f"{path}: record {wrong + 1:,} of {len(labels):,} has the label {labels[wrong]}, and {layout.title} has 0 "
+            f"to {layout.classes - 1}: the file is damaged or another data set's, get it again from {ADDRESS}"
         )
 
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.machine import cache_folder
+
+if TYPE_CHECKING:
+    from bench.spec import Dataset
 
 TRAIN_TAR, VAL_TAR, DEVKIT_TAR = (
     f"ILSVRC2012_{part}" for part in ("img_train.tar", "img_val.tar", "devkit_t12.tar.gz")
@@ -23,7 +27,11 @@ class DataError(RuntimeError):
 
 
 class AbsentError(DataError):
-    """There are no such data."""
+    """There are no such data. places: the folders below the data folder of which one would be theirs."""
+
+    def __init__(self, words: str, places: tuple[str, ...] = ()) -> None:
+        super().__init__(words)
+        self.places = places
 
 
 def data_folder(given: Path | None) -> Path:
@@ -37,6 +45,42 @@ def data_folder(given: Path | None) -> Path:
             f"{source} {named}: no such folder. Name the one that holds the data sets: cifar-10-batches-py/, …"
         )
     return named.resolve()
+
+
+def home(row: Dataset, folder: Path) -> Path:
+    """The data folder: `folder`, or the one above it that holds the data set of which `folder` is a part, said so.
+
+    Raises DataError where the data in `folder` are incomplete.
+    """
+    try:
+        row.resolve("locate")(folder, row.name)
+    except AbsentError as absent:
+        above = _above(folder, absent.places)
+        if above is None or _is_absent(row, above):
+            return folder
+        print(f"data: {folder} is a part of {row.title}; the folder that holds the data sets is {above}")
+        return above
+    return folder
+
+
+def _is_absent(row: Dataset, folder: Path) -> bool:
+    try:
+        row.resolve("locate")(folder, row.name)
+    except AbsentError:
+        return True
+    except DataError:  # it is there, and not whole
+        return False
+    return False
+
+
+def _above(folder: Path, places: tuple[str, ...]) -> Path | None:
+    """The folder above one of the places, if `folder` is called as the place or a part of its way."""
+    for place in places:
+        parts = Path(place).parts
+        for count in range(len(parts), 0, -1):
+            if folder.parts[-count:] == parts[:count]:
+                return folder.parents[count - 1]
+    return None
 
 
 # what a row of bench.spec.datasets names as `locate`: the folder of a data set below the data folder, by its name
@@ -61,7 +105,8 @@ def imagenet(folder: Path, _: str = "imagenet") -> Path:
     looked = ", ".join(name for name in IMAGENET_FOLDERS if name != ".")
     raise AbsentError(
         f"{folder}: no ImageNet there ({looked}, each with train/<wnid>/ and val/, or {TRAIN_TAR} and {VAL_TAR}). "
-        f"Get it from {IMAGENET_ADDRESS} and name the folder above it with --data or BENCH_DATA"
+        f"Get it from {IMAGENET_ADDRESS} and name the folder above it with --data or BENCH_DATA",
+        tuple(f"{name}/{part}" for name in IMAGENET_FOLDERS if name != "." for part in ("train", "val")),
     )
 
 
@@ -105,7 +150,8 @@ def listed(folder: Path, name: str) -> Path:
             return folder / home
     raise AbsentError(
         f"{folder}: no {' or '.join(f'{home}/{file}' for home in homes)} there. Get it from {source}, and name the "
-        f"folder above {homes[0]}/ with --data or BENCH_DATA"
+        f"folder above {homes[0]}/ with --data or BENCH_DATA",
+        homes,
     )
 
 

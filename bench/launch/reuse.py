@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench.launch.plan import Item
-from bench.spec import Run, counted
+from bench.launch.plan import Item, Plan
+from bench.spec import Run, counted, dataset_of
 from bench.spec.datasets import PARTS
 from bench.store import BusyError, Inputs, RunFolder, StoreError
 
@@ -34,6 +34,20 @@ class Reuse:
         if begun and not differing:
             say(f"data and start weights: by their SHA-256 those of the {counted(len(begun), 'run')} that have begun")
         return differing
+
+    def check(self, plan: Plan) -> None:
+        """Raises DataError where a run could not begin, before the first does.
+
+        Runs that share data are asked once; data of runs that have begun are left to `others`, which reads them.
+        """
+        read = {_read_alike(item.run) for item in plan.items if _begun_with(item.folder)}
+        fresh = {alike: item for item in plan.todo if (alike := _read_alike(item.run)) not in read}
+        for item in fresh.values():
+            if not dataset_of(item.run.data).made_up:
+                from bench.tasks.inputs import check_data  # torch comes with the data
+                from bench.tasks.job import Job
+
+                check_data(item.run, Job(item.folder, self.data, lambda: False))
 
     def _here(self, item: Item) -> Inputs:
         # torch comes with the data

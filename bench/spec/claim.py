@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any
 
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat
 
-from bench.spec.declare import AS_WRITTEN, declaration, one_of
+from bench.spec.declare import AS_WRITTEN, Text, declaration, one_of, spelled
 from bench.spec.net import Net
 from bench.spec.words import METRICS, counted, require
 
 LEVEL = 0.05  # of all verdicts of one sweep at one scale together: bench/report/claims.py says how it is held
 PROCEDURE = 1  # version of the rules in bench/report/claims.py: raised by whatever could change a verdict
 
-CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind
-    "equals": (1, 1),
-    "exceeds": (1, 1),
-    "worse with depth": (2, 99),
-    "better with depth": (2, 99),
-    "not worse with depth": (2, 99),
-    "residual beats plain": (2, 2),
-    "second beats first": (2, 2),
-    "interaction": (4, 4),
-    "unchanged": (1, 1),
+CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind, and how they are written
+    "equals": (1, 1, "(NET,)"),
+    "exceeds": (1, 1, "(NET,)"),
+    "worse with depth": (2, 99, "(SHALLOW, DEEP)"),
+    "better with depth": (2, 99, "(SHALLOW, DEEP)"),
+    "not worse with depth": (2, 99, "(SHALLOW, DEEP)"),
+    "residual beats plain": (2, 2, "(PLAIN, RESIDUAL)"),
+    "second beats first": (2, 2, "(FIRST, SECOND)"),
+    "interaction": (4, 4, "(PLAIN_SHALLOW, PLAIN_DEEP, RESIDUAL_SHALLOW, RESIDUAL_DEEP)"),
+    "unchanged": (1, 1, "(NET,)"),
 }
 WITH_PLAIN = {"residual beats plain": (True, False), "interaction": (True, True, False, False)}  # its nets in order
-ROLES = {
-    "residual beats plain": "a plain and then a residual net",
-    "interaction": "two plain and then two residual nets",
-}
+Id = Annotated[str, spelled(r"[A-Za-z0-9_=+-]+", "must be of letters, digits, -, _, = and +")]
+Nets = Annotated[tuple[Net, ...], Field(examples=['(Net("cifar", 20, "none"), Net("cifar", 20, "A"))'])]
 WITH_MARGIN = ("equals", "unchanged", "not worse with depth")  # no seeds prove that two numbers are equal
 
 
@@ -55,42 +52,46 @@ class Claim:
     number: the id in bench/paper.yaml of the number that "equals" and "exceeds" compare with.
     """
 
-    id: str
-    text: str
-    source: str
-    kind: Annotated[str, one_of(*CLAIM_NETS)]
-    nets: tuple[Net, ...]
+    id: Annotated[Id, Field(examples=['"residual-wins"'])]
+    text: Annotated[Text, Field(examples=['"ResNet-20 has the lower error."'])]
+    source: Annotated[str, Field(examples=['"Table 6"'])]
+    kind: Annotated[str, one_of(*CLAIM_NETS), Field(examples=['"residual beats plain"'])]
+    nets: Nets
     metric: Annotated[str, one_of(*METRICS)] = "test_error"
-    margin: Annotated[NonNegativeFloat, AS_WRITTEN] = 0.0
-    number: str = ""
-    variant: str = ""
+    margin: Annotated[NonNegativeFloat, AS_WRITTEN, Field(examples=["0.5"])] = 0.0
+    number: Annotated[str, Field(examples=['"t6.resnet-20.error"'])] = ""
+    variant: Annotated[str, Field(examples=['"bf16"'])] = ""
 
     def __post_init__(self) -> None:
-        fewest, most = CLAIM_NETS.get(self.kind, (0, 99))
-        plain = WITH_PLAIN.get(self.kind)
+        fewest, most, written = CLAIM_NETS.get(self.kind, (0, 99, ""))
+        plain, names = WITH_PLAIN.get(self.kind), ", ".join(net.name for net in self.nets)
         require(
             f"claim {self.id!r}",
-            (bool(re.fullmatch(r"[A-Za-z0-9_=+-]+", self.id)), "its id must be of letters, digits, -, _, = and +"),
             (
                 fewest <= len(self.nets) <= most,
-                f"{self.kind!r} needs {counted(fewest, 'net')}{' or more' * (most > fewest)}, got {len(self.nets)}",
+                f"{self.kind!r} needs {counted(fewest, 'net')}{' or more' * (most > fewest)}, got {len(self.nets)}: "
+                f"write nets={written}",
             ),
-            (len(set(self.nets)) == len(self.nets), "its nets must be different ones"),
+            (len(set(self.nets)) == len(self.nets), f"its nets must be different, got {names}"),
             (
                 plain is None or len(plain) != len(self.nets) or plain == tuple(net.plain for net in self.nets),
-                f"{self.kind!r} needs {ROLES.get(self.kind)}, got {', '.join(net.name for net in self.nets)}",
+                f"{self.kind!r} compares plain with residual nets, got {names}: write nets={written}",
             ),
             (
                 self.kind not in WITH_MARGIN or self.margin > 0,
-                f"no seeds prove two numbers equal: {self.kind!r} needs a margin above 0",
+                f"no seeds prove two numbers equal: {self.kind!r} needs a margin above 0, such as margin=0.5",
             ),
             (
                 bool(self.variant) == (self.kind == "unchanged"),
-                f'{self.kind!r} {"has no" if self.variant else "needs a"} variant, such as "bf16"',
+                f'{self.kind!r} has no variant: leave it out, or write kind="unchanged"'
+                if self.variant
+                else f'{self.kind!r} needs a variant, such as variant="bf16"',
             ),
             (
                 bool(self.number) == (self.kind in ("equals", "exceeds")),
-                f"{self.kind!r} {'names no' if self.number else 'needs the id of a'} number of the paper",
+                f'{self.kind!r} names no number of the paper: leave it out, or write kind="equals"'
+                if self.number
+                else f'{self.kind!r} needs the id of a number of the paper, such as number="t6.resnet-20.error"',
             ),
         )
 

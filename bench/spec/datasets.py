@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from bench.spec.advice import shown
 from bench.spec.words import Row, SpecError, counted
 
 
@@ -30,7 +31,7 @@ class Dataset(Row):
     of_paper: whether the paper has numbers on it.
     replaces: the data set in whose place it comes, as a part of it or made up; "" for one in its own right.
     stand_in: what takes its place at scale quick where it cannot be had. made_up: its numbers say nothing of real data.
-    test_images: how many it has, 0 where the data tell.
+    images, test_images: how many it has to train and to test on, 0 where the data tell.
     sha256: of all its pixels and labels as its reader takes them, where the official data are known by that.
     """
 
@@ -51,6 +52,7 @@ class Dataset(Row):
     replaces: str = ""
     stand_in: str = ""
     made_up: bool = False
+    images: int = 0
     test_images: int = 0
     sha256: str = ""
 
@@ -106,15 +108,23 @@ CIFAR10_SHA256 = "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec4
 MADE_UP = {"locate": "bench.data.locate:nowhere", "fetch": "", "check": "", "made_up": True}
 ROWS = (
     _cifar(
-        "cifar10", "CIFAR-10", classes=10, of_paper=True, stand_in="stand-in", test_images=10_000, sha256=CIFAR10_SHA256
+        "cifar10",
+        "CIFAR-10",
+        classes=10,
+        of_paper=True,
+        stand_in="stand-in",
+        images=50_000,
+        test_images=10_000,
+        sha256=CIFAR10_SHA256,
     ),
-    _cifar("cifar100", "CIFAR-100", classes=100, test_images=10_000),
+    _cifar("cifar100", "CIFAR-100", classes=100, images=50_000, test_images=10_000),
     _cifar(
         "stand-in",
         "a procedural stand-in for CIFAR-10",
         "synthetic:load",
         classes=10,
         replaces="cifar10",
+        images=5_000,
         test_images=2_000,
         **MADE_UP,
     ),
@@ -139,7 +149,7 @@ def dataset_of(name: str) -> Dataset:
     match = FIRST_CLASSES.fullmatch(name) if isinstance(name, str) else None
     whole = DATASETS.get(match[1]) if match else None
     if match is None or whole is None:
-        raise SpecError(f"data {name!r} is not one of: {', '.join(DATASETS)}, imagenet-N, tiny-imagenet-N")
+        raise SpecError(f"data {shown(name)} is not one of: {', '.join(DATASETS)}, imagenet-N, tiny-imagenet-N")
     count = int(match[2])
     return replace(whole, name=name, classes=count, replaces=whole.replaces or whole.name, of_paper=False)
 

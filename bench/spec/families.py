@@ -191,7 +191,7 @@ class Source(Row):
     layout: str = ""
     words: str = "{source}'s weights"
     names: str = r".+"
-    example: str = "NAME"
+    example: str = "NAME, as in file:mine.pth"
     short: str = ""
     published: bool = False
     of_plain: bool = True

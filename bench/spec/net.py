@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
+from pydantic import Field
+
+from bench.spec.advice import nearest, shown
 from bench.spec.declare import declaration, one_of
 from bench.spec.families import FAMILIES, SOURCES, Family, Weights
 from bench.spec.words import require
+
+
+def _other_word(name: str, given: str, words: Iterable[str]) -> str:
+    near = nearest(given, words)
+    return f"{name} {shown(given)} is not one of: {', '.join(words)}" + (f": write {near!r}" if near else "")
 
 
 @declaration
@@ -26,31 +35,31 @@ class Net:
     "none".
     """
 
-    family: str
-    depth: int
-    shortcut: str
+    family: Annotated[str, Field(examples=['"cifar"'])]
+    depth: Annotated[int, Field(examples=["20"])]
+    shortcut: Annotated[str, Field(examples=['"A"'])]
     stride_in: Annotated[str, one_of("1x1", "3x3")] = "1x1"
     norm: str = "bn"
-    weights: str = ""
+    weights: Annotated[str, Field(examples=['"torchvision:IMAGENET1K_V1"'])] = ""
 
     def __post_init__(self) -> None:
-        require("net", (self.family in FAMILIES, f"family {self.family!r} is not one of: {', '.join(FAMILIES)}"))
+        require("net", (self.family in FAMILIES, _other_word("family", self.family, FAMILIES)))
         row, (word, name) = self.row, self.start
         source = SOURCES.get(word)
         require(
             "net",
             (
                 source is not None and bool(word) == bool(self.weights),
-                f"weights {self.weights!r} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES if s)}",
+                f"weights {shown(self.weights)} do not begin with one of: {', '.join(f'{s}:' for s in SOURCES if s)}",
             ),
             (
                 source is None or bool(re.fullmatch(source.names, name)),
-                f"weights {self.weights!r} are not {word}:{source.example if source else ''}",
+                f"weights {shown(self.weights)} are not {word}:{source.example if source else ''}",
             ),
             (
                 not row.by_weights or word in row.sources,
                 f"family {self.family!r} needs weights that name its net, "
-                f"{' or '.join(f'{s}:…' for s in row.sources)}, got {self.weights!r}",
+                f"{' or '.join(f'{s}:…' for s in row.sources)}, got {shown(self.weights)}",
             ),
             (
                 source is None
@@ -62,8 +71,8 @@ class Net:
                 not row.one_net or (self.plain and self.norm == "bn"),
                 f"VGG-16 is one net: it takes no shortcut {self.shortcut!r} or norm {self.norm!r}",
             ),
-            (self.shortcut in row.shortcuts, f"shortcut {self.shortcut!r} is not one of: {', '.join(row.shortcuts)}"),
-            (self.norm in row.norms, f"norm {self.norm!r} is not one of: {', '.join(row.norms)}"),
+            (self.shortcut in row.shortcuts, _other_word("shortcut", self.shortcut, row.shortcuts)),
+            (self.norm in row.norms, _other_word("norm", self.norm, row.norms)),
             (row.fits(self.depth), f"depth {self.depth!r} is not one of: {row.depths}"),
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
+from bench.spec.advice import shown
 from bench.spec.declare import AS_WRITTEN, Count, declaration, one_of
 from bench.spec.words import require
 
@@ -39,9 +41,20 @@ class Views:
         least = min(self.test_shorter, *self.shorter)
         require(
             "views",
-            (least >= self.side, f"a crop of {self.side} does not fit into a shorter side of {least}"),
-            (self.shorter[0] <= self.shorter[-1], f"shorter {self.shorter} must be (least, most)"),
-            (min((self.side, *self.scales)) == self.side, f"scales {self.scales} must not be below side {self.side}"),
+            (
+                least >= self.side,
+                f"a crop of {self.side} does not fit into a shorter side of {least}: write side={least} or less, or "
+                "larger values of shorter and test_shorter",
+            ),
+            (
+                self.shorter[0] <= self.shorter[-1],
+                f"shorter {self.shorter} must be (least, most): write shorter={self.shorter[::-1]}",
+            ),
+            (
+                min((self.side, *self.scales)) == self.side,
+                f"scales {self.scales} must not be below side {self.side}: write scales="
+                f"{tuple(scale for scale in self.scales if scale >= self.side)}",
+            ),
         )
 
 
@@ -62,7 +75,10 @@ class Faces:
     scale: Annotated[PositiveFloat, AS_WRITTEN] = 64.0
 
     def __post_init__(self) -> None:
-        require("faces", (self.loss != "softmax" or self.margin == 0, f"softmax has no margin, got {self.margin}"))
+        require(
+            "faces",
+            (self.loss != "softmax" or self.margin == 0, f"softmax has no margin, got {self.margin}: write margin=0"),
+        )
 
 
 OF_FORM = {"c4": ("anchors", "pooling", "context", "scales"), "fpn": ("width", "hidden")}  # and no part of the other
@@ -98,9 +114,9 @@ class Detection:
     regions_per_image: Count = 128
     nms_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.3
     max_grad_norm: NonNegativeFloat = 0.0
-    recalibration_images: NonNegativeInt = 0
+    recalibration_images: Annotated[NonNegativeInt, Field(examples=["16"])] = 0
     refine: bool = False
-    scales: tuple[int, ...] = ()
+    scales: Annotated[tuple[int, ...], Field(examples=["(400, 600)"])] = ()
 
     def __post_init__(self) -> None:
         usual = {f.name: f.default for f in fields(self)}
@@ -108,9 +124,18 @@ class Detection:
         rising = self.scales == tuple(sorted(set(self.scales)))
         require(
             "detection",
-            (self.min_size <= self.max_size, f"min_size {self.min_size} must be at most max_size {self.max_size}"),
-            (not foreign, f"{', '.join(foreign)}: no part of form {self.form!r}"),
-            (len(self.scales) != 1 and rising, f"scales {self.scales} must be two or more, rising"),
+            (
+                self.min_size <= self.max_size,
+                f"min_size {self.min_size} must be at most max_size {self.max_size}, such as min_size={self.max_size}",
+            ),
+            (
+                not foreign,
+                f"{', '.join(foreign)}: no part of form {self.form!r}, whose own are {', '.join(OF_FORM[self.form])}",
+            ),
+            (
+                len(self.scales) != 1 and rising,
+                f"scales {self.scales} must be two or more, rising, such as scales=(400, 600)",
+            ),
         )
 
 
@@ -145,9 +170,9 @@ class Recipe:
     test_images: Count = 10_000
     curve_every: Count = 200
     test_every: Count = 1_000
-    views: Views | None = None
-    faces: Faces | None = None
-    detection: Detection | None = None
+    views: Annotated[Views | None, Field(examples=["Views()"])] = None
+    faces: Annotated[Faces | None, Field(examples=["Faces()"])] = None
+    detection: Annotated[Detection | None, Field(examples=["Detection()"])] = None
 
     def __post_init__(self) -> None:
         marks, fewest = (0, *self.drops, self.steps), 0 if self.views else 1
@@ -156,14 +181,34 @@ class Recipe:
         require(
             "recipe",
             (self.steps >= fewest, f"steps must be {fewest} or more, got {self.steps}"),
-            (marks == tuple(sorted(marks)), f"drops {self.drops} must rise between 0 and steps {self.steps}"),
-            (self.warmup_steps <= self.steps, f"warmup_steps {self.warmup_steps} must lie in 0..{self.steps}"),
-            (self.batch % group == 0, f"batch {self.batch} must be a multiple of bn_group {self.bn_group}"),
-            (self.views is None or self.split == "50k", f"split {self.split!r} is CIFAR's: ImageNet has none"),
-            (self.test_images <= most, f"test_images {self.test_images} must lie in 1..{most}"),
+            (
+                marks == tuple(sorted(marks)),
+                f"drops {self.drops} must rise between 0 and steps {self.steps}: write drops="
+                f"{(self.steps // 2, self.steps * 3 // 4) if self.steps > 1 else ()}, the paper's shares, or make the "
+                f"recipe by shortened(Recipe(), {max(1, self.steps)})",
+            ),
+            (
+                self.warmup_steps <= self.steps,
+                f"warmup_steps {self.warmup_steps} must lie in 0..{self.steps}, such as warmup_steps="
+                f"{min(400, max(0, self.steps))}",
+            ),
+            (
+                self.batch % group == 0,
+                f"batch {self.batch} must be a multiple of bn_group {self.bn_group}: write bn_group="
+                f"{_divisor(self.batch, group)} or batch={max(1, round(self.batch / group)) * group}",
+            ),
+            (
+                self.views is None or self.split == "50k",
+                f"split {self.split!r} is CIFAR's: ImageNet has none, leave it out",
+            ),
+            (
+                self.test_images <= most,
+                f"test_images {self.test_images} must lie in 1..{most}: write test_images={most} or less",
+            ),
             (
                 self.test_every % every == 0,
-                f"test_every {self.test_every} must be a multiple of curve_every {self.curve_every}",
+                f"test_every {self.test_every} must be a multiple of curve_every {self.curve_every}: write curve_every="
+                f"{_divisor(self.test_every, every)} or test_every={max(1, round(self.test_every / every)) * every}",
             ),
         )
 
@@ -172,6 +217,11 @@ class Recipe:
         """Height and width of an input in pixels, as its part says; 0 where the data have one size."""
         part = self.views or self.faces
         return part.side if part else self.detection.min_size if self.detection else 0
+
+
+def _divisor(whole: int, most: int) -> int:
+    """The largest divisor of `whole` that is at most `most`."""
+    return next(d for d in range(min(most, max(1, whole)), 0, -1) if whole % d == 0)
 
 
 def variant(recipe: Recipe, first: Recipe) -> str:
@@ -194,7 +244,31 @@ def _spelled(name: str, value: Any) -> str:
     return f"{name}={text.replace('+', '')}"  # 1e+18 is 1e18
 
 
+EXAMPLE = "write shortened(Recipe(), 200)"
+
+
 def shortened(recipe: Recipe, steps: int, **changes: Any) -> Recipe:
-    """`recipe` with its drops at the same shares of fewer steps; `changes` replace further fields."""
+    """`recipe` with its drops at the same shares of fewer steps; `changes` replace further fields.
+
+    Where its curve would have no point before the last step, it gets ten, and a test at every fifth of them.
+    """
+    what = "shortened(recipe, steps)"
+    require(
+        what,
+        (isinstance(recipe, Recipe), f"recipe must be a Recipe, got {shown(recipe)}: {EXAMPLE}"),
+        (type(steps) is int and steps > 0, f"steps must be a whole number above 0, got {shown(steps)}: {EXAMPLE}"),
+    )
+    require(what, (recipe.steps > 0, f"a recipe of 0 steps cannot be shortened; write Recipe(steps={steps}, drops=())"))
     drops = tuple(drop * steps // recipe.steps for drop in recipe.drops)
+    asked = {name: changes.get(name, getattr(recipe, name)) for name in ("curve_every", "test_every")}
+    if any(type(every) is int and every > steps for every in asked.values()):
+        changes = {**often(steps, changes), **changes}
     return replace(recipe, **{"steps": steps, "drops": drops, **changes})
+
+
+def often(steps: int, given: Mapping[str, Any]) -> dict[str, int]:
+    """curve_every and test_every for so few steps: ten points of a curve and two tests, or as is `given` of the two."""
+    tenth, (curve, test) = max(1, steps // 10), (given.get("curve_every"), given.get("test_every"))
+    if type(curve) is not int or curve < 1:
+        curve = _divisor(test, tenth) if type(test) is int and test > 0 else tenth
+    return {"curve_every": curve, "test_every": curve * max(1, steps // 2 // curve)}

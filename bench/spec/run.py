@@ -122,8 +122,14 @@ class Run:
             "run",
             (
                 parts == (data.part,) * bool(data.part),
-                f"data {self.data!r} go with a recipe that has {data.part or 'none of ' + ', '.join(PARTS)}; "
-                f"this one has {' and '.join(parts) or 'none'}",
+                f"data {self.data!r} go with a recipe that has {data.part or 'none of ' + ', '.join(PARTS)}"
+                f"; this one has {' and '.join(parts) or 'none'}"
+                f"{f': write Recipe({data.part}={data.part.title()}())' * bool(data.part)}",
+            ),
+            (
+                not data.images or self.recipe.batch <= data.images,
+                f"batch {self.recipe.batch} must be at most the {data.images:,} images of {data.title}, "
+                "such as batch=128",
             ),
             (
                 self.task in data.tasks,

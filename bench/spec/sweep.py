@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import cache
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt
 
-from bench.spec.claim import LEVEL, PROCEDURE, Claim
+from bench.spec.claim import LEVEL, PROCEDURE, Claim, Nets
 from bench.spec.datasets import DATASETS
-from bench.spec.declare import declaration, one_of
+from bench.spec.declare import Text, declaration, one_of, spelled
 from bench.spec.net import Net
-from bench.spec.recipe import Recipe, variant
+from bench.spec.recipe import Recipe, often, variant
 from bench.spec.run import Resources, Run, digest
 from bench.spec.tasks import TASKS
 from bench.spec.words import SCALES, SpecError, require
 
+CLAIM = (
+    'Claim("residual-wins", "ResNet-20 has the lower error.", "Table 6", "residual beats plain", '
+    '(Net("cifar", 20, "none"), Net("cifar", 20, "A")))'
+)
+ENSEMBLE = 'Ensemble("two-nets", "Two nets", (Net("imagenet", 50, "B"), Net("imagenet", 101, "B")))'
 WHOLE = tuple(name for name, row in DATASETS.items() if not row.replaces)  # what a sweep may be about
-Seeds = tuple[NonNegativeInt, ...]
+Seeds = Annotated[tuple[Annotated[NonNegativeInt, Field(lt=2**32)], ...], Field(min_length=1, examples=["(0, 1, 2)"])]
+Sentences = Annotated[tuple[Text, ...], Field(examples=['("200 steps, not 64,000.",)'])]
+
+
+def _twice(cells: Sequence[tuple[Net, Recipe]]) -> list[str]:
+    return list(dict.fromkeys(cell[0].name for cell in cells if cells.count(cell) > 1))
+
+
+def _has_curve(recipe: Recipe) -> bool:
+    """Whether anything enters its curve before its last step. An evaluation has none."""
+    return recipe.steps == 0 or max(recipe.curve_every, recipe.test_every) <= recipe.steps
+
+
+def _no_curve(recipe: Recipe) -> str:
+    words = ", ".join(f"{name}={value}" for name, value in often(recipe.steps, {}).items())
+    return (
+        f"curve_every {recipe.curve_every} and test_every {recipe.test_every} must be at most steps {recipe.steps}, or "
+        f"its curves would be empty: write {words}"
+    )
 
 
 @declaration
@@ -34,25 +56,36 @@ class Scale:
     runs: their number is what the level is shared among.
     """
 
-    cells: Annotated[tuple[tuple[Net, Recipe], ...], Field(min_length=1)]
+    cells: Annotated[
+        tuple[tuple[Net, Recipe], ...], Field(min_length=1, examples=['((Net("cifar", 20, "A"), Recipe()),)'])
+    ]
     seeds: Seeds
-    deviations: tuple[str, ...] = ()
-    classes: NonNegativeInt = 0
-    about: str = ""
-    resources: Resources | None = None
-    data: Annotated[str, one_of("", *WHOLE)] = ""
-    seeds_by_net: Mapping[Net, Seeds] = field(default_factory=dict)
-    judges: tuple[str, ...] | None = None
+    deviations: Sentences = ()
+    classes: Annotated[NonNegativeInt, Field(examples=["100"])] = 0
+    about: Annotated[str, Field(examples=['"a first look"'])] = ""
+    resources: Annotated[Resources | None, Field(examples=["Resources(cpus=2)"])] = None
+    data: Annotated[str, one_of("", *WHOLE), Field(examples=['"cifar10"'])] = ""
+    seeds_by_net: Annotated[Mapping[Net, Seeds], Field(examples=['{Net("cifar", 20, "A"): (0, 1)}'])] = field(
+        default_factory=dict
+    )
+    judges: Annotated[tuple[str, ...] | None, Field(examples=['("residual-wins",)'])] = None
 
     def __post_init__(self) -> None:
+        own = {net for net, _ in self.cells}
         require(
             "scale",
-            (len(set(self.cells)) == len(self.cells), "a cell is there twice"),
+            (len(set(self.cells)) == len(self.cells), f"a cell is there twice: {', '.join(_twice(self.cells))}"),
+            *((_has_curve(recipe), f"{net.name}: {_no_curve(recipe)}") for net, recipe in self.cells),
             *(
-                (bool(seeds) and len(set(seeds)) == len(seeds), f"seeds {seeds} must be distinct, and at least one")
+                (len(set(seeds)) == len(seeds), f"seeds {seeds} must be distinct: write {tuple(dict.fromkeys(seeds))}")
                 for seeds in (self.seeds, *self.seeds_by_net.values())
             ),
-            (self.seeds_by_net.keys() <= {net for net, _ in self.cells}, "seeds_by_net names nets that are in no cell"),
+            (
+                self.seeds_by_net.keys() <= own,
+                f"seeds_by_net names nets that are in no cell: "
+                f"{', '.join(sorted(net.name for net in self.seeds_by_net.keys() - own))}; "
+                f"there are: {', '.join(sorted(net.name for net in own))}",
+            ),
         )
         names = self.names
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -92,15 +125,17 @@ def _names(cells: tuple[tuple[Net, Recipe], ...]) -> Mapping[tuple[Net, Recipe],
 class Ensemble:
     """Nets whose scores at many scales are averaged, seed by seed, as in Table 5. id: its name in ids of numbers."""
 
-    id: str
-    text: str
-    nets: tuple[Net, ...]
+    id: Annotated[str, spelled(r"[a-z0-9-]+", "must be of small letters, digits and -"), Field(examples=['"six-nets"'])]
+    text: Annotated[Text, Field(examples=['"Six nets of five depths"'])]
+    nets: Nets
 
     def __post_init__(self) -> None:
         require(
             f"ensemble {self.id!r}",
-            (bool(re.fullmatch(r"[a-z0-9-]+", self.id)), "its id must be of small letters, digits and -"),
-            (len(set(self.nets)) == len(self.nets) > 1, f"needs two different nets or more, got {len(self.nets)}"),
+            (
+                len(set(self.nets)) == len(self.nets) > 1,
+                f"needs two different nets or more, got {len(self.nets)}: write nets=(ONE, OTHER)",
+            ),
         )
 
 
@@ -118,17 +153,20 @@ class Sweep:
     author: who is cited for its numbers, "" for the name that git knows.
     """
 
-    title: str
-    question: str
-    claim: str
-    scales: Annotated[Mapping[Annotated[str, one_of(*SCALES)], Scale], Field(min_length=1)]
-    deviations: tuple[str, ...] = ()
-    resources: Resources = Resources()
-    claims: tuple[Claim, ...] = ()
+    title: Annotated[Text, Field(examples=['"Plain against residual nets"'])]
+    question: Annotated[Text, Field(examples=['"Has the residual net the lower error?"'])]
+    claim: Annotated[Text, Field(examples=['"Section 4.2: it has."'])]
+    scales: Annotated[
+        Mapping[Annotated[str, one_of(*SCALES)], Scale],
+        Field(min_length=1, examples=['{"quick": Scale(((Net("cifar", 20, "A"), Recipe()),), (0,))}']),
+    ]
+    deviations: Sentences = ()
+    resources: Annotated[Resources, Field(examples=["Resources(cpus=2)"])] = Resources()
+    claims: Annotated[tuple[Claim, ...], Field(examples=[f"({CLAIM},)"])] = ()
     task: Annotated[str, one_of(*TASKS)] = "classify"
     data: Annotated[str, one_of(*WHOLE)] = "cifar10"
-    ensembles: tuple[Ensemble, ...] = ()
-    author: str = ""
+    ensembles: Annotated[tuple[Ensemble, ...], Field(examples=[f"({ENSEMBLE},)"])] = ()
+    author: Annotated[str, Field(examples=['"Ada Lovelace"'])] = ""
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]
@@ -141,6 +179,7 @@ class Sweep:
         judged = {(s, i) for s, scale in self.scales.items() for i in scale.judges or ()}
         unknown = sorted({claim for _, claim in judged} - set(ids))
         mixed = sorted({net.name for ensemble in self.ensembles for net in ensemble.nets} & several)
+        wrong = list(self._wrong_runs())
         require(
             f"sweep {self.title!r}",
             (not twice, f"two claims have the id {', '.join(twice)}"),
@@ -149,10 +188,14 @@ class Sweep:
                 f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}; "
                 f"there are: {', '.join(sorted(run_here))}",
             ),
-            (not unknown, f"judges names claims that are not there: {', '.join(unknown)}; there are: {', '.join(ids)}"),
+            (
+                not unknown,
+                f"judges names claims that are not there: {', '.join(unknown)}; there are: {', '.join(ids) or 'none'}",
+            ),
             (
                 not any(scale == "quick" for scale, _ in judged),
-                "scale quick judges no claim: its recipe is made for minutes, and tuned on what it would judge",
+                "scale quick judges no claim: its recipe is made for minutes, and tuned on what it would judge; write "
+                "judges=() there",
             ),
             *(
                 (
@@ -166,7 +209,8 @@ class Sweep:
             *(
                 (
                     not scale.classes or bool(DATASETS[scale.data or self.data].named),
-                    f"{name} asks for {scale.classes} classes, which only a part of ImageNet can have",
+                    f"{name} asks for {scale.classes} classes, which only a part of ImageNet can have: "
+                    "leave classes out",
                 )
                 for name, scale in self.scales.items()
             ),
@@ -175,7 +219,17 @@ class Sweep:
                 f"ensembles are of nets tested at many scales, as on ImageNet; data is {self.data!r}",
             ),
             (not mixed, f"an ensemble is of nets by one recipe each, and {', '.join(mixed)} is here by several"),
+            (not wrong, "; ".join(wrong)),
         )
+
+    def _wrong_runs(self) -> Iterator[str]:
+        """What in the sweep's task, data, nets and recipes does not go together, by scale."""
+        known = self.task in TASKS and self.data in WHOLE
+        for scale in self.scales if known else ():
+            try:
+                self.runs(scale, (0,), self.data_at(scale))
+            except SpecError as error:
+                yield f"at scale {scale} {error}"
 
     def at(self, scale: str) -> Scale:
         """What is declared at the scale. Raises SpecError naming the scales there are."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from bench.spec.advice import shown
 from bench.spec.words import Row, SpecError
 
 if TYPE_CHECKING:
@@ -138,5 +139,5 @@ TASKS: Mapping[str, Task] = MappingProxyType({row.name: row for row in ROWS})
 def task_of(name: str) -> Task:
     """The row of the task. Raises SpecError."""
     if name not in TASKS:
-        raise SpecError(f"task {name!r} is not one of: {', '.join(TASKS)}")
+        raise SpecError(f"task {shown(name)} is not one of: {', '.join(TASKS)}")
     return TASKS[name]

@@ -48,7 +48,8 @@ def disk_error(path: Path, error: OSError) -> StoreError:
     """What the disk refused, in words."""
     reason = error.strerror or str(error)
     return StoreError(
-        f"cannot write {path}: {reason}; nothing that was there is lost. Make room or give another folder"
+        f"cannot write {path}: {reason}; nothing that was there is lost. Make room there, or name a folder that can be "
+        "written with --out DIR"
     )
 
 

@@ -43,6 +43,11 @@ class Experiment(ABC):
         """The digest of the run's data, without the run. Raises DataError."""
         return cls.of(run, job, torch.device("cpu")).digest
 
+    @classmethod
+    def check(cls, run: Run, job: Job) -> None:
+        """Raises DataError where the run could not begin with the data that are there."""
+        cls.of(run, job, torch.device("cpu"))
+
     @property
     def notice(self) -> str:
         """The data owner's notice to readers, or ""."""

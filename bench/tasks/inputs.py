@@ -23,6 +23,11 @@ def data_sha256(run: Run, job: Job) -> str:
     return experiment.digest_of(run, job)
 
 
+def check_data(run: Run, job: Job) -> None:
+    """Raises DataError where the run could not begin with the data that are there."""
+    dataset_of(run.data).resolve("experiment").check(run, job)  # type: ignore[attr-defined]  # a class
+
+
 def start_sha256(run: Run, job: Job) -> str | None:
     """The SHA-256 of the start weights: of their file, or of a run's final weights; "" for random ones.
 

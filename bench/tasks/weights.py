@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bench.nets.weights import IMAGENET, Pixels, WeightsError
+from bench.nets.weights import HASHED, IMAGENET, Pixels, WeightsError
 from bench.spec import SOURCES, Net, Run
 from bench.store import RunFolder
 from bench.tasks.job import Job
@@ -86,15 +86,18 @@ def torchvision_file(net: Net, job: Job) -> Path:
     """In the folder of weights, in torch's cache, else downloaded into that. Raises WeightsError."""
     folder, url = job.data / "weights", str(_torchvision(net).url)
     file = url.rsplit("/", 1)[-1]
-    if (folder / file).is_file():
-        return folder / file
+    cached, said = Path(torch.hub.get_dir(), "checkpoints", file), HASHED.search(file)
+    for path in (folder / file, cached):
+        if path.is_file():
+            return path
     try:
-        torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True, progress=False)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(cached), said and said[1], progress=False)
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"{net.weights}: {file} is not in {folder} and cannot be downloaded ({error}). Put it there, from {url}"
         ) from None
-    return Path(torch.hub.get_dir(), "checkpoints", file)
+    return cached
 
 
 def torchvision_error(net: Net, _: Job) -> float:

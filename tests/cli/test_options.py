@@ -105,7 +105,7 @@ def test_a_machine_that_is_told_a_memory_without_sense_says_so_in_one_line(
         ("def f(:\n", "bad.py, line 1: SyntaxError"),
         (
             "from bench.spec import Net\n\nNet('cifar', 21, 'A')\n",
-            "bad.py, line 3: SpecError: net: depth 21 is not one of",
+            "bad.py, line 3: net: depth 21 is not one of",
         ),
         ("SWEEP = 3\n", "bad.py defines no SWEEP"),
         ("import sys\nsys.exit()\n", "bad.py, line 2: SystemExit"),

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from bench.data import cifar_files
-from bench.data.cifar_files import LAYOUTS, cifar, fetch
+from bench.data.cifar_files import LAYOUTS, cifar, fetch, verify
 from bench.data.locate import DataError, notice
 from bench.tasks.classification.cifar import load
 from tests.fuzzing import tried
@@ -161,6 +161,24 @@ def test_pickles_that_are_not_the_official_ones_are_never_opened(tmp_path: Path)
         load(cifar(tmp_path, "cifar10"))
 
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(("name", "label", "most"), [("cifar10", 255, 9), ("cifar10", 10, 9), ("cifar100", 100, 99)])
+def test_a_label_that_there_is_not_is_named_with_its_file_and_record(
+    tmp_path: Path, name: str, label: int, most: int
+) -> None:
+    layout = LAYOUTS[name]
+    folder = tmp_path / layout.binary
+    folder.mkdir()
+    for file, size in layout.sizes.items():
+        (folder / file).write_bytes(bytes(size))
+    file = f"{layout.train[-1]}.bin"
+    content = bytearray(layout.sizes[file])
+    content[layout.record + layout.labels - 1] = label
+    (folder / file).write_bytes(content)
+
+    with pytest.raises(DataError, match=rf"{file}: record 2 of \d+ has the label {label}, and .* 0 to {most}: .*get"):
+        verify(cifar(tmp_path, name))
 
 
 @pytest.mark.fuzz

@@ -9,6 +9,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -19,6 +20,7 @@ from bench.report.digests import drop_others, files_in, write_digests
 from bench.report.evidence import weigh
 from bench.report.numbers import mean_std
 from bench.report.page import page, sections_of, write_report
+from bench.report.render.figures import curves
 from bench.report.sections import numbers_of
 from bench.spec import Claim, Net, Run, Scale, Sweep
 from bench.store import RunFolder
@@ -42,6 +44,17 @@ def test_numbers_of_another_recipe_are_not_averaged_in(tmp_path: Path) -> None:
 
     assert frame.by_net(one.runs).loc["resnet-20-A", "test_error_mean"] == 10.0
     assert "1 finished runs of other recipes" in page(evidence(one))
+
+
+def test_a_curve_of_one_point_is_seen(tmp_path: Path) -> None:
+    one = made_up_set(tmp_path)
+    last = one.curves["step"] == one.curves["step"].max()
+
+    figure = curves(replace(one, curves=one.curves.assign(test_error=one.curves["test_error"].where(last))))
+
+    for ax in figure.axes:
+        lines = {np.size(line.get_xdata()): line.get_marker() for line in ax.lines}
+        assert lines == {1: "o", 10: "None"}
 
 
 def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_path: Path) -> None:

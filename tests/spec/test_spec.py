@@ -192,7 +192,7 @@ def test_an_unknown_field_in_json_is_refused() -> None:
         (lambda: Recipe(drops=(48_000, 32_000)), "must rise"),
         (
             lambda: Recipe(steps=0, momentum=1.0),
-            "momentum must be below 1, got 1.0; steps must be 1 or more, got 0; drops",
+            "momentum must be below 1, got 1.0, such as momentum=0.9; steps must be 1 or more, got 0; drops",
         ),
         (lambda: replace(RUN, data="stand-in"), "the stand-in is for scale quick alone"),
         (lambda: replace(RUN, scale="long"), "scale 'long' is not one of: paper, short, quick"),
@@ -211,9 +211,9 @@ def test_nothing_is_taken_for_a_whole_number_that_is_none(value: Any) -> None:
     """It would be another id."""
     words = re.escape(f"must be a whole number, got {value!r}")
 
-    with pytest.raises(SpecError, match=f"^recipe: bn_group {words}$"):
+    with pytest.raises(SpecError, match=f"^recipe: bn_group {words}(: write|, such as) bn_group=64$"):
         Recipe(bn_group=value)
-    with pytest.raises(SpecError, match=f"^run: seed {words}$"):
+    with pytest.raises(SpecError, match=f"^run: seed {words}(: write seed=64)?$"):
         replace(RUN, seed=value)
     with pytest.raises(SpecError, match="not a run of this version of the suite: recipe.batch must be a whole number"):
         run_from_json(json.dumps({**RUN.as_json(), "recipe": {**RUN.as_json()["recipe"], "batch": value}}))
@@ -222,18 +222,22 @@ def test_nothing_is_taken_for_a_whole_number_that_is_none(value: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "words"),
     [
-        (Recipe, {"lr": "0.1", "drops": [1]}, "recipe: lr must be a number, got '0.1'; drops must be a tuple, got [1]"),
+        (Recipe, {"lr": "0.1", "drops": [1]}, "recipe: lr must be a number, got '0.1': write lr=0.1; drops must be"),
         (Recipe, {"lr": float("nan")}, "recipe: lr must be finite, got nan"),
         (Views, {"ten_crop": 1}, "views: ten_crop must be True or False, got 1"),
         (Net, {"family": "cifar", "depth": 20}, "net: shortcut is missing"),
-        (Views, {"sides": 224}, "views: unknown key 'sides' (allowed: side, crop, shorter, "),
+        (Views, {"sides": 224}, "views: unknown field 'sides' (allowed: side, crop, shorter, "),
         (
             Resources,
             {"cpus": 0, "tasks": 0},
-            "resources: cpus must be 1 or more, got 0; tasks must be 1 or more, got 0",
+            "resources: cpus must be 1 or more, got 0, such as cpus=2; tasks must be 1 or more, got 0, such as tasks=1",
         ),
-        (Claim, {"id": "c"}, "claim 'c': text is missing; source is missing; "),
-        (Scale, {"cells": ((1, Recipe()),), "seeds": (0,)}, "scale: cells.0.0 must be a Net, got 1"),
+        (Claim, {"id": "c"}, "claim 'c': text is missing, such as text="),
+        (
+            Scale,
+            {"cells": ((1, Recipe()),), "seeds": (0,)},
+            "scale: cells[0][0] must be a Net, got 1, such as cells=((Net(",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_in_plain_words(kind: Any, values: dict[str, Any], words: str) -> None:
@@ -243,6 +247,43 @@ def test_a_wrong_value_is_refused_in_plain_words(kind: Any, values: dict[str, An
 
 def test_a_shortened_recipe_keeps_the_shares_of_its_drops() -> None:
     assert shortened(Recipe(), 8_000).drops == (4_000, 6_000)
+
+
+@pytest.mark.parametrize(
+    ("steps", "given", "often"),
+    [
+        (8_000, {}, (200, 1_000)),  # as the recipe has it: ids stay
+        (1_000, {}, (200, 1_000)),
+        (999, {}, (99, 495)),
+        (200, {}, (20, 100)),
+        (30, {}, (3, 15)),
+        (3, {}, (1, 1)),
+        (1, {}, (1, 1)),
+        (500, {"test_every": 200}, (200, 200)),
+        (30, {"curve_every": 5}, (5, 15)),
+        (30, {"curve_every": 30}, (30, 30)),
+        (30, {"test_every": 10}, (2, 10)),
+        (30, {"test_every": 7}, (1, 7)),
+        (30, {"curve_every": 10, "test_every": 30}, (10, 30)),
+    ],
+)
+def test_a_shortened_recipe_has_a_curve(steps: int, given: dict[str, int], often: tuple[int, int]) -> None:
+    short = shortened(Recipe(), steps, **given)
+
+    assert (short.curve_every, short.test_every) == often
+    assert Scale(((RUN.net, short),), (0,))
+
+
+@pytest.mark.parametrize("changed", [{"curve_every": 40, "test_every": 40}, {"curve_every": 10, "test_every": 40}])
+def test_a_curve_that_would_be_empty_is_refused_where_it_is_declared_and_read_where_it_was_run(
+    changed: dict[str, Any],
+) -> None:
+    recipe = Recipe(steps=30, drops=(), **changed)
+
+    with pytest.raises(SpecError, match="must be at most steps 30, or .* write curve_every=3, test_every=15"):
+        Scale(((RUN.net, recipe),), (0,))
+    old = replace(RUN, recipe=recipe)
+    assert run_from_json(json.dumps(old.as_json())) == old
 
 
 @pytest.mark.parametrize(("count", "words"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (1_000, "1,000 runs")])

@@ -56,9 +56,9 @@ def test_a_net_may_have_planned_seeds_of_its_own_by_each_of_its_recipes() -> Non
     ("changes", "words"),
     [
         ({"seeds_by_net": {Net("cifar", 56, "A"): (0,)}}, "seeds_by_net names nets that are in no cell"),
-        ({"seeds_by_net": {Net("cifar", 20, "A"): (3, 3)}}, "seeds (3, 3) must be distinct, and at least one"),
-        ({"seeds_by_net": {Net("cifar", 20, "A"): ()}}, "seeds () must be distinct, and at least one"),
-        ({"seeds": ()}, "seeds () must be distinct, and at least one"),
+        ({"seeds_by_net": {Net("cifar", 20, "A"): (3, 3)}}, "seeds (3, 3) must be distinct: write (3,)"),
+        ({"seeds_by_net": {Net("cifar", 20, "A"): ()}}, "seeds_by_net.Net(…) must have 1 or more, got ()"),
+        ({"seeds": ()}, "seeds must have 1 or more, got (), such as seeds=(0, 1, 2)"),
     ],
 )
 def test_planned_seeds_that_cannot_be_meant_are_refused(changes: dict[str, Any], words: str) -> None:

@@ -83,8 +83,17 @@ def no_download(*_: Any, **__: Any) -> Any:
     raise OSError("no network")
 
 
+def test_a_damaged_file_in_torchs_cache_is_refused_by_our_reader(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(job.data))
+    (job.data / "hub" / "checkpoints").mkdir(parents=True)
+    (job.data / "hub" / "checkpoints" / "resnet50-0676ba61.pth").write_bytes(b"\x80\x02cos\nsystem\n.")
+
+    with pytest.raises(WeightsError, match="resnet50-0676ba61.pth cannot be read as weights .its name says that"):
+        whole(TORCHVISION, job)
+
+
 def test_without_a_network_the_error_says_where_the_file_belongs(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.hub.load_state_dict_from_url", no_download)
+    monkeypatch.setattr("torch.hub.download_url_to_file", no_download)
     monkeypatch.setattr("timm.create_model", no_download)
 
     with pytest.raises(WeightsError, match=r"resnet50-0676ba61.pth is not in .* Put it there, from https://"):

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, Stri
 
 from bench.machine import user_folder
 from bench.spec import Resources, SpecError
-from bench.spec.declare import declaration
+from bench.spec.declare import settings
 from bench.spec.words import require
 
 MOST_BYTES, MOST_DAYS, MOST_WARN = 1_000_000, 366, 18
@@ -87,7 +87,7 @@ Seconds = Annotated[PositiveFloat, BeforeValidator(_seconds)]
 Lines = Annotated[str, AfterValidator(_lines)]
 
 
-@declaration
+@settings
 class Profile:
     """How jobs are asked for. None leaves a thing to the run's own Resources or to the cluster's default.
 

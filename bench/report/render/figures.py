@@ -123,7 +123,9 @@ def _panel(ax: Axes, frame: pd.DataFrame, colours: dict[int, tuple[float, float,
         colour = colours[int(str(depth))]
         for column, style, width in (("error", "--", 0.9), ("test_error", "-", 2.0)):
             points = part.dropna(subset=[column]).groupby("x")[column].agg(["mean", "min", "max"])
-            ax.plot(points.index, points["mean"], style, color=colour, lw=width)
+            (line,) = ax.plot(points.index, points["mean"], style, color=colour, lw=width)
+            if len(points) == 1:  # no line would be seen
+                line.set(marker="o", markersize=4, clip_on=False)
             ax.fill_between(points.index, points["min"], points["max"], color=colour, alpha=0.15, lw=0)
         handles.append(Line2D([], [], color=colour, lw=2, label=f"{TITLES[nets]}-{depth}"))
     handles.append(Line2D([], [], color="0.3", ls="--", lw=0.9, label="training"))

@@ -98,7 +98,7 @@ MISTAKES = {
     "an empty word": ('constraint = ""', "constraint must be one word, got ''"),
     "a flag of two lines": ('extra = {comment2 = "a\\nb"}', "extra comment2 must be a text on one line"),
     "a flag that is no name": ('extra = {"--hold" = true}', "'--hold' must be names of flags, without dashes"),
-    "a byte that ends bash's line": ('setup = ["a\\u0000b"]', "setup.0 must have no control characters"),
+    "a byte that ends bash's line": ('setup = ["a\\u0000b"]', "setup[0] must have no control characters"),
     "a number of 5,000 digits": (f"cpus = {'9' * 5_000}", "Exceeds the limit"),
     "brackets without an end": (f"cpus = {'[' * 5_000}", "recursion"),
     "a file of another kind": ("#" * 1_000_001, "larger than 1,000,000 bytes"),
