@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import pandas as pd
@@ -26,8 +27,39 @@ STYLE: dict[Any, Any] = {
     "grid.alpha": 0.3,
 }
 
+# seaborn's "colorblind" with its light colours darker: a line stands out from white and from the dark ground, 3 to 1
+BLUE = "#0173b2"
+PALETTE = [BLUE, "#c98100", "#029e73", "#c9472b", "#cc78bc", "#b9814f", "#2f93cc", "#808080", "#9c8b00", "#d9699c"]
+HIT, FALSE_HIT = "#12803a", "#c01f2e"  # of a detection, letters too
+# what an SVG file has in the dark in the place of these; whoever shows it without asking for the dark has it on white
+DARK = {
+    "#ffffff": "#17181a",  # the ground: the pages' own, page.css
+    "#000000": "#dededa",
+    "#4c4c4c": "#b4b4ae",
+    "#666666": "#a2a29c",
+    "#b0b0b0": "#7c7d82",  # the grid
+    "#d9d9d9": "#35373c",
+    BLUE: "#409de0",
+    HIT: "#4dbd6f",
+    FALSE_HIT: "#ff7b86",
+}
+IN_THE_DARK = "\n".join(
+    (
+        "@media screen and (prefers-color-scheme: dark) {",
+        f"svg {{ fill: {DARK['#000000']} }}",  # letters, which name no colour
+        *(f'[style*="fill: {light}"] {{ fill: {dark} !important }}' for light, dark in DARK.items()),
+        *(f'[style*="stroke: {light}"] {{ stroke: {dark} !important }}' for light, dark in DARK.items()),
+        "}",
+    )
+)
 
+Key = TypeVar("Key")
 TITLES = {kind.nets: kind.title for kind in reversed(RESIDUAL.values())} | {PLAIN: PLAIN}
+
+
+def palette(keys: Collection[Key]) -> dict[Key, tuple[float, float, float]]:
+    """A colour for each, in order."""
+    return dict(zip(keys, sns.color_palette(PALETTE, len(keys)), strict=True))
 
 
 def curves(results: Set) -> Figure:
@@ -42,7 +74,7 @@ def curves(results: Set) -> Figure:
     unit, name = (1e4, "iterations (1e4)") if longest >= 10_000 else (1, "iterations")
     frame = frame.assign(x=frame["step"] / unit)
     depths = sorted(frame["depth"].unique())
-    colours = dict(zip(depths, sns.color_palette("colorblind", len(depths)), strict=True))
+    colours = palette(depths)
     with mpl.rc_context(STYLE):
         there = set(frame["nets"]) or set(NETS[:2])
         families = [nets for nets in NETS if nets in there]
@@ -55,8 +87,8 @@ def curves(results: Set) -> Figure:
     return figure
 
 
-# marker, line, points from it to its depth; further kinds of nets as the last
-FAMILIES = (("s", "--", 6), ("o", "-", -12), ("^", "-", 6))
+# marker, line, points from it to its depth, off a plain net's rising line; further kinds of nets as the last
+FAMILIES = (("s", "--", (-9, 5)), ("o", "-", (9, -12)), ("^", "-", (9, 6)))
 
 
 def tradeoff(results: Set) -> Figure:
@@ -93,11 +125,11 @@ def tradeoff(results: Set) -> Figure:
     return figure
 
 
-def _families(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str, int], tuple[float, float, float]]]:
+def _families(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str, tuple[int, int]], tuple[float, float, float]]]:
     """Of plain and residual nets, and of other units that are there: their name, style and colour."""
     named = [*NETS[:2], *(nets for nets in NETS[2:] if nets in set(nets_of(frame)))]
     styles = [FAMILIES[min(place, len(FAMILIES) - 1)] for place in range(len(named))]
-    return list(zip(named, styles, sns.color_palette("colorblind", len(named)), strict=True))
+    return list(zip(named, styles, palette(named).values(), strict=True))
 
 
 def _interval(results: Set, net: str) -> tuple[float, float]:
@@ -108,13 +140,13 @@ def _interval(results: Set, net: str) -> tuple[float, float]:
 
 
 def _against(ax: Axes, frame: pd.DataFrame, column: str) -> None:
-    for nets, (marker, style, above), colour in _families(frame):
+    for nets, (marker, style, aside), colour in _families(frame):
         part = frame[nets_of(frame) == nets].sort_values(column)
         x, y = part[column], part["test_error_mean"]
         ax.errorbar(x, y, (y - part["low"], part["high"] - y), color=colour, marker=marker, ls=style, capsize=3)
-        words: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7.5, "color": colour}
+        words: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7.5}
         for depth, *point in zip(part["depth"], x, y, strict=True):
-            ax.annotate(f"{depth}", tuple(point), (9, above), **words)
+            ax.annotate(f"{depth}", tuple(point), aside, **words)
 
 
 def _panel(ax: Axes, frame: pd.DataFrame, colours: dict[int, tuple[float, float, float]], nets: str) -> None:
@@ -149,6 +181,9 @@ def save(figure: Figure, path: Path, results: Set) -> None:
     for target, metadata in ((path, svg), (path.with_suffix(".png"), {"Software": None, "Description": made_of})):
         with mpl.rc_context(STYLE), atomic(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=160, metadata=metadata)
+            if target is path:
+                drawn = temporary.read_text(encoding="utf-8")
+                temporary.write_text(drawn.replace("</style>", f"\n{IN_THE_DARK}</style>", 1), encoding="utf-8")
 
 
 def drawn_from(results: Set) -> str:

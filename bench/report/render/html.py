@@ -1,6 +1,6 @@
-"""All reports on one page, reports/index.html, with links to the SVG figures beside it.
+"""Reports on one page, index.html, with links to the SVG figures beside it: all of reports/, or a single study's.
 
-It follows from the markdown pages below reports/ and from nothing else. Some of their text comes from outside (error
+It follows from the markdown pages in its folder and from nothing else. Some of their text comes from outside (error
 messages of runs, notices of data sets): no HTML in it is let through but `<a id="…"></a>`, and the page's own policy
 lets the browser run the one script whose digest it names, and load nothing but images from where the page lies.
 """
@@ -11,7 +11,7 @@ import hashlib
 import posixpath
 import re
 from base64 import b64encode
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, count, pairwise
@@ -27,6 +27,7 @@ from markdown_it.token import Token
 from bench.store import StoreError, write_text
 
 ANCHOR = re.compile(r'<a id="([\w.:+=/-]+)"></a>')
+SIZE = re.compile(r'<svg [^>]*width="([\d.]{1,9})pt" height="([\d.]{1,9})pt"')  # as matplotlib writes it
 LONG = 20  # a cell of a table with more letters may be broken into lines
 TOTAL = "all"  # what the first cell of a table's last row says where that row is the sum of the others
 WEB = ("http", "https", "mailto")
@@ -48,13 +49,16 @@ class Page:
         return (token for token in every if token.type == kind)
 
 
-def write_html(reports: Path) -> Path:
-    """Writes reports/index.html from the pages and figures there. Raises StoreError if one cannot be read."""
-    write_text(reports / "index.html", html(reports))
+def write_html(reports: Path, title: str = "") -> Path:
+    """Writes index.html in this folder, from README.md, the pages that it leads to and the figures.
+
+    title: of the browser's tab; README.md's heading if it is empty. Raises StoreError if a file cannot be read.
+    """
+    write_text(reports / "index.html", html(reports, title))
     return reports / "index.html"
 
 
-def html(reports: Path) -> str:
+def html(reports: Path, title: str = "") -> str:
     """The file's text."""
     parser = _parser()
     pages = read_pages(reports, parser)
@@ -74,7 +78,7 @@ def html(reports: Path) -> str:
         for kind in ("html", "css", "js")
     )
     return Template(markup).substitute(
-        title=_escaped(next((text for page in pages[:1] for _, text in _headings(page, "h1")), "Reports")),
+        title=_escaped(title or next((text for page in pages[:1] for _, text in _headings(page, "h1")), "Reports")),
         digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=style,
         nav=_navigation(pages, ids),
@@ -127,14 +131,17 @@ def read_pages(reports: Path, parser: MarkdownIt) -> list[Page]:
         path = waiting.pop(0)
         if path not in there or path in pages:
             continue
-        try:
-            text = there[path].read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{there[path]} cannot be read: {error}; write the report again") from None
-        pages[path] = page = Page(path, parser.parse(text))
+        pages[path] = page = Page(path, parser.parse(_read(there[path])))
         places = (_place(path, str(link.attrs["href"])) for link in page.each("link_open"))
         waiting += [place[0] for place in places if place]
     return list(pages.values())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; write the report again") from None
 
 
 def _files(reports: Path, kind: str) -> dict[str, Path]:
@@ -161,7 +168,7 @@ def _give_ids(pages: Sequence[Page]) -> Ids:
     A heading has the fragment that GitHub gives it.
     """
     ids: Ids = {}
-    taken: set[str] = set()
+    taken = {"main"}  # of page.html
     for page in pages:
         name = page.path.removesuffix(".md").removesuffix("/README") if page.path != "README.md" else "reports"
         ids[page.path, ""] = own = _unique(name, taken)
@@ -200,13 +207,18 @@ def _relink(page: Page, link: Token, ids: Mapping[Place, str]) -> None:
         link.attrs["href"] = quote(place[0]) + (f"#{quote(place[1])}" if place[1] else "")
 
 
-def _place_figure(page: Page, image: Token, figures: Container[str]) -> None:
-    """Loads the figure from its file when it comes into view; an image that is no figure of the reports is its text."""
+def _place_figure(page: Page, image: Token, figures: Mapping[str, Path]) -> None:
+    """Loads the figure from its file when it comes into view; an image that is no figure of the reports is its text.
+
+    Its size is there before, or what lies below it would move while it is read.
+    """
     place = _place(page.path, str(image.attrs["src"]))
     if place is None or place[0] not in figures:
         image.type = "text"
     else:
-        attributes = f'src="{quote(place[0])}" loading="lazy" alt="{_escaped(image.content)}"'
+        size = SIZE.search(_read(figures[place[0]]))
+        sides = 'width="{:.0f}" height="{:.0f}" '.format(*(float(pt) * 4 / 3 for pt in size.groups())) if size else ""
+        attributes = f'src="{quote(place[0])}" {sides}loading="lazy" alt="{_escaped(image.content)}"'
         image.content = f'<span class="figure"><img {attributes}></span>'
         image.type = "html_inline"
 

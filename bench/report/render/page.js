@@ -56,3 +56,64 @@ function makeSortable(table) {
 }
 
 document.querySelectorAll("table").forEach(makeSortable);
+
+// The contents follow: the section that is read is marked, and of the pages' sections its own page's are listed. On a
+// narrow screen they fold into a bar. Without this script all of it is there, unfolded.
+
+const root = document.documentElement;
+const nav = document.querySelector("nav");
+const fold = nav.querySelector("details");
+const wide = matchMedia("(min-width: 64rem)");
+const places = [...nav.querySelectorAll("a")].map((link) => {
+  return { link, target: document.getElementById(decodeURIComponent(link.hash.slice(1))) };
+});
+let here = null;
+
+function follow() {
+  if (!places.length) return;
+  const atEnd = scrollY > 0 && scrollY + innerHeight >= root.scrollHeight - 2;
+  const margin = parseFloat(getComputedStyle(places[0].target).scrollMarginTop); // where a link leads to
+  const line = atEnd ? innerHeight : margin + 8;
+  const now = places.findLast((place) => place.target.getBoundingClientRect().top <= line) ?? places[0];
+  if (now === here) return;
+  here?.link.removeAttribute("aria-current");
+  here = now;
+  here.link.setAttribute("aria-current", "location");
+  nav.querySelectorAll("li.open").forEach((item) => item.classList.remove("open"));
+  here.link.closest("nav > details > ul > li").classList.add("open");
+  nav.querySelector("summary span").textContent = here.link.textContent;
+  showInList();
+}
+
+function showInList() {
+  const list = wide.matches ? nav : fold.querySelector("ul");
+  const [link, frame] = [here.link.getBoundingClientRect(), list.getBoundingClientRect()];
+  if (link.top < frame.top || link.bottom > frame.bottom) list.scrollTop += link.top - frame.top - frame.height / 3;
+}
+
+function close() {
+  if (!wide.matches) fold.open = false;
+}
+
+root.classList.add("scripted");
+fold.open = wide.matches;
+wide.addEventListener("change", () => (fold.open = wide.matches));
+fold.addEventListener("toggle", () => fold.open && here && showInList());
+document.addEventListener("click", (event) => {
+  if (!nav.contains(event.target) || event.target.closest("nav a")) close();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") close();
+});
+addEventListener("scroll", () => requestAnimationFrame(follow), { passive: true });
+addEventListener("resize", follow);
+follow();
+
+// What scrolls sideways can be scrolled by the keyboard.
+const boxes = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+document.querySelectorAll(".table, .figure, pre").forEach((box) => boxes.observe(box));

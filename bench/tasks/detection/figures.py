@@ -7,20 +7,19 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bench.report.frame import Set, display_name
-from bench.report.render.figures import STYLE
+from bench.report.render.figures import FALSE_HIT, HIT, STYLE, palette
 from bench.store import StoreError
 
 
 def _colours(results: Set) -> dict[str, Any]:
     nets = [str(net) for net in dict.fromkeys(results.done["net"])]
-    return dict(zip(nets, sns.color_palette("colorblind", len(nets)), strict=True))
+    return palette(nets)
 
 
 def curves(results: Set) -> Figure:
@@ -81,7 +80,7 @@ def _shown(results: Set, run: str, classes: int) -> list[NDArray[Any]]:
 
 def _canvas(ax: Axes, rows: NDArray[Any], size: NDArray[Any], objects: int, classes: Sequence[str]) -> None:
     for _, label, _, x1, y1, x2, y2, hit in rows:
-        colour, style = ("#12803a", "-") if hit else ("#c01f2e", "--")
+        colour, style = (HIT, "-") if hit else (FALSE_HIT, "--")
         ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=colour, ls=style, lw=1.0))
         ax.text(x1 + 2, y1 + 2, classes[int(label) - 1][:1], fontsize=5, color=colour, va="top")
     hits = int(rows[:, 7].sum())

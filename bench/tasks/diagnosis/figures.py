@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 
 import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.frame import PLAIN, display_name
-from bench.report.render.figures import STYLE
+from bench.report.render.figures import STYLE, palette
 from bench.spec import HEALTHY
 from bench.tasks.diagnosis import layers
 
@@ -24,7 +23,7 @@ LINEAR_BELOW = 30  # the paper's Fig. 7 has a linear axis up to 3; beyond ten ti
 
 def _colours(frame: pd.DataFrame) -> dict[int, Colour]:
     depths = sorted(int(depth) for depth in frame["depth"].unique())
-    return dict(zip(depths, sns.color_palette("colorblind", len(depths)), strict=True))
+    return palette(depths)
 
 
 def figure_7(frame: pd.DataFrame) -> Figure:

@@ -9,14 +9,13 @@ from functools import partial
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, own_recipes
 from bench.report.numbers import Cell, Metric, mean_std, of_net
-from bench.report.render.figures import STYLE
+from bench.report.render.figures import STYLE, palette
 from bench.report.sections import Drawing, Section, findings
 from bench.report.stats import Sample, of_percent, sample, wilson
 from bench.report.tables import Table, caption, low_to_high
@@ -140,7 +139,7 @@ def curves_of(results: Set) -> list[tuple[str, Roc]]:
 def roc(found: Sequence[tuple[str, Roc]]) -> Figure:
     """A line a run, false acceptances on a logarithmic axis."""
     names = {net: display_name(net) for net, _ in found}
-    colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
+    colours = palette(names)
     lowest = min(1 / int(curve.false[-1]) for _, curve in found)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6, 4.2), layout="constrained")

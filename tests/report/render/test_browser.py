@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,8 @@ import pytest
 
 pytest.importorskip("playwright", reason="needs playwright")
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from bench.report.render.html import html, write_html
 
@@ -41,7 +44,7 @@ WORST_CONTRAST = """() => {
     const colour = getComputedStyle(element).backgroundColor;
     return colour === "rgba(0, 0, 0, 0)" ? behind(element.parentElement) : colour;
   };
-  const written = [...document.querySelectorAll("nav *, main *")].filter((element) =>
+  const written = [...document.querySelectorAll(".skip, nav *, main *")].filter((element) =>
     [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
   return Math.min(...written.map((element) => {
     const [a, b] = [light(getComputedStyle(element).color), light(behind(element))];
@@ -137,20 +140,114 @@ def test_it_can_be_read_by_day_and_by_night(page: Page) -> None:
         grounds[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
 
         assert page.evaluate(WORST_CONTRAST) >= 4.5, scheme
-        assert (
-            page.locator(".figure").first.evaluate("f => getComputedStyle(f).backgroundColor") == "rgb(255, 255, 255)"
-        )
     assert grounds == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 24, 26)"}
+
+
+def test_figures_have_the_pages_ground_by_day_by_night_and_on_paper(page: Page) -> None:
+    page.goto(COMMITTED.as_uri())
+    figure = page.locator(".figure img").first
+    figure.scroll_into_view_if_needed()
+    figure.evaluate("image => image.decode()")
+
+    assert ground(figure) == (255, 255, 255)
+    page.emulate_media(color_scheme="dark")
+    assert ground(figure) == (23, 24, 26)
+    page.emulate_media(media="print", color_scheme="dark")
+    assert ground(figure) == (255, 255, 255)
+
+
+def ground(figure: Locator) -> tuple[int, ...]:
+    """The colour that most of it has."""
+    with Image.open(io.BytesIO(figure.screenshot())) as picture:
+        counted = picture.convert("RGB").getcolors(picture.width * picture.height) or []
+    return max(counted)[1]  # type: ignore[return-value]  # of an RGB image a colour is a tuple
 
 
 def test_wide_tables_scroll_within_themselves_and_the_page_never_does(page: Page) -> None:
     page.goto(COMMITTED.as_uri())
-    for width in (320, 375, 800, 1200, 1280):
+    for width in (320, 400, 800, 1023, 1024, 1280):
         page.set_viewport_size({"width": width, "height": 800})
 
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        if width < 400:
+        if width <= 400:
             assert page.locator(".table").last.evaluate("t => t.scrollWidth > t.clientWidth")
+            assert page.locator(".table").last.get_attribute("tabindex") == "0", "the keyboard can scroll it"
+
+
+def test_a_long_word_in_a_heading_or_an_id_breaks(page: Page, tmp_path: Path) -> None:
+    word = "a_study_with_a_very_long_name_" * 4
+    text = f"# {word}\n\n## {word}\n\n`{word}` {word}\n\n| run | n |\n| --- | --: |\n| `{word}` | 1 |\n"
+    (tmp_path / "README.md").write_text(text)
+    for width in (320, 1100):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(write_html(tmp_path).as_uri())
+
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.locator("nav").evaluate("nav => nav.scrollWidth <= nav.clientWidth")
+        assert page.locator("td code").evaluate("id => id.clientWidth") <= 320 or width > 320
+
+
+@pytest.mark.parametrize("width", [400, 1440])
+def test_the_contents_follow_what_is_read(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(COMMITTED.as_uri() + "#gradients:figure-7")
+    marked = page.locator("nav [aria-current]")
+    expect(marked).to_have_text("Figure 7")
+    listed = page.locator("nav li.open ul a")
+
+    assert page.locator("nav").evaluate("nav => nav.getBoundingClientRect().top") == 0, "it stays in view"
+    assert listed.count() == page.locator("[id='gradients'] h2").count()
+    page.evaluate("document.getElementById('detection:costs').scrollIntoView()")
+    expect(marked).to_have_text("Costs")
+    assert listed.first.get_attribute("href") == "#detection:what-the-numbers-say"
+    if width > 1000:
+        assert marked.evaluate("link => link.getBoundingClientRect().bottom <= innerHeight")
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(marked).to_have_attribute("href", re.compile("#procedure/"))
+    assert marked.count() == 1
+
+
+def test_on_a_narrow_screen_the_contents_unfold_over_the_page_and_fold_again(page: Page) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.goto(COMMITTED.as_uri() + "#gradients:figure-7")
+    links, bar = page.locator("nav details > ul"), page.locator("summary")
+    before = page.evaluate("scrollY")
+
+    assert not links.is_visible()
+    bar.press("Enter")
+    assert links.is_visible()
+    assert bar.inner_text() == "ContentsFigure 7"  # and a dot between them, which is style
+    assert page.evaluate("scrollY") == before, "nothing moves below it"
+    page.keyboard.press("Escape")
+    assert not links.is_visible()
+    bar.click()
+    links.get_by_text("Face verification").click()
+    assert not links.is_visible()
+    assert page.locator("[id='faces'] h1").is_visible()
+    page.set_viewport_size({"width": 1440, "height": 800})
+    assert links.is_visible()
+
+
+@pytest.mark.parametrize("width", [400, 1440])
+def test_without_its_script_all_of_it_is_there(browser: Browser, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, java_script_enabled=False)
+    page.goto(COMMITTED.as_uri())
+
+    assert page.locator("nav details > ul > li > a").first.is_visible()
+    assert page.locator("nav ul ul a").first.is_visible() is (width == 1440)
+    page.locator("nav a[href='#gradients']").click()
+    assert page.locator("[id='gradients'] h1").bounding_box()["y"] < 100  # type: ignore[index]  # it is there
+    page.close()
+
+
+def test_by_the_keyboard_the_contents_can_be_skipped(page: Page) -> None:
+    page.goto(COMMITTED.as_uri())
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").inner_text() == "Skip the contents"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+
+    assert page.evaluate("document.activeElement.closest('main') !== null")
 
 
 def test_on_paper_nothing_is_cut_off_and_the_navigation_is_left_out(page: Page) -> None:
@@ -167,7 +264,7 @@ def test_a_script_that_got_into_the_file_would_not_run(page: Page, tmp_path: Pat
     """The second line of defence: even where the pages' text were let through as HTML, the file's policy holds."""
     attack = '<script>document.title = "run"</script><img src="x.png" onerror="document.title = 1">'
     path = tmp_path / "index.html"
-    path.write_text(html(ROOT / "reports").replace("<main>", f"<main>{attack}"), encoding="utf-8")
+    path.write_text(html(ROOT / "reports").replace('<main id="main">', f'<main id="main">{attack}'), encoding="utf-8")
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
 

@@ -1,4 +1,4 @@
-"""reports/index.html: everything that the pages have, figures from files beside it, nothing else, no foreign script."""
+"""index.html of all reports and of one: all that the pages have, figures from files beside it, no foreign script."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from bench.report.collect import collect
 from bench.report.coverage import write_index
 from bench.report.page import write_report
-from bench.report.render.html import html
+from bench.report.render.html import html, write_html
 from bench.speed.made_up import finish
-from bench.store import RunFolder
+from bench.store import RunFolder, StoreError
 from tests.report.builders import SWEEP
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -140,8 +140,30 @@ def test_pages_come_in_the_order_of_the_indexs_links_and_stray_files_do_not(tmp_
     assert "resnet-bench" in found.words
 
 
+def test_a_single_study_has_a_page_of_its_own(tmp_path: Path) -> None:
+    """Its report alone, as it lies beside a user's runs: the pages of its scales, no index above them."""
+    report = tmp_path / "report"
+    for scale in ("quick", "paper"):
+        for run in SWEEP.runs(scale):
+            finish(RunFolder(tmp_path / "runs" / run.id), run, error=10)
+    collect(tmp_path / "results", [tmp_path / "runs"], [*SWEEP.runs("quick"), *SWEEP.runs("paper")])
+    write_report("made_up", SWEEP, tmp_path / "results", report)
+
+    page = write_html(report, "My <own> study")
+
+    found = Elements(page.read_text(encoding="utf-8"))
+    inner = [unquote(a["href"][1:]) for a in found.each("a") if a.get("href", "").startswith("#")]
+    assert page == report / "index.html"
+    assert found.words.strip().startswith("My <own> study · resnet-bench")
+    assert len(found.each("article")) == 2
+    assert {image["src"] for image in found.each("img")} == {path.name for path in report.glob("*.svg")}
+    assert {*inner} <= set(found.ids)
+    assert "numbers.csv" in [a.get("href") for a in found.each("a")]
+    assert str(tmp_path) not in page.read_text(encoding="utf-8")
+
+
 def test_without_any_page_there_is_an_empty_file(tmp_path: Path) -> None:
-    assert "<main>" in html(tmp_path)
+    assert "<article" not in html(tmp_path)
 
 
 LINKS = (
@@ -194,6 +216,23 @@ def test_figures_are_links_to_their_files_and_other_images_their_description(tmp
     label = 'Errors of <nets> & "co"'
     assert found.each("img") == [{"src": "sweep/curves.svg", "loading": "lazy", "alt": label}]
     assert " Gone P Q\n" in found.words
+
+
+def test_a_figure_has_its_size_before_it_is_loaded(tmp_path: Path) -> None:
+    reports = written(tmp_path, page="![Errors](curves.svg)\n")
+    (reports / "sweep" / "curves.svg").write_text('<svg width="576pt" height="273.6pt" viewBox="0 0 576 273.6"/>')
+
+    (image,) = Elements(html(reports)).each("img")
+
+    assert (image["width"], image["height"]) == ("768", "365")
+
+
+def test_a_damaged_figure_is_named(tmp_path: Path) -> None:
+    reports = written(tmp_path, page="![Errors](curves.svg)\n")
+    (reports / "sweep" / "curves.svg").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(StoreError, match=r"curves.svg cannot be read: .*; write the report again"):
+        html(reports)
 
 
 def test_what_comes_from_outside_is_shown_and_cannot_run(tmp_path: Path) -> None:
