@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from bench.cli.exits import FAILED, STOPPED, guarded
+from bench.cli.exits import FAILED, STOPPED, guarded, in_time
 from bench.cli.options import Parser, add_arguments
 from bench.cli.places import published
 from bench.cli.publish import begin_own, publish, write_own
@@ -38,10 +38,11 @@ from bench.store import BusyError, RunFolder, exclusive, make_folder
 
 def sweep(args: argparse.Namespace) -> int:
     """Does what the command says; returns the exit code."""
-    request = resolve(args)
-    plan, reuse = _plan(request), Reuse(request.data_folder)
-    if not (request.dry_run or request.report_only):
-        plan = _usable(request, plan, reuse)
+    with in_time(args.time_limit):  # from then on the runs look at the clock
+        request = resolve(args)
+        plan, reuse = _plan(request), Reuse(request.data_folder)
+        if not (request.dry_run or request.report_only):
+            plan = _usable(request, plan, reuse)
     _describe(request, plan)
     if request.dry_run:
         return 0
@@ -149,7 +150,7 @@ def _launch(request: Request, plan: Plan) -> int:
     todo = longest_first(plan.todo) if request.cluster == "crew" and not request.only else plan.todo
     shown = display(todo)
     with ExitStack() as stack:
-        stop = stack.enter_context(Stop(request.deadline))
+        stop = stack.enter_context(Stop(request.deadline, request.time_limit))
         executor: Executor
         if request.profile is not None:
             executor = _slurm(request, request.profile, stop, shown.say)

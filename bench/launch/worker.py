@@ -21,6 +21,7 @@ from bench.spec import task_of
 from bench.store import BusyError, RunFolder, StoreError
 
 DEATHS = 3  # of a run's process without an error (kill -9, out of memory) and without progress, before the run fails
+UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -40,11 +41,12 @@ class Stop:
     """Returns True once a signal asked to stop or the deadline has passed.
 
     As a context it handles the signals with which Slurm, submitit and a terminal ask, and restores their handlers at
-    the end; under nohup SIGHUP stays ignored. A second Ctrl-C interrupts at once.
+    the end; under nohup SIGHUP stays ignored. A Ctrl-C after that interrupts at once.
+    limit: the seconds that `--time-limit` gave.
     """
 
-    def __init__(self, deadline: float | None = None) -> None:
-        self.deadline, self.signal = deadline, 0
+    def __init__(self, deadline: float | None = None, limit: float | None = None) -> None:
+        self.deadline, self.limit, self.signal = deadline, limit, 0
         self._before: dict[int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __call__(self) -> bool:
@@ -60,6 +62,12 @@ class Stop:
         """Whether the deadline has passed."""
         return self.deadline is not None and time.time() >= self.deadline
 
+    @property
+    def why(self) -> str:
+        """What is stopping: the user, or the time limit."""
+        limit = f" {as_typed(self.limit)}" if self.limit else ""
+        return "stopping" if self.signal else f"--time-limit{limit} reached"
+
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
             nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
@@ -72,9 +80,15 @@ class Stop:
             signal.signal(number, handler)
 
     def _take(self, number: int, _: FrameType | None) -> None:
-        if self.signal == signal.SIGINT == number:
+        if number == signal.SIGINT and self():
             raise KeyboardInterrupt
         self.signal = number
+
+
+def as_typed(seconds: float) -> str:
+    """A duration as an option gives it: `50m`, `2h`, `90s`."""
+    unit, size = next((unit, size) for unit, size in UNITS.items() if size == 1 or seconds % size == 0)
+    return f"{seconds / size:g}{unit}"
 
 
 class ChildStop(Stop):
