@@ -42,7 +42,7 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
     except OSError as error:
         return _say(f"{error.filename or 'a file'}: {error.strerror or error}", MISTAKE)
     except KeyboardInterrupt as error:
-        return _say(f"{error or 'interrupted'}; the same command resumes", STOPPED)
+        return _say(f"{str(error) or 'interrupted'}; the same command resumes", STOPPED)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import uuid
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -13,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.launch.worker import Stop, work, work_until
+from bench.launch.worker import HearingStop, work, work_until
 from bench.machine import allocator_settings, device_tokens
 from bench.spec import Run
 from bench.store import RunFolder, make_private
@@ -62,7 +61,7 @@ class Executor(ABC):
 class Inline(Executor):
     """One run after another in this process: `ended` runs what was submitted to its end, or until `stop`."""
 
-    def __init__(self, data: Path, stop: Stop) -> None:
+    def __init__(self, data: Path, stop: HearingStop) -> None:
         self.data, self.halt = data, stop
         self._submitted: list[RunFolder] = []
         self._at_work: RunFolder | None = None
@@ -87,10 +86,10 @@ class Inline(Executor):
         return ended
 
     def kill(self, runs: Collection[RunFolder]) -> None:
-        """A Ctrl-C after `halt`, once, where the main thread trains one of them."""
+        """Interrupts the main thread, where it trains one of them."""
         if self._at_work in runs and not self._killed:
             self._killed = True
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            self.halt.interrupt()
 
 
 class Local(Executor):

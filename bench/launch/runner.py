@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -158,6 +159,7 @@ class Runner:
             finally:
                 over.set()
                 thread.join()
+                self._answer()
                 self._refresh()
 
     def _refresh(self) -> None:
@@ -169,16 +171,20 @@ class Runner:
         if not self.stop():
             return
         running = list(self.running.values())
+        saving = [item for item in running if self.display.forecast.has_to_save(item)]
         if self.stopped is None:
             self.stopped = time.monotonic()
             if self.executor.follows_stop:
-                self.display.say(f"{self.stop.why}: {_saving(len(running))}; Ctrl-C again ends at once")
+                self.display.say(f"{self.stop.why}: {_words(len(saving), by_key=bool(self.stop.signal))}")
         late = self.stop.late and time.monotonic() - self.stopped > GRACE_SECONDS
-        if over := [item.folder for item in running if late or not self.display.forecast.has_to_save(item)]:
+        if over := [item.folder for item in running if late or item not in saving]:
             self.executor.kill(over)
 
 
-def _saving(count: int) -> str:
-    if not count:
-        return "no run is training"
-    return f"{counted(count, 'run')} {'writes its checkpoint' if count == 1 else 'write their checkpoints'} …"
+def _words(saving: int, *, by_key: bool) -> str:
+    """What happens to runs that are asked to stop, of which so many have made a step."""
+    if not saving:
+        return "no run has a step to save"
+    writes = "writes its checkpoint" if saving == 1 else "write their checkpoints"
+    again = "; Ctrl-C again ends at once" if by_key and sys.stdin and sys.stdin.isatty() else ""
+    return f"{counted(saving, 'run')} {writes} …{again}"

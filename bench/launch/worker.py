@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -80,9 +81,66 @@ class Stop:
             signal.signal(number, handler)
 
     def _take(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGINT and self():
+        if number == signal.SIGINT and (self.signal or self.late):
             raise KeyboardInterrupt
         self.signal = number
+
+
+class HearingStop(Stop):
+    """Other threads hear of a signal at once, though the main thread may be in a step of minutes; of the command alone.
+
+    Python calls a handler when the main thread is back from such a call. The system tells a pipe before.
+    """
+
+    def __init__(self, deadline: float | None = None, limit: float | None = None) -> None:
+        super().__init__(deadline, limit)
+        self._wire: tuple[int, int] | None = None
+        self._wire_before = -1
+        self._early: set[int] = set()  # heard of before the main thread was told
+        self._interrupts = False
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        with suppress(BlockingIOError):
+            for number in os.read(self._wire[0], 100) if self._wire else ():
+                if not self.signal and number in self._before:
+                    self._early.add(number)
+                    self.signal = number
+                elif number == signal.SIGINT and self._early:
+                    self._interrupts = True
+        return super().__call__()
+
+    def interrupt(self) -> None:
+        """Raises KeyboardInterrupt in the main thread, once."""
+        self._interrupts = True
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def __enter__(self) -> HearingStop:
+        super().__enter__()
+        if self._before:
+            self._wire = os.pipe()
+            for end in self._wire:
+                os.set_blocking(end, False)
+            self._wire_before = signal.set_wakeup_fd(self._wire[1], warn_on_full_buffer=False)
+            os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))  # its signals are not ours
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        super().__exit__(*problem)
+        if self._wire:
+            signal.set_wakeup_fd(self._wire_before)
+            for end in self._wire:
+                os.close(end)
+            self._wire = None
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupts:
+            self._interrupts, self._early = False, {signal.SIGINT}
+            raise KeyboardInterrupt
+        if number in self._early:
+            self._early.discard(number)
+        else:
+            super()._take(number, frame)
 
 
 def as_typed(seconds: float) -> str:
