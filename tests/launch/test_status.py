@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench.cli.commands import main
 from bench.launch import status
 from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.queue import Job, Queue
@@ -22,17 +24,25 @@ from tests.builders import tiny_run
 
 
 @pytest.fixture
-def sweep(tmp_path: Path) -> Path:
+def sweep(made: Path, tmp_path: Path) -> Path:
     """One run of each: done, failed, with a sign of life from another machine, waiting, nowhere."""
+    shutil.copytree(made, tmp_path / "tiny")
+    beat = {"steps_per_s": 2.0, "loss": 1.0, "error": 50.0}
+    RunFolder(tmp_path / "tiny" / tiny_run(seed=1).id).beat(4, **beat)
+    path = tmp_path / "tiny" / tiny_run(seed=1).id / "heartbeat.json"
+    path.write_text(path.read_text().replace('"host": "', '"host": "node-of-'))
+    return tmp_path / "tiny"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What takes seconds of it, once for all tests."""
+    tmp_path = tmp_path_factory.mktemp("made")
     runs = [tiny_run(), tiny_run("none", lr=1e30), *(tiny_run(seed=seed) for seed in (1, 2, 3))]
     for run in runs:
         RunFolder(tmp_path / "tiny" / run.id).create(run)
     for run in runs[:2]:
         work(tmp_path / "tiny" / run.id, tmp_path)
-    beat = {"steps_per_s": 2.0, "loss": 1.0, "error": 50.0}
-    RunFolder(tmp_path / "tiny" / runs[2].id).beat(4, **beat)
-    path = tmp_path / "tiny" / runs[2].id / "heartbeat.json"
-    path.write_text(path.read_text().replace('"host": "', '"host": "node-of-'))
     Submission(tmp_path / "tiny" / "slurm" / "tiny-1").create([[runs[2].id], [runs[3].id]])
     return tmp_path / "tiny"
 
@@ -105,6 +115,19 @@ def test_runs_are_grouped_by_scale_and_data_and_one_scale_can_be_asked_for(tmp_p
     assert "short" not in "\n".join(only)
     with pytest.raises(SpecError, match="tiny has no runs at scale paper; it has runs at: quick, short"):
         status.table(sweep, None, "paper")
+
+
+def test_a_sweep_without_runs_is_a_mistake_that_lists_those_with_runs(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(sweep.parent)
+
+    assert main(["status", "tyni", "--runs", "."]) == 2
+
+    assert "no runs of 'tyni' in ., there are those of: tiny; --runs names" in capsys.readouterr().err
+    monkeypatch.setattr("bench.launch.slurm.queue.listing", list)
+    assert main(["status", "tiny", "--runs", ".", "--scale", "quick"]) == 0
+    assert capsys.readouterr().out.startswith("tiny: 5 runs: ")
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
