@@ -122,11 +122,11 @@ def test_a_sweep_without_runs_is_a_mistake_that_lists_those_with_runs(
 ) -> None:
     monkeypatch.chdir(sweep.parent)
 
-    assert main(["status", "tyni", "--runs", "."]) == 2
+    assert main(["status", "tyni", "--out", "."]) == 2
 
-    assert "no runs of 'tyni' in ., there are those of: tiny; --runs names" in capsys.readouterr().err
+    assert "no runs of 'tyni' in .; there are runs of: tiny; --out names" in capsys.readouterr().err
     monkeypatch.setattr("bench.launch.slurm.queue.listing", list)
-    assert main(["status", "tiny", "--runs", ".", "--scale", "quick"]) == 0
+    assert main(["status", "tiny", "--out", ".", "--scale", "quick"]) == 0
     assert capsys.readouterr().out.startswith("tiny: 5 runs: ")
 
 
