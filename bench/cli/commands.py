@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,10 +27,11 @@ def status(args: argparse.Namespace) -> int:
     """Prints where every run of a sweep is."""
     folder = _runs_of(args)
     queue = scheduler.Queue(folder) if submissions(folder) else None
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if args.watch:
-        watch(folder, queue)
+        watch(folder, queue, args.scale, width)
     else:
-        print(table(folder, queue))
+        print(table(folder, queue, args.scale, width))
     return 0
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from bench.cli.sweep_files import MistakeError
 from bench.data.locate import DataError
 from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.snapshot import SnapshotError
+from bench.launch.worker import as_typed
 from bench.machine import GitError, SettingError, missing
 from bench.spec import SpecError
 from bench.store import StoreError
@@ -24,10 +28,11 @@ OF_USER = (MistakeError, SpecError, SettingError, DataError, StoreError, SlurmEr
 def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Runs `work(args)`; a mistake of the user's is one line on stderr and exit code 2, after the first run 1.
 
-    args.started: whether a run may have started; `work` sets it.
+    args.started: whether a run may have started; `work` sets it. SIGTERM ends it as Ctrl-C.
     """
     try:
-        code = work(args)
+        with _ended_by_sigterm():
+            code = work(args)
         sys.stdout.flush()  # a full disk is said here, or by nobody
         return code
     except OF_USER as error:
@@ -44,9 +49,42 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace)
         way = "; name a folder that can be written with --out DIR" if error.errno == errno.EROFS else ""
         what = error.filename or "a file or the output of this command"
         return _say(f"{what}: {error.strerror or error}{way}", args)
-    except KeyboardInterrupt:
-        print("bench: interrupted; the same command resumes", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"bench: {str(error) or 'interrupted'}; the same command resumes", file=sys.stderr)
         return STOPPED
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def in_time(limit: float | None) -> Iterator[None]:
+    """What is inside ends as if by Ctrl-C when `--time-limit` is reached."""
+    if limit is None:
+        yield
+        return
+    timer, ends = (
+        threading.Timer(limit, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)),
+        time.monotonic() + limit,
+    )
+    timer.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if time.monotonic() < ends:
+            raise
+        raise KeyboardInterrupt(f"--time-limit {as_typed(limit)} reached before a run started") from None
+    finally:
+        timer.cancel()
 
 
 def _say(words: object, args: argparse.Namespace) -> int:

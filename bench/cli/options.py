@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench.launch.worker import UNITS
 from bench.spec import SCALES, Way
-
-UNITS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,10 +35,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_duration(text: str) -> float:
-    """`50m`, `2h`, `90s`, `1d` or plain minutes, in seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    """`50m`, `2h`, `90s` or `1d`, in seconds; a number without a unit could mean any of them."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text, re.ASCII)
     if not match or float(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"invalid duration {text!r}; write 50m, 2h, 90s or 1d")
+        raise argparse.ArgumentTypeError(f"invalid duration {text!r}; write it with its unit: 90s, 50m, 2h or 1d")
     return float(match[1]) * UNITS[match[2]]
 
 
@@ -127,14 +126,22 @@ OF_SWEEP: Mapping[str, Option] = {  # of the main job
             "and train these runs anew; nothing is deleted, and the new results take the place of the old"
         ),
     },
-    "--time-limit": {"type": parse_duration, "metavar": "50m", "help": "stop cleanly after this time, all resumable"},
+    "--time-limit": {
+        "type": parse_duration,
+        "metavar": "50m",
+        "help": "stop cleanly after this time (90s, 50m, 2h, 1d); the same command resumes",
+    },
     "--no-wait": {"action": "store_true", "help": "run in the background and return at once"},
     "--publish": {
         "action": "store_true",
         "help": "also merge the runs into results/ and reports/ here, as `bench publish` does",
     },
     "--report-only": {"action": "store_true", "help": "start nothing; collect and report what there is already"},
-    "--budget": {"type": parse_duration, "metavar": "40h", "help": "refuse to start above so many core- or GPU-hours"},
+    "--budget": {
+        "type": parse_duration,
+        "metavar": "40h",
+        "help": "refuse to start above so many core- or GPU-hours (40h, 30m, 2d)",
+    },
     "--profile": {
         "type": Path,
         "metavar": "FILE",
@@ -147,6 +154,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
     "status": {
         "name": NAME,
         "--out": OUT,
+        "--scale": {"choices": SCALES, "help": "only the runs of this scale"},
         "--watch": {"action": "store_true", "help": "refresh every 5 seconds until nothing runs or waits"},
     },
     "cancel": {"name": NAME, "--out": OUT},

@@ -25,7 +25,7 @@ from bench.spec import Dataset, Run, Sweep, Way, dataset_of, task_of
 
 ONE_PROCESS = Profile(nodes=1, tasks=1)  # off Slurm: several processes for one run are for its jobs
 AS_TYPED = (  # options that leave nothing to choose
-    *("seeds", "classes", "only", "at_once", "budget", "retry", "again"),
+    *("seeds", "classes", "only", "at_once", "budget", "time_limit", "retry", "again"),
     *("dry_run", "report_only", "no_wait", "allow_dirty", "publish"),
 )
 
@@ -35,7 +35,7 @@ class Request:
     """A start of a sweep with every choice made.
 
     file: of the sweep. profile: on Slurm only. data: the data set's name. out: the folder of all sweeps' runs.
-    budget: in seconds. publish: whether the runs are also merged into results/ and reports/.
+    budget, time_limit: in seconds. publish: whether the runs are also merged into results/ and reports/.
     """
 
     command: tuple[str, ...]
@@ -55,6 +55,7 @@ class Request:
     only: str | None
     at_once: int | None
     budget: float | None
+    time_limit: float | None
     retry: bool
     again: bool
     dry_run: bool
@@ -81,7 +82,7 @@ class Request:
 
 def resolve(args: argparse.Namespace) -> Request:
     """Makes every choice that the command leaves open, and says it. Raises MistakeError, SpecError, DataError."""
-    out: Path = args.out.absolute()
+    began, out = time.time(), args.out.absolute()
     if other := next((place for place in (args.out, *args.out.parents) if place.exists() and not place.is_dir()), None):
         raise MistakeError(f"--out {args.out}: {other} is no folder; name one")
     file = sweep_file(args.name, out)
@@ -108,7 +109,7 @@ def resolve(args: argparse.Namespace) -> Request:
         data=data,
         runs=runs,
         out=out,
-        deadline=time.time() + args.time_limit if args.time_limit else None,
+        deadline=began + args.time_limit if args.time_limit else None,
         **{option: getattr(args, option) for option in AS_TYPED},
     )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from bench.cli.exits import FAILED, STOPPED, guarded
+from bench.cli.exits import FAILED, STOPPED, guarded, in_time
 from bench.cli.options import Parser, add_arguments
 from bench.cli.places import published
 from bench.cli.publish import begin_own, publish, told, write_own
@@ -30,7 +30,7 @@ from bench.launch.slurm import commands
 from bench.launch.slurm.executor import Slurm
 from bench.launch.slurm.profile import Profile
 from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
-from bench.launch.worker import Stop
+from bench.launch.worker import HearingStop, Stop
 from bench.machine import commit_unknown, cuda_devices, tolerate_ascii
 from bench.spec import counted, dataset_of
 from bench.store import BusyError, RunFolder, exclusive, make_folder, open_log
@@ -38,10 +38,11 @@ from bench.store import BusyError, RunFolder, exclusive, make_folder, open_log
 
 def sweep(args: argparse.Namespace) -> int:
     """Does what the command says; returns the exit code."""
-    request = resolve(args)
-    plan, reuse = _plan(request), Reuse(request.data_folder)
-    if not (request.dry_run or request.report_only):
-        plan = _usable(request, plan, reuse)
+    with in_time(args.time_limit):  # from then on the runs look at the clock
+        request = resolve(args)
+        plan, reuse = _plan(request), Reuse(request.data_folder)
+        if not (request.dry_run or request.report_only):
+            plan = _usable(request, plan, reuse)
     _describe(request, plan)
     if request.dry_run:
         return 0
@@ -59,7 +60,12 @@ def sweep(args: argparse.Namespace) -> int:
         if plan.todo:
             begin_own(request.study, request.place)
         args.started = bool(plan.todo)
-        failed = _launch(request, plan)
+        runner = _launch(request, plan)
+        failed = runner.failed if runner else 0
+        if runner and runner.stopped:
+            if not runner.done + failed:  # nothing new to report: whoever stops it has not to wait for that
+                return _verdict(plan, failed)
+            print("stopped; what has ended is reported …", flush=True)
         if others := reuse.others(plan.items):  # that another start trained meanwhile
             reuse.refuse(others)
     code = _verdict(plan, failed)
@@ -149,15 +155,15 @@ def _make_folders(request: Request, plan: Plan) -> None:
             print(f"{item.run.id}: {damage}; it is repaired from its checkpoint")
 
 
-def _launch(request: Request, plan: Plan) -> int:
-    """Runs what the plan has to do; returns how many runs failed in this start."""
+def _launch(request: Request, plan: Plan) -> Runner | None:
+    """Runs what the plan has to do; returns what did, with the counts of this start."""
     if not plan.todo:
-        return 0
+        return None
     # a crew trains the longest runs first, unless --only gives an order
     todo = longest_first(plan.todo) if request.cluster == "crew" and not request.only else plan.todo
     shown = display(todo)
     with ExitStack() as stack:
-        stop = stack.enter_context(Stop(request.deadline))
+        stop = stack.enter_context(HearingStop(request.deadline, request.time_limit))
         executor: Executor
         if request.profile is not None:
             executor = _slurm(request, request.profile, stop, shown.say)
@@ -170,7 +176,7 @@ def _launch(request: Request, plan: Plan) -> int:
             executor = Local(request.data_folder, plan.slots or 1, request.deadline)
         runner = Runner(executor, stop, shown)
         runner.run(todo)
-    return runner.failed
+    return runner
 
 
 def _slurm(request: Request, profile: Profile, stop: Stop, say: Callable[[str], None]) -> Slurm:
@@ -235,7 +241,8 @@ def _verdict(plan: Plan, failed: int) -> int:
     done, total = states.count("done"), len(states)
     again = any(s == "failed" and not i.folder.diverged() for s, i in zip(states, plan.items, strict=True))
     failures = "; --retry tries the failed ones again" if again else ""
-    rest = "; the same command resumes them" if done + states.count("failed") < total else ""
+    left = total - done - states.count("failed")
+    rest = f"; the same command resumes {'it' if left == 1 else 'them'}" if left else ""
     print(f"{done} of {counted(total, 'run')} {'is' if total == 1 else 'are'} done{rest}{failures}")
     if failed or "failed" in states:
         return FAILED

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
@@ -221,6 +221,12 @@ class Crews(Executor):
             member.process.terminate()
         return True
 
+    def kill(self, runs: Collection[RunFolder]) -> None:
+        """SIGKILL to each crew that trains no other runs than these."""
+        for member in list(self.members.values()):
+            if all(folder in runs for folder in list(member.runs.values())):
+                member.process.kill()
+
 
 def exit_words(code: int) -> str:
     """A process's exit code or signal in words."""
@@ -253,7 +259,10 @@ def _serve(line: Connection, crew: Crew, stop: Callable[[], bool]) -> None:
         except (EOFError, OSError):
             more = False  # the runner has closed it
         for path in given:
-            crew.take(RunFolder(path))
+            if stop():  # it is the runner's again: what is just about to begin must not
+                line.send(path.name)
+            else:
+                crew.take(RunFolder(path))
         for folder in crew.turn():
             with suppress(OSError):
                 line.send(folder.path.name)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.launch.worker import Stop, work, work_until
+from bench.launch.worker import HearingStop, work, work_until
 from bench.machine import allocator_settings, device_tokens
 from bench.spec import Run
 from bench.store import RunFolder, forget_starts, make_private
@@ -25,9 +25,11 @@ class Executor(ABC):
 
     slots: the most runs at once. crowd: runs that died with others in one process, perhaps by another's fault.
     withdrawn: runs whose job the user took away: the next start resumes them. verb: what a submitted run does.
+    follows_stop: whether runs stop with this process; else `stop` says what becomes of them.
     """
 
     verb = "starts"
+    follows_stop = True
     slots = 1
     crowd: Collection[str] = ()
     withdrawn: Collection[str] = ()
@@ -44,6 +46,9 @@ class Executor(ABC):
         """Asks all runs to write a checkpoint and end. False where they continue without this process instead."""
         return True
 
+    def kill(self, runs: Collection[RunFolder]) -> None:  # noqa: B027 - jobs of a cluster end by themselves
+        """Ends these runs at once, where it can; their last checkpoints stay. Called from another thread."""
+
     def log(self, folder: RunFolder) -> Path:
         """Where a run's output goes: a file, or a folder of files."""
         return folder.log
@@ -56,9 +61,11 @@ class Executor(ABC):
 class Inline(Executor):
     """One run after another in this process: `ended` runs what was submitted to its end, or until `stop`."""
 
-    def __init__(self, data: Path, stop: Stop) -> None:
+    def __init__(self, data: Path, stop: HearingStop) -> None:
         self.data, self.halt = data, stop
         self._submitted: list[RunFolder] = []
+        self._at_work: RunFolder | None = None
+        self._killed = False
 
     def submit(self, runs: Sequence[tuple[Run, RunFolder]]) -> None:
         """Leaves them to the next `ended`."""
@@ -68,8 +75,21 @@ class Inline(Executor):
         """The runs of the last `submit`; returns when they have ended."""
         ended, self._submitted = self._submitted, []
         for folder in ended:
-            work_until(folder.path, self.data, self.halt)
+            self._at_work = folder
+            try:
+                work_until(folder.path, self.data, self.halt)
+            except KeyboardInterrupt:
+                if not self._killed:
+                    raise
+            finally:
+                self._at_work = None
         return ended
+
+    def kill(self, runs: Collection[RunFolder]) -> None:
+        """Interrupts the main thread, where it trains one of them."""
+        if self._at_work in runs and not self._killed:
+            self._killed = True
+            self.halt.interrupt()
 
 
 class Local(Executor):
@@ -118,6 +138,22 @@ class Local(Executor):
             with suppress(ProcessLookupError):
                 os.kill(int(job.job_id), signal.SIGTERM)
         return True
+
+    def kill(self, runs: Collection[RunFolder]) -> None:
+        """SIGKILL to each run's process; its controller then ends."""
+        for folder, job, _ in list(self._jobs.values()):
+            if folder in runs:
+                for process in _children(int(job.job_id)) or [int(job.job_id)]:
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+
+
+def _children(process: int) -> list[int]:
+    """Its child processes, where the system says."""
+    try:
+        return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ class Item:
     """One run of a plan with its folder, its state now, and its predicted seconds (None where unknown).
 
     diverged: whether it failed by itself, which is a result: it is not tried again. kept: in words, the settings of its
-    first start that stay, where this start asks for others.
+    first start that stay, where this start asks for others. took: seconds, of a run that is done.
     """
 
     run: Run
@@ -31,6 +31,7 @@ class Item:
     seconds: float | None
     diverged: bool = False
     kept: tuple[str, ...] = ()
+    took: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ def make_plan(
         part = concurrency.part_of(run.resources, measured) if here else 1.0
         alone = predicted_seconds(run, _steps_done(folder), speeds, part)
         seconds = None if alone is None else alone / processes(run)
-        items.append(Item(run, folder, state, seconds, state == "failed" and folder.diverged(), kept))
+        took = (folder.result() or {}).get("seconds") if state == "done" else None
+        items.append(Item(run, folder, state, seconds, state == "failed" and folder.diverged(), kept, took))
     return Plan(tuple(items), basis, slots, way, retry)
 
 
@@ -168,7 +170,8 @@ def duration(seconds: float | None) -> str:
         if seconds < upto:
             value = seconds / size
             return f"{value:.0f} {unit}" if value >= 10 or unit == "s" else f"{value:.1f} {unit}"
-    return f"{seconds / 86400:.1f} days"
+    days = seconds / 86400
+    return f"{days:,.0f} days" if days >= 10 else f"{days:.1f} days"
 
 
 def speed_words(images_per_s: float) -> str:
@@ -176,14 +179,28 @@ def speed_words(images_per_s: float) -> str:
     return f"{images_per_s:,.0f}" if images_per_s >= 10 else f"{images_per_s:.2g}"
 
 
+def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """A line for each row, its columns below each other; those of these places to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = (
+        [text.rjust(widths[k]) if k in right else text.ljust(widths[k]) for k, text in enumerate(row)] for row in rows
+    )
+    return ["  ".join(row).rstrip() for row in padded]
+
+
 def describe(plan: Plan, variants: Mapping[Run, str] | None = None) -> str:
     """The plan as text: a line for each run, with its net's variant where it is one, then the totals."""
-    width = max((len(i.folder.path.name) for i in plan.items), default=0)
-    lines = [
-        f"  {i.folder.path.name:{width}}  {i.run.recipe.steps:>6,} steps  {i.state:8} {duration(i.seconds):>8}"
-        f"  {(variants or {}).get(i.run, '')}".rstrip()
+    rows = [
+        (
+            f"  {i.folder.path.name}",
+            f"{i.run.recipe.steps:,} steps",
+            i.state,
+            f"took {duration(i.took)}" if i.took is not None else duration(i.seconds),
+            (variants or {}).get(i.run, ""),
+        )
         for i in plan.items
     ]
+    lines = aligned(rows, right=(1, 3))
     todo, diverged = plan.todo, sum(i.diverged for i in plan.items)
     failed = sum(i.state == "failed" for i in plan.items) - diverged
     counts = f"{counted(len(plan.items), 'run')}: {sum(i.state == 'done' for i in plan.items)} done, {len(todo)} to do"

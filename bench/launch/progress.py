@@ -2,68 +2,70 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.launch.pace import Forecast, seconds_left
 from bench.launch.plan import Item, duration, speed_words
-from bench.nets.counts import multiply_adds_of
-from bench.spec import counted, task_of
+from bench.spec import Run, counted, task_of
 from bench.store import RunFolder
 
 LINE_SECONDS = 30.0
-FORECAST_SECONDS = 5.0
 MOST_BARS = 20
+BAR, GAP = 10, 2  # characters
+# what a row shows, and what goes first where the screen is narrow; the name and the steps stay, and no count is cut
+COLUMNS = ("name", "bar", "step", "error", "loss", "images/s", "left")
+DROPPED = ("loss", "images/s", "bar", "error", "left")
+DIGEST = re.compile(r"-[0-9a-f]{8}$")  # at the end of a run's id
 
 
-def status(item: Item) -> tuple[int, str]:
-    """The run's step and its latest numbers in words, from its heartbeat."""
-    beat = item.folder.heartbeat() or {}
-    words = []
-    if "loss" in beat:
-        words.append(f"loss {beat['loss']:.3f}")
-    if "error" in beat:
-        words[-1] += f", training error {beat['error']:.1f} %"
+def short_names(ids: Iterable[str]) -> dict[str, str]:
+    """Each id without its digest, where no other one is then the same."""
+    names = {name: DIGEST.sub("", name) for name in ids}
+    times = Counter(names.values())
+    return {name: short if times[short] == 1 else name for name, short in names.items()}
+
+
+def error_words(run: Run, beat: Mapping[str, Any], digits: int = 1) -> str:
+    """The test error so far, else that of training: `61.2 % test`, of a detector `48.9 % AP50`; "" before the first."""
     if "test_error" in beat:
-        words.append(task_of(item.run.task).words(beat["test_error"]))
-    if beat.get("steps_per_s"):
-        left = (item.run.recipe.steps - beat["step"]) / beat["steps_per_s"]
-        words.append(f"{speed_words(beat['steps_per_s'] * item.run.recipe.batch)} images/s, {duration(left)} left")
-    return int(beat.get("step", 0)), "; ".join(words)
+        task = task_of(run.task)
+        return f"{task.value(beat['test_error']):.{digits}f} % {task.measure.removesuffix(' error')}"
+    return f"{beat['error']:.{digits}f} % train" if "error" in beat else ""
 
 
-class Forecast:
-    """The time left for all runs of this start, by the multiply-adds a second since it began."""
-
-    def __init__(self, items: Sequence[Item]) -> None:
-        self.items, self.began, self.asked = items, time.monotonic(), 0.0
-        self.total = sum(_work(item, item.run.recipe.steps) for item in items)
-        self.before, self.words = self._done(), ""
-
-    def _done(self) -> float:
-        return sum(_work(item, int((item.folder.heartbeat() or {}).get("step", 0))) for item in self.items)
-
-    def __str__(self) -> str:
-        """In words, "" before the first steps; updated every few seconds only, as there may be thousands of runs."""
-        now = time.monotonic()
-        if now - self.asked > FORECAST_SECONDS:
-            self.asked, done = now, self._done()
-            speed = (done - self.before) / (now - self.began)
-            self.words = f"about {duration((self.total - done) / speed)} left" if speed > 0 else ""
-        return self.words
+def cells(run: Run, beat: Mapping[str, Any]) -> dict[str, str]:
+    """What there is to say of a running run by its last sign of life, by column."""
+    steps = run.recipe.steps
+    if not beat:
+        return {"step": f"0/{steps:,}", "error": "no step yet"}
+    words = {"step": f"{int(beat['step']):,}/{steps:,}", "error": error_words(run, beat)}
+    if "loss" in beat:
+        words["loss"] = f"loss {beat['loss']:.3f}"
+    if (left := seconds_left(run, beat)) is not None:
+        words["images/s"] = f"{speed_words(beat['steps_per_s'] * run.recipe.batch)} images/s"
+        words["left"] = f"{duration(left)} left"
+    return {name: word for name, word in words.items() if word}
 
 
-def _work(item: Item, steps: int) -> float:
-    """Multiply-adds of so many steps, up to a factor that all nets share."""
-    return float(steps * item.run.recipe.batch * multiply_adds_of(item.run))
+def fitting(widths: Mapping[str, int], room: int) -> list[str]:
+    """The columns that fit beside each other, without those that DROPPED names first."""
+    kept, dropped = [name for name in COLUMNS if widths.get(name)], list(DROPPED)
+    while dropped and sum(widths[name] + GAP for name in kept) - GAP > room:
+        kept = [name for name in kept if name != dropped[0]]
+        del dropped[0]
+    return kept
 
 
 class Lines:
     """Plain lines with the time of day: events at once, progress every half minute."""
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self.total, self.forecast, self._last = len(items), Forecast(items), time.monotonic()
+        self.total, self.forecast, self._last = len(items), Forecast(), time.monotonic()
 
     def __enter__(self) -> Lines:
         return self
@@ -75,54 +77,74 @@ class Lines:
         """One line that stays."""
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
-    def refresh(self, running: Sequence[Item], done: int) -> None:
-        """Shows the progress, where it is time to; called often."""
+    def refresh(self, running: Sequence[Item], waiting: Sequence[Item], done: int) -> None:
+        """Shows the progress, where it is time to; called often, and once at the end."""
+        left = self.forecast.look(running, waiting)
         if time.monotonic() - self._last < LINE_SECONDS:
             return
         self._last = time.monotonic()
-        left = str(self.forecast)
-        self.say(f"{done} of {counted(self.total, 'run')} done" + (f"; {left}" if left else ""))
+        self.say(f"{done} of {counted(self.total, 'run')} done" + (f"; about {left}" if left else ""))
         for item in running:
-            step, words = status(item)
-            if step:
-                self.say(f"  {item.run.id}: step {step:,} of {item.run.recipe.steps:,}; {words}")
+            if beat := self.forecast.beat(item):
+                words = cells(item.run, beat)
+                self.say(f"  {item.run.id}: step " + ", ".join(words[name] for name in COLUMNS if name in words))
 
 
 class Bars(Lines):
-    """A bar for each running run and one for the sweep, by rich."""
+    """A row for each running run and one for the sweep, by rich, no wider than the terminal."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    def __init__(self, items: Sequence[Item], **console: Any) -> None:
+        from rich.console import Console
+        from rich.live import Live
 
         super().__init__(items)
-        words = TextColumn("{task.fields[words]}")
-        self._progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), words)
-        self._sweep = self._progress.add_task("runs", total=self.total, words="")
-        self._bars: dict[str, Any] = {}
+        self._console = Console(**console)
+        self._names = short_names(item.folder.path.name for item in items)
+        self._rows: list[tuple[dict[str, str], int, int]] = [self._sweep(0, "")]  # words, done, of how many
+        self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=4)
 
     def __enter__(self) -> Bars:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def say(self, text: str) -> None:
-        """One line above the bars."""
-        self._progress.console.print(text, highlight=False, markup=False)
+        """One line above the bars, which the terminal may break and a copy gets in one piece."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def refresh(self, running: Sequence[Item], done: int) -> None:
-        """Moves the bars and removes those of ended runs. Runs that wait in a queue have none."""
-        self._progress.update(self._sweep, completed=done, words=str(self.forecast))
-        running = [item for item in running if status(item)[0]][:MOST_BARS]
-        names = {item.run.id for item in running}
-        for name in [name for name in self._bars if name not in names]:
-            self._progress.remove_task(self._bars.pop(name))
-        for item in running:
-            step, words = status(item)
-            if item.run.id not in self._bars:
-                self._bars[item.run.id] = self._progress.add_task(item.run.id, total=item.run.recipe.steps, words="")
-            self._progress.update(self._bars[item.run.id], completed=step, words=words)
+    def refresh(self, running: Sequence[Item], waiting: Sequence[Item], done: int) -> None:
+        """Shows what is so now. Runs that wait in a queue have no rows where there are many."""
+        beats = {item.folder.path.name: (item, self.forecast.beat(item)) for item in running}
+        begun = {name: each for name, each in beats.items() if each[1]} if len(beats) > MOST_BARS else beats
+        most = max(1, min(MOST_BARS, self._console.height - 3))
+        rows = [self._sweep(done, self.forecast.look(running, waiting))]
+        for name, (item, beat) in list(begun.items())[:most]:
+            words = {"name": self._names.get(name, name), **cells(item.run, beat)}
+            rows.append((words, int(beat.get("step", 0)), item.run.recipe.steps))
+        self._rows = rows
+
+    def _sweep(self, done: int, left: str) -> tuple[dict[str, str], int, int]:
+        return {"name": "runs done", "step": f"{done:,}/{self.total:,}", "left": left}, done, self.total
+
+    def _table(self) -> Any:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        rows = self._rows
+        widths = {name: max(len(words.get(name, "")) for words, _, _ in rows) for name in COLUMNS} | {"bar": BAR}
+        table = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+        shown = fitting(widths, self._console.width)
+        room = self._console.width - sum(widths[name] + GAP for name in shown if name != "name")
+        widths["name"] = max(1, min(widths["name"], room))  # of a name that does not fit, the end is cut
+        for name in shown:
+            number = name in ("step", "images/s", "left")
+            table.add_column(no_wrap=True, justify="right" if number else "left", width=widths[name])
+        for words, done, total in rows:
+            bar = ProgressBar(total=total or 1, completed=done, width=BAR)
+            table.add_row(*(bar if name == "bar" else words.get(name, "") for name in shown))
+        return table
 
 
 def display(items: Sequence[Item]) -> Lines:

@@ -10,7 +10,7 @@ from bench.launch.local import Inline
 from bench.launch.plan import Item
 from bench.launch.progress import display
 from bench.launch.runner import Runner
-from bench.launch.worker import Stop
+from bench.launch.worker import HearingStop
 from bench.spec import Run
 from bench.store import RunFolder, StoreError, make_folder
 
@@ -27,7 +27,7 @@ def rerun(run: Run, place: Path, data: Path) -> dict[str, Any] | None:
     make_folder(place)
     folder.create(run)
     todo = [Item(run, folder, folder.state(), None)]
-    with Stop() as stop:
+    with HearingStop() as stop:
         Runner(Inline(data, stop), stop, display(todo)).run(todo)
     error = folder.error()
     if error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -14,9 +15,11 @@ from bench.launch.local import Executor
 from bench.launch.plan import Item
 from bench.launch.progress import Lines, outcome
 from bench.launch.worker import DEATHS, Stop
+from bench.spec import counted
 from bench.store import StoreError
 
 POLL_SECONDS = 0.2
+GRACE_SECONDS = 15.0  # after a time limit, for runs to end by themselves
 ASK_SECONDS = 2.0
 NAMED = 20  # of the runs that start together so many are named, the rest counted
 
@@ -41,6 +44,7 @@ class Runner:
     elsewhere: dict[str, tuple[Item, float]] = field(default_factory=dict)  # with the time at which patience ends
     deaths: Counter[str] = field(default_factory=Counter)
     marks: dict[str, int] = field(default_factory=dict)  # of each run's checkpoint when it was last started
+    stopped: float | None = None  # when it said that it stops
 
     def run(self, todo: Sequence[Item]) -> None:
         """Runs `todo` to its end, or until `stop`; then all has a checkpoint and the next start resumes it."""
@@ -53,8 +57,10 @@ class Runner:
                     self._look_elsewhere()
                     time.sleep(POLL_SECONDS)
                 self._wind_down()
-            except BaseException:
+            except BaseException as error:
                 self.executor.stop()  # no job may train on unobserved
+                if isinstance(error, KeyboardInterrupt):
+                    self.executor.kill([item.folder for item in self.running.values()])
                 raise
 
     def _start_what_fits(self) -> None:
@@ -137,12 +143,13 @@ class Runner:
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
-        """Refreshes the display from its own thread: an inline run keeps this one busy."""
+        """Refreshes the display and answers a stop from its own thread: an inline run keeps this one busy."""
         over = threading.Event()
 
         def watch() -> None:
-            while not over.wait(0.5):
-                self.display.refresh(list(self.running.values()), self.done)
+            while not over.wait(POLL_SECONDS):
+                self._answer()
+                self._refresh()
 
         thread = threading.Thread(target=watch, daemon=True)
         with self.display:
@@ -152,3 +159,32 @@ class Runner:
             finally:
                 over.set()
                 thread.join()
+                self._answer()
+                self._refresh()
+
+    def _refresh(self) -> None:
+        others = [item for item, _ in list(self.elsewhere.values())]
+        self.display.refresh(list(self.running.values()), [*list(self.waiting), *others], self.done)
+
+    def _answer(self) -> None:
+        """Says at once that it stops; ends runs that have nothing to save, and a while after a time limit all."""
+        if not self.stop():
+            return
+        running = list(self.running.values())
+        saving = [item for item in running if self.display.forecast.has_to_save(item)]
+        if self.stopped is None:
+            self.stopped = time.monotonic()
+            if self.executor.follows_stop:
+                self.display.say(f"{self.stop.why}: {_words(len(saving), by_key=bool(self.stop.signal))}")
+        late = self.stop.late and time.monotonic() - self.stopped > GRACE_SECONDS
+        if over := [item.folder for item in running if late or item not in saving]:
+            self.executor.kill(over)
+
+
+def _words(saving: int, *, by_key: bool) -> str:
+    """What happens to runs that are asked to stop, of which so many have made a step."""
+    if not saving:
+        return "no run has a step to save"
+    writes = "writes its checkpoint" if saving == 1 else "write their checkpoints"
+    again = "; Ctrl-C again ends at once" if by_key and sys.stdin and sys.stdin.isatty() else ""
+    return f"{counted(saving, 'run')} {writes} …{again}"

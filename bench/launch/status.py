@@ -4,90 +4,221 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.launch.plan import duration, speed_words
+from bench.launch.pace import makespan, speed_of_beat
+from bench.launch.plan import aligned, duration, speed_words
+from bench.launch.progress import error_words, short_names
 from bench.launch.slurm.queue import Job, Queue
-from bench.spec import Run, counted, task_of
+from bench.nets.counts import multiply_adds_of
+from bench.nets.speeds import Speed, predicted_seconds
+from bench.spec import Run, SpecError, counted
 from bench.spec.datasets import data_of_runs
-from bench.store import RunFolder, folders
+from bench.store import RunFolder, StoreError, folders
 
 CLEAR = "\x1b[2J\x1b[H"  # clears the terminal
-HEAD = ("run", "state", "step", "images/s", "error", "left", "job", "node")
+HEAD = ("run", "state", "step", "images/s", "error", "time", "job", "node")
+DROPPED = ("images/s", "id", "node", "job", "error")  # where the screen is narrow, the first first; id: its digest
+NUMBERS = ("step", "images/s", "time")
+OVER = ("done", "failed", "damaged")
+OF_RUNS = ("checkpoint.pt", "curve.jsonl", "heartbeat.json", "result.json")  # a folder with one of them is a run's
 
 
-def table(sweep: Path, queue: Queue | None) -> str:
-    """A row for each run, then counts by state, and the data. `queue` is None where nothing was submitted."""
-    return _table(sweep, queue)[0]
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A run's row of the table, its state, its speed where it is known, and what else there is to say of it."""
+
+    folder: RunFolder
+    run: Run | None
+    state: str
+    cells: tuple[str, ...]
+    step: int = 0
+    speed: Speed | None = None
+    more: str = ""
 
 
-def watch(sweep: Path, queue: Queue | None, *, every: float = 5.0) -> None:
+def table(sweep: Path, queue: Queue | None, scale: str | None = None, width: int | None = None) -> str:
+    """Counts by scale and data, what is left, then a row for each run, the logs and the data.
+
+    queue: None where nothing was submitted. width: of the screen, None where it has no end. Raises SpecError where the
+    sweep has no runs at this scale.
+    """
+    return _table(sweep, queue, scale, width)[0]
+
+
+def watch(
+    sweep: Path, queue: Queue | None, scale: str | None = None, width: int | None = None, *, every: float = 5.0
+) -> None:
     """Shows the table repeatedly, until no run runs or waits any more."""
     active = True
     while active:
-        text, active = _table(sweep, queue)
+        text, active = _table(sweep, queue, scale, width)
         print(f"{CLEAR}{time.strftime('%H:%M:%S')}\n{text}", flush=True)
         if active:
             time.sleep(every)
 
 
-def _table(sweep: Path, queue: Queue | None) -> tuple[str, bool]:
+def _table(sweep: Path, queue: Queue | None, scale: str | None, width: int | None) -> tuple[str, bool]:
     """The table, and whether runs run or wait, as far as is known."""
-    found = folders(sweep.parent, sweep.name).values()
+    found = folders(sweep.parent, sweep.name)
     jobs = queue.runs() if queue else {}
-    cells = [HEAD, *(_row(folder, jobs or {}) for folder in found)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    states = Counter(row[1].split(" ")[0] for row in cells[1:])  # without the reason
+    rows = [_line(folder, (jobs or {}).get(name)) for name, folder in found.items()]
+    if scale:
+        scales = sorted({row.run.scale for row in rows if row.run})
+        if scale not in scales:
+            raise SpecError(f"{sweep.name} has no runs at scale {scale}; it has runs at: {', '.join(scales) or 'none'}")
+        rows = [row for row in rows if row.run and row.run.scale == scale]
+    states = Counter(row.state for row in rows)
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
-    lines.append(f"{counted(len(found), 'run')}: {counts}")
-    finished = [(run.data, env) for folder in found if (run := folder.readable_run()) and (env := folder.env())]
+    active = jobs is None or "queued" in states or "running" in states
+    lines = [f"{sweep.name}: {counted(len(rows), 'run')}" + (f": {counts}" if counts else "")]
+    groups = _groups(rows)
+    lines += _summary(groups)
+    if not active and len(rows) > sum(states[state] for state in OVER):
+        lines.append("nothing is running: the sweep's next start takes up what waits")
+    names = short_names(found)
+    for (where, data), group in groups.items():
+        lines += ["", f"{where} on {data}:" if data else f"{where}:", *_fitted(group, names, width)]
+    lines += ["", *_logs(sweep, rows), *_strays(sweep, found)]
+    finished = [(row.run.data, env) for row in rows if row.run and (env := row.folder.env())]
     if data := data_of_runs((data, str(env.get("data_sha256") or "")) for data, env in finished):
         lines.append(f"data of the runs that are done: {data}")
     if jobs is None:
         lines.append("Slurm does not answer: this is what the folders say, without the queue")
-    return "\n".join(lines), jobs is None or "queued" in states or "running" in states
+    return "\n".join(lines), active
 
 
-def _row(folder: RunFolder, jobs: Mapping[str, Job]) -> tuple[str, ...]:
-    name, run, job = folder.path.name, folder.readable_run(), jobs.get(folder.path.name)
-    if run is None:
-        return (name, "damaged", "", "", "run.json cannot be read: move the folder away", "", "", "")
-    result, beat = folder.result(), folder.heartbeat() or {}
-    state, left, node = "done" if result else _state(folder, job), "", job.node if job else ""
+def _groups(rows: Iterable[Line]) -> dict[tuple[str, str], list[Line]]:
+    """By scale and data, those that cannot be read last."""
+    found: dict[tuple[str, str], list[Line]] = {}
+    for row in sorted(rows, key=lambda row: (row.run is None, (row.run.scale, row.run.data) if row.run else ())):
+        found.setdefault((row.run.scale, row.run.data) if row.run else ("damaged", ""), []).append(row)
+    return found
+
+
+def _summary(groups: Mapping[tuple[str, str], Sequence[Line]]) -> list[str]:
+    """How many runs of each scale and data are where, and about how long the rest takes."""
+    rows: list[Sequence[str]] = [("scale", "data", "runs", "done", "running", "waiting", "failed", "left")]
+    for (scale, data), group in groups.items():
+        states = Counter(row.state for row in group)
+        waiting = len(group) - states["running"] - sum(states[state] for state in OVER)
+        numbers = (len(group), states["done"], states["running"], waiting, states["failed"])
+        if data:
+            rows.append((scale, data, *(f"{number:,}" for number in numbers), _left(group)))
+    return aligned(rows, right=range(2, 7)) if len(rows) > 1 else []
+
+
+def _left(group: Sequence[Line]) -> str:
+    """About how long it takes as many at once as train now; "" where nothing is left or no speed is known."""
+    unfinished = [row for row in group if row.run and row.state not in OVER]
+    running = [row.speed for row in unfinished if row.speed]
+    speeds = running or [row.speed for row in group if row.speed]
+    seconds = [
+        predicted_seconds(row.run, row.step, [row.speed] if row.speed else speeds) for row in unfinished if row.run
+    ]
+    known = [each for each in seconds if each is not None]
+    if not unfinished or len(known) < len(seconds):
+        return "" if not unfinished else "?"
+    begun = [each for row, each in zip(unfinished, known, strict=True) if row.speed]
+    others = [each for row, each in zip(unfinished, known, strict=True) if not row.speed]
+    return f"about {duration(makespan(begun, others, len(running)))}" + (" one by one" if not running else "")
+
+
+def _fitted(group: Sequence[Line], names: Mapping[str, str], width: int | None) -> list[str]:
+    """The rows, of which a narrow screen shows less; below a run what else there is to say of it."""
+    dropped: list[str] = []
+    while True:
+        shown = [place for place, name in enumerate(HEAD) if name not in dropped and _is_used(group, place)]
+        cells = [HEAD, *(row.cells for row in group)]
+        texts = [[cell[place] for place in shown] for cell in cells]
+        if "id" in dropped:
+            texts = [[names.get(first, first), *rest] for first, *rest in texts]
+        lines = aligned(texts, right=[k for k, place in enumerate(shown) if HEAD[place] in NUMBERS])
+        if width is None or max(map(len, lines)) <= width or len(dropped) == len(DROPPED):
+            break
+        dropped.append(DROPPED[len(dropped)])
+    return [line for text, row in zip(lines, [None, *group], strict=True) for line in (text, *_more(row))]
+
+
+def _is_used(group: Sequence[Line], place: int) -> bool:
+    return HEAD[place] in ("run", "state") or any(row.cells[place] for row in group)
+
+
+def _more(row: Line | None) -> list[str]:
+    return [f"    {row.more}"] if row and row.more else []
+
+
+def _line(folder: RunFolder, job: Job | None) -> Line:
+    name, run = folder.path.name, folder.readable_run()
+    try:
+        if run is None:
+            folder.run()  # raises what is wrong
+        assert run is not None
+        result, state = folder.result(), _state(folder, job)
+    except StoreError as wrong:
+        return Line(folder, None, "damaged", (name, "damaged", *[""] * 6), more=str(wrong))
+    beat, left, node = folder.heartbeat() or {}, "", job.node if job else ""
+    step, error, speed = int(beat.get("step", 0)), error_words(run, beat, 2), None
     if result:
-        step, speed, error = result["step"], result["images_per_s"], _tested(run, result["test_error"])
-    else:
-        step, speed, error = int(beat.get("step", 0)), 0.0, _error(folder, run, beat)
-    if state == "running":
-        speed = float(beat.get("steps_per_s", 0)) * run.recipe.batch
-        left = duration((run.recipe.steps - step) * run.recipe.batch / speed) if speed else ""
-        node = node if job else str(beat.get("host", ""))
-    shown = speed_words(speed) if speed else ""
-    return (name, state, f"{step:,}/{run.recipe.steps:,}", shown, error, left, job.id if job else "", node)
+        step, error = result["step"], error_words(run, result, 2)
+        left, speed = f"took {duration(result['seconds'])}", _speed_of_result(run, result)
+    elif state == "running" and (speed := speed_of_beat(run, beat)):
+        left = f"{duration(predicted_seconds(run, step, [speed]))} left"
+    node = str(beat.get("host", "")) if state == "running" and not job else node
+    shown = speed_words(speed.images_per_s) if speed else ""
+    more = _failure(folder) if not result else ""
+    cells = (name, state, f"{step:,}/{run.recipe.steps:,}", shown, error, left, job.id if job else "", node)
+    return Line(folder, run, state.split(" ")[0], cells, step, speed, more)
+
+
+def _speed_of_result(run: Run, result: Mapping[str, Any]) -> Speed:
+    work, rate = multiply_adds_of(run), result["images_per_s"]
+    return Speed(run.net.name, work, run.recipe.batch, run.recipe.precision, rate, "", whole=True)
 
 
 def _state(folder: RunFolder, job: Job | None) -> str:
     """By the folder, and before the run starts by the queue."""
     state = folder.state()
-    if job is None or state in ("running", "failed"):
+    if job is None or state in ("running", "failed", "done"):
         return state
     waits = f" ({job.reason})" if job.state == "PENDING" and job.reason not in ("None", "Resources", "Priority") else ""
     return "queued" + waits
 
 
-def _tested(run: Run, error: float) -> str:
-    task = task_of(run.task)
-    return f"{task.value(error):.2f} % {task.measure.removesuffix(' error')}"
+def _failure(folder: RunFolder) -> str:
+    """Why the run failed, and where its log is."""
+    error = folder.error()
+    if error is None:
+        return ""
+    logs = sorted(folder.log.rglob("*_log.*"), key=lambda path: path.stat().st_mtime)
+    return f"{error['message']}" + (f"; log: {shorter(logs[-1])}" if logs else "")
 
 
-def _error(folder: RunFolder, run: Run, beat: Mapping[str, Any]) -> str:
-    """The training or test error so far; of a failed run, why."""
-    failure = folder.error()
-    if failure is not None:
-        return str(failure["message"])
-    if "test_error" in beat:
-        return _tested(run, beat["test_error"])
-    return f"{beat['error']:.2f} % train" if "error" in beat else ""
+def _logs(sweep: Path, rows: Sequence[Line]) -> Iterator[str]:
+    """Where the output of runs is, in one line."""
+    own = [f"{shorter(sweep)}/RUN/log/"] if any(row.folder.log.is_dir() for row in rows) else []
+    others = [str(shorter(path)) for path in sorted(sweep.glob("*.log"))]
+    jobs = [f"{shorter(sweep)}/slurm/"] if (sweep / "slurm").is_dir() else []
+    if places := own + others + jobs:
+        yield f"logs: {', '.join(places)}"
+
+
+def _strays(sweep: Path, known: Mapping[str, object]) -> Iterator[str]:
+    """Folders of runs that cannot be read."""
+    for path in sorted(path for path in sweep.iterdir() if path.is_dir() and path.name not in known):
+        try:
+            inside = {each.name for each in path.iterdir()}
+        except OSError as error:
+            yield f"{shorter(path)} cannot be read: {error.strerror}"
+            continue
+        if inside & set(OF_RUNS):
+            yield f"{shorter(path)} has no run.json: not a run folder any more; move it away"
+
+
+def shorter(path: Path) -> Path:
+    """As it is typed here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

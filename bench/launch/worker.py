@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +22,7 @@ from bench.spec import task_of
 from bench.store import BusyError, RunFolder, StoreError
 
 DEATHS = 3  # of a run's process without an error (kill -9, out of memory) and without progress, before the run fails
+UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -40,11 +42,12 @@ class Stop:
     """Returns True once a signal asked to stop or the deadline has passed.
 
     As a context it handles the signals with which Slurm, submitit and a terminal ask, and restores their handlers at
-    the end; under nohup SIGHUP stays ignored. A second Ctrl-C interrupts at once.
+    the end; under nohup SIGHUP stays ignored. A Ctrl-C after that interrupts at once.
+    limit: the seconds that `--time-limit` gave.
     """
 
-    def __init__(self, deadline: float | None = None) -> None:
-        self.deadline, self.signal = deadline, 0
+    def __init__(self, deadline: float | None = None, limit: float | None = None) -> None:
+        self.deadline, self.limit, self.signal = deadline, limit, 0
         self._before: dict[int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __call__(self) -> bool:
@@ -60,6 +63,12 @@ class Stop:
         """Whether the deadline has passed."""
         return self.deadline is not None and time.time() >= self.deadline
 
+    @property
+    def why(self) -> str:
+        """What is stopping: the user, or the time limit."""
+        limit = f" {as_typed(self.limit)}" if self.limit else ""
+        return "stopping" if self.signal else f"--time-limit{limit} reached"
+
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
             nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
@@ -72,9 +81,72 @@ class Stop:
             signal.signal(number, handler)
 
     def _take(self, number: int, _: FrameType | None) -> None:
-        if self.signal == signal.SIGINT == number:
+        if number == signal.SIGINT and (self.signal or self.late):
             raise KeyboardInterrupt
         self.signal = number
+
+
+class HearingStop(Stop):
+    """Other threads hear of a signal at once, though the main thread may be in a step of minutes; of the command alone.
+
+    Python calls a handler when the main thread is back from such a call. The system tells a pipe before.
+    """
+
+    def __init__(self, deadline: float | None = None, limit: float | None = None) -> None:
+        super().__init__(deadline, limit)
+        self._wire: tuple[int, int] | None = None
+        self._wire_before = -1
+        self._early: set[int] = set()  # heard of before the main thread was told
+        self._interrupts = False
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        with suppress(BlockingIOError):
+            for number in os.read(self._wire[0], 100) if self._wire else ():
+                if not self.signal and number in self._before:
+                    self._early.add(number)
+                    self.signal = number
+                elif number == signal.SIGINT and self._early:
+                    self._interrupts = True
+        return super().__call__()
+
+    def interrupt(self) -> None:
+        """Raises KeyboardInterrupt in the main thread, once."""
+        self._interrupts = True
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def __enter__(self) -> HearingStop:
+        super().__enter__()
+        if self._before:
+            self._wire = os.pipe()
+            for end in self._wire:
+                os.set_blocking(end, False)
+            self._wire_before = signal.set_wakeup_fd(self._wire[1], warn_on_full_buffer=False)
+            os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))  # its signals are not ours
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        super().__exit__(*problem)
+        if self._wire:
+            signal.set_wakeup_fd(self._wire_before)
+            for end in self._wire:
+                os.close(end)
+            self._wire = None
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupts:
+            self._interrupts, self._early = False, {signal.SIGINT}
+            raise KeyboardInterrupt
+        if number in self._early:
+            self._early.discard(number)
+        else:
+            super()._take(number, frame)
+
+
+def as_typed(seconds: float) -> str:
+    """A duration as an option gives it: `50m`, `2h`, `90s`."""
+    unit, size = next((unit, size) for unit, size in UNITS.items() if size == 1 or seconds % size == 0)
+    return f"{seconds / size:g}{unit}"
 
 
 class ChildStop(Stop):

@@ -15,6 +15,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from bench.nets.torch_files import reason, unpickled
+from bench.spec import counted
 
 CLASSIFIERS = ("fc.", "classifier.", "head.", "pre_logits.")
 HEADS = ("fc_weight", "classifier_weight", "head_weight")
@@ -192,7 +193,7 @@ def _words(wanted: Mapping[str, tuple[str, Tensor]], given: Tensors) -> str:
     if theirs and ours and theirs != ours:
         means.append(f"they have {theirs} blocks by stage and the net has {ours}: give their depth")
     heads = [key for key in faults["of another shape"] if key.endswith(HEADS) and given[key].ndim]
-    means += [f"they tell {len(given[key])} classes apart and the net {len(wanted[key][1])}" for key in heads]
+    means += [f"they tell {counted(len(given[key]), 'class')} apart and the net {len(wanted[key][1])}" for key in heads]
     return "; ".join([*parts, *means]) + ("" if means else ". Name the net that they were trained with")
 
 

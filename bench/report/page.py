@@ -163,7 +163,8 @@ def what_ran(evidence: Evidence) -> str:
     by_recipes = f" by {recipes} recipes in all" if recipes > nets else ""
     lines = [
         f"Scale `{results.scale}`: {sweep.scales[results.scale].about or SCALE_WORDS[results.scale]}.",
-        f"{len(done)} of {len(runs)} runs done; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
+        f"{len(done)} of {counted(len(runs), 'run')} done; {counted(nets, 'net')}{by_recipes}, {steps} steps of "
+        f"{batch} images.",
     ]
     if len(done):
         dirty = done["dirty"].map({"True": " with uncommitted changes"}).fillna("")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, parts
 from bench.report.tables import Table, plain
+from bench.spec import counted
 
 Draw = Callable[[], Figure]
 
@@ -72,7 +73,7 @@ def diverged(results: Set) -> list[str]:
         seeds = part.groupby("error_message", sort=False)["seed"].agg(list)
         causes = (f"{plain(str(cause))} (seed{'s' * (len(its) > 1)} {listed(its)})" for cause, its in seeds.items())
         runs = (results.runs["net"] == net).sum()
-        lines.append(f"{display_name(str(net))} failed in {len(part)} of {runs} runs: {'; '.join(causes)}.")
+        lines.append(f"{display_name(str(net))} failed in {len(part)} of {counted(runs, 'run')}: {'; '.join(causes)}.")
     return lines
 
 

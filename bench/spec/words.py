@@ -36,8 +36,9 @@ class SpecError(ValueError):
 
 
 def counted(count: int, thing: str) -> str:
-    """`1 run`, `2 runs`, `1,000 runs`."""
-    return f"{count:,} {thing}{'s' * (count != 1)}"
+    """`1 run`, `2 runs`, `1,000 runs`; `2 boxes`."""
+    many = "es" if thing.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{count:,} {thing}{'' if count == 1 else many}"
 
 
 def require(what: str, *checks: tuple[bool, str]) -> None:

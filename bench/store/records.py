@@ -144,7 +144,7 @@ DECLARED = Schema({"claims_sha256": is_text})
 PREDICTED = Schema({"seconds": is_number})
 HEARTBEAT = Schema(
     {"step": is_count, "time": is_number, "host": is_text},
-    dict.fromkeys(("steps", "steps_per_s", "loss", "error", "test_error"), is_number),
+    dict.fromkeys(("steps", "steps_per_s", "test_s", "loss", "error", "test_error"), is_number),
 )
 RENDEZVOUS = Schema({"host": is_text, "port": is_count, "token": is_text, "over": is_flag})
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from bench.train.metrics import Test
 from bench.train.trainer import DivergedError, Trainer
 from bench.train.turns import Work
+
+BEAT_SECONDS = 1.0
+RECENT = 15  # beats whose median is the speed that is said
 
 
 class StoppedError(RuntimeError):
@@ -20,8 +25,8 @@ class StoppedError(RuntimeError):
 class Hooks:
     """The calls of a training.
 
-    save: writes the trainer's state. should_stop: asked after each step. beat: gets step, loss, error and speed about
-    once a second. checkpoint_seconds: the time between two saves.
+    save: writes the trainer's state. should_stop: asked after each step, and once a second in a test. beat: gets step,
+    loss, error, speed and the last test's seconds about once a second. checkpoint_seconds: the time between two saves.
     """
 
     save: Callable[[Trainer], object]
@@ -46,12 +51,16 @@ def train(
     `hooks.should_stop` or the test itself says so; a test that was stopped comes first when the run is resumed.
     """
 
+    timed: dict[str, float] = {}
+
     def tested() -> Work[Test]:
         try:
-            found = _finite((yield from test()), trainer.step)
+            found = _finite((yield from _stoppable(test(), trainer, hooks)), trainer.step)
         except StoppedError:
             hooks.save(trainer)
             raise
+        if math.isfinite(found.seconds):
+            timed["test_s"] = found.seconds
         trainer.curve[-1] |= {"test_loss": found.loss, "test_error": found.error}
         return found
 
@@ -61,7 +70,7 @@ def train(
     last: Test | None = None
     if trainer.curve and trainer.curve[-1]["step"] == trainer.step and due() and "test_error" not in trainer.curve[-1]:
         last = yield from tested()
-    clock = _Clock(trainer, steps, hooks)
+    clock = _Clock(trainer, steps, hooks, timed)
     while trainer.step < steps:
         trainer.update()
         yield None
@@ -73,6 +82,22 @@ def train(
     return last or _finite((yield from test()), steps)
 
 
+def _stoppable(test: Work[Test], trainer: Trainer, hooks: Hooks) -> Work[Test]:
+    """The test; raises StoppedError between two of its batches, where that would hold nobody else up."""
+    asked = time.monotonic()
+    while True:
+        try:
+            event = next(test)
+        except StopIteration as end:
+            found: Test = end.value
+            return found
+        yield event
+        if trainer.processes.size == 1 and time.monotonic() - asked >= BEAT_SECONDS:
+            asked = time.monotonic()
+            if hooks.should_stop():
+                raise StoppedError(f"stopped in the test of step {trainer.step:,}, which comes first when it resumes")
+
+
 def _finite(measured: Test, step: int) -> Test:
     """Refuses NaN outputs: their argmax would make a plausible error of 90 %."""
     if not math.isfinite(measured.loss):
@@ -81,22 +106,23 @@ def _finite(measured: Test, step: int) -> Test:
 
 
 class _Clock:
-    """The time of a training; after each update saves, beats and stops where it is due."""
+    """The time of a training; after each update saves, beats and stops where it is due.
 
-    def __init__(self, trainer: Trainer, steps: int, hooks: Hooks) -> None:
-        self.trainer, self.steps, self.hooks = trainer, steps, hooks
+    timed: what each beat says of the tests.
+    """
+
+    def __init__(self, trainer: Trainer, steps: int, hooks: Hooks, timed: Mapping[str, float]) -> None:
+        self.trainer, self.steps, self.hooks, self.timed = trainer, steps, hooks, timed
         self.before, self.first = trainer.seconds, trainer.step
         self.start = self.saved = self.beaten = time.monotonic()
+        self.shown, self.speeds = trainer.step, deque[float](maxlen=RECENT)  # the last beat's step; steps/s since then
 
     def tick(self) -> None:
         """After an update, with its row and test. Raises StoppedError after saving."""
         trainer, now = self.trainer, time.monotonic()
         trainer.seconds = self.before + now - self.start
-        if now - self.beaten >= 1 or trainer.step == self.first + 1:
-            self.beaten = now
-            latest = trainer.curve[-1] if trainer.curve else {}
-            shown = {name: latest[name] for name in ("loss", "error", "test_error") if name in latest}
-            self.hooks.beat(trainer.step, steps_per_s=(trainer.step - self.first) / (now - self.start), **shown)
+        if now - self.beaten >= BEAT_SECONDS or trainer.step == self.first + 1:
+            self._beat(now)
         if trainer.step == self.steps:
             self.hooks.save(trainer)
         elif self.hooks.should_stop():
@@ -105,3 +131,17 @@ class _Clock:
         elif now - self.saved >= self.hooks.checkpoint_seconds:
             self.hooks.save(trainer)
             self.saved = time.monotonic()
+
+    def _beat(self, now: float) -> None:
+        """The speed is the median of the last beats': no test, checkpoint or pause of the machine changes it.
+
+        The first step says nothing of it, as it may compile and warm up.
+        """
+        trainer = self.trainer
+        if self.shown > self.first:
+            self.speeds.append((trainer.step - self.shown) / (now - self.beaten))
+        self.beaten, self.shown = now, trainer.step
+        latest = trainer.curve[-1] if trainer.curve else {}
+        words = {name: latest[name] for name in ("loss", "error", "test_error") if name in latest}
+        speed = {"steps_per_s": median(self.speeds)} if self.speeds else {}
+        self.hooks.beat(trainer.step, **speed, **self.timed, **words)

@@ -43,7 +43,7 @@ def test_a_report_that_cannot_be_written_after_the_runs_is_1(
     def fail(*_: object) -> None:
         raise StoreError("cannot write reports/tiny/README.md")
 
-    monkeypatch.setattr(command, "_launch", lambda *_: 0)
+    monkeypatch.setattr(command, "_launch", lambda *_: None)
     monkeypatch.setattr(command, "_report", fail)
 
     assert main(["tiny", "--scale", "quick", "--cluster", "inline"]) == 1

@@ -17,7 +17,7 @@ def test_seeds_are_ranges_and_lists(text: str, seeds: tuple[int, ...]) -> None:
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("50m", 3000), ("2h", 7200), ("90s", 90), ("1.5", 90), ("1d", 86400)])
+@pytest.mark.parametrize(("text", "seconds"), [("50m", 3000), ("2h", 7200), ("90s", 90), ("1.5m", 90), ("1d", 86400)])
 def test_durations_have_units(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
@@ -28,6 +28,8 @@ def test_durations_have_units(text: str, seconds: float) -> None:
         ["--seeds", "a"],
         ["--seeds", "4-0"],
         ["--time-limit", "0m"],
+        ["--time-limit", "50"],
+        ["--budget", "40"],
         ["--scale", "long"],
         ["--at-once", "0"],
         ["--classes", "-3"],

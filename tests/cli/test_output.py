@@ -80,7 +80,7 @@ def test_bars_are_drawn_in_every_encoding(encoding: str, tmp_path: Path, monkeyp
         tolerate_ascii()
         with Bars([item]) as bars:
             bars.say("−1.52 ± 0.3 … é\udcff")
-            bars.refresh([], 1)
+            bars.refresh([], [], 1)
 
     text = said(encoding, draw)
 

@@ -162,7 +162,7 @@ class Killed(Lines):
         self.items, self.executor, self.pause, self.at = items, executor, pause, list(at)
         self.sizes: list[int] = []
 
-    def refresh(self, running: Any, done: int) -> None:  # noqa: ARG002
+    def refresh(self, running: Any, waiting: Any, done: int) -> None:  # noqa: ARG002
         step = max(int((item.folder.heartbeat() or {}).get("step", 0)) for item in self.items)
         if self.at and step == self.at[0] and self.executor.members:
             self.at.pop(0)
@@ -209,7 +209,7 @@ def test_a_run_that_ends_makes_room_for_the_next_and_a_crew_that_is_stopped_has_
     items = [Item(folder.run(), folder, folder.state(), None) for folder in (*folders, endless)]
 
     class UntilLast(Lines):
-        def refresh(self, running: Any, done: int) -> None:  # noqa: ARG002
+        def refresh(self, running: Any, waiting: Any, done: int) -> None:  # noqa: ARG002
             if done == 3 and endless.heartbeat():
                 stop.ask()
 

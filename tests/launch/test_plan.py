@@ -7,14 +7,43 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.sweep_files import load_sweep
 from bench.launch.concurrency import keep
-from bench.launch.plan import describe, make_plan
+from bench.launch.plan import describe, duration, make_plan
 from bench.spec import Recipe, Resources
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
 from tests.launch.builders import ALONE, BOTH, RUNS, machine
 
 pytestmark = pytest.mark.usefixtures("two_cores")
+
+
+@pytest.mark.parametrize("scale", ["quick", "short", "paper"])
+def test_a_plan_of_the_first_sweep_fits_80_columns(scale: str, tmp_path: Path) -> None:
+    runs = load_sweep("plain_vs_residual")[1].runs(scale, None, "cifar10")
+
+    text = describe(make_plan(runs, tmp_path / "runs", tmp_path), dict.fromkeys(runs, "warmup_steps=0"))
+
+    lines = text.splitlines()[: len(runs)]
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines] == [run.id for run in runs], "ids are whole: one copies them"
+
+
+def test_a_plan_says_how_long_a_done_run_took(tmp_path: Path) -> None:
+    finish(RunFolder(tmp_path / RUNS[0].id), RUNS[0], 10.0)  # in 30 s
+
+    first, second = describe(make_plan(RUNS[:2], tmp_path, tmp_path)).splitlines()[:2]
+
+    assert first.endswith("done     took 30 s")
+    assert "took" not in second
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(42, "42 s"), (420, "7.0 min"), (12_600, "3.5 h"), (5e5, "5.8 days"), (1.1e6, "13 days"), (1.2e8, "1,389 days")],
+)
+def test_a_duration_has_about_two_digits(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
 
 
 def test_on_a_cluster_the_profile_says_who_shares(tmp_path: Path) -> None:

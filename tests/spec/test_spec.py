@@ -289,3 +289,4 @@ def test_a_curve_that_would_be_empty_is_refused_where_it_is_declared_and_read_wh
 @pytest.mark.parametrize(("count", "words"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (1_000, "1,000 runs")])
 def test_one_is_no_plural(count: int, words: str) -> None:
     assert counted(count, "run") == words
+    assert counted(count, "box") == words.replace("runs", "boxes").replace("run", "box")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.nets.resnet import cifar
-from bench.train import checkpoint
+from bench.train import checkpoint, loop
 from bench.train.checkpoint import weights_digest
 from bench.train.graph import WARM, Captured
 from bench.train.loop import StoppedError, train
@@ -21,7 +21,7 @@ from bench.train.metrics import Evaluation, evaluate
 from bench.train.trainer import DivergedError, Trainer
 from bench.train.turns import Work, finish, ready
 from tests.recorded import capture
-from tests.train.builders import LABELS, Fixed, Says, hooks, run, trainer
+from tests.train.builders import IMAGES, LABELS, Fixed, Says, hooks, run, trainer
 
 
 def test_a_step_is_torchs_sgd_on_the_mean_cross_entropy() -> None:
@@ -70,6 +70,26 @@ def test_the_curve_has_the_mean_of_each_window_and_the_test_where_asked() -> Non
     again.curve.append(first)
     again.update()
     assert t.curve[0]["loss"] == pytest.approx((first["loss"] + again.window()["loss"]) / 2)
+
+
+def test_a_training_stopped_in_a_test_begins_with_that_test_when_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BEAT_SECONDS", 0.0)  # asked after each batch of a test, too
+    straight, stopped, resumed = trainer(), trainer(), trainer()
+    saved: list[dict[str, Any]] = []
+
+    def goes(t: Trainer, **options: Any) -> None:
+        test: Callable[[], Any] = lambda: evaluate(t.net, lambda x: x.float(), IMAGES, LABELS, batch=10)  # noqa: E731
+        finish(train(t, steps=9, curve_every=2, test_every=4, test=test, hooks=hooks(**options)))
+
+    goes(straight)
+    with pytest.raises(StoppedError, match="stopped in the test of step 4"):
+        goes(stopped, stop_after=5, saved=saved)  # after three steps and one of the test's three batches
+    assert "test_error" not in saved[-1]["curve"][-1]
+    resumed.load_state_dict(saved[-1])
+    goes(resumed)
+
+    assert resumed.curve == straight.curve
+    assert weights_digest(resumed.net.state_dict()) == weights_digest(straight.net.state_dict())
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 8])

@@ -64,6 +64,7 @@ class Slurm(Executor):
 
     slots = UNLIMITED
     verb = "goes to the queue"
+    follows_stop = False
 
     def __init__(
         self, sweep: Path, data: Path, profile: Profile, code: Path, stop: Stop, say: Callable[[str], None]
@@ -268,7 +269,7 @@ class Slurm(Executor):
     def stop(self) -> bool:
         """Leaves the jobs alone: they continue without this command."""
         if self.halt.late:
-            self.say("slurm: at the time limit the jobs write their checkpoints and end")
+            self.say(f"{self.halt.why}: the jobs write their checkpoints and end")
         elif self._running and not self._cancelled(self._running):
             self.say(
                 "slurm: the jobs continue without this command; the same command follows them again, "

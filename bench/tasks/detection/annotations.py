@@ -21,6 +21,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from bench.data.images import opened, orientation, rgb
 from bench.data.locate import DataError
+from bench.spec import counted
 
 ZERO, OUTSIDE, UNKNOWN = "of zero width or height", "outside the image", "of an unknown class"
 NO_IMAGE = "annotated without an image"
@@ -147,7 +148,8 @@ class DetectionSet:
 
 def _sentences(data: DetectionSet) -> Iterator[str]:
     boxes = sum(len(image.boxes) for image in data.images)
-    yield f"{data.name}: {len(data.images):,} images, {boxes:,} boxes of {len(data.classes)} classes."
+    images, classes = counted(len(data.images), "image"), counted(len(data.classes), "class")
+    yield f"{data.name}: {images}, {counted(boxes, 'box')} of {classes}."
     for flag, meaning in (("difficult", "Difficult boxes"), ("crowd", "Crowds")):
         flagged = sum(int(getattr(image, flag).sum()) for image in data.images)
         if flagged:

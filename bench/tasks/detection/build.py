@@ -13,7 +13,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from bench.nets.backbone import Backbone, fix_batch_norm
 from bench.nets.weights import WeightsError
-from bench.spec import Detection, Run
+from bench.spec import Detection, Run, counted
 from bench.tasks.detection.annotations import DetectionSet
 from bench.tasks.detection.faster_rcnn import c4, fpn
 from bench.tasks.job import Job
@@ -54,7 +54,7 @@ def refuse_small_groups(net: nn.Module, images: int) -> None:
     trained = [name for name, layer in net.named_modules() if isinstance(layer, _BatchNorm)]
     if trained and images < FEWEST_IMAGES:
         raise ValueError(
-            f"{len(trained)} batch norms ({trained[0]} …) would be trained on {images} images; they need "
+            f"{len(trained)} batch norms ({trained[0]} …) would be trained on {counted(images, 'image')}; they need "
             f"{FEWEST_IMAGES}: take a net whose batch norm can be fixed (Appendix A)"
         )
 
@@ -66,6 +66,7 @@ def rate_warning(form: str, lr: float, images: int) -> str:
         return ""
     usual = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return (
-        f"a learning rate of {lr:g} for {images} images a step is far {'above' if lr > high else 'below'} the usual "
-        f"{usual} (linear in the images): scale the learning rate with the batch size, and the steps against it"
+        f"a learning rate of {lr:g} for {counted(images, 'image')} a step is far "
+        f"{'above' if lr > high else 'below'} the usual {usual} (linear in the images): scale the learning rate "
+        "with the batch size, and the steps against it"
     )

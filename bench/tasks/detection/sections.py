@@ -20,7 +20,7 @@ from bench.report.stats import of_percent, sample
 from bench.report.stored import arrays_digest
 from bench.report.tables import Table, low_to_high, plain, signed
 from bench.report.verdicts import claims_sections, no_verdict
-from bench.spec import OPTIONS
+from bench.spec import OPTIONS, counted
 from bench.store import StoreError
 from bench.tasks.detection import figures
 from bench.tasks.detection.average_precision import average_precision
@@ -163,7 +163,8 @@ def gain_findings(found: Detected) -> list[str]:
         ranges = ", ".join(f"{low_to_high(interval)} over {over}" for over, interval in intervals.items())
         lines.append(
             f"{gain.words}: {signed(gain.difference)} points of AP50 (95 %: {ranges}; n = {gain.seeds[0]}, "
-            f"{gain.seeds[1]} seeds): " + (f"a difference over {' and '.join(clear)}." if clear else NOT_DETECTED)
+            f"{counted(gain.seeds[1], 'seed')}): "
+            + (f"a difference over {' and '.join(clear)}." if clear else NOT_DETECTED)
         )
     return lines or ["Too few runs are done to say anything."]
 

@@ -64,7 +64,7 @@ def _difference(found: Mapping[str, Sequence[Path]], listed: Mapping[str, int], 
     total = sum(count for _, count in counts)
     missing, more = (sum(max(0, sign * (count - here)) for here, count in counts) for sign in (1, -1))
     who = f"of the listed people with {at_least} or more"
-    lines = [f"{total - missing:,} of {total:,} images {who} are here: an incomplete set."] * bool(missing)
+    lines = [f"{total - missing:,} of {counted(total, 'image')} {who} are here: an incomplete set."] * bool(missing)
     lines += [f"{counted(more, 'image')} {who} beyond the list: another set than the list's."] * bool(more)
     return " ".join(lines)
 
