@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from bench.cli import numbers, options
 from bench.cli.exits import FAILED, guarded
+from bench.cli.listing import listing
 from bench.cli.options import Parser
+from bench.cli.places import RUNS
 from bench.cli.request import matches, patterns
 from bench.cli.sweep import sweep
 from bench.cli.sweep_files import MistakeError, no_runs
@@ -91,6 +94,12 @@ def unpack(args: argparse.Namespace) -> int:
     return 0 if place(args.archives, args.out, say=print) else FAILED
 
 
+def show_list(args: argparse.Namespace) -> int:
+    """Prints the sweeps and their questions."""
+    print(listing(args.out))
+    return 0
+
+
 def speed(args: argparse.Namespace) -> int:
     """Measures this machine."""
     from bench.speed.command import speed as measure
@@ -100,6 +109,7 @@ def speed(args: argparse.Namespace) -> int:
 
 COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "sweep": (sweep, "run a sweep to its report (also python -m bench.sweep)"),
+    "list": (show_list, "list the sweeps with their questions"),
     "status": (status, "show where every run of a sweep is"),
     "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others"),
     "clean": (clean, "delete what no start needs any more: old logs, momentum of runs that are done"),
@@ -118,7 +128,8 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
 def build_parser() -> argparse.ArgumentParser:
     """All commands."""
     parser = Parser(prog="bench", description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
+    options.add_version(parser)
+    commands = parser.add_subparsers(dest="command_name", metavar="COMMAND")
     for name, (work, words) in COMMANDS.items():
         one = commands.add_parser(name, allow_abbrev=False, help=words, description=options.ABOUT.get(name))
         one.set_defaults(work=work)
@@ -131,8 +142,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m bench`."""
     tolerate_ascii()
-    command = list(sys.argv[1:] if argv is None else argv)
-    args = build_parser().parse_args(command)
+    command, parser = list(sys.argv[1:] if argv is None else argv), build_parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell's Tab: eval "$(register-python-argcomplete bench)"
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    args = parser.parse_args(command)
+    if args.command_name is None:
+        parser.print_help()
+        args.out, args.work = RUNS, show_list
+        print()
     args.command = command[1:]
     return guarded(_run, args)
 

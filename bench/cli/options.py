@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench.cli.listing import complete_name, version_words
 from bench.launch.worker import UNITS
 from bench.spec import SCALES, Way
 
+CHOICES = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)")
+UNKNOWN = re.compile(r"unrecognized arguments: (?P<given>--[a-z-]+)")
+
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, with errors of one line as everywhere else."""
+    """argparse's, with errors of one line as everywhere else, which say what may have been meant."""
 
     def error(self, message: str) -> NoReturn:
         """Ends the process with exit code 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {message}{_meant(message)}; see {self.prog} --help\n")
+
+
+def _meant(message: str) -> str:
+    if found := CHOICES.search(message):
+        known = re.findall(r"[\w-]+", found["known"])
+    elif found := UNKNOWN.search(message):
+        known = sorted({name for own in OPTIONS.values() for name in own if name.startswith("--")})
+    else:
+        return ""
+    near = difflib.get_close_matches(found["given"], known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -73,7 +89,11 @@ PLACE: Option = {"type": Path, "metavar": "DIR"}
 SEVERAL: Option = {**OUT, "nargs": "+", "default": [Path("runs")], "help": "folders of runs, of several machines too"}
 SPREAD = "least and largest std over seeds, in points"
 OF_SWEEP: Mapping[str, Option] = {  # of the main job
-    "name": {"metavar": "NAME", "help": "a sweep below sweeps/, or the path of a sweep file of your own"},
+    "name": {
+        "metavar": "NAME",
+        "nargs": "?",
+        "help": "a sweep of `python -m bench list`, or the path of a sweep file of your own",
+    },
     "--scale": {
         "choices": ("auto", *SCALES),
         "default": "auto",
@@ -211,6 +231,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
         "--draws": {"type": parse_count, "default": 1_000, "help": "made-up sweeps a case (default: 1000)"},
     },
     "coverage": {"--results": PLACE},
+    "list": {"--out": OUT},
 }
 ABOUT = {  # what the help of a command says beside its line
     "clean": "Deletes, of the runs of a sweep that are done, logs, momentum in checkpoints of earlier versions and "
@@ -225,7 +246,25 @@ ABOUT = {  # what the help of a command says beside its line
 }
 
 
+class ShowVersion(argparse.Action):
+    """--version, which asks git only where it is given."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Ends the process."""
+        print(version_words())
+        parser.exit()
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser --version."""
+    parser.add_argument(
+        "--version", action=ShowVersion, nargs=0, help="print version and commit, and where sweeps are read"
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     """Gives the parser the options of a command."""
     for name, option in OPTIONS.get(command, {}).items():
-        parser.add_argument(name, *ALSO.get(name, ()), **option)
+        added = parser.add_argument(name, *ALSO.get(name, ()), **option)
+        if name == "name":
+            added.completer = complete_name  # type: ignore[attr-defined]  # where argcomplete looks

@@ -14,11 +14,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from bench.cli.exits import FAILED, STOPPED, guarded, in_time
-from bench.cli.options import Parser, add_arguments
+from bench.cli.options import Parser, add_arguments, add_version
 from bench.cli.places import published
 from bench.cli.publish import begin_own, publish, told, write_own
 from bench.cli.request import ONE_PROCESS, Request, refuse_without_submitit, resolve, unplanned
-from bench.cli.sweep_files import declared_runs
+from bench.cli.sweep_files import MistakeError, declared_runs, known_names
 from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, room, slow_bf16
 from bench.launch.crew import Crews, longest_first
 from bench.launch.local import Executor, Inline, Local
@@ -38,6 +38,8 @@ from bench.store import BusyError, RunFolder, exclusive, make_folder, open_log
 
 def sweep(args: argparse.Namespace) -> int:
     """Does what the command says; returns the exit code."""
+    if args.name is None:
+        raise MistakeError(f"name a sweep, or the path of a sweep file; there are: {', '.join(known_names())}")
     with in_time(args.time_limit):  # from then on the runs look at the clock
         request = resolve(args)
         plan, reuse = _plan(request), Reuse(request.data_folder)
@@ -258,6 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_version(parser)
     add_arguments(parser, "sweep")
     command = list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(command)
