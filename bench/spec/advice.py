@@ -88,7 +88,7 @@ def _meant(value: Any, words: str) -> Iterator[Any]:
         yield from _of_text(value)
     if isinstance(value, float) and value.is_integer():
         yield int(value)
-    if value in (0, 1) and type(value) is int:
+    if type(value) is int and value in (0, 1):
         yield bool(value)
     if isinstance(value, Mapping):
         yield tuple(value.items())
@@ -109,4 +109,4 @@ def _tuples(value: Any) -> Any:
     """Lists and the like as tuples, also inside."""
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         return value
-    return tuple(map(_tuples, islice(value, MOST)))
+    return tuple(map(_tuples, islice(value, MOST + 1)))  # one more: shown as "…"

@@ -75,6 +75,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     scale(seeds="[0, 1]"): ("seeds must be a tuple, got [0, 1]: write seeds=(0, 1)",),
     scale(seeds="(0)"): ("seeds must be a tuple, got 0: write seeds=(0,)",),
     scale(seeds="range(3)"): ("seeds must be a tuple, got range(0, 3): write seeds=(0, 1, 2)",),
+    scale(seeds="list(range(30))"): ("write seeds=(0, 1, 2, ", "18, 19, …)"),
     scale(seeds='"0, 1"'): ("seeds must be a tuple, got '0, 1': write seeds=(0, 1)",),
     scale(seeds="()"): ("seeds must have 1 or more, got (), such as seeds=(0, 1, 2)",),
     scale(seeds="(0, 0)"): ("seeds (0, 0) must be distinct: write (0,)",),
