@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import re
+import shutil
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -206,13 +208,15 @@ def _absent(args: argparse.Namespace, row: Dataset, folder: Path, scale: str, ab
         return stand_in or (f"{row.name}-{classes}" if classes else row.name)
     if not row.fetch:
         raise absent
-    print(f"data: {row.title} is not in {folder}; unpacking its archive if that is there, else downloading it")
     try:
         row.resolve("fetch")(folder, row.name)
     except DataError as error:
         if not stand_in or args.data is not None:
             raise
-        print(f"data: a procedural stand-in takes its place, since {error}")
+        width = min(100, shutil.get_terminal_size().columns) - 1
+        print(
+            textwrap.fill(f"data: a procedural stand-in takes its place, since {error}", width, subsequent_indent="  ")
+        )
         return stand_in
     return row.name
 

@@ -172,8 +172,10 @@ def fetch(folder: Path, name: str) -> Path:
     for (archive, md5), part in zip(layout.archives, layout.folders, strict=True):
         if (folder / archive).is_file():
             if (found := _md5(folder / archive)) == md5:
+                print(f"data: {layout.title} is unpacked from {folder / archive}", flush=True)
                 return _unpack(folder / archive, part, layout)
             spoiled += f"{folder / archive} is truncated or changed (MD5 {found}, not {md5}). "
+    print(f"data: {layout.title} is not in {folder}: downloading it from {ADDRESS}", flush=True)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(20)  # a network that swallows packets must not hold a quick look for minutes
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.launch.plan import Item, Plan
+from bench.machine import commit
 from bench.spec import Run, counted, dataset_of
 from bench.spec.datasets import PARTS
 from bench.store import BusyError, Inputs, RunFolder, StoreError
@@ -33,6 +35,8 @@ class Reuse:
         differing = {item: words for item, inputs in begun.items() if (words := inputs.unlike(self._here(item)))}
         if begun and not differing:
             say(f"data and start weights: by their SHA-256 those of the {counted(len(begun), 'run')} that have begun")
+        if code := _other_code(items):
+            say(code)
         return differing
 
     def check(self, plan: Plan) -> None:
@@ -92,6 +96,20 @@ class Reuse:
             if begun is not None:
                 folder.begin_again(begun)
             say(f"{item.run.id}: begun with {words}; set aside in {place}")
+
+
+def _other_code(items: Sequence[Item]) -> str:
+    """A line on finished runs that other code trained than is here, "" for none: a run's id says nothing of it."""
+    here = commit()["commit"]
+    commits = (str((item.folder.env() or {}).get("commit") or "unknown") for item in items if item.state == "done")
+    others = Counter(one[:10] for one in commits if one != here)
+    if not others:
+        return ""
+    named = ", ".join(f"{counted(count, 'run')} of commit {one}" for one, count in others.items())
+    return (
+        f"code: used again are {named} (here {str(here or 'unknown')[:10]}); a run's id covers its net, recipe, seed "
+        "and data set, and not the code"
+    )
 
 
 def _begun_with(folder: RunFolder) -> Inputs | None:

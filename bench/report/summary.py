@@ -18,7 +18,9 @@ STAND_IN = "These numbers mean nothing: the images are a procedural stand-in, wh
 def summary(name: str, sweep: Sweep, sets: Sequence[Set], focus: tuple[str, str], width: int) -> str:
     """Of the set of `focus` (scale, data), in lines of at most `width` letters where its nets' names leave room."""
     evidence = next(one for one in weigh(name, sweep, sets) if (one.results.scale, one.results.data) == focus)
-    said = "\n".join(textwrap.fill(text, width, subsequent_indent="  ") for text in _sentences(evidence))
+    said = "\n".join(
+        textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False) for text in _sentences(evidence)
+    )
     return f"{_table(evidence)}\n\n{said}"
 
 

@@ -1,4 +1,4 @@
-"""What a command says of itself: the sweeps and their questions, its version, what may have been meant, a shell's Tab."""
+"""What a command says of itself: the sweeps and their questions, its version, what was meant, a shell's Tab."""
 
 from __future__ import annotations
 

@@ -63,9 +63,14 @@ def test_done_runs_on_other_data_are_refused_by_name_and_trained_anew_when_asked
     assert {folder: contents(aside / f"{folder.name}.1") for folder in runs} == runs
     for folder in runs:
         assert json.loads((folder / "env.json").read_text())["data_sha256"] == "0" * 64
+    path = next(iter(runs)) / "env.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"commit": "e" * 40}))
     capsys.readouterr()
     assert start("--again") == 0  # they are of these data now: nothing is set aside
-    assert "by their SHA-256 those of the 2 runs that have begun" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "by their SHA-256 those of the 2 runs that have begun" in said
+    assert "code: used again are 1 run of commit eeeeeeeeee (here" in said
+    assert "covers its net, recipe, seed and data set, and not the code" in said
     assert len(list(aside.iterdir())) == 2
 
 
