@@ -1,0 +1,85 @@
+"""The picture of a terminal: what a person saw, small, without a script and without this machine's names."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+pytest.importorskip("pyte", reason="needs pyte")
+
+from tests import terminal
+
+BAR = r"""
+for i in 1 2 3 4; do bar="$bar━"; printf "\r\033[32m$bar\033[0m $i of 4 <&>"; sleep 0.05; done
+echo; pwd; tput cols; test -t 1 && printf '\033[2mfaint\033[0m \033[1;31mbold\033[0m  \033[7mturned\033[0m\n'
+"""
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def pieces() -> list[tuple[float, bytes]]:
+    return terminal.record(["bash", "-c", BAR])
+
+
+def test_the_picture_is_what_a_person_saw(pieces: list[tuple[float, bytes]]) -> None:
+    found = terminal.frames(pieces, 48)
+    text = terminal.svg(found, "A bar")
+    root = ElementTree.fromstring(text)
+
+    screens = [terminal.words(frame.shot) for frame in found]
+    assert [re.findall(r"━ (\d) of 4 <&>", screen) for screen in screens if "━" in screen][-1] == ["4"]
+    assert len(screens) > 3, "it moves"
+    assert screens[-1].splitlines()[-3:] == ["/home/you/study", "80", "faint bold  turned"]
+    assert root.findtext(f"{SVG}desc") == screens[-1]
+    assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
+        *("svg", "title", "desc", "style", "rect", "circle", "defs", "g", "use", "text"),
+    }
+    assert len(root.findall(f".//{SVG}g[@class='film']/{SVG}g")) == len(found)
+    assert len(text.encode()) < 20_000
+
+
+def test_letters_have_their_colours_and_their_cells(pieces: list[tuple[float, bytes]]) -> None:
+    root = ElementTree.fromstring(terminal.svg(terminal.frames(pieces, 1), "A bar"))
+    texts = {element.text: element.attrib for element in root.iter(f"{SVG}text")}
+
+    assert texts["faint"]["fill"] == terminal.QUIET
+    assert texts["bold"]["fill"] == terminal.COLOURS["red"]
+    assert texts["bold"]["class"] == "b"
+    assert texts["turned"]["fill"] == terminal.PAPER
+    assert float(texts["turned"]["x"]) == pytest.approx(12 * terminal.WIDTH)
+    assert float(texts["turned"]["textLength"]) == pytest.approx(6 * terminal.WIDTH)
+
+
+def test_a_still_has_the_last_screen_and_long_waits_are_shortened() -> None:
+    pieces = [(0.0, b"$ x\r\n"), (1.0, b"one\r\n"), (3600.0, b"two\r\n")]
+
+    (last,) = terminal.frames(pieces, most=1)
+    assert terminal.words(last.shot) == "$ x\none\ntwo"
+    assert [frame.at for frame in terminal.frames(pieces, 48)] == [0.0, terminal.WAIT, 2 * terminal.WAIT]
+
+
+@pytest.mark.parametrize(
+    "text", [f"at {socket.gethostname()}", f"{terminal.ROOT}/bench", "x" * 78 + str(terminal.ROOT)]
+)
+def test_a_name_of_this_machine_is_not_published(text: str) -> None:
+    found = terminal.frames([(0.0, text.encode())], 1)
+
+    assert terminal.leaks(found) != []
+    assert terminal.leaks(terminal.frames([(0.0, b"at home")], 1)) == []
+
+
+def test_a_folder_that_comes_in_two_pieces_is_renamed_too() -> None:
+    joined = terminal._whole([(0.0, b"in /tm"), (1.0, b"p/st12345678/a"), (2.0, b"b")], b"/tmp/st12345678")
+
+    assert joined == [(0.0, b"in /tmp/st12345678/a"), (2.0, b"b")]
+
+
+def test_a_command_that_fails_leaves_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no such net\n*.*ended with 2: there is no picture"):
+        terminal.main([str(tmp_path / "a.svg"), "--", "sh", "-c", "echo no such net; exit 2"])
+
+    assert list(tmp_path.iterdir()) == []
