@@ -19,7 +19,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ COLUMNS, LINES = 80, 24
 HOME = "/home/you/study"  # as long as the folder's own path is, so that no line breaks elsewhere
 LIMIT = 60_000  # bytes of the file
 FRAMES = (48, 36, 24, 12, 6)  # as many as the limit lets
-WAIT, SHOWN, STAYS = 0.5, 14.0, 6.0  # seconds: the longest wait, all the rest at most, the last screen
+WAIT, SHOWN, STAYS = 1.0, 14.0, 6.0  # seconds: the longest wait, all the rest at most, the last screen
+MOVES = re.compile(r"[\d.,:%\s━╸╺█▏▎▍▌▋▊▉]+")  # what moves while a run trains
+MOVING = 0.04  # of its time is what such a screen is shown for
 
 WIDTH, HEIGHT, BASE, SIZE = 8.4, 18, 13, 14  # of a cell in pixels, its base line, the letters
 PAD, BAR = 14, 34
@@ -118,21 +120,28 @@ def _whole(pieces: Sequence[tuple[float, bytes]], word: bytes) -> list[tuple[flo
     return joined
 
 
-def frames(pieces: Sequence[tuple[float, bytes]], most: int) -> list[Frame]:
-    """At most so many screens at even moments, the last among them, once the long waits are shortened."""
+def screens(pieces: Sequence[tuple[float, bytes]]) -> list[Frame]:
+    """The screen after each piece, on a clock that shortens waits, and more where only numbers and bars move."""
     screen = Screen(COLUMNS, LINES)
     stream = pyte.ByteStream(screen)
-    ends = [0.0]
-    for (before, _), (at, _) in pairwise(pieces):
-        ends.append(ends[-1] + min(at - before, WAIT))
-    moments = [int(end / (ends[-1] or 1.0) * (most - 1)) for end in ends]
     found: list[Frame] = []
-    for place, (_, piece) in enumerate(pieces):
+    at, shape, pace = 0.0, "", 1.0
+    for (before, _), (when, piece) in pairwise([(0.0, b""), *pieces]):
+        at += pace * min(when - before, WAIT)
         stream.feed(piece)
-        last = place + 1 == len(pieces)
-        if (last or moments[place + 1] > moments[place]) and (not found or found[-1].shot != screen.shot):
-            found.append(Frame(ends[place] * min(1.0, SHOWN / (ends[-1] or 1.0)), screen.shot))
+        found.append(Frame(at, screen.shot))
+        before_it, shape = shape, MOVES.sub("", words(screen.shot))
+        pace = 1.0 if shape != before_it else MOVING
     return found
+
+
+def chosen(found: Sequence[Frame], most: int) -> list[Frame]:
+    """At most so many screens at even moments, the last among them, which together take no longer than SHOWN."""
+    total = found[-1].at or 1.0
+    moments = [int(frame.at / total * (most - 1)) for frame in found]
+    due = [frame for frame, now, then in zip(found, moments, [*moments[1:], most], strict=True) if then > now]
+    changed = [frame for place, frame in enumerate(due) if place == 0 or frame.shot != due[place - 1].shot]
+    return [replace(frame, at=frame.at * min(1.0, SHOWN / total)) for frame in changed]
 
 
 def words(shot: Shot) -> str:
@@ -228,11 +237,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--still", action="store_true", help="the last screen alone")
     parser.add_argument("command", nargs="+", help="what to run, after --")
     given = parser.parse_args(arguments)
-    pieces = record(given.command)
+    seen = screens(record(given.command))
     for most in (1,) if given.still else FRAMES:
-        found = frames(pieces, most)
-        if given.still:
-            found = found[-1:]
+        found = chosen(seen, most)
         text = svg(found, f"A terminal of {COLUMNS} by {LINES}: {shlex.join(given.command)}")
         if len(text.encode()) <= LIMIT:
             break

@@ -26,7 +26,7 @@ def pieces() -> list[tuple[float, bytes]]:
 
 
 def test_the_picture_is_what_a_person_saw(pieces: list[tuple[float, bytes]]) -> None:
-    found = terminal.frames(pieces, 48)
+    found = terminal.chosen(terminal.screens(pieces), 48)
     text = terminal.svg(found, "A bar")
     root = ElementTree.fromstring(text)
 
@@ -43,7 +43,7 @@ def test_the_picture_is_what_a_person_saw(pieces: list[tuple[float, bytes]]) -> 
 
 
 def test_letters_have_their_colours_and_their_cells(pieces: list[tuple[float, bytes]]) -> None:
-    root = ElementTree.fromstring(terminal.svg(terminal.frames(pieces, 1), "A bar"))
+    root = ElementTree.fromstring(terminal.svg(terminal.chosen(terminal.screens(pieces), 1), "A bar"))
     texts = {element.text: element.attrib for element in root.iter(f"{SVG}text")}
 
     assert texts["faint"]["fill"] == terminal.QUIET
@@ -57,19 +57,36 @@ def test_letters_have_their_colours_and_their_cells(pieces: list[tuple[float, by
 def test_a_still_has_the_last_screen_and_long_waits_are_shortened() -> None:
     pieces = [(0.0, b"$ x\r\n"), (1.0, b"one\r\n"), (3600.0, b"two\r\n")]
 
-    (last,) = terminal.frames(pieces, most=1)
+    (last,) = terminal.chosen(terminal.screens(pieces), most=1)
     assert terminal.words(last.shot) == "$ x\none\ntwo"
-    assert [frame.at for frame in terminal.frames(pieces, 48)] == [0.0, terminal.WAIT, 2 * terminal.WAIT]
+    assert [frame.at for frame in terminal.chosen(terminal.screens(pieces), 48)] == [
+        0.0,
+        terminal.WAIT,
+        2 * terminal.WAIT,
+    ]
+
+
+def test_a_bar_that_moves_for_long_leaves_time_for_what_is_said_before_and_after() -> None:
+    bar = [(2 + n, f"\r{n} of 240 {n / 2.4:.0f} %".encode()) for n in range(241)]
+    seen = terminal.screens([(0.0, b"the plan\r\n"), (1.0, b"starts\r\n"), *bar, (243.0, b"\r\ndone\r\n")])
+
+    found = terminal.chosen(seen, 24)
+
+    assert 12 < len(found) <= 24
+    assert terminal.words(found[0].shot) == "the plan"
+    assert terminal.words(found[-1].shot).endswith("240 of 240 100 %\ndone")
+    assert found[1].at > 0.5
+    assert found[-1].at <= terminal.SHOWN
 
 
 @pytest.mark.parametrize(
     "text", [f"at {socket.gethostname()}", f"{terminal.ROOT}/bench", "x" * 78 + str(terminal.ROOT)]
 )
 def test_a_name_of_this_machine_is_not_published(text: str) -> None:
-    found = terminal.frames([(0.0, text.encode())], 1)
+    found = terminal.screens([(0.0, text.encode())])
 
     assert terminal.leaks(found) != []
-    assert terminal.leaks(terminal.frames([(0.0, b"at home")], 1)) == []
+    assert terminal.leaks(terminal.screens([(0.0, b"at home")])) == []
 
 
 def test_a_folder_that_comes_in_two_pieces_is_renamed_too() -> None:
