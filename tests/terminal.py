@@ -2,8 +2,9 @@
 
     python -m tests.terminal reports/first_run.svg -- python -m bench.sweep plain_vs_residual --scale quick
 
-The command runs in an empty folder, which the picture calls /home/you/study. Waits are shortened, and the last screen
-stays for a while. Where animations are off there is the last screen alone, as with --still.
+The command runs in an empty folder, which the picture calls /home/newcomer/study; where BENCH_DATA is set, its data are
+in /home/newcomer/data. Waits are shortened, and the last screen stays for a while. Where animations are off there is
+the last screen alone, as with --still.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ import pyte
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS, LINES = 80, 24
-HOME = "/home/you/study"  # as long as the folder's own path is, so that no line breaks elsewhere
+HOME = "/home/newcomer"  # as long as the path that it stands for, so that no line breaks elsewhere
+UNSET = ("COLUMNS", "LINES", "NO_COLOR", "COLORTERM", "XDG_CACHE_HOME", "BENCH_DATA")  # of who draws, not of who runs
 LIMIT = 60_000  # bytes of the file
 FRAMES = (48, 36, 24, 12, 6)  # as many as the limit lets
 WAIT, SHOWN, STAYS = 1.0, 14.0, 6.0  # seconds: the longest wait, all the rest at most, the last screen
@@ -83,12 +85,16 @@ def record(command: Sequence[str]) -> list[tuple[float, bytes]]:
     """What the command writes to a terminal, each piece with its second. Raises SystemExit if it fails."""
     master, slave = os.openpty()
     termios.tcsetwinsize(slave, (LINES, COLUMNS))
-    settings = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")} | settings
+    env = {name: value for name, value in os.environ.items() if name not in UNSET}
     pieces = [(0.0, f"\x1b[1;32m$\x1b[0m {shlex.join(command)}\r\n".encode())]
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="st") as folder:  # as long as HOME
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="s") as home:  # as long as HOME
+        (study := Path(home, "study")).mkdir()
+        env |= {"HOME": home, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+        if data := os.environ.get("BENCH_DATA"):
+            Path(home, "data").symlink_to(Path(data).resolve())
+            env["BENCH_DATA"] = f"{home}/data"
         start = time.monotonic()
-        with subprocess.Popen(command, cwd=folder, env=env, stdin=slave, stdout=slave, stderr=slave) as process:
+        with subprocess.Popen(command, cwd=study, env=env, stdin=slave, stdout=slave, stderr=slave) as process:
             os.close(slave)
             while piece := _read(master):
                 pieces.append((time.monotonic() - start, piece))
@@ -96,7 +102,7 @@ def record(command: Sequence[str]) -> list[tuple[float, bytes]]:
     if process.returncode:
         text = b"".join(piece for _, piece in pieces[-20:]).decode(errors="replace")
         raise SystemExit(f"{text}\n{shlex.join(command)} ended with {process.returncode}: there is no picture")
-    return [(at, piece.replace(folder.encode(), HOME.encode())) for at, piece in _whole(pieces, folder.encode())]
+    return [(at, piece.replace(home.encode(), HOME.encode())) for at, piece in _whole(pieces, home.encode())]
 
 
 def _read(master: int) -> bytes:
@@ -152,10 +158,11 @@ def words(shot: Shot) -> str:
 def leaks(found: Sequence[Frame]) -> list[str]:
     """What of this machine is on a screen, also across the end of a line: its name, its folders."""
     folders = {str(ROOT), str(Path.home()), tempfile.gettempdir(), os.environ.get("BENCH_DATA", "")} - {""}
-    texts = {"".join(cell.data for row in frame.shot for cell in row) for frame in found}
-    names = [name for name in folders if any(name in text.replace(" ", "") for text in texts)]
-    host = socket.gethostname()
-    return sorted([*names, *[host for text in texts if re.search(rf"(?<!\w){re.escape(host)}(?!\w)", text)][:1]])
+    host = rf"(?<!\w){re.escape(socket.gethostname())}(?!\w)"
+    names = [host, *(r" *".join(map(re.escape, folder)) for folder in folders)]
+    texts = dict.fromkeys("".join(cell.data for row in frame.shot for cell in row) for frame in found)
+    hits = (re.search(rf"\S*({name})\S*", text) for name in names for text in texts)
+    return sorted({hit[0] for hit in hits if hit})
 
 
 def svg(found: Sequence[Frame], title: str) -> str:
@@ -244,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if len(text.encode()) <= LIMIT:
             break
     if names := leaks(found):
-        raise SystemExit(f"the picture would show {', '.join(names)} of this machine: nothing was written")
+        raise SystemExit(f"the picture would show {', '.join(names)} of this machine; nothing was written")
     given.file.write_text(text, encoding="utf-8")
     print(f"{given.file}: {len(found)} screens, {len(text.encode()):,} bytes; the last one:\n{words(found[-1].shot)}")
 

@@ -15,14 +15,19 @@ from tests import terminal
 
 BAR = r"""
 for i in 1 2 3 4; do bar="$bar━"; printf "\r\033[32m$bar\033[0m $i of 4 <&>"; sleep 0.05; done
-echo; pwd; tput cols; test -t 1 && printf '\033[2mfaint\033[0m \033[1;31mbold\033[0m  \033[7mturned\033[0m\n'
+echo; pwd; ls $BENCH_DATA/*; stty size
+test -t 1 && printf '\033[2mfaint\033[0m \033[1;31mbold\033[0m  \033[7mturned\033[0m\n'
 """
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def pieces() -> list[tuple[float, bytes]]:
-    return terminal.record(["bash", "-c", BAR])
+def pieces(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[float, bytes]]:
+    data = tmp_path_factory.mktemp("data")
+    (data / "cifar").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_DATA", str(data))
+        return terminal.record(["bash", "-c", BAR])
 
 
 def test_the_picture_is_what_a_person_saw(pieces: list[tuple[float, bytes]]) -> None:
@@ -33,7 +38,8 @@ def test_the_picture_is_what_a_person_saw(pieces: list[tuple[float, bytes]]) -> 
     screens = [terminal.words(frame.shot) for frame in found]
     assert [re.findall(r"━ (\d) of 4 <&>", screen) for screen in screens if "━" in screen][-1] == ["4"]
     assert len(screens) > 3, "it moves"
-    assert screens[-1].splitlines()[-3:] == ["/home/you/study", "80", "faint bold  turned"]
+    said = ["/home/newcomer/study", "/home/newcomer/data/cifar", "24 80", "faint bold  turned"]
+    assert screens[-1].splitlines()[-4:] == said
     assert root.findtext(f"{SVG}desc") == screens[-1]
     assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
         *("svg", "title", "desc", "style", "rect", "circle", "defs", "g", "use", "text"),
@@ -90,9 +96,9 @@ def test_a_name_of_this_machine_is_not_published(text: str) -> None:
 
 
 def test_a_folder_that_comes_in_two_pieces_is_renamed_too() -> None:
-    joined = terminal._whole([(0.0, b"in /tm"), (1.0, b"p/st12345678/a"), (2.0, b"b")], b"/tmp/st12345678")
+    joined = terminal._whole([(0.0, b"in /tm"), (1.0, b"p/s12345678/a"), (2.0, b"b")], b"/tmp/s12345678")
 
-    assert joined == [(0.0, b"in /tmp/st12345678/a"), (2.0, b"b")]
+    assert joined == [(0.0, b"in /tmp/s12345678/a"), (2.0, b"b")]
 
 
 def test_a_command_that_fails_leaves_no_picture(tmp_path: Path) -> None:
