@@ -52,7 +52,7 @@ def write_own(
         shutil.copyfile(theirs.results / "runs.csv", place.results / PUBLISHED)
     page = _write(study, place, folders, runs, focus)
     if page:
-        write_html(place.report)
+        write_html(place.report, study.declared.title)
     return page
 
 

@@ -196,7 +196,7 @@ def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> It
     extra = set(digests.files_in(reports)) - set(files_of(drawn, written)) if reports.is_dir() else set()
     yield from (f"{reports / file} is no part of the report" for file in sorted(extra))
     if (whole := reports / digests.ON_ONE_PAGE).exists():
-        yield from text_problems(whole, html(reports))
+        yield from text_problems(whole, html(reports, sweep.title))
 
 
 def index_problems(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> Iterator[str]:

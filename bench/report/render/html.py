@@ -78,7 +78,7 @@ def html(reports: Path, title: str = "") -> str:
         for kind in ("html", "css", "js")
     )
     return Template(markup).substitute(
-        title=_escaped(title or next((text for page in pages[:1] for _, text in _headings(page, "h1")), "Reports")),
+        title=_escaped(title or f"{next((_title(page) for page in pages), 'Reports')} · resnet-bench"),
         digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=style,
         nav=_navigation(pages, ids),
@@ -91,11 +91,14 @@ def _navigation(pages: Sequence[Page], ids: Ids) -> str:
     """The pages by their titles, with their sections."""
     entries = []
     for page in pages:
-        title = next((text for _, text in _headings(page, "h1")), page.path)
         sections = [_entry(str(token.attrs["id"]), text) + "</li>" for token, text in _headings(page, "h2")]
         inner = "\n".join(["", "<ul>", *sections, "</ul>", ""]) if sections else ""
-        entries.append(f"{_entry(ids[page.path, ''], title)}{inner}</li>")
+        entries.append(f"{_entry(ids[page.path, ''], _title(page))}{inner}</li>")
     return "\n".join(["<ul>", *entries, "</ul>"])
+
+
+def _title(page: Page) -> str:
+    return next((text for _, text in _headings(page, "h1")), page.path)
 
 
 def _entry(target: str, text: str) -> str:
