@@ -15,6 +15,7 @@ from bench.spec import Run, counted, task_of
 from bench.store import RunFolder
 
 LINE_SECONDS = 30.0
+LINE_SHARE = 0.01  # of the time since the start, at least, from one to the next: the log of weeks stays short
 MOST_BARS = 20
 BAR, GAP = 10, 2  # characters
 # what a row shows, and what goes first where the screen is narrow; the name and the steps stay, and no count is cut
@@ -62,10 +63,11 @@ def fitting(widths: Mapping[str, int], room: int) -> list[str]:
 
 
 class Lines:
-    """Plain lines with the time of day: events at once, progress every half minute."""
+    """Plain lines with the time of day: events at once, progress every half minute, after an hour ever more rarely."""
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self.total, self.forecast, self._last = len(items), Forecast(), time.monotonic()
+        self.total, self.forecast = len(items), Forecast()
+        self._began = self._last = time.monotonic()
 
     def __enter__(self) -> Lines:
         return self
@@ -80,9 +82,10 @@ class Lines:
     def refresh(self, running: Sequence[Item], waiting: Sequence[Item], done: int) -> None:
         """Shows the progress, where it is time to; called often, and once at the end."""
         left = self.forecast.look(running, waiting)
-        if time.monotonic() - self._last < LINE_SECONDS:
+        now = time.monotonic()
+        if now - self._last < max(LINE_SECONDS, LINE_SHARE * (now - self._began)):
             return
-        self._last = time.monotonic()
+        self._last = now
         self.say(f"{done} of {counted(self.total, 'run')} done" + (f"; about {left}" if left else ""))
         for item in running:
             if beat := self.forecast.beat(item):

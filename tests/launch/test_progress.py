@@ -193,6 +193,27 @@ def test_lines_say_how_far_the_sweep_and_each_run_is(
     ]
 
 
+def test_the_lines_of_a_month_are_few_enough_to_read(
+    items: list[Item], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every half minute in the first hour, and every hundredth of the time that it takes from then on."""
+    clock = SimpleNamespace(monotonic=lambda: now, strftime=lambda _: "12:00:00")
+    now, counts = 0.0, []
+    monkeypatch.setattr(progress, "time", clock)
+    lines = Lines(items)
+    monkeypatch.setattr(lines.forecast, "look", lambda *_: "")
+    for until in (3_600, 24 * 3_600, 30 * 24 * 3_600):
+        while now < until:
+            now += 15
+            lines.refresh([], items, done=0)
+        counts.append(len(said_by(capsys)))
+
+    first, day, month = counts
+    assert 110 <= first <= 120
+    assert day < 400
+    assert month < 400
+
+
 def screen(items: list[Item], width: int, *, done: int = 1, height: int = 24) -> list[str]:
     """The last frame that a terminal of this size shows of runs that train."""
     shown = io.StringIO()
