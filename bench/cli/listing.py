@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from bench import __version__
 from bench.cli.places import PROJECT, RUNS, known_out, read_folder
 from bench.cli.sweep_files import known_names, known_sweeps
+from bench.cli.terminal import width
 from bench.machine import commit
 from bench.spec import Sweep
 
@@ -20,17 +20,16 @@ def listing(out: Path) -> str:
     published = {path.parent.name for path in results.glob("*/runs.csv")}
     own = {place.name for place in known_out(out)}
     sweeps = known_sweeps(results)
-    width = min(100, shutil.get_terminal_size().columns) - 1
     lines = ["sweeps, for python -m bench.sweep NAME:"]
     for name, sweep in sweeps.items():
         numbers = [f"yours in {out / name}"] * (name in own) + ["published"] * (name in published)
         about = "; ".join([", ".join(sweep.scales), *numbers])
-        lines += [f"  {name} ({about})", *_indented(sweep, width)]
+        lines += [f"  {name} ({about})", *_indented(sweep)]
     return "\n".join(lines)
 
 
-def _indented(sweep: Sweep, width: int) -> list[str]:
-    return textwrap.wrap(sweep.question, width, initial_indent="      ", subsequent_indent="      ")
+def _indented(sweep: Sweep) -> list[str]:
+    return textwrap.wrap(sweep.question, width(), initial_indent="      ", subsequent_indent="      ")
 
 
 def version_words() -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.cli.places import Place, published
 from bench.cli.sweep_files import keep_declaration, known_sweeps, own_file
+from bench.cli.terminal import width
 from bench.spec import Run, Sweep
 from bench.store import make_folder
 
@@ -61,8 +62,7 @@ def told(study: Study, place: Place, focus: tuple[str, str]) -> str:
     from bench.report.evidence import load_sets
     from bench.report.summary import summary
 
-    width = min(100, shutil.get_terminal_size().columns - 1)
-    return summary(study.name, study.declared, load_sets(place.results, study.declared), focus, width)
+    return summary(study.name, study.declared, load_sets(place.results, study.declared), focus, width())
 
 
 def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import re
-import shutil
-import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from pathlib import Path
 from bench.cli.places import Place, beside_runs
 from bench.cli.publish import Study
 from bench.cli.sweep_files import MistakeError, load_file, refuse_namesake, sweep_file
+from bench.cli.terminal import say
 from bench.data import locate
 from bench.data.locate import AbsentError, DataError
 from bench.launch.concurrency import measured_way, refuse_crowd
@@ -173,7 +172,7 @@ def choose_scale(asked: str, cluster: str, declared: Sweep) -> str:
     why = (
         f"there is a GPU ({devices[0]})" if devices else "there is no GPU here; --scale paper runs the paper's schedule"
     )
-    print(f"scale: {scale}, as {why}")
+    say(f"scale: {scale}, as {why}")
     return scale
 
 
@@ -203,7 +202,7 @@ def _absent(args: argparse.Namespace, row: Dataset, folder: Path, scale: str, ab
     stand_in = row.stand_in if scale == "quick" else ""
     if args.dry_run or (args.report_only and row.fetch):
         what = "a start would download it" if row.fetch else "nothing downloads it"
-        print(f"data: {row.title} is not in {folder}; {what}{' or take the stand-in' if stand_in else ''}")
+        say(f"data: {row.title} is not in {folder}; {what}{' or take the stand-in' if stand_in else ''}")
         classes = args.classes or 0
         return stand_in or (f"{row.name}-{classes}" if classes else row.name)
     if not row.fetch:
@@ -213,10 +212,7 @@ def _absent(args: argparse.Namespace, row: Dataset, folder: Path, scale: str, ab
     except DataError as error:
         if not stand_in or args.data is not None:
             raise
-        width = min(100, shutil.get_terminal_size().columns) - 1
-        print(
-            textwrap.fill(f"data: a procedural stand-in takes its place, since {error}", width, subsequent_indent="  ")
-        )
+        say(f"data: a procedural stand-in takes its place, since {error}")
         return stand_in
     return row.name
 

@@ -19,6 +19,7 @@ from bench.cli.places import published
 from bench.cli.publish import begin_own, publish, told, write_own
 from bench.cli.request import ONE_PROCESS, Request, refuse_without_submitit, resolve, unplanned
 from bench.cli.sweep_files import MistakeError, declared_runs, known_names
+from bench.cli.terminal import near, say
 from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, room, slow_bf16
 from bench.launch.crew import Crews, longest_first
 from bench.launch.local import Executor, Inline, Local
@@ -49,7 +50,7 @@ def sweep(args: argparse.Namespace) -> int:
     if request.dry_run:
         return 0
     if request.report_only and not request.folder.is_dir():
-        print(f"no runs in {request.folder}: nothing to report")
+        say(f"no runs in {near(request.folder)}: nothing to report")
         return STOPPED
     if plan.todo and not request.report_only:
         refuse_without_submitit(request.cluster)
@@ -102,12 +103,12 @@ def _plan(request: Request) -> Plan:
 def _usable(request: Request, plan: Plan, reuse: Reuse) -> Plan:
     """The plan, none of whose runs began with other data or start weights. Raises StoreError, DataError."""
     reuse.check(plan)
-    others = reuse.others(plan.items, print)
+    others = reuse.others(plan.items, say)
     if not others:
         return plan
     if not request.again:
         reuse.refuse(others)
-    reuse.set_aside(others, print)
+    reuse.set_aside(others, say)
     return _plan(request)
 
 
@@ -116,19 +117,19 @@ def _describe(request: Request, plan: Plan) -> None:
     declared, scale = request.declared, request.scale
     variants = {run: declared.scales[scale].name_of(run).partition("+")[2] for run in request.runs}
     print(unplanned(request.runs, declared, scale), end="")
-    print(f"{request.name} at scale {scale} on {request.data}, in {request.folder}", flush=True)
+    say(f"{request.name} at scale {scale} on {request.data}, in {near(request.folder)}")
     if dataset_of(request.data).made_up:
-        print("a stand-in, not real data: this start shows that everything works, and its numbers mean nothing")
-    print(describe(plan, variants), flush=True)
+        say("a stand-in, not real data: this start shows that everything works, and its numbers mean nothing")
+    say(describe(plan, variants))
     if plan.todo:
         for words in _jobs(request, plan):
-            print(words, flush=True)
+            say(words)
         if request.budget and not request.report_only:
             here = request.profile or Profile(nodes=1, tasks=1, gpus=None if cuda_devices() else 0)
             refuse_above(request.budget / 3600, plan.todo, here, plan.basis)
         at_once = request.profile.at_once if request.profile else plan.slots or 1
         if not request.report_only and (short := room(plan.todo, request.folder, at_once)):
-            print(short, flush=True)
+            say(short)
 
 
 def _jobs(request: Request, plan: Plan) -> list[str]:
@@ -227,14 +228,9 @@ def _report(request: Request) -> None:
         print("no report yet: no run has ended")
         return
     print(f"\n{told(study, request.place, (request.scale, request.data))}\n")
-    print(f"report:  {_near(page)}\nbrowser: {_near(page.with_name('index.html'))}")
+    print(f"report:  {near(page)}\nbrowser: {near(page.with_name('index.html'))}")
     if request.publish:
         print(f"published: {publish(study, [request.folder], runs)}")
-
-
-def _near(path: Path) -> Path:
-    """A path as it is typed here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _verdict(plan: Plan, failed: int) -> int:

@@ -28,10 +28,10 @@ def _table(evidence: Evidence) -> str:
     """A row a net: what its test measured and the training error, mean ± standard deviation (n), beside published."""
     results, task = evidence.results, task_of(evidence.sweep.task)
     columns: dict[str, tuple[Set, str]] = {f"{task.measure} % (n)": (results, "test_error")}
-    if results.done["train_error"].notna().any():
-        columns["training error % (n)"] = results, "train_error"
     if results.published is not None:
         columns["published (n)"] = results.published, "test_error"
+    if results.done["train_error"].notna().any():
+        columns["training error % (n)"] = results, "train_error"
 
     def shown(net: str, of: Set, column: str) -> str:
         ours = sample(of.done.loc[of.done["net"] == net, column].dropna())
