@@ -197,8 +197,9 @@ def test_the_lines_of_a_month_are_few_enough_to_read(
     items: list[Item], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every half minute in the first hour, and every hundredth of the time that it takes from then on."""
+    now = 0.0
+    counts = []
     clock = SimpleNamespace(monotonic=lambda: now, strftime=lambda _: "12:00:00")
-    now, counts = 0.0, []
     monkeypatch.setattr(progress, "time", clock)
     lines = Lines(items)
     monkeypatch.setattr(lines.forecast, "look", lambda *_: "")
