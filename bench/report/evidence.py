@@ -96,9 +96,9 @@ class Evidence:
         """Whether tables are called as the paper's are: in this suite's sweeps on the paper's data."""
         return self.results.dataset.of_paper and not self.results.authorship.own
 
-    def heading(self, table: str, words: str) -> str:
-        """`Table 3: 10 crops`; in a study of the user's own `10 crops`."""
-        return f"{table}: {words}" if self.of_paper else words[0].upper() + words[1:]
+    def named(self, words: str, table: str) -> str:
+        """A heading: `10 crops (Table 3)`, where tables are not called as the paper's `10 crops`."""
+        return f"{words} ({table})" if self.of_paper else words
 
     def id(self, *parts: str) -> str:
         """The id of a number of this set: `plain_vs_residual.paper.resnet-110-A.test_error`."""

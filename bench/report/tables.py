@@ -89,7 +89,8 @@ NEAR_CHANCE = 15.0  # points from it; an error so near is shown beside it
 
 def chance_of(results: Set) -> float:
     """The test error of guessing, in percent; 0 where the test is no choice between answers."""
-    task = task_of(str(results.runs["task"].iloc[0])) if len(results.runs) else None
+    tasks = results.runs.get("task", ["classify"])  # results older than the column
+    task = task_of(str(next(iter(tasks)))) if len(results.runs) else None
     answers = (task.answers or results.dataset.classes) if task and task.by_image else 0
     return 100 * (1 - 1 / answers) if answers else 0.0
 

@@ -177,10 +177,10 @@ def sections(evidence: Evidence) -> list[Section]:
         return [findings(["Nothing is done yet.", *lines])]
     found = detected(results)
     tables = (
-        ("What a backbone gives (Tables 7 and 8)", gains_table(evidence, found)),
+        (evidence.named("What a backbone gives", "Tables 7 and 8"), gains_table(evidence, found)),
         ("Average precision", ap_table(evidence, found)),
-        ("Options at test time" + " (Table 9)" * evidence.of_paper, options_table(evidence)),
-        ("By class (Tables 10 and 11)", classes_table(results, found)),
+        (evidence.named("Options at test time", "Table 9"), options_table(evidence)),
+        (evidence.named("By class", "Tables 10 and 11"), classes_table(results, found)),
     )
     about_claims = any(one.links for one in evidence.judged)  # scale quick is about none of them
     return [

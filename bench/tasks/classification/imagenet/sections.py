@@ -54,12 +54,12 @@ def protocol_sections(evidence: Evidence) -> list[Section]:
         return []
     found: list[tuple[str, Table]] = []
     if done[TEN_CROP[0].column].notna().any():
-        found.append((evidence.heading("Table 2", "plain and residual nets by 10 crops"), table2(evidence)))
-        found.append((evidence.heading("Table 3", "10 crops"), protocol_table(evidence, TEN_CROP, "table3")))
+        found.append((evidence.named("Plain and residual nets by 10 crops", "Table 2"), table2(evidence)))
+        found.append((evidence.named("10 crops", "Table 3"), protocol_table(evidence, TEN_CROP, "table3")))
     if done[MULTI_SCALE[0].column].notna().any():
         many = protocol_table(evidence, MULTI_SCALE, "table4")
-        found.append((evidence.heading("Table 4", "one model, many scales"), many))
-        found.append((evidence.heading("Table 5", "ensembles"), table5(evidence)))
+        found.append((evidence.named("One model, many scales", "Table 4"), many))
+        found.append((evidence.named("Ensembles", "Table 5"), table5(evidence)))
     found.append(("Centre crop", protocol_table(evidence, CENTRE, "centre")))
     return of_tables(*((heading, table) for heading, table in found if table.rows))
 

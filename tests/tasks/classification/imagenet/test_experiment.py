@@ -167,8 +167,8 @@ def test_a_sweep_on_images_ends_with_tables_by_protocol_and_its_digits_can_be_ch
     page, headings, by_id = report_of(SWEEP, data)
 
     assert headings[:8] == [
-        "## What the numbers say", "## Claims", "## Table 2: plain and residual nets by 10 crops",
-        "## Table 3: 10 crops", "## Table 4: one model, many scales", "## Centre crop",
+        "## What the numbers say", "## Claims", "## Plain and residual nets by 10 crops",
+        "## 10 crops", "## One model, many scales", "## Centre crop",
         "## Figure 4", "## Plain and residual nets, image by image",
     ]  # fmt: skip
     assert "1 grey, 1 truncated (n00000001/1.JPEG)" in page
