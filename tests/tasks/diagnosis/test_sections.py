@@ -177,7 +177,7 @@ def test_a_diagnosis_of_which_every_run_failed_has_a_page_that_says_so(tmp_path:
     text = page(evidence(made_up(tmp_path, sweep), sweep))
 
     assert "0 of 1 run done" in text
-    assert "ResNet-56 without BN failed in 1 of 1 runs" in text
+    assert "ResNet-56 without BN failed in 1 of 1 run" in text
     assert "## Gradients, layer by layer" in text
     assert "## Figure 7" not in text
 
