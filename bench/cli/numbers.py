@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.cli import publish as writing
 from bench.cli.exits import FAILED, STOPPED
-from bench.cli.places import Place, beside_runs, known_out, published, read_folder
+from bench.cli.places import Place, beside_runs, in_suite, known_out, published, read_folder
 from bench.cli.publish import Study
 from bench.cli.sweep_files import (
     MistakeError,
@@ -23,7 +23,7 @@ from bench.cli.sweep_files import (
 )
 from bench.data.locate import data_folder, home
 from bench.launch.rerun import rerun
-from bench.spec import Run, counted, dataset_of
+from bench.spec import Run, Sweep, counted, dataset_of
 from bench.store import folders
 
 
@@ -41,13 +41,14 @@ def publish(args: argparse.Namespace) -> int:
         return _publish_pages()
     study, folders, runs = _trained(args)
     page = writing.publish(study, folders, runs)
-    print(page or f"{folders[0]} has no run that ended: nothing to publish")
+    print(page and f"published: results/{study.name}, reports/{study.name} ({page}); commit both")
     return 0 if page else FAILED
 
 
 def _publish_pages() -> int:
     from bench.report.coverage import write_index
     from bench.report.page import write_report
+    from bench.report.render.html import write_html
 
     results, reports = Path("results"), Path("reports")
     sweeps = known_sweeps(results)
@@ -55,8 +56,12 @@ def _publish_pages() -> int:
     if not there:
         raise MistakeError("no published results in results/ here: name a sweep whose runs are to be published")
     for name, declared in there.items():
-        print(write_report(name, declared, results / name, reports / name) or f"{name} has no run that ended")
-    print(write_index(sweeps, results, reports)[0])
+        page = write_report(name, declared, results / name, reports / name)
+        print(page or f"{name} has no run that ended")
+        if page and not in_suite():
+            write_html(reports / name, declared.title)
+    if in_suite():
+        print(write_index(sweeps, results, reports)[0])
     return 0
 
 
@@ -68,12 +73,23 @@ def _trained(args: argparse.Namespace) -> tuple[Study, list[Path], list[Run]]:
     if absent := [folder for folder, place in zip(args.out, folders, strict=True) if not place.is_dir()]:
         raise MistakeError(no_runs(name, *absent))
     found = [run for place in folders for run in runs_in(place)]
+    _refuse_undeclared(path, declared, found, folders)
     trained = dict.fromkeys((run.scale, run.data) for run in found if run.scale in declared.scales)
     return (
         Study(name, path, declared),
         folders,
         [run for scale, data in trained for run in declared_runs(declared, scale, data)],
     )
+
+
+def _refuse_undeclared(path: Path, declared: Sweep, found: Sequence[Run], folders: Sequence[Path]) -> None:
+    """Raises MistakeError where no run is one that the file declares today: of another recipe, or another file's."""
+    known = (run for run in found if run.scale in declared.scales)
+    if found and not any(run in declared.runs(run.scale, (run.seed,), run.data) for run in known):
+        raise MistakeError(
+            f"{path} declares none of the {counted(len(found), 'run')} in {', '.join(map(str, folders))}: they are of "
+            "another recipe, such as one that the file had before; nothing was written"
+        )
 
 
 def runs_in(place: Path) -> Iterator[Run]:
@@ -99,7 +115,7 @@ def cite(args: argparse.Namespace) -> int:
     """Prints a number with all that is to be said of it."""
     from bench.report.cite import Source, UnknownNumberError, cards
 
-    places = [*_published(args), *known_out(args.out)]
+    places = [*known_out(args.out), *_published(args)]
     try:
         print(cards(args.id, [Source(place.name, declared_in(place), place.results, place.report) for place in places]))
     except UnknownNumberError as error:
@@ -138,7 +154,8 @@ def verify(args: argparse.Namespace) -> int:
     asked = args.name and Path(args.name).stem
     places = [place for place in (*everywhere, *known_out(args.out)) if asked in (None, place.name)]
     if not places:
-        raise MistakeError(f"no results of {args.name or 'any sweep'}, published or in {args.out}")
+        there = ", ".join(dict.fromkeys(place.name for place in (*everywhere, *known_out(args.out)))) or "none"
+        raise MistakeError(f"no results of {args.name or 'any sweep'}, published or in {args.out}; there are: {there}")
     if args.rerun is not None:
         return _rerun(args, places)
     found: list[str] = []
@@ -148,7 +165,7 @@ def verify(args: argparse.Namespace) -> int:
         print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
         found += wrong
     reports = args.reports or read_folder("reports")
-    if args.name is None and everywhere and reports.is_dir():
+    if args.name is None and everywhere and (reports / "README.md").is_file():
         results = everywhere[0].results.parent
         found += index_problems(known_sweeps(results), results, reports)
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")

@@ -32,7 +32,7 @@ def _meant(message: str) -> str:
         known = sorted({name for own in OPTIONS.values() for name in own if name.startswith("--")})
     else:
         return ""
-    near = difflib.get_close_matches(found["given"], known, n=1)
+    near = difflib.get_close_matches(found["given"], known, n=1, cutoff=0.7 if found.re is CHOICES else 0.8)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -51,6 +51,11 @@ def read_folder(kind: str) -> Path:
     return Path(kind) if here else PROJECT / kind
 
 
+def in_suite() -> bool:
+    """Whether this folder is the suite's checkout, with its index of all reports."""
+    return Path.cwd() == PROJECT == CHECKOUT
+
+
 def known_out(out: Path, name: str = "*") -> Iterator[Place]:
     """The places beside runs below `out` that have numbers, of one sweep or of all."""
     for results in sorted(out.glob(f"{name}/results/runs.csv")):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cli.places import Place, published
+from bench.cli.places import Place, in_suite, published
 from bench.cli.sweep_files import keep_declaration, known_sweeps, own_file
 from bench.cli.terminal import width
 from bench.spec import Run, Sweep
@@ -49,7 +49,7 @@ def write_own(
 
     begin_own(study, place)
     theirs = published(study.name)
-    if theirs.filled:
+    if theirs.filled and not own_file(study.name, study.file):
         shutil.copyfile(theirs.results / "runs.csv", place.results / PUBLISHED)
     page = _write(study, place, folders, runs, focus)
     if page:
@@ -66,17 +66,27 @@ def told(study: Study, place: Place, focus: tuple[str, str]) -> str:
 
 
 def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:
-    """Merges run folders into results/ and reports/ below this folder, with the index of all reports."""
+    """Merges run folders into results/ and reports/ below this folder.
+
+    In this suite's own checkout the index of all reports follows; elsewhere the study's pages stand alone.
+    """
     from bench.report import authorship
     from bench.report.coverage import write_index
+    from bench.report.render.html import write_html
 
     place = published(study.name, Path("results"), Path("reports"))
     make_folder(place.results)
     keep_declaration(study.file, place)
     if own_file(study.name, study.file):
-        authorship.keep(place.results, authorship.of_user(study.file, study.declared.author, own=True))
+        begun = folders[0] / "results" / authorship.FILE  # as the study was when its runs were started
+        who = authorship.read(begun.parent) if begun.exists() else None
+        who = who or authorship.of_user(study.file, study.declared.author, own=True)
+        authorship.keep(place.results, who)
     page = _write(study, place, folders, runs)
-    write_index(known_sweeps(Path("results"), **{study.name: study.declared}), Path("results"), Path("reports"))
+    if page and in_suite():
+        write_index(known_sweeps(Path("results"), **{study.name: study.declared}), Path("results"), Path("reports"))
+    elif page:
+        write_html(place.report, study.declared.title)
     return page
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import fnmatch
+import os
 import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.cli.places import Place, beside_runs
+from bench.cli.places import DECLARATION, Place, beside_runs
 from bench.cli.publish import Study
 from bench.cli.sweep_files import MistakeError, load_file, refuse_namesake, sweep_file
-from bench.cli.terminal import say
+from bench.cli.terminal import near, say
 from bench.data import locate
 from bench.data.locate import AbsentError, DataError
 from bench.launch.concurrency import measured_way, refuse_crowd
@@ -83,11 +85,13 @@ class Request:
 
 def resolve(args: argparse.Namespace) -> Request:
     """Makes every choice that the command leaves open, and says it. Raises MistakeError, SpecError, DataError."""
-    began, out = time.time(), args.out.absolute()
+    began, out = time.time(), Path(os.path.abspath(args.out))  # noqa: PTH100 - no .., links as they are
     if other := next((place for place in (args.out, *args.out.parents) if place.exists() and not place.is_dir()), None):
-        raise MistakeError(f"--out {args.out}: {other} is no folder; name one")
+        raise MistakeError(f"--out {args.out}: {other} is no folder; name one with --out DIR")
     file = sweep_file(args.name, out)
     name, declared = Path(args.name).stem, load_file(file)
+    if file.name == DECLARATION:
+        say(f"file: the copy beside the numbers of its last start, {near(file)}")
     cluster, profile = choose_cluster(args)
     if profile is not None:
         refuse_path(out / name)
@@ -227,7 +231,9 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
     for pattern, found in wanted.items():
         if not found:
             nets = ", ".join(sweep.scales[scale].names)
-            raise MistakeError(f"--only {pattern!r} matches no run; the nets are: {nets}")
+            near = difflib.get_close_matches(pattern, sweep.scales[scale].names, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ";"
+            raise MistakeError(f"--only {pattern!r} matches no run{meant} the nets are: {nets}")
     return tuple(dict.fromkeys(run for found in wanted.values() for run in found))
 
 

@@ -34,7 +34,7 @@ from bench.launch.slurm.snapshot import copy_sweep_file, take_snapshot
 from bench.launch.worker import HearingStop, Stop
 from bench.machine import commit_unknown, cuda_devices, tolerate_ascii
 from bench.spec import counted, dataset_of
-from bench.store import BusyError, RunFolder, exclusive, make_folder, open_log
+from bench.store import BusyError, RunFolder, exclusive, make_folder, open_log, write_text
 
 
 def sweep(args: argparse.Namespace) -> int:
@@ -78,6 +78,8 @@ def sweep(args: argparse.Namespace) -> int:
 
 def _claim_folders(request: Request, plan: Plan) -> None:
     """Makes the folders and takes each lock once: better refused now than by each run, or when all has been trained."""
+    if not request.out.exists():
+        write_text(make_folder(request.out) / ".gitignore", "*\n")  # nobody commits checkpoints by accident
     for folder in (request.place.results, request.place.report, request.folder):
         make_folder(folder)
     if plan.todo and not request.report_only:
@@ -150,9 +152,9 @@ def _make_folders(request: Request, plan: Plan) -> None:
     claims_sha256 = request.declared.claims_digest(request.scale)
     for item in plan.items:
         item.folder.create(item.run)
-        if item.state != "done":
+        if item.state not in ("done", "running"):  # another start trains it, by what it declared
             item.folder.declare(claims_sha256)
-        if item.seconds is not None:
+        if item.seconds is not None and item.state == "pending":  # of a run from its first step
             item.folder.predict(item.seconds)
         if damage := item.folder.damage():
             print(f"{item.run.id}: {damage}; it is repaired from its checkpoint")

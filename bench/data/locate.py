@@ -41,8 +41,9 @@ def data_folder(given: Path | None) -> Path:
         return cache_folder()
     if not named.is_dir():
         source = "--data" if given else "BENCH_DATA"
+        what = "that is no folder" if named.exists() else "no such folder"
         raise DataError(
-            f"{source} {named}: no such folder. Name the one that holds the data sets: cifar-10-batches-py/, …"
+            f"{source} {named}: {what}. Name the one that holds the data sets, such as cifar-10-batches-py/"
         )
     return named.resolve()
 

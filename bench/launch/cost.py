@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.launch.plan import Item, duration
+from bench.launch.plan import Item, digits, duration
 from bench.launch.slurm.packing import batched, shapes, side_by_side
 from bench.launch.slurm.profile import Profile
 from bench.machine import BF16_CAPABILITY, BF16_FLAGS, cpu_lacks_bf16, cuda_devices, gpu_lacks_bf16
@@ -68,7 +68,7 @@ def refuse_above(budget: float, items: Sequence[Item], profile: Profile, basis: 
         )
     if total > budget:
         raise SpecError(
-            f"predicted {total:.3g} {unit} ({basis}) are above --budget {budget:g}h; nothing was started. "
+            f"predicted {digits(total)} {unit} ({basis}) are above --budget {budget:g}h; nothing was started. "
             "Choose fewer runs (--only, --seeds), a smaller --scale, or a larger budget"
         )
 
@@ -94,7 +94,7 @@ def describe_jobs(items: Sequence[Item], profile: Profile, array_size: int) -> s
             requeues += max(1, math.ceil(wall / (profile.time - profile.warn))) - 1
     total, unit = hours(items, profile)
     if total is not None:
-        lines.append(f"slurm: {total:.3g} {unit}, {counted(requeues, 'requeue')} by the time limit")
+        lines.append(f"slurm: {digits(total)} {unit}, {counted(requeues, 'requeue')} by the time limit")
     runs = [item.run for item in items]
     most, left = size_words(sum(map(training_bytes, runs))), size_words(sum(map(kept_bytes, runs)))
     lines.append(f"slurm: up to {most} of disk while the runs train, {left} when they are done")

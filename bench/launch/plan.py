@@ -174,6 +174,11 @@ def duration(seconds: float | None) -> str:
     return f"{days:,.0f} days" if days >= 10 else f"{days:.1f} days"
 
 
+def digits(hours: float) -> str:
+    """Three digits: `0.191`, `1,600`."""
+    return f"{float(f'{hours:.3g}'):,.10g}"
+
+
 def speed_words(images_per_s: float) -> str:
     """Whole from 10 on, two digits below: `1,234`, `0.38`."""
     return f"{images_per_s:,.0f}" if images_per_s >= 10 else f"{images_per_s:.2g}"
@@ -220,5 +225,5 @@ def describe(plan: Plan, variants: Mapping[Run, str] | None = None) -> str:
         if plan.slots:  # on a cluster the time depends on its queue
             at_once = f"{plan.slots} at once" if plan.slots > 1 else "one at a time"
             wall = f", about {duration(total / plan.slots)} here ({at_once})"
-        lines.append(f"cost: {total / 3600:.3g} run-hours{wall}, {plan.basis}")
+        lines.append(f"cost: {digits(total / 3600)} run-hours{wall}, {plan.basis}")
     return "\n".join(lines)

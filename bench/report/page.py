@@ -12,7 +12,7 @@ from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, as_csv, mean_std
 from bench.report.render import figures, latex
 from bench.report.render.latex import study_commit
-from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of, of_tables
+from bench.report.sections import MADE_UP, Draw, Drawing, Section, bullets, numbers_of, of_tables
 from bench.report.stats import sample
 from bench.report.tables import Table, one_of, plain
 from bench.spec import Sweep, counted, digest, task_of
@@ -90,17 +90,25 @@ def sections_of(evidence: Evidence) -> list[Section]:
     """What a set's page has between the claim and the provenance: its task's sections, costs, what is left to run."""
     sweep, results = evidence.sweep, evidence.results
     costs = [cost_table(evidence)] if len(results.done) else []
-    deviations = (*sweep.scales[results.scale].deviations, *sweep.deviations)
     return [
         *task_of(sweep.task).resolve("sections")(evidence),
-        *of_tables(("Beside the published results", published_table(evidence))),
+        *of_tables(("Beside resnet-bench's published results", published_table(evidence))),
         *(Section("Costs", (table,)) for table in costs),
         *(remaining_sections(evidence) if costs else []),
-        Section("Deviations from the paper", (bullets(deviations) or "The sweep names none.",)),
+        *of_deviations(evidence),
     ]
 
 
-BESIDE = ("net", "{} (n)", "published (n)")
+def of_deviations(evidence: Evidence) -> list[Section]:
+    """Where the runs knowingly differ from the paper; a study of the user's own need not speak of it."""
+    sweep, results = evidence.sweep, evidence.results
+    deviations = (*sweep.scales[results.scale].deviations, *sweep.deviations)
+    if not deviations and results.authorship.own:
+        return []
+    return [Section("Deviations from the paper", (bullets(deviations) or "The sweep names none.",))]
+
+
+BESIDE = ("net", "{} (n)", "resnet-bench's (n)")
 PUBLISHED_NOTE = (
     "Published are the results that came with resnet-bench, of {hardware}, commit {commit}. Nothing is averaged over "
     "both; to publish runs, `python -m bench publish {name}`."
@@ -162,10 +170,13 @@ def what_ran(evidence: Evidence) -> str:
     nets, recipes = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
     by_recipes = f" by {recipes} recipes in all" if recipes > nets else ""
     lines = [
+        *([MADE_UP] if results.dataset.made_up else []),
         f"Scale `{results.scale}`: {sweep.scales[results.scale].about or SCALE_WORDS[results.scale]}.",
         f"{len(done)} of {counted(len(runs), 'run')} done; {counted(nets, 'net')}{by_recipes}, {steps} steps of "
         f"{batch} images.",
     ]
+    if results.others:
+        lines.append(f"{counted(results.others, 'finished run')} of earlier recipes, in runs.csv, in no number here.")
     if len(done):
         dirty = done["dirty"].map({"True": " with uncommitted changes"}).fillna("")
         commits = done["commit"].str[:10].replace("", "unknown") + dirty
@@ -185,7 +196,7 @@ def what_ran(evidence: Evidence) -> str:
         [
             *lines,
             f"Results: SHA-256 {results.digest[:12]}; `python -m bench verify {evidence.name}` checks this page.",
-            f"Command: `python -m bench.sweep {evidence.name} --scale {results.scale}{other}`",
+            f"Command: `python -m bench.sweep {evidence.name}{'.py' * who.own} --scale {results.scale}{other}`",
         ]
     )
 

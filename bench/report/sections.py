@@ -60,6 +60,9 @@ def bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+MADE_UP = "**These numbers mean nothing: the images are a procedural stand-in, which shows that everything works.**"
+
+
 def findings(lines: Iterable[str]) -> Section:
     """What a page says first."""
     return Section("What the numbers say", (bullets(lines),))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from bench.report.claims import NOT_JUDGED
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set, display_name
 from bench.report.numbers import mean_std
+from bench.report.sections import MADE_UP
 from bench.report.stats import sample
 from bench.report.tables import NEAR_CHANCE, chance_of
+from bench.report.verdicts import verdict_words
 from bench.spec import Sweep, task_of
 
-STAND_IN = "These numbers mean nothing: the images are a procedural stand-in, which only shows that everything works."
+STAND_IN = MADE_UP.strip("*")
 
 
 def summary(name: str, sweep: Sweep, sets: Sequence[Set], focus: tuple[str, str], width: int) -> str:
@@ -29,7 +32,7 @@ def _table(evidence: Evidence) -> str:
     results, task = evidence.results, task_of(evidence.sweep.task)
     columns: dict[str, tuple[Set, str]] = {f"{task.measure} % (n)": (results, "test_error")}
     if results.published is not None:
-        columns["published (n)"] = results.published, "test_error"
+        columns["resnet-bench's (n)"] = results.published, "test_error"
     if results.done["train_error"].notna().any():
         columns["training error % (n)"] = results, "train_error"
 
@@ -53,6 +56,8 @@ def _sentences(evidence: Evidence) -> Iterator[str]:
         yield f"Guessing gives {task_of(sweep.task).value(chance):g} %."
     yield f"Question: {sweep.question}"
     yield f"Answer:   {answer(evidence)}"
+    if verdicts := _verdicts(evidence):
+        yield f"Claims:   {verdicts}"
     if results.dataset.made_up:
         yield STAND_IN
     elif not any(one.decided for one in evidence.judged):
@@ -61,6 +66,12 @@ def _sentences(evidence: Evidence) -> Iterator[str]:
             if sweep.judged_at(results.scale)
             else (f"Scale {results.scale} shows the shape of the claim and decides nothing.")
         )
+
+
+def _verdicts(evidence: Evidence) -> str:
+    """`beats undecided; order reproduced`: the claims that are judged at this scale, by their ids."""
+    judged = [one for one in evidence.judged if one.verdict != NOT_JUDGED]
+    return "; ".join(f"{one.claim.id} {verdict_words(one, comparable=True).replace('*', '')}" for one in judged)
 
 
 def answer(evidence: Evidence) -> str:

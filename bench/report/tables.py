@@ -106,7 +106,7 @@ def caption(results: Set, views: str = ", one view each", what: str = "test imag
     ]
     mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
-    if results.scale != "paper":
+    if results.scale != "paper" and not results.authorship.own:
         words.append("The paper's numbers are there for orientation; they belong to its full schedule.")
     chance = chance_of(results)
     if chance and (abs(done["test_error"] - chance) < NEAR_CHANCE).any():

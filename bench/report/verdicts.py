@@ -27,7 +27,7 @@ HOW = (
     "The claims, the seeds that judge them and the procedure are declared in the sweep's file (digest `{digest}`); "
     "`python -m bench simulate {name} --scale {scale} --spread STD STD` prints the procedure and how often it errs. "
     "{measured} p-values are one-sided (TOST for equality claims; for ordering claims the largest among adjacent "
-    "steps), Holm-adjusted over the {count} claims to be judged at this scale. A claim is “reproduced” (“not "
+    "steps), Holm-adjusted over the {claims} to be judged at this scale. A claim is “reproduced” (“not "
     "reproduced”) if p ≤ {level:g} for (against) it, otherwise “undecided”, which is final when no claim waits for "
     "seeds. If errors over seeds are normally distributed, any verdict is wrong in at most {both:.0f} % of sweeps."
 )
@@ -43,7 +43,8 @@ def claims_sections(evidence: Evidence) -> list[Section]:
     counts = Counter(one.verdict for one in evidence.judged if one.verdict != NOT_JUDGED)
     words = {REPRODUCED: REPRODUCED, NOT_REPRODUCED: NOT_REPRODUCED, UNDECIDED: UNDECIDED, WAITING: "waiting for seeds"}
     parts = ", ".join(f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict])
-    where = "" if evidence.results.comparable else " at this scale, which is not the paper's schedule"
+    schedule = "" if evidence.results.authorship.own else ", which is not the paper's schedule"
+    where = "" if evidence.results.comparable else f" at this scale{schedule}"
     summary = f"**Of {counted(counts.total(), 'claim')} to be judged{where}: {parts}.**" if counts else NO_JUDGE
     summary = NOT_THE_DATA if evidence.results.dataset.made_up else summary
     return [Section("Claims", (summary, claims_table(evidence)))]
@@ -51,7 +52,8 @@ def claims_sections(evidence: Evidence) -> list[Section]:
 
 def no_verdict(results: Set) -> list[str]:
     """Said wherever there might have been one."""
-    return [] if results.scale == "paper" else ["No verdict against the paper: only runs of scale `paper` get one."]
+    against = results.scale != "paper" and not results.authorship.own
+    return ["No verdict against the paper: only runs of scale `paper` get one."] if against else []
 
 
 CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")
@@ -68,12 +70,13 @@ def claims_table(evidence: Evidence) -> Table:
         name=evidence.name,
         scale=evidence.results.scale,
         digest=evidence.sweep.claims_digest(evidence.results.scale)[:12],
-        count=count,
+        claims=counted(count, "claim"),
         level=LEVEL_OF_CLAIMS / 2,
         both=100 * LEVEL_OF_CLAIMS,
     )
     note = (how if count else MEASURED) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
-    return Table(CLAIMS, rows, text=4, note=note, name="claims")
+    source = "source" if evidence.results.authorship.own else CLAIMS[2]
+    return Table((*CLAIMS[:2], source, *CLAIMS[3:]), rows, text=4, note=note, name="claims")
 
 
 def _claim_row(evidence: Evidence, one: Judged) -> tuple[Cell, ...]:

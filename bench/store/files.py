@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -47,9 +48,10 @@ def _keep(path: Path, previous: Path) -> None:
 def disk_error(path: Path, error: OSError) -> StoreError:
     """What the disk refused, in words."""
     reason = error.strerror or str(error)
+    room = "Make room there, or name" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Name"
     return StoreError(
-        f"cannot write {path}: {reason}; nothing that was there is lost. Make room there, or name a folder that can be "
-        "written with --out DIR"
+        f"cannot write {path}: {reason}; nothing that was there is lost. {room} a folder that can be written with "
+        "--out DIR"
     )
 
 

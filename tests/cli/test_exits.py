@@ -54,7 +54,7 @@ def test_what_a_disk_refuses_names_the_way_out() -> None:
     words = str(disk_error(Path("runs"), OSError(30, "Read-only file system")))
 
     assert words.startswith("cannot write runs: Read-only file system; nothing that was there is lost. ")
-    assert words.endswith("name a folder that can be written with --out DIR")
+    assert words.endswith("Name a folder that can be written with --out DIR")
 
 
 FILE = """

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import sweep as command
+from bench.cli import sweep_files
 from bench.cli.commands import main as bench
 from bench.cli.sweep import main as sweep
 from bench.cli.sweep_files import load_sweep
@@ -32,7 +34,13 @@ def files(*folders: str) -> dict[Path, bytes]:
     return {p: p.read_bytes() for folder in folders for p in sorted(Path(folder).rglob("*")) if p.is_file()}
 
 
-@pytest.mark.usefixtures("tiny_sweep")
+@pytest.fixture
+def suite(tiny_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny sweep is one of the suite's."""
+    monkeypatch.setattr(sweep_files, "SUITE", tiny_sweep.parent)
+
+
+@pytest.mark.usefixtures("suite")
 def test_a_users_numbers_stand_beside_the_published_ones_and_leave_them_as_they_are() -> None:
     trained(Path("theirs"), error=50)
     trained(Path("theirs"), error=55, seed=1)
@@ -45,7 +53,7 @@ def test_a_users_numbers_stand_beside_the_published_ones_and_leave_them_as_they_
     assert files("results", "reports") == before
     page = Path("runs/tiny/report/README.md").read_text()
     assert "1 of 2 runs done" in page
-    assert "## Beside the published results" in page
+    assert "## Beside resnet-bench's published results" in page
     assert "| plain-8 | 40.00 (1) | 52.50 ± 3.54 (2) |" in page
     rows = list(csv.DictReader(Path("runs/tiny/results/runs.csv").read_text().splitlines()))
     assert [(row["seed"], row["state"]) for row in rows] == [("0", "done"), ("0", "pending")]
@@ -83,10 +91,12 @@ def test_everything_of_a_start_lies_in_one_folder_that_the_command_names(capsys:
     assert "tiny at scale quick on stand-in, in there/it/tiny\n" in said
     assert "browser: there/it/tiny/report/index.html" in said
     assert set(Path().iterdir()) - before == {Path("there")}
+    assert Path("there/it/.gitignore").read_text() == "*\n", "checkpoints are not to be committed by accident"
     assert not files("results", "reports")
     assert sweep(["tiny", *START, "--out", "there/it", "--only", "plain-8", "--publish"]) == 0
     assert Path("results/tiny/runs.csv").is_file()
-    assert Path("reports/index.html").is_file()
+    assert Path("reports/tiny/index.html").is_file()
+    assert not Path("reports/README.md").exists(), "the index of the paper's numbers is the suite's"
 
 
 @pytest.mark.usefixtures("tiny_sweep")
@@ -109,12 +119,21 @@ def test_a_study_of_ones_own_is_cited_as_its_users(tiny_sweep: Path, monkeypatch
     assert bench(["report", "tiny"]) == 0
 
     entry = Path("runs/tiny/report/cite.bib").read_text().partition("@misc")[2]
-    assert "{tiny.quick-stand-in,\n  author = {Ada \\& Co},\n  title = {Tiny on CIFAR-10},\n" in entry
+    assert (
+        "{tiny.quick-stand-in,\n  author = {Ada \\& Co},\n  title = {Tiny on CIFAR-10 (on a procedural stand-in)},\n"
+        in entry
+    )
     assert f"study's commit {head}, resnet-bench commit cccccccccc" in entry
     page = Path("runs/tiny/report/README.md").read_text()
     assert f"Study of Ada & Co: study's commit {head}." in page.replace("\\&", "&")
     assert "## Errors\n" in page
     assert "Table 6\n" not in page
+    assert bench(["publish", "tiny"]) == 0
+    assert f"study's commit {head}, resnet-bench" in Path("reports/tiny/cite.bib").read_text()
+    tiny_sweep.unlink()
+    assert bench(["publish", "tiny"]) == 0, "by the copy beside the runs"
+    assert f"study's commit {head}, resnet-bench" in Path("reports/tiny/cite.bib").read_text()
+    git(place, "checkout", "--quiet", "--", "sweeps")
     tiny_sweep.write_text(tiny_sweep.read_text().replace("resources=R", "author='Eve', resources=R"))
     assert bench(["report", "tiny"]) == 0
     entry = Path("runs/tiny/report/cite.bib").read_text().partition("@misc")[2]
@@ -145,7 +164,7 @@ def test_both_numbers_of_one_id_are_cited_each_with_its_place(capsys: pytest.Cap
     assert bench(["cite", "tiny.quick-stand-in.plain-8.test"]) == 0
 
     said = capsys.readouterr().out
-    assert said.index("50.00 % (n = 1)") < said.index("40.00 % (n = 1)")
+    assert said.index("40.00 % (n = 1)") < said.index("50.00 % (n = 1)")
     assert "page:  reports/tiny/README.md#" in said
     assert "page:  runs/tiny/report/README.md#" in said
 
@@ -170,3 +189,46 @@ def test_the_wheel_runs_the_suites_sweeps_and_cites_its_numbers_in_an_empty_fold
     assert "reports/plain_vs_residual" in run("bench", "cite", "plain_vs_residual.quick.resnet-56-A.test_error")
     assert "plain_vs_residual: every number follows from its runs" in run("bench", "verify", "plain_vs_residual")
     assert not list(empty.iterdir())
+
+
+@pytest.mark.parametrize("command", ["report", "publish"])
+def test_runs_of_another_recipe_alone_are_refused_and_nothing_is_written(
+    command: str, tiny_sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(Path("runs"), error=40)
+    tiny_sweep.write_text(tiny_sweep.read_text().replace("steps=12", "steps=15"))
+    before = sorted(Path().rglob("*"))
+
+    assert bench([command, "tiny"]) == 2
+
+    assert "sweeps/tiny.py declares none of the 1 run in" in capsys.readouterr().err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_finished_runs_of_an_earlier_recipe_are_counted_on_the_page(tiny_sweep: Path) -> None:
+    trained(Path("runs"), error=40)
+    tiny_sweep.write_text(tiny_sweep.read_text().replace("steps=12", "steps=15"))
+    trained(Path("runs"), error=30)
+
+    assert bench(["report", "tiny"]) == 0
+
+    assert (
+        "- 1 finished run of earlier recipes, in runs.csv, in no number here.\n"
+        in Path("runs/tiny/report/README.md").read_text()
+    )
+
+
+@pytest.mark.usefixtures("tiny_sweep")
+def test_what_a_start_declared_and_predicted_stays_while_its_run_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second start waits for the run; a third one that resumes another has no new prediction for it."""
+    run = load_sweep("tiny")[1].runs("quick", None, "stand-in")[0]
+    folder = RunFolder(Path("runs/tiny") / run.id)
+    folder.create(run)
+    folder.declare("a" * 64)
+    folder.predict(12.0)
+    monkeypatch.setattr(command, "_launch", lambda *_: None)
+    with folder.lock():
+        sweep(["tiny", *START, "--only", "plain-8"])
+
+    assert folder.claims_digest() == "a" * 64
+    assert folder.predicted_seconds() == 12.0

@@ -47,7 +47,7 @@ def test_a_users_numbers_have_the_published_ones_beside_them() -> None:
     lines = told(sweep, replace(one, published=one))
 
     row = next(line for line in lines if line.startswith("plain-20")).split("  ")
-    assert "test error % (n)  published (n)  training" in " ".join(lines[0].split(" ")).replace("     ", "  ")
+    assert "test error % (n)  resnet-bench's (n)  training" in " ".join(lines[0].split(" ")).replace("     ", "  ")
     _, ours, published, _ = (cell.strip() for cell in row if cell.strip())
     assert ours == published
 

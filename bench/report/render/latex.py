@@ -128,7 +128,8 @@ def entry(evidence: Evidence) -> str:
     Of a user's runs the user is the author; of a user's study no title is that of a reproduction.
     """
     done, who = evidence.results.done, evidence.results.authorship
-    title, suite = _title(evidence.sweep.title), f"resnet-bench {one_of(done['bench'])}"
+    made_up = " (on a procedural stand-in)" if evidence.results.dataset.made_up else ""
+    title, suite = _title(evidence.sweep.title) + made_up, f"resnet-bench {one_of(done['bench'])}"
     commits = f"commit {one_of(done['commit'].str[:10].replace('', 'unknown'))}"
     if not who.ours:
         commits = f"resnet-bench {commits}"
