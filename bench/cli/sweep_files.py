@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import bench.spec
 from bench.cli.places import DECLARATION, PROJECT, RUNS, Place, beside_runs, published
 from bench.spec import Run, SpecError, Sweep
-from bench.spec.advice import shown
+from bench.spec.advice import nearest, shown
 from bench.store import write_text
 
 SUITE = PROJECT / "sweeps"
@@ -94,6 +95,11 @@ def _said(error: BaseException) -> str:
     if isinstance(error, SpecError):
         return str(error)
     said = f"{error.msg}, in {(error.text or '').strip()!r}" if isinstance(error, SyntaxError) else str(error)
+    if isinstance(error, NameError) and error.name in bench.spec.__all__:
+        said += f"; write from bench.spec import {error.name}"
+    if isinstance(error, ImportError) and error.name == "bench.spec" and (wanted := re.search(r"name '(\w+)'", said)):
+        near = nearest(wanted[1], bench.spec.__all__)
+        said = f"bench.spec has no {wanted[1]}" + (f"; did you mean {near}?" if near else "")
     return " ".join(f"{type(error).__name__}: {said}".split())
 
 
