@@ -68,17 +68,19 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 @contextmanager
 def in_time(limit: float | None) -> Iterator[None]:
-    """What is inside ends as if by Ctrl-C when `--time-limit` is reached."""
+    """What is inside ends as if by Ctrl-C when `--time-limit` is reached.
+
+    By a SIGTERM: a shell starts what runs in its background with SIGINT ignored.
+    """
     if limit is None:
         yield
         return
-    timer, ends = (
-        threading.Timer(limit, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)),
-        time.monotonic() + limit,
-    )
-    timer.start()
+    ends = time.monotonic() + limit
+    timer = threading.Timer(limit, signal.pthread_kill, (threading.get_ident(), signal.SIGTERM))
     try:
-        yield
+        with _ended_by_sigterm():
+            timer.start()
+            yield
     except KeyboardInterrupt:
         if time.monotonic() < ends:
             raise

@@ -6,10 +6,20 @@ import argparse
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from bench.cli.exits import STOPPED, guarded, in_time
+
+
+@pytest.fixture(autouse=True, params=["in front", "in the background"])
+def started(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As a shell starts a command: in the background with SIGINT ignored."""
+    handler = signal.default_int_handler if request.param == "in front" else signal.SIG_IGN
+    before = signal.signal(signal.SIGINT, handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def forever(*_: object) -> int:
@@ -19,6 +29,8 @@ def forever(*_: object) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_what_reads_data_or_plans(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler)  # a Ctrl-C reaches nothing that is in the background
     before = signal.getsignal(signal.SIGTERM)
 
     def reads(_: argparse.Namespace) -> int:
