@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cli.places import Place, in_suite, published
-from bench.cli.sweep_files import keep_declaration, known_sweeps, own_file
+from bench.cli.sweep_files import MistakeError, keep_declaration, known_sweeps, own_file
 from bench.cli.terminal import width
-from bench.spec import Run, Sweep
+from bench.spec import Run, Sweep, dataset_of
 from bench.store import make_folder
 
 
@@ -27,7 +27,7 @@ class Study:
 
 
 def begin_own(study: Study, place: Place) -> None:
-    """Keeps beside the runs what they are of: the sweep's file, whose study it is, and of which commit."""
+    """Keeps beside the runs what they are of, as it is when they start: the sweep's file, its author and commit."""
     from bench.report import authorship
 
     make_folder(place.results)
@@ -44,10 +44,12 @@ def write_own(
 
     None where no run has ended yet. Published results of the same sweep are copied beside, to be shown.
     """
+    from bench.report import authorship
     from bench.report.frame import PUBLISHED
     from bench.report.render.html import write_html
 
-    begin_own(study, place)
+    if not (place.results / authorship.FILE).exists():  # of an earlier version, or of runs from elsewhere
+        begin_own(study, place)
     theirs = published(study.name)
     if theirs.filled and not own_file(study.name, study.file):
         shutil.copyfile(theirs.results / "runs.csv", place.results / PUBLISHED)
@@ -66,7 +68,7 @@ def told(study: Study, place: Place, focus: tuple[str, str]) -> str:
 
 
 def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:
-    """Merges run folders into results/ and reports/ below this folder.
+    """Merges run folders into results/ and reports/ below this folder, without runs on a stand-in.
 
     In this suite's own checkout the index of all reports follows; elsewhere the study's pages stand alone.
     """
@@ -74,6 +76,11 @@ def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path 
     from bench.report.coverage import write_index
     from bench.report.render.html import write_html
 
+    runs = [run for run in runs if not dataset_of(run.data).made_up]
+    if not runs:
+        raise MistakeError(
+            f"all runs of {study.name} are on a stand-in: their numbers mean nothing, and none is published"
+        )
     place = published(study.name, Path("results"), Path("reports"))
     make_folder(place.results)
     keep_declaration(study.file, place)
@@ -96,5 +103,6 @@ def _write(
     from bench.report.collect import collect
     from bench.report.page import write_report
 
-    collect(place.results, folders, runs, say=print, ensembles=study.declared.ensembles)
+    own = not place.published
+    collect(place.results, folders, runs, say=print, ensembles=study.declared.ensembles, made_up=own)
     return write_report(study.name, study.declared, place.results, place.report, focus)

@@ -173,9 +173,8 @@ def choose_scale(asked: str, cluster: str, declared: Sweep) -> str:
         return "paper"
     devices = cuda_devices()
     scale = "paper" if devices else "quick"
-    why = (
-        f"there is a GPU ({devices[0]})" if devices else "there is no GPU here; --scale paper runs the paper's schedule"
-    )
+    more = "; --scale paper runs the paper's schedule" if "paper" in declared.scales else ""
+    why = f"there is a GPU ({devices[0]})" if devices else f"there is no GPU here{more}"
     say(f"scale: {scale}, as {why}")
     return scale
 

@@ -62,8 +62,9 @@ def sweep(args: argparse.Namespace) -> int:
         _make_folders(request, plan)
         if plan.todo:
             begin_own(request.study, request.place)
-        args.started = bool(plan.todo)
+        args.started = bool(plan.todo) and request.profile is None  # none, where a cluster refuses its jobs
         runner = _launch(request, plan)
+        args.started = bool(plan.todo)
         failed = runner.failed if runner else 0
         if runner and runner.stopped:
             if not runner.done + failed:  # nothing new to report: whoever stops it has not to wait for that

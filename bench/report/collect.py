@@ -38,7 +38,7 @@ from bench.report.stored import (
     write_arrays,
     write_table,
 )
-from bench.spec import Ensemble, Run
+from bench.spec import Ensemble, Run, dataset_of
 from bench.store import RunFolder, StoreError, exclusive, folders, make_folder, write_text
 from bench.tasks.classification.imagenet.ensembles import collect_ensembles
 
@@ -49,15 +49,18 @@ def collect(
     declared: Iterable[Run],
     say: Callable[[str], object] = lambda _: None,
     ensembles: Sequence[Ensemble] = (),
+    *,
+    made_up: bool = True,
 ) -> Path:
     """Merges the run folders below each of `runs` (a sweep's folders) into `results`; returns runs.csv.
 
     declared: the runs that belong to the sweep; one that is done nowhere is a row that says so. ensembles: of them.
-    Of several results of one run `bench.report.repeats.choose` says which one stands.
+    Of several results of one run `bench.report.repeats.choose` says which one stands. made_up: whether runs on a
+    stand-in for data are taken, too.
     """
     make_folder(results)
     with exclusive(results):  # two runners that end together must not drop each other's rows
-        declared, chosen = tuple(declared), _choices(results, runs, say)
+        declared, chosen = tuple(declared), _choices(results, runs, say, made_up=made_up)
         collected = _merge(results, chosen, declared)
         ours = {run.id: one.source for run in declared if (one := chosen.get(run.id)) and one.source}
         collect_ensembles(results, ensembles, ours)
@@ -65,10 +68,10 @@ def collect(
         return collected
 
 
-def _choices(results: Path, runs: Sequence[Path], say: Callable[[str], object]) -> dict[str, Choice]:
+def _choices(results: Path, runs: Sequence[Path], say: Callable[[str], object], *, made_up: bool) -> dict[str, Choice]:
     """For every run of the results and of the folders which result stands; says which do not."""
     known = {row["id"]: Found(row) for row in read_rows(results / "runs.csv")}
-    found, further = _found(runs, say), [Found(row) for row in read_rows(results / repeats.FILE)]
+    found, further = _found(runs, say, made_up=made_up), [Found(row) for row in read_rows(results / repeats.FILE)]
     chosen = {}
     for name in dict.fromkeys((*known, *found)):
         kept = [one for one in further if one.row["id"] == name]
@@ -101,14 +104,14 @@ def _merge(results: Path, chosen: Mapping[str, Choice], declared: Iterable[Run])
     return results / "runs.csv"
 
 
-def _found(runs: Sequence[Path], say: Callable[[str], object]) -> dict[str, list[Found]]:
+def _found(runs: Sequence[Path], say: Callable[[str], object], *, made_up: bool) -> dict[str, list[Found]]:
     """Every run folder by its run, in the order given; foreign folders and copies by another name are skipped."""
     found: dict[str, list[Found]] = {}
     for sweep_folder in runs:
         for name, folder in folders(sweep_folder.parent, sweep_folder.name).items():
             if problem := _foreign(folder):
                 say(f"{folder.path} is skipped: {problem}")
-            else:
+            elif made_up or not dataset_of(folder.run().data).made_up:
                 found.setdefault(name, []).append(Found(_row(folder), folder))
     return found
 

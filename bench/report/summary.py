@@ -54,13 +54,13 @@ def _sentences(evidence: Evidence) -> Iterator[str]:
     chance = chance_of(results)
     if chance and (abs(results.done["test_error"] - chance) < NEAR_CHANCE).any():
         yield f"Guessing gives {task_of(sweep.task).value(chance):g} %."
+    if results.dataset.made_up:
+        yield STAND_IN
     yield f"Question: {sweep.question}"
     yield f"Answer:   {answer(evidence)}"
     if verdicts := _verdicts(evidence):
         yield f"Claims:   {verdicts}"
-    if results.dataset.made_up:
-        yield STAND_IN
-    elif not any(one.decided for one in evidence.judged):
+    if not results.dataset.made_up and not any(one.decided for one in evidence.judged):
         yield (
             f"Scale {results.scale} decides nothing yet."
             if sweep.judged_at(results.scale)

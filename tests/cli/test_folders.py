@@ -61,7 +61,7 @@ def test_a_folder_that_a_command_cannot_use_is_one_line_and_nothing_is_written(
 
 def _runs(place: Path, count: int) -> list[RunFolder]:
     """Folders of runs of the sweep tiny, the first of them done."""
-    runs = load_sweep("tiny")[1].runs("quick", None, "stand-in")[:count]
+    runs = load_sweep("tiny")[1].runs("quick", None, "cifar10")[:count]
     made = [RunFolder(place / "tiny" / run.id) for run in runs]
     for folder, run in zip(made, runs, strict=True):
         folder.create(run)

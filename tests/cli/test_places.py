@@ -25,8 +25,8 @@ START = ["--scale", "quick", "--cluster", "inline"]
 
 
 def trained(out: Path, error: float, seed: int = 0, name: str = "tiny") -> None:
-    """Leaves the first net's run of a seed below `out` as if it had been trained on the stand-in."""
-    run = load_sweep(name)[1].runs("quick", (seed,), "stand-in")[0]
+    """Leaves the first net's run of a seed below `out` as if it had been trained on CIFAR-10."""
+    run = load_sweep(name)[1].runs("quick", (seed,), "cifar10")[0]
     finish(RunFolder(out / name / run.id), run, error, weights=f"w{error}")
 
 
@@ -69,8 +69,13 @@ def test_publishing_merges_the_runs_of_several_folders_and_keeps_the_first_resul
     trained(Path("b"), error=40)
     trained(Path("b"), error=55, seed=1)
 
+    other = load_sweep("tiny")[1].runs("quick", (0,), "stand-in")[0]
+    finish(RunFolder(Path("a/tiny") / other.id), other, error=1)
+
     assert bench(["publish", "tiny", "--out", "a"]) == 0
     assert bench(["publish", "tiny", "--out", "a", "b"]) == 0
+    assert Path("reports/tiny/index.html").is_file()
+    assert not Path("reports/README.md").exists(), "the index of the paper's numbers is the suite's"
 
     rows = csv.DictReader(Path("results/tiny/runs.csv").read_text().splitlines())
     assert [(row["seed"], row["test_error"]) for row in rows if row["state"] == "done"] == [
@@ -93,10 +98,9 @@ def test_everything_of_a_start_lies_in_one_folder_that_the_command_names(capsys:
     assert set(Path().iterdir()) - before == {Path("there")}
     assert Path("there/it/.gitignore").read_text() == "*\n", "checkpoints are not to be committed by accident"
     assert not files("results", "reports")
-    assert sweep(["tiny", *START, "--out", "there/it", "--only", "plain-8", "--publish"]) == 0
-    assert Path("results/tiny/runs.csv").is_file()
-    assert Path("reports/tiny/index.html").is_file()
-    assert not Path("reports/README.md").exists(), "the index of the paper's numbers is the suite's"
+    assert sweep(["tiny", *START, "--out", "there/it", "--only", "plain-8", "--publish"]) == 2
+    assert "are on a stand-in: they mean nothing, and none is published" in capsys.readouterr().err
+    assert not files("results", "reports")
 
 
 @pytest.mark.usefixtures("tiny_sweep")
@@ -119,10 +123,7 @@ def test_a_study_of_ones_own_is_cited_as_its_users(tiny_sweep: Path, monkeypatch
     assert bench(["report", "tiny"]) == 0
 
     entry = Path("runs/tiny/report/cite.bib").read_text().partition("@misc")[2]
-    assert (
-        "{tiny.quick-stand-in,\n  author = {Ada \\& Co},\n  title = {Tiny on CIFAR-10 (on a procedural stand-in)},\n"
-        in entry
-    )
+    assert "{tiny.quick,\n  author = {Ada \\& Co},\n  title = {Tiny on CIFAR-10},\n" in entry
     assert f"study's commit {head}, resnet-bench commit cccccccccc" in entry
     page = Path("runs/tiny/report/README.md").read_text()
     assert f"Study of Ada & Co: study's commit {head}." in page.replace("\\&", "&")
@@ -149,7 +150,7 @@ def test_a_damaged_study_file_is_said(damaged: str, capsys: pytest.CaptureFixtur
     Path("runs/tiny/results/study.json").write_text(damaged)
     capsys.readouterr()
 
-    assert bench(["cite", "tiny.quick-stand-in.plain-8.test_error"]) == 2
+    assert bench(["cite", "tiny.quick.plain-8.test_error"]) == 2
     assert "study.json" in capsys.readouterr().err
 
 
@@ -161,7 +162,7 @@ def test_both_numbers_of_one_id_are_cited_each_with_its_place(capsys: pytest.Cap
     assert bench(["report", "tiny"]) == 0
     capsys.readouterr()
 
-    assert bench(["cite", "tiny.quick-stand-in.plain-8.test"]) == 0
+    assert bench(["cite", "tiny.quick.plain-8.test"]) == 0
 
     said = capsys.readouterr().out
     assert said.index("40.00 % (n = 1)") < said.index("50.00 % (n = 1)")
@@ -232,3 +233,17 @@ def test_what_a_start_declared_and_predicted_stays_while_its_run_trains(monkeypa
 
     assert folder.claims_digest() == "a" * 64
     assert folder.predicted_seconds() == 12.0
+
+
+@pytest.mark.usefixtures("tiny_sweep")
+def test_all_pages_are_written_once_more_and_verified(capsys: pytest.CaptureFixture[str]) -> None:
+    trained(Path("runs"), error=40)
+    assert bench(["publish", "tiny"]) == 0
+    assert bench(["verify"]) == 0
+    Path("reports/tiny/index.html").write_text("<html>\n")
+    assert bench(["verify"]) == 1
+    assert "index.html, line 1: it says" in capsys.readouterr().err
+
+    assert bench(["publish"]) == 0
+
+    assert bench(["verify"]) == 0

@@ -225,7 +225,7 @@ def test_a_requeued_job_starts_again_at_once_and_one_that_the_user_cancelled_doe
     shell.pause.lift()
     out, err = follower.communicate(timeout=200)
     assert follower.returncode == 3, out + err
-    assert "1 of 2 runs are done; the same command resumes them" in out
+    assert "1 of 2 runs are done; the same command resumes it" in out
     assert "died" not in out
     assert len(submissions(shell)) == 1
     assert "1 run in 1 job" in shell.here("--no-wait", profile=HELD).stdout
