@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.cli.places import Place, in_suite, published
@@ -26,15 +26,20 @@ class Study:
     declared: Sweep
 
 
-def begin_own(study: Study, place: Place) -> None:
-    """Keeps beside the runs what they are of, as it is when they start: the sweep's file, its author and commit."""
+def begin_own(study: Study, place: Place, *, trains: bool = True) -> None:
+    """Keeps beside the runs what they are of: the sweep's file, its author, and its commit when runs were last started.
+
+    trains: whether runs start now; else the commit stays.
+    """
     from bench.report import authorship
 
     make_folder(place.results)
     keep_declaration(study.file, place)
     if not study.file.resolve().is_relative_to(place.results.parent.resolve()):  # the copy of an earlier start
-        own = own_file(study.name, study.file)
-        authorship.keep(place.results, authorship.of_user(study.file, study.declared.author, own=own))
+        who = authorship.of_user(study.file, study.declared.author, own=own_file(study.name, study.file))
+        if not trains and (place.results / authorship.FILE).exists():
+            who = replace(authorship.read(place.results), author=who.author)
+        authorship.keep(place.results, who)
 
 
 def write_own(
@@ -44,12 +49,10 @@ def write_own(
 
     None where no run has ended yet. Published results of the same sweep are copied beside, to be shown.
     """
-    from bench.report import authorship
     from bench.report.frame import PUBLISHED
     from bench.report.render.html import write_html
 
-    if not (place.results / authorship.FILE).exists():  # of an earlier version, or of runs from elsewhere
-        begin_own(study, place)
+    begin_own(study, place, trains=False)
     theirs = published(study.name)
     if theirs.filled and not own_file(study.name, study.file):
         shutil.copyfile(theirs.results / "runs.csv", place.results / PUBLISHED)
@@ -78,9 +81,7 @@ def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path 
 
     runs = [run for run in runs if not dataset_of(run.data).made_up]
     if not runs:
-        raise MistakeError(
-            f"all runs of {study.name} are on a stand-in: their numbers mean nothing, and none is published"
-        )
+        raise MistakeError(f"all runs of {study.name} are on a stand-in: they mean nothing, and none is published")
     place = published(study.name, Path("results"), Path("reports"))
     make_folder(place.results)
     keep_declaration(study.file, place)

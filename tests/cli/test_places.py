@@ -139,6 +139,10 @@ def test_a_study_of_ones_own_is_cited_as_its_users(tiny_sweep: Path, monkeypatch
     assert bench(["report", "tiny"]) == 0
     entry = Path("runs/tiny/report/cite.bib").read_text().partition("@misc")[2]
     assert "author = {Eve}" in entry
+    assert f"study's commit {head}, resnet-bench" in entry, "of when the runs were started"
+    Path("runs/tiny/results/study.json").unlink()
+    assert bench(["report", "tiny"]) == 0
+    entry = Path("runs/tiny/report/cite.bib").read_text().partition("@misc")[2]
     assert f"study's commit {head} with uncommitted changes" in entry
 
 
