@@ -163,7 +163,7 @@ def test_damaged_files_of_a_run_stop_no_command(
             assert read(copy) is not NotImplemented, what
         if number % 10 == 0:  # the commands read no more than that
             for command in (["status", "tiny"], ["report", "tiny"]):
-                assert main(command) in (0, 2), (command, damaged)
+                assert main(command) in (0, 1, 2), (command, damaged)  # 1: no run has ended
             assert sweep_main(["tiny", "--dry-run", "--scale", "quick", "--cluster", "inline", "--data", "."]) in (0, 2)
             capsys.readouterr()
     assert {p: p.read_bytes() for p in others} == others
