@@ -38,30 +38,15 @@ def report(args: argparse.Namespace) -> int:
 def publish(args: argparse.Namespace) -> int:
     """Merges runs into results/ and reports/ here, or writes the pages there once more."""
     if args.name is None:
-        return _publish_pages()
+        print("\n".join(map(str, writing.publish_pages())))
+        return 0
     study, folders, runs = _trained(args)
     page = writing.publish(study, folders, runs)
-    print(page and f"published: results/{study.name}, reports/{study.name} ({page}); commit both")
-    return 0 if page else FAILED
-
-
-def _publish_pages() -> int:
-    from bench.report.coverage import write_index
-    from bench.report.page import write_report
-    from bench.report.render.html import write_html
-
-    results, reports = Path("results"), Path("reports")
-    sweeps = known_sweeps(results)
-    there = {name: declared for name, declared in sweeps.items() if (results / name / "runs.csv").is_file()}
-    if not there:
-        raise MistakeError("no published results in results/ here: name a sweep whose runs are to be published")
-    for name, declared in there.items():
-        page = write_report(name, declared, results / name, reports / name)
-        print(page or f"{name} has no run that ended")
-        if page and not in_suite():
-            write_html(reports / name, declared.title)
-    if in_suite():
-        print(write_index(sweeps, results, reports)[0])
+    if page is None:
+        print(f"{folders[0]} has no run that ended: nothing to publish")
+        return FAILED
+    index = ", and the index of all reports" if in_suite() else ""
+    print(f"published: results/{study.name}, reports/{study.name}{index}; commit them together ({page})")
     return 0
 
 

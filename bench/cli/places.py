@@ -41,7 +41,9 @@ def beside_runs(out: Path, name: str) -> Place:
 
 def published(name: str, results: Path | None = None, reports: Path | None = None) -> Place:
     """The place of a sweep's published numbers; by default where they are read from."""
-    results, reports = results or read_folder("results"), reports or read_folder("reports")
+    here = (Path("results") / name / "runs.csv").is_file()
+    results = results or (Path("results") if here else PROJECT / "results")
+    reports = reports or (Path("reports") if here else PROJECT / "reports")
     return Place(name, results / name, reports / name, published=True)
 
 

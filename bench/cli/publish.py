@@ -6,12 +6,12 @@ Both go the same way: run folders are collected, and the report is written from 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.cli.places import Place, in_suite, published
-from bench.cli.sweep_files import MistakeError, keep_declaration, known_sweeps, own_file
+from bench.cli.sweep_files import MistakeError, declared_in, keep_declaration, known_sweeps, own_file
 from bench.cli.terminal import width
 from bench.spec import Run, Sweep, dataset_of
 from bench.store import make_folder
@@ -76,7 +76,6 @@ def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path 
     In this suite's own checkout the index of all reports follows; elsewhere the study's pages stand alone.
     """
     from bench.report import authorship
-    from bench.report.coverage import write_index
     from bench.report.render.html import write_html
 
     runs = [run for run in runs if not dataset_of(run.data).made_up]
@@ -91,11 +90,37 @@ def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path 
         who = who or authorship.of_user(study.file, study.declared.author, own=True)
         authorship.keep(place.results, who)
     page = _write(study, place, folders, runs)
-    if page and in_suite():
-        write_index(known_sweeps(Path("results"), **{study.name: study.declared}), Path("results"), Path("reports"))
-    elif page:
+    if page and not in_suite():
         write_html(place.report, study.declared.title)
+    write_index({study.name: study.declared})
     return page
+
+
+def publish_pages() -> Iterator[Path]:
+    """Writes all pages in reports/ once more from the numbers in results/. Raises MistakeError where there are none."""
+    from bench.report.page import write_report
+    from bench.report.render.html import write_html
+
+    places = {name: published(name, Path("results"), Path("reports")) for name in known_sweeps(Path("results"))}
+    filled = [place for place in places.values() if place.filled]
+    if not filled:
+        raise MistakeError("no published results in results/ here: name a sweep whose runs are to be published")
+    for place in filled:
+        declared = declared_in(place)
+        if page := write_report(place.name, declared, place.results, place.report):
+            yield page
+            if not in_suite():
+                write_html(place.report, declared.title)
+    write_index({})
+
+
+def write_index(also: Mapping[str, Sweep]) -> None:
+    """In this suite's own checkout, writes the index of all reports."""
+    from bench.report import coverage
+
+    if in_suite():
+        results, reports = Path("results"), Path("reports")
+        coverage.write_index(known_sweeps(results, **also), results, reports)
 
 
 def _write(

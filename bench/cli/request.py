@@ -15,10 +15,11 @@ from pathlib import Path
 from bench.cli.places import DECLARATION, Place, beside_runs
 from bench.cli.publish import Study
 from bench.cli.sweep_files import MistakeError, load_file, refuse_namesake, sweep_file
-from bench.cli.terminal import near, say
+from bench.cli.terminal import say
 from bench.data import locate
 from bench.data.locate import AbsentError, DataError
 from bench.launch.concurrency import measured_way, refuse_crowd
+from bench.launch.plan import near
 from bench.launch.slurm import commands
 from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.executor import for_cluster, refuse_path
@@ -230,8 +231,8 @@ def choose_runs(args: argparse.Namespace, sweep: Sweep, scale: str, data: str) -
     for pattern, found in wanted.items():
         if not found:
             nets = ", ".join(sweep.scales[scale].names)
-            near = difflib.get_close_matches(pattern, sweep.scales[scale].names, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ";"
+            likely = difflib.get_close_matches(pattern, sweep.scales[scale].names, n=1)
+            meant = f"; did you mean {likely[0]}?" if likely else ";"
             raise MistakeError(f"--only {pattern!r} matches no run{meant} the nets are: {nets}")
     return tuple(dict.fromkeys(run for found in wanted.values() for run in found))
 

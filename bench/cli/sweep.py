@@ -19,11 +19,11 @@ from bench.cli.places import published
 from bench.cli.publish import begin_own, publish, told, write_own
 from bench.cli.request import ONE_PROCESS, Request, refuse_without_submitit, resolve, unplanned
 from bench.cli.sweep_files import MistakeError, declared_runs, known_names
-from bench.cli.terminal import near, say
+from bench.cli.terminal import say
 from bench.launch.cost import describe_jobs, refuse_above, refuse_unequal, room, slow_bf16
 from bench.launch.crew import Crews, longest_first
 from bench.launch.local import Executor, Inline, Local
-from bench.launch.plan import Plan, describe, make_plan
+from bench.launch.plan import Plan, describe, make_plan, near
 from bench.launch.progress import display
 from bench.launch.reuse import Reuse
 from bench.launch.runner import Runner

@@ -13,7 +13,7 @@ import bench.spec
 from bench.cli.places import DECLARATION, PROJECT, RUNS, Place, beside_runs, published
 from bench.spec import Run, SpecError, Sweep
 from bench.spec.advice import nearest, shown
-from bench.store import write_text
+from bench.store import write_bytes
 
 SUITE = PROJECT / "sweeps"
 
@@ -161,7 +161,7 @@ def keep_declaration(path: Path, place: Place) -> None:
     """Copies the sweep file beside numbers, which mean nothing without it; published ones of this suite's have it."""
     copy = place.results / DECLARATION
     if path.resolve() != copy.resolve() and (own_file(place.name, path) or not place.published):
-        write_text(copy, path.read_text(encoding="utf-8"))
+        write_bytes(copy, path.read_bytes())
 
 
 def declared_runs(declared: Sweep, scale: str, data: str, seeds: Sequence[int] | None = None) -> tuple[Run, ...]:

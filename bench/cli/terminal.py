@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 
 WIDEST = 100
 
@@ -26,8 +25,3 @@ def say(text: object) -> None:
     if sys.stdout.isatty():
         lines = [line if line.startswith(" ") else fill(line, width()) for line in lines]
     print("\n".join(lines), flush=True)
-
-
-def near(path: Path) -> Path:
-    """A path as it is typed here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

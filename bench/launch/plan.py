@@ -174,6 +174,11 @@ def duration(seconds: float | None) -> str:
     return f"{days:,.0f} days" if days >= 10 else f"{days:.1f} days"
 
 
+def near(path: Path) -> Path:
+    """A path as it is typed here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def digits(hours: float) -> str:
     """Three digits: `0.191`, `1,600`."""
     return f"{float(f'{hours:.3g}'):,.10g}"

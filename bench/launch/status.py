@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch.pace import makespan, speed_of_beat
-from bench.launch.plan import aligned, duration, speed_words
+from bench.launch.plan import aligned, duration, near, speed_words
 from bench.launch.progress import error_words, short_names
 from bench.launch.slurm.queue import Job, Queue
 from bench.nets.counts import multiply_adds_of
@@ -194,14 +194,14 @@ def _failure(folder: RunFolder) -> str:
     if error is None:
         return ""
     logs = sorted(folder.log.rglob("*_log.*"), key=lambda path: path.stat().st_mtime)
-    return f"{error['message']}" + (f"; log: {shorter(logs[-1])}" if logs else "")
+    return f"{error['message']}" + (f"; log: {near(logs[-1])}" if logs else "")
 
 
 def _logs(sweep: Path, rows: Sequence[Line]) -> Iterator[str]:
     """Where the output of runs is, in one line."""
-    own = [f"{shorter(sweep)}/RUN/log/"] if any(row.folder.log.is_dir() for row in rows) else []
-    others = [str(shorter(path)) for path in sorted(sweep.glob("*.log"))]
-    jobs = [f"{shorter(sweep)}/slurm/"] if (sweep / "slurm").is_dir() else []
+    own = [f"{near(sweep)}/RUN/log/"] if any(row.folder.log.is_dir() for row in rows) else []
+    others = [str(near(path)) for path in sorted(sweep.glob("*.log"))]
+    jobs = [f"{near(sweep)}/slurm/"] if (sweep / "slurm").is_dir() else []
     if places := own + others + jobs:
         yield f"logs: {', '.join(places)}"
 
@@ -212,13 +212,7 @@ def _strays(sweep: Path, known: Mapping[str, object]) -> Iterator[str]:
         try:
             inside = {each.name for each in path.iterdir()}
         except OSError as error:
-            yield f"{shorter(path)} cannot be read: {error.strerror}"
+            yield f"{near(path)} cannot be read: {error.strerror}"
             continue
         if inside & set(OF_RUNS):
-            yield f"{shorter(path)} has no run.json: not a run folder any more; move it away"
-
-
-def shorter(path: Path) -> Path:
-    """As it is typed here."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+            yield f"{near(path)} has no run.json: not a run folder any more; move it away"

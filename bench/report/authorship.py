@@ -7,8 +7,10 @@ from pathlib import Path
 
 from bench.machine import GitError, commit_of, git
 from bench.store import StoreError, read_json, write_json
+from bench.store.records import Schema, is_flag, is_text
 
 FILE = "study.json"
+STUDY = Schema({"author": is_text, "own": is_flag, "commit": is_text, "dirty": is_flag})
 ASK_FOR_NAME = "author not named: give Sweep(author=…) or set git config user.name"
 
 
@@ -53,11 +55,6 @@ def read(results: Path) -> Authorship:
     found = read_json(results / FILE)
     if found is None:
         return SUITE
-    try:
-        known = Authorship(**found)
-    except TypeError:
-        raise StoreError(f"{results / FILE} is damaged; start the sweep again, which writes it") from None
-    types = (str, bool, str, bool)
-    if tuple(map(type, (known.author, known.own, known.commit, known.dirty))) != types:
+    if not STUDY.fits(found):
         raise StoreError(f"{results / FILE} is damaged; start the sweep again, which writes it")
-    return known
+    return Authorship(**{name: found[name] for name in STUDY.needed})

@@ -45,15 +45,18 @@ def cards(asked: str, sources: Sequence[Source]) -> str:
     """
     if asked in paper_numbers():
         return _paper_card(paper_numbers()[asked])
-    found = {number: [_paper_card(printed)] for number, printed in paper_numbers().items()}
+    found: dict[str, list[tuple[Number, Evidence, Source]]] = {}
     for source in [one for one in sources if _may_have(one.name, asked)] or sources:
         for evidence in weigh(source.name, source.sweep, load_sets(source.results, source.sweep)):
             for number in numbers_of(sections_of(evidence)):
-                found.setdefault(number.id, []).append(_our_card(number, evidence, source))
-    begun = [number for number in found if number.startswith(asked)]
-    if asked in found or len(begun) == 1:
-        return "\n\n".join(found[asked if asked in found else begun[0]])
-    raise UnknownNumberError(_unknown(asked, begun, list(found)))
+                found.setdefault(number.id, []).append((number, evidence, source))
+    ids = [*found, *paper_numbers()]
+    begun = [asked] if asked in found else [known for known in ids if known.startswith(asked)]
+    if len(begun) != 1:
+        raise UnknownNumberError(_unknown(asked, begun, ids))
+    if begun[0] in paper_numbers():
+        return _paper_card(paper_numbers()[begun[0]])
+    return "\n\n".join(_our_card(*one) for one in found[begun[0]])
 
 
 def _may_have(name: str, asked: str) -> bool:

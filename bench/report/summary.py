@@ -11,10 +11,11 @@ from bench.report.frame import Set, display_name
 from bench.report.numbers import mean_std
 from bench.report.sections import MADE_UP
 from bench.report.stats import sample
-from bench.report.tables import NEAR_CHANCE, chance_of
+from bench.report.tables import chance_near
 from bench.report.verdicts import verdict_words
 from bench.spec import Sweep, task_of
 
+SHAPE = "shows the shape of the claim and decides nothing"
 STAND_IN = MADE_UP.strip("*")
 
 
@@ -51,8 +52,7 @@ def _table(evidence: Evidence) -> str:
 def _sentences(evidence: Evidence) -> Iterator[str]:
     """Chance, the question, its answer as far as the numbers go, and what they are worth."""
     results, sweep = evidence.results, evidence.sweep
-    chance = chance_of(results)
-    if chance and (abs(results.done["test_error"] - chance) < NEAR_CHANCE).any():
+    if chance := chance_near(results):
         yield f"Guessing gives {task_of(sweep.task).value(chance):g} %."
     if results.dataset.made_up:
         yield STAND_IN
@@ -61,11 +61,8 @@ def _sentences(evidence: Evidence) -> Iterator[str]:
     if verdicts := _verdicts(evidence):
         yield f"Claims:   {verdicts}"
     if not results.dataset.made_up and not any(one.decided for one in evidence.judged):
-        yield (
-            f"Scale {results.scale} decides nothing yet."
-            if sweep.judged_at(results.scale)
-            else (f"Scale {results.scale} shows the shape of the claim and decides nothing.")
-        )
+        worth = "decides nothing yet" if sweep.judged_at(results.scale) else SHAPE
+        yield f"Scale {results.scale} {worth}."
 
 
 def _verdicts(evidence: Evidence) -> str:

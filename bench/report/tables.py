@@ -95,6 +95,12 @@ def chance_of(results: Set) -> float:
     return 100 * (1 - 1 / answers) if answers else 0.0
 
 
+def chance_near(results: Set) -> float:
+    """The test error of guessing where one is near it, else 0."""
+    chance = chance_of(results)
+    return chance if (abs(results.done["test_error"] - chance) < NEAR_CHANCE).any() else 0.0
+
+
 def caption(results: Set, views: str = ", one view each", what: str = "test images") -> str:
     """What stands under a table of errors: protocol, n, and what is mixed, left out or failed."""
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
@@ -108,8 +114,7 @@ def caption(results: Set, views: str = ", one view each", what: str = "test imag
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
     if results.scale != "paper" and not results.authorship.own:
         words.append("The paper's numbers are there for orientation; they belong to its full schedule.")
-    chance = chance_of(results)
-    if chance and (abs(done["test_error"] - chance) < NEAR_CHANCE).any():
+    if chance := chance_near(results):
         words.append(f"Guessing gives {chance:g} %.")
     if results.others:
         words.append(f"{results.others} finished runs of other recipes than the sweep's present ones are left out.")
