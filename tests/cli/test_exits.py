@@ -13,6 +13,7 @@ from bench.cli.exits import OF_USER, guarded
 from bench.cli.sweep import main
 from bench.store import StoreError
 from bench.store.files import disk_error
+from tests.builders import needs
 
 
 @pytest.mark.parametrize("kind", [*OF_USER, OSError])
@@ -83,7 +84,12 @@ DAMAGED = {  # a data set: its task, its part of a recipe, files that are not wh
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("data", DAMAGED)
+NEEDED = {"bccd": "pycocotools", "imagenet": "simplejpeg"}
+
+
+@pytest.mark.parametrize(
+    "data", [pytest.param(data, marks=needs(NEEDED[data]) if data in NEEDED else ()) for data in DAMAGED]
+)
 def test_data_that_are_not_whole_are_refused_before_the_first_run(
     tiny_sweep: Path, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
