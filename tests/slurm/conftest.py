@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("slurm")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test's report says what Slurm and the runs were at."""
+    report = yield
+    shell = getattr(item, "funcargs", {}).get("shell")
+    if report.when == "call" and report.failed and isinstance(shell, Shell):
+        with suppress(RuntimeError, OSError, subprocess.TimeoutExpired):
+            report.sections.append(("Slurm and the runs", shell.seen()))
+    return report
 
 
 @pytest.fixture(scope="session")

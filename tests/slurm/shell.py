@@ -100,6 +100,17 @@ class Shell:
         """Everything in the queue, as `id state`."""
         return self.cluster.ask("squeue", "-h", "-r", "-o", "%i %T").splitlines()
 
+    def seen(self) -> str:
+        """What a failed test leaves: the queue, the nodes, the runs' last signs of life and the ends of their logs."""
+        text = "".join(
+            self.cluster.ask(*words)
+            for words in (("squeue", "-r", "-o", "%i %T %r %M"), ("sinfo", "-N", "-o", "%N %T %E"))
+        )
+        for path in sorted(self.project.glob("runs/*/*/**/*")):
+            if path.name == "heartbeat.json" or path.suffix in (".out", ".err"):
+                text += f"--- {path.relative_to(self.project)}\n{path.read_text(errors='replace')[-2_000:]}\n"
+        return text
+
 
 @contextmanager
 def hurrying(cluster: Cluster) -> Iterator[None]:
@@ -109,16 +120,18 @@ def hurrying(cluster: Cluster) -> Iterator[None]:
     """
     over = threading.Event()
 
+    def ask(*words: str) -> list[str]:  # slurmctld may be away for a moment, or the job
+        with suppress(RuntimeError, subprocess.TimeoutExpired):
+            return cluster.ask(*words).splitlines()
+        return []
+
     def hurry() -> None:
         while not over.wait(0.5):
-            with suppress(RuntimeError):  # slurmctld may be away for a moment, or the job
-                for line in cluster.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r").splitlines():
-                    if line.endswith(" BeginTime"):
-                        cluster.ask("scontrol", "update", f"jobid={line.split()[0]}", "StartTime=now")
-                for node in cluster.ask(
-                    "sinfo", "-h", "-N", "-p", "main", "-t", "drained,draining", "-o", "%N"
-                ).split():
-                    cluster.ask("scontrol", "update", f"nodename={node}", "state=resume")
+            for line in ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r"):
+                if line.endswith(" BeginTime"):
+                    ask("scontrol", "update", f"jobid={line.split()[0]}", "StartTime=now")
+            for node in ask("sinfo", "-h", "-N", "-p", "main", "-t", "drained,draining", "-o", "%N"):
+                ask("scontrol", "update", f"nodename={node}", "state=resume")
 
     thread = threading.Thread(target=hurry)
     thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from bench.cli.sweep import main
 from bench.store import RunFolder, folders
+from bench.train import checkpoint
 from tests.slurm.shell import Shell, hurrying, wait_for
 from tests.slurm.storm import LOW, Storm
 from tests.tasks.classification.imagenet import little
@@ -118,18 +120,20 @@ def test_processes_that_cannot_share_the_groups_are_refused_before_anything_is_s
 
 
 def test_a_run_on_two_nodes_survives_what_happens_to_either(shell: Shell) -> None:
-    """kill -9 of a training and of a task; the warning of a time limit to both tasks; an administrator's requeue."""
+    """kill -9 of a training and of a task; the warning of a time limit to both tasks; an administrator's requeue.
+
+    The run waits at step 10; whenever it has started again it makes one more.
+    """
     (shell.project / "sweeps" / "tiny.py").write_text(SWEEP_FILE.format(steps=60, batch=8, group=4, depth=8))
     assert main(["tiny", "--scale", "quick", "--cluster", "inline", *APART]) == 0
     shell.pause.at(10)
     storm = Storm(shell, random.Random(0), shell.start_sweep(profile=LOW), (), LOW)
     with hurrying(shell.cluster):
-        wait_for(lambda: saved_at(shell, 10))
-        for at, fault in enumerate((storm.kill_a_training, storm.warn_of_the_time_limit, storm.kill_a_pack), start=1):
+        wait_for(lambda: saved_step(shell) == 10)
+        for fault in (storm.kill_a_training, storm.warn_of_the_time_limit, storm.kill_a_pack, storm.requeue):
+            before = saved_step(shell)
             assert fault()
-            shell.pause.at(10 * at + 10)
-            wait_for(lambda at=at: saved_at(shell, 10 * at + 10))  # type: ignore[misc]  # mypy does not see the default
-        assert storm.requeue()
+            wait_for(lambda before=before: saved_step(shell) == before + 1)  # type: ignore[misc]  # mypy does not see the default
         shell.pause.lift()
 
         said = storm.settle()
@@ -142,9 +146,8 @@ def test_a_run_on_two_nodes_survives_what_happens_to_either(shell: Shell) -> Non
     assert (together.path / "log").exists()
 
 
-def saved_at(shell: Shell, step: int) -> bool:
-    """Whether the run has come to the step and saved a checkpoint since its heartbeat said so."""
-    for folder in folders(shell.project / "runs", "tiny").values():
-        beat = folder.heartbeat()
-        return bool(beat and beat["step"] == step and folder.mark() > beat["time"] * 1e9)
-    return False
+def saved_step(shell: Shell) -> int:
+    """The step of the run's last checkpoint, 0 before there is one."""
+    with suppress(FileNotFoundError, ValueError):  # no checkpoint, no folder
+        return int(checkpoint.loads(only_run(shell).checkpoint.read_bytes())["step"])
+    return 0
