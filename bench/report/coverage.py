@@ -14,9 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.nets.counts import multiply_adds, parameters
+from bench.nets.counts import multiply_adds_of, parameters
+from bench.nets.speeds import Speed, predicted_seconds, published_speeds
 from bench.paper import paper_numbers, printed
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, judge_set
+from bench.report.costs import duration
 from bench.report.evidence import load_sets
 from bench.report.frame import Set, page_names
 from bench.report.nets import COMPUTED, agreement, nets_page
@@ -24,7 +26,7 @@ from bench.report.numbers import mean_std
 from bench.report.render.html import write_html
 from bench.report.stats import sample
 from bench.report.tables import Table
-from bench.spec import Net, Recipe, Sweep, counted, task_of
+from bench.spec import Net, Sweep, counted, task_of
 from bench.store import make_folder, write_text
 
 MEASURED, ELSEWHERE = "measured, without a claim", "measured at another scale"
@@ -48,17 +50,24 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A sweep with all sets of its results."""
+    """A sweep with all sets of its results, and the speeds of its task in those of all sweeps."""
 
     name: str
     sweep: Sweep
     sets: tuple[Set, ...]
+    speeds: Sequence[Speed] = ()
 
 
 def load(sweeps: Mapping[str, Sweep], results: Path) -> list[Study]:
     """Every sweep with its results, if it has any."""
+    there = {name for name in sweeps if (results / name / "runs.csv").exists()}
     return [
-        Study(name, sweep, tuple(load_sets(results / name, sweep)) if (results / name / "runs.csv").exists() else ())
+        Study(
+            name,
+            sweep,
+            tuple(load_sets(results / name, sweep)) if name in there else (),
+            published_speeds(results, sweep.task),
+        )
         for name, sweep in sweeps.items()
     ]
 
@@ -129,7 +138,7 @@ def _runnable(number: Printed, study: Study) -> Answer:
     command = f"python -m bench.sweep {study.name} --scale paper"
     if net not in scale.names:
         return Answer(number, RUNNABLE, "–", f"`{command}`{_note(number)}")
-    cost = _cost(study, net, *scale.cells[scale.names.index(net)])
+    cost = _cost(study, net, scale.cells[scale.names.index(net)][0])
     return Answer(number, RUNNABLE, "–", f"`{command} --only {net}`: {cost}{_note(number)}")
 
 
@@ -137,15 +146,16 @@ def _note(number: Printed) -> str:
     return f"; {number['note']}" if "note" in number else ""
 
 
-def _cost(study: Study, name: str, net: Net, recipe: Recipe) -> str:
-    """Runs and steps, multiply-adds (a backward pass is two forward ones), and hours if a speed was measured."""
-    images = recipe.steps * recipe.batch
-    words = f"{counted(len(study.sweep.scales['paper'].seeds_of(net)), 'run')} of {recipe.steps:,} steps"
-    if task_of(study.sweep.task).by_image:  # not of a detector: nobody counts its regions, which cost as much again
-        words += f", {3 * images * multiply_adds(net):.1e} multiply-adds each"
-    speeds = [s.done.loc[s.done["net"] == name, "images_per_s"].median() for s in study.sets]
-    known = [speed for speed in speeds if speed > 0]
-    return f"{words}, {images / max(known) / 3600:.1f} h each at the fastest speed measured" if known else words
+def _cost(study: Study, name: str, net: Net) -> str:
+    """Runs and steps, multiply-adds (a backward pass is two forward ones), and the time where it can be told."""
+    sweep = study.sweep
+    cells = sweep.scales["paper"]
+    run = next(run for run in sweep.runs("paper", None, sweep.data_at("paper")) if cells.name_of(run) == name)
+    words = f"{counted(len(cells.seeds_of(net)), 'run')} of {run.recipe.steps:,} steps"
+    if task_of(sweep.task).by_image:  # not of a detector: nobody counts its regions, which cost as much again
+        words += f", {3 * run.recipe.steps * run.recipe.batch * multiply_adds_of(run):.1e} multiply-adds each"
+    seconds = predicted_seconds(run, 0, study.speeds)
+    return words if seconds is None else f"{words}, about {duration(seconds)} each"
 
 
 def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tuple[Path, list[Answer]]:
@@ -162,8 +172,8 @@ def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tu
 def index_texts(studies: Sequence[Study], answers: Sequence[Answer], reports: Path) -> dict[str, str]:
     """The texts of the index by their files. reports: where pages of `bench simulate` may lie, which it links to."""
     procedures = sorted(path.stem for path in (reports / "procedure").glob("*.md"))
-    only_train = [one for study in studies if task_of(study.sweep.task).only_trains for one in study.sets]
-    return {"README.md": index(studies, answers, procedures), "nets.md": nets_page(only_train)}
+    speeds = dict.fromkeys(s for study in studies if task_of(study.sweep.task).only_trains for s in study.speeds)
+    return {"README.md": index(studies, answers, procedures), "nets.md": nets_page(list(speeds))}
 
 
 def index(studies: Sequence[Study], answers: Sequence[Answer], procedures: Sequence[str]) -> str:
