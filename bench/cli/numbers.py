@@ -91,8 +91,9 @@ def coverage(args: argparse.Namespace) -> int:
 
     results = args.results or read_folder("results")
     answers = answers_of(load(known_sweeps(results), results))
-    print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
-    print(f"{len(answers):4d} numbers of the paper")
+    counts = totals(answers)
+    print("\n".join(f"{count:4d} {status}" for status, count in counts.items()))
+    print(f"{sum(counts.values()):4d} results of the paper")
     return 0
 
 
