@@ -7,63 +7,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from bench.nets.counts import multiply_adds_of, parameters
-from bench.nets.speeds import Speed, predicted_seconds, published_speeds
+from bench.nets.speeds import predicted_seconds, published_speeds
 from bench.paper import paper_numbers, printed
-from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, judge_set
+from bench.report.answers import (
+    COUNTED,
+    ELSEWHERE,
+    MEASURED,
+    NOT_ATTEMPTED,
+    PLANNED,
+    RUNNABLE,
+    SETTING,
+    Answer,
+    Printed,
+    Study,
+    not_attempted,
+    totals,
+    what_there_is,
+)
+from bench.report.claims import NOT_JUDGED, judge_set
 from bench.report.costs import duration
 from bench.report.evidence import load_sets
 from bench.report.frame import Set, page_names
 from bench.report.nets import COMPUTED, agreement, nets_page
 from bench.report.numbers import mean_std
+from bench.report.overview import overview
 from bench.report.render.html import write_html
 from bench.report.stats import sample
 from bench.report.tables import Table
 from bench.spec import Net, Sweep, counted, task_of
 from bench.store import make_folder, write_text
-
-MEASURED, ELSEWHERE = "measured, without a claim", "measured at another scale"
-COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED = "computed", "runnable", "planned", "not attempted"
-STATUSES = (
-    REPRODUCED, NOT_REPRODUCED, UNDECIDED, WAITING, MEASURED, ELSEWHERE, COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED,
-)  # fmt: skip
-SETTING = "a setting"  # of the paper's, which is no result: it is in no count
-SAID = (  # of statuses, what the index says first
-    ("{} judged", (REPRODUCED, NOT_REPRODUCED, UNDECIDED)),
-    ("{} measured without a verdict", (WAITING, MEASURED, ELSEWHERE)),
-    ("{} computed from the architecture", (COUNTED,)),
-    ("{} runnable by a command and not run", (RUNNABLE,)),
-    ("{} not attempted", (PLANNED, NOT_ATTEMPTED)),
-)
-
-Printed = dict[str, Any]  # a number of paper.yaml
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A number of the paper, its status, our number where there is one, and how it came or would come about."""
-
-    number: Printed
-    status: str
-    ours: str
-    how: str
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """A sweep with all sets of its results, and the speeds of its task in those of all sweeps."""
-
-    name: str
-    sweep: Sweep
-    sets: tuple[Set, ...]
-    speeds: Sequence[Speed] = ()
 
 
 def load(sweeps: Mapping[str, Sweep], results: Path) -> list[Study]:
@@ -107,12 +85,6 @@ def coverage(studies: Sequence[Study]) -> list[Answer]:
             answer = measured or _runnable(number, by_name[by])
         answers.append(answer)
     return answers
-
-
-def totals(answers: Sequence[Answer]) -> dict[str, int]:
-    """How many of the paper's results have each status, in the order of STATUSES; its settings are in no count."""
-    counts = Counter(answer.status for answer in answers)
-    return {status: counts[status] for status in STATUSES if counts[status]}
 
 
 def _measured(number: Printed, study: Study, verdict: str) -> Answer | None:
@@ -173,7 +145,7 @@ def _cost(study: Study, name: str, net: Net) -> str:
 
 
 def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tuple[Path, list[Answer]]:
-    """Writes reports/README.md, the reports and every number of the paper; nets.md; index.html, all on one page."""
+    """Writes reports/README.md, the reports and every number of the paper; summary.md; nets.md; index.html."""
     studies = load(sweeps, results)
     answers = coverage(studies)
     make_folder(reports)
@@ -187,7 +159,11 @@ def index_texts(studies: Sequence[Study], answers: Sequence[Answer], reports: Pa
     """The texts of the index by their files. reports: where pages of `bench simulate` may lie, which it links to."""
     procedures = sorted(path.stem for path in (reports / "procedure").glob("*.md"))
     speeds = dict.fromkeys(s for study in studies if task_of(study.sweep.task).only_trains for s in study.speeds)
-    return {"README.md": index(studies, answers, procedures), "nets.md": nets_page(list(speeds))}
+    return {
+        "README.md": index(studies, answers, procedures),
+        "summary.md": overview(studies, answers),
+        "nets.md": nets_page(list(speeds)),
+    }
 
 
 def index(studies: Sequence[Study], answers: Sequence[Answer], procedures: Sequence[str]) -> str:
@@ -197,8 +173,8 @@ def index(studies: Sequence[Study], answers: Sequence[Answer], procedures: Seque
     sections = [
         "# Reports",
         f"**{what_there_is(answers)}**",
+        "[Summary](summary.md): the scope, what was reproduced, what was easy and hard, what it took.",
         Table(("sweep", "question", "scale: runs done", "verdicts"), list(map(_study_row, studies)), text=4).markdown(),
-        "[Summary](summary.md): what was reproduced, what was easy and hard, what it took.",
         "[The nets](nets.md): Table 1, the nets of Section 4.2, and what each costs.",
         *([f"How claims are judged, and how often that errs: {links}."] if links else []),
         "Generated by `python -m bench publish` from `results/`, the sweeps and `bench/paper.yaml`.",
@@ -212,25 +188,18 @@ def index(studies: Sequence[Study], answers: Sequence[Answer], procedures: Seque
     return "\n\n".join(sections) + "\n"
 
 
-def what_there_is(answers: Sequence[Answer]) -> str:
-    """In a sentence, what there is of the paper's own results."""
-    own = totals([answer for answer in answers if answer.number["whose"] == "ours"])
-    *most, last = (words.format(sum(own.get(status, 0) for status in statuses)) for words, statuses in SAID)
-    return f"Of the paper's own {sum(own.values())} results, {', '.join(most)} and {last}."
-
-
 def _counts(answers: Sequence[Answer]) -> list[str]:
     """All results by status, and those that are not attempted by the group of their reason."""
     results = [answer for answer in answers if answer.number["is_result"]]
     ours, settings = sum(a.number["whose"] == "ours" for a in results), len(answers) - len(results)
-    left = Counter(a.number["group"] for a in results if a.status == NOT_ATTEMPTED)
-    statuses, groups = ([(name, str(n)) for name, n in one] for one in (totals(answers).items(), left.most_common()))
+    left = not_attempted(answers)
+    statuses, groups = ([(name, str(n)) for name, n in one.items()] for one in (totals(answers), left))
     return [
         f"{len(results)} results, {ours} of them the paper's own; the others it quotes for comparison. "
         f"{settings} more numbers describe settings and are in no count.",
         Table(("status", "numbers"), [*statuses, ("all", str(len(results)))]).markdown(),
         "Why numbers are not attempted:",
-        Table(("group", "numbers"), [*groups, ("all", str(left.total()))]).markdown(),
+        Table(("group", "numbers"), [*groups, ("all", str(sum(left.values())))]).markdown(),
     ]
 
 

@@ -124,7 +124,7 @@ def test_a_study_of_ones_own_is_cited_as_its_users(tiny_sweep: Path, monkeypatch
     assert bench(["report", "tiny"]) == 0
 
     entry = Path("runs/tiny/report/cite.bib").read_text().partition("@misc")[2]
-    assert "{tiny.quick,\n  author = {Ada \\& Co},\n  title = {Tiny on CIFAR-10},\n" in entry
+    assert "{tiny.quick,\n  author = {Ada \\& Co},\n  title = {Tiny on CIFAR-10, scale quick},\n" in entry
     assert f"study's commit {head}, resnet-bench commit cccccccccc" in entry
     page = Path("runs/tiny/report/README.md").read_text()
     assert f"Study of Ada & Co: study's commit {head}." in page.replace("\\&", "&")

@@ -16,8 +16,9 @@ from bench.cli.sweep_files import load_sweep
 from bench.nets.counts import vgg_convolutions, vgg_multiply_adds
 from bench.paper import paper_numbers, printed
 from bench.report import coverage as cover
+from bench.report.answers import SETTING, STATUSES, Answer, totals
 from bench.report.collect import collect
-from bench.report.coverage import Answer, coverage, load, totals, write_index
+from bench.report.coverage import coverage, load, write_index
 from bench.report.nets import COMPUTED, CUT_OFF, DIFFERENT, SAME, agreement
 from bench.spec import Claim, Net, Recipe, Scale, Sweep
 from tests.report.builders import fake
@@ -53,7 +54,7 @@ def test_all_140_numbers_are_accounted_for() -> None:
 
     assert [a.number["id"] for a in found] == list(paper_numbers())
     assert sum(totals(found).values()) == 138, "two are settings"
-    assert all(a.status in (*cover.STATUSES, cover.SETTING) and a.how for a in found)
+    assert all(a.status in (*STATUSES, SETTING) and a.how for a in found)
 
 
 def test_every_sweep_that_there_is_names_runs_that_answer_its_numbers() -> None:
@@ -82,8 +83,8 @@ def test_the_index_begins_with_what_there_is_of_the_papers_own_results_and_group
     counts = Counter(a.status for a in own)
 
     assert lines[2] == (
-        f"**Of the paper's own {len(own)} results, 0 judged, 0 measured without a verdict, {counts['computed']} "
-        f"computed from the architecture, {counts['runnable']} runnable by a command and not run and "
+        f"**Of the paper's own {len(own)} results: 0 with a verdict, 0 measured without one, {counts['computed']} "
+        f"computed from the architecture, {counts['runnable']} runnable by a command and not run, "
         f"{counts['not attempted']} not attempted.**"
     )
     groups = lines[lines.index("| group | numbers |") + 2 :]

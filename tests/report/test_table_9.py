@@ -9,7 +9,8 @@ import pytest
 
 from bench.cli.sweep_files import load_sweep
 from bench.paper import paper_numbers
-from bench.report.coverage import Study, coverage
+from bench.report.answers import Study
+from bench.report.coverage import coverage
 from bench.report.frame import Set
 from bench.report.rows import OF_OPTIONS
 
