@@ -86,8 +86,9 @@ def runs_in(place: Path) -> Iterator[Run]:
 
 def coverage(args: argparse.Namespace) -> int:
     """Says how many numbers of the paper are answered, and by what."""
+    from bench.report.answers import totals
     from bench.report.coverage import coverage as answers_of
-    from bench.report.coverage import load, totals
+    from bench.report.coverage import load
 
     results = args.results or read_folder("results")
     answers = answers_of(load(known_sweeps(results), results))

@@ -89,8 +89,11 @@ def _verdicts(begun: Sequence[Study]) -> Table:
 def _measured(answers: Sequence[Answer]) -> str:
     """What was measured of the paper's numbers beside them."""
     found = [one for one in answers if one.ours != "–" and one.status != COUNTED]
-    rows = [(one.number["row"], printed(one.number), one.ours, one.status) for one in found]
-    table = Table(("number", "paper", "ours (n)", "status"), rows)
+    rows = [
+        (f"{one.number['row']}, {one.number['table']}", one.status, one.how, printed(one.number), one.ours)
+        for one in found
+    ]
+    table = Table(("number", "status", "page", "paper", "ours (n)"), rows, text=3)
     return table.markdown() if rows else "None of the paper's numbers has been measured."
 
 
@@ -122,7 +125,10 @@ def _quick_alone(begun: Sequence[Study]) -> str:
     """The sweeps that have run at the smallest scale alone, in a sentence."""
     names = [study.name for study in begun if {one.scale for one in study.sets} == {SCALES[-1]}]
     words = ", ".join(f"`{name}`" for name in names)
-    return f"At scale `{SCALES[-1]}`, which decides nothing, have run alone: {words}." if names else ""
+    what = "sweep has" if len(names) == 1 else "sweeps have"
+    return (
+        f"{len(names)} {what} results at scale `{SCALES[-1]}` alone, which decides nothing: {words}." if names else ""
+    )
 
 
 def _spread(begun: Sequence[Study]) -> str:
@@ -172,8 +178,8 @@ def _deviations(studies: Sequence[Study]) -> str:
         if any(one.comparable for one in study.sets):
             here += [*study.sweep.scales["paper"].deviations, *own]
         else:
-            others.append(f"{study.name} {len(own)}")
-    rest = f"Named in the files of the other sweeps, and on their pages: {', '.join(others)}."
+            others.append(f"{study.name} ({len(own)})")
+    rest = f"The other sweeps name theirs in their files and on their pages: {', '.join(others)}."
     return f"{bullets(dict.fromkeys(here))}\n\n{rest}" if here else rest
 
 

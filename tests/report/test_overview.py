@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import coverage as cover
-from bench.report.answers import Study
+from bench.report.answers import RUNNABLE, Study
 from bench.report.collect import collect
 from bench.report.coverage import coverage, load, write_index
 from bench.report.overview import overview
@@ -73,14 +72,14 @@ def test_deviations_are_those_of_what_ran_by_the_papers_schedule_and_the_others_
     assert "- Pixels are divided by 255." in page(studies(tmp_path / "a", "paper"))["Deviations from the paper"]
     quick = page(studies(tmp_path / "b"))["Deviations from the paper"]
     assert "Pixels" not in quick
-    assert "plain_vs_residual 1." in quick
+    assert "plain_vs_residual (1)." in quick
 
 
 def test_what_is_left_has_its_numbers_runs_and_time(tmp_path: Path) -> None:
     """Of Table 6 the sweep has two of its five nets; eight runs, of which four take 30 and four 66 seconds."""
     found = page(studies(tmp_path))["What was not done"]
 
-    numbers = sum(a.status == cover.RUNNABLE for a in coverage(studies(tmp_path)))
+    numbers = sum(a.status == RUNNABLE for a in coverage(studies(tmp_path)))
     assert f"| plain_vs_residual | {numbers} | 8 | 6.4 min |" in found
     assert "quoted from others (29)" in found
 
