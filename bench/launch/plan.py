@@ -131,7 +131,12 @@ def _known_speeds(
         return [*own, *machine], words
     if machine:
         return machine, "by `bench speed together` on this machine"
-    other = published_speeds(committed, task, here, lambda row: part(Resources(), row, row["hardware"]))
+
+    def as_published(row: Mapping[str, Any]) -> float | None:
+        """On a CPU as it was measured, whatever its threads, so that plan and pages tell one time."""
+        return part(Resources(), row, row["hardware"]) if concurrency.cuda_devices() else None
+
+    other = published_speeds(committed, task, here, as_published)
     if not other:
         return [], "not known before the first run here"
     if other[0].hardware == here:

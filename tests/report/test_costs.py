@@ -74,9 +74,16 @@ def test_times_that_cannot_be_predicted_are_left_out(tmp_path: Path) -> None:
     assert section[2].startswith("Failed runs")
 
 
-def test_all_places_tell_the_same_time_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan before it starts, its hours, the page's list of what is left, the index of the paper's numbers."""
+@pytest.mark.parametrize("here", ["made up", "another machine"])
+def test_all_places_tell_the_same_time_of_a_run(here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan before it starts, its hours, the page's list of what is left, the index of the paper's numbers.
+
+    On the hardware of the results, too, of which the made-up ones had two threads of 16 cores.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing measured here"))
+    monkeypatch.setattr("bench.launch.plan.hardware", lambda: here)
+    monkeypatch.setattr("bench.launch.concurrency.cores", lambda: 16)
+    monkeypatch.setattr("bench.launch.concurrency.cuda_devices", tuple)
     published = tmp_path / "published"
     collect(published / "plain_vs_residual", [fake_sweep(tmp_path)], SWEEP.runs("quick"))
     run = next(run for run in SWEEP.runs("paper") if run.net.name == "resnet-56-A")
