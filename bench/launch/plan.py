@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch import concurrency
-from bench.machine import hardware
+from bench.machine import cuda_devices, hardware
 from bench.nets.speeds import Speed, fewest, predicted_seconds, published_speeds, speed_of_result
 from bench.spec import Resources, Run, counted
 from bench.store import RunFolder, folders
@@ -134,7 +134,7 @@ def _known_speeds(
 
     def as_published(row: Mapping[str, Any]) -> float | None:
         """On a CPU as it was measured, whatever its threads, so that plan and pages tell one time."""
-        return part(Resources(), row, row["hardware"]) if concurrency.cuda_devices() else None
+        return part(Resources(), row, row["hardware"]) if cuda_devices() else None
 
     other = published_speeds(committed, task, here, as_published)
     if not other:

@@ -18,7 +18,7 @@ from bench.cli.commands import main as bench
 from bench.cli.sweep import main as sweep
 from bench.cli.sweep_files import load_sweep
 from bench.speed.made_up import finish
-from bench.store import RunFolder
+from bench.store import RunFolder, StoreError
 from tests.builders import git, needs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,21 +148,28 @@ def test_a_study_of_ones_own_is_cited_as_its_users(tiny_sweep: Path, monkeypatch
 
 
 def test_the_pages_of_other_sweeps_follow_what_is_published_where_they_can(
-    tiny_sweep: Path, capsys: pytest.CaptureFixture[str]
+    tiny_sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    written = []
+
+    def write(name: str, _declared: object, _results: Path, reports: Path, *_: object) -> Path:
+        written.append(name)
+        if name == "damaged":
+            raise StoreError("its curves cannot be read")
+        return reports / "README.md"
+
+    monkeypatch.setattr("bench.report.page.write_report", write)
+    monkeypatch.setattr("bench.report.render.html.write_html", lambda *_: None)
+    for name in ("damaged", "other"):
+        shutil.copyfile(tiny_sweep, tiny_sweep.with_name(f"{name}.py"))
+        Path("results", name).mkdir(parents=True)
+        Path("results", name, "runs.csv").touch()
     trained(Path("runs"), error=40)
-    assert bench(["publish", "tiny"]) == 0
-    shutil.copytree("results/tiny", "results/other")
-    shutil.copyfile(tiny_sweep, tiny_sweep.with_name("other.py"))
 
     assert bench(["publish", "tiny"]) == 0
-    assert Path("reports/other/README.md").exists()
 
-    Path("results/other/curves.parquet").write_bytes(b"")
-    before = Path("reports/other/README.md").read_bytes()
-    assert bench(["publish", "tiny"]) == 0
-    assert "the pages of other stay as they were: " in capsys.readouterr().out
-    assert Path("reports/other/README.md").read_bytes() == before
+    assert written == ["tiny", "damaged", "other"]
+    assert "the pages of damaged stay as they were: its curves cannot be read" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("damaged", ["[]", "{}", '{"author": 1}', '{"author": "a", "own": "b"}', "{"])

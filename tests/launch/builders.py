@@ -24,8 +24,8 @@ BOTH = replace(ALONE, at_once=2, threads=1, images_per_s=230.0)
 
 def machine(monkeypatch: pytest.MonkeyPatch, *, cores: int, devices: tuple[str, ...]) -> None:
     monkeypatch.setattr(concurrency, "cores", lambda: cores)
-    monkeypatch.setattr(concurrency, "cuda_devices", lambda: devices)
     for module in ("concurrency", "plan"):
+        monkeypatch.setattr(f"bench.launch.{module}.cuda_devices", lambda: devices)
         monkeypatch.setattr(f"bench.launch.{module}.hardware", lambda: devices[0] if devices else "a chip")
     monkeypatch.setattr(concurrency, "memory_gib", lambda: 16.0)
 

@@ -83,7 +83,8 @@ def test_all_places_tell_the_same_time_of_a_run(here: str, tmp_path: Path, monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing measured here"))
     monkeypatch.setattr("bench.launch.plan.hardware", lambda: here)
     monkeypatch.setattr("bench.launch.concurrency.cores", lambda: 16)
-    monkeypatch.setattr("bench.launch.concurrency.cuda_devices", tuple)
+    for module in ("concurrency", "plan"):
+        monkeypatch.setattr(f"bench.launch.{module}.cuda_devices", tuple)
     published = tmp_path / "published"
     collect(published / "plain_vs_residual", [fake_sweep(tmp_path)], SWEEP.runs("quick"))
     run = next(run for run in SWEEP.runs("paper") if run.net.name == "resnet-56-A")
