@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.spec import datasets, families
 from bench.tasks.classification import synthetic
 from tests.pages import KINDS, OTHERS, PAGES, ROOT, Block, blocks, blocks_of, furnish, label, type_in
 
@@ -70,6 +71,12 @@ def test_every_block_says_what_it_is() -> None:
     assert [f"{block} is {block.kind!r}" for block in blocks() if block.kind not in known] == []
     hidden = [block for block in blocks() if block.kind in OTHERS and re.search(r"^(pip|python) ", block.text, re.M)]
     assert list(map(str, hidden)) == []
+
+
+@pytest.mark.parametrize("block", [block for block in blocks() if block.kind == "python"], ids=str)
+def test_python_runs(block: Block) -> None:
+    """Rows of tables by the names that their tables have."""
+    exec(block.text, {**vars(datasets), **vars(families)})
 
 
 @pytest.fixture(scope="module")

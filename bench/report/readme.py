@@ -76,13 +76,14 @@ def filled(path: Path, project: Project) -> str:
 
 
 def found(project: Project, name: str) -> str:
-    """The figure, the table and the paragraph of a sweep."""
+    """What the paper says, the paragraph, the figure and the table of a sweep."""
     weighed = project.evidence(name)
-    return "\n\n".join([_paragraph(weighed), _figure(weighed), _table(weighed)])
+    claim = f"*The claim of the paper.* {weighed[0].sweep.claim}"
+    return "\n\n".join([claim, _paragraph(weighed), _figure(weighed), _table(weighed)])
 
 
 def _paragraph(weighed: Sequence[Evidence]) -> str:
-    """How far the claims are decided, then what each scale says and what it consists of."""
+    """How far the claims are decided, then what each scale says, first those that compare depths."""
     judged = [one.verdict for evidence in weighed for one in evidence.judged if one.verdict != NOT_JUDGED]
     counts = {verdict: judged.count(verdict) for verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)}
     decided = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
@@ -93,7 +94,8 @@ def _paragraph(weighed: Sequence[Evidence]) -> str:
         first = f"Nothing is decided yet: of {counted(waiting, 'claim')} none has all of its planned seeds."
     alone = max(int(one.results.nets["n"].max()) for one in weighed) == 1
     last = ["One seed of each net says nothing about the spread over seeds."] if alone else []
-    return " ".join([f"**{first}**", *map(_of_scale, weighed), *last])
+    telling = sorted(weighed, key=lambda one: not _compares_depths(one.results))
+    return " ".join([f"**{first}**", *map(_of_scale, telling), *last])
 
 
 def _of_scale(evidence: Evidence) -> str:

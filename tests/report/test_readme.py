@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.publish import write_index as publish_index
+from bench.cli import publish
+from bench.cli.sweep_files import known_sweeps
 from bench.report import readme
 from bench.report.collect import collect
 from bench.report.coverage import load, write_index
@@ -53,9 +54,10 @@ ALL = [(net, 0, 10.0 + k) for k, (net, _) in enumerate(CELLS)]
 
 def test_nothing_decided_is_said_first_and_every_scale_with_what_there_is(tmp_path: Path) -> None:
     text = readme.found(project(tmp_path, {"paper": ONE, "short": ALL, "quick": ALL}), NAME)
-    lines = text.splitlines()
+    claim, _, *lines = text.splitlines()
 
-    assert lines[0].startswith("**Nothing is decided yet: of 1 claim none has all of its planned seeds.** By the ")
+    assert claim == "*The claim of the paper.* It is."
+    assert lines[0].startswith("**Nothing is decided yet: of 1 claim none has all of its planned seeds.** With 50 of")
     assert "schedule ([scale paper](reports/made_up/README.md), 2 of 8 runs, 2 of them begun " in lines[0]
     assert "before the claims were declared): at 20 layers the residual net" in lines[0]
     assert (
@@ -74,7 +76,7 @@ def test_verdicts_take_the_place_of_waiting_when_all_seeds_have_ended(tmp_path: 
     runs = [(net, seed, 10.0 + (net is PLAIN_56) * 30 + seed / 10) for net, _ in CELLS for seed in (0, 1)]
     text = readme.found(project(tmp_path, {"paper": runs}), NAME)
 
-    assert text.startswith("**Of 1 claim: 1 reproduced.** By the paper's schedule")
+    assert text.splitlines()[2].startswith("**Of 1 claim: 1 reproduced.** By the paper's schedule")
     assert "says nothing about the spread" not in text
     assert "curves-paper.svg" in text
     assert "| plain-20 | 10.00 ± 0.00 (2) | 10.05 ± 0.07 (2) | – |" in text
@@ -108,7 +110,7 @@ def test_published_blocks_are_whole_and_a_changed_digit_in_one_is_named(publishe
     text = page.read_text()
 
     assert problems(published) == []
-    assert text.startswith("# T\n\n<!-- generated: found made_up -->\n**Nothing")
+    assert text.startswith("# T\n\n<!-- generated: found made_up -->\n*The claim")
     assert text.endswith("<!-- end -->\n\nafter\n")
 
     page.write_text(text.replace("9.00 (1) |", "8.00 (1) |"))
@@ -134,13 +136,19 @@ def test_a_block_that_cannot_be_made_out_is_named(text: str, words: str, tmp_pat
         list(texts(one))
 
 
-def test_publish_fills_the_blocks_of_the_checkout_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suite", [True, False])
+def test_publish_fills_the_blocks_in_this_suites_checkout_alone(
+    suite: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's README is the user's."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "README.md").write_text(TEXT.format("missing"))
+    monkeypatch.setattr(publish, "in_suite", lambda: suite)
+    before = TEXT.format("missing")
+    (tmp_path / "README.md").write_text(before)
 
-    publish_index({})
+    publish.write_index({})
 
-    assert (tmp_path / "README.md").read_text() == TEXT.format("missing"), "a user's README is the user's"
+    assert ((tmp_path / "README.md").read_text() != before) is suite
 
 
 def test_the_first_pages_numbers_are_all_generated() -> None:
@@ -154,8 +162,6 @@ def test_the_first_pages_numbers_are_all_generated() -> None:
 
 
 def test_the_committed_blocks_follow_from_the_committed_results() -> None:
-    from bench.cli.sweep_files import known_sweeps
-
     here = Project(load(known_sweeps(ROOT / "results"), ROOT / "results"), ROOT)
 
     for page in readme.PAGES:
