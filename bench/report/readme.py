@@ -159,8 +159,8 @@ def missing(project: Project, _: str) -> str:
     machines = "; ".join(sorted({name for column in hardware for name in one_of(column).split("; ") if name}))
     on_cpus = all(re.search(r", \d+ cores?$", name) for name in machines.split("; "))
     lines = [
-        f"At scale `quick` alone, minutes of training which decide nothing: {_names(quick)}." if quick else "",
-        f"No runs yet: {_names(none)}." if none else "",
+        f"Run at scale `quick` alone, minutes of training that decide nothing: {_names(quick)}." if quick else "",
+        f"Not run: {_names(none)}." if none else "",
         f"Of the paper's {len(answers)} numbers ([each of them](reports/README.md)): {counts}.",
         f"Published runs trained on: {plain(machines)}." + " **No GPU has run this suite yet.**" * on_cpus,
     ]
@@ -183,7 +183,7 @@ def first(project: Project, name: str) -> str:
         return f"{what}."
     minutes = done[0]["seconds"] / 60
     where = f"on {counted(int(done[0]['threads'].iloc[0]), 'thread')} of {plain(one_of(done[0]['hardware']))}"
-    return f"{what}, which took {minutes.min():.1f} to {minutes.max():.1f} minutes a net {where}."
+    return f"{what}, which took {minutes.min():.1f} to {minutes.max():.1f} minutes a run, {where}."
 
 
 def speeds(project: Project, _: str) -> str:

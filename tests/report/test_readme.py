@@ -85,8 +85,8 @@ def test_verdicts_take_the_place_of_waiting_when_all_seeds_have_ended(tmp_path: 
 def test_what_is_missing_names_the_sweeps_and_the_hardware(tmp_path: Path) -> None:
     only_quick = readme.missing(project(tmp_path / "a", {"quick": ONE}), "")
 
-    assert "At scale `quick` alone, minutes of training which decide nothing: `made_up`." in only_quick
-    assert "No runs yet" not in only_quick
+    assert "Run at scale `quick` alone, minutes of training that decide nothing: `made_up`." in only_quick
+    assert "Not run" not in only_quick
     assert "Of the paper's 140 numbers" in only_quick
     assert "Published runs trained on: made up." in only_quick, "which is no processor with its cores"
     assert "No GPU" not in only_quick
