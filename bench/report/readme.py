@@ -37,11 +37,16 @@ class Project:
     studies: Sequence[Study]
     root: Path
 
+    def study(self, name: str) -> Study:
+        """A sweep that has results. Raises StoreError where it has none."""
+        for study in self.studies:
+            if study.name == name and study.sets:
+                return study
+        raise StoreError(f"nothing is published of the sweep {name!r}")
+
     def evidence(self, name: str) -> list[Evidence]:
         """Of each scale of a sweep, the longest first, of scale quick where there is nothing else."""
-        study = next((study for study in self.studies if study.name == name), None)
-        if study is None or not study.sets:
-            raise StoreError(f"nothing is published of the sweep {name!r}")
+        study = self.study(name)
         found = sorted(weigh(name, study.sweep, study.sets), key=lambda one: -one.results.runs["steps"].max())
         return [one for one in found if one.results.scale != "quick"] or found
 
@@ -61,7 +66,10 @@ def texts(project: Project) -> Iterator[tuple[Path, str]]:
 
 def filled(path: Path, project: Project) -> str:
     """The page's text with its blocks as the results have them."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from None
     begun, ended = text.count("<!-- generated:"), len(BLOCK.findall(text))
     if begun != ended:
         raise StoreError(f"{path}: of {counted(begun, 'block')} {ended} can be read: end each with <!-- end -->")
@@ -173,7 +181,7 @@ def _names(sweeps: Sequence[str]) -> str:
 
 def first(project: Project, name: str) -> str:
     """What a first look costs: the published runs of scale quick."""
-    study = next(study for study in project.studies if study.name == name)
+    study = project.study(name)
     scale = study.sweep.scales["quick"]
     what = (
         f"Without a GPU that is scale `quick`: {counted(len(scale.cells), 'net')}, {scale.cells[0][1].steps} steps each"

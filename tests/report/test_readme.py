@@ -43,7 +43,7 @@ def project(
                 fake(root / "runs" / NAME, run, error)
     if runs:
         collect(root / "results" / NAME, [root / "runs" / NAME], declared)
-    (root / "README.md").write_text(text)
+    (root / "README.md").write_text(text, encoding="utf-8", errors="surrogateescape")
     return Project(load({NAME: DECLARED}, root / "results"), root)
 
 
@@ -127,6 +127,8 @@ def test_published_blocks_are_whole_and_a_changed_digit_in_one_is_named(publishe
         (TEXT.format("nonsense"), "no block 'nonsense'; there are: found, missing, first, speeds"),
         ("<!-- generated: missing -->\nno end\n", "of 1 block 0 can be read: end each with <!-- end -->"),
         (TEXT.format("found nowhere"), "nothing is published of the sweep 'nowhere'"),
+        (TEXT.format("first nowhere"), "nothing is published of the sweep 'nowhere'"),
+        ("\udcff", "README.md cannot be read: 'utf-8' codec can't decode byte 0xff"),
     ],
 )
 def test_a_block_that_cannot_be_made_out_is_named(text: str, words: str, tmp_path: Path) -> None:
