@@ -105,7 +105,7 @@ def marks(line: Line2D) -> list[int]:
     """Which points of a line are marked."""
     places = line.get_markevery()
     assert isinstance(places, list)
-    return places
+    return [int(k) for k in places]
 
 
 @pytest.mark.parametrize(("points", "marked"), [(1, 1), (9, 9), (10, 6), (640, 6)])
