@@ -37,6 +37,18 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Set:
     return load(tmp / "results", sweep)[0]
 
 
+@pytest.fixture(scope="module")
+def fig_6(full: Set) -> Figure:
+    """Of all nets."""
+    return curves(full)
+
+
+@pytest.fixture(scope="module")
+def cost(full: Set) -> Figure:
+    """The other figure of all nets."""
+    return tradeoff(full)
+
+
 def of(results: Set, *nets: str) -> Set:
     """Of these nets alone, as if no other were declared."""
     runs = results.runs[results.runs["net"].isin(nets)]
@@ -62,20 +74,20 @@ def colours(ax: Axes) -> set[tuple[str, str]]:
     return {(str(line.get_color()), str(line.get_marker())) for line in ax.get_lines()}
 
 
-def test_fig_6_has_the_papers_three_panels(full: Set) -> None:
-    figure = curves(full)
-
-    assert titles(figure) == ["plain nets", "residual nets", "110 and 1202 layers"]
-    assert [len(ax.get_lines()) // 2 for ax in figure.axes] == [4, 3, 2]
-    assert colours(figure.axes[2]) == {(look(d).colour, look(d).marker) for d in (110, 1202)}
+def test_fig_6_has_the_papers_three_panels(fig_6: Figure) -> None:
+    assert titles(fig_6) == ["plain nets", "residual nets", "110 and 1202 layers"]
+    assert [len(ax.get_lines()) // 2 for ax in fig_6.axes] == [4, 3, 2]
+    assert colours(fig_6.axes[2]) == {(look(d).colour, look(d).marker) for d in (110, 1202)}
 
 
 def test_without_a_very_deep_net_it_has_two_and_with_nothing_else_one(full: Set) -> None:
     two, one = of(full, "plain-20", "resnet-20-A"), of(full, "resnet-110-A", "resnet-1202-A")
 
-    assert titles(curves(two)) == ["plain nets", "residual nets"]
-    assert titles(curves(one)) == ["residual nets"]
-    assert [float(curves(results).get_figwidth()) for results in (two, one)] == [PAGE, COLUMN]
+    wide, narrow = curves(two), curves(one)
+
+    assert titles(wide) == ["plain nets", "residual nets"]
+    assert titles(narrow) == ["residual nets"]
+    assert (wide.get_figwidth(), narrow.get_figwidth()) == (PAGE, COLUMN)
 
 
 def test_other_units_stand_right_of_residual_nets() -> None:
@@ -85,14 +97,14 @@ def test_other_units_stand_right_of_residual_nets() -> None:
     assert list(panels_of(runs)) == ["plain nets", "residual nets", "pre-activation nets"]
 
 
-def test_plain_110_squashes_no_other_curve_and_is_named(full: Set) -> None:
+def test_plain_110_squashes_no_other_curve_and_is_named(full: Set, fig_6: Figure, cost: Figure) -> None:
     """Its curve is no line of the figure, and the axis ends where it would without it."""
-    whole, without = curves(full), curves(of(full, *(net for net in PAPER if net != "plain-110")))
+    without = curves(of(full, *(net for net in PAPER if net != "plain-110")))
 
-    assert whole.axes[0].get_ylim() == without.axes[0].get_ylim() == (0, 20)
-    assert "above the axis: plain-110 (64.2 %)" in words(whole)
-    assert look(110).colour not in {line.get_color() for line in whole.axes[0].get_lines()}
-    assert "above the axis: plain-110 (64.2 %)" in words(tradeoff(full))
+    assert fig_6.axes[0].get_ylim() == without.axes[0].get_ylim() == (0, 20)
+    assert "above the axis: plain-110 (64.2 %)" in words(fig_6)
+    assert look(110).colour not in {line.get_color() for line in fig_6.axes[0].get_lines()}
+    assert "above the axis: plain-110 (64.2 %)" in words(cost)
 
 
 @pytest.mark.parametrize(
@@ -150,21 +162,21 @@ def test_training_and_test_are_told_apart_in_weight_line_and_band(full: Set) -> 
     assert training.get_linewidth() >= 0.5, "thinner lines do not print"
 
 
-def test_a_depth_has_one_look_in_all_of_its_panels_and_figures(full: Set) -> None:
+def test_a_depth_has_one_look_in_all_of_its_panels_and_figures(fig_6: Figure, cost: Figure) -> None:
     own = {(look(d).colour, look(d).marker) for d in (20, 32, 44, 56, 110, 1202)}
 
-    assert {one for ax in curves(full).axes for one in colours(ax)} == own
-    assert {one for ax in tradeoff(full).axes for one in colours(ax) if one[1] in "o^sDvX"} == own
+    assert {one for ax in fig_6.axes for one in colours(ax)} == own
+    assert {one for ax in cost.axes for one in colours(ax) if one[1] in "o^sDvX"} == own
 
 
-def test_types_and_sizes_are_those_of_print(full: Set) -> None:
-    for figure in (curves(full), tradeoff(full)):
+def test_types_and_sizes_are_those_of_print(fig_6: Figure, cost: Figure) -> None:
+    for figure in (fig_6, cost):
         assert figure.get_figwidth() in (COLUMN, PAGE)
         assert min(float(text.get_fontsize()) for text in figure.findobj(Text) if text.get_text()) >= SMALL
 
 
-def test_depths_far_apart_are_on_a_logarithmic_axis_at_their_own_places(full: Set) -> None:
-    whole, near = (tradeoff(one).axes[0] for one in (full, of(full, "plain-20", "plain-56")))
+def test_depths_far_apart_are_on_a_logarithmic_axis_at_their_own_places(full: Set, cost: Figure) -> None:
+    whole, near = cost.axes[0], tradeoff(of(full, "plain-20", "plain-56")).axes[0]
 
     assert (whole.get_xscale(), whole.get_xlabel()) == ("log", "layers (log scale)")
     assert (near.get_xscale(), near.get_xlabel(), list(near.get_xticks())) == ("linear", "layers", [20, 56])
