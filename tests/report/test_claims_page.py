@@ -83,4 +83,4 @@ def test_a_claim_that_waits_has_an_effect_and_no_interval_on_the_page_or_in_its_
 
     assert "</a>plain-56 − plain-20: +3.75 | 2 to 3 | – |" in "\n".join(claims_of(of))
     (number,) = numbers_of(claims_sections(of))
-    assert (round(number.value, 2), number.interval, number.verdict) == (3.75, None, WAITING)
+    assert (round(number.value, 2), number.over_seeds, number.verdict) == (3.75, None, WAITING)

@@ -20,7 +20,7 @@ SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "<": "$<$",
     ">": "$>$", "“": "``", "”": "''", "×": r"$\times$", "∞": r"$\infty$",
-    "≤": r"$\leq$", "≥": r"$\geq$",
+    "≤": r"$\leq$", "≥": r"$\geq$", "⁻": "$^{-}$", **{raised: f"$^{k}$" for k, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }  # fmt: skip
 
 
@@ -74,7 +74,8 @@ def _columns(table: Table) -> str:
 
 MACROS = r"""
 % \bench{ID}: the value; \bench{ID.std}: its standard deviation; \bench{ID.low}, \bench{ID.high}: its 95 % interval;
-% \bench{ID.n}: the seeds. The ids stand in numbers.csv; an unknown one is an error.
+% \bench{ID.covers}: what that covers, seeds or images only; \bench{ID.n}: the seeds. The ids stand in numbers.csv; an
+% unknown one is an error.
 \providecommand{\bench}[1]{\ifcsname bench@#1\endcsname\csname bench@#1\endcsname\else
   \errmessage{resnet-bench has no number #1; see numbers.csv}\fi}
 """
@@ -86,13 +87,14 @@ def macros(published: Sequence[Number]) -> str:
 
 
 def _definitions(number: Number) -> list[str]:
-    values = {"": number.value, ".std": number.std}
-    if number.interval:
-        values |= {".low": number.interval.low, ".high": number.interval.high}
-    known = {suffix: number.printed(value) for suffix, value in values.items() if not math.isnan(value)}
+    texts = {"": number.write(number.value), ".n": str(number.n)}
+    if not math.isnan(number.std):
+        texts[".std"] = number.write(number.std)
+    for one in number.intervals[:1]:
+        texts |= {".low": number.write(one.low), ".high": number.write(one.high), ".covers": one.covers}
     return [
         rf"\expandafter\def\csname bench@{number.id}{suffix}\endcsname{{{escape(text)}}}" + "\n"
-        for suffix, text in {**known, ".n": str(number.n)}.items()
+        for suffix, text in texts.items()
     ]
 
 
