@@ -133,6 +133,11 @@ def parts(cell: Cell) -> tuple[str | Number, ...]:
     return cell if isinstance(cell, tuple) else (cell,)
 
 
+def text_of(cell: Cell) -> str:
+    """A cell without anchors."""
+    return "; ".join(map(str, parts(cell)))
+
+
 def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
     """`8.61 ± 0.16 (5)`; with one seed there is no deviation, with none no number."""
     if n == 0 or math.isnan(mean):

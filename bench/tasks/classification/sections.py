@@ -11,7 +11,16 @@ from bench.paper import paper_error, reproductions
 from bench.report import verdicts
 from bench.report.evidence import Evidence, Pair, compare
 from bench.report.frame import NETS, Set, display_name, first_option, nets_of, own_recipes, with_bn
-from bench.report.numbers import BEST_TEST_ERROR, TEST_ERROR, TRAIN_ERROR, TRAIN_LOSS, Metric, of_net, with_worst_case
+from bench.report.numbers import (
+    BEST_TEST_ERROR,
+    TEST_ERROR,
+    TRAIN_ERROR,
+    TRAIN_LOSS,
+    Metric,
+    of_net,
+    text_of,
+    with_worst_case,
+)
 from bench.report.render import figures
 from bench.report.sections import Drawing, Section, diverged, findings, of_tables
 from bench.report.stats import sample
@@ -149,7 +158,7 @@ def reproductions_table(evidence: Evidence) -> Table | None:
     for net in map(str, nets.index):
         theirs = [f"{one['error'][net]:.2f}" if net in one["error"] else "–" for one in known]
         if set(theirs) != {"–"}:
-            rows.append((display_name(net), printed(net), str(of_net(evidence, net, TEST_ERROR)), *theirs))
+            rows.append((display_name(net), printed(net), text_of(with_worst_case(evidence, net, TEST_ERROR)), *theirs))
     about = " ".join(
         f"{one['name']} ({one['source']}): {STATISTICS[one['statistic']]}, schedule: {one['schedule']}."
         for one in known
@@ -176,7 +185,7 @@ def protocols(evidence: Evidence) -> Table:
         (
             display_name(str(net)),
             one_of(part["split"]),
-            str(of_net(evidence, str(net), TEST_ERROR)),
+            text_of(with_worst_case(evidence, str(net), TEST_ERROR)),
             of_net(evidence, str(net), BEST_TEST_ERROR),
             f"{sample(part['test_error']).mean - sample(part['best_test_error']).mean:.2f}",
             of_net(evidence, str(net), HELD_OUT),

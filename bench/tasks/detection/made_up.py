@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
@@ -37,4 +38,4 @@ def intervals(images: int, draws: int, rng: Generator) -> Iterator[Interval | No
     """The interval that pages give a detector's AP, on so many test sets."""
     for _ in range(draws):
         found = detections(images, rng)
-        yield jackknife(lambda times, found=found: mean_ap(found, POINTS, times), images)
+        yield jackknife(partial(mean_ap, found, POINTS), images)

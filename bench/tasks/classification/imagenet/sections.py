@@ -19,6 +19,7 @@ from bench.report.numbers import (
     Number,
     decimals,
     of_net,
+    text_of,
     with_worst_case,
 )
 from bench.report.sections import Section, findings, of_tables
@@ -81,7 +82,7 @@ def table2(evidence: Evidence) -> Table:
     for depth in (18, 34):
         nets = (f"plain-{depth}", f"resnet-{depth}-A")
         if evidence.results.done["net"].isin(nets).any():
-            ours = (str(of_net(evidence, net, TEN_CROP[0])) for net in nets)
+            ours = (text_of(with_worst_case(evidence, net, TEN_CROP[0])) for net in nets)
             rows.append((f"{depth} layers", *ours, *(printed(net, TEN_CROP[0]) for net in nets)))
     note = "Top-1 error in % by 10 crops, mean ± standard deviation over seeds (n); ResNets with option A."
     return Table(("", "plain", "ResNet", "paper: plain", "paper: ResNet"), rows, note=note, name="table2")
