@@ -100,9 +100,10 @@ def over_images(draws: int, images: int, rng: Generator) -> Iterator[tuple[str, 
     yield "Agresti and Min: two nets, errors 1 and 1.5 %", share_held(0.5, few)
 
 
-def ap_held(images: int, draws: int, rng: Generator) -> float:
-    """How often the jackknife's interval holds the AP of very many images."""
-    return share_held(detectors.true_ap(rng), detectors.intervals(images, draws, rng))
+def ap_held(images: int, skills: Sequence[float], draws: int, rng: Generator) -> float:
+    """How often the jackknife's interval holds the AP, or the gain in AP, of very many images."""
+    truth = detectors.ap_of(detectors.detections(detectors.MANY, skills, rng))
+    return share_held(truth, detectors.intervals(images, skills, draws, rng))
 
 
 def images_table(draws: int) -> Table:
@@ -111,7 +112,8 @@ def images_table(draws: int) -> Table:
     columns = [dict(over_images(draws, images, rng)) for images in IMAGES]
     for column, images in zip(columns, IMAGES, strict=True):
         if images <= 1_000:
-            column["jackknife: AP of a detector"] = ap_held(images, draws, rng)
+            column["jackknife: AP of a detector"] = ap_held(images, detectors.ONE, draws, rng)
+            column["jackknife: what a detector has over another"] = ap_held(images, detectors.TWO, draws, rng)
     rows = [(words, *(f"{c[words]:.1f}" if words in c else "–" for c in columns)) for words in columns[0]]
     header = ("95 %, images only", *(f"{images:,} images" for images in IMAGES))
     return Table(header, rows, note=IMAGES_NOTE.format(draws=draws))

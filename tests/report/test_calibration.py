@@ -9,6 +9,7 @@ import pytest
 
 from bench.report.calibration import ERRORS, NS, Draw, ap_held, over_images, over_seeds, seeds_table, share_held
 from bench.report.stats import SEEDS, Interval
+from bench.tasks.detection.made_up import ONE, TWO
 
 DRAWS = 500
 LEAST = 93 - 100 * 2.33 * math.sqrt(0.93 * 0.07 / DRAWS)  # a true 93 shows as less once in a hundred
@@ -47,8 +48,9 @@ def test_intervals_over_images_hold_the_truth(images: int) -> None:
     assert all(held[f"Wilson: one net, error {error:g} %"] > 93 for error in ERRORS), "these are exact"
 
 
-def test_intervals_of_a_detectors_ap_hold_the_truth() -> None:
-    assert ap_held(60, 100, np.random.default_rng(0)) > 93 - 2.33 * 2.55
+@pytest.mark.parametrize("skills", [ONE, TWO])
+def test_intervals_of_ap_and_of_gains_in_it_hold_the_truth(skills: tuple[float, ...]) -> None:
+    assert ap_held(50, skills, 60, np.random.default_rng(0)) > 93 - 2.33 * 3.3
 
 
 def test_the_table_has_a_row_a_kind_and_a_column_a_number_of_seeds() -> None:
