@@ -91,7 +91,7 @@ def _paper_card(number: Mapping[str, Any]) -> str:
 def _our_card(number: Number, evidence: Evidence, source: Source) -> str:
     """With verdict and the paper's number; at another scale than the paper's it says that it is not comparable."""
     results = evidence.results
-    within = [f"  95 %, {one.covers}: {number.range(one)} ({one.method})" for one in number.intervals]
+    within = [f"  95 % interval over {one.covers}: {number.range(one)} ({one.method})" for one in number.intervals]
     beside = [f"  verdict: {number.verdict}"] if number.verdict else []
     if number.paper:
         beside.append(f"  in the paper: {printed(paper_numbers()[number.paper])} ({number.paper})")

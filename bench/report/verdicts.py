@@ -252,6 +252,6 @@ def variant_findings(evidence: Evidence) -> list[str]:
         lines.append(
             f"{display_name(pair.names[1])}: the test error is {change(other - own, 2, ' points')} "
             f"{'than' if round(abs(other - own), 2) else 'as'} by its own recipe ({other:.2f} % against {own:.2f} %; "
-            f"95 %, {over.covers}: {signed(over.low)} to {signed(over.high)}); n = {pair.seeds[0]} of each."
+            f"95 % over {over.covers}: {signed(over.low)} to {signed(over.high)}); n = {pair.seeds[0]} of each."
         )
     return lines

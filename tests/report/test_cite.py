@@ -89,7 +89,7 @@ def test_a_number_is_cited_with_interval_n_bibtex_macro_and_provenance(capsys: p
 
     said = capsys.readouterr().out
     assert "13.00 ± 2.83 % (n = 2)" in said
-    assert "95 %, seeds: 0.00 to 38.41 (Student's t)" in said
+    assert "95 % interval over seeds: 0.00 to 38.41 (Student's t)" in said
     assert "in the paper: 8.75 % (t6.resnet-20.error)" in said
     assert f"\\bench{{{ERROR}}}" in said
     assert "@misc{resnet-bench:made_up.paper," in said

@@ -35,7 +35,7 @@ CURVES = (
 SIDES = ", plain nets left, residual nets right"
 OWN = " Each net by its own recipe."
 TRADEOFF = (
-    "Test error of the last step against what a net costs: mean over the seeds, with the 95 % interval of the mean "
+    "Test error of the last step against what a net costs: mean over the seeds, with its 95 % interval over seeds "
     "where there are two or more. Parameters and multiply-adds are computed; the training time is the one measured, of "
     "the machine that most of the nets ran on."
 )
