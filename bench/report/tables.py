@@ -58,9 +58,9 @@ def code(text: str) -> str:
     return "`" + " ".join(text.replace("`", "'").replace("|", "¦").split()) + "`"
 
 
-def low_to_high(interval: Interval | None, digits: int = 2) -> str:
+def low_to_high(interval: Interval | None) -> str:
     """`6.41 to 6.81`; there is no interval below two seeds."""
-    text = f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if interval else "–"
+    text = f"{interval.low:.2f} to {interval.high:.2f}" if interval else "–"
     return text.replace("-", "−")
 
 
