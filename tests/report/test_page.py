@@ -78,12 +78,13 @@ def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_
     (row,) = (line for line in text.splitlines() if line.startswith("| ResNet-20, bf16 | fp32 | 3 "))
     assert [cell.strip() for cell in row.split("|")][4:6] == [
         "+30.00",
-        "27.52 to 32.48",
+        "+27.52 to +32.48",
     ]  # ± 4.303 sqrt(1 / 3): 29, 30 and 31
     assert (
-        "ResNet-20, bf16: the test error is 30.00 points higher than by its own recipe (51.00 % against 21.00" in text
+        "ResNet-20, bf16: the test error is 30.00 points higher than by its own recipe (51.00 % against 21.00 %; "
+        "95 % over seeds: +27.52 to +32.48)" in text
     )
-    assert "ResNet-20, bf16 − ResNet-20: +30.00 [+27.52, +32.48]" in text
+    assert "ResNet-20, bf16 − ResNet-20: +30.00 [+27.52 to +32.48]" in text
     assert {"pair-20.test_error", "pair-resnet-20-A+bf16.test_error", "resnet-20-A+bf16.test_error"} <= {
         number.id.removeprefix("made_up.quick.") for number in numbers_of(sections_of(found))
     }

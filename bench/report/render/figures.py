@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from bench.report.claims import floor_of
 from bench.report.frame import NETS, Set, display_name, first_option, nets_of, on_one_machine, with_bn
 from bench.report.render import style
 from bench.report.render.style import BOLD, COLUMN, PAGE, STYLE, THIN, handle, literal, look
@@ -203,7 +204,7 @@ def _depth_handles(frame: pd.DataFrame) -> list[Line2D]:
 def _interval(results: Set, net: str) -> tuple[float, float]:
     """The 95 % interval of a net's mean error; with one seed there is none to draw."""
     errors = sample(results.done.loc[results.done["net"] == net, "test_error"])
-    interval = of_percent(errors.interval)
+    interval = of_percent(errors.at_least(floor_of(results)((net,), "test_error")).interval)
     return (interval.low, interval.high) if interval else (errors.mean, errors.mean)
 
 

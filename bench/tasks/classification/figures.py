@@ -54,7 +54,7 @@ def forest_rows(evidence: Evidence) -> tuple[dict[str, list[Row]], dict[str, boo
         row = Row(display_name(net), paper=_of_paper(number), others=theirs)
         if isinstance(ours, Number):
             images = wilson(ours.value, int(about["test_images"]))
-            row = replace(row, n=ours.n, ours=ours.value, seeds=ours.interval, images=images)
+            row = replace(row, n=ours.n, ours=ours.value, seeds=ours.over_seeds, images=images)
         if row.n or row.paper or theirs:
             panels.setdefault(f"{kind} nets", []).append(row)
     named = {name for rows in panels.values() for row in rows for name in row.others}
