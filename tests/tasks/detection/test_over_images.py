@@ -19,7 +19,7 @@ from tests.tasks.detection.scored import NAMES, A, found, made_up, official, tru
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_matches_for_the_bootstrap_give_the_official_ap50(seed: int) -> None:
+def test_the_matches_that_are_kept_give_the_official_ap50(seed: int) -> None:
     truths, predictions = made_up(seed)
 
     expected, ours = official(truths, predictions, NAMES), matched(truths, predictions, NAMES).matches()
