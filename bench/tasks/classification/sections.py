@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
@@ -12,7 +13,7 @@ from bench.report.evidence import Evidence, compare
 from bench.report.frame import NETS, Set, display_name, first_option, nets_of, own_recipes, with_bn
 from bench.report.numbers import BEST_TEST_ERROR, TEST_ERROR, TRAIN_ERROR, TRAIN_LOSS, Metric, of_net
 from bench.report.render import figures
-from bench.report.sections import Drawing, Section, diverged, findings, of_tables
+from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
 from bench.report.stats import sample
 from bench.report.tables import Table, caption, change, missing, one_of, with_intervals
 from bench.tasks.diagnosis.sections import response_sections
@@ -31,23 +32,36 @@ TRADEOFF = (
 )
 
 
-def sections(evidence: Evidence) -> list[Section]:
-    """Findings, verdicts, the tables and curves that belong to the data, pairs of nets, costs, Fig. 7."""
+def findings(evidence: Evidence) -> Findings:
+    """What depth or another recipe changes, the tables and curves that belong to the data, pairs, costs, Fig. 7."""
     results = evidence.results
-    said = [*degradation(results), *differences(results), *with_depth(results), *verdicts.variant_findings(evidence)]
-    said = said or ["Too few runs are done to say anything."]
-    return [
-        findings([*said, *diverged(results), *verdicts.no_verdict(results)]),
-        *verdicts.claims_sections(evidence),
-        *results.dataset.resolve("sections")(evidence),
-        *of_tables(
-            ("Plain and residual nets, image by image", verdicts.paired_table(evidence)),
-            ("Shallow and deep nets, image by image", depth_table(evidence)),
-            ("One net by several recipes", verdicts.variants_table(evidence)),
-        ),
-        *_tradeoff(results),
-        *response_sections(evidence),
-    ]
+    of_data: Findings = results.dataset.resolve("findings")(evidence)
+    answer, said = _sentences(evidence)
+    return replace(
+        of_data,
+        answer=answer or ["Too few runs are done to say anything."],
+        said=[*diverged(results), *said],
+        sections=[
+            *of_data.sections,
+            *of_tables(
+                ("Plain and residual nets, image by image", verdicts.paired_table(evidence)),
+                ("Shallow and deep nets, image by image", depth_table(evidence)),
+                ("One net by several recipes", verdicts.variants_table(evidence)),
+            ),
+            *_tradeoff(results),
+            *response_sections(evidence),
+        ],
+    )
+
+
+def _sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
+    """Those that answer the question, three at most, then the others: recipes are asked about where there are any."""
+    results = evidence.results
+    halves, by_depth, between = degradation(results), with_depth(results), differences(results)
+    of_recipes = verdicts.variant_findings(evidence)
+    answer = [*([] if halves else by_depth), *of_recipes] if of_recipes else halves or by_depth or between
+    every = [*halves, *of_recipes, *between, *by_depth]
+    return answer[:3], [sentence for sentence in every if sentence not in answer[:3]]
 
 
 DEPTHS = (
@@ -75,17 +89,19 @@ def depth_table(evidence: Evidence) -> Table | None:
     return Table(DEPTHS, rows, note=verdicts.image_note("nets", pairs), name="depths") if rows else None
 
 
-def of_cifar(evidence: Evidence) -> list[Section]:
-    """Table 6, other people's numbers, protocols, Fig. 6."""
-    done = len(evidence.results.done) > 0
-    return [
-        *of_tables(
-            ("Table 6" if evidence.of_paper else "Errors", table6(evidence)),
-            ("Beside other people's numbers", reproductions_table(evidence)),
-            ("Protocols side by side", protocols(evidence) if done else None),
+def of_cifar(evidence: Evidence) -> Findings:
+    """Fig. 6 and Table 6, then other people's numbers and ways to read a number off a training."""
+    table = table6(evidence)
+    heading = "Test and training error"
+    return Findings(
+        answer=(),
+        figure=curves(evidence, 6, "test error"),
+        table=Section(evidence.named(heading, "Table 6") if table.name == "table6" else heading, (table,)),
+        sections=of_tables(
+            ("Published reproductions", reproductions_table(evidence)),
+            ("Last step, best checkpoint, held-out images", protocols(evidence)),
         ),
-        *curves(evidence, 6, "test error"),
-    ]
+    )
 
 
 def printed(net: str) -> str:
@@ -102,24 +118,34 @@ TABLE_6 = (
     "net", "layers", "params", "paper: test error %", "test error %", "95 %, seeds", "95 %, test images",
     "training error %", "training loss",
 )  # fmt: skip
+ORIENTATION = " The paper's numbers are those of its full schedule."
 
 
 def table6(evidence: Evidence) -> Table:
-    """Table 6's ResNets in its order, then the plain nets, which the paper shows in Fig. 6 only."""
-    nets = evidence.results.nets
+    """Table 6's ResNets in its order, then the plain nets, which the paper shows in Fig. 6 only.
+
+    The paper's numbers stand beside these nets at its schedule or a part of it, not beside a few minutes' runs.
+    """
+    nets, named = evidence.results.nets, own_recipes(evidence.results.nets)
+    of_paper = all(net.startswith("plain") or paper_error(net) for net in map(str, named.index))
+    beside = [printed(str(net)) for net in nets.index]
+    shown = not evidence.describes and set(beside) != {"–"}
     rows = [
         (
             display_name(str(net)) + missing(row),
             f"{row['depth']}",
             f"{row['params'] / 1e6:.2f}M",
-            printed(str(net)),
+            *[printed(str(net))] * shown,
             *with_intervals(of_net(evidence, str(net), TEST_ERROR), row["test_images"]),
             of_net(evidence, str(net), TRAIN_ERROR),
             of_net(evidence, str(net), TRAIN_LOSS),
         )
         for net, row in pd.concat([nets[nets["shortcut"] != "none"], nets[nets["shortcut"] == "none"]]).iterrows()
     ]
-    return Table(TABLE_6, rows, note=caption(evidence.results), name="table6" if evidence.of_paper else "errors")
+    header = [head for head in TABLE_6 if shown or not head.startswith("paper")]
+    name = "table6" if evidence.of_paper and of_paper else "errors"
+    note = caption(evidence.results) + ORIENTATION * (shown and not evidence.results.comparable)
+    return Table(header, rows, note=note, name=name)
 
 
 STATISTICS = {
@@ -154,7 +180,7 @@ def reproductions_table(evidence: Evidence) -> Table | None:
 
 
 PROTOCOLS = (
-    "net", "split", "last step: the number", "best on test: never the number", "optimism of the best", "5k held out",
+    "net", "split", "last step (reported)", "best on the test set", "optimism of the best", "5k held out",
 )  # fmt: skip
 HELD_OUT = Metric("val_error", "error on the 5,000 held-out training images")
 PROTOCOLS_NOTE = (
@@ -164,7 +190,7 @@ PROTOCOLS_NOTE = (
 )
 
 
-def protocols(evidence: Evidence) -> Table:
+def protocols(evidence: Evidence) -> Table | None:
     """The ways in which the field reads one number off a training, side by side."""
     rows = [
         (
@@ -177,11 +203,11 @@ def protocols(evidence: Evidence) -> Table:
         )
         for net, part in evidence.results.done.groupby("net", sort=False)
     ]
-    return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols")
+    return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols") if rows else None
 
 
 def degradation(results: Set) -> list[str]:
-    """What depth does to the training error of plain nets and of residual ones, in one sentence; with BN."""
+    """What depth does to the training error of plain nets, and of residual ones: both halves of the claim; with BN."""
     nets = first_option(with_bn(results.nets))
     nets = nets[nets["n"] > 0]
     plain, residual = (nets[nets_of(nets) == name].set_index("depth") for name in NETS[:2])
@@ -189,16 +215,16 @@ def degradation(results: Set) -> list[str]:
     if len(both) < 2:
         return []
 
-    def moved(kind: pd.DataFrame) -> str:
+    def told(name: str, kind: pd.DataFrame) -> str:
         low, high = (float(kind.loc[depth, "train_error_mean"]) for depth in (both[0], both[-1]))
+        seeds = sorted({int(kind.loc[depth, "n"]) for depth in (both[0], both[-1])})
         verb = "rises" if high > low else "falls"
-        return f"{verb} by {abs(high - low):.2f} points ({low:.2f} to {high:.2f} %)"
+        return (
+            f"{name.capitalize()} networks: from {both[0]} to {both[-1]} layers the training error {verb} by "
+            f"{abs(high - low):.2f} points, {low:.2f} to {high:.2f} % (n = {' and '.join(map(str, seeds))})."
+        )
 
-    seeds = sorted({int(kind.loc[depth, "n"]) for kind in (plain, residual) for depth in (both[0], both[-1])})
-    return [
-        f"From {both[0]} to {both[-1]} layers the training error of plain nets {moved(plain)}, that of residual nets "
-        f"{moved(residual)}; n = {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} each."
-    ]
+    return [told(name, kind) for name, kind in zip(NETS, (plain, residual), strict=False)]
 
 
 def differences(results: Set) -> list[str]:
@@ -238,19 +264,17 @@ def with_depth(results: Set) -> list[str]:
     return lines
 
 
-def curves(evidence: Evidence, figure: int, error: str) -> list[Section]:
+def curves(evidence: Evidence, figure: int, error: str) -> Drawing | None:
     """Errors against iterations, as in that figure of the paper. error: the name of the test's."""
     results = evidence.results
     done = own_recipes(results.done)
     if not len(done):
-        return []
+        return None
     sides = SIDES if done["shortcut"].eq("none").nunique() == 2 else ""
     caption = CURVES.format(figure=figure, sides=sides, error=error) + (
         OWN if (results.runs["variant"] != "").any() else ""
     )
-    alt = "Training and test error against iterations"
-    heading = f"Figure {figure}" if evidence.of_paper else "Errors against iterations"
-    return [Section(heading, (Drawing("curves", alt, caption, partial(figures.curves, results)),))]
+    return Drawing("curves", "Training and test error against iterations", caption, partial(figures.curves, results))
 
 
 def _tradeoff(results: Set) -> list[Section]:
