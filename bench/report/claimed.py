@@ -10,7 +10,7 @@ from bench.report.tables import Table
 from bench.report.verdicts import claims_sections, measured, metric_words, seeds_words, undeclared
 from bench.spec import counted
 
-NO_JUDGE = "No claim is judged at this scale. The table describes what was measured; it tests nothing."
+NO_JUDGE = "No claim is judged at this scale; the table describes what was measured."
 NOT_THE_DATA = "**Not comparable with the paper:** these runs are not on the paper's data, and no claim is judged."
 WAIT = "**{claims} to be judged at this scale; none has all of its planned seeds yet.**"
 ELSEWHERE = "No claim is judged at this scale, and none is about its nets."

@@ -23,8 +23,8 @@ from bench.store import make_folder, write_text
 
 SCALE_WORDS = {
     "paper": "the paper's schedule",
-    "short": "a part of the paper's steps, whose errors are not comparable with the paper's",
-    "quick": "a few minutes, whose errors are not comparable with the paper's",
+    "short": "a part of the paper's steps; errors are not comparable with the paper's",
+    "quick": "a few minutes; it describes, and tests nothing",
 }
 HOW_TO_CITE = (
     "Every number of this page has an id and an anchor of that name ([numbers.csv](numbers.csv) lists them): "

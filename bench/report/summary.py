@@ -17,7 +17,10 @@ from bench.report.verdicts import verdict_words
 from bench.spec import Sweep, counted, task_of
 
 UNTESTED = "**Described, not tested:** no claim is judged at scale `{scale}`."
-NOTHING_YET = "**Open:** no claim is judged yet, {waiting} for {seeds}. The runs so far, without a verdict:"
+NOTHING_YET = (
+    "**Open:** {there} of the {planned} runs that decide the claims are done, so {none} judged yet. "
+    "The finished runs, without a verdict:"
+)
 
 
 def findings_of(evidence: Evidence) -> Findings:
@@ -65,15 +68,10 @@ def _p(one: Judged) -> str:
 
 
 def _nothing_yet(judged: Sequence[Judged]) -> str:
-    there, planned = _seeds(judged)
-    waiting = "the one claim waits" if len(judged) == 1 else f"all {len(judged)} claims wait"
-    return NOTHING_YET.format(waiting=waiting, seeds=f"seeds ({there} of {planned} that decide them are done)")
-
-
-def _seeds(judged: Sequence[Judged]) -> tuple[int, int]:
-    """How many runs that decide the claims are there, and how many are planned."""
     by_net = {net: counts for one in judged for net, counts in one.seeds.items()}
-    return sum(there for there, _ in by_net.values()), sum(planned for _, planned in by_net.values())
+    there, planned = (sum(counts) for counts in zip(*by_net.values(), strict=True))
+    none = "the claim is not" if len(judged) == 1 else f"none of the {len(judged)} is"
+    return NOTHING_YET.format(there=there, planned=planned, none=none)
 
 
 def _counted(judged: Sequence[Judged]) -> str:

@@ -101,9 +101,7 @@ def chance_near(results: Set) -> float:
     return chance if (abs(results.done["test_error"] - chance) < NEAR_CHANCE).any() else 0.0
 
 
-def caption(
-    results: Set, views: str = ", one view each", what: str = "test images", measure: str = "test error"
-) -> str:
+def caption(results: Set, views: str = ", single view", what: str = "test images", measure: str = "test error") -> str:
     """What stands under a table of what the test measures: protocol, n, and what is mixed, left out or failed."""
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
     training = "; the training error and loss are means over the last training window" * (measure == "test error")

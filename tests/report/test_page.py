@@ -233,8 +233,8 @@ def test_a_page_begins_with_the_answer_a_figure_and_a_table_and_ends_with_what_r
         "## Test and training error (Table 6)", "## Further findings", "## Claims",
         "## Published reproductions", "## Last step, best checkpoint, held-out images",
         "## Plain and residual nets, image by image", "## Shallow and deep nets, image by image",
-        "![Test error against depth, parameters, multiply-adds and training time](tradeoff-paper.svg)",
         "## Accuracy against cost",
+        "![Test error against depth, parameters, multiply-adds and training time](tradeoff-paper.svg)",
         "## Costs", "## Deviations from the paper", "## About these runs", "## Provenance", "## How to cite",
     ]  # fmt: skip
 

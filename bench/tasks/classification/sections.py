@@ -44,9 +44,9 @@ def findings(evidence: Evidence) -> Findings:
         sections=[
             *of_data.sections,
             *of_tables(
-                ("Plain and residual nets, image by image", verdicts.paired_table(evidence)),
-                ("Shallow and deep nets, image by image", depth_table(evidence)),
-                ("One net by several recipes", verdicts.variants_table(evidence)),
+                ("Plain and residual nets, image by image", _untested(evidence, verdicts.paired_table(evidence))),
+                ("Shallow and deep nets, image by image", _untested(evidence, depth_table(evidence))),
+                ("One net by several recipes", _untested(evidence, verdicts.variants_table(evidence))),
             ),
             *_tradeoff(results),
             *response_sections(evidence),
@@ -54,12 +54,22 @@ def findings(evidence: Evidence) -> Findings:
     )
 
 
+def _untested(evidence: Evidence, table: Table | None) -> Table | None:
+    """The table without its p-values where nothing is tested."""
+    if table is None or not evidence.describes:
+        return table
+    kept = [k for k, head in enumerate(table.header) if head != "McNemar p"]
+    note = table.note.partition(" McNemar's test")[0]
+    rows = [[row[k] for k in kept] for row in table.rows]
+    return replace(table, header=[table.header[k] for k in kept], rows=rows, note=note)
+
+
 def _sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
     """Those that answer the question, three at most, then the others: recipes are asked about where there are any."""
     results = evidence.results
     halves, by_depth, between = degradation(results), with_depth(results), differences(results)
     of_recipes = verdicts.variant_findings(evidence)
-    answer = [*([] if halves else by_depth), *of_recipes] if of_recipes else halves or by_depth or between
+    answer = [*([] if halves else by_depth), *of_recipes] if of_recipes else [*halves, *between[-1:]] or by_depth
     every = [*halves, *of_recipes, *between, *by_depth]
     return answer[:3], [sentence for sentence in every if sentence not in answer[:3]]
 
@@ -154,8 +164,8 @@ STATISTICS = {
 }  # fmt: skip
 NO_RUNS = "; none of the others names a number of runs"
 OTHERS = (
-    "Test errors in %, as their own pages print them{runs}. {about} A best epoch "
-    "chosen on the test images flatters (see the protocols below)."
+    "Test errors in %, as their own pages print them{runs}. {about} The best epoch "
+    "on the test images is optimistic (see the table below)."
 )
 
 
@@ -238,11 +248,11 @@ def differences(results: Set) -> list[str]:
     for depth in sorted(set(plain.index) & set(residual.index)):
         p, r = plain.loc[depth], residual.loc[depth]
         lines.append(
-            f"At {depth} layers the residual net's training loss is "
-            f"{change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
-            f"({r['train_loss_mean']:.3f} against {p['train_loss_mean']:.3f}) and its test error "
+            f"At {depth} layers the residual net's test error is "
             f"{change(r['test_error_mean'] - p['test_error_mean'], 2, ' points')} "
-            f"({r['test_error_mean']:.2f} % against {p['test_error_mean']:.2f} %); n = {r['n']} and {p['n']}."
+            f"({r['test_error_mean']:.2f} % against {p['test_error_mean']:.2f} %) and its training loss "
+            f"{change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
+            f"({r['train_loss_mean']:.3f} against {p['train_loss_mean']:.3f}); n = {r['n']} and {p['n']}."
         )
     return lines
 
