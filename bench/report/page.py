@@ -178,7 +178,9 @@ def standing(evidence: Evidence, others: Iterable[Evidence] = (), folder: str = 
         f"{scale_words(evidence)}.",
         f"{runs_done(evidence)}{f', {failed} failed' if failed else ''}, on {official}{results.dataset.title}.",
     ]
-    links = ", ".join(f"[{other.results.label}]({folder}{other.page}) ({runs_done(other)})" for other in others)
+    links = ", ".join(
+        f"[{other.results.label}]({folder}{other.page}) ({runs_done(other).removesuffix(' done')})" for other in others
+    )
     return " ".join([*words, *([f"Other scales: {links}."] if links else [])])
 
 

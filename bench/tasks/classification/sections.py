@@ -69,7 +69,7 @@ def _sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
     results = evidence.results
     halves, by_depth, between = degradation(results), with_depth(results), differences(results)
     of_recipes = verdicts.variant_findings(evidence)
-    answer = [*([] if halves else by_depth), *of_recipes] if of_recipes else [*halves, *between[-1:]] or by_depth
+    answer = [*([] if halves else by_depth), *of_recipes] if of_recipes else halves or by_depth or between
     every = [*halves, *of_recipes, *between, *by_depth]
     return answer[:3], [sentence for sentence in every if sentence not in answer[:3]]
 
@@ -217,7 +217,7 @@ def protocols(evidence: Evidence) -> Table | None:
 
 
 def degradation(results: Set) -> list[str]:
-    """What depth does to the training error of plain nets, and of residual ones: both halves of the claim; with BN."""
+    """What depth does to the training error of plain nets, and of residual ones, and the test error of the deepest."""
     nets = first_option(with_bn(results.nets))
     nets = nets[nets["n"] > 0]
     plain, residual = (nets[nets_of(nets) == name].set_index("depth") for name in NETS[:2])
@@ -230,11 +230,14 @@ def degradation(results: Set) -> list[str]:
         seeds = sorted({int(kind.loc[depth, "n"]) for depth in (both[0], both[-1])})
         verb = "rises" if high > low else "falls"
         return (
-            f"{name.capitalize()} networks: from {both[0]} to {both[-1]} layers the training error {verb} by "
-            f"{abs(high - low):.2f} points, {low:.2f} to {high:.2f} % (n = {' and '.join(map(str, seeds))})."
+            f"{name.capitalize()} networks: the training error {verb} from {low:.2f} % at {both[0]} layers to "
+            f"{high:.2f} % at {both[-1]} (n = {' and '.join(map(str, seeds))})."
         )
 
-    return [told(name, kind) for name, kind in zip(NETS, (plain, residual), strict=False)]
+    p, r = plain.loc[both[-1]], residual.loc[both[-1]]
+    test = f"{p['test_error_mean']:.2f} % plain, {r['test_error_mean']:.2f} % residual (n = {p['n']} and {r['n']})"
+    halves = [told(name, kind) for name, kind in zip(NETS, (plain, residual), strict=False)]
+    return [*halves, f"Test error at {both[-1]} layers: {test}."]
 
 
 def differences(results: Set) -> list[str]:

@@ -81,7 +81,7 @@ def _word(values: pd.Series[float]) -> str:
 
 
 def gradient_findings(results: Set) -> tuple[list[str], list[str]]:
-    """The paper's statement against the numbers, with BN and without; then each family's ratio by depth."""
+    """The paper's statement against the numbers; then each family's ratio by depth, plain nets without BN first."""
     seen = layers.changes(layers.gradients(results))
     if seen.empty:
         return [], []
@@ -93,7 +93,7 @@ def gradient_findings(results: Set) -> tuple[list[str], list[str]]:
         for kind, of_kind in part.groupby("kind", observed=True)
     }
     without_bn = by_depth.pop((layers.kind(PLAIN, "none"), "at initialisation"), "")
-    return [*answer, *filter(None, [without_bn])], list(by_depth.values())
+    return answer, [*filter(None, [without_bn]), *by_depth.values()]
 
 
 def _after(results: Set) -> str:
@@ -109,12 +109,12 @@ def _statement(seen: pd.DataFrame, when: str) -> Iterator[str]:
     words = {int(str(depth)): word(layers.geometric(part["change"])) for depth, part in plain.groupby("depth")}
     vanish = [depth for depth, verdict in words.items() if verdict == VANISHING]
     healthy = [depth for depth, verdict in words.items() if verdict == WITHIN]
-    bounds = f"our bounds, 1/{HEALTHY:g} and {HEALTHY:g},"
-    ratio = f"within {bounds} at {_depths(healthy)}" if healthy else f"outside {bounds} at every depth"
+    bounds = f"our bounds (1/{HEALTHY:g}, {HEALTHY:g})"
+    where = "every depth" if len(healthy) in (0, len(words)) else _depths(healthy)
     yield (
         f"{when}, the gradient of plain networks with BN vanishes at {_depths(vanish)} (measured at "
-        f"{listed(list(words))}), {'contrary to what' if vanish else 'as'} the paper says; the first-to-last "
-        f"gradient-norm ratio is {ratio if len(healthy) < len(words) else f'within {bounds} at every depth'}."
+        f"{listed(list(words))}), {'contrary to what' if vanish else 'as'} the paper says; its first-to-last "
+        f"ratio is {'within' if healthy else 'outside'} {bounds} at {where}."
     )
 
 

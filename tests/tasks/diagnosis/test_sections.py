@@ -47,7 +47,7 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
     # 1.1 ** 18 is 5.6, 1.1 ** 54 is 172
     assert (
         "- At initialisation, the gradient of plain networks with BN vanishes at no depth (measured at 20 and 56), as "
-        "the paper says; the first-to-last gradient-norm ratio is within our bounds, 1/10 and 10, at 20 layers." in text
+        "the paper says; its first-to-last ratio is within our bounds (1/10, 10) at 20 layers." in text
     )
     assert "ratio is 5.6 at 20 layers (healthy); 1.7 × 10² at 56 layers (exploding)." in text
     # 0.9 ** 18 is 0.15, 0.9 ** 54 is 0.0034
