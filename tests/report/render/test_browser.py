@@ -99,7 +99,7 @@ def test_it_opens_without_a_complaint_and_asks_for_nothing_but_its_figures(page:
     assert said == []
     assert asked[0] == COMMITTED.as_uri()
     assert sorted(asked[1:]) == figures
-    assert page.locator("main img").count() == len(figures)
+    assert len(set(page.locator("main img").evaluate_all("all => all.map(one => one.src)"))) == len(figures)
 
 
 def test_a_click_on_a_header_sorts_up_then_down_then_not_at_all(page: Page, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_the_contents_follow_what_is_read(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(COMMITTED.as_uri() + "#gradients:layer-responses")
     marked = page.locator("nav [aria-current]")
-    expect(marked).to_have_text("Figure 7")
+    expect(marked).to_have_text("Layer responses")
     listed = page.locator("nav li.open ul a")
 
     assert page.locator("nav").evaluate("nav => nav.getBoundingClientRect().top") == 0, "it stays in view"
