@@ -16,7 +16,7 @@ from bench.report.numbers import Number
 from bench.report.page import sections_of
 from bench.report.render.latex import PAPER, entry, study_commit
 from bench.report.sections import numbers_of
-from bench.report.tables import low_to_high, one_of
+from bench.report.tables import one_of
 from bench.spec import Sweep, counted
 from bench.spec.datasets import data_of_runs
 
@@ -90,8 +90,8 @@ def _paper_card(number: Mapping[str, Any]) -> str:
 
 def _our_card(number: Number, evidence: Evidence, source: Source) -> str:
     """With verdict and the paper's number; at another scale than the paper's it says that it is not comparable."""
-    interval, results = number.interval, evidence.results
-    within = f"{low_to_high(interval, number.digits)} ({interval.method})" if interval else "none is given"
+    results = evidence.results
+    within = [f"  95 % interval over {one.covers}: {number.range(one)} ({one.method})" for one in number.intervals]
     beside = [f"  verdict: {number.verdict}"] if number.verdict else []
     if number.paper:
         beside.append(f"  in the paper: {printed(paper_numbers()[number.paper])} ({number.paper})")
@@ -101,7 +101,7 @@ def _our_card(number: Number, evidence: Evidence, source: Source) -> str:
         f"{number.id}: {number.what}",
         *([] if results.authorship.ours else [f"  of {results.authorship.author}, in {source.results}"]),
         f"  {number.cited}",
-        f"  95 % interval: {within}",
+        *(within or ["  95 % interval: none is given"]),
         *beside,
         "",
         f"LaTeX: \\bench{{{number.id}}}    (with \\input{{tables/numbers}})",

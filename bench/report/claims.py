@@ -34,6 +34,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+import pandas as pd
 
 from bench.paper import paper_numbers, paper_value
 from bench.report.frame import Set, display_name
@@ -187,8 +188,7 @@ def _paired(one: Comparison, values: Values, claim: Claim, floor: Floor) -> Cont
 def seeds_of(results: Set) -> dict[tuple[str, str], dict[int, float]]:
     """Each seed's number of every net and error; a diverged seed has that of a guess."""
     found: dict[tuple[str, str], dict[int, float]] = {}
-    for _, row in results.runs.iterrows():
-        diverged = row["state"] == "failed" and DIVERGED.match(str(row.get("error_message", "")))
+    for (_, row), diverged in zip(results.runs.iterrows(), has_diverged(results.runs), strict=True):
         for metric in (name for name in METRICS if name in row):
             number = float(row[metric]) if row["state"] == "done" else math.nan
             number = guess_of(metric, results.data) if diverged else number
@@ -197,11 +197,18 @@ def seeds_of(results: Set) -> dict[tuple[str, str], dict[int, float]]:
     return found
 
 
-def floor_of(results: Set, planned: Mapping[str, Sequence[int]]) -> Floor:
-    """The floor (rule 4) from the planned seeds of one set."""
-    runs = results.runs
-    pairs = zip(runs["net"], runs["seed"].astype(int), strict=True)
-    ours = replace(results, runs=runs[[seed in planned.get(net, ()) for net, seed in pairs]])
+def has_diverged(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Of each run whether its training diverged: it failed, and of nothing else."""
+    causes = runs.get("error_message", pd.Series("", runs.index)).astype(str)
+    return (runs["state"] == "failed") & causes.map(lambda cause: bool(DIVERGED.match(cause))).astype(bool)
+
+
+def floor_of(results: Set, planned: Mapping[str, Sequence[int]] | None = None) -> Floor:
+    """The floor (rule 4) from the planned seeds of one set; from all that there are for the intervals of its page."""
+    ours, runs = results, results.runs
+    if planned is not None:
+        pairs = zip(runs["net"], runs["seed"].astype(int), strict=True)
+        ours = replace(results, runs=runs[[seed in planned.get(net, ()) for net, seed in pairs]])
 
     @cache
     def floor(names: tuple[str, ...], metric: str) -> float:

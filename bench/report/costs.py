@@ -29,8 +29,6 @@ NOTE = (
 )
 MIXED = " Of a net with runs on several machines they are of the one that has most of them."
 TOTAL = " All runs took {spent}{predicted}."
-IMAGES_PER_S = Metric("images_per_s", "training speed", "images/s", 0)
-SECONDS = Metric("seconds", "training time", "s", 0)
 LEFT = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 EXTRAPOLATED = (
     "Times are extrapolated from the highest measured throughput (multiply-adds a second; {net} on {hardware}), "
@@ -63,9 +61,9 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:
         display_name(net),
         f"{first['params'] / 1e6:.2f}M",
         *counts,
-        of_net(evidence, net, IMAGES_PER_S, runs, lambda ours: rounded(ours.mean)),
+        of_net(evidence, net, IMAGES_PER_S, runs),
         rounded(runs["test_images_per_s"].mean()),
-        of_net(evidence, net, SECONDS, runs, lambda ours: duration(ours.mean)),
+        of_net(evidence, net, SECONDS, runs),
         duration(runs["predicted_seconds"].mean()),
         f"{len(runs)}",
         plain(one_of(runs["hardware"])),
@@ -94,6 +92,10 @@ def duration(seconds: float) -> str:
         return "–"
     value, unit = next((seconds / size, u) for u, size in UNITS if seconds >= 1.5 * size or size == 1)
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+
+
+IMAGES_PER_S = Metric("images_per_s", "training speed", "images/s", rounded, None)
+SECONDS = Metric("seconds", "training time", "s", duration, None)
 
 
 def remaining_sections(evidence: Evidence) -> list[Section]:

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from bench.report import frame
-from bench.report.claims import Judged, judge_set
+from bench.report.claims import Floor, Judged, floor_of, judge_set
 from bench.report.frame import Set, page_names
-from bench.report.resampling import SEED, paired_bootstrap
-from bench.report.stats import Interval, McNemar, mcnemar
+from bench.report.stats import Bools, Contrast, Interval, McNemar, contrast, mcnemar, paired_images, sample, within
 from bench.spec import Sweep, task_of
 
 
@@ -21,8 +18,9 @@ class Pair:
     """Two nets, or a net by two recipes, on the same test images: the second minus the first.
 
     key: for the number's id. names: the first's and the second's, as in ids. depth: of the second. seeds: of each.
-    difference: in points of test error. interval: bootstrap over images and seeds.
-    first: McNemar's test of the first seed of each. runs: of both.
+    difference: in points of test error. over_seeds: Welch's interval, of two recipes of one net Student's over the
+    seeds that both have. over_images: the trained nets as they are. first: McNemar's test of the first seed of each.
+    runs: of both.
     """
 
     key: str
@@ -30,7 +28,8 @@ class Pair:
     depth: int
     seeds: tuple[int, int]
     difference: float
-    interval: Interval
+    over_seeds: Interval | None
+    over_images: Interval
     first: McNemar
     runs: tuple[str, ...]
 
@@ -40,39 +39,54 @@ class Pair:
         return "+" in self.names[1]
 
 
-def compare(results: Set, first: str, second: str, key: str) -> Pair | None:
+def compare(results: Set, floor: Floor, first: str, second: str, key: str) -> Pair | None:
     """Two nets over all seeds that each has, two recipes of a net over those that both have.
 
     None if no images are stored of one of them, or not equally many.
     """
-    done = results.done
+    done = results.done[results.done["net"].isin([first, second])]
     by_net = [done[done["net"] == name] for name in (first, second)]
-    both = set(by_net[0]["seed"]) & set(by_net[1]["seed"]) if "+" in second else None
-    a, b = (results.correct_images(name, both) for name in (first, second))
-    if a is None or b is None or a.shape[1] != b.shape[1]:
+    if variant := "+" in second:
+        stored = [set(one.loc[one["id"].isin(list(results.correct)), "seed"]) for one in by_net]
+        done = done[done["seed"].isin(stored[0] & stored[1])]
+    a, b = (results.correct_images(name, set(done["seed"])) for name in (first, second))
+    if a is None or b is None or a.shape[1] != b.shape[1] or (variant and len(a) != len(b)):
         return None
-    depth, ours = int(by_net[1]["depth"].iloc[0]), done[done["net"].isin([first, second])]
+    effect = _effect(floor, (first, second), (a, b), paired=variant)
     return Pair(
         key=key,
         names=(first, second),
-        depth=depth,
+        depth=int(by_net[1]["depth"].iloc[0]),
         seeds=(len(a), len(b)),
-        difference=100 * float(a.mean() - b.mean()),
-        interval=paired_bootstrap(a, b, np.random.default_rng([SEED, depth])),
+        difference=effect.effect,
+        over_seeds=within(effect.interval(), -100.0, 100.0),
+        over_images=paired_images(a, b),
         first=mcnemar(a[0], b[0]),
-        runs=tuple(ours.loc[ours["seed"].isin(both) if both else ours["net"].notna(), "id"]),
+        runs=tuple(done["id"]),
     )
 
 
-def pairs(results: Set) -> tuple[Pair, ...]:
+def _effect(floor: Floor, names: tuple[str, str], correct: tuple[Bools, Bools], *, paired: bool) -> Contrast:
+    """The second net's error minus the first's, over seeds."""
+    first, second = (100 * (1 - right.mean(1)) for right in correct)
+    if paired:
+        return contrast([sample(second - first).at_least(floor(names, "test_error"))], [1])
+    samples = [
+        sample(errors).at_least(floor((name,), "test_error"))
+        for name, errors in zip(names, (first, second), strict=True)
+    ]
+    return contrast(samples, [-1, 1])
+
+
+def pairs(results: Set, floor: Floor) -> tuple[Pair, ...]:
     """Each depth's plain net with its residual net, of option A if there is one; then each net with its variants."""
     done = results.done
     found = []
     for depth in map(int, sorted(done["depth"].unique())):
         residual = [name for option in "ABC" if (name := f"resnet-{depth}-{option}") in set(done["net"])]
-        found += [compare(results, f"plain-{depth}", name, f"pair-{depth}") for name in residual[:1]]
+        found += [compare(results, floor, f"plain-{depth}", name, f"pair-{depth}") for name in residual[:1]]
     for name in map(str, done.loc[done["variant"] != "", "net"].drop_duplicates()):
-        found.append(compare(results, name.partition("+")[0], name, f"pair-{name}"))
+        found.append(compare(results, floor, name.partition("+")[0], name, f"pair-{name}"))
     return tuple(pair for pair in found if pair)
 
 
@@ -80,7 +94,8 @@ def pairs(results: Set) -> tuple[Pair, ...]:
 class Evidence:
     """The results of one set with their verdicts (in the order of the sweep's claims) and pairs of nets.
 
-    page: the file of its page in the sweep's folder of reports. scales: those with a page of their own.
+    page: the file of its page in the sweep's folder of reports. scales: those with a page of their own. floor: the
+    least standard deviation over seeds that an interval is given (rule 4 of bench/report/claims.py).
     """
 
     name: str
@@ -89,6 +104,7 @@ class Evidence:
     page: str
     judged: tuple[Judged, ...]
     pairs: tuple[Pair, ...]
+    floor: Floor
     scales: tuple[str, ...] = ()
 
     @property
@@ -120,9 +136,10 @@ def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
     """The evidence of each set of the sweep."""
     pages, scales = page_names(sets), tuple(one.scale for one in sets)
     compared = task_of(sweep.task).only_trains
-    return tuple(
-        Evidence(
-            name, sweep, one, pages[one.scale, one.data], judge_set(sweep, one), pairs(one) if compared else (), scales
-        )
-        for one in sets
-    )
+    found = []
+    for one in sets:
+        floor = floor_of(one)
+        nets = pairs(one, floor) if compared else ()
+        page = pages[one.scale, one.data]
+        found.append(Evidence(name, sweep, one, page, judge_set(sweep, one), nets, floor, scales))
+    return tuple(found)

@@ -115,7 +115,7 @@ class Set:
         others, are left out.
         """
         done = self.done[self.done["net"] == net].sort_values("seed")
-        done = done if seeds is None else done[[int(seed) in seeds for seed in done["seed"]]]
+        done = done if seeds is None else done[done["seed"].map(lambda seed: int(seed) in seeds).astype(bool)]
         images = dict(zip(done["id"], done["test_images"], strict=True))
         kept = {name if metric == "test_error" else f"{name}:{metric}": n for name, n in images.items()}
         bits = [np.unpackbits(self.correct[name])[: int(n)] for name, n in kept.items() if name in self.correct]

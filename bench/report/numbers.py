@@ -1,7 +1,7 @@
 """A number that can be cited: it is the cell of a table, and has an id, its uncertainty, n and runs.
 
 An id says sweep, scale, net (or claim) and metric: `plain_vs_residual.paper.resnet-110-A.test_error`. The page has an
-anchor of that name at the number.
+anchor of that name at the number. Pages, `cite`, numbers.csv and LaTeX all write it by `Number.printed`.
 """
 
 from __future__ import annotations
@@ -10,41 +10,78 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import pandas as pd
 
 from bench.paper import paper_error, paper_number
+from bench.report.claims import guess_of, has_diverged
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name
 from bench.report.rows import cell
-from bench.report.stats import Interval, Sample, of_percent, sample
+from bench.report.stats import Interval, sample, within
+from bench.spec import counted
+
+Write = Callable[[float], str]
+
+
+@cache
+def decimals(digits: int) -> Write:
+    """Writes a number with so many decimals."""
+    return partial(_fixed, digits)
+
+
+def _fixed(digits: int, value: float) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+TWO = decimals(2)
+
+
+def signed(value: float) -> str:
+    """Writes a difference: `+0.12`, `−1.33`."""
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # and no −0.00
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A column of the results: its name in words, its unit and the digits that are printed."""
+    """A column of the results: its name in words, its unit, how its numbers are written.
+
+    bounds: within which its mean over other seeds lies; None: no interval is given. accuracy: 100 minus it is published
+    in its place, under the name of an accuracy. guess: what a diverged seed counts with in the worst case; None: the
+    error of a guess.
+    """
 
     column: str
     words: str
     unit: str = "%"
-    digits: int = 2
+    write: Write = TWO
+    bounds: tuple[float, float] | None = (0.0, 100.0)
+    accuracy: bool = False
+    guess: float | None = None
+
+    @property
+    def name(self) -> str:
+        """In ids."""
+        return self.column.replace("error", "accuracy") if self.accuracy else self.column
 
 
 TEST_ERROR = Metric("test_error", "test error after the last step")
 TRAIN_ERROR = Metric("train_error", "training error of the last window")
-TRAIN_LOSS = Metric("train_loss", "training loss of the last window", "", 3)
+TRAIN_LOSS = Metric("train_loss", "training loss of the last window", "", decimals(3), (0.0, math.inf))
 BEST_TEST_ERROR = Metric("best_test_error", "lowest test error on the way (never the result)")
+POINTS = "points"  # the unit of differences, which are written with their sign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
     """A published number.
 
-    value, std: mean and standard deviation (n - 1) over `n` seeds; NaN for none. interval: 95 %, None for none.
-    paper: the id of the paper's number beside it, or "". verdict: of a claim; "" of any other number.
-    runs: the ids of the runs it was made of. digits, form: as in Python's format. shown: its text in a table if that
-    is not `8.61 ± 0.16 (5)`.
+    value, std: mean and standard deviation (n - 1) over `n` seeds; NaN for none. over_seeds, over_images: 95 %
+    intervals, None for none. paper: the id of the paper's number beside it, or "". verdict: of a claim; "" of any other
+    number. runs: the ids of the runs it was made of. write: how it and its intervals are written. label: what stands
+    before it in a cell that has several.
     """
 
     id: str
@@ -53,34 +90,52 @@ class Number:
     n: int
     runs: tuple[str, ...]
     std: float = math.nan
-    interval: Interval | None = None
-    unit: str = "points"
-    digits: int = 2
+    over_seeds: Interval | None = None
+    over_images: Interval | None = None
+    unit: str = POINTS
+    write: Write = signed
     paper: str = ""
     verdict: str = ""
-    form: str = "f"
-    shown: str = ""
+    label: str = ""
 
     def __str__(self) -> str:
-        return self.shown or mean_std(self.value, self.std, self.n, self.digits)
+        """As it stands in a table: `8.61 ± 0.16 (5)`; a difference without n, a claim's with its interval."""
+        label = f"{self.label}: " if self.label else ""
+        if self.unit != POINTS:
+            return f"{label}{self.printed()} ({self.n})"
+        return f"{label}{self.printed()}" + (f" [{self.range(self.over_seeds)}]" if label and self.over_seeds else "")
 
-    def printed(self, value: float) -> str:
-        """A value of this number with its digits."""
-        return f"{value:.{self.digits}{self.form}}".replace("-", "−")
+    def printed(self) -> str:
+        """`8.61 ± 0.16`; with one seed there is no deviation."""
+        return self.write(self.value) + ("" if math.isnan(self.std) else f" ± {self.write(self.std)}")
+
+    def range(self, interval: Interval | None) -> str:
+        """`6.41 to 6.81`, `–` for none."""
+        return f"{self.write(interval.low)} to {self.write(interval.high)}" if interval else "–"
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """Those there are; numbers.csv and LaTeX have the first, which covers seeds where there are enough."""
+        return tuple(one for one in (self.over_seeds, self.over_images) if one)
 
     @property
     def cited(self) -> str:
-        """As it is cited: `8.61 ± 0.16 % (n = 5)`."""
-        spread = "" if math.isnan(self.std) else f" ± {self.printed(self.std)}"
-        return f"{self.printed(self.value)}{spread}{' ' * bool(self.unit)}{self.unit} (n = {self.n})"
+        """As it is cited: `8.61 ± 0.16 % (n = 5)`; a time has its unit within."""
+        text = self.printed()
+        return f"{text}{f' {self.unit}' if self.unit and not text[-1].isalpha() else ''} (n = {self.n})"
 
 
-Cell = str | Number | tuple[Number, ...]
+Cell = str | Number | tuple[str | Number, ...]
 
 
 def parts(cell: Cell) -> tuple[str | Number, ...]:
     """The text or the numbers of a table's cell."""
     return cell if isinstance(cell, tuple) else (cell,)
+
+
+def text_of(cell: Cell) -> str:
+    """A cell without anchors."""
+    return "; ".join(map(str, parts(cell)))
 
 
 def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
@@ -91,37 +146,62 @@ def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
     return f"{mean:.{digits}f}{spread} ({n})"
 
 
-def of_net(
-    evidence: Evidence,
-    net: str,
-    metric: Metric,
-    runs: pd.DataFrame | None = None,
-    shown: Callable[[Sample], str] | None = None,
-) -> Number | str:
+def of_net(evidence: Evidence, net: str, metric: Metric, runs: pd.DataFrame | None = None) -> Number | str:
     """A net's mean over seeds, `–` where no seed has the metric. runs: its done ones by default."""
     done = evidence.results.done
     values = (done[done["net"] == net] if runs is None else runs).set_index("id")[metric.column].dropna()
     if values.empty:
         return "–"
-    ours = sample(values)
     there = paper_error(net) if metric.column == "test_error" else paper_number(net, metric.column)
+    beside = there and evidence.results.comparable and not metric.accuracy
+    values = 100 - values if metric.accuracy else values
+    floor = evidence.floor((net,), metric.column) if metric.unit == "%" else 0.0
+    over_seeds = within(sample(values).at_least(floor).interval, *metric.bounds) if metric.bounds else None
+    return replace(
+        _mean(evidence, net, metric, values), over_seeds=over_seeds, paper=str(there["id"]) if there and beside else ""
+    )
+
+
+def _mean(evidence: Evidence, net: str, metric: Metric, values: pd.Series[float]) -> Number:
+    ours = sample(values)
     return Number(
-        id=evidence.id(net, metric.column),
+        id=evidence.id(net, metric.name),
         what=f"{display_name(net)}, {metric.words}",
         value=ours.mean,
         std=ours.std,
         n=ours.n,
-        interval={"%": of_percent(ours.interval), "": ours.interval}.get(metric.unit),
         unit=metric.unit,
-        digits=metric.digits,
+        write=metric.write,
         runs=tuple(map(str, values.index)),
-        paper=str(there["id"]) if there and evidence.results.comparable else "",
-        shown=shown(ours) if shown else "",
     )
 
 
+def with_worst_case(evidence: Evidence, net: str, metric: Metric) -> Cell:
+    """A net's mean over the seeds that ended; beside it, where seeds diverged, that with the guesses they count as.
+
+    Seeds that failed for another reason, such as a full disk, are in neither: the page names them.
+    """
+    runs = evidence.results.runs
+    diverged = runs.loc[has_diverged(runs) & (runs["net"] == net), "id"]
+    ended = of_net(evidence, net, metric)
+    if not len(diverged):
+        return ended
+    guess = guess_of(metric.column, evidence.results.data) if metric.guess is None else metric.guess
+    done = evidence.results.done
+    values = done[done["net"] == net].set_index("id")[metric.column].dropna()
+    values = pd.concat([values, pd.Series(guess, pd.Index(diverged))])
+    worst = _mean(evidence, net, metric, 100 - values if metric.accuracy else values)
+    worst = replace(
+        worst,
+        id=f"{worst.id}.worst_case",
+        what=f"{worst.what}, {counted(len(diverged), 'diverged seed')} counted as a guess",
+        label="worst case",
+    )
+    return (ended, worst)
+
+
 COLUMNS = (
-    "id", "what", "value", "std", "n", "low", "high", "interval", "unit", "paper_id", "verdict", "runs",
+    "id", "what", "value", "std", "n", "low", "high", "interval", "covers", "unit", "paper_id", "verdict", "runs",
 )  # fmt: skip
 
 
@@ -131,7 +211,8 @@ def as_csv(published: Sequence[Number]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one in published:
-        interval = (one.interval.low, one.interval.high, one.interval.method) if one.interval else ("", "", "")
+        first = next(iter(one.intervals), None)
+        interval = (first.low, first.high, first.method, first.covers) if first else ("", "", "", "")
         std = "" if math.isnan(one.std) else one.std
         about = (one.unit, one.paper, one.verdict, " ".join(one.runs))
         writer.writerow(map(cell, (one.id, one.what, one.value, std, one.n, *interval, *about)))

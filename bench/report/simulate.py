@@ -17,8 +17,8 @@ from numpy.random import Generator
 
 from bench.paper import paper_numbers, paper_value
 from bench.report import claims
+from bench.report.calibration import SEED, images_table, seeds_table
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, Seeds, judge
-from bench.report.resampling import SEED
 from bench.report.stats import POWER, Region, detectable, power, total
 from bench.report.tables import Table
 from bench.spec import LEVEL, Claim, Comparison, Sweep
@@ -211,8 +211,9 @@ def _power(plan: Plan, claim: Claim) -> tuple[str, str]:
 
 
 def procedure_page(name: str, plan: Plan, draws: int) -> str:
-    """The page of one scale: the rules, how often they err on made-up sweeps, and their power."""
+    """The page of one scale: the rules, how often they err on made-up sweeps, their power; how good intervals are."""
     errors, powers = errors_table(plan, draws), power_table(plan)
+    over_seeds, over_images = seeds_table(10 * draws), images_table(draws)
     low, high = plan.spread
     command = f"python -m bench simulate {name} --scale {plan.scale} --spread {low:g} {high:g} --draws {draws}"
     sections = [
@@ -225,6 +226,11 @@ def procedure_page(name: str, plan: Plan, draws: int) -> str:
         "## What the planned seeds can show",
         powers.markdown(),
         powers.note,
+        "## How often the intervals hold the truth",
+        over_seeds.markdown(),
+        over_seeds.note,
+        over_images.markdown(),
+        over_images.note,
         f"Command: `{command}`",
     ]
     return "\n\n".join(sections) + "\n"

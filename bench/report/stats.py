@@ -1,7 +1,7 @@
 """Statistics of the reports, on SciPy and statsmodels: arrays in, small frozen values out.
 
-t-intervals and Welch's tests are about other seeds, Wilson's interval and McNemar's test about other test images.
-Errors are in percent, their differences in percentage points.
+Student's and Welch's intervals cover other seeds. Wilson's, Agresti and Min's and McNemar's test take the trained nets
+as they are and speak of other test images. Errors are in percent, their differences in percentage points.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
 POWER = 0.8
+SEEDS, IMAGES = "seeds", "images only"  # what an interval covers
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -31,17 +32,26 @@ def total(terms: Iterable[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A two-sided interval; `small` says that it rests on too few values to keep its level."""
+    """A two-sided interval at 95 %.
+
+    covers: SEEDS, other trainings by the same recipe, tested on the same images; or IMAGES, other test images, the
+    trained nets as they are.
+    """
 
     low: float
     high: float
     method: str
-    small: bool = False
+    covers: str
+
+
+def within(interval: Interval | None, low: float, high: float) -> Interval | None:
+    """The part of an interval that its number can be."""
+    return interval and replace(interval, low=max(low, interval.low), high=min(high, interval.high))
 
 
 def of_percent(interval: Interval | None) -> Interval | None:
-    """The interval of an error: the part of it that an error can be, 0 to 100 %."""
-    return interval and replace(interval, low=max(0.0, interval.low), high=min(100.0, interval.high))
+    """The interval of an error: 0 to 100 %."""
+    return within(interval, 0.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class Sample:
 
     @property
     def interval(self) -> Interval | None:
-        """Student's interval of the mean at 95 %; None below two seeds."""
+        """Student's interval of the mean; None below two seeds and where all are equal, which is no certainty."""
         return contrast([self], [1]).interval()
 
     def at_least(self, std: float) -> Sample:
@@ -70,6 +80,9 @@ def sample(values: ArrayLike) -> Sample:
     n = here.size
     mean = float(here.mean()) if n else math.nan
     return Sample(n, given.size - n, mean, float(here.std(ddof=1)) if n > 1 else math.nan)
+
+
+CAUTIOUS = "t, degrees of freedom of the fewest seeds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +118,20 @@ class Contrast:
         below = total(share**2 / (n - 1) for share, n in zip(self._shares, self.ns, strict=True))
         return total(self._shares) ** 2 / below if below > 0 else float(sum(self.ns) - len(self.ns))
 
-    def interval(self, level: float = LEVEL) -> Interval | None:
-        """The two-sided t-interval; None where a sample has fewer than two seeds."""
-        if not self.known:
+    def interval(self) -> Interval | None:
+        """The two-sided t-interval over seeds; None where a sample has fewer than two, or none has a spread.
+
+        Satterthwaite's degrees of freedom keep the level where all have equally many seeds, of more than two samples
+        three or more. Elsewhere they are those of the smallest sample, which keep it always.
+        """
+        if not self.known or self.se == 0:
             return None
-        half = float(special.stdtrit(self.df, (1 + level) / 2)) * self.se
-        return Interval(self.effect - half, self.effect + half, "t")
+        fewest, equal = min(self.ns), len(set(self.ns)) == 1
+        df, method = (self.df, "Welch's t") if equal and (fewest > 2 or len(self.ns) < 3) else (fewest - 1, CAUTIOUS)
+        half = float(special.stdtrit(df, (1 + LEVEL) / 2)) * self.se
+        return Interval(
+            self.effect - half, self.effect + half, method if len(self.ns) > 1 else "Student's t", covers=SEEDS
+        )
 
     def p_above(self, bound: float) -> float:
         """The one-sided p-value for "the effect is above `bound`"; NaN where there is no standard error, or it is 0."""
@@ -216,10 +237,25 @@ def binomial_std(error: float, images: int) -> float:
     return 100 * math.sqrt(share * (1 - share) / images)
 
 
-def wilson(error: float, images: int, level: float = LEVEL) -> Interval:
+def wilson(error: float, images: int) -> Interval:
     """Wilson's score interval of an error in percent on `images` test images: another test set, the same net."""
-    low, high = proportion_confint(error / 100 * images, images, alpha=1 - level, method="wilson")
-    return Interval(100 * float(low), 100 * float(high), "Wilson")
+    low, high = proportion_confint(error / 100 * images, images, alpha=1 - LEVEL, method="wilson")
+    return Interval(100 * float(low), 100 * float(high), "Wilson", IMAGES)
+
+
+def paired_images(first: Bools, second: Bools) -> Interval:
+    """Of the second's error minus the first's in points on the same images, the nets as they are.
+
+    first, second: seeds x images, True where right. The normal interval of the mean over images, with Agresti and
+    Min's (2005) two images more, half an image for each way in which two nets can be right or wrong: it keeps its level
+    where few images tell the nets apart, and its width where none does.
+    """
+    apart = first.mean(0) - second.mean(0)
+    images = apart.size + 2
+    mean = float(apart.sum()) / images
+    se = math.sqrt(max(0.0, (float((apart**2).sum()) + 1) / images - mean**2) / images)
+    half = float(special.ndtri((1 + LEVEL) / 2)) * se
+    return Interval(100 * max(-1.0, mean - half), 100 * min(1.0, mean + half), "Agresti and Min", IMAGES)
 
 
 @dataclass(frozen=True, slots=True)

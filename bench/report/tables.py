@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from bench.report.claims import has_diverged
 from bench.report.frame import Set
-from bench.report.numbers import (
-    Cell,
-    Number,
-    parts,
-)
+from bench.report.numbers import Cell, Number, parts
 from bench.report.stats import Interval, wilson
 from bench.spec import task_of
 
@@ -67,23 +64,30 @@ def low_to_high(interval: Interval | None, digits: int = 2) -> str:
     return text.replace("-", "−")
 
 
-def signed(number: float) -> str:
-    """`+0.12`, `−1.33`."""
-    return f"{round(number, 2) + 0.0:+.2f}".replace("-", "−")  # and no −0.00
-
-
 def p_words(p: float) -> str:
     """`0.017`, `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def with_intervals(error: Number | str, images: float) -> tuple[Cell, str, str]:
-    """A net's error, where its mean over other seeds would lie, and where it would on other images."""
-    if isinstance(error, str):
-        return error, "–", "–"
-    return error, low_to_high(error.interval), low_to_high(wilson(error.value, int(images)))
+def with_intervals(cell: Cell, over: float | Interval | None) -> tuple[Cell, str, str]:
+    """A net's number, where its mean over other seeds would lie, and where it would on other images.
+
+    over: that interval over images; or how many there are, of an error that counts them. A worst case beside the number
+    has no interval: guesses and errors are no sample of one distribution.
+    """
+    one, *more = parts(cell)
+    if isinstance(one, str):
+        return cell, "–", "–"
+    one = replace(one, over_images=wilson(one.value, int(over)) if isinstance(over, (int, float)) else over)
+    return (one, *more) if more else one, one.range(one.over_seeds), one.range(one.over_images)
 
 
+FLOOR = (
+    "The spread over seeds is taken to be no less than coin tosses give on the images on which seeds disagree: equal "
+    "numbers are no certainty. The test set's own sampling error is apart from it: more seeds do not shrink it, and "
+    "nets on one test set share it."
+)
+WORST_CASE = "The worst case counts each seed that diverged with the error of a guess, beside the mean over the others."
 NEAR_CHANCE = 15.0  # points from it; an error so near is shown beside it
 
 
@@ -108,9 +112,12 @@ def caption(results: Set, views: str = ", single view", what: str = "test images
     words = [
         f"Mean ± standard deviation over seeds (n). The {measure} is the last step's, on {images or 'the'} "
         f"{what}{views}{training}.",
-        "Two 95 % intervals are given: Student's t for the mean over seeds (n ≥ 2) and Wilson's for the sampling of "
-        f"{what}.",
+        f"Two 95 % intervals are given: Student's t over seeds (n ≥ 2), and Wilson's over {what} only, the trained "
+        "nets as they are.",
+        FLOOR,
     ]
+    if has_diverged(results.runs).any():
+        words.append(WORST_CASE)
     mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
     if chance := chance_near(results):

@@ -11,17 +11,16 @@ import pandas as pd
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged
 from bench.report.evidence import Evidence, Pair
 from bench.report.frame import difference, display_name
-from bench.report.numbers import Cell, Number
-from bench.report.resampling import DRAWS, SEED
+from bench.report.numbers import Cell, Number, signed
 from bench.report.sections import Section
-from bench.report.stats import LEVEL, sample
-from bench.report.tables import Table, change, low_to_high, p_words, signed
+from bench.report.stats import within
+from bench.report.tables import Table, change, p_words
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
 from bench.spec import Claim, counted
 
 MEASURED = (
-    "Measured are means over the seeds and their differences in points, with 95 % intervals (Student's t, Welch's "
-    "degrees of freedom; two recipes of one net seed by seed) that are not corrected for their number."
+    "Measured are means over the seeds and their differences in points, with 95 % intervals over seeds (Student's t "
+    "for one net and for two recipes of one net seed by seed, else Welch's) that are not corrected for their number."
 )
 HOW = (
     "The claims, the seeds that judge them and the procedure are declared in the sweep's file (digest `{digest}`); "
@@ -47,7 +46,9 @@ def claims_sections(evidence: Evidence) -> list[Section]:
     return [Section("Claims", (summary, claims_table(evidence)))]
 
 
-CLAIMS = ("verdict", "claim", "in the paper", "measured: difference in points, 95 % interval", "seeds", "p (Holm)")
+CLAIMS = (
+    "verdict", "claim", "in the paper", "measured: difference in points, 95 % over seeds", "seeds", "p (Holm)",
+)  # fmt: skip
 
 
 def claims_table(evidence: Evidence) -> Table:
@@ -78,8 +79,14 @@ def _claim_row(evidence: Evidence, one: Judged) -> tuple[Cell, ...]:
         one.claim.source,
         measured(evidence, one) or "–",
         seeds_words(one),
-        p_words(one.p_against if one.verdict == NOT_REPRODUCED else one.p_for) if one.decided else "–",
+        _p(one) if one.decided else "–",
     )
+
+
+def _p(one: Judged) -> str:
+    """The smaller of both p-values, and for what it is: `0.017 for`, `0.008 against` the claim."""
+    p, side = min((one.p_for, "for"), (one.p_against, "against"))
+    return f"{p_words(p)} {side}"
 
 
 def metric_words(claim: Claim) -> str:
@@ -127,88 +134,93 @@ def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
     """
     claim, done, found = one.claim, evidence.results.done, []
     for k, link in enumerate(one.links, 1):
-        interval = None if one.verdict == WAITING else link.effect.interval()
-        within = f" [{signed(interval.low)}, {signed(interval.high)}]" if interval else ""
+        most = 100.0 * max(1, len(link.effect.ns) // 2)  # a difference of differences reaches twice as far
         found.append(
             Number(
                 id=evidence.id(claim.id, *[str(k)] * (len(one.links) > 1)),
                 what=f"{link.label}, {claim.metric.replace('_', ' ')}, difference",
                 value=link.effect.effect,
                 n=min(link.effect.ns),
-                interval=interval,
+                over_seeds=None if one.verdict == WAITING else within(link.effect.interval(), -most, most),
                 runs=tuple(done.loc[done["net"].isin(claim.names), "id"]),
                 paper=claim.number,
                 verdict=one.verdict,
-                shown=f"{link.label}: {signed(link.effect.effect)}{within}",
+                label=link.label,
             )
         )
     return tuple(found)
 
 
-IMAGE_BY_IMAGE = (
-    "Both {what} of a row saw the same test images. The interval bootstraps images and seeds together{few}; it is the "
-    "{level:.0f} % percentile interval of {draws:,} draws with the fixed seed {seed}. McNemar's test (mid-p, "
-    "two-sided) compares the first seed of each on the images that only one of the two gets right: test-set "
-    "sampling alone."
+APART = (
+    "The nets of a row saw the same test images. Two 95 % intervals are given: over seeds (Welch), and over images "
+    "only, the trained nets as they are (Agresti and Min); with one seed of a net there is the second alone."
 )
-FEW = ", and with fewer than 20 seeds of a net it is too narrow, with one seed it speaks of the images alone"
-PAIRED = (
-    "layers", "seeds (plain, residual)", "error: residual − plain, points", "95 %, images and seeds",
-    "only plain right", "only residual right", "McNemar p",
-)  # fmt: skip
+PAIRED = ("layers", "seeds (plain, residual)", "error: residual − plain, points", "95 %, seeds", "95 %, images only")
 
 
 def paired_table(evidence: Evidence) -> Table | None:
     """A row a depth; None if no depth has both nets."""
     pairs = [pair for pair in evidence.pairs if not pair.variant]
-    rows = [(f"{p.depth}", f"{p.seeds[0]}, {p.seeds[1]}", *image_by_image(evidence, p)) for p in pairs]
-    return Table(PAIRED, rows, note=image_note("nets", pairs), name="pairs") if rows else None
+    rows = [(f"{p.depth}", f"{p.seeds[0]}, {p.seeds[1]}", *apart(evidence, p)) for p in pairs]
+    return Table(PAIRED, rows, note=APART, name="pairs") if rows else None
 
 
-def image_by_image(evidence: Evidence, pair: Pair) -> tuple[Cell, ...]:
-    """Difference, its interval, images that only the first and only the second gets right, McNemar's p."""
+def apart(evidence: Evidence, pair: Pair) -> tuple[Number, str, str]:
+    """The second net's error minus the first's, and its intervals."""
     names = [display_name(name) for name in pair.names]
-    difference = Number(
+    number = Number(
         id=evidence.id(pair.key, "test_error"),
-        what=f"{names[1]} − {names[0]}, test error on the same images, difference",
+        what=f"{names[1]} − {names[0]}, test error on the same images, difference{' seed by seed' * pair.variant}",
         value=pair.difference,
         n=min(pair.seeds),
-        interval=pair.interval,
+        over_seeds=pair.over_seeds,
+        over_images=pair.over_images,
         runs=pair.runs,
-        shown=signed(pair.difference),
     )
-    first = pair.first
-    return difference, low_to_high(pair.interval), f"{first.only_first}", f"{first.only_second}", p_words(first.p_mid)
+    return number, number.range(pair.over_seeds), number.range(pair.over_images)
 
 
-def image_note(what: str, pairs: Sequence[Pair]) -> str:
-    """How to read a table of such rows."""
-    few = FEW if any(pair.interval.small for pair in pairs) else ""
-    return IMAGE_BY_IMAGE.format(what=what, few=few, level=100 * LEVEL, draws=DRAWS, seed=SEED)
+TRAINED = ("first net", "second net", "images", "only the first right", "only the second right", "McNemar p")
+TRAINED_NOTE = (
+    "Each row is about two trained nets, those of the first seed of each, and says nothing of their recipes: another "
+    "seed gives other nets. McNemar's test (mid-p, two-sided) asks whether one of the two would be right more often on "
+    "other images."
+)
+
+
+def trained_table(pairs: Sequence[Pair]) -> Table | None:
+    """A row a pair, McNemar's test of one net of each; None without any."""
+    rows = [
+        (
+            *map(display_name, pair.names),
+            f"{pair.first.images:,}",
+            f"{pair.first.only_first:,}",
+            f"{pair.first.only_second:,}",
+            p_words(pair.first.p_mid),
+        )
+        for pair in pairs
+    ]
+    return Table(TRAINED, rows, text=2, note=TRAINED_NOTE, name="trained") if rows else None
 
 
 VARIANTS = (
-    "net by another recipe", "its own", "seeds", "error: other − own, points", "95 %, seeds",
-    "95 %, images and seeds", "only own right", "only other right", "McNemar p",
+    "net by another recipe", "its own", "seeds", "error: other − own, points", "95 %, seeds", "95 %, images only",
 )  # fmt: skip
 OVER_SEEDS = (
     "Compared seed by seed, over the seeds that both recipes have: a seed gives both the same weights to start from "
-    "and the same order of images. The interval over seeds is Student's t of these differences. "
+    "and the same order of images. Two 95 % intervals are given: over seeds, Student's t of these differences, and "
+    "over images only, the trained nets as they are (Agresti and Min)."
 )
 
 
 def variants_table(evidence: Evidence) -> Table | None:
     """A row a net by another recipe than its own, if both have ended on the same images; None without any."""
-    pairs = [pair for pair in evidence.pairs if pair.variant]
     rows = []
-    for pair in pairs:
-        own, other = _of_recipes(evidence, pair)
-        over_seeds = low_to_high(sample(other["test_error"] - own["test_error"]).interval)
+    for pair in (pair for pair in evidence.pairs if pair.variant):
+        own, _ = _of_recipes(evidence, pair)
         named = (display_name(pair.names[1]), _own(own.iloc[0], pair.names[1]), f"{pair.seeds[0]}")
-        difference, *rest = image_by_image(evidence, pair)
-        rows.append((*named, difference, over_seeds, *rest))
-    note = OVER_SEEDS + image_note("recipes", pairs)
-    return Table(VARIANTS, rows, text=2, note=note, name="variants") if rows else None
+        rows.append((*named, *apart(evidence, pair)))
+    return Table(VARIANTS, rows, text=2, note=OVER_SEEDS, name="variants") if rows else None
 
 
 def _of_recipes(evidence: Evidence, pair: Pair) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -229,9 +241,10 @@ def variant_findings(evidence: Evidence) -> list[str]:
     lines = []
     for pair in (pair for pair in evidence.pairs if pair.variant):
         own, other = (runs["test_error"].mean() for runs in _of_recipes(evidence, pair))
+        over = pair.over_seeds or pair.over_images
         lines.append(
             f"{display_name(pair.names[1])}: the test error is {change(other - own, 2, ' points')} "
-            f"{'than' if round(abs(other - own), 2) else 'as'} by its own recipe ({other:.2f} % against {own:.2f} %); "
-            f"n = {pair.seeds[0]} of each."
+            f"{'than' if round(abs(other - own), 2) else 'as'} by its own recipe ({other:.2f} % against {own:.2f} %; "
+            f"95 % over {over.covers}: {signed(over.low)} to {signed(over.high)}); n = {pair.seeds[0]} of each."
         )
     return lines

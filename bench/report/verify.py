@@ -261,8 +261,9 @@ def compare_rerun(rerun: Mapping[str, Any], row: Row, stored: pd.Series[float]) 
         return False, f"trained on other data (SHA-256 {rerun['data_sha256'][:12]}, not {row['data_sha256'][:12]})"
     ours = sample(stored)
     words = f"other weights; test error {here:.2f} % against {there:.2f} %"
-    if ours.n < 2:
-        return False, f"{words}; with one seed stored there is no variance to judge the difference by"
+    if not ours.std > 0:
+        alike = "equal numbers" if ours.n > 1 else "one seed"
+        return False, f"{words}; with {alike} stored there is no variance to judge the difference by"
     half = float(special.stdtrit(ours.n - 1, (1 + LEVEL) / 2)) * ours.std * math.sqrt(1 + 1 / ours.n)
     within = abs(here - ours.mean) <= half
     place = f"{'within' if within else 'outside'} the {ours.mean:.2f} ± {half:.2f}"

@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nets.resnet import cifar
-from bench.report.stats import contrast, sample
-from bench.report.tables import low_to_high, signed
+from bench.report.numbers import signed
+from bench.report.stats import sample
+from bench.report.tables import low_to_high
 from bench.spec import Net, Recipe, Way, counted
 from bench.tasks.classification.cifar import Batches, Images, Prepare
 from bench.tasks.training import trainer_of
@@ -95,7 +96,7 @@ def summary(found: list[Agreement]) -> str:
         part = [one for one in found if one.net == net]
         errors = [[one.fast_error for one in part], [one.plain_error for one in part]]
         fast, plain = (f"{mean(e):.2f} ± {stdev(e) if len(e) > 1 else 0:.2f} %" for e in errors)
-        apart = contrast([sample(e) for e in errors], [1, -1])
+        apart = sample([fast - plain for fast, plain in zip(*errors, strict=True)])  # from the same seeds
         names = ("loss", "update", "statistics", "exact", "early", "itself", "all")
         most = {name: f"{max(getattr(one, name) for one in part):.1e}" for name in names}
         lines += [
@@ -105,7 +106,7 @@ def summary(found: list[Agreement]) -> str:
             f"{most['statistics']}",
             f"  {EARLY} steps one after the other: losses apart by at most {most['exact']} in fp64, {most['early']} as "
             f"asked (the plain path from itself, with one thread: {most['itself']}); {STEPS} steps: {most['all']}",
-            f"  test error {fast} fast, {plain} plain: {signed(apart.effect)} points ({low_to_high(apart.interval())})",
+            f"  test error {fast} fast, {plain} plain: {signed(apart.mean)} points ({low_to_high(apart.interval)})",
         ]
     return "\n".join(lines)
 

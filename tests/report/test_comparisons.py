@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
 
 from bench.report.numbers import Number
-from bench.report.verdicts import paired_table
-from bench.tasks.classification.sections import depth_table, reproductions_table
+from bench.report.verdicts import paired_table, trained_table
+from bench.tasks.classification.sections import depth_pairs, depth_table, reproductions_table
 from tests.report.claimed import evidence, runs, with_params, without
 
 
-def test_nets_are_compared_image_by_image_where_the_images_are_stored() -> None:
+def test_nets_are_compared_where_their_images_are_stored_and_two_trained_ones_apart_from_their_recipes() -> None:
     bare = without(without(runs(images=16), "plain-20-0", "failed"), "plain-56-1", "pending")
     stored = {str(name): bytes([0b11110000, 0b11001100]) for name in bare.runs["id"]}
     better = {name: bytes([0b11111111, 0b11001100]) for name in stored if name.startswith("resnet")}
     bits = {name: np.frombuffer(value, np.uint8) for name, value in (stored | better).items()}
 
-    found = paired_table(evidence(replace(bare, correct=bits)))
-    assert found is not None
-    table = re.sub(r"<a id=\S+></a>", "", found.markdown()).splitlines()
+    of = evidence(replace(bare, correct=bits))
+    recipes, trained = paired_table(of), trained_table(of.pairs)
 
     assert not evidence(bare).pairs
-    assert [cell.strip() for cell in table[2].strip("|").split("|")][:3] == ["20", "2, 3", "−25.00"]
-    assert [cell.strip() for cell in table[2].strip("|").split("|")][4:] == ["0", "4", "0.062"]
+    assert recipes is not None
+    assert trained is not None
+    assert list(map(str, recipes.rows[0]))[:3] == ["20", "2, 3", "−25.00"]
+    assert "McNemar" not in f"{recipes.header} {recipes.note}"
+    assert trained.rows[0] == ("plain-20", "ResNet-20", "16", "0", "4", "0.062")
+    assert "says nothing of their recipes" in trained.note
 
 
 def test_the_shallowest_and_the_deepest_net_of_a_kind_are_compared_image_by_image() -> None:
@@ -34,23 +36,18 @@ def test_the_shallowest_and_the_deepest_net_of_a_kind_are_compared_image_by_imag
     bits = {str(name): np.frombuffer(bytes([0b11110000, 0b11001100]), np.uint8) for name in bare.runs["id"]}
     bits["plain-56-0"] = bits["plain-56-1"] = np.frombuffer(bytes([0b11100000, 0b11001100]), np.uint8)
 
-    found = depth_table(evidence(replace(bare, correct=bits)))
+    of = evidence(replace(bare, correct=bits))
+    pairs = depth_pairs(of)
+
+    found = depth_table(of, pairs)
 
     assert found is not None
-    ((nets, seeds, difference, _, *rest),) = found.rows
-    assert (nets, seeds, rest) == ("plain-20, plain-56", "2, 2", ["1", "0", "0.500"])
+    ((nets, seeds, difference, *_),) = found.rows
+    assert (nets, seeds) == ("plain-20, plain-56", "2, 2")
+    assert (pairs[0].first.only_first, pairs[0].first.only_second, round(pairs[0].first.p_mid, 9)) == (1, 0, 0.5)
     assert isinstance(difference, Number)
     assert (difference.id, difference.value) == ("made_up.paper.pair-plain-20-plain-56.test_error", 6.25)
     assert (difference.n, len(difference.runs), str(difference)) == (2, 4, "+6.25")
-
-
-def test_the_bootstrap_of_a_page_is_the_same_every_time() -> None:
-    bare = runs()
-    rng = np.random.default_rng(0)
-    bits = {str(name): rng.integers(256, size=250, dtype=np.uint8) for name in bare.runs["id"]}
-    stored = replace(bare, correct=bits, runs=bare.runs.assign(test_images=2_000))
-
-    assert paired_table(evidence(stored)) == paired_table(evidence(stored))
 
 
 def test_other_peoples_numbers_stand_beside_ours_at_the_papers_schedule_alone() -> None:

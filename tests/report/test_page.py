@@ -79,12 +79,13 @@ def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_
     (row,) = (line for line in text.splitlines() if line.startswith("| ResNet-20, bf16 | fp32 | 3 "))
     assert [cell.strip() for cell in row.split("|")][4:6] == [
         "+30.00",
-        "27.52 to 32.48",
+        "+27.52 to +32.48",
     ]  # ± 4.303 sqrt(1 / 3): 29, 30 and 31
     assert (
-        "ResNet-20, bf16: the test error is 30.00 points higher than by its own recipe (51.00 % against 21.00" in text
+        "ResNet-20, bf16: the test error is 30.00 points higher than by its own recipe (51.00 % against 21.00 %; "
+        "95 % over seeds: +27.52 to +32.48)" in text
     )
-    assert "ResNet-20, bf16 − ResNet-20: +30.00 [+27.52, +32.48]" in text
+    assert "ResNet-20, bf16 − ResNet-20: +30.00 [+27.52 to +32.48]" in text
     assert {"pair-20.test_error", "pair-resnet-20-A+bf16.test_error", "resnet-20-A+bf16.test_error"} <= {
         number.id.removeprefix("made_up.quick.") for number in numbers_of(sections_of(found))
     }
@@ -232,7 +233,7 @@ def test_a_page_begins_with_the_answer_a_figure_and_a_table_and_ends_with_what_r
         "![Training and test error against iterations](curves-paper.svg)",
         "## Test and training error (Table 6)", "## Further findings", "## Claims",
         "## Published reproductions", "## Last step, best checkpoint, held-out images",
-        "## Plain and residual nets, image by image", "## Shallow and deep nets, image by image",
+        "## Plain against residual nets", "## Shallow against deep nets", "## Two trained nets, image by image",
         "## Accuracy against cost",
         "![Test error against depth, parameters, multiply-adds and training time](tradeoff-paper.svg)",
         "## Costs", "## Deviations from the paper", "## About these runs", "## Provenance", "## How to cite",

@@ -14,12 +14,12 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_ind
 
 from bench.report import stats
-from bench.report.resampling import paired_bootstrap
 from bench.report.stats import Interval, Region, Sample, contrast, sample, total
 
 SEEDS = [[8.61, 8.83, 8.55, 8.9, 8.7], [7.51, 7.6, 7.4], [13.2, 14.9, 12.7, 13.0], [6.9, 7.3, 7.0, 7.1, 6.8]]
 A, B, C, D = SEEDS
 NAN = math.nan
+Z = float(scipy_stats.norm.ppf(0.975))
 
 
 def close(value: Any) -> Any:
@@ -67,11 +67,12 @@ def test_no_seed_has_nothing() -> None:
     assert math.isnan(contrast([none, sample(A)], [1, -1]).effect)
 
 
-def test_without_variance_the_interval_is_a_point_and_nothing_is_tested() -> None:
+def test_without_variance_there_is_no_interval_and_nothing_is_tested() -> None:
     same = sample([90.0, 90.0, 90.0])
     above = contrast([same], [1], 60)
 
-    assert low_high(same.interval) == (90.0, 90.0)
+    assert same.interval is None
+    assert contrast([same, same], [1, -1]).interval() is None
     assert math.isnan(above.p_above(0))
     assert math.isnan(above.p_below(0))
     assert math.isnan(Region(-0.5, 0.5).p_inside(contrast([same], [1], 90.2)))
@@ -101,12 +102,34 @@ def test_a_difference_of_two_means_is_scipys_welch_test(first: list[float], seco
     ours = contrast([sample(first), sample(second)], [-1, 1])
 
     assert ours.df == close(theirs.df)
-    assert low_high(ours.interval()) == close(tuple(theirs.confidence_interval(0.95)))
     greater = scipy_stats.ttest_ind(second, first, equal_var=False, alternative="greater")
     assert ours.p_above(0) == close(greater.pvalue)
     assert ours.p_below(0) == close(1 - greater.pvalue)
     shifted = scipy_stats.ttest_ind(np.subtract(second, 0.3), first, equal_var=False, alternative="greater")
     assert ours.p_above(0.3) == close(shifted.pvalue)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_the_interval_of_two_nets_with_equally_many_seeds_is_scipys(n: int) -> None:
+    theirs = scipy_stats.ttest_ind(B[:n], A[:n], equal_var=False).confidence_interval(0.95)
+
+    ours = contrast([sample(A[:n]), sample(B[:n])], [-1, 1]).interval()
+
+    assert low_high(ours) == close(tuple(theirs))
+    assert ours is not None
+    assert (ours.method, ours.covers) == ("Welch's t", stats.SEEDS)
+
+
+@pytest.mark.parametrize("values", [(A[:2], B), (A[:2], B[:2], C[:2], D[:2]), (A, B[:2], C, D)])
+def test_where_satterthwaite_is_too_bold_the_degrees_of_freedom_are_those_of_the_fewest_seeds(
+    values: tuple[list[float], ...],
+) -> None:
+    effect = contrast(list(map(sample, values)), [1, -1, -1, 1][: len(values)])
+    interval, fewest = effect.interval(), min(map(len, values))
+
+    assert interval is not None
+    assert interval.high - effect.effect == close(scipy_stats.t.ppf(0.975, fewest - 1) * effect.se)
+    assert interval.method == stats.CAUTIOUS
 
 
 def test_the_interaction_is_the_regressions_with_an_error_that_allows_unequal_variances() -> None:
@@ -201,49 +224,32 @@ def test_two_nets_that_agree_on_every_image_do_not_differ() -> None:
 def test_nets_on_different_images_are_refused() -> None:
     with pytest.raises(ValueError, match="the same images of both nets, got 3 and 2"):
         stats.mcnemar([1, 0, 1], [1, 0])
-    with pytest.raises(ValueError, match="the same images of both nets, got 3 and 2"):
-        paired_bootstrap([[1, 0, 1]], [[1, 0]], np.random.default_rng(0))
 
 
-def test_the_seed_of_a_bootstrap_suffices_and_matters() -> None:
-    rng = np.random.default_rng(1)
-    first, second = rng.random((3, 200)) < 0.9, rng.random((2, 200)) < 0.8
+def test_the_interval_of_two_nets_on_the_same_images_is_agresti_and_mins() -> None:
+    first, second = correctness(12, 4, 84)
+    apart, off = (12 + 0.5) - (4 + 0.5), 12 + 4 + 1
+    se = math.sqrt(off - apart**2 / 102) / 102
 
-    def interval(seed: int) -> Interval:
-        return paired_bootstrap(first, second, np.random.default_rng(seed), draws=99)
+    ours = stats.paired_images(np.array([first]), np.array([second]))
 
-    assert interval(0) == interval(0) != interval(1)
-
-
-def test_a_bootstrap_of_few_seeds_says_so() -> None:
-    images = np.random.default_rng(0).random((20, 100)) < 0.9
-
-    small = [paired_bootstrap(images[:n], images, np.random.default_rng(0), draws=9).small for n in (5, 20)]
-
-    assert small == [True, False]
+    assert low_high(ours) == close((100 * (apart / 102 - Z * se), 100 * (apart / 102 + Z * se)))
+    assert ours.covers == stats.IMAGES
 
 
-def test_the_paired_bootstrap_has_the_spread_of_the_paired_difference() -> None:
-    first, second = np.array(correctness(120, 60, 1_820))
-    spread = 100 * np.std(first.astype(float) - second, ddof=1) / math.sqrt(first.size)
+@pytest.mark.parametrize("right", [1, 0])
+def test_two_nets_that_agree_on_every_image_are_not_certain_to_agree_on_others(right: int) -> None:
+    same = np.full((2, 50), right, bool)
 
-    ours = paired_bootstrap(first, second, np.random.default_rng(0), draws=4_000)
-
-    assert (ours.low + ours.high) / 2 == pytest.approx(3.0, abs=0.1)
-    assert ours.high - ours.low == pytest.approx(2 * 1.96 * spread, rel=0.05)
+    assert low_high(stats.paired_images(same, same)) == close((-100 * Z / 52, 100 * Z / 52))
 
 
-def test_the_paired_bootstrap_adds_the_seeds_to_the_images() -> None:
-    rng = np.random.default_rng(0)
-    lucky = rng.random((25, 1)) * 0.1  # a seed's own share of right images: its spread outweighs that of the images
-    first = rng.random((25, 4_000)) < 0.85 + lucky
-    second = np.ones((25, 4_000), bool)
-    spread = 100 * np.std(first.mean(axis=1), ddof=0) / math.sqrt(25)
+def test_intervals_stay_where_their_numbers_can_be() -> None:
+    none, all_of_them = np.zeros((1, 3), bool), np.ones((1, 3), bool)
 
-    ours = paired_bootstrap(first, second, np.random.default_rng(0), draws=4_000)
-
-    assert ours.small is False
-    assert ours.high - ours.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+    assert stats.paired_images(none, all_of_them).low == -100
+    assert low_high(stats.of_percent(sample([0.5, 60.0]).interval)) == (0, 100)
+    assert stats.within(None, -100, 100) is None
 
 
 def test_the_disagreement_of_seeds_is_the_formula_by_hand() -> None:

@@ -10,11 +10,20 @@ import pytest
 from numpy.random import Generator
 
 from bench.cli.sweep_files import load_sweep
-from bench.report import stats
+from bench.report.calibration import SEED
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, judge
-from bench.report.resampling import SEED, paired_bootstrap
-from bench.report.simulate import SPREADS, Means, Plan, draw, effect_of, on_the_bounds, share_wrong, true_means, wrong
-from bench.report.stats import Interval, Region, Sample, contrast, detectable, sample
+from bench.report.simulate import (
+    SPREADS,
+    Means,
+    Plan,
+    draw,
+    effect_of,
+    on_the_bounds,
+    share_wrong,
+    true_means,
+    wrong,
+)
+from bench.report.stats import Region, detectable
 from bench.spec import LEVEL, Claim, Net, Recipe, Scale, Sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,57 +38,6 @@ RESIDUAL = tuple(Net("cifar", d, "A") for d in (20, 32, 44, 56))
 @pytest.fixture
 def rng() -> Generator:
     return np.random.default_rng(2015)
-
-
-def covered(truth: float, intervals: list[Interval | None]) -> float:
-    """The share of intervals with the truth inside, in percent."""
-    return 100 * float(np.mean([i is not None and i.low <= truth <= i.high for i in intervals]))
-
-
-def drawn(rng: Generator, mean: float, std: float = STD, n: int = SEEDS) -> Sample:
-    return sample(rng.normal(mean, std, n))
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 20])
-def test_a_means_interval_covers_the_truth(rng: Generator, n: int) -> None:
-    assert 93 < covered(6.61, [drawn(rng, 6.61, n=n).interval for _ in range(SWEEPS)]) < 97
-
-
-@pytest.mark.parametrize("spreads", [(0.16, 0.16), (0.1, 0.8)])
-def test_a_differences_interval_covers_the_truth_with_unequal_spreads_too(
-    rng: Generator, spreads: tuple[float, float]
-) -> None:
-    pairs = [(drawn(rng, 7.0, spreads[0]), drawn(rng, 9.0, spreads[1])) for _ in range(SWEEPS)]
-
-    assert 93 < covered(2.0, [contrast(pair, [-1, 1]).interval() for pair in pairs]) < 97
-
-
-def test_the_interactions_interval_covers_the_truth(rng: Generator) -> None:
-    found = [
-        contrast(
-            [drawn(rng, 9.5), drawn(rng, 13.5, 0.9), drawn(rng, 8.5), drawn(rng, 7.0, 0.3)], [-1, 1, 1, -1]
-        ).interval()
-        for _ in range(SWEEPS)
-    ]
-
-    assert 93 < covered(5.5, found) < 97
-
-
-def test_wilsons_interval_covers_the_truth(rng: Generator) -> None:
-    wrong = rng.binomial(10_000, 0.0661, SWEEPS)
-
-    assert 93 < covered(6.61, [stats.wilson(k / 100, 10_000) for k in wrong]) < 97
-
-
-def test_the_paired_bootstrap_covers_the_truth_over_images(rng: Generator) -> None:
-    """Fewer draws and images than in a report, so that a thousand take seconds; one seed a net."""
-    found: list[Interval | None] = []
-    for _ in range(SWEEPS):
-        which = rng.random(500)  # an image is right for both, for one of the two, or for neither
-        first, second = which < 0.92, (which < 0.86) | (which > 0.96)
-        found.append(paired_bootstrap(first, second, rng, draws=200))
-
-    assert 93 < covered(2.0, found) < 97
 
 
 def claim(kind: str, *nets: Net, margin: float = 0.0, number: str = "", variant: str = "") -> Claim:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from bench.report.claims import floor_of
 from bench.report.frame import NETS, PLAIN, RESIDUAL, Set, first_option, nets_of, on_one_machine, with_bn
 from bench.report.stats import of_percent, sample
 from bench.store import atomic
@@ -135,7 +136,7 @@ def _families(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str, tuple[int,
 def _interval(results: Set, net: str) -> tuple[float, float]:
     """The 95 % interval of a net's mean error; with one seed there is none to draw."""
     errors = sample(results.done.loc[results.done["net"] == net, "test_error"])
-    interval = of_percent(errors.interval)
+    interval = of_percent(errors.at_least(floor_of(results)((net,), "test_error")).interval)
     return (interval.low, interval.high) if interval else (errors.mean, errors.mean)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from bench.report.authorship import Authorship
 from bench.report.evidence import Evidence
-from bench.report.numbers import Cell, Number, parts
+from bench.report.numbers import Number, text_of
 from bench.report.tables import Table, one_of
 
 SENTENCE = 30  # characters above which a cell of text is broken into lines
@@ -20,7 +20,7 @@ SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "<": "$<$",
     ">": "$>$", "“": "``", "”": "''", "×": r"$\times$", "∞": r"$\infty$",
-    "≤": r"$\leq$", "≥": r"$\geq$",
+    "≤": r"$\leq$", "≥": r"$\geq$", "⁻": "$^{-}$", **{raised: f"$^{k}$" for k, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def prose(markdown: str) -> str:
 
 def tabular(table: Table) -> str:
     """The table between booktabs' rules, as wide as it gets, and its note; numbers flush right, sentences broken."""
-    rows = [[prose(_text(cell)) for cell in row] for row in table.rows]
+    rows = [[prose(text_of(cell)) for cell in row] for row in table.rows]
     lines = [
         r"% needs \usepackage{array,booktabs,graphicx}",
         rf"\sbox0{{\begin{{tabular}}{{{_columns(table)}}}",
@@ -55,10 +55,6 @@ def tabular(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _text(cell: Cell) -> str:
-    return "; ".join(map(str, parts(cell)))
-
-
 def _note(note: str) -> list[str]:
     below = rf"\par\smallskip\noindent\begin{{minipage}}{{\linewidth}}\footnotesize {prose(note)}\end{{minipage}}"
     return [below] if note else []
@@ -67,14 +63,15 @@ def _note(note: str) -> list[str]:
 def _columns(table: Table) -> str:
     """Text left, numbers right; columns of sentences share half the line."""
     texts = range(table.text)
-    long = [k for k in texts if max((len(prose(_text(row[k]))) for row in table.rows), default=0) > SENTENCE]
+    long = [k for k in texts if max((len(prose(text_of(row[k]))) for row in table.rows), default=0) > SENTENCE]
     broken = rf">{{\raggedright\arraybackslash}}p{{{0.5 / max(1, len(long)):.2f}\linewidth}}"
     return "".join(broken if k in long else "l" for k in texts) + "r" * (len(table.header) - table.text)
 
 
 MACROS = r"""
 % \bench{ID}: the value; \bench{ID.std}: its standard deviation; \bench{ID.low}, \bench{ID.high}: its 95 % interval;
-% \bench{ID.n}: the seeds. The ids stand in numbers.csv; an unknown one is an error.
+% \bench{ID.covers}: what that covers, seeds or images only; \bench{ID.n}: the seeds. The ids stand in numbers.csv; an
+% unknown one is an error.
 \providecommand{\bench}[1]{\ifcsname bench@#1\endcsname\csname bench@#1\endcsname\else
   \errmessage{resnet-bench has no number #1; see numbers.csv}\fi}
 """
@@ -86,13 +83,14 @@ def macros(published: Sequence[Number]) -> str:
 
 
 def _definitions(number: Number) -> list[str]:
-    values = {"": number.value, ".std": number.std}
-    if number.interval:
-        values |= {".low": number.interval.low, ".high": number.interval.high}
-    known = {suffix: number.printed(value) for suffix, value in values.items() if not math.isnan(value)}
+    texts = {"": number.write(number.value), ".n": str(number.n)}
+    if not math.isnan(number.std):
+        texts[".std"] = number.write(number.std)
+    for one in number.intervals[:1]:
+        texts |= {".low": number.write(one.low), ".high": number.write(one.high), ".covers": one.covers}
     return [
         rf"\expandafter\def\csname bench@{number.id}{suffix}\endcsname{{{escape(text)}}}" + "\n"
-        for suffix, text in {**known, ".n": str(number.n)}.items()
+        for suffix, text in texts.items()
     ]
 
 

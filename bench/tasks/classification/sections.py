@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -9,9 +10,18 @@ import pandas as pd
 
 from bench.paper import paper_error, reproductions
 from bench.report import verdicts
-from bench.report.evidence import Evidence, compare
+from bench.report.evidence import Evidence, Pair, compare
 from bench.report.frame import NETS, Set, display_name, first_option, nets_of, own_recipes, with_bn
-from bench.report.numbers import BEST_TEST_ERROR, TEST_ERROR, TRAIN_ERROR, TRAIN_LOSS, Metric, of_net
+from bench.report.numbers import (
+    BEST_TEST_ERROR,
+    TEST_ERROR,
+    TRAIN_ERROR,
+    TRAIN_LOSS,
+    Metric,
+    of_net,
+    text_of,
+    with_worst_case,
+)
 from bench.report.render import figures
 from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
 from bench.report.stats import sample
@@ -26,7 +36,7 @@ CURVES = (
 SIDES = ", plain nets left, residual nets right"
 OWN = " Each net by its own recipe."
 TRADEOFF = (
-    "Test error of the last step against what a net costs: mean over the seeds, with the 95 % interval of the mean "
+    "Test error of the last step against what a net costs: mean over the seeds, with its 95 % interval over seeds "
     "where there are two or more. Parameters and multiply-adds are computed; the training time is the one measured, of "
     "the machine that most of the nets ran on."
 )
@@ -37,6 +47,8 @@ def findings(evidence: Evidence) -> Findings:
     results = evidence.results
     of_data: Findings = results.dataset.resolve("findings")(evidence)
     answer, said = _sentences(evidence)
+    depths = depth_pairs(evidence)
+    tested = [] if evidence.describes else [*evidence.pairs, *depths]
     return replace(
         of_data,
         answer=answer or ["Too few runs are done to say anything."],
@@ -44,24 +56,15 @@ def findings(evidence: Evidence) -> Findings:
         sections=[
             *of_data.sections,
             *of_tables(
-                ("Plain and residual nets, image by image", _untested(evidence, verdicts.paired_table(evidence))),
-                ("Shallow and deep nets, image by image", _untested(evidence, depth_table(evidence))),
-                ("One net by several recipes", _untested(evidence, verdicts.variants_table(evidence))),
+                ("Plain against residual nets", verdicts.paired_table(evidence)),
+                ("Shallow against deep nets", depth_table(evidence, depths)),
+                ("One net by several recipes", verdicts.variants_table(evidence)),
+                ("Two trained nets, image by image", verdicts.trained_table(tested)),
             ),
             *_tradeoff(results),
             *response_sections(evidence),
         ],
     )
-
-
-def _untested(evidence: Evidence, table: Table | None) -> Table | None:
-    """The table without its p-values where nothing is tested."""
-    if table is None or not evidence.describes:
-        return table
-    kept = [k for k, head in enumerate(table.header) if head != "McNemar p"]
-    note = table.note.partition(" McNemar's test")[0]
-    rows = [[row[k] for k in kept] for row in table.rows]
-    return replace(table, header=[table.header[k] for k in kept], rows=rows, note=note)
 
 
 def _sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
@@ -74,29 +77,32 @@ def _sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
     return answer[:3], [sentence for sentence in every if sentence not in answer[:3]]
 
 
-DEPTHS = (
-    "nets", "seeds (shallow, deep)", "error: deep − shallow, points", "95 %, images and seeds", "only shallow right",
-    "only deep right", "McNemar p",
-)  # fmt: skip
+DEPTHS = ("nets", "seeds (shallow, deep)", "error: deep − shallow, points", "95 %, seeds", "95 %, images only")
 
 
-def depth_table(evidence: Evidence) -> Table | None:
-    """Of plain, residual and other nets the shallowest beside the deepest; None if there are no two depths."""
+def depth_pairs(evidence: Evidence) -> list[Pair]:
+    """Of plain, residual and other nets the shallowest with the deepest."""
     done = first_option(with_bn(evidence.results.done)).sort_values("depth")
-    pairs = []
+    found = []
     for _, nets in done.groupby(nets_of(done), sort=False)["net"]:
         shallow, deep = str(nets.iloc[0]), str(nets.iloc[-1])
-        if shallow != deep and (pair := compare(evidence.results, shallow, deep, f"pair-{shallow}-{deep}")):
-            pairs.append(pair)
+        key = f"pair-{shallow}-{deep}"
+        if shallow != deep and (pair := compare(evidence.results, evidence.floor, shallow, deep, key)):
+            found.append(pair)
+    return found
+
+
+def depth_table(evidence: Evidence, pairs: Sequence[Pair]) -> Table | None:
+    """A row a kind of nets; None if there are no two depths."""
     rows = [
         (
             f"{display_name(pair.names[0])}, {display_name(pair.names[1])}",
             f"{pair.seeds[0]}, {pair.seeds[1]}",
-            *verdicts.image_by_image(evidence, pair),
+            *verdicts.apart(evidence, pair),
         )
         for pair in pairs
     ]
-    return Table(DEPTHS, rows, note=verdicts.image_note("nets", pairs), name="depths") if rows else None
+    return Table(DEPTHS, rows, note=verdicts.APART, name="depths") if rows else None
 
 
 def of_cifar(evidence: Evidence) -> Findings:
@@ -125,7 +131,7 @@ def printed(net: str) -> str:
 
 
 TABLE_6 = (
-    "net", "layers", "params", "paper: test error %", "test error %", "95 %, seeds", "95 %, test images",
+    "net", "layers", "params", "paper: test error %", "test error %", "95 %, seeds", "95 %, images only",
     "training error %", "training loss",
 )  # fmt: skip
 ORIENTATION = " The paper's numbers are those of its full schedule."
@@ -146,8 +152,8 @@ def table6(evidence: Evidence) -> Table:
             f"{row['depth']}",
             f"{row['params'] / 1e6:.2f}M",
             *[printed(str(net))] * shown,
-            *with_intervals(of_net(evidence, str(net), TEST_ERROR), row["test_images"]),
-            of_net(evidence, str(net), TRAIN_ERROR),
+            *with_intervals(with_worst_case(evidence, str(net), TEST_ERROR), float(row["test_images"])),
+            with_worst_case(evidence, str(net), TRAIN_ERROR),
             of_net(evidence, str(net), TRAIN_LOSS),
         )
         for net, row in pd.concat([nets[nets["shortcut"] != "none"], nets[nets["shortcut"] == "none"]]).iterrows()
@@ -179,7 +185,7 @@ def reproductions_table(evidence: Evidence) -> Table | None:
     for net in map(str, nets.index):
         theirs = [f"{one['error'][net]:.2f}" if net in one["error"] else "–" for one in known]
         if set(theirs) != {"–"}:
-            rows.append((display_name(net), printed(net), str(of_net(evidence, net, TEST_ERROR)), *theirs))
+            rows.append((display_name(net), printed(net), text_of(with_worst_case(evidence, net, TEST_ERROR)), *theirs))
     about = " ".join(
         f"{one['name']} ({one['source']}): {STATISTICS[one['statistic']]}, schedule: {one['schedule']}."
         for one in known
@@ -206,7 +212,7 @@ def protocols(evidence: Evidence) -> Table | None:
         (
             display_name(str(net)),
             one_of(part["split"]),
-            str(of_net(evidence, str(net), TEST_ERROR)),
+            text_of(with_worst_case(evidence, str(net), TEST_ERROR)),
             of_net(evidence, str(net), BEST_TEST_ERROR),
             f"{sample(part['test_error']).mean - sample(part['best_test_error']).mean:.2f}",
             of_net(evidence, str(net), HELD_OUT),

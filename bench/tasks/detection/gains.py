@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.report.claims import floor_of
 from bench.report.frame import Set, display_name, own_recipes
-from bench.report.resampling import SEED, bootstrap
-from bench.report.stats import Interval, contrast, sample
+from bench.report.resampling import jackknife
+from bench.report.stats import Interval, contrast, of_percent, sample, within
 from bench.spec import FAMILIES, SOURCES
 from bench.store import StoreError
 from bench.tasks.detection.average_precision import Matches, MatchTable, mean_ap
@@ -25,7 +26,7 @@ Runs = Sequence[Sequence[Matches]]  # of a net, of each class
 class Gain:
     """What `second` has over `first` on the same images, in points of AP50 and of AP; means over seeds.
 
-    interval: of the gain in AP50 over images. over_seeds: over other seeds, None below two of each.
+    over_images: of the gain in AP50, the trained nets as they are. over_seeds: Welch's, None below two of each.
     """
 
     words: str
@@ -33,8 +34,8 @@ class Gain:
     second: str
     ap50: tuple[float, float]
     ap: tuple[float, float]
-    interval: Interval
     over_seeds: Interval | None
+    over_images: Interval | None
     seeds: tuple[int, int]
     runs: tuple[str, ...]
 
@@ -49,7 +50,7 @@ class Detected:
     """Of each net its runs' matches and the interval of AP50 over images; and the gains."""
 
     matches: Mapping[str, Runs]
-    over_images: Mapping[str, Interval]
+    over_images: Mapping[str, Interval | None]
     gains: tuple[Gain, ...]
 
 
@@ -70,7 +71,7 @@ def detected(results: Set) -> Detected:
         for net, part in results.done.groupby("net", sort=False)
         if all(f"{name}::label" in results.matches for name in part["id"])
     }
-    over = {net: _over_images(partial(_ap50, each), each) for net, each in tables.items()}
+    over = {net: of_percent(_over_images(partial(_ap50, each), each)) for net, each in tables.items()}
     pairs = [pair for pair in _pairs(results) if pair[1] in tables and pair[2] in tables]
     gains = [_gain(results, tables, *pair) for pair in pairs if _same_images(results, *pair[1:])]
     return Detected(tables, over, tuple(gains))
@@ -82,8 +83,8 @@ def _same_images(results: Set, *nets: str) -> bool:
     return len(runs[["data_sha256", "test_images"]].drop_duplicates()) == 1
 
 
-def _over_images(statistic: Callable[[NDArray[np.int64]], float], runs: Runs) -> Interval:
-    return bootstrap(statistic, len(runs[0][0].positives), np.random.default_rng(SEED))
+def _over_images(statistic: Callable[[NDArray[np.int64]], float], runs: Runs) -> Interval | None:
+    return jackknife(statistic, len(runs[0][0].positives))
 
 
 def _ap50(runs: Runs, times: NDArray[np.int64]) -> float:
@@ -92,8 +93,12 @@ def _ap50(runs: Runs, times: NDArray[np.int64]) -> float:
 
 
 def _gain(results: Set, tables: Mapping[str, Runs], words: str, first: str, second: str) -> Gain:
-    """Each draw takes the same images for both nets."""
-    parts = [results.done[results.done["net"] == net] for net in (first, second)]
+    """The same images are left out for both nets."""
+    parts, floor = [results.done[results.done["net"] == net] for net in (first, second)], floor_of(results)
+    samples = [
+        sample(part["ap50"]).at_least(floor((net,), "ap50")) for net, part in zip((first, second), parts, strict=True)
+    ]
+    over_images = _over_images(lambda t: _ap50(tables[second], t) - _ap50(tables[first], t), tables[first])
     ap50, ap = (tuple(float(part[metric].mean()) for part in parts) for metric in ("ap50", "ap"))
     return Gain(
         words=words,
@@ -101,8 +106,8 @@ def _gain(results: Set, tables: Mapping[str, Runs], words: str, first: str, seco
         second=second,
         ap50=(ap50[0], ap50[1]),
         ap=(ap[0], ap[1]),
-        interval=_over_images(lambda t: _ap50(tables[second], t) - _ap50(tables[first], t), tables[first]),
-        over_seeds=contrast([sample(part["ap50"]) for part in parts], [-1, 1]).interval(),
+        over_seeds=within(contrast(samples, [-1, 1]).interval(), -100.0, 100.0),
+        over_images=within(over_images, -100.0, 100.0),
         seeds=(len(parts[0]), len(parts[1])),
         runs=tuple(name for part in parts for name in part["id"]),
     )

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from bench.paper import paper_number
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
-from bench.report.numbers import Cell, Metric, Number, of_net
+from bench.report.numbers import Cell, Metric, Number, of_net, signed, with_worst_case
 from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
-from bench.report.stats import of_percent, sample
 from bench.report.stored import arrays_digest
-from bench.report.tables import Table, low_to_high, plain, signed
+from bench.report.tables import FLOOR, Table, plain, with_intervals
 from bench.spec import OPTIONS, counted
 from bench.store import StoreError
 from bench.tasks.detection import figures
@@ -26,26 +25,26 @@ from bench.tasks.detection.average_precision import average_precision
 from bench.tasks.detection.gains import POINTS, Detected, Gain, detected, table_of
 
 HEADER = (
-    "net", "form", "AP50", "95 %, images", "95 %, seeds", "AP", "AP75", "AP small", "AP medium", "AP large",
+    "net", "form", "AP50", "95 %, seeds", "95 %, images only", "AP", "AP75", "AP small", "AP medium", "AP large",
     "VOC mAP, 11 points", "VOC mAP, every point", "error of the source",
 )  # fmt: skip
 NOTE = (
     "Percent; mean ± standard deviation over seeds (n). AP is COCO's, over IoU .50 to .95 (the paper's mAP@[.5,.95]); "
     "AP50 and AP75 at one IoU (mAP@.5). Small, medium, large: objects below 32², below 96², and above, in pixels of "
-    "the image. Two 95 % intervals of AP50: a bootstrap over the {images} test images, and Student's t over seeds "
-    "(n >= 2). All after the last step."
+    "the image. Two 95 % intervals of AP50: Student's t over seeds (n ≥ 2), and a jackknife over the {images} test "
+    "images only, the trained detectors as they are. All after the last step. "
 )
 OF_SOURCE = " Source: the classifier from which the backbone was taken."
 GAINS = (
-    "what", "AP50 without", "AP50 with", "gain, points", "95 %, images", "95 %, seeds", "gain, relative",
+    "what", "AP50 without", "AP50 with", "gain, points", "95 %, seeds", "95 %, images only", "gain, relative",
     "gain in AP", "paper",
 )  # fmt: skip
 GAINS_NOTE = (
-    "Each pair on the same test images; one interval is over images (paired bootstrap), the other over seeds (Welch; "
-    "n = {seeds})."
+    "Each pair on the same test images; one interval is over seeds (Welch; n = {seeds}), the other over images only "
+    "(jackknife, the same images left out for both; the trained detectors as they are)."
 )
 PAPERS_GAINS = " The paper's gain is of ResNet-101 over VGG-16, on VOC in VOC's mAP."
-AP50, AP = Metric("ap50", "AP at IoU .5"), Metric("ap", "AP over IoU .50 to .95")
+AP50, AP = Metric("ap50", "AP at IoU .5", guess=0.0), Metric("ap", "AP over IoU .50 to .95", guess=0.0)
 METRICS = (  # in the order of HEADER
     AP50,
     AP,
@@ -53,7 +52,7 @@ METRICS = (  # in the order of HEADER
     *(Metric(f"ap_{size}", f"AP of {size} objects") for size in ("small", "medium", "large")),
     Metric("voc07_map", "VOC mAP, 11 points"),
     Metric("voc12_map", "VOC mAP, every point"),
-    Metric("source_error", "classification error of the backbone's source"),
+    Metric("source_error", "classification error of the backbone's source", bounds=None),
 )
 HOW = {"refined": "box refinement", "multi_scale": "testing in several scales (and box refinement)"}
 OPTIONS_NOTE = (
@@ -83,13 +82,14 @@ def ap_table(evidence: Evidence, found: Detected) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name, part in evidence.results.done.groupby("net", sort=False):
         net, form = str(name), str(part["detection_form"].iloc[0]).upper()
-        ap50, *others = (of_net(evidence, net, metric) for metric in METRICS)
-        intervals = (found.over_images.get(net), of_percent(sample(part["ap50"]).interval))
-        rows.append((display_name(net), form, ap50, *map(low_to_high, intervals), *others))
+        ap50, ap = (with_worst_case(evidence, net, metric) for metric in METRICS[:2])
+        others = (of_net(evidence, net, metric) for metric in METRICS[2:])
+        rows.append((display_name(net), form, *with_intervals(ap50, found.over_images.get(net)), ap, *others))
     images = " or ".join(sorted({f"{int(n):,}" for n in evidence.results.done["test_images"]}))
+    note = NOTE.format(images=images) + FLOOR
     if not evidence.results.done["source_error"].notna().any():
-        return Table(HEADER[:-1], [row[:-1] for row in rows], text=2, note=NOTE.format(images=images), name="detection")
-    return Table(HEADER, rows, text=2, note=NOTE.format(images=images) + OF_SOURCE, name="detection")
+        return Table(HEADER[:-1], [row[:-1] for row in rows], text=2, note=note, name="detection")
+    return Table(HEADER, rows, text=2, note=note + OF_SOURCE, name="detection")
 
 
 def gains_table(evidence: Evidence, found: Detected) -> Table | None:
@@ -101,9 +101,7 @@ def gains_table(evidence: Evidence, found: Detected) -> Table | None:
             gain.words,
             f"{gain.ap50[0]:.2f}",
             f"{gain.ap50[1]:.2f}",
-            _gained(evidence, gain),
-            low_to_high(gain.interval),
-            low_to_high(gain.over_seeds),
+            *_gained(evidence, gain),
             f"{signed(100 * gain.difference / gain.ap50[0])} %" if gain.ap50[0] else "–",
             signed(gain.ap[1] - gain.ap[0]),
             _papers(evidence.results, gain),
@@ -117,16 +115,18 @@ def gains_table(evidence: Evidence, found: Detected) -> Table | None:
     return Table(GAINS, rows, note=note + PAPERS_GAINS, name="gains")
 
 
-def _gained(evidence: Evidence, gain: Gain) -> Number:
-    return Number(
+def _gained(evidence: Evidence, gain: Gain) -> tuple[Number, str, str]:
+    """The gain and its intervals."""
+    gained = Number(
         id=evidence.id(f"gain-{gain.first}-{gain.second}"),
         what=f"{gain.words}, AP at IoU .5 on the same images, difference",
         value=gain.difference,
         n=min(gain.seeds),
-        interval=gain.interval,
+        over_seeds=gain.over_seeds,
+        over_images=gain.over_images,
         runs=gain.runs,
-        shown=signed(gain.difference),
     )
+    return gained, gained.range(gain.over_seeds), gained.range(gain.over_images)
 
 
 def _papers(results: Set, gain: Gain) -> str:
@@ -174,11 +174,12 @@ def gain_findings(found: Detected) -> list[str]:
     """Each gain in words, and over what a difference is detected."""
     lines = []
     for gain in found.gains:
-        intervals = {"images": gain.interval} | ({"seeds": gain.over_seeds} if gain.over_seeds else {})
-        clear = [over for over, interval in intervals.items() if interval.low > 0 or interval.high < 0]
-        ranges = ", ".join(f"{low_to_high(interval)} over {over}" for over, interval in intervals.items())
+        intervals = [one for one in (gain.over_seeds, gain.over_images) if one]
+        clear = [one.covers for one in intervals if one.low > 0 or one.high < 0]
+        ranges = ", ".join(f"{signed(one.low)} to {signed(one.high)} over {one.covers}" for one in intervals)
+        ranges = f"95 %: {ranges}; " if ranges else ""
         lines.append(
-            f"{gain.words}: {signed(gain.difference)} points of AP50 (95 %: {ranges}; n = {gain.seeds[0]}, "
+            f"{gain.words}: {signed(gain.difference)} points of AP50 ({ranges}n = {gain.seeds[0]}, "
             f"{counted(gain.seeds[1], 'seed')}): "
             + (f"a difference over {' and '.join(clear)}." if clear else NOT_DETECTED)
         )

@@ -58,11 +58,15 @@ def word(change: float) -> str:
 
 
 def _factor(values: pd.Series[float]) -> str:
-    """`24 [21 to 27] (2)`: geometric mean, lowest, highest, n."""
+    """`24 (2); 21 to 27`: geometric mean, n, lowest, highest."""
     if values.empty:
         return "–"
-    within = f" [{two_digits(values.min())} to {two_digits(values.max())}]" if len(values) > 1 else ""
-    return f"{two_digits(layers.geometric(values))}{within} ({len(values)})"
+    return "; ".join(filter(None, (f"{two_digits(layers.geometric(values))} ({len(values)})", _spread(values))))
+
+
+def _spread(values: pd.Series[float]) -> str:
+    """`21 to 27`, the lowest and the highest; "" of one."""
+    return f"{two_digits(values.min())} to {two_digits(values.max())}" if len(values) > 1 else ""
 
 
 def two_digits(value: float) -> str:
@@ -146,16 +150,17 @@ def gradient_table(evidence: Evidence) -> Table:
         at_start = _change(evidence, str(net), "gradient_at_start", "at initialisation", start)
         at_end = _change(evidence, str(net), "gradient_at_end", "after the last step", end)
         named = (at_start, _word(start), at_end, _word(end))
-        rows.append((display_name(str(net)), f"{depth}", *named, _factor(kernel), _factor(last["batch_std"].dropna())))
+        rows.append((display_name(str(net)), f"{depth}", *named, *map(_factor, (kernel, last["batch_std"].dropna()))))
     return Table(header, rows, note=GRADIENTS.format(healthy=HEALTHY), name="gradients")
 
 
-def _change(evidence: Evidence, net: str, metric: str, when: str, values: pd.Series[float]) -> Number | str:
-    """The change of a net's gradient by seed: a factor, whose mean is geometric."""
+def _change(evidence: Evidence, net: str, metric: str, when: str, values: pd.Series[float]) -> Cell:
+    """The change of a net's gradient by seed: a factor, whose mean is geometric; the lowest and the highest."""
     if values.empty:
         return "–"
     what = f"{CHANGE}, {when}, geometric mean over seeds"
-    return _number(evidence, net, metric, what, values, value=layers.geometric(values), shown=_factor(values))
+    mean = _number(evidence, net, metric, what, values, value=layers.geometric(values), write=two_digits)
+    return (mean, spread) if (spread := _spread(values)) else mean
 
 
 def _number(evidence: Evidence, net: str, metric: str, what: str, by_seed: pd.Series[float], **values: Any) -> Number:
@@ -165,8 +170,6 @@ def _number(evidence: Evidence, net: str, metric: str, what: str, by_seed: pd.Se
         what=f"{display_name(net)}, {what}",
         n=len(by_seed),
         unit="",
-        digits=3,
-        form="g",
         runs=tuple(map(str, ids[by_seed.index])),
         **values,
     )
@@ -257,7 +260,7 @@ def response_table(evidence: Evidence) -> Table:
         )
         means = by_seed.pop("mean")
         ours, what = sample(means), "std of responses, mean over the layers"
-        values = {"value": ours.mean, "std": ours.std, "shown": _std(ours.mean)}
+        values = {"value": ours.mean, "std": ours.std, "write": _std}
         mean = _number(evidence, str(net), "response_std", what, means, **values)
         others = map(_std, by_seed.mean())
         rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", mean, *others, f"{len(by_seed)}"))

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, own_recipes
-from bench.report.numbers import Cell, Metric, mean_std, of_net
+from bench.report.numbers import Cell, Metric, decimals, of_net, signed, with_worst_case
 from bench.report.render.figures import STYLE, palette
 from bench.report.sections import Drawing, Findings, Section, diverged
-from bench.report.stats import Sample, of_percent, sample, wilson
-from bench.report.tables import Table, caption, low_to_high, signed
+from bench.report.stats import sample, wilson
+from bench.report.tables import Table, caption, with_intervals
 from bench.tasks.verification.roc import FARS, Roc, across_folds
 
 HEADER = (
-    "net", "loss", "accuracy %", "95 %, seeds", "95 %, pairs", "at a fixed threshold %", "before training %",
+    "net", "loss", "accuracy %", "95 %, seeds", "95 %, pairs only", "at a fixed threshold %", "before training %",
     "by pixels %", "AUC", "EER %", "TAR % at FAR 10 %", "at FAR 1 %", "at FAR 0.1 %",
 )  # fmt: skip
 NOTE = (
@@ -32,14 +32,14 @@ NOTE = (
     "the pairs are too few. By pixels: the images themselves, averaged down to 16x16. View 1 of LFW is for model "
     "selection; these are not results on its test set, View 2."
 )
-ERRORS = (  # printed as accuracies
-    Metric("test_error", "pairs judged wrong, ten folds"),
-    Metric("fixed_threshold_error", "pairs judged wrong at one fixed threshold"),
-    Metric("untrained_error", "pairs judged wrong before training, ten folds"),
-    Metric("pixels_error", "pairs judged wrong by pixels, ten folds"),
+ACCURACIES = (
+    Metric("test_error", "pairs judged right, ten folds", accuracy=True, guess=50.0),
+    Metric("fixed_threshold_error", "pairs judged right at one fixed threshold", accuracy=True),
+    Metric("untrained_error", "pairs judged right before training, ten folds", accuracy=True),
+    Metric("pixels_error", "pairs judged right by pixels, ten folds", accuracy=True, bounds=None),
 )
 OF_ROC = (
-    Metric("auc", "area under the ROC", "", 3),
+    Metric("auc", "area under the ROC", "", decimals(3), (0.0, 1.0)),
     Metric("eer", "equal error rate"),
     *(Metric(f"tar_at_far_{far:g}", f"TAR at FAR {100 * far:g} %") for far in FARS),
 )
@@ -72,21 +72,13 @@ def verification_table(evidence: Evidence) -> Table:
 
 
 def _row(evidence: Evidence, net: str, part: pd.DataFrame) -> tuple[Cell, ...]:
-    right = sample(100 - part["test_error"])
-    first, *others = (of_net(evidence, net, metric, shown=_as_accuracy) for metric in ERRORS)
+    first, *more = ACCURACIES
     return (
         display_name(net),
         str(part["faces_loss"].iloc[0]),
-        first,
-        low_to_high(of_percent(right.interval)),
-        low_to_high(wilson(right.mean, int(part["test_images"].iloc[0]))),
-        *others,
-        *(of_net(evidence, net, metric) for metric in OF_ROC),
+        *with_intervals(with_worst_case(evidence, net, first), float(part["test_images"].iloc[0])),
+        *(of_net(evidence, net, metric) for metric in (*more, *OF_ROC)),
     )
-
-
-def _as_accuracy(error: Sample) -> str:
-    return mean_std(100 - error.mean, error.std, error.n)
 
 
 def net_findings(results: Set) -> list[str]:

@@ -18,7 +18,7 @@ pytest.importorskip("pycocotools", reason="needs pycocotools")
 
 from bench.cli.commands import main as commands
 from bench.launch.worker import work
-from bench.report.stats import Interval
+from bench.report.stats import IMAGES, SEEDS, Interval
 from bench.report.stored import read_arrays
 from bench.spec import Net
 from bench.store import RunFolder
@@ -264,13 +264,16 @@ def test_a_sweep_on_objects_ends_with_a_report_whose_digits_can_be_checked(
 
 
 def test_a_gain_says_over_what_a_difference_is_detected() -> None:
-    over_images, over_seeds = Interval(1.0, 3.0, "bootstrap"), Interval(-4.0, 8.0, "t")
-    gain = Gain("A over B", "B", "A", (10.0, 12.0), (5.0, 6.0), over_images, over_seeds, (2, 2), ())
-    alone = replace(gain, interval=over_seeds, over_seeds=None)
+    over_images = Interval(1.0, 3.0, "jackknife", IMAGES)
+    gain = Gain(
+        "A over B", "B", "A", (10.0, 12.0), (5.0, 6.0), Interval(-4.0, 8.0, "Welch's t", SEEDS), over_images, (2, 2), ()
+    )
+    alone = replace(gain, over_images=replace(over_images, low=-1.0), over_seeds=None)
 
     first, second = gain_findings(Detected({}, {}, (gain, alone)))
 
     assert first.endswith(
-        "1.00 to 3.00 over images, −4.00 to 8.00 over seeds; n = 2, 2 seeds): a difference over images."
+        "(95 %: −4.00 to +8.00 over seeds, +1.00 to +3.00 over images only; n = 2, 2 seeds): "
+        "a difference over images only."
     )
-    assert second.endswith("(95 %: −4.00 to 8.00 over images; n = 2, 2 seeds): no difference detected.")
+    assert second.endswith("(95 %: −1.00 to +3.00 over images only; n = 2, 2 seeds): no difference detected.")

@@ -55,7 +55,7 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
     assert "- After 100 steps, the gradient of plain networks with BN vanishes at no depth" in text
     failed = "failed in 2 of 2 runs: the training loss is nan at step 2 (seeds 0 and 1)."
     assert f"- ResNet-56 without BN {failed}" in text
-    assert "| plain-20 | 20 | 5.6 [5.6 to 5.6] (2) | healthy |" in text
+    assert "| plain-20 | 20 | 5.6 (2); 5.6 to 5.6 | healthy |" in text
     assert "| ResNet-56 without BN | 56 | 1.9 × 10⁴ [1.9 × 10⁴ to 1.9 × 10⁴] (2) | exploding | – | – |" in text
 
 
@@ -74,7 +74,7 @@ def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
     one.layers.loc[(one.layers["layer"] == 1) & seed_1, "response_grad_norm"] = 1e-9
 
     # the mean of 5.6 and 3e-10
-    assert "| plain-20 | 20 | 4.3 × 10⁻⁵ [3.3 × 10⁻¹⁰ to 5.6] (2) | vanishing, in 1 of 2 seeds |" in without_anchors(
+    assert "| plain-20 | 20 | 4.3 × 10⁻⁵ (2); 3.3 × 10⁻¹⁰ to 5.6 | vanishing, in 1 of 2 seeds |" in without_anchors(
         page(evidence(one, SWEEP))
     )
 
@@ -90,7 +90,7 @@ def test_figure_7s_statements_are_held_against_the_numbers(tmp_path: Path) -> No
     )
     deep = np.mean([0.5 * (1 + k % 7) * 20 / 56 for k in range(1, 56)])
     assert f"residual nets falls ({half:.3f} at 20 layers, {deep:.3f} at 56 layers); in the paper it falls." in text
-    assert f"| ResNet-20 | 20 | {half:.3f} | 0.500 | 3.500 | 1.000 | 2 |" in text
+    assert f"| ResNet-20 | 20 | {half:.3f} ± 0.000 (2) | 0.500 | 3.500 | 1.000 | 2 |" in text
 
 
 def test_a_classification_with_layers_has_figure_7_after_figure_6(tmp_path: Path) -> None:

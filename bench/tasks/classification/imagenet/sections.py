@@ -9,9 +9,21 @@ import pandas as pd
 from bench.paper import paper_number
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name
-from bench.report.numbers import BEST_TEST_ERROR, TEST_ERROR, TRAIN_ERROR, TRAIN_LOSS, Cell, Metric, Number, of_net
+from bench.report.numbers import (
+    BEST_TEST_ERROR,
+    TEST_ERROR,
+    TRAIN_ERROR,
+    TRAIN_LOSS,
+    Cell,
+    Metric,
+    Number,
+    decimals,
+    of_net,
+    text_of,
+    with_worst_case,
+)
 from bench.report.sections import Findings, Section, of_tables
-from bench.report.stats import of_percent, sample
+from bench.report.stats import binomial_std, of_percent, sample
 from bench.report.tables import Table, caption, missing, with_intervals
 from bench.spec import Ensemble
 from bench.tasks.classification.sections import curves
@@ -78,7 +90,7 @@ def table2(evidence: Evidence) -> Table:
     for depth in (18, 34):
         nets = (f"plain-{depth}", f"resnet-{depth}-A")
         if evidence.results.done["net"].isin(nets).any():
-            ours = (str(of_net(evidence, net, TEN_CROP[0])) for net in nets)
+            ours = (text_of(with_worst_case(evidence, net, TEN_CROP[0])) for net in nets)
             papers = [printed(net, TEN_CROP[0]) for net in nets] if evidence.of_paper else []
             rows.append((f"{depth} layers", *ours, *papers))
     note = "Top-1 error in % by 10 crops, mean ± standard deviation over seeds (n); ResNets with option A."
@@ -98,7 +110,7 @@ def protocol_table(evidence: Evidence, metrics: tuple[Metric, Metric], name: str
     beside: tuple[str, ...] = ("paper: top-1", "paper: top-5") if evidence.of_paper else ()
     if metrics == CENTRE:
         beside = ("training error %", "training loss", "best on the validation set %")
-    header = ("net", "params", "top-1 error %", "95 %, seeds", "95 %, images", "top-5 error %", *beside)
+    header = ("net", "params", "top-1 error %", "95 %, seeds", "95 %, images only", "top-5 error %", *beside)
     rows = [_row(evidence, str(net), row, metrics) for net, row in results.nets.iterrows()]
     scales = results.runs["views_scales"].iloc[0] if "views_scales" in results.runs else ""
     how = HOW[metrics].format(scales=str(scales).replace(" ", ", "))
@@ -113,8 +125,8 @@ def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[Metri
     return (
         display_name(net) + missing(row),
         "–" if pd.isna(row["params"]) else f"{row['params'] / 1e6:.1f}M",
-        *with_intervals(of_net(evidence, net, metrics[0]), row["test_images"]),
-        of_net(evidence, net, metrics[1]),
+        *with_intervals(with_worst_case(evidence, net, metrics[0]), float(row["test_images"])),
+        with_worst_case(evidence, net, metrics[1]),
         *beside,
     )
 
@@ -132,20 +144,22 @@ def table5(evidence: Evidence) -> Table:
         if len(part):
             top1, top5 = (_of_ensemble(evidence, one, part, metric) for metric in MULTI_SCALE)
             nets = "; ".join(display_name(net.name) for net in one.nets)
-            rows.append((one.text, nets, *with_intervals(top1, part["test_images"].iloc[0]), top5))
-    header = ("ensemble", "nets", "top-1 error %", "95 %, seeds", "95 %, images", "top-5 error %")
+            rows.append((one.text, nets, *with_intervals(top1, float(part["test_images"].iloc[0])), top5))
+    header = ("ensemble", "nets", "top-1 error %", "95 %, seeds", "95 %, images only", "top-5 error %")
     return Table(header, rows, text=2, note=TABLE_5 + OF_TABLE_5 * evidence.of_paper, name="table5")
 
 
 def _of_ensemble(evidence: Evidence, one: Ensemble, part: pd.DataFrame, metric: Metric) -> Number:
     ours = sample(part[metric.column])
+    floor = binomial_std(ours.mean, int(part["test_images"].min()))
     return Number(
         id=evidence.id(one.id, metric.column),
         what=f"{one.text}, {metric.words}",
         value=ours.mean,
         std=ours.std,
         n=ours.n,
-        interval=of_percent(ours.interval),
+        over_seeds=of_percent(ours.at_least(floor).interval),
         unit="%",
+        write=decimals(2),
         runs=tuple(" ".join(part["runs"]).split()),
     )

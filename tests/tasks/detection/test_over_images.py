@@ -1,4 +1,4 @@
-"""AP over images drawn again: from what is kept of a test, with the spread of other test sets."""
+"""AP over other images: from what is kept of a test, with the spread of other test sets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats as scipy_stats
 
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
-from bench.report.resampling import bootstrap
-from bench.report.stats import Interval
+from bench.report.resampling import jackknife
+from bench.report.stats import IMAGES, Interval
 from bench.tasks.detection.average_precision import AREAS, Matches, MatchTable, average_precision, mean_ap
 from bench.tasks.detection.matching import matched, voc_matches
 from tests.tasks.detection.scored import NAMES, A, found, made_up, official, truth, voc_map
@@ -65,31 +66,50 @@ def test_an_image_that_is_drawn_twice_counts_as_two_images(points: str) -> None:
     assert coco == pytest.approx(mean_ap(repeated.matches(), points), abs=1e-9)
 
 
-def over_images(*nets: tuple[Matches, ...], seed: int = 0) -> Interval:
+def over_images(*nets: tuple[Matches, ...]) -> Interval | None:
     """Of the AP of one net, or of the second's minus the first's on the same images."""
 
     def statistic(times: NDArray[np.int64]) -> float:
         first, *more = (mean_ap(matches, "every-point", times) for matches in nets)
         return more[0] - first if more else first
 
-    return bootstrap(statistic, len(nets[0][0].positives), np.random.default_rng(seed), draws=200)
+    return jackknife(statistic, len(nets[0][0].positives))
 
 
-def test_a_bootstrap_is_its_generators_and_holds_the_number() -> None:
-    matches = voc_matches(*made_up(1), NAMES)
-
-    first, again, other = (over_images(matches, seed=seed) for seed in (0, 0, 1))
-
-    assert first == again != other
-    assert first.low < mean_ap(matches, "every-point") < first.high
+def width(interval: Interval | None) -> float:
+    assert interval is not None
+    return interval.high - interval.low
 
 
-def test_the_bootstrap_interval_has_about_the_spread_of_other_test_sets() -> None:
+def test_the_jackknife_of_a_mean_is_students_interval_over_images() -> None:
+    values = np.random.default_rng(0).normal(size=60)
+    theirs = scipy_stats.t.interval(0.95, 59, values.mean(), scipy_stats.sem(values))
+
+    ours = jackknife(lambda times: float(times @ values / times.sum()), 60)
+
+    assert ours is not None
+    assert (ours.low, ours.high) == pytest.approx(theirs, rel=1e-12)
+    assert ours.covers == IMAGES
+
+
+def test_of_many_images_a_hundred_groups_are_left_out() -> None:
+    seen: list[int] = []
+
+    def statistic(times: NDArray[np.int64]) -> float:
+        seen.append(int((times == 0).sum()))
+        return float(times[0])
+
+    jackknife(statistic, 1_000)
+
+    assert sorted(seen) == [0] + [10] * 100
+
+
+def test_the_interval_has_about_the_spread_of_other_test_sets() -> None:
     """Against the truth: 100 sets of the same kind, each measured."""
     others = [voc_map(*made_up(s), NAMES) for s in range(100, 200)]
-    found = [over_images(voc_matches(*made_up(s), NAMES), seed=s) for s in range(5)]
+    found = [over_images(voc_matches(*made_up(s), NAMES)) for s in range(5)]
 
-    assert np.mean([one.high - one.low for one in found]) / (2 * 1.96) == pytest.approx(np.std(others), rel=0.35)
+    assert np.mean([width(one) for one in found]) / (2 * 1.96) == pytest.approx(np.std(others), rel=0.35)
 
 
 def test_two_trainings_on_the_same_images_are_compared_more_sharply_than_apart() -> None:
@@ -97,7 +117,10 @@ def test_two_trainings_on_the_same_images_are_compared_more_sharply_than_apart()
     _, sharp = made_up(1, noise=3.0)
     worse, better = (voc_matches(truths, p, NAMES) for p in (blurred, sharp))
 
-    difference, apart = over_images(worse, better), [over_images(one) for one in (worse, better)]
+    assert width(over_images(worse, better)) < math.hypot(*(width(over_images(one)) for one in (worse, better)))
 
-    assert difference.high - difference.low < math.hypot(*(b.high - b.low for b in apart))
-    assert (over_images(worse, worse).low, over_images(worse, worse).high) == (0, 0)
+
+def test_a_difference_that_no_image_changes_is_no_certainty() -> None:
+    matches = voc_matches(*made_up(1), NAMES)
+
+    assert over_images(matches, matches) is None
