@@ -12,19 +12,23 @@ import yaml
 
 @cache
 def paper_numbers() -> dict[str, dict[str, Any]]:
-    """The paper's numbers by id (bench/paper.yaml), protocol and reason spelled out.
+    """The paper's numbers by id (bench/paper.yaml), protocol and reason spelled out, with the group of the reason.
 
-    `printed` is the value with all the digits that the paper prints: 7.40, where the number is 7.4.
+    `printed` is the value with all the digits that the paper prints: 7.40, where the number is 7.4. `is_result` tells
+    results from settings of the paper's recipe, such as the models in an ensemble.
     """
     text = files("bench").joinpath("paper.yaml").read_text(encoding="utf-8")
     # libyaml where PyYAML was built with it, as its wheels are: 0.05 s instead of 0.5
     values, literals = (getattr(yaml, f"C{name}", getattr(yaml, name)) for name in ("SafeLoader", "BaseLoader"))
     paper, as_text = yaml.load(text, values), yaml.load(text, literals)
     words = {"protocol": paper["protocols"], "reason": paper["reasons"]}
-    return {
-        n["id"]: n | _metric(n) | {key: words[key][n[key]] for key in words if key in n} | {"printed": literal["value"]}
-        for n, literal in zip(paper["numbers"], as_text["numbers"], strict=True)
-    }
+    found = {}
+    for n, literal in zip(paper["numbers"], as_text["numbers"], strict=True):
+        spelled = {key: words[key][n[key]] for key in words if key in n}
+        group = {"group": paper["groups"][n["reason"]]} if "reason" in n else {}
+        more = {"printed": literal["value"], "is_result": n.get("reason") != "setting"}
+        found[n["id"]] = n | _metric(n) | spelled | group | more
+    return found
 
 
 @cache

@@ -46,7 +46,11 @@ def test_a_number_has_what_it_takes_to_compare_with_it(number: dict[str, Any]) -
 
 def test_every_protocol_and_reason_is_used() -> None:
     assert {n["protocol"] for n in PAPER["numbers"]} == set(PAPER["protocols"])
-    assert {n["reason"] for n in PAPER["numbers"] if "reason" in n} == set(PAPER["reasons"])
+    assert {n["reason"] for n in PAPER["numbers"] if "reason" in n} == set(PAPER["reasons"]) == set(PAPER["groups"])
+
+
+def test_two_numbers_are_settings_and_no_results() -> None:
+    assert [name for name, n in NUMBERS.items() if not n["is_result"]] == ["txt.ensemble.models", "txt.warm-up.until"]
 
 
 def test_a_best_of_several_has_its_mean_beside_it_and_the_mean_is_what_ours_is_compared_with() -> None:

@@ -86,13 +86,15 @@ def runs_in(place: Path) -> Iterator[Run]:
 
 def coverage(args: argparse.Namespace) -> int:
     """Says how many numbers of the paper are answered, and by what."""
+    from bench.report.answers import totals
     from bench.report.coverage import coverage as answers_of
-    from bench.report.coverage import load, totals
+    from bench.report.coverage import load
 
     results = args.results or read_folder("results")
     answers = answers_of(load(known_sweeps(results), results))
-    print("\n".join(f"{count:4d} {status}" for status, count in totals(answers).items()))
-    print(f"{len(answers):4d} numbers of the paper")
+    counts = totals(answers)
+    print("\n".join(f"{count:4d} {status}" for status, count in counts.items()))
+    print(f"{sum(counts.values()):4d} results of the paper")
     return 0
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from bench.cli.places import Place, in_suite, published
 from bench.cli.sweep_files import MistakeError, declared_in, keep_declaration, known_sweeps, own_file
 from bench.cli.terminal import width
-from bench.spec import Run, Sweep, dataset_of
-from bench.store import make_folder
+from bench.spec import Run, SpecError, Sweep, dataset_of
+from bench.store import StoreError, make_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def told(study: Study, place: Place, focus: tuple[str, str]) -> str:
 def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:
     """Merges run folders into results/ and reports/ below this folder, without runs on a stand-in.
 
-    In this suite's own checkout the index of all reports follows; elsewhere the study's pages stand alone.
+    The other pages follow, whose times are told by all published speeds, and in this suite's own checkout the index.
     """
     from bench.report import authorship
     from bench.report.render.html import write_html
@@ -92,26 +92,41 @@ def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path 
     page = _write(study, place, folders, runs)
     if page and not in_suite():
         write_html(place.report, study.declared.title)
+    for path in sorted(Path("results").glob("*/runs.csv")):
+        _follow(published(path.parent.name, Path("results"), Path("reports")), study)
     write_index({study.name: study.declared})
     return page
 
 
+def _follow(other: Place, study: Study) -> None:
+    """Writes the pages of another sweep once more; what is wrong with its numbers must not stop this study's."""
+    try:
+        if other.name != study.name:
+            _write_again(other)
+    except (MistakeError, SpecError, StoreError) as error:
+        print(f"the pages of {other.name} stay as they were: {error}")
+
+
 def publish_pages() -> Iterator[Path]:
     """Writes all pages in reports/ once more from the numbers in results/. Raises MistakeError where there are none."""
-    from bench.report.page import write_report
-    from bench.report.render.html import write_html
-
     places = {name: published(name, Path("results"), Path("reports")) for name in known_sweeps(Path("results"))}
     filled = [place for place in places.values() if place.filled]
     if not filled:
         raise MistakeError("no published results in results/ here: name a sweep whose runs are to be published")
-    for place in filled:
-        declared = declared_in(place)
-        if page := write_report(place.name, declared, place.results, place.report):
-            yield page
-            if not in_suite():
-                write_html(place.report, declared.title)
+    yield from filter(None, map(_write_again, filled))
     write_index({})
+
+
+def _write_again(place: Place) -> Path | None:
+    """Writes the pages of published numbers; the best one's path."""
+    from bench.report.page import write_report
+    from bench.report.render.html import write_html
+
+    declared = declared_in(place)
+    page = write_report(place.name, declared, place.results, place.report)
+    if page and not in_suite():
+        write_html(place.report, declared.title)
+    return page
 
 
 def write_index(also: Mapping[str, Sweep]) -> None:

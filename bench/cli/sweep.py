@@ -95,7 +95,7 @@ def _plan(request: Request) -> Plan:
     return make_plan(
         request.runs,
         request.folder,
-        published(request.name).results,
+        published(request.name).results.parent,
         here=request.profile is None,
         retry=request.retry,
         at_once=0 if request.cluster == "inline" else request.at_once,

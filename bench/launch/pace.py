@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.launch.plan import Item, duration
@@ -25,7 +26,8 @@ def speed_of_beat(run: Run, beat: Mapping[str, Any]) -> Speed | None:
     tests_per_s = 1 / beat["test_s"] if beat.get("test_s") else 0.0
     rate, batch = beat["steps_per_s"] * run.recipe.batch, run.recipe.batch
     timed = (images, images * tests_per_s)
-    return Speed(run.net.name, multiply_adds_of(run), batch, run.recipe.precision, rate, "", *timed)
+    known = Speed(run.net.name, multiply_adds_of(run), batch, run.recipe.precision, rate, "", *timed)
+    return replace(known, task=run.task, family=run.net.family)
 
 
 def seconds_left(run: Run, beat: Mapping[str, Any]) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +10,7 @@ from typing import Any
 
 from bench.launch import concurrency
 from bench.machine import hardware
-from bench.nets.counts import multiply_adds_of
-from bench.nets.speeds import Speed, fewest, predicted_seconds, speed_of
+from bench.nets.speeds import Speed, fewest, predicted_seconds, published_speeds, speed_of_result
 from bench.spec import Resources, Run, counted
 from bench.store import RunFolder, folders
 
@@ -65,7 +63,8 @@ def make_plan(
     retry: bool = False,
     processes: Callable[[Run], int] = lambda _: 1,
 ) -> Plan:
-    """The plan of `runs` in `sweep_folder`; `committed`: the results folder whose speeds count before the first run.
+    """The plan of `runs` in `sweep_folder`; `committed`: the published results of all sweeps, whose speeds count
+    before the first run.
 
     here: whether the runs run on this machine; else the speed of any machine in `sweep_folder` counts.
     at_once: how many train here at once (see concurrency.shared). Runs that have begun keep their threads and kernels.
@@ -81,7 +80,8 @@ def make_plan(
     else:  # the profile says how many share a GPU
         runs = [run if run.resources.share == 1 else concurrency.alone(run) for run in runs]
     measured = concurrency.measured()
-    speeds, basis = _known_speeds(sweep_folder, committed, measured, anywhere=not here)
+    task = runs[0].task if runs else ""
+    speeds, basis = _known_speeds(sweep_folder, committed, task, measured, anywhere=not here)
     items = []
     for run, folder, state in zip(runs, places, states, strict=True):
         kept: tuple[str, ...] = ()
@@ -98,51 +98,50 @@ def make_plan(
 
 
 def _known_speeds(
-    sweep_folder: Path, committed: Path, measured: Sequence[concurrency.Measurement], *, anywhere: bool
+    sweep_folder: Path,
+    committed: Path,
+    task: str,
+    measured: Sequence[concurrency.Measurement],
+    *,
+    anywhere: bool,
 ) -> tuple[Sequence[Speed], str]:
-    """The nearest that are known: on this hardware (`anywhere`: on any), else the committed results'; and the source.
+    """The nearest that are known: on this hardware (`anywhere`: on any), else those published; and the source in words.
 
     measured: what `bench speed together` found on this machine.
     """
     here = hardware()
 
-    def speed(net: str, work: int, row: Mapping[str, Any], machine: str, resources: Resources) -> Speed:
+    def part(resources: Resources, row: Mapping[str, Any], machine: str) -> float | None:
         had = replace(resources, cpus=fewest(row.get("threads")), share=fewest(row.get("share")))
-        part = None if anywhere or machine != here else concurrency.part_of(had, measured)
-        return speed_of(net, work, row, machine, part)
+        return None if anywhere or machine != here else concurrency.part_of(had, measured)
 
     def of_folders() -> Iterable[Speed]:
         for folder in folders(sweep_folder.parent, sweep_folder.name).values():
             result, env, run = folder.result(), folder.env(), folder.readable_run()
             if result and env and run:
-                about = {name: getattr(run.recipe, name) for name in ("steps", "batch", "test_every", "precision")}
-                work = multiply_adds_of(run)
-                yield speed(run.net.name, work, {**env, **about, **result}, env["hardware"], run.resources)
+                machine = env["hardware"]
+                yield speed_of_result(run, {**env, **result}, machine, part(run.resources, env, machine))
 
-    def of_committed() -> Iterable[Speed]:
-        try:
-            rows = list(csv.DictReader((committed / "runs.csv").read_text(encoding="utf-8").splitlines()))
-            for row in rows:
-                if row["state"] == "done":
-                    yield speed(row["net"], int(row["multiply_adds"] or 0), row, row["hardware"], Resources())
-        except (OSError, ValueError, KeyError):  # none, or damaged ones, which `collect` reports: no prediction
-            return
-
-    own = [one for one in of_folders() if anywhere or one.hardware == here]
+    own = [one for one in of_folders() if one.task == task and (anywhere or one.hardware == here)]
     alone = [one for one in measured if one.at_once == 1 and not anywhere]
     machine = [Speed(one.net, one.work, one.batch, one.precision, one.images_per_s, here) for one in alone]
+    machine = [one for one in machine if one.task == task]
     if own:
         words = "by the speed measured in these runs' folders" if anywhere else "by the speed measured here"
         return [*own, *machine], words
     if machine:
         return machine, "by `bench speed together` on this machine"
-    other = list(of_committed())
+
+    def as_published(row: Mapping[str, Any]) -> float | None:
+        """On a CPU as it was measured, whatever its threads, so that plan and pages tell one time."""
+        return part(Resources(), row, row["hardware"]) if concurrency.cuda_devices() else None
+
+    other = published_speeds(committed, task, here, as_published)
     if not other:
         return [], "not known before the first run here"
-    if same := [one for one in other if one.hardware == here]:
-        return same, "by the committed results' speed on this hardware"
-    names = " and ".join(sorted({one.hardware for one in other}))
-    return other, f"by the speed measured on {names}; this machine has not been measured yet"
+    if other[0].hardware == here:
+        return other, "by the committed results' speed on this hardware"
+    return other, f"by the speed measured on {other[0].hardware}; this machine has not been measured yet"
 
 
 def _as_begun(run: Run, folder: RunFolder) -> Run:

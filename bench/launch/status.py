@@ -7,14 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.launch.pace import makespan, speed_of_beat
 from bench.launch.plan import aligned, duration, near, speed_words
 from bench.launch.progress import error_words, short_names
 from bench.launch.slurm.queue import Job, Queue
-from bench.nets.counts import multiply_adds_of
-from bench.nets.speeds import Speed, predicted_seconds
+from bench.nets.speeds import Speed, predicted_seconds, speed_of_result
 from bench.spec import Run, SpecError, counted
 from bench.spec.datasets import data_of_runs
 from bench.store import RunFolder, StoreError, folders
@@ -164,7 +162,7 @@ def _line(folder: RunFolder, job: Job | None) -> Line:
     step, error, speed = int(beat.get("step", 0)), error_words(run, beat, 2), None
     if result:
         step, error = result["step"], error_words(run, result, 2)
-        left, speed = f"took {duration(result['seconds'])}", _speed_of_result(run, result)
+        left, speed = f"took {duration(result['seconds'])}", speed_of_result(run, result, "")
     elif state == "running" and (speed := speed_of_beat(run, beat)):
         left = f"{duration(predicted_seconds(run, step, [speed]))} left"
     node = str(beat.get("host", "")) if state == "running" and not job else node
@@ -172,11 +170,6 @@ def _line(folder: RunFolder, job: Job | None) -> Line:
     more = _failure(folder) if not result else ""
     cells = (name, state, f"{step:,}/{run.recipe.steps:,}", shown, error, left, job.id if job else "", node)
     return Line(folder, run, state.split(" ")[0], cells, step, speed, more)
-
-
-def _speed_of_result(run: Run, result: Mapping[str, Any]) -> Speed:
-    work, rate = multiply_adds_of(run), result["images_per_s"]
-    return Speed(run.net.name, work, run.recipe.batch, run.recipe.precision, rate, "", whole=True)
 
 
 def _state(folder: RunFolder, job: Job | None) -> str:

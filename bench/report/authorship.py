@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.machine import GitError, commit_of, git
+from bench.machine import SOURCE, GitError, commit_of, git
 from bench.store import StoreError, read_json, write_json
 from bench.store.records import Schema, is_flag, is_text
 
@@ -43,6 +44,28 @@ def of_user(path: Path, author: str, *, own: bool) -> Authorship:
     except GitError:
         author = ASK_FOR_NAME
     return Authorship(author, own, *(commit_of(path) if own else ()))
+
+
+# git@github.com:owner/name.git; and ssh://git@host:22/owner/name.git, https://user:token@host/owner/name
+OF_SHELL = re.compile(r"(?:[^@/\s]+@)?([\w-]+(?:\.[\w-]+)+):(?!/)([\w./~-]+)")
+OF_URL = re.compile(r"(?:https?|ssh|git)://(?:[^@/\s]+@)?([\w.-]+)(?::\d+)?/([\w./~-]+)")
+
+
+def web_address(commit: str, source: Path = SOURCE) -> str:
+    """Where a commit of the suite's checkout can be read, by its remote; "" where it has none on the web."""
+    try:
+        ours = commit and git(source, "ls-files", "--", "bench")  # else another repository, which holds our venv
+        remote = git(source, "config", "--get", "remote.origin.url") if ours else b""
+    except GitError:
+        return ""
+    place = page_of(remote.decode(errors="replace").strip())
+    return f"{place}/tree/{commit}" if place else ""
+
+
+def page_of(remote: str) -> str:
+    """`https://github.com/owner/name` of a remote, without user, password and port; "" of a folder."""
+    match = OF_SHELL.fullmatch(remote) or OF_URL.fullmatch(remote)
+    return f"https://{match[1]}/{match[2].rstrip('/').removesuffix('.git')}" if match else ""
 
 
 def keep(results: Path, authorship: Authorship) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.paper import paper_numbers, printed
+from bench.report import authorship
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set
 from bench.report.numbers import Number
@@ -110,9 +111,15 @@ def _our_card(number: Number, evidence: Evidence, source: Source) -> str:
         "Provenance",
         *(f"  {line}" for line in provenance(number, results)),
         "",
-        entry(evidence),
+        entry(evidence, _newest_address(results)),
     ]
     return "\n".join(lines)
+
+
+def _newest_address(results: Set) -> str:
+    """The web address of the suite's code as the run that ended last had it; "" where this checkout has none."""
+    newest = results.done.sort_values("ended")["commit"].astype(str)
+    return authorship.web_address(newest.iloc[-1]) if len(newest) else ""
 
 
 SHOWN = {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from bench.nets.counts import activations
-from bench.nets.speeds import Speed, predicted_seconds, speed_of
+from bench.nets.speeds import Speed, nearest, predicted_seconds
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name, on_one_machine
 from bench.report.numbers import Cell, Metric, of_net
@@ -31,8 +31,10 @@ MIXED = " Of a net with runs on several machines they are of the one that has mo
 TOTAL = " All runs took {spent}{predicted}."
 LEFT = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 EXTRAPOLATED = (
-    "Times are extrapolated from the highest measured throughput (multiply-adds a second; {net} on {hardware}), "
-    "separately for training and testing, on a possibly shared machine. "
+    "Times are extrapolated by multiply-adds, counted at the size of each net's own input, from the median throughput "
+    "of the nearest finished runs: those of the same batch size and precision, then of the same net, input size and "
+    "family. {runs} runs served, of {low:.1f} to {high:.1f} billion multiply-adds a second in training, on {hardware}, "
+    "which other work may have shared. Training and tests are extrapolated separately. "
 )
 LEFT_NOTE = "Failed runs are not counted. To run the remainder (finished runs are kept, interrupted runs resume):"
 UNITS = (("h", 3600), ("min", 60), ("s", 1))
@@ -87,11 +89,12 @@ def rounded(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `3.5 min`, `12 h`; `–` for none."""
+    """`42 s`, `3.5 min`, `12 h`, `11,600 h`: about three digits; `–` for none."""
     if math.isnan(seconds):
         return "–"
     value, unit = next((seconds / size, u) for u, size in UNITS if seconds >= 1.5 * size or size == 1)
-    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    digits = f"{value:.1f}" if value < 10 else f"{value:.0f}" if value < 1000 else f"{float(f'{value:.3g}'):,.0f}"
+    return f"{digits} {unit}"
 
 
 IMAGES_PER_S = Metric("images_per_s", "training speed", "images/s", rounded, None)
@@ -115,24 +118,27 @@ def remaining_sections(evidence: Evidence) -> list[Section]:
 
 def remaining_table(evidence: Evidence, left: Sequence[Run]) -> Table:
     """A row a scale and net."""
-    done = evidence.results.done
-    hardware = str(done["hardware"].mode().iloc[0]) if len(done) else ""
-    fastest = _fastest(evidence, hardware, {run.recipe.precision for run in left})
-    by_net: dict[tuple[str, str], list[Run]] = {}
+    speeds, by_net = evidence.results.speeds, dict[tuple[str, str], list[Run]]()
     for run in left:
         by_net.setdefault((run.scale, evidence.sweep.scales[run.scale].name_of(run)), []).append(run)
     rows = []
     for (scale, net), runs in by_net.items():
-        alike = runs[0].data == evidence.results.data
-        seconds = predicted_seconds(runs[0], 0, fastest) if fastest and alike else None
+        where = scale if runs[0].data == evidence.results.data else f"{scale}, {runs[0].data}"
+        seconds = predicted_seconds(runs[0], 0, speeds)
         each = math.nan if seconds is None else seconds
-        where = scale if alike else f"{scale}, {runs[0].data}"
         work = (_seeds([run.seed for run in runs]), f"{runs[0].recipe.steps:,}", f"{len(runs)}")
         rows.append((where, display_name(net), *work, duration(each), duration(each * len(runs))))
-    known = any(row[-1] != "–" for row in rows)
-    nets = " and ".join(display_name(speed.net) for speed in fastest)
-    how = EXTRAPOLATED.format(net=nets, hardware=plain(hardware)) if known else ""
-    return Table(LEFT, rows, text=3, note=how + LEFT_NOTE)
+    used = {speed for run in left for speed in nearest(run, speeds)}
+    return Table(LEFT, rows, text=3, note=extrapolated(used) + LEFT_NOTE)
+
+
+def extrapolated(speeds: Collection[Speed]) -> str:
+    """What times are extrapolated from: how many runs' throughput, between what values; "" where from none."""
+    counted = sorted(speed.throughput / 1e9 for speed in speeds if speed.work)
+    if not counted:
+        return ""
+    hardware = " and ".join(sorted({plain(speed.hardware) for speed in speeds}))
+    return EXTRAPOLATED.format(runs=len(counted), low=counted[0], high=counted[-1], hardware=hardware)
 
 
 def _left(evidence: Evidence) -> Iterator[Run]:
@@ -148,25 +154,6 @@ def _left(evidence: Evidence) -> Iterator[Run]:
         for scale in SCALES[: SCALES.index(results.scale)]:
             if scale in sweep.scales and scale not in evidence.scales:
                 yield from sweep.runs(scale, None, sweep.data_at(scale))
-
-
-def _fastest(evidence: Evidence, hardware: str, precisions: Set[str]) -> list[Speed]:
-    """By precision the speed of the run with the most multiply-adds a second in training; none where they tell no time.
-
-    Where no run had one of `precisions`, the fastest of all.
-    """
-    if not task_of(evidence.sweep.task).only_trains:
-        return []
-    done = evidence.results.done
-    rows = ({str(k): v for k, v in row.items()} for row in done[done["hardware"] == hardware].to_dict("records"))
-    speeds = [
-        speed_of(str(row["net"]), int(row["multiply_adds"]), row, hardware, None)
-        for row in rows
-        if FAMILIES[row["family"]].layout
-    ]
-    ordered = sorted(speeds, key=lambda speed: speed.images_per_s * speed.work)
-    by_precision = {speed.precision: speed for speed in ordered}
-    return [s for p, s in by_precision.items() if p in precisions] or ordered[-1:]
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -5,61 +5,55 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from bench.nets.counts import multiply_adds, parameters
+from bench.nets.counts import multiply_adds_of, parameters
+from bench.nets.speeds import predicted_seconds, published_speeds
 from bench.paper import paper_numbers, printed
-from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, judge_set
+from bench.report.answers import (
+    COUNTED,
+    ELSEWHERE,
+    MEASURED,
+    NOT_ATTEMPTED,
+    PLANNED,
+    RUNNABLE,
+    SETTING,
+    Answer,
+    Printed,
+    Study,
+    not_attempted,
+    totals,
+    what_there_is,
+)
+from bench.report.claims import NOT_JUDGED, judge_set
+from bench.report.costs import duration
 from bench.report.evidence import load_sets
 from bench.report.frame import Set, page_names
-from bench.report.index import overview
+from bench.report.index import beginning
 from bench.report.nets import COMPUTED, agreement, nets_page
 from bench.report.numbers import mean_std
+from bench.report.overview import overview
 from bench.report.render.html import write_html
 from bench.report.stats import sample
 from bench.report.tables import Table
-from bench.spec import Net, Recipe, Sweep, counted, task_of
+from bench.spec import Net, Sweep, counted, task_of
 from bench.store import make_folder, write_text
-
-MEASURED, ELSEWHERE = "measured, without a claim", "measured at another scale"
-COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED = "computed", "runnable", "planned", "not attempted"
-STATUSES = (
-    REPRODUCED, NOT_REPRODUCED, UNDECIDED, WAITING, MEASURED, ELSEWHERE, COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED,
-)  # fmt: skip
-
-Printed = dict[str, Any]  # a number of paper.yaml
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A number of the paper, its status, our number where there is one, and how it came or would come about."""
-
-    number: Printed
-    status: str
-    ours: str
-    how: str
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """A sweep with all sets of its results."""
-
-    name: str
-    sweep: Sweep
-    sets: tuple[Set, ...]
 
 
 def load(sweeps: Mapping[str, Sweep], results: Path) -> list[Study]:
     """Every sweep with its results, if it has any."""
+    there = {name for name in sweeps if (results / name / "runs.csv").exists()}
     return [
-        Study(name, sweep, tuple(load_sets(results / name, sweep)) if (results / name / "runs.csv").exists() else ())
+        Study(
+            name,
+            sweep,
+            tuple(load_sets(results / name, sweep)) if name in there else (),
+            published_speeds(results, sweep.task),
+        )
         for name, sweep in sweeps.items()
     ]
 
@@ -79,7 +73,8 @@ def coverage(studies: Sequence[Study]) -> list[Answer]:
     for number in paper_numbers().values():
         by = number.get("answered_by")
         if by is None:
-            answer = Answer(number, NOT_ATTEMPTED, "–", number["reason"])
+            status = NOT_ATTEMPTED if number["is_result"] else SETTING
+            answer = Answer(number, status, "–", number["reason"] + _note(number))
         elif by == "counts":
             ours = float(COMPUTED[number["id"]]())
             answer = Answer(number, COUNTED, f"{ours:.5g}", agreement(ours, number["printed"]) + _note(number))
@@ -90,12 +85,6 @@ def coverage(studies: Sequence[Study]) -> list[Answer]:
             answer = measured or _runnable(number, by_name[by])
         answers.append(answer)
     return answers
-
-
-def totals(answers: Sequence[Answer]) -> dict[str, int]:
-    """How many numbers have each status, in the order of STATUSES."""
-    counts = Counter(answer.status for answer in answers)
-    return {status: counts[status] for status in STATUSES if counts[status]}
 
 
 def _measured(number: Printed, study: Study, verdict: str) -> Answer | None:
@@ -121,7 +110,10 @@ def _values(one: Set, number: Printed) -> pd.Series[float] | tuple[()]:
         return curves[curves["error"] < 80].groupby("id")["step"].min().astype(float)
     if metric == "error_at_2000":  # of the training window that ends after 2,000 steps, five passes over CIFAR-10
         return curves.loc[curves["step"] == 2_000, "error"]
-    return done.get(metric, ())
+    first, _, second = metric.partition(" - ")
+    if not {first, second or first} <= set(done):
+        return ()
+    return (done[first] - done[second] if second else done[first]).dropna()
 
 
 def _runnable(number: Printed, study: Study) -> Answer:
@@ -130,7 +122,7 @@ def _runnable(number: Printed, study: Study) -> Answer:
     command = f"python -m bench.sweep {study.name} --scale paper"
     if net not in scale.names:
         return Answer(number, RUNNABLE, "–", f"`{command}`{_note(number)}")
-    cost = _cost(study, net, *scale.cells[scale.names.index(net)])
+    cost = _cost(study, net, scale.cells[scale.names.index(net)][0])
     return Answer(number, RUNNABLE, "–", f"`{command} --only {net}`: {cost}{_note(number)}")
 
 
@@ -138,19 +130,22 @@ def _note(number: Printed) -> str:
     return f"; {number['note']}" if "note" in number else ""
 
 
-def _cost(study: Study, name: str, net: Net, recipe: Recipe) -> str:
-    """Runs and steps, multiply-adds (a backward pass is two forward ones), and hours if a speed was measured."""
-    images = recipe.steps * recipe.batch
-    words = f"{counted(len(study.sweep.scales['paper'].seeds_of(net)), 'run')} of {recipe.steps:,} steps"
-    if task_of(study.sweep.task).by_image:  # not of a detector: nobody counts its regions, which cost as much again
-        words += f", {3 * images * multiply_adds(net):.1e} multiply-adds each"
-    speeds = [s.done.loc[s.done["net"] == name, "images_per_s"].median() for s in study.sets]
-    known = [speed for speed in speeds if speed > 0]
-    return f"{words}, {images / max(known) / 3600:.1f} h each at the fastest speed measured" if known else words
+def _cost(study: Study, name: str, net: Net) -> str:
+    """Runs and steps, multiply-adds (a backward pass is two forward ones), and the time where it can be told."""
+    sweep = study.sweep
+    cells = sweep.scales["paper"]
+    run = next(run for run in sweep.runs("paper", None, sweep.data_at("paper")) if cells.name_of(run) == name)
+    if not task_of(sweep.task).trains:
+        return "a test of published weights, without training"
+    words = f"{counted(len(cells.seeds_of(net)), 'run')} of {run.recipe.steps:,} steps"
+    if task_of(sweep.task).by_image:  # not of a detector: nobody counts its regions, which cost as much again
+        words += f", {3 * run.recipe.steps * run.recipe.batch * multiply_adds_of(run):.1e} multiply-adds each"
+    seconds = predicted_seconds(run, 0, study.speeds)
+    return words if seconds is None else f"{words}, about {duration(seconds)} each"
 
 
 def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tuple[Path, list[Answer]]:
-    """Writes reports/README.md, the reports and every number of the paper; nets.md; index.html, all on one page."""
+    """Writes reports/README.md, the reports and every number of the paper; summary.md; nets.md; index.html."""
     studies = load(sweeps, results)
     answers = coverage(studies)
     make_folder(reports)
@@ -163,29 +158,48 @@ def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tu
 def index_texts(studies: Sequence[Study], answers: Sequence[Answer], reports: Path) -> dict[str, str]:
     """The texts of the index by their files. reports: where pages of `bench simulate` may lie, which it links to."""
     procedures = sorted(path.stem for path in (reports / "procedure").glob("*.md"))
-    only_train = [one for study in studies if task_of(study.sweep.task).only_trains for one in study.sets]
-    return {"README.md": index(studies, answers, procedures), "nets.md": nets_page(only_train)}
+    speeds = dict.fromkeys(s for study in studies if task_of(study.sweep.task).only_trains for s in study.speeds)
+    return {
+        "README.md": index(studies, answers, procedures),
+        "summary.md": overview(studies, answers),
+        "nets.md": nets_page(list(speeds)),
+    }
 
 
 def index(studies: Sequence[Study], answers: Sequence[Answer], procedures: Sequence[str]) -> str:
     """The markdown of the index."""
     links = ", ".join(f"[{name}](procedure/{name}.md)" for name in procedures)
-    ours = sum(answer.number["whose"] == "ours" for answer in answers)
-    counts = [*totals(answers).items(), ("all", len(answers))]
     places = {place: list(part) for place, part in groupby(answers, _place)}
     sections = [
-        *overview([(one.name, one.sweep, one.sets) for one in studies]),
+        *beginning([(one.name, one.sweep, one.sets) for one in studies]),
+        "[Summary](summary.md): the scope, what was reproduced, what was easy and hard, what it took.",
         "[The nets](nets.md): Table 1, the nets of Section 4.2, and what each costs.",
         *([f"How claims are judged, and how often that errs: {links}."] if links else []),
+        "Generated by `python -m bench publish` from `results/`, the sweeps and `bench/paper.yaml`.",
         "## The numbers of the paper",
-        f"{len(answers)} numbers, {ours} of them the paper's own; the others it quotes for comparison.",
-        Table(("status", "numbers"), [(status, str(n)) for status, n in counts]).markdown(),
+        f"**{what_there_is(answers)}**",
+        *_counts(answers),
         _by_place(places, list(totals(answers))),
     ]
     for place, part in places.items():
         sections += [f"### {place}", _numbers(part)]
     sections += ["### Parameters of Table 6's residual nets, computed", _parameters()]
     return "\n\n".join(sections) + "\n"
+
+
+def _counts(answers: Sequence[Answer]) -> list[str]:
+    """All results by status, and those that are not attempted by the group of their reason."""
+    results = [answer for answer in answers if answer.number["is_result"]]
+    ours, settings = sum(a.number["whose"] == "ours" for a in results), len(answers) - len(results)
+    left = not_attempted(answers)
+    statuses, groups = ([(name, str(n)) for name, n in one.items()] for one in (totals(answers), left))
+    return [
+        f"{len(results)} results, {ours} of them the paper's own; the others it quotes for comparison. "
+        f"{settings} more numbers describe settings and are in no count.",
+        Table(("status", "numbers"), [*statuses, ("all", str(len(results)))]).markdown(),
+        "Why numbers are not attempted:",
+        Table(("group", "numbers"), [*groups, ("all", str(sum(left.values())))]).markdown(),
+    ]
 
 
 def _place(answer: Answer) -> str:
@@ -196,8 +210,8 @@ def _place(answer: Answer) -> str:
 def _by_place(places: Mapping[str, Sequence[Answer]], statuses: Sequence[str]) -> str:
     rows = []
     for place, answers in places.items():
-        counts = Counter(answer.status for answer in answers)
-        rows.append((place, *(str(counts[status] or "") for status in statuses), str(counts.total())))
+        counts = totals(answers)
+        rows.append((place, *(str(counts.get(status, "")) for status in statuses), str(sum(counts.values()))))
     return Table(("", *statuses, "all"), rows).markdown()
 
 

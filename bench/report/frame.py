@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.nets.speeds import Speed, published_speeds
 from bench.report import authorship, repeats
 from bench.report.authorship import SUITE, Authorship
 from bench.report.rows import ENV_COLUMNS, OF_OPTIONS, read_rows
@@ -64,6 +65,7 @@ class Set:
     ensembles: a row an ensemble and seed. pair_scores: of verifications, matches: of detectors, see collect.
     repeats: the sweep's further results of the same runs, which are in no number.
     authorship: whose results they are. published: beside a user's own the published ones of this scale and data.
+    speeds: of the task's runs in these results and, where they are published, in those of all sweeps.
     """
 
     scale: str
@@ -80,6 +82,7 @@ class Set:
     repeats: Sequence[Mapping[str, str]] = ()
     authorship: Authorship = SUITE
     published: Set | None = None
+    speeds: Sequence[Speed] = ()
 
     @property
     def dataset(self) -> Dataset:
@@ -150,6 +153,7 @@ def load(results: Path, sweep: Sweep, file: str = "runs.csv") -> list[Set]:
         matches=read_arrays(results / "matches.npz"),
         repeats=read_rows(results / repeats.FILE),
         authorship=authorship.read(results),
+        speeds=published_speeds(results.parent, sweep.task),
     )
     beside = file != PUBLISHED and (results / PUBLISHED).exists()
     published = {(one.scale, one.data): one for one in (load(results, sweep, PUBLISHED) if beside else ())}

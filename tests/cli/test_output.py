@@ -25,7 +25,7 @@ SAID: dict[str, tuple[list[str], str]] = {  # a command, and a part of what it s
     "help": (["--help"], "python -m bench ..."),
     **{f"help of {name}": ([name, "--help"], f"usage: bench {name}") for name in COMMANDS},
     "number of the paper": (["cite", "t6.resnet-20.error", *RESULTS], "8.75"),
-    "coverage": (["coverage", *RESULTS], "140 numbers of the paper"),
+    "coverage": (["coverage", *RESULTS], "138 results of the paper"),
     "mistake": (["simulate", "tiny", "--spread", "0.1", "0.5"], "not one of this sweep's"),
     "plan": (["sweep", "tiny", *QUICK, "--dry-run"], "2 runs: 0 done, 2 to do"),
     "runs": (["status", "finished", "--runs", str(ROOT / "tests" / "fixtures" / "runs" / "0cfffda")], "done"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -123,7 +124,7 @@ def test_a_study_of_ones_own_is_cited_as_its_users(tiny_sweep: Path, monkeypatch
     assert bench(["report", "tiny"]) == 0
 
     entry = Path("runs/tiny/report/cite.bib").read_text().partition("@misc")[2]
-    assert "{tiny.quick,\n  author = {Ada \\& Co},\n  title = {Tiny on CIFAR-10},\n" in entry
+    assert "{tiny.quick,\n  author = {Ada \\& Co},\n  title = {Tiny on CIFAR-10, scale quick},\n" in entry
     assert f"study's commit {head}, resnet-bench commit cccccccccc" in entry
     page = Path("runs/tiny/report/README.md").read_text()
     assert f"Study of Ada & Co: study's commit {head}." in page.replace("\\&", "&")
@@ -144,6 +145,24 @@ def test_a_study_of_ones_own_is_cited_as_its_users(tiny_sweep: Path, monkeypatch
     assert bench(["report", "tiny"]) == 0
     entry = Path("runs/tiny/report/cite.bib").read_text().partition("@misc")[2]
     assert f"study's commit {head} with uncommitted changes" in entry
+
+
+def test_the_pages_of_other_sweeps_follow_what_is_published_where_they_can(
+    tiny_sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(Path("runs"), error=40)
+    assert bench(["publish", "tiny"]) == 0
+    shutil.copytree("results/tiny", "results/other")
+    shutil.copyfile(tiny_sweep, tiny_sweep.with_name("other.py"))
+
+    assert bench(["publish", "tiny"]) == 0
+    assert Path("reports/other/README.md").exists()
+
+    Path("results/other/curves.parquet").write_bytes(b"")
+    before = Path("reports/other/README.md").read_bytes()
+    assert bench(["publish", "tiny"]) == 0
+    assert "the pages of other stay as they were: " in capsys.readouterr().out
+    assert Path("reports/other/README.md").read_bytes() == before
 
 
 @pytest.mark.parametrize("damaged", ["[]", "{}", '{"author": 1}', '{"author": "a", "own": "b"}', "{"])

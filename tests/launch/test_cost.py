@@ -229,10 +229,11 @@ def test_processes_that_cannot_share_the_groups_equally_are_refused(profile: Pro
 def test_a_speed_measured_in_two_processes_is_that_of_two(tmp_path: Path) -> None:
     """80 images/s by two are 40 by one; their speeds are taken to add up."""
     run = Run("paper", Net("cifar", 20, "A"), "cifar10", Recipe(test_images=1), 0)
-    header = "state,net,multiply_adds,batch,precision,images_per_s,hardware,processes"
+    header = "id,state,net,multiply_adds,batch,precision,images_per_s,hardware,processes"
     for processes, seconds in (("2", 128 * 64_000 / 40), ("", 128 * 64_000 / 80), ("2; 1", 128 * 64_000 / 80)):
-        (tmp_path / "runs.csv").write_text(
-            f"{header}\ndone,resnet-20-A,{multiply_adds(run.net)},128,fp32,80,a chip,{processes}\n"
+        (tmp_path / "published").mkdir(exist_ok=True)
+        (tmp_path / "published" / "runs.csv").write_text(
+            f"{header}\na run,done,resnet-20-A,{multiply_adds(run.net)},128,fp32,80,a chip,{processes}\n"
         )
 
         alone = make_plan([run], tmp_path / "runs", tmp_path).items[0]

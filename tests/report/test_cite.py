@@ -6,11 +6,13 @@ import csv
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.cli.commands import main
+from bench.report import authorship
 from bench.report.collect import collect
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import load
@@ -19,6 +21,7 @@ from bench.report.page import sections_of
 from bench.report.render import latex
 from bench.report.sections import numbers_of
 from bench.report.tables import Table
+from tests.builders import git
 from tests.report.builders import SWEEP, fake_sweep
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
@@ -102,6 +105,67 @@ def test_a_number_is_cited_with_interval_n_bibtex_macro_and_provenance(capsys: p
         "data SHA-256: 32e5966899bd",
     ):
         assert words in said
+
+
+def test_a_title_in_bibtex_names_the_scale(evidence: Evidence, report: dict[str, str]) -> None:
+    title = "  title = {Made up on CIFAR-10, scale paper: results of resnet-bench made up},\n"
+
+    assert title in report["cite.bib"]
+    short = replace(evidence, results=replace(evidence.results, scale="short"))
+    assert "Made up on CIFAR-10, scale short" in latex.entry(short)
+
+
+@pytest.mark.usefixtures("project")
+def test_the_address_of_the_newest_runs_commit_is_cited_where_the_checkout_has_a_remote(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(authorship, "web_address", lambda commit: f"https://github.com/ada/bench/tree/{commit}")
+    assert main(["cite", ERROR]) == 0
+    assert f"  url = {{https://github.com/ada/bench/tree/{'c' * 40}}},\n}}\n" in capsys.readouterr().out
+
+    monkeypatch.setattr(authorship, "web_address", lambda _: "")
+    assert main(["cite", ERROR]) == 0
+    assert "url = " not in capsys.readouterr().out
+
+
+PAGE = "https://github.com/ada/bench"
+
+
+@pytest.mark.parametrize(
+    ("remote", "page"),
+    [
+        ("https://github.com/ada/bench", PAGE),
+        ("https://github.com/ada/bench.git/", PAGE),
+        ("http://ada:secret@github.com/ada/bench.git", PAGE),
+        ("https://ghp_token@github.com/ada/bench.git", PAGE),
+        ("git@github.com:ada/bench.git", PAGE),
+        ("github.com:ada/bench", PAGE),
+        ("ssh://git@github.com:22/ada/bench.git", PAGE),
+        ("git://github.com/ada/bench.git", PAGE),
+        ("https://git.example.org:8443/group/sub/bench.git", "https://git.example.org/group/sub/bench"),
+        ("/srv/git/bench.git", ""),
+        ("../bench", ""),
+        ("file:///srv/git/bench", ""),
+        ("C:\\bench", ""),
+        ("https://github.com/ada/bench}\\input{x", ""),
+        ("", ""),
+    ],
+)
+def test_a_remote_has_a_page_on_the_web_without_secrets(remote: str, page: str) -> None:
+    assert authorship.page_of(remote) == page
+
+
+def test_a_commit_has_an_address_by_the_remote_of_the_suites_own_checkout(tmp_path: Path) -> None:
+    assert authorship.web_address("c" * 40, tmp_path) == ""
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "remote", "add", "origin", "git@github.com:ada/bench.git")
+    assert authorship.web_address("c" * 40, tmp_path) == "", "of another repository"
+    (tmp_path / "bench").write_text("")
+    git(tmp_path, "add", "bench")
+    assert authorship.web_address("c" * 40, tmp_path) == f"{PAGE}/tree/{'c' * 40}"
+    assert authorship.web_address("", tmp_path) == ""
+    git(tmp_path, "remote", "remove", "origin")
+    assert authorship.web_address("c" * 40, tmp_path) == ""
 
 
 @pytest.mark.usefixtures("project")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from bench.report import frame
+import pytest
+
+from bench.launch.cost import hours
+from bench.launch.plan import make_plan
+from bench.launch.slurm.profile import Profile
+from bench.nets.speeds import predicted_seconds, published_speeds
+from bench.report import costs, frame
 from bench.report.collect import collect
 from bench.report.costs import remaining_sections
+from bench.report.coverage import coverage, load
 from bench.report.evidence import Evidence, weigh
 from bench.store import RunFolder
 from tests.report.builders import SWEEP, evidence, fake_sweep, made_up_set
@@ -59,8 +67,57 @@ def test_a_page_beside_a_larger_scales_speaks_of_its_own_runs(tmp_path: Path) ->
 
 
 def test_times_that_cannot_be_predicted_are_left_out(tmp_path: Path) -> None:
-    one = evidence(made_up_set(tmp_path))
+    one = evidence(replace(made_up_set(tmp_path), speeds=()))
 
-    section = _texts(replace(one, sweep=replace(one.sweep, task="diagnose")))  # mostly looking at layers
+    section = _texts(one)
     assert {row[5] for row in _rows(section)} == {"–"}
     assert section[2].startswith("Failed runs")
+
+
+@pytest.mark.parametrize("here", ["made up", "another machine"])
+def test_all_places_tell_the_same_time_of_a_run(here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan before it starts, its hours, the page's list of what is left, the index of the paper's numbers.
+
+    On the hardware of the results, too, of which the made-up ones had two threads of 16 cores.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing measured here"))
+    monkeypatch.setattr("bench.launch.plan.hardware", lambda: here)
+    monkeypatch.setattr("bench.launch.concurrency.cores", lambda: 16)
+    monkeypatch.setattr("bench.launch.concurrency.cuda_devices", tuple)
+    published = tmp_path / "published"
+    collect(published / "plain_vs_residual", [fake_sweep(tmp_path)], SWEEP.runs("quick"))
+    run = next(run for run in SWEEP.runs("paper") if run.net.name == "resnet-56-A")
+    expected = predicted_seconds(run, 0, published_speeds(published, run.task))
+    assert expected is not None
+    words = costs.duration(expected)
+
+    plan = make_plan([run], tmp_path / "new runs", published)
+    on_page = _rows(_texts(evidence(frame.load(published / "plain_vs_residual", SWEEP)[0])))
+    index = {one.number["id"]: one.how for one in coverage(load({"plain_vs_residual": SWEEP}, published))}
+
+    assert plan.items[0].seconds == expected
+    assert hours(plan.items, Profile(gpus=0, cpus=1))[0] == pytest.approx(expected / 3600)
+    assert [row[5] for row in on_page if row[1] == "ResNet-56"] == [words]
+    assert index["t6.resnet-56.error"].endswith(f"multiply-adds each, about {words} each")
+
+
+def test_a_page_tells_times_by_the_speeds_that_all_sweeps_beside_it_have(tmp_path: Path) -> None:
+    """A run that two sweeps declare has one time on the pages of both."""
+    collect(tmp_path / "published" / "made_up", [fake_sweep(tmp_path)], SWEEP.runs("quick"))
+    bare = [run for run in SWEEP.runs("quick") if run.net.name == "plain-20"]
+    collect(tmp_path / "published" / "other", [fake_sweep(tmp_path)], bare)
+
+    times = []
+    for name in ("made_up", "other"):
+        rows = _rows(_texts(evidence(frame.load(tmp_path / "published" / name, SWEEP)[0])))
+        times.append([row[5] for row in rows if row[:2] == ["paper", "ResNet-56"]])
+
+    assert times == [["66 s"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(math.nan, "–"), (42, "42 s"), (200, "3.3 min"), (43_200, "12 h"), (3.6e6, "1,000 h"), (41_627_000, "11,600 h")],
+)
+def test_a_time_has_about_three_digits(seconds: float, words: str) -> None:
+    assert costs.duration(seconds) == words

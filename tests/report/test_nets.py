@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.nets.counts import multiply_adds
+from bench.nets.speeds import Speed
 from bench.report.nets import cifar_table, costs, nets_page, table1
+from bench.spec import Net
 from tests.report.builders import made_up_set
 
 
@@ -31,12 +34,21 @@ def test_the_table_of_section_4_2_is_the_papers() -> None:
 
 
 def test_a_net_with_results_shows_its_speed_and_any_other_a_dash(tmp_path: Path) -> None:
-    rows = {row[:2]: row for row in costs([made_up_set(tmp_path)]).rows}
+    rows = {row[:2]: row for row in costs(made_up_set(tmp_path).speeds).rows}
 
     # 100 steps of 128 images in 10 + 20 seconds
-    assert rows["ResNet-20 (CIFAR-10)", "A"][2:] == ("269,722", "40,551,040", "0.7", "427", "100", "made up")
+    assert rows["ResNet-20 (CIFAR-10)", "A"][2:] == ("269,722", "40,551,040", "0.7", "427", "–", "made up")
     assert rows["ResNet-50 (ImageNet)", "B"][2:] == ("25,557,032", "3,857,973,248", "40.4", "–", "–", "–")
     assert "## Table 1" in nets_page([])
+
+
+def test_a_speed_at_a_smaller_side_is_extrapolated_to_the_listed_one_and_says_so() -> None:
+    net = Net("imagenet", 18, "A")
+    small = Speed(net.name, multiply_adds(net, 64), 32, "fp32", 44.0, "a chip", 300, 180.0, family=net.family)
+
+    row = {row[:2]: row for row in costs([small]).rows}["ResNet-18 (ImageNet)", "A"]
+
+    assert row[5:] == ("3.6", "15", "1/12 of the multiply-adds; a chip")
 
 
 def test_every_family_is_listed_at_the_depths_that_its_papers_have() -> None:

@@ -110,7 +110,7 @@ ENTRY = """@misc{{{key},
   year = {{{year}}},
   howpublished = {{{how}}},
   note = {{Scale {scale}, data {data}, {commits}, results SHA-256 {digest}}},
-}}
+{url}}}
 """
 REPRODUCTION = "A reproduction of He et al., Deep Residual Learning for Image Recognition"
 
@@ -120,14 +120,16 @@ def bibliography(weighed: Sequence[Evidence]) -> str:
     return "\n".join([PAPER, *(entry(one) for one in weighed if len(one.results.done))])
 
 
-def entry(evidence: Evidence) -> str:
+def entry(evidence: Evidence, url: str = "") -> str:
     """The entry of a set, dated by its last run; its key is `resnet-bench:plain_vs_residual.paper`.
 
-    Of a user's runs the user is the author; of a user's study no title is that of a reproduction.
+    The title names the scale. Of a user's runs the user is the author; of a user's study no title is that of a
+    reproduction. url: of the code; none in cite.bib, which must be the same in every checkout.
     """
     done, who = evidence.results.done, evidence.results.authorship
     made_up = " (on a procedural stand-in)" if evidence.results.dataset.made_up else ""
-    title, suite = _title(evidence.sweep.title) + made_up, f"resnet-bench {one_of(done['bench'])}"
+    title = f"{_title(evidence.sweep.title)}, scale {evidence.results.scale}{made_up}"
+    suite = f"resnet-bench {one_of(done['bench'])}"
     commits = f"commit {one_of(done['commit'].str[:10].replace('', 'unknown'))}"
     if not who.ours:
         commits = f"resnet-bench {commits}"
@@ -143,6 +145,7 @@ def entry(evidence: Evidence) -> str:
         data=evidence.results.data,
         commits=commits,
         digest=evidence.results.digest[:12],
+        url=f"  url = {{{url}}},\n" if url else "",
     )
 
 
