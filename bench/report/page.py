@@ -11,7 +11,7 @@ from bench.report.costs import cost_table, remaining_sections, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, as_csv, mean_std
-from bench.report.render import figures, latex
+from bench.report.render import latex, style
 from bench.report.render.latex import study_commit
 from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of, of_tables
 from bench.report.stats import sample
@@ -47,7 +47,7 @@ def write_report(
     make_folder(reports / "tables")
     drawn, written = report(name, sweep, sets)
     for file, (draw, results_drawn) in drawn.items():
-        figures.save(draw(), reports / file, results_drawn)
+        style.save(draw(), reports / file, results_drawn)
     for file, text in written.items():
         write_text(reports / file, text)
     digests.drop_others(reports, files_of(drawn, written))
@@ -58,13 +58,13 @@ def write_report(
 
 def files_of(drawn: Iterable[str], written: Iterable[str]) -> list[Path]:
     """All files of a report, relative to its folder."""
-    return [Path(name) for svg in drawn for name in (svg, svg.replace(".svg", ".png"))] + [Path(n) for n in written]
+    return [Path(name) for name in (*style.pictures(drawn), *written)]
 
 
 def report(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[dict[str, tuple[Draw, Set]], dict[str, str]]:
     """All of a report by file: what draws each figure and of which results, then the texts.
 
-    A figure is an SVG, beside which a PNG stands; texts are pages, LaTeX tables, numbers, BibTeX.
+    A figure is an SVG, beside which a PDF stands; texts are pages, LaTeX tables, numbers, BibTeX.
     """
     weighed = weigh(name, sweep, sets)
     drawn: dict[str, tuple[Draw, Set]] = {}

@@ -22,8 +22,8 @@ from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.report import coverage, digests, repeats
 from bench.report.evidence import load_sets
 from bench.report.page import files_of, report
-from bench.report.render.figures import drawn_from
 from bench.report.render.html import html
+from bench.report.render.style import drawn_from, pictures
 from bench.report.rows import RESULT_COLUMNS, read_rows, run_of
 from bench.report.stats import LEVEL, sample
 from bench.report.stored import layers_digest, read_arrays, read_table
@@ -190,7 +190,7 @@ def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> It
     for file, text in written.items():
         yield from text_problems(reports / file, text)
     for svg, (_, one) in drawn.items():
-        for path in (reports / svg, (reports / svg).with_suffix(".png")):
+        for path in map(reports.joinpath, pictures([svg])):
             if path.exists() and drawn_from(one).encode() not in path.read_bytes():
                 yield f"{path} was not drawn from these results"
     extra = set(digests.files_in(reports)) - set(files_of(drawn, written)) if reports.is_dir() else set()

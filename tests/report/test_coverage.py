@@ -76,9 +76,7 @@ def test_without_sweeps_and_results_the_numbers_are_computed_planned_or_not_atte
     assert totals(coverage(load({}, tmp_path))) == {"computed": 14, "planned": 64, "not attempted": 60}
 
 
-def test_the_index_says_first_of_the_numbers_what_there_is_of_the_papers_own_results_and_groups_what_is_not_attempted() -> (
-    None
-):
+def test_the_index_says_what_there_is_of_the_papers_own_results_and_groups_what_is_not_attempted() -> None:
     found = coverage(load(DECLARED, ROOT / "no results"))
     lines = cover.index([], found, ()).split("\n")
     own = [a for a in found if a.number["whose"] == "ours" and a.number["is_result"]]

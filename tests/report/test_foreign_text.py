@@ -16,7 +16,7 @@ from bench.report import frame, page, sections
 from bench.report.collect import collect
 from bench.report.numbers import Number
 from bench.report.numbers import as_csv as numbers_csv
-from bench.report.render import figures, latex
+from bench.report.render import figures, latex, style
 from bench.report.rows import as_csv, cell, read_rows
 from bench.report.tables import Table, plain
 from bench.store import RunFolder, write_json, write_text
@@ -129,7 +129,7 @@ def test_what_a_machine_a_notice_and_an_error_say_goes_through_a_whole_page(tmp_
 @pytest.mark.parametrize("text", [r"$\frac", "$x$ $y$", "5$", "$$", r"\$a$"])
 def test_a_name_is_no_formula_in_a_figure(text: str) -> None:
     figure = Figure()
-    figure.text(0, 0, figures.literal(text))
+    figure.text(0, 0, style.literal(text))
     figure.savefig(io.BytesIO(), format="svg")
 
 

@@ -126,7 +126,7 @@ def edited_images(root: Path, rng: random.Random) -> None:
 
 
 def edited_picture(root: Path, rng: random.Random) -> None:
-    path = rng.choice(sorted((root / "reports" / NAME).glob("*.png")))
+    path = rng.choice(sorted((root / "reports" / NAME).glob("*.pdf")))
     data = bytearray(path.read_bytes())
     data[rng.randrange(200, len(data))] ^= 1
     path.write_bytes(bytes(data))

@@ -1,95 +1,140 @@
-"""Figures in the paper's manner, and the style of all figures."""
+"""Figures in the paper's manner: errors against iterations (Fig. 6), and errors against what nets cost."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
-from typing import Any, TypeVar
+import math
+from collections.abc import Iterable
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.report.claims import floor_of
-from bench.report.frame import NETS, PLAIN, RESIDUAL, Set, first_option, nets_of, on_one_machine, with_bn
+from bench.report.frame import NETS, Set, display_name, first_option, nets_of, on_one_machine, with_bn
+from bench.report.render import style
+from bench.report.render.style import BOLD, COLUMN, PAGE, STYLE, THIN, handle, literal, look
 from bench.report.stats import of_percent, sample
-from bench.store import atomic
 
-# no dates and no random ids: the same numbers give the same file
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "bench",
-    "svg.fonttype": "path",
-    "font.size": 9,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-}
-
-# seaborn's "colorblind" with its light colours darker: a line stands out from white and from the dark ground, 3 to 1
-BLUE = "#0173b2"
-PALETTE = [BLUE, "#c98100", "#029e73", "#c9472b", "#cc78bc", "#b9814f", "#2f93cc", "#808080", "#9c8b00", "#d9699c"]
-HIT, FALSE_HIT = "#12803a", "#c01f2e"  # of a detection, letters too
-# what an SVG file has in the dark in the place of these; whoever shows it without asking for the dark has it on white
-DARK = {
-    "#ffffff": "#17181a",  # the ground: the pages' own, page.css
-    "#000000": "#dededa",
-    "#4c4c4c": "#b4b4ae",
-    "#666666": "#a2a29c",
-    "#b0b0b0": "#7c7d82",  # the grid
-    "#d9d9d9": "#35373c",
-    BLUE: "#409de0",
-    HIT: "#4dbd6f",
-    FALSE_HIT: "#ff7b86",
-}
-IN_THE_DARK = "\n".join(
-    (
-        "@media screen and (prefers-color-scheme: dark) {",
-        f"svg {{ fill: {DARK['#000000']} }}",  # letters, which name no colour
-        *(f'[style*="fill: {light}"] {{ fill: {dark} !important }}' for light, dark in DARK.items()),
-        *(f'[style*="stroke: {light}"] {{ stroke: {dark} !important }}' for light, dark in DARK.items()),
-        "}",
-    )
-)
-
-Key = TypeVar("Key")
-TITLES = {kind.nets: kind.title for kind in reversed(RESIDUAL.values())} | {PLAIN: PLAIN}
-
-
-def palette(keys: Collection[Key]) -> dict[Key, tuple[float, float, float]]:
-    """A colour for each, in order."""
-    return dict(zip(keys, sns.color_palette(PALETTE, len(keys)), strict=True))
+VERY_DEEP = 1_000  # nets of more layers have a panel of their own, beside the deepest of the others, as in the paper
+SQUASHES = 1.75  # a net above 50 % whose error is so many times the next lower one's would squash the others' curves
+WIDE = 20  # times: a wider range of layers or costs has a logarithmic axis
+LAYERS = "layers"
+TRAINING, TEST = "--", "-"
+CURVES = (("error", TRAINING, THIN, 2.2, 0.12), ("test_error", TEST, BOLD, 4, 0.3))  # width, marker, how dark the band
+# dash of the line over depth, and whether its points are filled; further kinds of nets as the last
+KINDS = (("--", False), ("-", True), ("-.", True), (":", True))
 
 
 def curves(results: Set) -> Figure:
-    """Fig. 6: error against iterations, plain nets left, residual nets right; dashed training, bold test error.
+    """Fig. 6: error against iterations, a panel a kind of nets; dashed training, bold test error.
 
-    Residual nets with another unit have a panel of their own, further right. Mean over the seeds with the band from the
-    lowest to the highest.
+    Mean over the seeds with the band from the lowest to the highest. A net that would squash the others is named.
     """
     runs = first_option(with_bn(results.runs))
-    frame = results.curves.merge(runs.assign(nets=nets_of(runs))[["id", "depth", "nets", "steps"]], on="id")
+    frame = results.curves.merge(runs[["id", "net", "depth", "state"]], on="id")
     longest = int(runs["steps"].max())
     unit, name = (1e4, "iterations (1e4)") if longest >= 10_000 else (1, "iterations")
     frame = frame.assign(x=frame["step"] / unit)
-    depths = sorted(frame["depth"].unique())
-    colours = palette(depths)
+    low, high, above = limits(frame)
+    panels = panels_of(runs)
+    width = COLUMN if len(panels) == 1 else PAGE
     with mpl.rc_context(STYLE):
-        there = set(frame["nets"]) or set(NETS[:2])
-        families = [nets for nets in NETS if nets in there]
-        figure = Figure(figsize=(1 + 3.5 * len(families), 3.8), layout="constrained")
-        axes = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
-        for ax, nets in zip(axes, families, strict=True):
-            _panel(ax, frame[frame["nets"] == nets], colours, nets)
-            ax.set(xlabel=name, ylabel="error (%)", xlim=(0, longest / unit))
-        axes[0].set_ylim(*_limits(frame))
+        figure = Figure(figsize=(width, 3.2), layout="constrained")
+        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for ax, (title, nets) in zip(axes, panels.items(), strict=True):
+            drawn = frame[frame["net"].isin(nets) & ~frame["net"].isin(above.index)]
+            handles = _panel(ax, drawn)
+            note = _notes(not_run(results, nets), _above(above[above.index.isin(nets)]))
+            place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.19)}
+            style.under(ax, handles, note, width / len(panels) - 0.2, **place)
+            ax.set(title=title, xlabel=name, xlim=(0, 1.03 * longest / unit), ylim=(low, high))
+            style.whole_numbers(ax, most=8)
+        axes[0].set_ylabel("error (%)")
+        style.below(figure, [handle("training", dash=TRAINING, width=THIN), handle("test", width=BOLD)])
     return figure
 
 
-# marker, line, points from it to its depth, off a plain net's rising line; further kinds of nets as the last
-FAMILIES = (("s", "--", (-9, 5)), ("o", "-", (9, -12)), ("^", "-", (9, 6)))
+def panels_of(runs: pd.DataFrame) -> dict[str, list[str]]:
+    """The nets of each panel by its title: plain nets, residual nets, other units, and last what is VERY_DEEP."""
+    panels, last = {}, {}
+    for kind in NETS:
+        depths = runs[nets_of(runs) == kind].groupby("net")["depth"].first().sort_values()
+        deep, others = depths[depths > VERY_DEEP], depths[depths <= VERY_DEEP]
+        if len(deep) and len(others) > 1:
+            both = pd.concat([others.tail(1), deep])
+            last[" and ".join(map(str, both)) + " layers"] = list(map(str, both.index))
+            depths = others
+        if len(depths):
+            panels[f"{kind} nets"] = list(map(str, depths.index))
+    return panels | last
+
+
+def _panel(ax: Axes, frame: pd.DataFrame) -> list[Line2D]:
+    """The curves of some nets; returns the legend's lines, by depth."""
+    handles = {}
+    for net, part in frame.groupby("net"):
+        depth = int(part["depth"].iloc[0])
+        of = look(depth, str(net))
+        for column, dash, width, size, shade in CURVES:
+            points = part.dropna(subset=[column]).groupby("x")[column].agg(["mean", "min", "max"])
+            style.band(ax, points.index, points["min"], points["max"], of, shade)
+            style.line(ax, points.index, points["mean"], of, dash, width, ms=size)
+        handles[depth] = handle(display_name(str(net)), of, width=BOLD)
+    return [handles[depth] for depth in sorted(handles)]
+
+
+def _above(errors: pd.Series[float]) -> str:
+    words = ", ".join(f"{display_name(str(net))} ({error:.1f} %)" for net, error in errors.items())
+    return f"above the axis: {words}" if words else ""
+
+
+def _notes(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
+
+
+def not_run(results: Set, nets: Iterable[Any]) -> str:
+    """`not run yet: plain-32, plain-44; failed: plain-110`, of these nets those that have no number."""
+    rows = results.nets.loc[results.nets.index.isin(list(nets)) & (results.nets["n"] == 0)]
+    failed = rows["failed"] > 0
+    parts = (("not run yet", rows[~failed]), ("failed", rows[failed]))
+    return "; ".join(
+        f"{why}: {', '.join(display_name(str(net)) for net in part.index)}" for why, part in parts if len(part)
+    )
+
+
+def limits(frame: pd.DataFrame) -> tuple[float, float, pd.Series[float]]:
+    """The range of the errors that is drawn, and the test errors of nets that lie above it, which would squash it.
+
+    Up to 1.4 times what the worst net ends with, and to the paper's 20 % at least: the first steps run out of it, as
+    in the paper.
+    """
+    last = frame[frame["state"] == "done"].sort_values("step").groupby(["net", "id"])[["error", "test_error"]].last()
+    ends = last.groupby("net").mean()
+    worst = ends.max(axis=1).dropna()
+    if worst.empty:
+        return 0, 100, worst
+    above = squashing(worst)
+    values = frame.loc[~frame["net"].isin(above.index), ["error", "test_error"]]
+    lowest, highest = float(values.min().min()), float(values.max().max())
+    high = min(max(20, _up(1.4 * float(worst.drop(above.index).max()))), _up(highest), 100)
+    low = 0 if high <= 50 or lowest < high / 4 else max(0, -_up(1 - lowest))
+    return low, high, ends["test_error"].fillna(ends["error"]).reindex(above.index)
+
+
+def squashing(errors: pd.Series[float]) -> pd.Series[float]:
+    """Those that lie so far above the others that these could not be told apart beside them."""
+    ordered = errors.sort_values()
+    jump = (ordered > 50) & (ordered / ordered.shift() > SQUASHES)
+    return ordered[jump.cumsum() > 0]
+
+
+def _up(value: float) -> int:
+    """To the next five percent."""
+    return 5 * math.ceil(value / 5)
 
 
 def tradeoff(results: Set) -> Figure:
@@ -101,36 +146,59 @@ def tradeoff(results: Set) -> Figure:
     machine = str(runs.groupby("hardware")["net"].nunique().idxmax())
     minutes = runs[runs["hardware"] == machine].groupby("net")["seconds"].mean() / 60
     unit, size = ("h", 60) if minutes.max() >= 100 else ("min", 1)
-    frame = first_option(with_bn(results.nets)).query("n > 0").assign(time=minutes / size)
+    declared = first_option(with_bn(results.nets))
+    frame = declared.query("n > 0").assign(time=minutes / size)
     frame = frame.assign(params=frame["params"] / 1e6, multiply_adds=frame["multiply_adds"] / 1e6)
     frame[["low", "high"]] = [_interval(results, str(net)) for net in frame.index]
-    axes = {
-        "depth": "layers",
-        "params": "parameters (M)",
-        "multiply_adds": "multiply-adds (M)",
-        "time": f"training ({unit}) on {literal(machine)}" if runs["hardware"].nunique() > 1 else f"training ({unit})",
-    }
+    above = squashing(frame["test_error_mean"])
+    frame = frame.drop(above.index)
+    on = f" on {literal(machine)}" if runs["hardware"].nunique() > 1 else ""
+    axes = {"depth": LAYERS, "params": "parameters (M)", "multiply_adds": "multiply-adds (M)"}
+    axes["time"] = f"training ({unit}){on}"
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, 5.4), layout="constrained")
-        for ax, (column, label) in zip(figure.subplots(2, 2, sharey=True).flat, axes.items(), strict=True):
+        figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
+        for place, (ax, column) in enumerate(zip(figure.subplots(2, 2, sharey=True).flat, axes, strict=True)):
             _against(ax, frame.dropna(subset=column), column)
-            ax.set(xlabel=label, ylabel="test error (%)")
-            ax.xaxis.set_major_locator(
-                FixedLocator(sorted(set(frame["depth"]))) if column == "depth" else MaxNLocator(6)
-            )
+            ax.set_ylabel("" if place % 2 else "test error (%)")
             ax.margins(0.08, 0.12)
-        handles = [
-            Line2D([], [], color=c, ls=s, marker=m, label=f"{nets} nets") for nets, (m, s, _), c in _families(frame)
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+            _measure(ax, frame[column], axes[column])
+        note = _notes(not_run(results, declared.index), _above(above))
+        style.below(figure, [*_kind_handles(frame), *_depth_handles(frame)], note)
     return figure
 
 
-def _families(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str, tuple[int, int]], tuple[float, float, float]]]:
-    """Of plain and residual nets, and of other units that are there: their name, style and colour."""
-    named = [*NETS[:2], *(nets for nets in NETS[2:] if nets in set(nets_of(frame)))]
-    styles = [FAMILIES[min(place, len(FAMILIES) - 1)] for place in range(len(named))]
-    return list(zip(named, styles, palette(named).values(), strict=True))
+def _measure(ax: Axes, values: pd.Series[float], label: str) -> None:
+    """The axis of what is paid: depths at their own places where they are few, logarithmic where the range is wide."""
+    ax.set_xlabel(label)
+    if values.max() > WIDE * values.min():
+        style.logarithmic(ax, "x", label)
+    elif label != LAYERS:
+        ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    if label == LAYERS:
+        depths = sorted(set(values))
+        ax.set_xticks(depths if len(depths) < 8 else depths[:: len(depths) // 4], minor=False)
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+
+
+def _kinds(frame: pd.DataFrame) -> dict[str, tuple[str, bool]]:
+    """Of plain, residual and other nets that are there: the line over depth, and whether its points are filled."""
+    return {nets: KINDS[min(NETS.index(nets), len(KINDS) - 1)] for nets in NETS if nets in set(nets_of(frame))}
+
+
+def _kind_handles(frame: pd.DataFrame) -> list[Line2D]:
+    handles = []
+    for nets, (dash, filled) in _kinds(frame).items():
+        one = handle(f"{nets} nets", dash=dash)
+        one.set(marker="o", markersize=4, markerfacecolor=style.GUIDE if filled else "white")
+        handles.append(one)
+    return handles
+
+
+def _depth_handles(frame: pd.DataFrame) -> list[Line2D]:
+    return [
+        handle(f"{depth} layers", look(depth, str(net)), dash="")
+        for net, depth in frame.drop_duplicates("depth").sort_values("depth")["depth"].items()
+    ]
 
 
 def _interval(results: Set, net: str) -> tuple[float, float]:
@@ -141,57 +209,13 @@ def _interval(results: Set, net: str) -> tuple[float, float]:
 
 
 def _against(ax: Axes, frame: pd.DataFrame, column: str) -> None:
-    for nets, (marker, style, aside), colour in _families(frame):
-        part = frame[nets_of(frame) == nets].sort_values(column)
-        x, y = part[column], part["test_error_mean"]
-        ax.errorbar(x, y, (y - part["low"], part["high"] - y), color=colour, marker=marker, ls=style, capsize=3)
-        words: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7.5}
-        for depth, *point in zip(part["depth"], x, y, strict=True):
-            ax.annotate(f"{depth}", tuple(point), aside, **words)
-
-
-def _panel(ax: Axes, frame: pd.DataFrame, colours: dict[int, tuple[float, float, float]], nets: str) -> None:
-    handles = []
-    for depth, part in frame.groupby("depth"):
-        colour = colours[int(str(depth))]
-        for column, style, width in (("error", "--", 0.9), ("test_error", "-", 2.0)):
-            points = part.dropna(subset=[column]).groupby("x")[column].agg(["mean", "min", "max"])
-            (line,) = ax.plot(points.index, points["mean"], style, color=colour, lw=width)
-            if len(points) == 1:  # no line would be seen
-                line.set(marker="o", markersize=4, clip_on=False)
-            ax.fill_between(points.index, points["min"], points["max"], color=colour, alpha=0.15, lw=0)
-        handles.append(Line2D([], [], color=colour, lw=2, label=f"{TITLES[nets]}-{depth}"))
-    handles.append(Line2D([], [], color="0.3", ls="--", lw=0.9, label="training"))
-    handles.append(Line2D([], [], color="0.3", lw=2, label="test"))
-    ax.legend(handles=handles, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
-    ax.set_title(f"{nets} nets")
-
-
-def _limits(frame: pd.DataFrame) -> tuple[float, float]:
-    """The paper's 0 to 20 % where every run ends below that, else the range there is."""
-    values = pd.concat([frame["error"], frame["test_error"]]).dropna()
-    if frame.sort_values("step").groupby("id")["error"].last().max() < 20:
-        return 0, 20
-    return max(0, values.min() - 3), min(100, values.max() + 3)
-
-
-def save(figure: Figure, path: Path, results: Set) -> None:
-    """Writes `path` (SVG) and a PNG beside it; each says within which results it was drawn from, and no date."""
-    made_of = drawn_from(results)
-    svg = {"Date": None, "Creator": None, "Description": made_of}
-    for target, metadata in ((path, svg), (path.with_suffix(".png"), {"Software": None, "Description": made_of})):
-        with mpl.rc_context(STYLE), atomic(target) as temporary:
-            figure.savefig(temporary, format=target.suffix[1:], dpi=160, metadata=metadata)
-            if target is path:
-                drawn = temporary.read_text(encoding="utf-8")
-                temporary.write_text(drawn.replace("</style>", f"\n{IN_THE_DARK}</style>", 1), encoding="utf-8")
-
-
-def drawn_from(results: Set) -> str:
-    """What a figure of these results says within: `verify` looks for it."""
-    return f"resnet-bench results SHA-256 {results.digest}"
-
-
-def literal(text: str) -> str:
-    """A text from outside as matplotlib draws it as it is: nothing in it is a formula."""
-    return text.replace("$", r"\$")
+    """A line a kind of nets over depth, each point in its depth's look."""
+    for nets, (dash, filled) in _kinds(frame).items():
+        part = frame[nets_of(frame) == nets].sort_values("depth")
+        if part[column].is_monotonic_increasing:  # times of shared machines need not be
+            ax.plot(part[column], part["test_error_mean"], ls=dash, color=style.GUIDE, lw=THIN, zorder=1)
+        for net, row in part.iterrows():
+            of, y = look(int(row["depth"]), str(net)), row["test_error_mean"]
+            spread = [[y - row["low"]], [row["high"] - y]]
+            face = of.colour if filled else "white"
+            ax.errorbar(row[column], y, spread, fmt=of.marker, color=of.colour, mfc=face, capsize=2, ms=5)

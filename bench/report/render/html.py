@@ -28,6 +28,8 @@ from bench.store import StoreError, write_text
 
 ANCHOR = re.compile(r'<a id="([\w.:+=/-]+)"></a>')
 SIZE = re.compile(r'<svg [^>]*width="([\d.]{1,9})pt" height="([\d.]{1,9})pt"')  # as matplotlib writes it
+ON_SCREEN = 1.8  # pixels a point: figures are as large as they are printed, and a screen is read from farther off
+NARROW = 300  # points: a figure of one column is narrower, and fits a phone
 LONG = 20  # a cell of a table with more letters may be broken into lines
 TOTAL = "all"  # what the first cell of a table's last row says where that row is the sum of the others
 WEB = ("http", "https", "mailto")
@@ -220,9 +222,13 @@ def _place_figure(page: Page, image: Token, figures: Mapping[str, Path]) -> None
         image.type = "text"
     else:
         size = SIZE.search(_read(figures[place[0]]))
-        sides = 'width="{:.0f}" height="{:.0f}" '.format(*(float(pt) * 4 / 3 for pt in size.groups())) if size else ""
+        points = [float(pt) for pt in size.groups()] if size else []
+        sides = "".join(
+            f'{name}="{ON_SCREEN * pt:.0f}" ' for name, pt in zip(("width", "height"), points, strict=False)
+        )
         attributes = f'src="{quote(place[0])}" {sides}loading="lazy" alt="{_escaped(image.content)}"'
-        image.content = f'<span class="figure"><img {attributes}></span>'
+        narrow = " narrow" * bool(points and points[0] < NARROW)
+        image.content = f'<span class="figure{narrow}"><img {attributes}></span>'
         image.type = "html_inline"
 
 

@@ -61,7 +61,7 @@ OPTIONS_NOTE = (
 )
 CURVES = (
     "Left the loss of the training windows (the four losses of Faster R-CNN added up), right AP50 on the test images; "
-    "mean over seeds; dashed: random weights."
+    "mean over the seeds, and a band from the lowest to the highest."
 )
 SHOWN = (
     "Detections with a score of 0.5 or more in the first test images, which are held out: green where they are hits at "

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from bench.report.evidence import Evidence
-from bench.report.frame import PLAIN, Set, display_name, nets_of
+from bench.report.frame import PLAIN, Set, display_name, nets_of, own_recipes, with_bn
 from bench.report.numbers import Cell, Number
+from bench.report.render.figures import not_run
 from bench.report.sections import Drawing, Findings, Section, bullets, diverged, listed
 from bench.report.stats import sample
 from bench.report.tables import Table
@@ -180,8 +181,7 @@ def findings(evidence: Evidence) -> Findings:
     results = evidence.results
     answer, said = gradient_findings(results)
     seen = layers.gradients(results)
-    changes = layers.changes(seen)
-    first, *others = [*_drawings(seen, changes)] if len(changes) else [None]
+    first, *others = [*_drawings(results, seen)] if len(layers.changes(seen)) else [None]
     return Findings(
         answer or ["No layer has been measured yet."],
         first,
@@ -194,18 +194,19 @@ def findings(evidence: Evidence) -> Findings:
     )
 
 
-def _drawings(seen: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Drawing]:
-    by_layer = partial(figures.by_layer, seen)
+def _drawings(results: Set, seen: pd.DataFrame) -> Iterator[Drawing]:
+    note = not_run(results, own_recipes(results.nets).index)
+    by_layer = partial(figures.by_layer, seen, note=note)
     words = "Norm of the gradient with respect to each layer's responses"
-    draw = partial(by_layer, "response_grad_norm", "gradient norm w.r.t. responses")
+    draw = partial(by_layer, column="response_grad_norm", label="gradient norm w.r.t. responses")
     yield Drawing("gradients", words, words + BY_LAYER, draw)
     words = "Change of the gradient from the last layer to the first, against iterations"
-    yield Drawing("gradient-steps", words, words + OVER_STEPS, partial(figures.over_steps, changes))
+    yield Drawing("gradient-steps", words, words + OVER_STEPS, partial(figures.over_steps, layers.changes(seen), note))
     words = "Norm of the gradient with respect to each layer's kernel"
-    draw = partial(by_layer, "grad_norm", "gradient norm w.r.t. kernel")
+    draw = partial(by_layer, column="grad_norm", label="gradient norm w.r.t. kernel")
     yield Drawing("kernel-gradients", words, words + OF_KERNELS, draw)
     words = "Standard deviation of each layer's responses in training mode"
-    draw = partial(by_layer, "batch_std", "std of responses, training mode")
+    draw = partial(by_layer, column="batch_std", label="std of responses, training mode")
     yield Drawing("activations", words, words + OF_RESPONSES, draw)
 
 
@@ -280,5 +281,6 @@ def response_sections(evidence: Evidence) -> list[Section]:
         return []
     table = response_table(evidence)
     alt, found = "Standard deviations of layer responses", bullets(response_findings(evidence.results))
-    drawing = Drawing("responses", alt, "", partial(figures.figure_7, seen))
+    note = not_run(evidence.results, with_bn(own_recipes(evidence.results.nets)).index)
+    drawing = Drawing("responses", alt, "", partial(figures.figure_7, seen, note))
     return [Section(evidence.named("Layer responses", "Fig. 7"), (*[found] * bool(found), table, drawing))]

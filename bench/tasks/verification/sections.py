@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, own_recipes
 from bench.report.numbers import Cell, Metric, decimals, of_net, signed, with_worst_case
-from bench.report.render.figures import STYLE, palette
+from bench.report.render import style
+from bench.report.render.figures import not_run
 from bench.report.sections import Drawing, Findings, Section, diverged
 from bench.report.stats import sample, wilson
 from bench.report.tables import Table, caption, with_intervals
@@ -44,8 +45,8 @@ OF_ROC = (
     *(Metric(f"tar_at_far_{far:g}", f"TAR at FAR {100 * far:g} %") for far in FARS),
 )
 ROC = (
-    "ROC: the share of same pairs accepted against the share of different ones, by threshold; a line a run, the colour "
-    "its net's, dashed for a plain net. Dotted: chance."
+    "ROC: the share of same pairs accepted against the share of different ones, by threshold; a line a run, its "
+    "colour and marker the depth's, dashed for a plain net. Dotted: chance."
 )
 PUBLISHED = (
     ("ArcFace 0.5, IResNet-50, CASIA-WebFace", "99.53", "ArcFace (arXiv:1801.07698), Table 2"),
@@ -131,22 +132,22 @@ def curves_of(results: Set) -> list[tuple[str, Roc]]:
     ]
 
 
-def roc(found: Sequence[tuple[str, Roc]]) -> Figure:
-    """A line a run, false acceptances on a logarithmic axis."""
-    names = {net: display_name(net) for net, _ in found}
-    colours = palette(names)
+def roc(found: Sequence[tuple[str, Roc]], depths: Mapping[str, int], note: str = "") -> Figure:
+    """A line a run, false acceptances on a logarithmic axis. depths: by net. note: what is not drawn."""
+    looks = style.looks({net: depths[net] for net, _ in found})
     lowest = min(1 / int(curve.false[-1]) for _, curve in found)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6, 4.2), layout="constrained")
+    with mpl.rc_context(style.STYLE):
+        figure = Figure(figsize=(style.COLUMN, 3.6), layout="constrained")
         ax = figure.subplots()
+        ax.set_xscale("log")
         for net, curve in found:
-            style, label = "--" if net.startswith("plain") else "-", names.pop(net, None)
-            ax.plot(100 * curve.far, 100 * curve.tar, style, color=colours[net], lw=1.3, label=label)
+            style.line(ax, 100 * curve.far, 100 * curve.tar, *looks[net])
         chance = np.geomspace(100 * lowest, 100, 50)
-        ax.plot(chance, chance, ":", color="0.4", lw=1, label="chance")
-        ax.set(xscale="log", xlim=(100 * lowest, 100), ylim=(0, 100))
-        ax.set(xlabel="different pairs accepted (FAR, %)", ylabel="same pairs accepted (TAR, %)")
-        ax.legend(fontsize=8, frameon=False, loc="upper left")
+        ax.plot(chance, chance, ":", color=style.GUIDE, lw=style.THIN)
+        ax.set(xlim=(100 * lowest, 100), ylim=(0, 100), ylabel="same pairs accepted, TAR in %")
+        style.logarithmic(ax, "x", "different pairs accepted, FAR in %")
+        handles = [style.handle(display_name(net), *how) for net, how in looks.items()]
+        style.below(figure, [*handles, style.handle("chance", dash=":", width=style.THIN)], note)
     return figure
 
 
@@ -155,12 +156,14 @@ def findings(evidence: Evidence) -> Findings:
     results = evidence.results
     if not len(results.done):
         return Findings(["No run has ended with a number."], said=diverged(results))
+    depths = {str(net): int(depth) for net, depth in zip(results.done["net"], results.done["depth"], strict=True)}
     curves, alt = curves_of(results), "Same pairs accepted against different pairs accepted"
+    draw = partial(roc, curves, depths, not_run(results, results.nets.index))
     published = Table(("published, LFW View 2", "accuracy %", "source"), PUBLISHED, text=1, note=NOT_COMPARABLE)
     of_nets, contrasts = net_findings(results), list(contrasts_of(results))
     return Findings(
         contrasts or of_nets[:3],
-        Drawing("roc", alt, ROC, partial(roc, curves)) if curves else None,
+        Drawing("roc", alt, ROC, draw) if curves else None,
         Section("Verification accuracy", (verification_table(evidence),)),
         [*diverged(results), *(of_nets if contrasts else of_nets[3:])],
         [Section("The hardest pairs", (HARDEST,)), Section("Published results on LFW", (published,))],

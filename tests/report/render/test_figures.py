@@ -1,62 +1,183 @@
-"""Figures hold by day and by night: each colour stands out from the ground of both, letters as letters must."""
+"""Fig. 6 and accuracy against cost: panels, limits from the data, and what is not drawn is named."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from bench.report.render.figures import DARK, PALETTE, palette
+from bench.report.collect import collect
+from bench.report.frame import Set, by_net, load
+from bench.report.render.figures import curves, limits, not_run, panels_of, squashing, tradeoff
+from bench.report.render.style import COLUMN, PAGE, SMALL, look
+from bench.spec import Net, Scale
+from tests.report.builders import RECIPE, SWEEP, fake
 
-ROOT = Path(__file__).resolve().parents[3]
-FIGURES = sorted((ROOT / "reports").glob("*/*.svg"))
-GROUNDS = {"#ffffff", "#d9d9d9", "#b0b0b0"}  # white, the band of the healthy, the grid
-
-
-def luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    """As WCAG has it: from 1 to 21."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
+PAPER = {  # as the nets of Fig. 6 end
+    "plain-20": 9.3, "plain-32": 9.6, "plain-44": 11.2, "plain-56": 13.4, "plain-110": 64.2,
+    "resnet-20-A": 8.6, "resnet-56-A": 6.9, "resnet-110-A": 6.6, "resnet-1202-A": 7.9,
+}  # fmt: skip
+NETS = tuple(Net("cifar", int(name.split("-")[1]), "A" if name.startswith("resnet") else "none") for name in PAPER)
 
 
-def least(colour: str) -> float:
-    """A colour's contrast with white, or in the dark with the dark, whichever is less."""
-    return min(contrast(colour, "#ffffff"), contrast(DARK.get(colour, colour), DARK["#ffffff"]))
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Set:
+    """Two seeds of each net."""
+    tmp = tmp_path_factory.mktemp("full")
+    sweep = replace(SWEEP, scales={"paper": Scale(tuple((net, RECIPE) for net in NETS), (0, 1))}, claims=())
+    for run in sweep.runs("paper"):
+        fake(tmp / "runs", run, PAPER[run.net.name] + 0.1 * run.seed)
+    collect(tmp / "results", [tmp / "runs"], sweep.runs("paper"))
+    return load(tmp / "results", sweep)[0]
 
 
-def drawn(svg: str) -> tuple[set[str], set[str]]:
-    """The colours of an SVG's lines and faces, and those of its letters."""
-    letters = "".join(re.findall(r'<g id="text_\d+">.*?\n   ? ? ?</g>', svg, re.DOTALL))
-    colours = r"(?:fill|stroke): (#[0-9a-f]{6})"
-    return set(re.findall(colours, svg.partition("</style>")[2])), {"#000000", *re.findall(colours, letters)}
+@pytest.fixture(scope="module")
+def fig_6(full: Set) -> Figure:
+    """Of all nets."""
+    return curves(full)
 
 
-@pytest.mark.parametrize("path", FIGURES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_every_colour_of_a_committed_figure_holds_by_day_and_by_night(path: Path) -> None:
-    svg = path.read_text(encoding="utf-8")
-    lines, letters = drawn(svg)
-
-    assert {colour: least(colour) for colour in lines - GROUNDS if least(colour) < 3} == {}
-    assert {colour: least(colour) for colour in letters if least(colour) < 4.5} == {}
-    assert "@media screen and (prefers-color-scheme: dark) {" in svg
-    assert lines & GROUNDS <= set(DARK)
+@pytest.fixture(scope="module")
+def cost(full: Set) -> Figure:
+    """The other figure of all nets."""
+    return tradeoff(full)
 
 
-def test_the_palette_holds_and_goes_on_for_more_lines_than_it_has_colours() -> None:
-    assert {colour: least(colour) for colour in PALETTE if least(colour) < 3} == {}
-    assert len(palette(range(25))) == 25
-    assert palette("ab") == dict(list(palette("abc").items())[:2])
+def of(results: Set, *nets: str) -> Set:
+    """Of these nets alone, as if no other were declared."""
+    runs = results.runs[results.runs["net"].isin(nets)]
+    return replace(results, runs=runs, curves=results.curves[results.curves["id"].isin(runs["id"])])
 
 
-def test_the_dark_ground_is_the_pages() -> None:
-    css = (ROOT / "bench" / "report" / "render" / "page.css").read_text(encoding="utf-8")
+def waiting(results: Set, net: str, state: str = "pending") -> Set:
+    """As if this net had no number."""
+    ours = results.runs["net"] == net
+    curves = results.curves[~results.curves["id"].isin(results.runs.loc[ours, "id"])]
+    return replace(results, runs=results.runs.assign(state=results.runs["state"].mask(ours, state)), curves=curves)
 
-    assert f"--paper: {DARK['#ffffff']};" in css
-    assert f"--ink: {DARK['#000000']};" in css
+
+def words(figure: Figure) -> str:
+    return " ".join(text.get_text().replace("\n", " ") for text in figure.findobj(Text))
+
+
+def titles(figure: Figure) -> list[str]:
+    return [ax.get_title() for ax in figure.axes]
+
+
+def colours(ax: Axes) -> set[tuple[str, str]]:
+    return {(str(line.get_color()), str(line.get_marker())) for line in ax.get_lines()}
+
+
+def test_fig_6_has_the_papers_three_panels(fig_6: Figure) -> None:
+    assert titles(fig_6) == ["plain nets", "residual nets", "110 and 1202 layers"]
+    assert [len(ax.get_lines()) // 2 for ax in fig_6.axes] == [4, 3, 2]
+    assert colours(fig_6.axes[2]) == {(look(d).colour, look(d).marker) for d in (110, 1202)}
+
+
+def test_without_a_very_deep_net_it_has_two_and_with_nothing_else_one(full: Set) -> None:
+    two, one = of(full, "plain-20", "resnet-20-A"), of(full, "resnet-110-A", "resnet-1202-A")
+
+    wide, narrow = curves(two), curves(one)
+
+    assert titles(wide) == ["plain nets", "residual nets"]
+    assert titles(narrow) == ["residual nets"]
+    assert (wide.get_figwidth(), narrow.get_figwidth()) == (PAGE, COLUMN)
+
+
+def test_other_units_stand_right_of_residual_nets() -> None:
+    nets = {"preactivation-110-A": 110, "resnet-110-A": 110, "plain-20": 20}
+    runs = pd.DataFrame({"net": list(nets), "depth": list(nets.values())})
+
+    assert list(panels_of(runs)) == ["plain nets", "residual nets", "pre-activation nets"]
+
+
+def test_plain_110_squashes_no_other_curve_and_is_named(full: Set, fig_6: Figure, cost: Figure) -> None:
+    """Its curve is no line of the figure, and the axis ends where it would without it."""
+    without = curves(of(full, *(net for net in PAPER if net != "plain-110")))
+
+    assert fig_6.axes[0].get_ylim() == without.axes[0].get_ylim() == (0, 20)
+    assert "above the axis: plain-110 (64.2 %)" in words(fig_6)
+    assert look(110).colour not in {line.get_color() for line in fig_6.axes[0].get_lines()}
+    assert "above the axis: plain-110 (64.2 %)" in words(cost)
+
+
+@pytest.mark.parametrize(
+    ("errors", "above"),
+    [
+        (PAPER, ["plain-110"]),
+        ({"a": 12.6, "b": 14.7, "c": 29.4, "d": 44.5, "e": 85}, ["e"]),
+        ({"a": 12.6, "b": 14.7, "c": 90, "d": 91}, ["c", "d"]),
+        ({"a": 6.0, "b": 13.0}, []),
+        ({"a": 64, "b": 78, "c": 90}, []),
+        ({"a": 64}, []),
+        ({}, []),
+    ],
+    ids=["Fig. 6", "short", "two at chance", "far apart and learnt", "all bad", "one", "none"],
+)
+def test_only_a_net_far_above_all_others_is_left_out(errors: Mapping[str, float], above: list[str]) -> None:
+    assert list(squashing(pd.Series(errors, dtype=float)).index) == above
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (90, 9, (0, 20)),
+        (90, 14, (0, 20)),
+        (90, 16, (0, 25)),
+        (90, 45, (40, 65)),
+        (91, 85, (80, 95)),
+        (100, 99, (95, 100)),
+    ],
+)
+def test_limits_follow_from_the_data(start: float, end: float, expected: tuple[float, float]) -> None:
+    errors = np.linspace(start, end, 3)
+    frame = pd.DataFrame({"step": range(3), "test_error": errors, "error": errors, "net": "a", "id": "a"})
+
+    assert limits(frame.assign(state="done"))[:2] == expected
+
+
+@pytest.mark.parametrize(("state", "said"), [("pending", "not run yet: plain-32"), ("failed", "failed: plain-32")])
+def test_a_net_that_is_missing_is_named_in_the_figure(full: Set, state: str, said: str) -> None:
+    results = waiting(full, "plain-32", state)
+
+    assert said in words(curves(results))
+    assert said in words(tradeoff(results))
+    assert not_run(full, PAPER) == ""
+
+
+def test_training_and_test_are_told_apart_in_weight_line_and_band(full: Set) -> None:
+    ax = curves(of(full, "plain-20")).axes[0]
+    training, test = ax.get_lines()
+    bands = [float(band.get_alpha() or 1) for band in ax.collections]
+
+    assert (training.get_linestyle(), test.get_linestyle()) == ("--", "-")
+    assert 2 * training.get_linewidth() <= test.get_linewidth()
+    assert bands[0] <= bands[1] / 2
+    assert training.get_linewidth() >= 0.5, "thinner lines do not print"
+
+
+def test_a_depth_has_one_look_in_all_of_its_panels_and_figures(fig_6: Figure, cost: Figure) -> None:
+    own = {(look(d).colour, look(d).marker) for d in (20, 32, 44, 56, 110, 1202)}
+
+    assert {one for ax in fig_6.axes for one in colours(ax)} == own
+    assert {one for ax in cost.axes for one in colours(ax) if one[1] in "o^sDvX"} == own
+
+
+def test_types_and_sizes_are_those_of_print(fig_6: Figure, cost: Figure) -> None:
+    for figure in (fig_6, cost):
+        assert figure.get_figwidth() in (COLUMN, PAGE)
+        assert min(float(text.get_fontsize()) for text in figure.findobj(Text) if text.get_text()) >= SMALL
+
+
+def test_depths_far_apart_are_on_a_logarithmic_axis_at_their_own_places(full: Set, cost: Figure) -> None:
+    whole, near = cost.axes[0], tradeoff(of(full, "plain-20", "plain-56")).axes[0]
+
+    assert (whole.get_xscale(), whole.get_xlabel()) == ("log", "layers (log scale)")
+    assert (near.get_xscale(), near.get_xlabel(), list(near.get_xticks())) == ("linear", "layers", [20, 56])
+    assert by_net(full.runs)["depth"].isin(whole.get_xticks()).all()

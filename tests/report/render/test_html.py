@@ -16,6 +16,7 @@ from bench.report.collect import collect
 from bench.report.coverage import write_index
 from bench.report.page import write_report
 from bench.report.render.html import html, write_html
+from bench.report.render.style import COLUMN, PAGE
 from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
 from tests.report.builders import SWEEP
@@ -224,7 +225,17 @@ def test_a_figure_has_its_size_before_it_is_loaded(tmp_path: Path) -> None:
 
     (image,) = Elements(html(reports)).each("img")
 
-    assert (image["width"], image["height"]) == ("768", "365")
+    assert (image["width"], image["height"]) == ("1037", "492")
+
+
+@pytest.mark.parametrize(("width", "narrow"), [(COLUMN, True), (PAGE, False)])
+def test_a_figure_of_one_column_fits_a_phone_and_a_wider_one_scrolls(
+    tmp_path: Path, width: float, *, narrow: bool
+) -> None:
+    reports = written(tmp_path, page="![Errors](curves.svg)\n")
+    (reports / "sweep" / "curves.svg").write_text(f'<svg width="{72 * width}pt" height="99pt"/>')
+
+    assert ('<span class="figure narrow">' in html(reports)) is narrow
 
 
 def test_a_damaged_figure_is_named(tmp_path: Path) -> None:

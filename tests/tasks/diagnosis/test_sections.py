@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from bench.report import frame
 from bench.report.digests import files_in
 from bench.report.page import page, sections_of, write_report
+from bench.report.render.figures import not_run
+from bench.report.render.style import COLUMN, PAGE, SMALL, look
 from bench.report.sections import numbers_of
 from bench.spec import Net, Scale
 from bench.tasks.classification.sections import differences
@@ -131,6 +134,36 @@ def test_options_of_one_depth_are_lines_of_their_own(tmp_path: Path) -> None:
     assert (len(plain.get_lines()), len(residual.get_lines())) == (0, 4)
 
 
+def test_the_figures_of_layers_are_for_print_and_say_what_is_logarithmic_and_what_failed(tmp_path: Path) -> None:
+    one = made_up(tmp_path)
+    seen, note = layers.gradients(one), not_run(one, one.nets.index)
+    drawn = figures.by_layer(seen, "grad_norm", "norm", note), figures.over_steps(layers.changes(seen), note)
+
+    for figure in (*drawn, figures.figure_7(layers.responses(one))):
+        texts = [text for text in figure.findobj(Text) if text.get_text()]
+        assert figure.get_figwidth() in (COLUMN, PAGE)
+        assert min(float(text.get_fontsize()) for text in texts) >= SMALL
+        assert all(float(tick).is_integer() for ax in figure.axes for tick in ax.get_xticks())
+        words = " ".join(text.get_text() for text in texts)
+        assert ("failed: ResNet-56 without BN" in words) is (figure in drawn)
+        assert ("(log scale)" in words) is any(ax.get_yscale() == "log" for ax in figure.axes)
+        lines = [line for ax in figure.axes for line in ax.get_lines()]
+        assert {(line.get_color(), line.get_marker()) for line in lines} == {(x.colour, x.marker) for x in LOOKS}
+
+
+LOOKS = look(20), look(56)
+
+
+@pytest.mark.parametrize(("largest", "scale"), [(5.9, "linear"), (6.1, "log")])
+def test_figure_7_is_linear_as_the_papers_unless_one_net_would_hide_the_others(
+    tmp_path: Path, largest: float, scale: str
+) -> None:
+    seen = layers.responses(made_up(tmp_path))
+    seen = seen.assign(response_std=seen["response_std"] * largest / seen["response_std"].max())
+
+    assert [ax.get_yscale() for ax in figures.figure_7(seen).axes] == [scale, scale]
+
+
 def test_nets_without_bn_are_no_seeds_of_those_with_it(tmp_path: Path) -> None:
     sweep = replace(SWEEP, task="classify", scales={"quick": Scale(SCALES["quick"].cells[:-1], (0, 1))})
     one = made_up(tmp_path, sweep)
@@ -167,8 +200,8 @@ def test_the_same_layers_give_the_same_files_byte_for_byte(tmp_path: Path) -> No
 
     assert contents[0] == contents[1]
     pictures = ("gradients", "gradient-steps", "kernel-gradients", "activations", "responses")
-    assert {p for p in contents[0] if p.endswith(("md", "svg", "png"))} == {"README.md"} | {
-        f"{p}-quick.{kind}" for p in pictures for kind in ("svg", "png")
+    assert {p for p in contents[0] if p.endswith(("md", "svg", "pdf"))} == {"README.md"} | {
+        f"{p}-quick.{kind}" for p in pictures for kind in ("svg", "pdf")
     }
 
 

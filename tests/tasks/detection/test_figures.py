@@ -1,0 +1,58 @@
+"""Figures of detection: for print, in the looks of their nets' depths."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from matplotlib.text import Text
+
+from bench.cli.sweep_files import load_sweep
+from bench.report.evidence import load_sets
+from bench.report.frame import Set
+from bench.report.render.style import COLUMN, PAGE, SMALL, look
+from bench.tasks.detection.figures import backbone, boxes, curves
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def results() -> Set:
+    """The committed ones: two nets of 20 layers, tested twice on the way."""
+    _, sweep = load_sweep(str(ROOT / "sweeps" / "detection.py"))
+    one = load_sets(ROOT / "results" / "detection", sweep)[0]
+    return replace(one, runs=one.runs.assign(source_error=range(len(one.runs))))
+
+
+def test_they_are_for_print(results: Set) -> None:
+    figures = curves(results), boxes(results), backbone(results)
+
+    assert [figure.get_figwidth() for figure in figures] == [PAGE, PAGE, COLUMN]
+    for figure in figures:
+        assert min(float(text.get_fontsize()) for text in figure.findobj(Text) if text.get_text()) >= SMALL
+
+
+def test_nets_of_one_depth_differ_in_line_and_mark(results: Set) -> None:
+    loss, ap50 = (ax.get_lines() for ax in curves(results).axes)
+
+    assert {(line.get_color(), line.get_marker()) for line in (*loss, *ap50)} == {(look(20).colour, look(20).marker)}
+    assert [line.get_linestyle() for line in loss] == ["-", "-."]
+    assert [line.get_markerfacecolor() for line in loss] == [look(20).colour, "white"]
+    assert {len(line.get_xdata()) for line in ap50} == {len(line.get_markevery()) for line in ap50}  # type: ignore[arg-type]
+
+
+def test_a_box_too_small_for_its_letter_has_it_outside(results: Set) -> None:
+    ax = boxes(results).axes[0]
+    places = [patch.get_path().transformed(patch.get_patch_transform()).get_extents() for patch in ax.patches]
+    inside = [box.contains(*text.get_position()) for box, text in zip(places, ax.texts, strict=True)]
+
+    assert inside.count(False) == 1, "a platelet"
+    assert all(text.get_clip_on() for text in ax.texts)
+
+
+def test_a_net_that_has_not_run_is_named(results: Set) -> None:
+    waits = results.runs["net"] == "resnet-20-A"
+    waiting = replace(results, runs=results.runs.assign(state=results.runs["state"].mask(waits, "pending")))
+
+    assert "not run yet: ResNet-20" in " ".join(text.get_text() for text in curves(waiting).findobj(Text))
