@@ -7,18 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted(
-    [
-        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "results/README.md")),
-        *(path for folder in ("bench", "sweeps", "tests") for path in (ROOT / folder).rglob("*.md")),
-    ]
-)
+from bench.spec import datasets, families
+from bench.tasks.classification import synthetic
+from tests.pages import KINDS, OTHERS, PAGES, ROOT, Block, blocks, blocks_of, furnish, label, type_in
 
-
-def label(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+NEEDS_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 
 
 def anchors(path: Path) -> set[str]:
@@ -67,3 +62,95 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page.write_text("# One\n\n[x](#one) [y](#two) [z](b.md)\n")
 
     assert list(broken(page)) == ["#two", "b.md"]
+
+
+def test_every_block_says_what_it_is() -> None:
+    """A block of commands by what it needs, the others by their language; no command hides in another block."""
+    known = {*OTHERS, *(f"sh {kind}" for kind in KINDS)}
+
+    assert [f"{block} is {block.kind!r}" for block in blocks() if block.kind not in known] == []
+    hidden = [block for block in blocks() if block.kind in OTHERS and re.search(r"^(pip|python) ", block.text, re.M)]
+    assert list(map(str, hidden)) == []
+
+
+@pytest.mark.parametrize("block", [block for block in blocks() if block.kind == "python"], ids=str)
+def test_python_runs(block: Block) -> None:
+    """Rows of tables by the names that their tables have."""
+    exec(block.text, {**vars(datasets), **vars(families)})
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader's folder, with the main job's runs as if they had ended."""
+    folder = tmp_path_factory.mktemp("reader")
+    furnish(folder, synthetic.stand_in().digest)
+    return folder
+
+
+@pytest.fixture
+def reader(furnished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """There, without data or a network."""
+    monkeypatch.chdir(furnished)
+    monkeypatch.setenv("BENCH_DATA", str(furnished / "DIR"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: a download fails at once
+    return furnished
+
+
+@pytest.mark.parametrize("block", blocks("plain"), ids=str)
+def test_plain_commands_do_what_they_say(block: Block, reader: Path) -> None:
+    assert reader == Path.cwd()
+    assert {line: code for line in block.commands if (code := type_in(line))} == {}
+
+
+@pytest.mark.team
+@pytest.mark.parametrize("block", blocks("data"), ids=str)
+def test_commands_that_train_on_real_data_do_what_they_say(
+    block: Block, bench_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert bench_data.is_dir()
+    assert {line: code for line in block.commands if (code := type_in(line))} == {}
+
+
+@pytest.mark.gpu
+@NEEDS_A_GPU
+@pytest.mark.parametrize("block", blocks("gpu"), ids=str)
+def test_commands_for_a_gpu_do_what_they_say(block: Block, reader: Path) -> None:
+    assert reader == Path.cwd()
+    assert {line: code for line in block.commands if (code := type_in(line))} == {}
+
+
+@pytest.mark.skip(reason="pip install from the network: .ci/run installs the suite from this folder")
+@pytest.mark.parametrize("block", blocks("network"), ids=str)
+def test_commands_that_install(block: Block) -> None:
+    assert {line: code for line in block.commands if (code := type_in(line))} == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("python -m bench list", 0),
+        ("python -m bench lst", 2),
+        ("python -m bench.sweep plain_vs_residual --scal paper", 2),
+        ("python -m bench.sweep nothing", 2),
+        ("python -m pytest tests/train -n 0  # a folder", 0),
+        ("python -m pytest tests/trains", 2),
+        ("BENCH_FUZZ=2 python -m pytest -m 'slurm and not long'", 0),
+        ("python -m pytest -m slow", 2),
+        ("nonsense --at-all", 127),
+    ],
+)
+def test_a_command_that_fails_is_found(line: str, code: int, reader: Path) -> None:
+    assert reader == Path.cwd()
+    assert type_in(line) == code
+
+
+def test_blocks_are_read_with_their_lines(tmp_path: Path) -> None:
+    page = tmp_path / "a.md"
+    page.write_text("# One\n\n```sh plain\nx  # why\n# only words\n\n```\n\n```\ny\n```\n")
+
+    first, second = blocks_of(page)
+
+    assert (first.line, first.kind, first.commands) == (3, "sh plain", ["x  # why"])
+    assert (second.line, second.kind) == (9, "")

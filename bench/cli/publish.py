@@ -130,12 +130,14 @@ def _write_again(place: Place) -> Path | None:
 
 
 def write_index(also: Mapping[str, Sweep]) -> None:
-    """In this suite's own checkout, writes the index of all reports."""
-    from bench.report import coverage
+    """In this suite's own checkout, writes the index of all reports, and what the READMEs say of them."""
+    from bench.report import coverage, readme
 
     if in_suite():
         results, reports = Path("results"), Path("reports")
-        coverage.write_index(known_sweeps(results, **also), results, reports)
+        sweeps = known_sweeps(results, **also)
+        coverage.write_index(sweeps, results, reports)
+        readme.write_blocks(readme.Project(coverage.load(sweeps, results), Path()))
 
 
 def _write(

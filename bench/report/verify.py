@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report import coverage, digests, repeats
+from bench.report import coverage, digests, readme, repeats
 from bench.report.evidence import load_sets
 from bench.report.page import files_of, report
 from bench.report.render.html import html
@@ -200,12 +200,14 @@ def report_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> It
 
 
 def index_problems(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> Iterator[str]:
-    """What in the index of all reports does not follow from the results."""
+    """What in the index of all reports, and in the READMEs beside them, does not follow from the results."""
     try:
         studies = coverage.load(sweeps, results)
         for file, text in coverage.index_texts(studies, coverage.coverage(studies), reports).items():
             yield from text_problems(reports / file, text)
         yield from text_problems(reports / "index.html", html(reports))
+        for page, text in readme.texts(readme.Project(studies, reports.parent)):
+            yield from text_problems(page, text)
     except StoreError as error:
         yield str(error)
 

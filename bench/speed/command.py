@@ -17,13 +17,14 @@ from bench import __version__
 from bench.data import locate
 from bench.launch import concurrency
 from bench.launch.concurrency import Measurement
-from bench.machine import commit, cores, cpu_name, hardware
+from bench.machine import cores, cpu_name, hardware
 from bench.nets.counts import multiply_adds
+from bench.report.measured import rates
 from bench.spec import Net, Recipe, Resources, Run, SpecError, counted
 from bench.speed import GROUPS, USUAL, agreement, cases, gpu, processes
+from bench.speed.kept import Kept
 from bench.speed.processes import COMPILED, USUAL_LOOP
-from bench.speed.timing import CPU, Case, Spread, Timing, measure, spread
-from bench.store import write_json
+from bench.speed.timing import CPU, Case, Timing, measure, spread
 from bench.tasks.provenance import DeviceError, device_of
 
 ON_DEVICE = {"train", "limits"}  # groups that are measured on a GPU where there is one
@@ -37,19 +38,20 @@ def speed(args: argparse.Namespace) -> int:
     if unknown:
         raise SpecError(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
     groups = args.groups or list(USUAL)
+    file = Kept(args.json, args.command) if args.json else None
     if "gpu" in groups:
-        return _gpu(args, groups)
+        return _gpu(args, groups, file)
     if args.rehearse:
         raise SpecError("--rehearse is for the group gpu: bench speed gpu --rehearse")
     for group in {"settings", "together"} & set(groups):
         processes.refuse_gpu(group)
     torch.set_num_threads(args.threads)
     device = _device(args.threads) if ON_DEVICE & set(groups) else CPU
-    about = f"{cpu_name()}, {counted(args.threads, 'thread')}, torch {torch.__version__}"
+    where = f"{cpu_name()}, {counted(args.threads, 'thread')}, torch {torch.__version__}"
     if device.type == "cuda":
-        about += f"; {', '.join(sorted(ON_DEVICE & set(groups)))} on {hardware()}, deterministic kernels, no TF32"
-    print(f"{about}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
-    kept: dict[str, Any] = {"hardware": about, "bench": __version__, **commit(), "timings": []}
+        where += f"; {', '.join(sorted(ON_DEVICE & set(groups)))} on {hardware()}, deterministic kernels, no TF32"
+    print(f"{where}\n\n{ROW.format('what', 'ours', 'reference', 'ratio', 'reference is')}", flush=True)
+    kept: dict[str, Any] = {"measured_on": where, "timings": []}
     with tempfile.TemporaryDirectory() as folder:
         for case in chosen(groups, args, Path(folder), device):
             timing = measure(case)
@@ -59,24 +61,24 @@ def speed(args: argparse.Namespace) -> int:
         if group in groups:
             kept[group] = work(args, device)
     kept["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    if args.json:
-        write_json(args.json, kept)
+    if file:
+        file.write(kept)
     return 0
 
 
-def _gpu(args: argparse.Namespace, groups: list[str]) -> int:
+def _gpu(args: argparse.Namespace, groups: list[str], file: Kept | None) -> int:
     """The group gpu. Raises SpecError without a GPU, or with other groups."""
     if groups != ["gpu"]:
         raise SpecError("the group gpu is measured by itself: bench speed gpu")
     if args.rehearse:
-        return gpu.measure(None, args.seconds, args.json, CPU, rehearse=True)
+        return gpu.measure(None, args.seconds, file, CPU, rehearse=True)
     device = _device(args.threads)
     if device.type != "cuda":
         raise SpecError(
             "there is no CUDA device here for `bench speed gpu` to measure: `bench speed` measures the processor, and "
             "--rehearse tries the command itself"
         )
-    return gpu.measure(cases.images_in(_data(args)), args.seconds, args.json, device, rehearse=False)
+    return gpu.measure(cases.images_in(_data(args)), args.seconds, file, device, rehearse=False)
 
 
 def _device(threads: int) -> torch.device:
@@ -122,11 +124,6 @@ def line(timing: Timing) -> str:
     return ROW.format(
         timing.name, rates(timing.ours), rates(timing.reference), ratio, f"{timing.beside}; {timing.unit}/s"
     )
-
-
-def rates(values: Spread) -> str:
-    """`202 (195–210)`."""
-    return "{} ({}–{})".format(*(f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values))
 
 
 def _resnets(args: argparse.Namespace) -> Iterator[tuple[Net, str]]:

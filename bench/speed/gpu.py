@@ -21,14 +21,14 @@ import torch
 from bench import __version__
 from bench.launch import concurrency
 from bench.launch.concurrency import Measurement
-from bench.machine import commit, cores, hardware
+from bench.machine import cores, hardware
 from bench.nets.counts import multiply_adds
 from bench.spec import BATCH_NORMS, Net, Recipe, Way
 from bench.speed import gpu_checks as checks
 from bench.speed.convolutions import Convolution, convolutions, floor_seconds, padding_pays
 from bench.speed.gpu_checks import Bench, Check, begun, checked, updates
+from bench.speed.kept import Kept
 from bench.speed.timing import wait
-from bench.store import write_json
 from bench.tasks.classification import synthetic
 from bench.tasks.classification.cifar import Images
 from bench.train.trainer import Trainer
@@ -62,7 +62,7 @@ class Found:
     """
 
     device: str
-    file: Path | None
+    file: Kept | None
     checks: list[Check] = field(default_factory=list)
     convolutions: list[Convolution] = field(default_factory=list)
     rates: list[Rate] = field(default_factory=list)
@@ -78,8 +78,7 @@ class Found:
         """Writes the file anew."""
         if self.file is not None:
             values = {name: None if value is math.nan else value for name, value in asdict(self).items()}
-            about = {"torch": str(torch.__version__), "bench": __version__, **commit()}
-            write_json(self.file, {**values, "file": str(self.file), **about})
+            self.file.write({name: value for name, value in values.items() if name != "file"})
 
     def passed(self, *names: str) -> bool:
         """Whether those checks were made and passed."""
@@ -95,7 +94,7 @@ class Found:
             _end_if_lost()
 
 
-def measure(images: Images | None, seconds: float, file: Path | None, device: torch.device, *, rehearse: bool) -> int:
+def measure(images: Images | None, seconds: float, file: Kept | None, device: torch.device, *, rehearse: bool) -> int:
     """Everything, in about so many seconds; the exit code: 0, or 1 where no way to train is right.
 
     rehearse: on a CPU with small nets and a few steps, to try the command itself; nothing is kept for plans.

@@ -19,6 +19,7 @@ from bench.speed import convolutions, gpu, gpu_checks
 from bench.speed.convolutions import Convolution, padding_pays
 from bench.speed.gpu import COPIED, PAIR, Found, Rate, is_right, ways
 from bench.speed.gpu_checks import Bench, Check, checked
+from bench.speed.kept import Kept
 from bench.tasks.classification import synthetic
 from bench.train import copied_weights
 
@@ -212,7 +213,7 @@ def test_the_best_right_way_is_kept_for_runs_that_begin_and_a_failing_one_named(
     monkeypatch.setattr(gpu, "_step_ms", step)
     monkeypatch.setattr(gpu, "_gain", lambda _, __, ___, count: {1: 1.0, 4: 3.0, 10: 2.0}[count])
 
-    assert gpu.measure(None, 60, tmp_path / "f.json", CPU, rehearse=False) == 0
+    assert gpu.measure(None, 60, Kept(tmp_path / "f.json", ["gpu"]), CPU, rehearse=False) == 0
 
     kept = json.loads((tmp_path / "f.json").read_text())
     assert (Way(**kept["way"]), kept["at_once"]) == (GRAPH, 4)
@@ -231,7 +232,7 @@ def test_where_no_way_is_right_nothing_is_kept_and_the_exit_code_says_so(
     monkeypatch.setattr(gpu, "_check", lambda *_: None)
     monkeypatch.setattr(gpu, "_table", lambda *_: None)
 
-    assert gpu.measure(None, 5, tmp_path / "f.json", CPU, rehearse=True) == 1
+    assert gpu.measure(None, 5, Kept(tmp_path / "f.json", ["gpu"]), CPU, rehearse=True) == 1
     assert json.loads((tmp_path / "f.json").read_text())["way"] is None
     assert "no way to train passed its checks" in capsys.readouterr().out
     assert measured_way() is None
@@ -245,7 +246,7 @@ def test_a_device_that_is_lost_ends_the_measurement_and_keeps_what_was_found(
     monkeypatch.setattr(gpu, "padding_pays", lambda _: False)
     start = time.monotonic()
 
-    assert gpu.measure(None, 600, tmp_path / "f.json", CPU, rehearse=True) == 1
+    assert gpu.measure(None, 600, Kept(tmp_path / "f.json", ["gpu"]), CPU, rehearse=True) == 1
     assert time.monotonic() - start < 60
     kept = json.loads((tmp_path / "f.json").read_text())
     assert [check["name"] for check in kept["checks"]] == ["fused SGD"]

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.paper import paper_error, reproductions
 from bench.report import verdicts
 from bench.report.evidence import Evidence, Pair, compare
-from bench.report.frame import NETS, Set, display_name, first_option, nets_of, own_recipes, with_bn
+from bench.report.frame import Set, display_name, first_option, nets_of, own_recipes, with_bn
 from bench.report.numbers import (
     BEST_TEST_ERROR,
     TEST_ERROR,
@@ -25,8 +25,9 @@ from bench.report.numbers import (
 from bench.report.render import figures
 from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
 from bench.report.stats import sample
-from bench.report.tables import Table, caption, change, missing, one_of, with_intervals
+from bench.report.tables import Table, caption, missing, one_of, with_intervals
 from bench.tasks.classification.figures import forest, forest_rows
+from bench.tasks.classification.sentences import sentences
 from bench.tasks.diagnosis.sections import response_sections
 
 CURVES = (
@@ -49,7 +50,7 @@ def findings(evidence: Evidence) -> Findings:
     """What depth or another recipe changes, the tables and curves that belong to the data, pairs, costs, Fig. 7."""
     results = evidence.results
     of_data: Findings = results.dataset.resolve("findings")(evidence)
-    answer, said = _sentences(evidence)
+    answer, said = sentences(evidence)
     depths = depth_pairs(evidence)
     tested = [] if evidence.describes else [*evidence.pairs, *depths]
     return replace(
@@ -68,16 +69,6 @@ def findings(evidence: Evidence) -> Findings:
             *response_sections(evidence),
         ],
     )
-
-
-def _sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
-    """Those that answer the question, three at most, then the others: recipes are asked about where there are any."""
-    results = evidence.results
-    halves, by_depth, between = degradation(results), with_depth(results), differences(results)
-    of_recipes = verdicts.variant_findings(evidence)
-    answer = [*([] if halves else by_depth), *of_recipes] if of_recipes else halves or by_depth or between
-    every = [*halves, *of_recipes, *between, *by_depth]
-    return answer[:3], [sentence for sentence in every if sentence not in answer[:3]]
 
 
 DEPTHS = ("nets", "seeds (shallow, deep)", "error: deep − shallow, points", "95 %, seeds", "95 %, images only")
@@ -241,67 +232,6 @@ def protocols(evidence: Evidence) -> Table | None:
         for net, part in evidence.results.done.groupby("net", sort=False)
     ]
     return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols") if rows else None
-
-
-def degradation(results: Set) -> list[str]:
-    """What depth does to the training error of plain nets, and of residual ones, and the test error of the deepest."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[nets["n"] > 0]
-    plain, residual = (nets[nets_of(nets) == name].set_index("depth") for name in NETS[:2])
-    both = sorted(set(plain.index) & set(residual.index))
-    if len(both) < 2:
-        return []
-
-    def told(name: str, kind: pd.DataFrame) -> str:
-        low, high = (float(kind.loc[depth, "train_error_mean"]) for depth in (both[0], both[-1]))
-        seeds = sorted({int(kind.loc[depth, "n"]) for depth in (both[0], both[-1])})
-        verb = "rises" if high > low else "falls"
-        return (
-            f"{name.capitalize()} networks: the training error {verb} from {low:.2f} % at {both[0]} layers to "
-            f"{high:.2f} % at {both[-1]} (n = {' and '.join(map(str, seeds))})."
-        )
-
-    p, r = plain.loc[both[-1]], residual.loc[both[-1]]
-    test = f"{p['test_error_mean']:.2f} % plain, {r['test_error_mean']:.2f} % residual (n = {p['n']} and {r['n']})"
-    halves = [told(name, kind) for name, kind in zip(NETS, (plain, residual), strict=False)]
-    return [*halves, f"Test error at {both[-1]} layers: {test}."]
-
-
-def differences(results: Set) -> list[str]:
-    """For each depth that has both, what the paper's residual net changes, in words; with BN."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[(nets["n"] > 0) & nets_of(nets).isin(NETS[:2])]
-    plain, residual = (
-        nets[part].set_index("depth") for part in (nets["shortcut"] == "none", nets["shortcut"] != "none")
-    )
-    lines = []
-    for depth in sorted(set(plain.index) & set(residual.index)):
-        p, r = plain.loc[depth], residual.loc[depth]
-        lines.append(
-            f"At {depth} layers the residual net's test error is "
-            f"{change(r['test_error_mean'] - p['test_error_mean'], 2, ' points')} "
-            f"({r['test_error_mean']:.2f} % against {p['test_error_mean']:.2f} %) and its training loss "
-            f"{change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
-            f"({r['train_loss_mean']:.3f} against {p['train_loss_mean']:.3f}); n = {r['n']} and {p['n']}."
-        )
-    return lines
-
-
-def with_depth(results: Set) -> list[str]:
-    """How the training error changes with depth, for plain nets, residual nets and other units; with BN."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[nets["n"] > 0]
-    lines = []
-    for name in NETS:
-        errors = nets[nets_of(nets) == name].set_index("depth")["train_error_mean"]
-        if len(errors) > 2 or (len(errors) == 2 and not degradation(results)):
-            steps = ", ".join(f"{depth} layers {error:.2f} %" for depth, error in errors.items())
-            grown = errors.iloc[-1] - errors.iloc[0]
-            lines.append(
-                f"Training error of {name} nets by depth: {steps}; the deepest is "
-                f"{change(grown, 2, ' points')}{' than' if round(abs(grown), 2) else ' as'} the shallowest."
-            )
-    return lines
 
 
 def curves(evidence: Evidence, figure: int, error: str) -> Drawing | None:

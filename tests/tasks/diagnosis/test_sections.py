@@ -17,7 +17,7 @@ from bench.report.render.figures import not_run
 from bench.report.render.style import COLUMN, PAGE, SMALL, look
 from bench.report.sections import numbers_of
 from bench.spec import Net, Scale
-from bench.tasks.classification.sections import differences
+from bench.tasks.classification.sentences import differences
 from bench.tasks.diagnosis import figures, layers, sections
 from tests.report.builders import evidence
 from tests.tasks.diagnosis.builders import DIVERGES, NETS, RECIPE, SCALES, SWEEP, made_up, without_anchors
