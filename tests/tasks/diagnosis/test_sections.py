@@ -59,7 +59,7 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
     failed = "failed in 2 of 2 runs: the training loss is nan at step 2 (seeds 0 and 1)."
     assert f"- ResNet-56 without BN {failed}" in text
     assert "| plain-20 | 20 | 5.6 (2); 5.6 to 5.6 | healthy |" in text
-    assert "| ResNet-56 without BN | 56 | 1.9 × 10⁴ [1.9 × 10⁴ to 1.9 × 10⁴] (2) | exploding | – | – |" in text
+    assert "| ResNet-56 without BN | 56 | 1.9 × 10⁴ (2); 1.9 × 10⁴ to 1.9 × 10⁴ | exploding | – | – |" in text
 
 
 def test_a_vanishing_gradient_is_said_to_be_against_the_paper(tmp_path: Path) -> None:
