@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.report.answers import Study, totals
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING
-from bench.report.coverage import Study, coverage, totals
+from bench.report.coverage import coverage
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set, display_name, first_option
 from bench.report.measured import kept_speeds

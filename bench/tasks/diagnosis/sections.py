@@ -181,7 +181,8 @@ def findings(evidence: Evidence) -> Findings:
     results = evidence.results
     answer, said = gradient_findings(results)
     seen = layers.gradients(results)
-    first, *others = [*_drawings(results, seen)] if len(layers.changes(seen)) else [None]
+    drawings = [*_drawings(results, seen)] if len(layers.changes(seen)) else []
+    first, others = next(iter(drawings), None), drawings[1:]
     return Findings(
         answer or ["No layer has been measured yet."],
         first,

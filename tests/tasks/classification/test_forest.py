@@ -13,7 +13,7 @@ from bench.report.collect import collect
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import load
 from bench.report.render.style import PAGE, SMALL
-from bench.report.stats import Interval
+from bench.report.stats import IMAGES, SEEDS, Interval
 from bench.spec import Net, Recipe, Scale, Sweep
 from bench.tasks.classification.figures import HERE, OTHERS, PAPER, Row, forest, forest_rows
 from bench.tasks.classification.sections import others
@@ -94,7 +94,15 @@ def test_a_net_at_chance_does_not_squash_the_others_and_its_error_is_written(
 
 
 def test_an_interval_that_leaves_the_axis_ends_in_an_arrow() -> None:
-    row = Row("a", (8.0, None), {"x": 9.0}, n=2, ours=8.5, seeds=Interval(0, 40, "t"), images=Interval(8, 9, "Wilson"))
+    row = Row(
+        "a",
+        (8.0, None),
+        {"x": 9.0},
+        n=2,
+        ours=8.5,
+        seeds=Interval(0, 40, "t", SEEDS),
+        images=Interval(8, 9, "Wilson", IMAGES),
+    )
     ax = forest({"nets": [row]}, {"x": False}).axes[0]
 
     assert {"<", ">"} <= {str(line.get_marker()) for line in ax.get_lines()}
