@@ -56,7 +56,7 @@ def test_the_nets_of_table_6_have_what_is_known_of_them(
 
     assert (shallow.n, shallow.paper) == (2, (8.75, None))
     assert shallow.ours == pytest.approx(8.55)
-    assert [one.method for one in (shallow.seeds, shallow.images) if one] == ["t", "Wilson"]
+    assert [one.method for one in (shallow.seeds, shallow.images) if one] == ["Student's t", "Wilson"]
     assert (deep.n, deep.ours) == (0, None)
     assert deep.paper is not None
     assert deep.paper[0] == 6.61
@@ -122,4 +122,4 @@ def test_it_stands_beside_other_peoples_numbers_and_only_by_the_papers_schedule(
 ) -> None:
     found = others(ours(tmp_path, scale))
 
-    assert [(one.heading, len(one.parts)) for one in found] == [("Beside other people's numbers", 2)] * (parts // 2)
+    assert [(one.heading, len(one.parts)) for one in found] == [("Published reproductions", 2)] * (parts // 2)
