@@ -39,10 +39,10 @@ LARGE = tuple(Net("imagenet", depth, shortcut) for depth in (18, 34) for shortcu
 
 SWEEP = Sweep(
     title="Face verification",
-    question="Can nets of the paper tell strangers apart, are residual ones better at it, and does CIFAR-10 help?",
+    question="Do the paper's networks verify unseen faces, better with shortcuts, and better pre-trained on CIFAR-10?",
     claim=(
-        "The paper makes none. That residual nets are better is what Section 4 leads one to expect; at the depths of "
-        "scale `quick`, where plain nets still train, no great difference."
+        "The paper makes none. Section 4 suggests that residual nets do better; at the depths of scale `quick` we "
+        "expected little difference."
     ),
     scales={
         "short": Scale(
@@ -51,8 +51,7 @@ SWEEP = Sweep(
         "quick": Scale(
             tuple((net, QUICK) for net in (*NETS, TRANSFERRED)),
             (0,),
-            about="400 steps at 32x32 on the 111 people of View 1's training list with ten images or more: minutes, "
-            "and far from what the field reaches",
+            about="400 steps at 32x32 on the 111 people of LFW's View 1 who have ten training images or more",
             resources=Resources(cpus=2, gpus=0, memory_gib=2.0),
         ),
     },

@@ -37,10 +37,10 @@ NO_WARM_UP = (
 
 SWEEP = Sweep(
     title="Gradients and layer responses of plain and residual nets on CIFAR-10",
-    question="Do gradients vanish or explode on their way back through a plain net, and does batch norm prevent it?",
+    question="Do back-propagated gradients vanish or explode in plain networks, and does batch norm prevent it?",
     claim=(
         "Section 4.1: in plain nets with batch norm neither forward nor backward signals vanish; the gradients have "
-        f"“healthy norms”. Written down before the runs: healthy is a change by less than a factor of {HEALTHY:g} "
+        f"“healthy norms”. Declared before the runs: healthy is a change by less than a factor of {HEALTHY:g} "
         "from the last layer to the first. Section 4.2, Fig. 7: residual nets have generally smaller responses than "
         "plain ones, and deeper residual nets smaller ones than shallower."
     ),
@@ -55,11 +55,12 @@ SWEEP = Sweep(
             tuple((net, QUICK) for net in nets(20, 56, 110)),
             (0,),
             (
-                "30 steps of 32 images at the rate of 0.1 and the first 200 test images: enough to see gradients at "
-                "initialisation and that nets without BN diverge, and nothing of what the paper's 64,000 steps make "
-                "of the responses.",
+                "30 steps of 32 images at a learning rate of 0.1, and the first 200 test images: enough for gradients "
+                "at initialisation and for the divergence of nets without BN, but not for the responses after the "
+                "paper's 64,000 steps.",
                 NO_WARM_UP,
             ),
+            about="30 steps: gradients at initialisation, not the responses of trained networks",
         ),
     },
     deviations=(

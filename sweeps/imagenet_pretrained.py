@@ -26,7 +26,7 @@ BESIDE = tuple(map(timm, ("densenet121.tv_in1k", "vgg16.tv_in1k")))
 
 SWEEP = Sweep(
     title="Published ImageNet weights under the paper's protocols",
-    question="What do published weights of the paper's nets reach by 10 crops and by many scales?",
+    question="What errors do published weights of the paper's networks have under its 10-crop and multi-scale tests?",
     claim=(
         "Tables 3 and 4: by 10 crops ResNet-34 (B), 50, 101 and 152 have a top-1 error of 24.52, 22.85, 21.75 and "
         "21.43 %; at many scales 21.84, 20.74, 19.87 and 19.38 %."

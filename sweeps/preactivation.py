@@ -26,7 +26,7 @@ CLAIMS = (*map(better, ORIGINAL, PREACTIVATION), Claim("deeper", DEEPER, TABLE_3
 
 SWEEP = Sweep(
     title="Pre-activation against the original unit on CIFAR-10",
-    question="Is a residual net better with batch norm and ReLU before each convolution, at 110, 164 and 1001 layers?",
+    question="Does pre-activation lower the test error of residual networks of 110, 164 and 1001 layers?",
     claim=(
         "He et al. 2016, Table 3: pre-activation lowers the test error (median of five runs) from 6.61 to 6.37 % at "
         "110 layers, from 5.93 to 5.46 % at 164 and from 7.61 to 4.92 % at 1001."

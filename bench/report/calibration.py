@@ -120,8 +120,8 @@ def images_table(draws: int) -> Table:
 
 
 IMAGES_NOTE = (
-    "As above; Wilson's for one net is exact, the others are of {draws:,} test sets a cell. Above 97: a mean of many "
-    "seeds varies less over images than the one net that Wilson's is made for; where hardly any image tells two nets "
-    "apart, the two images more of Agresti and Min count for much; and a jackknife overstates a spread rather than "
-    "understating it (Efron and Stein 1981)."
+    "As above; Wilson's for one net is exact, the others are of {draws:,} test sets a cell. Above 97: a mean of "
+    "several seeds, which varies less over images than the one net that Wilson's is made for; nets that hardly any "
+    "image tells apart, where the two images more of Agresti and Min count for much; and the jackknife, which "
+    "overstates a spread rather than understating it (Efron and Stein 1981)."
 )

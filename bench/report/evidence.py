@@ -109,12 +109,17 @@ class Evidence:
 
     @property
     def of_paper(self) -> bool:
-        """Whether tables are called as the paper's are: in this suite's sweeps on the paper's data."""
-        return self.results.dataset.of_paper and not self.results.authorship.own
+        """Whether tables are called as the paper's are: in this suite's sweeps, at its schedule, on its data."""
+        return self.results.comparable and not self.results.authorship.own
+
+    @property
+    def describes(self) -> bool:
+        """Whether nothing is tested: at scale quick, whose recipe was tuned on what it shows, and on a stand-in."""
+        return self.results.scale == "quick" or self.results.dataset.made_up
 
     def named(self, words: str, table: str) -> str:
         """A heading: `10 crops (Table 3)`, where tables are not called as the paper's `10 crops`."""
-        return f"{words} ({table})" if self.of_paper else words
+        return f"{words} ({table})" if self.of_paper and table else words
 
     def id(self, *parts: str) -> str:
         """The id of a number of this set: `plain_vs_residual.paper.resnet-110-A.test_error`."""

@@ -6,23 +6,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.report import digests, frame
+from bench.report.claimed import claims
 from bench.report.costs import cost_table, remaining_sections, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, as_csv, mean_std
 from bench.report.render import latex, style
 from bench.report.render.latex import study_commit
-from bench.report.sections import MADE_UP, Draw, Drawing, Section, bullets, numbers_of, of_tables
+from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of, of_tables
 from bench.report.stats import sample
+from bench.report.summary import answer, findings_of
 from bench.report.tables import Table, one_of, plain
 from bench.spec import Sweep, counted, digest, task_of
-from bench.spec.datasets import data_of_runs
+from bench.spec.datasets import data_of_runs, is_official
 from bench.store import make_folder, write_text
 
 SCALE_WORDS = {
     "paper": "the paper's schedule",
-    "short": "a part of the paper's steps: not to be compared with the paper's numbers",
-    "quick": "a few minutes' look at the claim's shape: not to be compared with the paper's numbers",
+    "short": "a part of the paper's steps; errors are not comparable with the paper's",
+    "quick": "a few minutes; it describes, and tests nothing",
 }
 HOW_TO_CITE = (
     "Every number of this page has an id and an anchor of that name ([numbers.csv](numbers.csv) lists them): "
@@ -70,8 +72,7 @@ def report(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[dict[str, tupl
     published: list[Number] = []
     for one in weighed:
         label, sections = one.results.label, sections_of(one)
-        others = [(other.results.label, other.page) for other in weighed if other is not one]
-        found[one.page] = page(one, others, sections)
+        found[one.page] = page(one, [other for other in weighed if other is not one], sections)
         published += numbers_of(sections)
         for part in (part for section in sections for part in section.parts):
             if isinstance(part, Drawing):
@@ -87,11 +88,17 @@ def report(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[dict[str, tupl
 
 
 def sections_of(evidence: Evidence) -> list[Section]:
-    """What a set's page has between the claim and the provenance: its task's sections, costs, what is left to run."""
-    sweep, results = evidence.sweep, evidence.results
+    """A set's page from its answer, with a figure and a table, to the deviations."""
+    results, found = evidence.results, findings_of(evidence)
+    told = answer(evidence, found)
+    said = [sentence for sentence in (*found.answer, *found.said) if sentence not in told]
     costs = [cost_table(evidence)] if len(results.done) else []
     return [
-        *task_of(sweep.task).resolve("sections")(evidence),
+        Section("", (bullets(told), *([found.figure] if found.figure else []))),
+        *([found.table] if found.table else []),
+        *([Section("Further findings", (bullets(said),))] if said else []),
+        claims(evidence),
+        *found.sections,
         *of_tables(("Beside resnet-bench's published results", published_table(evidence))),
         *(Section("Costs", (table,)) for table in costs),
         *(remaining_sections(evidence) if costs else []),
@@ -100,12 +107,13 @@ def sections_of(evidence: Evidence) -> list[Section]:
 
 
 def of_deviations(evidence: Evidence) -> list[Section]:
-    """Where the runs knowingly differ from the paper; a study of the user's own need not speak of it."""
+    """Where the runs knowingly differ from the paper; of a study of the user's own, or on other data, the choices."""
     sweep, results = evidence.sweep, evidence.results
     deviations = (*sweep.scales[results.scale].deviations, *sweep.deviations)
     if not deviations and results.authorship.own:
         return []
-    return [Section("Deviations from the paper", (bullets(deviations) or "The sweep names none.",))]
+    heading = "Deviations from the paper" if results.dataset.of_paper else "Choices that the numbers depend on"
+    return [Section(heading, (bullets(deviations) or "The sweep names none.",))]
 
 
 BESIDE = ("net", "{} (n)", "resnet-bench's (n)")
@@ -132,16 +140,20 @@ def published_table(evidence: Evidence) -> Table | None:
     return Table([head.format(f"{task.measure} %") for head in BESIDE], rows, note=note, name="published")
 
 
-def page(evidence: Evidence, others: Iterable[tuple[str, str]] = (), sections: Sequence[Section] | None = None) -> str:
-    """The markdown of one set: the question, the sections (those of `sections_of`), where it all comes from."""
+def page(evidence: Evidence, others: Iterable[Evidence] = (), sections: Sequence[Section] | None = None) -> str:
+    """The markdown of one set: the question, the sections (those of `sections_of`), where it all comes from.
+
+    others: of the sweep's other sets, which are linked.
+    """
     sweep, results = evidence.sweep, evidence.results
     sections = sections_of(evidence) if sections is None else sections
     texts = [
         f"# {title(sweep, results)}",
-        what_ran(evidence),
-        f"**Question.** {sweep.question}",
-        f"**The claim.** {sweep.claim}",
+        f"**{sweep.question}**",
+        standing(evidence, others),
         *(text for section in sections for text in section.markdown(results.label)),
+        "## About these runs",
+        about(evidence),
         "## Provenance",
         provenance(evidence),
         "## How to cite",
@@ -149,10 +161,38 @@ def page(evidence: Evidence, others: Iterable[tuple[str, str]] = (), sections: S
             example=next((n.id for n in numbers_of(sections) if not n.verdict), "ID"), label=results.label
         ),
     ]
-    links = ", ".join(f"[{label}]({path})" for label, path in others)
-    if links:
-        texts.append(f"Other scales of this sweep: {links}.")
     return "\n\n".join(texts) + "\n"
+
+
+def standing(evidence: Evidence, others: Iterable[Evidence] = (), folder: str = "") -> str:
+    """In one line the scale, the runs done and the data, with links to the other scales.
+
+    folder: of the sweep's pages, seen from the page that says it, which is then none of them.
+    """
+    results = evidence.results
+    failed = (results.runs["state"] == "failed").sum()
+    known = {is_official(*pair) for pair in zip(results.done["data"], results.done["data_sha256"], strict=True)}
+    official = "**not the official** " if False in known else "the official " if True in known else ""
+    words = [
+        f"Scale {f'[{results.scale}]({folder}{evidence.page})' if folder else f'`{results.scale}`'}: "
+        f"{scale_words(evidence)}.",
+        f"{runs_done(evidence)}{f', {failed} failed' if failed else ''}, on {official}{results.dataset.title}.",
+    ]
+    links = ", ".join(
+        f"[{other.results.label}]({folder}{other.page}) ({runs_done(other).removesuffix(' done')})" for other in others
+    )
+    return " ".join([*words, *([f"Other scales: {links}."] if links else [])])
+
+
+def runs_done(evidence: Evidence) -> str:
+    """`7 of 34 runs done`."""
+    return f"{len(evidence.results.done)} of {counted(len(evidence.results.runs), 'run')} done"
+
+
+def scale_words(evidence: Evidence) -> str:
+    """What the scale is, as the sweep says it or in general."""
+    scale = evidence.results.scale
+    return evidence.sweep.scales[scale].about or SCALE_WORDS[scale]
 
 
 def title(sweep: Sweep, results: Set) -> str:
@@ -162,18 +202,16 @@ def title(sweep: Sweep, results: Set) -> str:
     return sweep.title if results.scale == "paper" else f"{sweep.title} (scale {results.scale})"
 
 
-def what_ran(evidence: Evidence) -> str:
-    """The first thing a reader must know: scale, data, hardware, commit, dates."""
-    sweep, results, who = evidence.sweep, evidence.results, evidence.results.authorship
+def about(evidence: Evidence) -> str:
+    """What ran: scale, data, hardware, commit, dates."""
+    results, who = evidence.results, evidence.results.authorship
     runs, done = results.runs, results.done
     steps, batch = one_of(runs["steps"].map("{:,}".format)), one_of(runs["batch"].astype(str))
     nets, recipes = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
     by_recipes = f" by {recipes} recipes in all" if recipes > nets else ""
     lines = [
-        *([MADE_UP] if results.dataset.made_up else []),
-        f"Scale `{results.scale}`: {sweep.scales[results.scale].about or SCALE_WORDS[results.scale]}.",
-        f"{len(done)} of {counted(len(runs), 'run')} done; {counted(nets, 'net')}{by_recipes}, {steps} steps of "
-        f"{batch} images.",
+        f"Scale `{results.scale}`: {scale_words(evidence)}.",
+        f"{runs_done(evidence)}; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
     ]
     if results.others:
         lines.append(f"{counted(results.others, 'finished run')} of earlier recipes, in runs.csv, in no number here.")
@@ -190,7 +228,7 @@ def what_ran(evidence: Evidence) -> str:
             *(f"Images seen by the runs: {plain(text.removesuffix('.'))}." for text in odd),
         ]
     seeds = ",".join(map(str, sorted(set(runs["seed"].astype(int)))))
-    planned = {run.id for run in sweep.runs(results.scale, None, results.data)}
+    planned = {run.id for run in evidence.sweep.runs(results.scale, None, results.data)}
     other = "" if set(runs["id"]) <= planned else f" --seeds {seeds}"
     return bullets(
         [

@@ -17,7 +17,7 @@ from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set, display_name, first_option
 from bench.report.measured import kept_speeds
 from bench.report.numbers import TEST_ERROR, TRAIN_ERROR, of_net
-from bench.report.summary import answer
+from bench.report.summary import findings_of
 from bench.report.tables import Table, one_of, plain
 from bench.spec import counted
 from bench.store import StoreError, write_text
@@ -115,15 +115,11 @@ def _of_scale(evidence: Evidence) -> str:
     counts = f"{len(results.done)} of {counted(len(results.runs), 'run')}"
     before = (results.done["claims_sha256"] == "").sum() if evidence.sweep.judged_at(results.scale) else 0
     words = f", {before} of them begun before the claims were declared" if before else ""
-    return f"{how} ([scale {results.label}]({page}), {counts}{words}): {_lower_first(answer(evidence))}"
+    return f"{how} ([scale {results.label}]({page}), {counts}{words}): {' '.join(findings_of(evidence).answer)}"
 
 
 def _paper_steps(evidence: Evidence) -> int:
     return max(recipe.steps for _, recipe in evidence.sweep.scales["paper"].cells)
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _figure(weighed: Sequence[Evidence]) -> str:

@@ -1,4 +1,4 @@
-"""What a page is made of: sections, each with words, tables and figures in their order."""
+"""What a page is made of: sections, each with words, tables and figures in their order; what a task gives for one."""
 
 from __future__ import annotations
 
@@ -27,20 +27,35 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, and what stands below it: markdown, tables, figures."""
+    """A heading, and what stands below it: markdown, tables, figures; "" for what goes on under the one above."""
 
     heading: str
     parts: tuple[str | Table | Drawing, ...]
 
     def markdown(self, label: str) -> list[str]:
         """Its paragraphs. label: of the set, in the names of figures' files."""
-        texts = [f"## {self.heading}"]
+        texts = [f"## {self.heading}"] if self.heading else []
         for part in self.parts:
             if isinstance(part, Drawing):
                 texts += [f"![{part.alt}]({part.name}-{label}.svg)", part.caption]
             else:
                 texts += filter(None, (part.markdown(), part.note) if isinstance(part, Table) else (part,))
         return texts
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a task has to say of a set: the first screen of its page, and what follows it.
+
+    answer: what the numbers so far say to the sweep's question, without a verdict, a sentence each. figure, table: the
+    ones that show it. said: further sentences. sections: what follows the claims.
+    """
+
+    answer: Sequence[str]
+    figure: Drawing | None = None
+    table: Section | None = None
+    said: Sequence[str] = ()
+    sections: Sequence[Section] = ()
 
 
 def of_tables(*headed: tuple[str, Table | None]) -> list[Section]:
@@ -61,11 +76,6 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 MADE_UP = "**These numbers mean nothing: the images are a procedural stand-in, which shows that everything works.**"
-
-
-def findings(lines: Iterable[str]) -> Section:
-    """What a page says first."""
-    return Section("What the numbers say", (bullets(lines),))
 
 
 def diverged(results: Set) -> list[str]:

@@ -105,12 +105,13 @@ def chance_near(results: Set) -> float:
     return chance if (abs(results.done["test_error"] - chance) < NEAR_CHANCE).any() else 0.0
 
 
-def caption(results: Set, views: str = ", one view each", what: str = "test images") -> str:
-    """What stands under a table of errors: protocol, n, and what is mixed, left out or failed."""
+def caption(results: Set, views: str = ", single view", what: str = "test images", measure: str = "test error") -> str:
+    """What stands under a table of what the test measures: protocol, n, and what is mixed, left out or failed."""
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
+    training = "; the training error and loss are means over the last training window" * (measure == "test error")
     words = [
-        f"Mean ± standard deviation over seeds (n). The test error is the last step's, on {images or 'the'} "
-        f"{what}{views}; the training error and loss are means over the last training window.",
+        f"Mean ± standard deviation over seeds (n). The {measure} is the last step's, on {images or 'the'} "
+        f"{what}{views}{training}.",
         f"Two 95 % intervals are given: Student's t over seeds (n ≥ 2), and Wilson's over {what} only, the trained "
         "nets as they are.",
         FLOOR,
@@ -119,8 +120,6 @@ def caption(results: Set, views: str = ", one view each", what: str = "test imag
         words.append(WORST_CASE)
     mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
-    if results.scale != "paper" and not results.authorship.own:
-        words.append("The paper's numbers are there for orientation; they belong to its full schedule.")
     if chance := chance_near(results):
         words.append(f"Guessing gives {chance:g} %.")
     if results.others:

@@ -10,13 +10,13 @@ import pandas as pd
 
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged
 from bench.report.evidence import Evidence, Pair
-from bench.report.frame import Set, difference, display_name
+from bench.report.frame import difference, display_name
 from bench.report.numbers import Cell, Number, signed
 from bench.report.sections import Section
 from bench.report.stats import within
 from bench.report.tables import Table, change, p_words
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
-from bench.spec import counted
+from bench.spec import Claim, counted
 
 MEASURED = (
     "Measured are means over the seeds and their differences in points, with 95 % intervals over seeds (Student's t "
@@ -31,8 +31,6 @@ HOW = (
     "seeds. If errors over seeds are normally distributed, any verdict is wrong in at most {both:.0f} % of sweeps."
 )
 UNSEEN = " Without a number at this scale: {claims}."
-NO_JUDGE = "No claim is judged at this scale; what was measured of each is described."
-NOT_THE_DATA = "**Not comparable with the paper:** these runs are not on the paper's data, and no claim is judged."
 
 
 def claims_sections(evidence: Evidence) -> list[Section]:
@@ -44,15 +42,8 @@ def claims_sections(evidence: Evidence) -> list[Section]:
     parts = ", ".join(f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict])
     schedule = "" if evidence.results.authorship.own else ", which is not the paper's schedule"
     where = "" if evidence.results.comparable else f" at this scale{schedule}"
-    summary = f"**Of {counted(counts.total(), 'claim')} to be judged{where}: {parts}.**" if counts else NO_JUDGE
-    summary = NOT_THE_DATA if evidence.results.dataset.made_up else summary
+    summary = f"**Of {counted(counts.total(), 'claim')} to be judged{where}: {parts}.**"
     return [Section("Claims", (summary, claims_table(evidence)))]
-
-
-def no_verdict(results: Set) -> list[str]:
-    """Said wherever there might have been one."""
-    against = results.scale != "paper" and not results.authorship.own
-    return ["No verdict against the paper: only runs of scale `paper` get one."] if against else []
 
 
 CLAIMS = (
@@ -81,16 +72,13 @@ def claims_table(evidence: Evidence) -> Table:
 
 
 def _claim_row(evidence: Evidence, one: Judged) -> tuple[Cell, ...]:
-    metric = one.claim.metric.replace("train_", "training_").replace("_", " ")
-    terms = [metric] if one.claim.metric != "test_error" else []
-    terms += [f"margin {one.claim.margin:g}"] if one.claim.margin else []
-    ns = sorted({n for link in one.links for n in link.effect.ns})
+    started = undeclared(evidence, one)
     return (
-        verdict_words(one, comparable=evidence.results.comparable) + _undeclared(evidence, one),
-        one.claim.text + (f" ({', '.join(terms)})" if terms else ""),
+        verdict_words(one, comparable=evidence.results.comparable) + (f"; started {started}" if started else ""),
+        one.claim.text + metric_words(one.claim),
         one.claim.source,
-        _measured(evidence, one) or "–",
-        " to ".join(map(str, dict.fromkeys((ns[0], ns[-1])))) if ns else "–",
+        measured(evidence, one) or "–",
+        seeds_words(one),
         _p(one) if one.decided else "–",
     )
 
@@ -101,16 +89,33 @@ def _p(one: Judged) -> str:
     return f"{p_words(p)} {side}"
 
 
-def verdict_words(one: Judged, *, comparable: bool) -> str:
-    """The verdict; while it waits, how many of the planned seeds there are. comparable: at the paper's schedule."""
+def metric_words(claim: Claim) -> str:
+    """` (training error, margin 0.5)`: what a claim is about and within what bounds, where its text alone is not it."""
+    metric = claim.metric.replace("train_", "training_").replace("_", " ")
+    terms = [metric] if claim.metric != "test_error" else []
+    terms += [f"margin {claim.margin:g}"] if claim.margin else []
+    return f" ({', '.join(terms)})" if terms else ""
+
+
+def seeds_words(one: Judged) -> str:
+    """`5`, `2 to 3`; while the claim waits, there/planned of each net in its order: `1/5, 0/5`."""
     if one.verdict == WAITING:
-        return f"{NOT_JUDGED}: {_lacking(one)}"
+        of_nets = [f"{there}/{planned}" for there, planned in one.seeds.values()]
+        return ", ".join(of_nets if len(set(of_nets)) > 1 else of_nets[:1])
+    ns = sorted({n for link in one.links for n in link.effect.ns})
+    return " to ".join(map(str, dict.fromkeys((ns[0], ns[-1])))) if ns else "–"
+
+
+def verdict_words(one: Judged, *, comparable: bool) -> str:
+    """The verdict. comparable: at the paper's schedule."""
+    if one.verdict == WAITING:
+        return WAITING
     where = "" if comparable else " at this scale"
     return one.verdict + where if one.verdict in (UNDECIDED, NOT_JUDGED) else f"**{one.verdict}**{where}"
 
 
-def _undeclared(evidence: Evidence, one: Judged) -> str:
-    """Said of a judged claim some of whose runs began under other claims than today's, or before there were any."""
+def undeclared(evidence: Evidence, one: Judged) -> str:
+    """Since when the runs of a judged claim are, if some began under other claims than today's, or before any."""
     runs, planned = evidence.results.runs, evidence.sweep.scales[evidence.results.scale].planned
     counted = [seed in planned.get(net, ()) for net, seed in zip(runs["net"], runs["seed"].astype(int), strict=True)]
     ours = runs[counted]
@@ -119,22 +124,10 @@ def _undeclared(evidence: Evidence, one: Judged) -> str:
     if one.verdict == NOT_JUDGED or not digests:
         return ""
     how = "before the claims were declared" if digests == {""} else "under other claims than today's"
-    whose = "" if len(set(ours["claims_sha256"])) == 1 else "some runs "
-    return f"; {whose}started {how}"
+    return how if len(set(ours["claims_sha256"])) == 1 else f"{how} (some of them)"
 
 
-def _lacking(one: Judged) -> str:
-    """`1 of 5 seeds`, or by net where they differ."""
-    short = {name: count for name, count in one.seeds.items() if count[0] < count[1]}
-    counts = {f"{there} of {planned} seeds" for there, planned in short.values()}
-    if not short:
-        return "one seed is no spread"
-    if len(counts) == 1 and len(short) == len(one.seeds):
-        return counts.pop()
-    return "; ".join(f"{display_name(name)} {there} of {planned} seeds" for name, (there, planned) in short.items())
-
-
-def _measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
+def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
     """Each comparison of the claim, without an interval while it waits for seeds: that would be a look at the verdict.
 
     Where there are several, each has its place in its id.

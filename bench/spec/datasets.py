@@ -27,7 +27,7 @@ class Dataset(Row):
     locate: finds the data below the data folder, see bench.data.locate. named: the name of what was found, where it may
     be a part. fetch: downloads the data, check: holds them against the official sums; "" where nothing does.
     reader: reads what `experiment` wants. experiment: the class that opens it for a run, see bench.tasks.experiment.
-    sections: what a page says of a classifier's errors on it, see bench.report.page.
+    findings: what a page says of a classifier's errors on it, see bench.report.sections.
     of_paper: whether the paper has numbers on it.
     replaces: the data set in whose place it comes, as a part of it or made up; "" for one in its own right.
     stand_in: what takes its place at scale quick where it cannot be had. made_up: its numbers say nothing of real data.
@@ -41,7 +41,7 @@ class Dataset(Row):
     locate: str
     reader: str
     experiment: str
-    sections: str = ""
+    findings: str = ""
     part: str = ""
     classes: int = 0
     side: int = 0
@@ -69,7 +69,7 @@ def _cifar(name: str, title: str, reader: str = "cifar:load", **more: Any) -> Da
         ("classify", "diagnose"),
         reader=f"{TASKS}.classification.{reader}",
         experiment=f"{TASKS}.classification.experiment:InMemory",
-        sections=f"{TASKS}.classification.sections:of_cifar",
+        findings=f"{TASKS}.classification.sections:of_cifar",
         side=32,
         **{**{what: f"bench.data.cifar_files:{function}" for what, function in files.items()}, **more},
     )
@@ -85,7 +85,7 @@ def _imagenet(name: str, title: str, **more: Any) -> Dataset:
         named="bench.data.locate:imagenet_name",
         reader=f"{TASKS}.classification.imagenet.files:load",
         experiment=f"{TASKS}.classification.imagenet.experiment:ImageNet",
-        sections=f"{TASKS}.classification.imagenet.sections:of_imagenet",
+        findings=f"{TASKS}.classification.imagenet.sections:of_imagenet",
         part="views",
         **more,
     )

@@ -32,6 +32,12 @@ def _twice(cells: Sequence[tuple[Net, Recipe]]) -> list[str]:
     return list(dict.fromkeys(cell[0].name for cell in cells if cells.count(cell) > 1))
 
 
+def _known(field: str, names: Iterable[str], ids: Sequence[str]) -> tuple[bool, str]:
+    """Whether all claims that a field names are there, and what to say if not."""
+    unknown, there = ", ".join(sorted(set(names) - set(ids))), ", ".join(ids) or "none"
+    return not unknown, f"{field} names claims that are not there: {unknown}; there are: {there}"
+
+
 def _has_curve(recipe: Recipe) -> bool:
     """Whether anything enters its curve before its last step. An evaluation has none."""
     return recipe.steps == 0 or max(recipe.curve_every, recipe.test_every) <= recipe.steps
@@ -151,6 +157,8 @@ class Sweep:
     otherwise, see bench.spec.datasets.
     ensembles: of its nets, tested at many scales (ImageNet).
     author: who is cited for its numbers, "" for the name that git knows.
+    answers: the ids of the claims that answer the question, told first on every page; () for the first three. Decides
+    nothing, and is in no digest.
     """
 
     title: Annotated[Text, Field(examples=['"Plain against residual nets"'])]
@@ -167,6 +175,7 @@ class Sweep:
     data: Annotated[str, one_of(*WHOLE)] = "cifar10"
     ensembles: Annotated[tuple[Ensemble, ...], Field(examples=[f"({ENSEMBLE},)"])] = ()
     author: Annotated[str, Field(examples=['"Ada Lovelace"'])] = ""
+    answers: Annotated[tuple[str, ...], Field(examples=['("residual-wins",)'])] = ()
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]
@@ -177,7 +186,6 @@ class Sweep:
         absent = sorted(named_nets - run_here)
         several = {name.partition("+")[0] for name in run_here if "+" in name}
         judged = {(s, i) for s, scale in self.scales.items() for i in scale.judges or ()}
-        unknown = sorted({claim for _, claim in judged} - set(ids))
         mixed = sorted({net.name for ensemble in self.ensembles for net in ensemble.nets} & several)
         wrong = list(self._wrong_runs())
         require(
@@ -188,10 +196,8 @@ class Sweep:
                 f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}; "
                 f"there are: {', '.join(sorted(run_here))}",
             ),
-            (
-                not unknown,
-                f"judges names claims that are not there: {', '.join(unknown)}; there are: {', '.join(ids) or 'none'}",
-            ),
+            _known("judges", {claim for _, claim in judged}, ids),
+            _known("answers", self.answers, ids),
             (
                 not any(scale == "quick" for scale, _ in judged),
                 "scale quick judges no claim: its recipe is made for minutes, and tuned on what it would judge; write "
@@ -248,6 +254,11 @@ class Sweep:
             return tuple(claim for claim in self.claims if claim.id in at.judges)
         several = {name for name, seeds in at.planned.items() if len(seeds) > 1}
         return tuple(claim for claim in self.claims if scale == "paper" and set(claim.names) <= several)
+
+    def answering(self) -> tuple[Claim, ...]:
+        """The claims that answer the question, in the order in which they are told."""
+        by_id = {claim.id: claim for claim in self.claims}
+        return tuple(by_id[name] for name in self.answers) if self.answers else self.claims[:3]
 
     def declaration(self, scale: str) -> dict[str, Any]:
         """What decides the claims at the scale, as plain JSON values: its digest is in every run's provenance.

@@ -25,7 +25,7 @@ def _no_checks(_: Run) -> Iterator[tuple[bool, str]]:
 class Task(Row):
     """A kind of experiment under the name that Sweep.task gives.
 
-    work: does one run, see bench.tasks.training. sections: what its pages say, see bench.report.page.
+    work: does one run, see bench.tasks.training. findings: what its pages say, see bench.report.sections.
     problems: what in a row of results does not follow from the arrays beside it, "" for nothing.
     weights: sources of weights that its nets may start from, "" for none.
     trains: whether its runs have steps. backbone: whether the run's net is a part of the one that is trained.
@@ -41,7 +41,7 @@ class Task(Row):
 
     name: str
     work: str
-    sections: str
+    findings: str
     problems: str = ""
     weights: tuple[str, ...] = ("",)
     trains: bool = True
@@ -92,27 +92,27 @@ ROWS = (
     Task(
         "classify",
         work="bench.tasks.training:train_run",
-        sections="bench.tasks.classification.sections:sections",
+        findings="bench.tasks.classification.sections:findings",
         only_trains=True,
         graph=True,
     ),
     Task(
         "diagnose",
         work="bench.tasks.diagnosis.experiment:diagnose",
-        sections="bench.tasks.diagnosis.sections:sections",
+        findings="bench.tasks.diagnosis.sections:findings",
         graph=True,
     ),
     Task(
         "evaluate",
         work="bench.tasks.classification.evaluate:evaluate",
-        sections="bench.tasks.classification.imagenet.sections:evaluation",
+        findings="bench.tasks.classification.imagenet.sections:evaluation",
         weights=("torchvision", "timm", "file"),
         trains=False,
     ),
     Task(
         "verify",
         work="bench.tasks.training:train_run",
-        sections="bench.tasks.verification.sections:sections",
+        findings="bench.tasks.verification.sections:findings",
         problems="bench.tasks.verification.sections:problems",
         weights=("", "run", "file", "pytorch-cifar", "timm"),
         backbone=True,
@@ -122,7 +122,7 @@ ROWS = (
     Task(
         "detect",
         work="bench.tasks.training:train_run",
-        sections="bench.tasks.detection.sections:sections",
+        findings="bench.tasks.detection.sections:findings",
         problems="bench.tasks.detection.sections:problems",
         weights=("", "run", "file", "pytorch-cifar", "torchvision", "timm"),
         backbone=True,

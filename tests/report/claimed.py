@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.claimed import claims
 from bench.report.claims import Judged, judge
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set
-from bench.report.verdicts import claims_sections
 from bench.spec import Claim, Net, Recipe, Scale, Sweep
 
 PLAIN = {d: Net("cifar", d, "none") for d in (20, 32, 44, 56)}
@@ -90,7 +90,7 @@ def evidence(one: Set, *claims: Claim) -> Evidence:
 
 
 def claims_of(of: Evidence) -> list[str]:
-    return [text for section in claims_sections(of) for text in section.markdown(of.results.label)]
+    return claims(of).markdown(of.results.label)
 
 
 def with_params(results: Set) -> Set:

@@ -8,25 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from bench.report.claimed import claims
 from bench.report.claims import WAITING
 from bench.report.collect import collect
 from bench.report.evidence import load_sets
 from bench.report.sections import numbers_of
-from bench.report.verdicts import claims_sections, verdict_words
+from bench.report.verdicts import seeds_words, verdict_words
 from bench.spec import Recipe, Scale, Sweep
 from tests.report.builders import fake
 from tests.report.claimed import BEATS, DEGRADES, EQUALS, HIGH, LOW, PLAIN, claims_of, evidence, judged, one, runs
 
 
-def test_the_verdict_in_words_says_what_it_still_waits_for_and_where_it_holds() -> None:
+def test_the_verdict_in_words_says_where_it_holds_and_the_seeds_what_it_waits_for() -> None:
     here, nothing = one(DEGRADES, plain_20=LOW, plain_56=HIGH), judged((DEGRADES,), 3)[0]
     some, all_alike = (judged((DEGRADES,), 3, plain_20=LOW[:n], plain_56=HIGH[:1])[0] for n in (3, 1))
 
     assert verdict_words(here, comparable=True) == "**reproduced**"
     assert verdict_words(here, comparable=False) == "**reproduced** at this scale"
-    assert verdict_words(nothing, comparable=True) == "not judged: 0 of 3 seeds"
-    assert verdict_words(all_alike, comparable=True) == "not judged: 1 of 3 seeds"
-    assert verdict_words(some, comparable=False) == "not judged: plain-56 1 of 3 seeds"
+    assert seeds_words(here) == "3"
+    assert {verdict_words(waits, comparable=True) for waits in (nothing, some, all_alike)} == {"not yet judged"}
+    assert [seeds_words(waits) for waits in (nothing, some, all_alike)] == ["0/3", "3/3, 1/3", "1/3"]
 
 
 def test_the_page_counts_the_verdicts_and_says_how_they_came_about() -> None:
@@ -37,16 +38,16 @@ def test_the_page_counts_the_verdicts_and_says_how_they_came_about() -> None:
     assert "plain-56 − plain-20: +3.73 [" in page
     assert "Holm-adjusted over the 3 claims to be judged at this scale" in page
     assert f"(digest `{of.sweep.claims_digest('paper')[:12]}`)" in page
-    assert claims_of(evidence(runs())) == []
+    assert claims_of(evidence(runs())) == ["## The claim", "It is."]
 
 
 @pytest.mark.parametrize(
     ("digests", "words"),
     [
-        (("", "", ""), "not judged: 1 of 3 seeds; started before the claims were declared"),
-        (("", "now", ""), "not judged: 1 of 3 seeds; some runs started before the claims were declared"),
-        (("now", "now", ""), "not judged: 1 of 3 seeds"),
-        (("other", "other", ""), "not judged: 1 of 3 seeds; started under other claims than today's"),
+        (("", "", ""), "before the claims were declared"),
+        (("", "now", ""), "before the claims were declared (some of them)"),
+        (("now", "now", ""), ""),
+        (("other", "other", ""), "under other claims than today's"),
     ],
 )
 def test_the_page_says_which_claims_are_younger_than_runs_that_they_judge(
@@ -58,7 +59,23 @@ def test_the_page_says_which_claims_are_younger_than_runs_that_they_judge(
 
     page = "\n".join(claims_of(evidence(replace(results, runs=dated), DEGRADES)))
 
-    assert f"| {words} |" in page
+    assert ("| 1/3 † |" in page) == bool(words)
+    assert (f"† Counts runs that started {words}." in page) == bool(words)
+
+
+def test_a_judged_claim_says_in_its_verdict_that_its_runs_are_older() -> None:
+    page = "\n".join(claims_of(evidence(runs(), DEGRADES)))
+
+    assert "| **reproduced**; started before the claims were declared |" in page
+
+
+def test_a_table_of_claims_that_all_wait_is_compact_after_one_sentence() -> None:
+    page = claims_of(evidence(runs(errors={"plain-20": LOW, "plain-56": HIGH[:1]}), DEGRADES, BEATS))
+
+    assert page[2] == "**2 claims to be judged at this scale; none has all of its planned seeds yet.**"
+    assert page[3].splitlines()[0] == "| claim | source | so far: difference in points | seeds of each net |"
+    assert [row.split(" | ")[-1] for row in page[3].splitlines()[2:]] == ["3/3, 1/3 † |", "1/3, 0/3 † |"]
+    assert max(len(re.sub(r"<a id=\S+></a>", "", row)) for row in page[3].splitlines()) < 120
 
 
 def test_the_first_page_is_that_of_a_scale_with_verdicts(tmp_path: Path) -> None:
@@ -82,8 +99,8 @@ def test_the_first_page_is_that_of_a_scale_with_verdicts(tmp_path: Path) -> None
 def test_a_claim_that_waits_has_an_effect_and_no_interval_on_the_page_or_in_its_number() -> None:
     of = evidence(runs(errors={"plain-20": LOW, "plain-56": HIGH[:2]}), DEGRADES)
 
-    assert "</a>plain-56 − plain-20: +3.75 | 2 to 3 | – |" in "\n".join(claims_of(of))
-    (number,) = numbers_of(claims_sections(of))
+    assert "</a>plain-56 − plain-20: +3.75 | 3/3, 2/3" in "\n".join(claims_of(of))
+    (number,) = numbers_of([claims(of)])
     assert (round(number.value, 2), number.over_seeds, number.verdict) == (3.75, None, WAITING)
 
 

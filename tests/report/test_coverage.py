@@ -76,13 +76,13 @@ def test_without_sweeps_and_results_the_numbers_are_computed_planned_or_not_atte
     assert totals(coverage(load({}, tmp_path))) == {"computed": 14, "planned": 64, "not attempted": 60}
 
 
-def test_the_index_begins_with_what_there_is_of_the_papers_own_results_and_groups_what_is_not_attempted() -> None:
+def test_the_index_says_what_there_is_of_the_papers_own_results_and_groups_what_is_not_attempted() -> None:
     found = coverage(load(DECLARED, ROOT / "no results"))
     lines = cover.index([], found, ()).split("\n")
     own = [a for a in found if a.number["whose"] == "ours" and a.number["is_result"]]
     counts = Counter(a.status for a in own)
 
-    assert lines[2] == (
+    assert lines[lines.index("## The numbers of the paper") + 2] == (
         f"**Of the paper's own {len(own)} results: 0 with a verdict, 0 measured without one, {counts['computed']} "
         f"computed from the architecture, {counts['runnable']} runnable by a command and not run, "
         f"{counts['not attempted']} not attempted.**"
@@ -226,8 +226,8 @@ def test_the_index_links_every_report_and_is_the_same_byte_for_byte(tmp_path: Pa
     text = pages[0].decode()
 
     assert pages[0] == pages[1]
-    assert "[paper](plain_vs_residual/README.md): 3 of 9; [quick](plain_vs_residual/quick.md): 3 of 9" in text
-    assert "| paper: 1 reproduced, 1 not yet judged |" in text  # no claim is judged at scale quick
+    assert "Scale [paper](plain_vs_residual/README.md): the paper's schedule. 3 of 9 runs done" in text
+    assert "Other scales: [quick](plain_vs_residual/quick.md) (3 of 9 runs)." in text
     assert text.count("| `t") == 140
     assert "| all | 138 |" in text
 

@@ -136,7 +136,7 @@ def test_two_recipes_of_one_net_are_compared_seed_by_seed_and_only_over_seeds_of
 
 def test_the_p_value_of_a_claim_says_for_or_against_it() -> None:
     errors = {"plain-20": LOW, "plain-56": HIGH, "resnet-56-A": [20.0, 20.5, 20.2]}
-    _, _, table, _ = claims_of(evidence(runs(errors=errors), DEGRADES, BEATS))
+    _, _, _, table, _ = claims_of(evidence(runs(errors=errors), DEGRADES, BEATS))
 
     assert [line.split("|")[-2].strip() for line in table.splitlines()[2:]] == ["< 0.001 for", "< 0.001 against"]
     assert p_words(0.0) == "< 0.001"

@@ -59,9 +59,10 @@ def test_nothing_decided_is_said_first_and_every_scale_with_what_there_is(tmp_pa
     assert claim == "*The claim of the paper.* It is."
     assert lines[0].startswith("**Nothing is decided yet: of 1 claim none has all of its planned seeds.** With 50 of")
     assert "schedule ([scale paper](reports/made_up/README.md), 2 of 8 runs, 2 of them begun " in lines[0]
-    assert "before the claims were declared): at 20 layers the residual net" in lines[0]
+    assert "before the claims were declared): At 20 layers the residual net" in lines[0]
     assert (
-        "With 50 of the paper's 100 steps ([scale short](reports/made_up/short.md), 4 of 8 runs): from 20 to 56" in text
+        "With 50 of the paper's 100 steps ([scale short](reports/made_up/short.md), 4 of 8 runs): Plain networks: "
+        "the " in text in text
     )
     assert lines[0].endswith(" One seed of each net says nothing about the spread over seeds.")
     assert "reports/made_up/curves-short.svg" in lines[2], "the longest schedule with both kinds at two depths"

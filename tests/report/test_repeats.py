@@ -168,11 +168,12 @@ def published(tmp_path: Path) -> Path:
 def test_the_page_counts_the_runs_of_each_data_and_names_further_results(tmp_path: Path) -> None:
     text = (published(tmp_path) / "reports" / "README.md").read_text()
 
-    top, _, rest = text.partition("**Question.**")
+    rest = text.partition("## Provenance")[2]
+    assert "8 of 8 runs done, on **not the official** CIFAR-10." in text
     assert (
         "- Data: the official CIFAR-10 (SHA-256 32e5966899bd) in 7 runs, "
         "**not the official CIFAR-10** (SHA-256 dddddddddddd) in 1 run.\n"
-    ) in top
+    ) in text
     (line,) = [line for line in rest.splitlines() if "repeats.csv" in line]
     assert line.startswith("2 further results of the same runs are kept in repeats.csv (SHA-256 ")
     assert f"`{RUN.id}` 12.00 % beside 11.00 %" in line
@@ -220,12 +221,19 @@ def test_only_the_official_digest_is_the_official_data() -> None:
     assert data_of_runs([]) == ""
 
 
-@pytest.mark.parametrize(("data", "words"), [(REAL, "the official CIFAR-10"), (OTHER, "**not the official CIFAR-10**")])
-def test_a_page_says_at_its_top_whether_the_data_are_official(tmp_path: Path, data: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("data", "top", "words"),
+    [
+        (REAL, "the official CIFAR-10", "the official CIFAR-10"),
+        (OTHER, "**not the official** CIFAR-10", "**not the official CIFAR-10**"),
+    ],
+)
+def test_a_page_says_at_its_top_whether_the_data_are_official(tmp_path: Path, data: str, top: str, words: str) -> None:
     collect(tmp_path / "results", [done(tmp_path / "one", 11.0, data)], SWEEP.runs("quick"))
     (one,) = frame.load(tmp_path / "results", SWEEP)
 
     lines = page(evidence(one)).splitlines()
 
-    assert f"- Data: {words} (SHA-256 {data[:12]})." in lines[:6]
+    assert lines[4].endswith(f"1 of 8 runs done, on {top}.")
+    assert f"- Data: {words} (SHA-256 {data[:12]})." in lines
     assert "repeats.csv" not in "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from bench.paper import paper_error, reproductions
 from bench.report import verdicts
 from bench.report.evidence import Evidence, Pair, compare
-from bench.report.frame import NETS, Set, display_name, first_option, nets_of, own_recipes, with_bn
+from bench.report.frame import Set, display_name, first_option, nets_of, own_recipes, with_bn
 from bench.report.numbers import (
     BEST_TEST_ERROR,
     TEST_ERROR,
@@ -22,10 +23,11 @@ from bench.report.numbers import (
     with_worst_case,
 )
 from bench.report.render import figures
-from bench.report.sections import Drawing, Section, diverged, findings, of_tables
+from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
 from bench.report.stats import sample
-from bench.report.tables import Table, caption, change, missing, one_of, with_intervals
+from bench.report.tables import Table, caption, missing, one_of, with_intervals
 from bench.tasks.classification.figures import forest, forest_rows
+from bench.tasks.classification.sentences import sentences
 from bench.tasks.diagnosis.sections import response_sections
 
 CURVES = (
@@ -44,25 +46,29 @@ TRADEOFF = (
 )
 
 
-def sections(evidence: Evidence) -> list[Section]:
-    """Findings, verdicts, the tables and curves that belong to the data, pairs of nets, costs, Fig. 7."""
+def findings(evidence: Evidence) -> Findings:
+    """What depth or another recipe changes, the tables and curves that belong to the data, pairs, costs, Fig. 7."""
     results = evidence.results
-    said = [*degradation(results), *differences(results), *with_depth(results), *verdicts.variant_findings(evidence)]
-    said = said or ["Too few runs are done to say anything."]
+    of_data: Findings = results.dataset.resolve("findings")(evidence)
+    answer, said = sentences(evidence)
     depths = depth_pairs(evidence)
-    return [
-        findings([*said, *diverged(results), *verdicts.no_verdict(results)]),
-        *verdicts.claims_sections(evidence),
-        *results.dataset.resolve("sections")(evidence),
-        *of_tables(
-            ("Plain against residual nets", verdicts.paired_table(evidence)),
-            ("Shallow against deep nets", depth_table(evidence, depths)),
-            ("One net by several recipes", verdicts.variants_table(evidence)),
-            ("Two trained nets, image by image", verdicts.trained_table([*evidence.pairs, *depths])),
-        ),
-        *_tradeoff(results),
-        *response_sections(evidence),
-    ]
+    tested = [] if evidence.describes else [*evidence.pairs, *depths]
+    return replace(
+        of_data,
+        answer=answer or ["Too few runs are done to say anything."],
+        said=[*diverged(results), *said],
+        sections=[
+            *of_data.sections,
+            *of_tables(
+                ("Plain against residual nets", verdicts.paired_table(evidence)),
+                ("Shallow against deep nets", depth_table(evidence, depths)),
+                ("One net by several recipes", verdicts.variants_table(evidence)),
+                ("Two trained nets, image by image", verdicts.trained_table(tested)),
+            ),
+            *_tradeoff(results),
+            *response_sections(evidence),
+        ],
+    )
 
 
 DEPTHS = ("nets", "seeds (shallow, deep)", "error: deep − shallow, points", "95 %, seeds", "95 %, images only")
@@ -93,19 +99,19 @@ def depth_table(evidence: Evidence, pairs: Sequence[Pair]) -> Table | None:
     return Table(DEPTHS, rows, note=verdicts.APART, name="depths") if rows else None
 
 
-def of_cifar(evidence: Evidence) -> list[Section]:
-    """Table 6, other people's numbers, protocols, Fig. 6."""
-    done = len(evidence.results.done) > 0
-    return [
-        *of_tables(
-            ("Table 6" if evidence.of_paper else "Errors", table6(evidence)),
-        ),
-        *others(evidence),
-        *of_tables(
-            ("Protocols side by side", protocols(evidence) if done else None),
-        ),
-        *curves(evidence, 6, "test error"),
-    ]
+def of_cifar(evidence: Evidence) -> Findings:
+    """Fig. 6 and Table 6, then other people's numbers and ways to read a number off a training."""
+    table = table6(evidence)
+    heading = "Test and training error"
+    return Findings(
+        answer=(),
+        figure=curves(evidence, 6, "test error"),
+        table=Section(evidence.named(heading, "Table 6") if table.name == "table6" else heading, (table,)),
+        sections=[
+            *others(evidence),
+            *of_tables(("Last step, best checkpoint, held-out images", protocols(evidence))),
+        ],
+    )
 
 
 def printed(net: str) -> str:
@@ -122,24 +128,34 @@ TABLE_6 = (
     "net", "layers", "params", "paper: test error %", "test error %", "95 %, seeds", "95 %, images only",
     "training error %", "training loss",
 )  # fmt: skip
+ORIENTATION = " The paper's numbers are those of its full schedule."
 
 
 def table6(evidence: Evidence) -> Table:
-    """Table 6's ResNets in its order, then the plain nets, which the paper shows in Fig. 6 only."""
-    nets = evidence.results.nets
+    """Table 6's ResNets in its order, then the plain nets, which the paper shows in Fig. 6 only.
+
+    The paper's numbers stand beside these nets at its schedule or a part of it, not beside a few minutes' runs.
+    """
+    nets, named = evidence.results.nets, own_recipes(evidence.results.nets)
+    of_paper = all(net.startswith("plain") or paper_error(net) for net in map(str, named.index))
+    beside = [printed(str(net)) for net in nets.index]
+    shown = not evidence.describes and set(beside) != {"–"}
     rows = [
         (
             display_name(str(net)) + missing(row),
             f"{row['depth']}",
             f"{row['params'] / 1e6:.2f}M",
-            printed(str(net)),
+            *[printed(str(net))] * shown,
             *with_intervals(with_worst_case(evidence, str(net), TEST_ERROR), float(row["test_images"])),
             with_worst_case(evidence, str(net), TRAIN_ERROR),
             of_net(evidence, str(net), TRAIN_LOSS),
         )
         for net, row in pd.concat([nets[nets["shortcut"] != "none"], nets[nets["shortcut"] == "none"]]).iterrows()
     ]
-    return Table(TABLE_6, rows, note=caption(evidence.results), name="table6" if evidence.of_paper else "errors")
+    header = [head for head in TABLE_6 if shown or not head.startswith("paper")]
+    name = "table6" if evidence.of_paper and of_paper else "errors"
+    note = caption(evidence.results) + ORIENTATION * (shown and not evidence.results.comparable)
+    return Table(header, rows, note=note, name=name)
 
 
 STATISTICS = {
@@ -148,8 +164,8 @@ STATISTICS = {
 }  # fmt: skip
 NO_RUNS = "; none of the others names a number of runs"
 OTHERS = (
-    "Test errors in %, as their own pages print them{runs}. {about} A best epoch "
-    "chosen on the test images flatters (see the protocols below)."
+    "Test errors in %, as their own pages print them{runs}. {about} The best epoch "
+    "on the test images is optimistic (see the table below)."
 )
 
 
@@ -177,7 +193,7 @@ FOREST = (
     "Test errors here, in the paper and of published reproductions. Here with two 95 % intervals: over seeds (thick; "
     "Student's, from two seeds on; an arrow where it leaves the axis) and over test images (thin; Wilson's). The "
     "paper's ResNet-110 is its mean of five runs, 6.61 ± 0.16, with Student's interval. Open marks: the best epoch was "
-    "chosen on the test images, which flatters."
+    "chosen on the test images, which is optimistic."
 )
 
 
@@ -188,11 +204,11 @@ def others(evidence: Evidence) -> list[Section]:
         return []
     alt = "Test error by net: here, in the paper, as reproduced by others"
     drawing = Drawing("forest", alt, FOREST, partial(forest, *forest_rows(evidence)))
-    return [Section("Beside other people's numbers", (table, drawing))]
+    return [Section("Published reproductions", (table, drawing))]
 
 
 PROTOCOLS = (
-    "net", "split", "last step: the number", "best on test: never the number", "optimism of the best", "5k held out",
+    "net", "split", "last step (reported)", "best on the test set", "optimism of the best", "5k held out",
 )  # fmt: skip
 HELD_OUT = Metric("val_error", "error on the 5,000 held-out training images")
 PROTOCOLS_NOTE = (
@@ -202,7 +218,7 @@ PROTOCOLS_NOTE = (
 )
 
 
-def protocols(evidence: Evidence) -> Table:
+def protocols(evidence: Evidence) -> Table | None:
     """The ways in which the field reads one number off a training, side by side."""
     rows = [
         (
@@ -215,79 +231,19 @@ def protocols(evidence: Evidence) -> Table:
         )
         for net, part in evidence.results.done.groupby("net", sort=False)
     ]
-    return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols")
+    return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols") if rows else None
 
 
-def degradation(results: Set) -> list[str]:
-    """What depth does to the training error of plain nets and of residual ones, in one sentence; with BN."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[nets["n"] > 0]
-    plain, residual = (nets[nets_of(nets) == name].set_index("depth") for name in NETS[:2])
-    both = sorted(set(plain.index) & set(residual.index))
-    if len(both) < 2:
-        return []
-
-    def moved(kind: pd.DataFrame) -> str:
-        low, high = (float(kind.loc[depth, "train_error_mean"]) for depth in (both[0], both[-1]))
-        verb = "rises" if high > low else "falls"
-        return f"{verb} by {abs(high - low):.2f} points ({low:.2f} to {high:.2f} %)"
-
-    seeds = sorted({int(kind.loc[depth, "n"]) for kind in (plain, residual) for depth in (both[0], both[-1])})
-    return [
-        f"From {both[0]} to {both[-1]} layers the training error of plain nets {moved(plain)}, that of residual nets "
-        f"{moved(residual)}; n = {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} each."
-    ]
-
-
-def differences(results: Set) -> list[str]:
-    """For each depth that has both, what the paper's residual net changes, in words; with BN."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[(nets["n"] > 0) & nets_of(nets).isin(NETS[:2])]
-    plain, residual = (
-        nets[part].set_index("depth") for part in (nets["shortcut"] == "none", nets["shortcut"] != "none")
-    )
-    lines = []
-    for depth in sorted(set(plain.index) & set(residual.index)):
-        p, r = plain.loc[depth], residual.loc[depth]
-        lines.append(
-            f"At {depth} layers the residual net's training loss is "
-            f"{change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
-            f"({r['train_loss_mean']:.3f} against {p['train_loss_mean']:.3f}) and its test error "
-            f"{change(r['test_error_mean'] - p['test_error_mean'], 2, ' points')} "
-            f"({r['test_error_mean']:.2f} % against {p['test_error_mean']:.2f} %); n = {r['n']} and {p['n']}."
-        )
-    return lines
-
-
-def with_depth(results: Set) -> list[str]:
-    """How the training error changes with depth, for plain nets, residual nets and other units; with BN."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[nets["n"] > 0]
-    lines = []
-    for name in NETS:
-        errors = nets[nets_of(nets) == name].set_index("depth")["train_error_mean"]
-        if len(errors) > 2 or (len(errors) == 2 and not degradation(results)):
-            steps = ", ".join(f"{depth} layers {error:.2f} %" for depth, error in errors.items())
-            grown = errors.iloc[-1] - errors.iloc[0]
-            lines.append(
-                f"Training error of {name} nets by depth: {steps}; the deepest is "
-                f"{change(grown, 2, ' points')}{' than' if round(abs(grown), 2) else ' as'} the shallowest."
-            )
-    return lines
-
-
-def curves(evidence: Evidence, figure: int, error: str) -> list[Section]:
+def curves(evidence: Evidence, figure: int, error: str) -> Drawing | None:
     """Errors against iterations, as in that figure of the paper. error: the name of the test's."""
     results = evidence.results
     done = own_recipes(results.done)
     if not len(done):
-        return []
+        return None
     caption = CURVES.format(figure=figure, error=error) + (OWN if (results.runs["variant"] != "").any() else "")
     if figure == 6 and results.comparable and not (results.runs["depth"] > figures.VERY_DEEP).any():
         caption += NO_RIGHT_PANEL
-    alt = "Training and test error against iterations"
-    heading = f"Figure {figure}" if evidence.of_paper else "Errors against iterations"
-    return [Section(heading, (Drawing("curves", alt, caption, partial(figures.curves, results)),))]
+    return Drawing("curves", "Training and test error against iterations", caption, partial(figures.curves, results))
 
 
 def _tradeoff(results: Set) -> list[Section]:

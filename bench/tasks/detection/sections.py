@@ -1,4 +1,4 @@
-"""The report of detection transfer: AP of each net, what one gains over another on the same images (Tables 7 to 11)."""
+"""The report of detection transfer: AP of each net, what one gains over another on the same images (Tables 7 to 10)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from bench.paper import paper_number
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Cell, Metric, Number, of_net, signed, with_worst_case
-from bench.report.sections import Drawing, Section, diverged, findings, of_tables
+from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
 from bench.report.stored import arrays_digest
 from bench.report.tables import FLOOR, Table, plain, with_intervals
-from bench.report.verdicts import claims_sections, no_verdict
 from bench.spec import OPTIONS, counted
 from bench.store import StoreError
 from bench.tasks.detection import figures
@@ -33,18 +32,18 @@ NOTE = (
     "Percent; mean ± standard deviation over seeds (n). AP is COCO's, over IoU .50 to .95 (the paper's mAP@[.5,.95]); "
     "AP50 and AP75 at one IoU (mAP@.5). Small, medium, large: objects below 32², below 96², and above, in pixels of "
     "the image. Two 95 % intervals of AP50: Student's t over seeds (n ≥ 2), and a jackknife over the {images} test "
-    "images only, the trained detectors as they are. After the last step, never the best on the way. Source: the "
-    "classifier that the backbone was before. "
+    "images only, the trained detectors as they are. All after the last step. "
 )
+OF_SOURCE = " Source: the classifier from which the backbone was taken."
 GAINS = (
     "what", "AP50 without", "AP50 with", "gain, points", "95 %, seeds", "95 %, images only", "gain, relative",
     "gain in AP", "paper",
 )  # fmt: skip
 GAINS_NOTE = (
     "Each pair on the same test images; one interval is over seeds (Welch; n = {seeds}), the other over images only "
-    "(jackknife, the same images left out for both; the trained detectors as they are). The paper's gains (Tables 7 "
-    "and 8) are of ResNet-101 over VGG-16, on VOC in VOC's mAP."
+    "(jackknife, the same images left out for both; the trained detectors as they are)."
 )
+PAPERS_GAINS = " The paper's gain is of ResNet-101 over VGG-16, on VOC in VOC's mAP."
 AP50, AP = Metric("ap50", "AP at IoU .5", guess=0.0), Metric("ap", "AP over IoU .50 to .95", guess=0.0)
 METRICS = (  # in the order of HEADER
     AP50,
@@ -57,8 +56,8 @@ METRICS = (  # in the order of HEADER
 )
 HOW = {"refined": "box refinement", "multi_scale": "testing in several scales (and box refinement)"}
 OPTIONS_NOTE = (
-    "Table 9's options at test time, on the trained detectors as they are. Box refinement pools again from the "
-    "regressed boxes, then votes (Appendix B)."
+    "The trained detectors, tested otherwise. Box refinement (the paper's Appendix B) pools again from the regressed "
+    "boxes, then votes."
 )
 CURVES = (
     "Left the loss of the training windows (the four losses of Faster R-CNN added up), right AP50 on the test images; "
@@ -69,8 +68,13 @@ SHOWN = (
     "IoU .5, red and dashed where they are not, each with its class's first letter. The photographs are not published "
     "here: each run leaves the same detections drawn on them as `detections.png` in its folder of `runs/`."
 )
+VOC_AP = " The paper has VOC's AP."
+TABLES = {  # of the paper, by data set: gains of a backbone, options at test time, AP by class
+    "voc07+12": ("Table 7", "", "Table 10"),
+    "coco14": ("Table 8", "Table 9", ""),
+}
 NOT_DETECTED = "no difference detected."
-BACKBONE = "AP50 against the classification error of what the backbone was trained to before, a mark a net."
+BACKBONE = "AP50 against the error of the classifier from which the backbone was taken, a mark a net."
 
 
 def ap_table(evidence: Evidence, found: Detected) -> Table:
@@ -82,7 +86,10 @@ def ap_table(evidence: Evidence, found: Detected) -> Table:
         others = (of_net(evidence, net, metric) for metric in METRICS[2:])
         rows.append((display_name(net), form, *with_intervals(ap50, found.over_images.get(net)), ap, *others))
     images = " or ".join(sorted({f"{int(n):,}" for n in evidence.results.done["test_images"]}))
-    return Table(HEADER, rows, text=2, note=NOTE.format(images=images) + FLOOR, name="detection")
+    note = NOTE.format(images=images) + FLOOR
+    if not evidence.results.done["source_error"].notna().any():
+        return Table(HEADER[:-1], [row[:-1] for row in rows], text=2, note=note, name="detection")
+    return Table(HEADER, rows, text=2, note=note + OF_SOURCE, name="detection")
 
 
 def gains_table(evidence: Evidence, found: Detected) -> Table | None:
@@ -102,7 +109,10 @@ def gains_table(evidence: Evidence, found: Detected) -> Table | None:
         for gain in found.gains
     ]
     seeds = " or ".join(sorted({f"{a}, {b}" for a, b in (gain.seeds for gain in found.gains)}))
-    return Table(GAINS, rows, note=GAINS_NOTE.format(seeds=seeds), name="gains")
+    note = GAINS_NOTE.format(seeds=seeds)
+    if all(row[-1] == "–" for row in rows):
+        return Table(GAINS[:-1], [row[:-1] for row in rows], note=note, name="gains")
+    return Table(GAINS, rows, note=note + PAPERS_GAINS, name="gains")
 
 
 def _gained(evidence: Evidence, gain: Gain) -> tuple[Number, str, str]:
@@ -144,14 +154,19 @@ def options_table(evidence: Evidence) -> Table | None:
     return Table(header, rows, text=2, note=OPTIONS_NOTE, name="options") if rows else None
 
 
+def _papers_tables(results: Set) -> tuple[str, str, str]:
+    """The names of the paper's tables of gains, options and classes that these runs are beside."""
+    return TABLES.get(results.data, ("", "", "")) if results.comparable else ("", "", "")
+
+
 def classes_table(results: Set, found: Detected) -> Table | None:
-    """Tables 10 and 11: AP50 of each class, mean over seeds."""
+    """Table 10: AP50 of each class, mean over seeds."""
     names = map(plain, str(results.done["classes"].iloc[0]).split(" "))
     rows = []
     for net, runs in found.matches.items():
         means = np.mean([[average_precision(one, POINTS) for one in of_run] for of_run in runs], axis=0)
         rows.append((display_name(net), *("–" if math.isnan(v) else f"{v:.1f}" for v in means)))
-    note = "AP50 of each class in percent, mean over seeds: Tables 10 and 11 have VOC's AP."
+    note = "AP50 of each class in percent, mean over seeds." + VOC_AP * bool(_papers_tables(results)[2])
     return Table(("net", *names), rows, note=note, name="classes") if rows else None
 
 
@@ -171,38 +186,40 @@ def gain_findings(found: Detected) -> list[str]:
     return lines or ["Too few runs are done to say anything."]
 
 
-def sections(evidence: Evidence) -> list[Section]:
-    """What a page says of detection: gains, AP, options, classes, curves, what was found."""
+def findings(evidence: Evidence) -> Findings:
+    """What one backbone gains over another, loss and AP50 against iterations; AP, options, classes, detections."""
     results = evidence.results
-    lines = [*diverged(results), *no_verdict(results)]
     if not len(results.done):
-        return [findings(["Nothing is done yet.", *lines])]
+        return Findings(["No run has ended with a number."], said=diverged(results))
     found = detected(results)
-    tables = (
-        (evidence.named("What a backbone gives", "Tables 7 and 8"), gains_table(evidence, found)),
+    gains, options, classes = _papers_tables(results)
+    tables = of_tables(
+        (evidence.named("AP50 by backbone", gains), gains_table(evidence, found)),
         ("Average precision", ap_table(evidence, found)),
-        (evidence.named("Options at test time", "Table 9"), options_table(evidence)),
-        (evidence.named("By class", "Tables 10 and 11"), classes_table(results, found)),
+        (evidence.named("AP with options at test time", options), options_table(evidence)),
+        (evidence.named("AP50 by class", classes), classes_table(results, found)),
     )
-    about_claims = any(one.links for one in evidence.judged)  # scale quick is about none of them
-    return [
-        findings([*gain_findings(found), *lines]),
-        *(claims_sections(evidence) if about_claims else []),
-        *of_tables(*tables),
-        *_figures(results),
-    ]
+    lines = gain_findings(found)
+    (_, figure), *others = _figures(results)
+    return Findings(
+        lines[:3],
+        figure,
+        tables[0],
+        [*diverged(results), *lines[3:]],
+        [*tables[1:], *(Section(heading, (drawing,)) for heading, drawing in others)],
+    )
 
 
-def _figures(results: Set) -> list[Section]:
+def _figures(results: Set) -> Iterator[tuple[str, Drawing]]:
+    """Each with its heading."""
     alt = "Training loss and AP50 against iterations"
-    found = [("Curves", Drawing("curves", alt, CURVES, partial(figures.curves, results)))]
+    yield alt, Drawing("curves", alt, CURVES, partial(figures.curves, results))
     if figures.shown_runs(results):
-        alt = "What was found in held-out images"
-        found.append(("Detections", Drawing("detections", alt, SHOWN, partial(figures.boxes, results))))
+        alt = "Detections in held-out images"
+        yield alt, Drawing("detections", alt, SHOWN, partial(figures.boxes, results))
     if results.done.dropna(subset=["source_error"])["net"].nunique() > 1:
         alt = "AP50 against the classification error of the source"
-        found.append(("The backbone before", Drawing("backbone", alt, BACKBONE, partial(figures.backbone, results))))
-    return [Section(heading, (drawing,)) for heading, drawing in found]
+        yield alt, Drawing("backbone", alt, BACKBONE, partial(figures.backbone, results))
 
 
 def problems(row: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:

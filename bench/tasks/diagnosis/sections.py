@@ -13,10 +13,9 @@ from bench.report.evidence import Evidence
 from bench.report.frame import PLAIN, Set, display_name, nets_of, own_recipes, with_bn
 from bench.report.numbers import Cell, Number
 from bench.report.render.figures import not_run
-from bench.report.sections import Drawing, Section, bullets, diverged, findings, listed
+from bench.report.sections import Drawing, Findings, Section, bullets, diverged, listed
 from bench.report.stats import sample
 from bench.report.tables import Table
-from bench.report.verdicts import claims_sections, no_verdict
 from bench.spec import FAMILIES, HEALTHY
 from bench.tasks.diagnosis import figures, layers
 
@@ -24,12 +23,12 @@ CHANGE = "gradient at the first layer over that at the last"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 VANISHING, WITHIN, EXPLODING = "vanishing", "healthy", "exploding"
 GRADIENTS = (
-    "The change of the gradient is its norm at the first layer over its norm at the last, the gradient being that of "
-    "the mean cross-entropy of one fixed batch of training images with respect to the responses of a layer, or to its "
-    "kernel. Geometric means over the seeds (n), with the lowest and the highest where there are several. A gradient "
-    "that changes by less than a factor of {healthy:g} is called healthy, else vanishing or exploding; the sweep's "
-    "file had this bound before its runs. What is seen at initialisation depends on the batch and on no schedule. "
-    "Nets without BN have the same kernels at initialisation as those with it."
+    "The gradient-norm ratio is that of the norm at the first layer to the norm at the last: of the gradient of the "
+    "mean cross-entropy over one fixed batch of training images with respect to a layer's responses, or to its kernel. "
+    "Geometric means over the seeds (n), with the lowest and the highest where there are several. A ratio between "
+    "1/{healthy:g} and {healthy:g} is called healthy, else vanishing or exploding; these bounds were declared before "
+    "the runs. At initialisation the ratio depends on the batch and on no schedule. Nets without BN start from the "
+    "same kernels as those with it."
 )
 FIGURE_7 = (
     "The standard deviation of each layer's responses in the manner of the paper's Fig. 7: outputs of each 3x3 layer "
@@ -86,16 +85,20 @@ def _word(values: pd.Series[float]) -> str:
     return verdict if same == len(values) else f"{verdict}, in {same} of {len(values)} seeds"
 
 
-def gradient_findings(results: Set) -> list[str]:
-    """The paper's statement against the numbers, then each family's change by depth, then what diverged."""
+def gradient_findings(results: Set) -> tuple[list[str], list[str]]:
+    """The paper's statement against the numbers; then each family's ratio by depth, plain nets without BN first."""
     seen = layers.changes(layers.gradients(results))
     if seen.empty:
-        return []
+        return [], []
     start, end, after = seen[seen["step"] == 0], seen[seen["last"]], _after(results)
-    lines = [*_statement(start, "At initialisation"), *_statement(end, f"A{after[1:]}")]
-    for when, part in (("at initialisation", start), (after, end)):
-        lines += [_by_depth(str(kind), of_kind, when) for kind, of_kind in part.groupby("kind", observed=True)]
-    return lines + diverged(results)
+    answer = [*_statement(start, "At initialisation"), *_statement(end, f"A{after[1:]}")]
+    by_depth = {
+        (str(kind), when): _by_depth(str(kind), of_kind, when)
+        for when, part in (("at initialisation", start), (after, end))
+        for kind, of_kind in part.groupby("kind", observed=True)
+    }
+    without_bn = by_depth.pop((layers.kind(PLAIN, "none"), "at initialisation"), "")
+    return answer, [*filter(None, [without_bn]), *by_depth.values()]
 
 
 def _after(results: Set) -> str:
@@ -111,10 +114,12 @@ def _statement(seen: pd.DataFrame, when: str) -> Iterator[str]:
     words = {int(str(depth)): word(layers.geometric(part["change"])) for depth, part in plain.groupby("depth")}
     vanish = [depth for depth, verdict in words.items() if verdict == VANISHING]
     healthy = [depth for depth, verdict in words.items() if verdict == WITHIN]
+    bounds = f"our bounds (1/{HEALTHY:g}, {HEALTHY:g})"
+    where = "every depth" if len(healthy) in (0, len(words)) else _depths(healthy)
     yield (
-        f"{when}, the gradient of plain nets with BN vanishes at {_depths(vanish)} (measured at "
-        f"{listed(list(words))}), {'against what' if vanish else 'as'} the paper says; it changes by less than a "
-        f"factor of {HEALTHY:g} at {_depths(healthy)}."
+        f"{when}, the gradient of plain networks with BN vanishes at {_depths(vanish)} (measured at "
+        f"{listed(list(words))}), {'contrary to what' if vanish else 'as'} the paper says; its first-to-last "
+        f"ratio is {'within' if healthy else 'outside'} {bounds} at {where}."
     )
 
 
@@ -126,7 +131,7 @@ def _by_depth(kind: str, seen: pd.DataFrame, when: str) -> str:
     by_depth = seen.groupby("depth")["change"]
     steps = (f"{two_digits(layers.geometric(part))} at {depth} layers ({_word(part)})" for depth, part in by_depth)
     start = f"{kind[0].upper()}{kind[1:]}, {when}"
-    return f"{start}: from the last layer to the first the gradient changes by a factor of {'; '.join(steps)}."
+    return f"{start}: the first-to-last gradient-norm ratio is {'; '.join(steps)}."
 
 
 def gradient_table(evidence: Evidence) -> Table:
@@ -171,24 +176,23 @@ def _number(evidence: Evidence, net: str, metric: str, what: str, by_seed: pd.Se
     )
 
 
-def sections(evidence: Evidence) -> list[Section]:
-    """What a page says of layers: findings, verdicts if there are claims, gradients, Fig. 7."""
+def findings(evidence: Evidence) -> Findings:
+    """What the gradients do from layer to layer, with the figure and the table of it; Fig. 7."""
     results = evidence.results
-    seen = gradient_findings(results) or ["Nothing has been seen of any layer yet."]
-    return [
-        findings([*seen, *no_verdict(results)]),
-        *claims_sections(evidence),
-        *gradient_sections(evidence),
-        *response_sections(evidence),
-    ]
-
-
-def gradient_sections(evidence: Evidence) -> list[Section]:
-    """Table and figures of a diagnosis; nothing where none was made."""
-    seen = layers.gradients(evidence.results)
-    if layers.changes(seen).empty:
-        return []
-    return [Section("Gradients, layer by layer", (gradient_table(evidence), *_drawings(evidence.results, seen)))]
+    answer, said = gradient_findings(results)
+    seen = layers.gradients(results)
+    drawings = [*_drawings(results, seen)] if len(layers.changes(seen)) else []
+    first, others = next(iter(drawings), None), drawings[1:]
+    return Findings(
+        answer or ["No layer has been measured yet."],
+        first,
+        Section("Gradient norms, first layer to last", (gradient_table(evidence),)) if first else None,
+        [*said, *diverged(results)],
+        [
+            *([Section("Gradients during training and of kernels; responses", tuple(others))] if others else []),
+            *response_sections(evidence),
+        ],
+    )
 
 
 def _drawings(results: Set, seen: pd.DataFrame) -> Iterator[Drawing]:
@@ -280,4 +284,4 @@ def response_sections(evidence: Evidence) -> list[Section]:
     alt, found = "Standard deviations of layer responses", bullets(response_findings(evidence.results))
     note = not_run(evidence.results, with_bn(own_recipes(evidence.results.nets)).index)
     drawing = Drawing("responses", alt, "", partial(figures.figure_7, seen, note))
-    return [Section("Figure 7" if evidence.of_paper else "Layer responses", (*[found] * bool(found), table, drawing))]
+    return [Section(evidence.named("Layer responses", "Fig. 7"), (*[found] * bool(found), table, drawing))]

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name, own_recipes
-from bench.report.numbers import Cell, Metric, decimals, of_net, with_worst_case
+from bench.report.numbers import Cell, Metric, decimals, of_net, signed, with_worst_case
 from bench.report.render import style
 from bench.report.render.figures import not_run
-from bench.report.sections import Drawing, Section, findings
+from bench.report.sections import Drawing, Findings, Section, diverged
 from bench.report.stats import sample, wilson
 from bench.report.tables import Table, caption, with_intervals
-from bench.report.verdicts import claims_sections
 from bench.tasks.verification.roc import FARS, Roc, across_folds
 
 HEADER = (
@@ -28,12 +27,11 @@ HEADER = (
     "by pixels %", "AUC", "EER %", "TAR % at FAR 10 %", "at FAR 1 %", "at FAR 0.1 %",
 )  # fmt: skip
 NOTE = (
-    "Accuracy over ten folds, each judged at the threshold that is best on the other nine; beside it at one threshold, "
-    "fixed on pairs of training people: the two are often confused. Two 95 % intervals: Student's t over seeds "
-    "(n ≥ 2), Wilson's over pairs only. Cosine of embeddings with the mirror image's added. TAR: share of same pairs "
-    "accepted where so many of the different ones are; – where the pairs are too few to tell. By pixels: the images "
-    "themselves, averaged down to 16x16. View 1 of LFW is for choosing between nets: these are not results of its "
-    "test, View 2."
+    "Accuracy over ten folds, each at the threshold that is best on the other nine; beside it, accuracy at one "
+    "threshold fixed on pairs of training people. A score is the cosine of two embeddings, each summed over an image "
+    "and its mirror image. TAR: share of same pairs accepted at that share of different pairs accepted (FAR); – where "
+    "the pairs are too few. By pixels: the images themselves, averaged down to 16x16. View 1 of LFW is for model "
+    "selection; these are not results on its test set, View 2."
 )
 ACCURACIES = (
     Metric("test_error", "pairs judged right, ten folds", accuracy=True, guess=50.0),
@@ -57,19 +55,21 @@ PUBLISHED = (
     ("ArcFace, IResNet-100, MS1MV2", "99.77", "insightface's model zoo"),
 )
 HARDEST = (
-    "Each run leaves its hardest pairs as an image, `hardest.png` in its folder of `runs/`: left the pairs of one "
-    "person with the lowest scores, right those of two people with the highest. Faces are not published here."
+    "Each run leaves its hardest pairs as an image, `hardest.png` in its folder of `runs/`: left, pairs of one person "
+    "with the lowest scores; right, pairs of two people with the highest. Faces are not published here."
 )
 NOT_COMPARABLE = (
-    "Not comparable: LFW's View 2, nets of other blocks than the paper's, trained on a hundred and more times as many "
-    "images. They are here to say how far a few minutes on 111 people are from the field."
+    "Not comparable: these are results on LFW's View 2, of nets with other blocks than the paper's, trained on a "
+    "hundred times as many images or more. They show how far a few minutes on 111 people are from the state of the art."
 )
 
 
 def verification_table(evidence: Evidence) -> Table:
     """A row a net."""
     rows = [_row(evidence, str(net), part) for net, part in evidence.results.done.groupby("net", sort=False)]
-    return Table(HEADER, rows, text=2, note=f"{NOTE} {caption(evidence.results, '', 'pairs')}", name="verification")
+    return Table(
+        HEADER, rows, text=2, note=f"{NOTE} {caption(evidence.results, '', 'pairs', 'accuracy')}", name="verification"
+    )
 
 
 def _row(evidence: Evidence, net: str, part: pd.DataFrame) -> tuple[Cell, ...]:
@@ -99,10 +99,10 @@ def net_findings(results: Set) -> list[str]:
             f"{display_name(str(net))}: {ours.mean:.2f} % of {pairs:,} pairs right, {how}; n = {ours.n}. "
             f"At one fixed threshold {100 - part['fixed_threshold_error'].mean():.2f} %."
         )
-    return [*lines, *_contrasts(results)]
+    return lines
 
 
-def _contrasts(results: Set) -> Iterator[str]:
+def contrasts_of(results: Set) -> Iterator[str]:
     """Plain against residual at one depth, transferred against from scratch."""
     by_net = own_recipes(results.done).groupby("net", sort=False)
     means, seeds = 100 - by_net["test_error"].mean(), by_net.size()
@@ -116,8 +116,11 @@ def _contrasts(results: Set) -> Iterator[str]:
         else:
             continue
         if other in means:
-            gain = means[name] - means[other]
-            yield f"{words}: {gain:+.2f} points of accuracy (n = {seeds[name]}, {seeds[other]})."
+            gain = signed(means[name] - means[other])
+            yield (
+                f"{words}: {gain} points of accuracy, {means[name]:.2f} % against {means[other]:.2f} % "
+                f"(n = {seeds[name]} and {seeds[other]})."
+            )
 
 
 def curves_of(results: Set) -> list[tuple[str, Roc]]:
@@ -148,23 +151,23 @@ def roc(found: Sequence[tuple[str, Roc]], depths: Mapping[str, int], note: str =
     return figure
 
 
-def sections(evidence: Evidence) -> list[Section]:
-    """What a page says of verification: the table, the ROC, the hardest pairs, the field's numbers."""
+def findings(evidence: Evidence) -> Findings:
+    """The contrasts, the ROC, the table; each net beside its baselines, the hardest pairs, the field's numbers."""
     results = evidence.results
     if not len(results.done):
-        return [findings(["Too few runs are done to say anything."])]
+        return Findings(["No run has ended with a number."], said=diverged(results))
     depths = {str(net): int(depth) for net, depth in zip(results.done["net"], results.done["depth"], strict=True)}
     curves, alt = curves_of(results), "Same pairs accepted against different pairs accepted"
     draw = partial(roc, curves, depths, not_run(results, results.nets.index))
     published = Table(("published, LFW View 2", "accuracy %", "source"), PUBLISHED, text=1, note=NOT_COMPARABLE)
-    return [
-        findings(net_findings(results)),
-        *claims_sections(evidence),
-        Section("Verification", (verification_table(evidence),)),
-        *[Section("ROC", (Drawing("roc", alt, ROC, draw),))] * bool(curves),
-        Section("The hardest pairs", (HARDEST,)),
-        Section("Beside the field", (published,)),
-    ]
+    of_nets, contrasts = net_findings(results), list(contrasts_of(results))
+    return Findings(
+        contrasts or of_nets[:3],
+        Drawing("roc", alt, ROC, draw) if curves else None,
+        Section("Verification accuracy", (verification_table(evidence),)),
+        [*diverged(results), *(of_nets if contrasts else of_nets[3:])],
+        [Section("The hardest pairs", (HARDEST,)), Section("Published results on LFW", (published,))],
+    )
 
 
 def problems(row: Mapping[str, str], arrays: Mapping[str, NDArray[np.float64]]) -> Iterator[str]:

@@ -122,4 +122,4 @@ def test_it_stands_beside_other_peoples_numbers_and_only_by_the_papers_schedule(
 ) -> None:
     found = others(ours(tmp_path, scale))
 
-    assert [(one.heading, len(one.parts)) for one in found] == [("Beside other people's numbers", 2)] * (parts // 2)
+    assert [(one.heading, len(one.parts)) for one in found] == [("Published reproductions", 2)] * (parts // 2)

@@ -243,9 +243,9 @@ def test_a_sweep_on_objects_ends_with_a_report_whose_digits_can_be_checked(
 
     page, headings, by_id = report_of(SWEEP, data)
 
-    assert headings[:7] == [
-        "## What the numbers say", "## What a backbone gives", "## Average precision",
-        "## Options at test time", "## By class", "## Curves", "## Detections",
+    assert headings[:6] == [
+        "## AP50 by backbone", "## The claim", "## Average precision", "## AP with options at test time",
+        "## AP50 by class", "## Detections in held-out images",
     ]  # fmt: skip
     assert "ResNet-8 over plain-8: " in page
     assert Path("runs/tiny/report/detections-quick.svg").stat().st_size > 1_000

@@ -77,8 +77,8 @@ def test_results_of_before_layers_were_looked_at_have_their_page(tmp_path: Path)
     written = write_report("made_up", sweep, tmp_path / "results", tmp_path / "reports")
 
     assert written is not None
-    assert "## Figure 6" in written.read_text()
-    assert "## Figure 7" not in written.read_text()
+    assert "](curves-quick.svg)" in written.read_text()
+    assert "## Layer responses" not in written.read_text()
     assert {p.name for p in (tmp_path / "reports").glob("*.svg")} == {"curves-quick.svg", "tradeoff-quick.svg"}
 
 

@@ -17,7 +17,7 @@ from bench.report.render.figures import not_run
 from bench.report.render.style import COLUMN, PAGE, SMALL, look
 from bench.report.sections import numbers_of
 from bench.spec import Net, Scale
-from bench.tasks.classification.sections import differences
+from bench.tasks.classification.sentences import differences
 from bench.tasks.diagnosis import figures, layers, sections
 from tests.report.builders import evidence
 from tests.tasks.diagnosis.builders import DIVERGES, NETS, RECIPE, SCALES, SWEEP, made_up, without_anchors
@@ -43,18 +43,19 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
 
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
-        "## What the numbers say", "## Gradients, layer by layer", "## Figure 7", "## Costs",
-        "## Deviations from the paper", "## Provenance", "## How to cite",
+        "## Gradient norms, first layer to last", "## Further findings", "## The claim",
+        "## Gradients during training and of kernels; responses", "## Layer responses", "## Costs",
+        "## Deviations from the paper", "## About these runs", "## Provenance", "## How to cite",
     ]  # fmt: skip
     # 1.1 ** 18 is 5.6, 1.1 ** 54 is 172
     assert (
-        "- At initialisation, the gradient of plain nets with BN vanishes at no depth (measured at 20 and 56), as the "
-        "paper says; it changes by less than a factor of 10 at 20 layers." in text
+        "- At initialisation, the gradient of plain networks with BN vanishes at no depth (measured at 20 and 56), as "
+        "the paper says; its first-to-last ratio is within our bounds (1/10, 10) at 20 layers." in text
     )
-    assert "changes by a factor of 5.6 at 20 layers (healthy); 1.7 × 10² at 56 layers (exploding)." in text
+    assert "ratio is 5.6 at 20 layers (healthy); 1.7 × 10² at 56 layers (exploding)." in text
     # 0.9 ** 18 is 0.15, 0.9 ** 54 is 0.0034
-    assert "changes by a factor of 0.15 at 20 layers (healthy); 0.0034 at 56 layers (vanishing)." in text
-    assert "- After 100 steps, the gradient of plain nets with BN vanishes at no depth" in text
+    assert "ratio is 0.15 at 20 layers (healthy); 0.0034 at 56 layers (vanishing)." in text
+    assert "- After 100 steps, the gradient of plain networks with BN vanishes at no depth" in text
     failed = "failed in 2 of 2 runs: the training loss is nan at step 2 (seeds 0 and 1)."
     assert f"- ResNet-56 without BN {failed}" in text
     assert "| plain-20 | 20 | 5.6 (2); 5.6 to 5.6 | healthy |" in text
@@ -65,8 +66,8 @@ def test_a_vanishing_gradient_is_said_to_be_against_the_paper(tmp_path: Path) ->
     one = made_up(tmp_path)
     one.layers.loc[(one.layers["layer"] == 1), "response_grad_norm"] = 1e-9
 
-    assert "vanishes at 20 and 56 layers (measured at 20 and 56), against what the paper says" in "\n".join(
-        sections.gradient_findings(one)
+    assert "vanishes at 20 and 56 layers (measured at 20 and 56), contrary to what the paper says" in "\n".join(
+        sections.gradient_findings(one)[0]
     )
 
 
@@ -100,7 +101,7 @@ def test_a_classification_with_layers_has_figure_7_after_figure_6(tmp_path: Path
 
     text = page(evidence(made_up(tmp_path, sweep), sweep))
 
-    assert text.index("## Figure 6") < text.index("## Figure 7") < text.index("## Deviations")
+    assert text.index("](curves-quick.svg)") < text.index("## Layer responses") < text.index("## Deviations")
     assert "Gradients" not in text
 
 
@@ -119,7 +120,7 @@ def test_units_of_one_depth_have_panels_of_their_own(tmp_path: Path) -> None:
             "pre-activation residual nets with BN",
         ]  # fmt: skip
         assert [len(ax.get_lines()) for ax in figure.axes] == [lines] * 4
-    assert {line.split(",")[0] for line in sections.gradient_findings(one)} >= {
+    assert {line.split(",")[0] for line in sections.gradient_findings(one)[1]} >= {
         "Bottleneck residual nets with BN", "Residual nets with BN",
     }  # fmt: skip
 
@@ -211,8 +212,8 @@ def test_a_diagnosis_of_which_every_run_failed_has_a_page_that_says_so(tmp_path:
 
     assert "0 of 1 run done" in text
     assert "ResNet-56 without BN failed in 1 of 1 run" in text
-    assert "## Gradients, layer by layer" in text
-    assert "## Figure 7" not in text
+    assert "## Gradient norms, first layer to last" in text
+    assert "## Layer responses" not in text
 
 
 def test_every_number_of_the_layers_has_an_id_and_an_anchor(tmp_path: Path) -> None:

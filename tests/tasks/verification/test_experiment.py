@@ -143,7 +143,8 @@ def test_a_sweep_on_faces_ends_with_a_report_whose_digits_can_be_checked(
     page, headings, by_id = report_of(SWEEP, tmp_path)
 
     assert headings[:5] == [
-        "## What the numbers say", "## Verification", "## ROC", "## The hardest pairs", "## Beside the field",
+        "## Verification accuracy", "## Further findings", "## The claim", "## The hardest pairs",
+        "## Published results on LFW",
     ]  # fmt: skip
     assert "of 20 pairs right" in page
     assert "30 of 36 images of the listed people with 10 or more are here: an incomplete set." in page

@@ -166,10 +166,10 @@ def test_a_sweep_on_images_ends_with_tables_by_protocol_and_its_digits_can_be_ch
 
     page, headings, by_id = report_of(SWEEP, data)
 
-    assert headings[:8] == [
-        "## What the numbers say", "## Claims", "## Plain and residual nets by 10 crops",
-        "## 10 crops", "## One model, many scales", "## Centre crop",
-        "## Errors against iterations", "## Plain against residual nets",
+    assert headings[:6] == [
+        "## Plain and residual nets, top-1 error by 10 crops", "## Claims",
+        "## Errors by 10 crops", "## Errors at many scales, one model", "## Errors on centre crops",
+        "## Plain and residual nets, image by image",
     ]  # fmt: skip
     assert "1 grey, 1 truncated (n00000001/1.JPEG)" in page
     assert "shorter sides 32, 48" in page
