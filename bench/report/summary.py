@@ -13,7 +13,7 @@ from bench.report.numbers import mean_std
 from bench.report.sections import MADE_UP, Findings
 from bench.report.stats import sample
 from bench.report.tables import chance_near, p_words, signed
-from bench.report.verdicts import verdict_words
+from bench.report.verdicts import measured, verdict_words
 from bench.spec import Sweep, counted, task_of
 
 UNTESTED = "**Described, not tested:** no claim is judged at scale `{scale}`."
@@ -53,10 +53,10 @@ def _verdict(evidence: Evidence, one: Judged) -> str:
     ns = sorted({n for link in one.links for n in link.effect.ns})
     certain = [f"n = {' to '.join(map(str, dict.fromkeys((ns[0], ns[-1]))))}", _p(one)]
     if len(one.links) == 1:
-        (link,) = one.links
-        interval = link.effect.interval()
+        ((link,), (number,)) = one.links, measured(evidence, one)
+        interval = number.interval
         within = f", 95 % {signed(interval.low)} to {signed(interval.high)}" if interval else ""
-        certain.insert(0, f"{link.label}: {signed(link.effect.effect)} points{within}")
+        certain.insert(0, f"{link.label}: {signed(number.value)} points{within}")
     return f"**{words}:** {text} ({'; '.join(certain)})."
 
 

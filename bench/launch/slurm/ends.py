@@ -187,6 +187,6 @@ class Ends:
         for line in islice(_lines(end.text), FIRST_LINES):
             self.say(f"slurm: job {end.job.id} wrote: {line}")
         raise SlurmError(
-            f"{end}; it began no run, and others would not either: nothing more is submitted. Fix the cause and start the "
-            "same command again"
+            f"{end}; it began no run, and others would not either: nothing more is submitted. Fix the cause and start "
+            "the same command again"
         )
