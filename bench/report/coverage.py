@@ -19,7 +19,7 @@ from bench.paper import paper_numbers, printed
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, judge_set
 from bench.report.evidence import load_sets
 from bench.report.frame import Set, page_names
-from bench.report.index import overview
+from bench.report.index import beginning
 from bench.report.nets import COMPUTED, agreement, nets_page
 from bench.report.numbers import mean_std
 from bench.report.render.html import write_html
@@ -174,7 +174,7 @@ def index(studies: Sequence[Study], answers: Sequence[Answer], procedures: Seque
     counts = [*totals(answers).items(), ("all", len(answers))]
     places = {place: list(part) for place, part in groupby(answers, _place)}
     sections = [
-        *overview([(one.name, one.sweep, one.sets) for one in studies]),
+        *beginning([(one.name, one.sweep, one.sets) for one in studies]),
         "[The nets](nets.md): Table 1, the nets of Section 4.2, and what each costs.",
         *([f"How claims are judged, and how often that errs: {links}."] if links else []),
         "## The numbers of the paper",
