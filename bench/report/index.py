@@ -38,7 +38,7 @@ def _main(name: str, sweep: Sweep, sets: Sequence[Set]) -> list[str]:
     one = furthest(weighed)
     found = findings_of(one)
     return [
-        f"## [{sweep.title}]({name}/README.md)",
+        f"## {sweep.title}",
         f"**{sweep.question}**",
         standing(one, [other for other in weighed if other is not one], f"{name}/"),
         bullets(answer(one, found)),
