@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli.sweep_files import load_sweep
 from bench.report.evidence import Evidence, load_sets, weigh
-from bench.report.index import furthest, beginning
+from bench.report.index import beginning, furthest
 from bench.report.page import page
 from bench.report.sections import Findings
 from bench.report.summary import answer
