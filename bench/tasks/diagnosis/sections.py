@@ -178,7 +178,8 @@ def findings(evidence: Evidence) -> Findings:
     answer, said = gradient_findings(results)
     seen = layers.gradients(results)
     changes = layers.changes(seen)
-    first, *others = [*_drawings(seen, changes)] if len(changes) else [None]
+    drawings = [*_drawings(seen, changes)] if len(changes) else []
+    first, others = next(iter(drawings), None), drawings[1:]
     return Findings(
         answer or ["No layer has been measured yet."],
         first,

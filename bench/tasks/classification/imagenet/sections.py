@@ -33,17 +33,16 @@ OF_TABLE_5 = " The paper's six nets have a top-5 error of 3.57 % on the test set
 
 def of_imagenet(evidence: Evidence) -> Findings:
     """A section for each protocol that was measured, and Fig. 4."""
-    first, *others = protocol_sections(evidence) or [None]
-    figure = curves(evidence, 4, "validation error on centre crops")
-    return Findings((), figure, first, sections=[one for one in others if one])
+    tables, figure = protocol_sections(evidence), curves(evidence, 4, "validation error on centre crops")
+    return Findings((), figure, next(iter(tables), None), sections=tables[1:])
 
 
 def evaluation(evidence: Evidence) -> Findings:
     """The page of published weights."""
-    first, *others = protocol_sections(evidence) or [None]
+    tables = protocol_sections(evidence)
     said = ["The published weights were trained by other recipes than the paper's."]
     answer = [_reached(evidence)] if len(evidence.results.done) else []
-    return Findings([*answer, *said], table=first, sections=[one for one in others if one])
+    return Findings([*answer, *said], table=next(iter(tables), None), sections=tables[1:])
 
 
 def _reached(evidence: Evidence) -> str:
