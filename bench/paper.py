@@ -45,9 +45,13 @@ def _metric(number: dict[str, Any]) -> dict[str, str]:
     return {"metric": f"{of_protocol}_{kind}"} if of_protocol and kind and "net" in number else {}
 
 
-def paper_number(net: str, metric: str) -> dict[str, Any] | None:
-    """The paper's number for a net's column of the results, of the table that has all of them; None where none has."""
+def paper_number(net: str, metric: str, data: str) -> dict[str, Any] | None:
+    """The paper's number for a net's column of the results, of the table that has all of them; None where none has.
+
+    data: that the results are on; the AP of Tables 8 and 9 is COCO's.
+    """
     found = [n for n in paper_numbers().values() if (n.get("net"), n.get("metric")) == (net, metric)]
+    found = [n for n in found if n["table"] not in ("Table 8", "Table 9") or data.startswith("coco")]
     return found[-1] if found else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.paper import paper_error, paper_numbers, paper_value
+from bench.paper import paper_error, paper_number, paper_numbers, paper_value
 
 PAPER: dict[str, Any] = yaml.safe_load(files("bench").joinpath("paper.yaml").read_text(encoding="utf-8"))
 NUMBERS = paper_numbers()
@@ -115,3 +115,12 @@ def test_table_6_is_found_by_the_name_of_the_net() -> None:
         8.75, 7.51, 7.17, 6.97, 6.43, 7.93,
     ]  # fmt: skip
     assert paper_error("plain-20") is None
+
+
+def test_the_ap_of_tables_8_and_9_is_that_of_coco_alone() -> None:
+    net = "resnet-101-B-torchvision.IMAGENET1K_V1"
+
+    found = {data: paper_number(net, "ap50", data) for data in ("coco14", "voc07")}
+
+    assert [number and number["value"] for number in found.values()] == [48.4, None]
+    assert (paper_number(net, "voc07_map", "voc07") or {})["value"] == 76.4

@@ -148,11 +148,11 @@ def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
 
 def of_net(evidence: Evidence, net: str, metric: Metric, runs: pd.DataFrame | None = None) -> Number | str:
     """A net's mean over seeds, `–` where no seed has the metric. runs: its done ones by default."""
-    done = evidence.results.done
+    done, data = evidence.results.done, evidence.results.data
     values = (done[done["net"] == net] if runs is None else runs).set_index("id")[metric.column].dropna()
     if values.empty:
         return "–"
-    there = paper_error(net) if metric.column == "test_error" else paper_number(net, metric.column)
+    there = paper_error(net) if metric.column == "test_error" else paper_number(net, metric.column, data)
     beside = there and evidence.results.comparable and not metric.accuracy
     values = 100 - values if metric.accuracy else values
     floor = evidence.floor((net,), metric.column) if metric.unit == "%" else 0.0

@@ -132,7 +132,7 @@ def _gained(evidence: Evidence, gain: Gain) -> tuple[Number, str, str]:
 def _papers(results: Set, gain: Gain) -> str:
     """The paper's gain of these two nets, where it prints both."""
     metric = "ap50" if results.data.startswith("coco") else "voc07_map"
-    both = [paper_number(net, metric) for net in (gain.first, gain.second)]
+    both = [paper_number(net, metric, results.data) for net in (gain.first, gain.second)]
     if not results.comparable or None in both:
         return "–"
     first, second = (float(number["value"]) for number in both if number)

@@ -53,8 +53,12 @@ def dense_logits(net: Any, x: Tensor, window: int) -> Tensor:
     net: in two parts, as timm's are: forward_features to the last map, forward_head pools and classifies it.
     The training's global pooling of a map of `window` x `window` becomes one that slides over a larger map by steps of
     1, as in the paper's [41] and [13]; the classifier is linear, so that its mean is that of the pooled features.
+    timm's VGG has its fully connected layers before the pooling, as convolutions that slide over a map of any size.
     """
-    logits: Tensor = net.forward_head(F.avg_pool2d(net.forward_features(x), window, 1).mean((2, 3), keepdim=True))
+    last = net.forward_features(x)
+    if not hasattr(net, "pre_logits"):
+        last = F.avg_pool2d(last, window, 1).mean((2, 3), keepdim=True)
+    logits: Tensor = net.forward_head(last)
     return logits
 
 

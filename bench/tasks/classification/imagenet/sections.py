@@ -99,7 +99,7 @@ def table2(evidence: Evidence) -> Table:
 
 def printed(net: str, metric: Metric) -> str:
     """The paper's number for a net by this protocol."""
-    number = paper_number(net, metric.column)
+    number = paper_number(net, metric.column, "imagenet")
     return f"{number['value']:.2f}" if number else "–"
 
 

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.models.vgg import VGG
 from torch import Tensor, nn
 
 from bench.nets.resnet import imagenet
@@ -106,6 +107,19 @@ def test_at_the_trainings_side_the_dense_net_is_the_net(net: nn.Module) -> None:
 
     assert torch.allclose(dense_logits(net, x, 2), net(x), atol=1e-5)
     net.train()
+
+
+@torch.no_grad()
+def test_the_fully_connected_layers_of_vgg_see_every_window_of_their_size() -> None:
+    torch.manual_seed(0)
+    vgg = VGG([8, "M"] * 5, num_classes=5, mlp_ratio=0.01).eval()
+    x = torch.randn(1, 3, 224, 256)
+    last = vgg.forward_features(x)  # 7 x 8: two windows of 7 x 7
+
+    by_hand = torch.stack([vgg.forward_head(last[..., k : k + 7]) for k in (0, 1)]).mean(0)
+
+    assert torch.allclose(dense_logits(vgg, x, 7), by_hand, atol=1e-5)
+    assert torch.allclose(dense_logits(vgg, x[..., :224], 7), vgg(x[..., :224]), atol=1e-5)
 
 
 def test_the_centre_is_the_middle_and_an_odd_pixel_lies_at_the_end() -> None:
