@@ -26,6 +26,7 @@ from markdown_it.token import Token
 
 from bench.store import StoreError, write_text
 
+KEPT = re.compile(r"(?<=\d) (?=%)|(?<=\bn) (?== \d)|(?<=\bn =) (?=\d)")  # no line ends within `44.55 %` and `n = 1`
 ANCHOR = re.compile(r'<a id="([\w.:+=/-]+)"></a>')
 SIZE = re.compile(r'<svg [^>]*width="([\d.]{1,9})pt" height="([\d.]{1,9})pt"')  # as matplotlib writes it
 ON_SCREEN = 1.8  # pixels a point: figures are as large as they are printed, and a screen is read from farther off
@@ -112,6 +113,9 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.inline.ruler.before("autolink", "anchor", _anchor)
     parser.add_render_rule("table_open", lambda *_: '<div class="table">\n<table>\n')
+    parser.add_render_rule(
+        "text", lambda _, tokens, at, *__: _escaped(KEPT.sub("\N{NO-BREAK SPACE}", tokens[at].content))
+    )
     parser.add_render_rule("table_close", lambda *_: "</table>\n</div>\n")
     return parser
 

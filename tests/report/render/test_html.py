@@ -209,6 +209,12 @@ def test_numbers_are_set_to_the_right_and_a_total_stays_below_them(tmp_path: Pat
     assert "tfoot" not in second
 
 
+def test_no_line_ends_between_a_number_and_its_unit(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# A\n\nFrom 13.14 % to 47.04 % in 2 runs (n = 1).\n")
+
+    assert "From 13.14\xa0% to 47.04\xa0% in 2 runs (n\xa0=\xa01)." in html(tmp_path)
+
+
 def test_figures_are_links_to_their_files_and_other_images_their_description(tmp_path: Path) -> None:
     page = '![Errors of <nets> & "co"](curves.svg) ![Gone](gone.svg) ![P](curves.png) ![Q](https://e.org/c.svg)\n'
 
