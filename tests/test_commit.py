@@ -94,7 +94,7 @@ def test_inline_it_is_a_warning_that_names_the_remedy(
 
     assert sweep([str(tiny_sweep), "--dry-run", "--cluster", "inline", "--data", "data"]) == 0
 
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "commit" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "commit of the code" in line]
     assert line.startswith("the results will not name the commit of the code: git ls-files")
     assert f"git config --global --add safe.directory {source}" in line
 

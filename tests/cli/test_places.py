@@ -128,7 +128,7 @@ def test_a_study_of_ones_own_is_cited_as_its_users(tiny_sweep: Path, monkeypatch
     assert f"study's commit {head}, resnet-bench commit cccccccccc" in entry
     page = Path("runs/tiny/report/README.md").read_text()
     assert f"Study of Ada & Co: study's commit {head}." in page.replace("\\&", "&")
-    assert "## Errors\n" in page
+    assert "## Test and training error\n" in page
     assert "Table 6\n" not in page
     assert bench(["publish", "tiny"]) == 0
     assert f"study's commit {head}, resnet-bench" in Path("reports/tiny/cite.bib").read_text()

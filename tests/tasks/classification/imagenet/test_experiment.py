@@ -169,7 +169,7 @@ def test_a_sweep_on_images_ends_with_tables_by_protocol_and_its_digits_can_be_ch
     assert headings[:6] == [
         "## Plain and residual nets, top-1 error by 10 crops", "## Claims",
         "## Errors by 10 crops", "## Errors at many scales, one model", "## Errors on centre crops",
-        "## Plain and residual nets, image by image",
+        "## Plain against residual nets",
     ]  # fmt: skip
     assert "1 grey, 1 truncated (n00000001/1.JPEG)" in page
     assert "shorter sides 32, 48" in page
