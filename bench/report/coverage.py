@@ -171,7 +171,7 @@ def index(studies: Sequence[Study], answers: Sequence[Answer], procedures: Seque
     links = ", ".join(f"[{name}](procedure/{name}.md)" for name in procedures)
     places = {place: list(part) for place, part in groupby(answers, _place)}
     sections = [
-        *beginning([(one.name, one.sweep, one.sets) for one in studies]),
+        *beginning(studies),
         "[Summary](summary.md): the scope, what was reproduced, what was easy and hard, what it took.",
         "[The nets](nets.md): Table 1, the nets of Section 4.2, and what each costs.",
         *([f"How claims are judged, and how often that errs: {links}."] if links else []),

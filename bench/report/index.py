@@ -4,50 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from bench.report.answers import Study
 from bench.report.claims import NOT_JUDGED
 from bench.report.evidence import Evidence, weigh
-from bench.report.frame import Set
 from bench.report.page import runs_done, standing
-from bench.report.sections import Drawing, bullets
+from bench.report.sections import bullets
 from bench.report.summary import answer, findings_of, in_short
 from bench.report.tables import Table
-from bench.spec import Sweep
 
 MAIN = "plain_vs_residual"
 STUDIES = ("study", "what it has found so far", "runs done")
 DESCRIBED = "Scale `quick` takes minutes: it describes, and tests nothing."
-Studied = tuple[str, Sweep, Sequence[Set]]  # a sweep's name, what it declares, its results
 
 
-def beginning(studies: Iterable[Studied]) -> list[str]:
+def beginning(studies: Iterable[Study]) -> list[str]:
     """The paragraphs: the main sweep first, if there are results of it."""
     main, rows = [], []
-    for name, sweep, sets in studies:
-        if name == MAIN and sets:
-            main = _main(name, sweep, sets)
+    for study in studies:
+        if study.name == MAIN and study.sets:
+            main = _main(study)
         else:
-            rows.append(_row(name, sweep, sets))
+            rows.append(_row(study))
     others = ["## The other studies"] if main else []
     return ["# Reports", *main, *others, Table(STUDIES, rows, text=3).markdown(), DESCRIBED]
 
 
-def _main(name: str, sweep: Sweep, sets: Sequence[Set]) -> list[str]:
+def _main(study: Study) -> list[str]:
     """Question, answer and figure of the scale that says most."""
-    weighed = weigh(name, sweep, sets)
+    weighed = weigh(study.name, study.sweep, study.sets)
     one = furthest(weighed)
     found = findings_of(one)
     return [
-        f"## {sweep.title}",
-        f"**{sweep.question}**",
-        standing(one, [other for other in weighed if other is not one], f"{name}/"),
+        f"## {study.sweep.title}",
+        f"**{study.sweep.question}**",
+        standing(one, [other for other in weighed if other is not one], f"{study.name}/"),
         bullets(answer(one, found)),
-        *(drawn(one, found.figure) if found.figure else ()),
+        *((found.figure.image(one.results.label, f"{study.name}/"), found.figure.caption) if found.figure else ()),
     ]
-
-
-def drawn(one: Evidence, figure: Drawing) -> tuple[str, str]:
-    """A figure of a sweep's page, seen from the folder above, with its caption."""
-    return f"![{figure.alt}]({one.name}/{figure.name}-{one.results.label}.svg)", figure.caption
 
 
 def furthest(weighed: Sequence[Evidence]) -> Evidence:
@@ -60,9 +53,10 @@ def furthest(weighed: Sequence[Evidence]) -> Evidence:
     return max(weighed, key=measured)  # the first of equals
 
 
-def _row(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[str, ...]:
-    if not sets:
+def _row(study: Study) -> tuple[str, ...]:
+    name, sweep = study.name, study.sweep
+    if not study.sets:
         return sweep.title, f"Not run yet. {sweep.question}", "–"
-    weighed = weigh(name, sweep, sets)
+    weighed = weigh(name, sweep, study.sets)
     pages = "; ".join(f"[{one.results.label}]({name}/{one.page}): {runs_done(one)}" for one in weighed)
     return f"[{sweep.title}]({name}/README.md)", in_short(furthest(weighed)), pages

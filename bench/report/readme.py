@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.report.answers import Study, totals
@@ -88,7 +88,7 @@ def found(project: Project, name: str) -> str:
     """What the paper says, the paragraph, the figure and the table of a sweep."""
     weighed = project.evidence(name)
     claim = f"*The claim of the paper.* {weighed[0].sweep.claim}"
-    return "\n\n".join([claim, _paragraph(weighed), _figure(weighed), _table(weighed)])
+    return "\n\n".join(filter(None, [claim, _paragraph(weighed), _figure(weighed), _table(weighed)]))
 
 
 def _paragraph(weighed: Sequence[Evidence]) -> str:
@@ -125,8 +125,8 @@ def _paper_steps(evidence: Evidence) -> int:
 def _figure(weighed: Sequence[Evidence]) -> str:
     """Of the longest schedule that has plain and residual nets of two depths, else of the longest."""
     one = next((one for one in weighed if _compares_depths(one.results)), weighed[0])
-    shown = f"{one.name}/curves-{one.results.label}.svg"
-    return f"![Training and test error against iterations, scale {one.results.label}](reports/{shown})"
+    figure, label = findings_of(one).figure, one.results.label
+    return replace(figure, alt=f"{figure.alt}, scale {label}").image(label, f"reports/{one.name}/") if figure else ""
 
 
 def _compares_depths(results: Set) -> bool:

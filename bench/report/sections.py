@@ -24,6 +24,10 @@ class Drawing:
     caption: str
     draw: Draw
 
+    def image(self, label: str, folder: str = "") -> str:
+        """It as markdown. label: of the set. folder: of the set's page, seen from the page that shows it."""
+        return f"![{self.alt}]({folder}{self.name}-{label}.svg)"
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -37,7 +41,7 @@ class Section:
         texts = [f"## {self.heading}"] if self.heading else []
         for part in self.parts:
             if isinstance(part, Drawing):
-                texts += [f"![{part.alt}]({part.name}-{label}.svg)", part.caption]
+                texts += [part.image(label), part.caption]
             else:
                 texts += filter(None, (part.markdown(), part.note) if isinstance(part, Table) else (part,))
         return texts

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.sweep_files import load_sweep
+from bench.report.answers import Study
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.index import beginning, furthest
 from bench.report.page import page
@@ -147,7 +148,7 @@ def test_the_index_begins_with_the_set_of_the_main_sweep_that_says_most() -> Non
 
 
 def test_a_study_without_results_is_a_row_of_the_index_with_its_question() -> None:
-    (heading, table, *_) = beginning([("own", made_up(DEGRADES), [])])
+    (heading, table, *_) = beginning([Study("own", made_up(DEGRADES), ())])
 
     assert heading == "# Reports"
     assert table.splitlines()[2:] == ["| Made up | Not run yet. Is it? | – |"]
