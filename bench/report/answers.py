@@ -10,7 +10,7 @@ from typing import Any
 from bench.nets.speeds import Speed
 from bench.report.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING
 from bench.report.frame import Set
-from bench.spec import Sweep
+from bench.spec import SCALES, Sweep
 
 MEASURED, ELSEWHERE = "measured, without a claim", "measured at another scale"
 COUNTED, RUNNABLE, PLANNED, NOT_ATTEMPTED = "computed", "runnable", "planned", "not attempted"
@@ -47,6 +47,11 @@ class Study:
     sweep: Sweep
     sets: tuple[Set, ...]
     speeds: Sequence[Speed] = ()
+
+    @property
+    def quick_alone(self) -> bool:
+        """Whether it has results at the smallest scale and at no other."""
+        return {one.scale for one in self.sets} == {SCALES[-1]}
 
 
 def totals(answers: Sequence[Answer]) -> dict[str, int]:

@@ -123,7 +123,7 @@ def _all_hardware(begun: Sequence[Study]) -> str:
 
 def _quick_alone(begun: Sequence[Study]) -> str:
     """The sweeps that have run at the smallest scale alone, in a sentence."""
-    names = [study.name for study in begun if {one.scale for one in study.sets} == {SCALES[-1]}]
+    names = [study.name for study in begun if study.quick_alone]
     words = ", ".join(f"`{name}`" for name in names)
     what = "sweep has" if len(names) == 1 else "sweeps have"
     return (

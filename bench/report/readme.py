@@ -155,19 +155,19 @@ def _table(weighed: Sequence[Evidence]) -> str:
 
 
 def missing(project: Project, _: str) -> str:
-    """What was not done: the sweeps without long runs, the paper's numbers, the hardware."""
-    quick = [study.name for study in project.studies if {one.scale for one in study.sets} == {"quick"}]
+    """What was not done: the sweeps without long runs, the paper's results, the hardware."""
+    quick = [study.name for study in project.studies if study.quick_alone]
     none = [study.name for study in project.studies if not study.sets]
-    answers = coverage(project.studies)
-    counts = ", ".join(f"{count} {status}" for status, count in totals(answers).items())
+    by_status = totals(coverage(project.studies))
+    counts = ", ".join(f"{count} {status}" for status, count in by_status.items())
     hardware = [one.done["hardware"] for study in project.studies for one in study.sets]
-    machines = "; ".join(sorted({name for column in hardware for name in one_of(column).split("; ") if name}))
-    on_cpus = all(re.search(r", \d+ cores?$", name) for name in machines.split("; "))
+    machines = sorted({name for column in hardware for name in one_of(column).split("; ") if name})
+    on_cpus = bool(machines) and all(re.search(r", \d+ cores?$", name) for name in machines)
     lines = [
         f"Run at scale `quick` alone, minutes of training that decide nothing: {_names(quick)}." if quick else "",
         f"Not run: {_names(none)}." if none else "",
-        f"Of the paper's {len(answers)} numbers ([each of them](reports/README.md)): {counts}.",
-        f"Published runs trained on: {plain(machines)}." + " **No GPU has run this suite yet.**" * on_cpus,
+        f"Of the paper's {sum(by_status.values())} results ([each of them](reports/README.md)): {counts}.",
+        f"Published runs trained on: {plain('; '.join(machines))}." + " **No GPU has run this suite yet.**" * on_cpus,
     ]
     return "\n".join(f"- {line}" for line in lines if line)
 
