@@ -38,7 +38,7 @@ def _of_file(path: Path, link: str) -> str:
         about = {**kept, "dirty": dirty, "commit": str(kept["commit"] or "unknown")[:10]}
         parts = [ABOUT.format(file=path.name, folder=link, **about)]
         return "\n\n".join(parts + [TABLES[name](kept[name]).markdown() for name in TABLES if kept.get(name)])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"{path} is no file of `bench speed --json`: {type(error).__name__}: {error}") from None
 
 

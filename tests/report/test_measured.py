@@ -77,3 +77,11 @@ def test_none_is_said_and_a_file_of_something_else_is_named(tmp_path: Path) -> N
 
     with pytest.raises(StoreError, match=r"a.json is no file of `bench speed --json`: KeyError: 'dirty'"):
         kept_speeds(tmp_path, "there")
+
+
+def test_a_timing_without_its_lowest_and_highest_is_named(tmp_path: Path) -> None:
+    timing = {"name": "x", "unit": "steps", "beside": "y", "ours": [1.0], "reference": [1.0], "ratio": [1.0]}
+    (tmp_path / "a.json").write_text(json.dumps({**ABOUT, "timings": [timing]}))
+
+    with pytest.raises(StoreError, match=r"a.json is no file of `bench speed --json`: IndexError"):
+        kept_speeds(tmp_path, "there")
