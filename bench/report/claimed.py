@@ -7,7 +7,7 @@ from bench.report.evidence import Evidence
 from bench.report.numbers import Cell
 from bench.report.sections import Section
 from bench.report.tables import Table
-from bench.report.verdicts import claims_sections, measured, metric_words, seeds_words, undeclared
+from bench.report.verdicts import UNSEEN, claims_sections, measured, metric_words, seeds_words, undeclared
 from bench.spec import counted
 
 NO_JUDGE = "No claim is judged at this scale; the table describes what was measured."
@@ -22,7 +22,6 @@ HOW = (
 )
 DESCRIBED = "Differences are of means over the seeds."
 DAGGER = " † Counts runs that started {when}."
-OTHERS = " Without a number at this scale: {claims}."
 
 
 def claims(evidence: Evidence) -> Section:
@@ -44,7 +43,7 @@ def _unjudged(evidence: Evidence) -> tuple[str | Table, ...]:
     if not shown:
         return (ELSEWHERE,)
     unseen = [one.claim.text.rstrip(".") for one in evidence.judged if one not in shown]
-    note = (_how(evidence) if waiting else DESCRIBED) + (OTHERS.format(claims="; ".join(unseen)) if unseen else "")
+    note = (_how(evidence) if waiting else DESCRIBED) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
     whens = sorted({when for one in shown if (when := undeclared(evidence, one))})
     header = ("claim", "source", "so far: difference in points", "seeds of each net")
     rows = [_row(evidence, one) for one in shown]
