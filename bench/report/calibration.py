@@ -36,10 +36,12 @@ def one_net(n: int, rng: Generator, floor: float = 0.0) -> Interval | None:
     return sample(rng.normal(0, 1, n)).at_least(floor).interval
 
 
-def nets(stds: Sequence[float], n: int, rng: Generator, *, first: int | None = None) -> Interval | None:
+def nets(
+    stds: Sequence[float], n: int, rng: Generator, *, first: int | None = None, floor: float = 0.0
+) -> Interval | None:
     """Of a difference of two nets, or of a difference of differences of four; first: the seeds of the first net."""
     ns = [n if first is None else first, *[n] * (len(stds) - 1)]
-    samples = [sample(rng.normal(0, std, k)) for std, k in zip(stds, ns, strict=True)]
+    samples = [sample(rng.normal(0, std, k)).at_least(floor) for std, k in zip(stds, ns, strict=True)]
     return contrast(samples, [-1, 1, 1, -1][: len(stds)]).interval()
 
 
@@ -49,6 +51,8 @@ def over_seeds() -> Iterator[tuple[str, Draw]]:
     yield "the same, the spread as large as its floor", partial(one_net, floor=1.0)
     for ratio in RATIOS:
         yield f"Welch's t: two nets, spreads {ratio} : 1", partial(nets, (ratio, 1))
+    for ratio in RATIOS[1:]:
+        yield f"the same, the smaller spread at half its floor, {ratio} : 1", partial(nets, (ratio, 1), floor=2.0)
     for ratio in RATIOS:
         yield f"the same, but the first with two seeds, spreads {ratio} : 1", partial(nets, (ratio, 1), first=2)
     for ratio in RATIOS:

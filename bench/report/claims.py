@@ -58,6 +58,7 @@ class Link:
     label: str
     effect: Contrast
     region: Region
+    nets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def judge_set(sweep: Sweep, results: Set) -> tuple[Judged, ...]:
         shas = results.runs["data_sha256"].astype(str)
         counted = [not sha or is_official(results.data, sha) is not False for sha in shas]
         results = replace(results, runs=results.runs[counted])
-    return judge(sweep.claims, judged, seeds_of(results), planned, floor_of(results, planned))
+    return judge(sweep.claims, judged, seeds_of(results), planned, floor_of(results, planned), floor_of(results))
 
 
 def judge(
@@ -103,10 +104,11 @@ def judge(
     seeds: Seeds,
     planned: Mapping[str, Sequence[int]],
     floor: Floor,
+    floor_of_all: Floor | None = None,
 ) -> tuple[Judged, ...]:
     """Every claim with its effects, and the verdicts on those `judged` whose nets have all of their planned seeds.
 
-    planned: by name of a net; a claim that is not judged is described by all the seeds there are.
+    planned: by name of a net; a claim that is not judged is described by all the seeds there are, and their floor.
     """
     by_plan = {
         key: {seed: value for seed, value in values.items() if seed in planned.get(key[0], ())}
@@ -124,8 +126,9 @@ def judge(
             links, verdict = ready[claim], _verdict(*ps)
         else:
             ps = math.nan, math.nan
-            own, verdict = (by_plan, WAITING) if claim in judged else (seeds, NOT_JUDGED)
-            links = links_of(claim, own, floor)
+            waits = claim in judged
+            verdict = WAITING if waits else NOT_JUDGED
+            links = links_of(claim, by_plan if waits else seeds, floor if waits else floor_of_all or floor)
         found.append(Judged(claim, links, *ps, verdict, counts[claim]))
     return tuple(found)
 
@@ -162,7 +165,11 @@ def links_of(claim: Claim, seeds: Seeds, floor: Floor) -> tuple[Link, ...]:
         effect = _paired(one, values, claim, floor) if claim.paired else _welch(one, values, claim, floor, against)
         if effect is not None:
             label = one.label.format_map({name: display_name(name) for name in one.weights})
-            found.append(Link(label + (f" {against:g}" if claim.number else ""), effect, Region(one.low, one.high)))
+            found.append(
+                Link(
+                    label + (f" {against:g}" if claim.number else ""), effect, Region(one.low, one.high), tuple(values)
+                )
+            )
     return tuple(found)
 
 
@@ -203,6 +210,9 @@ def has_diverged(runs: pd.DataFrame) -> pd.Series[bool]:
     return (runs["state"] == "failed") & causes.map(lambda cause: bool(DIVERGED.match(cause))).astype(bool)
 
 
+COUNTED_AS = {"best_test_error": "test_error"}  # by the same images
+
+
 def floor_of(results: Set, planned: Mapping[str, Sequence[int]] | None = None) -> Floor:
     """The floor (rule 4) from the planned seeds of one set; from all that there are for the intervals of its page."""
     ours, runs = results, results.runs
@@ -212,6 +222,9 @@ def floor_of(results: Set, planned: Mapping[str, Sequence[int]] | None = None) -
 
     @cache
     def floor(names: tuple[str, ...], metric: str) -> float:
+        metric = COUNTED_AS.get(metric, metric)
+        if not metric.endswith("error"):
+            return 0.0  # AP and points of a ROC are no shares of images
         return _disagreement(ours, names, metric) or _binomial(ours, names, metric)
 
     return floor

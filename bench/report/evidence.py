@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from bench.report import frame
 from bench.report.claims import Floor, Judged, floor_of, judge_set
 from bench.report.frame import Set, page_names
-from bench.report.stats import Bools, Contrast, Interval, McNemar, contrast, mcnemar, paired_images, sample, within
+from bench.report.stats import Contrast, Interval, McNemar, contrast, mcnemar, paired_images, sample, within
 from bench.spec import Sweep, task_of
 
 
@@ -42,22 +44,21 @@ class Pair:
 def compare(results: Set, floor: Floor, first: str, second: str, key: str) -> Pair | None:
     """Two nets over all seeds that each has, two recipes of a net over those that both have.
 
-    None if no images are stored of one of them, or not equally many.
+    None if no images are stored of one of them, or not equally many; the interval over images is of those stored.
     """
     done = results.done[results.done["net"].isin([first, second])]
-    by_net = [done[done["net"] == name] for name in (first, second)]
     if variant := "+" in second:
-        stored = [set(one.loc[one["id"].isin(list(results.correct)), "seed"]) for one in by_net]
-        done = done[done["seed"].isin(stored[0] & stored[1])]
+        done = done[done.groupby("seed")["net"].transform("nunique") == 2]
     a, b = (results.correct_images(name, set(done["seed"])) for name in (first, second))
-    if a is None or b is None or a.shape[1] != b.shape[1] or (variant and len(a) != len(b)):
+    if a is None or b is None or a.shape[1] != b.shape[1]:
         return None
-    effect = _effect(floor, (first, second), (a, b), paired=variant)
+    errors = [done[done["net"] == name].set_index("seed")["test_error"] for name in (first, second)]
+    effect = _effect(floor, (first, second), errors, paired=variant)
     return Pair(
         key=key,
         names=(first, second),
-        depth=int(by_net[1]["depth"].iloc[0]),
-        seeds=(len(a), len(b)),
+        depth=int(done.loc[done["net"] == second, "depth"].iloc[0]),
+        seeds=(len(errors[0]), len(errors[1])),
         difference=effect.effect,
         over_seeds=within(effect.interval(), -100.0, 100.0),
         over_images=paired_images(a, b),
@@ -66,15 +67,11 @@ def compare(results: Set, floor: Floor, first: str, second: str, key: str) -> Pa
     )
 
 
-def _effect(floor: Floor, names: tuple[str, str], correct: tuple[Bools, Bools], *, paired: bool) -> Contrast:
-    """The second net's error minus the first's, over seeds."""
-    first, second = (100 * (1 - right.mean(1)) for right in correct)
+def _effect(floor: Floor, names: tuple[str, str], errors: Sequence[pd.Series[float]], *, paired: bool) -> Contrast:
+    """The second net's error minus the first's, over seeds, by which the errors are indexed."""
     if paired:
-        return contrast([sample(second - first).at_least(floor(names, "test_error"))], [1])
-    samples = [
-        sample(errors).at_least(floor((name,), "test_error"))
-        for name, errors in zip(names, (first, second), strict=True)
-    ]
+        return contrast([sample(errors[1] - errors[0]).at_least(floor(names, "test_error"))], [1])
+    samples = [sample(its).at_least(floor((name,), "test_error")) for name, its in zip(names, errors, strict=True)]
     return contrast(samples, [-1, 1])
 
 

@@ -69,7 +69,7 @@ class Metric:
 
 TEST_ERROR = Metric("test_error", "test error after the last step")
 TRAIN_ERROR = Metric("train_error", "training error of the last window")
-TRAIN_LOSS = Metric("train_loss", "training loss of the last window", "", decimals(3), (0.0, math.inf))
+TRAIN_LOSS = Metric("train_loss", "training loss of the last window", "", decimals(3), bounds=None)
 BEST_TEST_ERROR = Metric("best_test_error", "lowest test error on the way (never the result)")
 POINTS = "points"  # the unit of differences, which are written with their sign
 

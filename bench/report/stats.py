@@ -56,12 +56,16 @@ def of_percent(interval: Interval | None) -> Interval | None:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One number of one net over its seeds: `n` seeds have it, `missing` do not; std is with n - 1."""
+    """One number of one net over its seeds: `n` seeds have it, `missing` do not; std is with n - 1.
+
+    floor: what the standard deviation is at least taken to be.
+    """
 
     n: int
     missing: int
     mean: float
     std: float
+    floor: float = 0.0
 
     @property
     def interval(self) -> Interval | None:
@@ -69,8 +73,8 @@ class Sample:
         return contrast([self], [1]).interval()
 
     def at_least(self, std: float) -> Sample:
-        """The sample with no smaller standard deviation than `std`; one seed still has none."""
-        return replace(self, std=max(self.std, std)) if self.n > 1 else self
+        """The sample whose standard deviation is taken for no smaller than `std`; that of one seed stays unknown."""
+        return replace(self, floor=std)
 
 
 def sample(values: ArrayLike) -> Sample:
@@ -83,6 +87,7 @@ def sample(values: ArrayLike) -> Sample:
 
 
 CAUTIOUS = "t, degrees of freedom of the fewest seeds"
+AT_FLOOR = ", spread at its floor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +95,13 @@ class Contrast:
     """A weighted sum of independent means: one mean, a difference of two, a difference of differences.
 
     variances: what one seed of each sample adds to the variance of `effect`, its weight squared times its std squared.
+    observed: the same without the floors of the samples; () where there are none.
     """
 
     effect: float
     variances: tuple[float, ...]
     ns: tuple[int, ...]
+    observed: tuple[float, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -103,7 +110,10 @@ class Contrast:
 
     @property
     def _shares(self) -> list[float]:
-        return [v / n for v, n in zip(self.variances, self.ns, strict=True)]
+        return self._means_of(self.variances)
+
+    def _means_of(self, variances: tuple[float, ...]) -> list[float]:
+        return [v / n for v, n in zip(variances, self.ns, strict=True)]
 
     @property
     def se(self) -> float:
@@ -113,25 +123,28 @@ class Contrast:
     @property
     def df(self) -> float:
         """Degrees of freedom after Welch and Satterthwaite, NaN if they are not known."""
-        if not self.known:
-            return math.nan
-        below = total(share**2 / (n - 1) for share, n in zip(self._shares, self.ns, strict=True))
-        return total(self._shares) ** 2 / below if below > 0 else float(sum(self.ns) - len(self.ns))
+        return self._satterthwaite(self._shares) if self.known else math.nan
+
+    def _satterthwaite(self, shares: list[float]) -> float:
+        below = total(share**2 / (n - 1) for share, n in zip(shares, self.ns, strict=True))
+        return total(shares) ** 2 / below if below > 0 else float(sum(self.ns) - len(self.ns))
 
     def interval(self) -> Interval | None:
         """The two-sided t-interval over seeds; None where a sample has fewer than two, or none has a spread.
 
         Satterthwaite's degrees of freedom keep the level where all have equally many seeds, of more than two samples
-        three or more. Elsewhere they are those of the smallest sample, which keep it always.
+        three or more. Elsewhere they are those of the smallest sample, which keep it always. A floor widens the
+        interval and adds no degrees of freedom: they are those of the spreads that were seen.
         """
         if not self.known or self.se == 0:
             return None
-        fewest, equal = min(self.ns), len(set(self.ns)) == 1
-        df, method = (self.df, "Welch's t") if equal and (fewest > 2 or len(self.ns) < 3) else (fewest - 1, CAUTIOUS)
+        fewest, equal, seen = min(self.ns), len(set(self.ns)) == 1, self.observed or self.variances
+        df, method = float(fewest - 1), CAUTIOUS if len(self.ns) > 1 else "Student's t"
+        if equal and len(self.ns) > 1 and (fewest > 2 or len(self.ns) < 3) and any(seen):
+            df, method = self._satterthwaite(self._means_of(seen)), "Welch's t"
         half = float(special.stdtrit(df, (1 + LEVEL) / 2)) * self.se
-        return Interval(
-            self.effect - half, self.effect + half, method if len(self.ns) > 1 else "Student's t", covers=SEEDS
-        )
+        method += AT_FLOOR if seen != self.variances else ""
+        return Interval(self.effect - half, self.effect + half, method, covers=SEEDS)
 
     def p_above(self, bound: float) -> float:
         """The one-sided p-value for "the effect is above `bound`"; NaN where there is no standard error, or it is 0."""
@@ -149,8 +162,9 @@ def contrast(samples: Sequence[Sample], weights: Sequence[float], against: float
     pairs = list(zip(samples, weights, strict=True))
     return Contrast(
         effect=total(w * s.mean for s, w in pairs) - against,
-        variances=tuple((w * s.std) ** 2 for s, w in pairs),
+        variances=tuple((w * max(s.std, s.floor)) ** 2 for s, w in pairs),  # NaN stays where there is no std
         ns=tuple(s.n for s in samples),
+        observed=tuple((w * s.std) ** 2 for s, w in pairs),
     )
 
 

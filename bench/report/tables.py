@@ -13,6 +13,7 @@ from bench.report.claims import has_diverged
 from bench.report.frame import Set
 from bench.report.numbers import Cell, Number, parts
 from bench.report.stats import Interval, wilson
+from bench.spec import LEVEL as LEVEL_OF_CLAIMS
 from bench.spec import task_of
 
 MIXED = {
@@ -66,7 +67,8 @@ def low_to_high(interval: Interval | None) -> str:
 
 def p_words(p: float) -> str:
     """`0.017`, `< 0.001`."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    near = abs(p - LEVEL_OF_CLAIMS / 2) < 0.0005  # three digits would not tell on which side
+    return "< 0.001" if p < 0.001 else f"{p:.4f}" if near else f"{p:.3f}"
 
 
 def with_intervals(cell: Cell, over: float | Interval | None) -> tuple[Cell, str, str]:
@@ -83,9 +85,9 @@ def with_intervals(cell: Cell, over: float | Interval | None) -> tuple[Cell, str
 
 
 FLOOR = (
-    "The spread over seeds is taken to be no less than coin tosses give on the images on which seeds disagree: equal "
-    "numbers are no certainty. The test set's own sampling error is apart from it: more seeds do not shrink it, and "
-    "nets on one test set share it."
+    "The spread of errors over seeds is taken to be no less than coin tosses give on the images on which seeds "
+    "disagree (on all images where these are not stored): equal numbers are no certainty. The test set's own sampling "
+    "error is apart from it: more seeds do not shrink it, and nets on one test set share it in part."
 )
 WORST_CASE = "The worst case counts each seed that diverged with the error of a guess, beside the mean over the others."
 NEAR_CHANCE = 15.0  # points from it; an error so near is shown beside it

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged
+from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged, has_diverged
 from bench.report.evidence import Evidence, Pair
 from bench.report.frame import difference, display_name
 from bench.report.numbers import Cell, Number, signed
@@ -20,15 +20,17 @@ from bench.spec import Claim, counted
 
 MEASURED = (
     "Measured are means over the seeds and their differences in points, with 95 % intervals over seeds (Student's t "
-    "for one net and for two recipes of one net seed by seed, else Welch's) that are not corrected for their number."
+    "for one net and for two recipes of one net seed by seed, else Welch's, and between unequally many seeds a t with "
+    "the degrees of freedom of the fewest) that are not corrected for their number."
 )
 HOW = (
     "The claims, the seeds that judge them and the procedure are declared in the sweep's file (digest `{digest}`); "
     "`python -m bench simulate {name} --scale {scale} --spread STD STD` prints the procedure and how often it errs. "
-    "{measured} p-values are one-sided (TOST for equality claims; for ordering claims the largest among adjacent "
-    "steps), Holm-adjusted over the {claims} to be judged at this scale. A claim is “reproduced” (“not "
-    "reproduced”) if p ≤ {level:g} for (against) it, otherwise “undecided”, which is final when no claim waits for "
-    "seeds. If errors over seeds are normally distributed, any verdict is wrong in at most {both:.0f} % of sweeps."
+    "{measured} p-values are one-sided, by Welch's degrees of freedom (TOST for equality claims; for ordering claims "
+    "the largest among adjacent steps, and against them the smallest times their number), Holm-adjusted over the "
+    "{claims} to be judged at this scale. A claim is “reproduced” (“not reproduced”) if p ≤ {level:g} for (against) "
+    "it, otherwise “undecided”, which is final when no claim waits for seeds. If errors over seeds are normally "
+    "distributed, any verdict is wrong in at most {both:.0f} % of sweeps."
 )
 UNSEEN = " Without a number at this scale: {claims}."
 
@@ -132,17 +134,21 @@ def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
 
     Where there are several, each has its place in its id.
     """
-    claim, done, found = one.claim, evidence.results.done, []
+    claim, runs, found = one.claim, _runs_of(evidence, one), []
     for k, link in enumerate(one.links, 1):
+        ours = runs[runs["net"].isin(link.nets)]
+        guesses = int((ours["state"] == "failed").sum())
+        described = one.verdict == NOT_JUDGED and guesses  # errors and guesses are no sample of one distribution
         most = 100.0 * max(1, len(link.effect.ns) // 2)  # a difference of differences reaches twice as far
         found.append(
             Number(
                 id=evidence.id(claim.id, *[str(k)] * (len(one.links) > 1)),
-                what=f"{link.label}, {claim.metric.replace('_', ' ')}, difference",
+                what=f"{link.label}, {claim.metric.replace('_', ' ')}, difference"
+                + (f", {counted(guesses, 'diverged seed')} counted as a guess" if guesses else ""),
                 value=link.effect.effect,
                 n=min(link.effect.ns),
-                over_seeds=None if one.verdict == WAITING else within(link.effect.interval(), -most, most),
-                runs=tuple(done.loc[done["net"].isin(claim.names), "id"]),
+                over_seeds=None if one.verdict == WAITING or described else within(link.effect.interval(), -most, most),
+                runs=tuple(ours["id"]),
                 paper=claim.number,
                 verdict=one.verdict,
                 label=link.label,
@@ -151,10 +157,32 @@ def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
     return tuple(found)
 
 
+def _runs_of(evidence: Evidence, one: Judged) -> pd.DataFrame:
+    """The runs that a claim's numbers are made of: done or diverged, of the planned seeds where it is to be judged."""
+    runs = evidence.results.runs
+    ours = runs[(runs["state"] == "done") | has_diverged(runs)]
+    if one.verdict != NOT_JUDGED:
+        planned = evidence.sweep.scales[evidence.results.scale].planned
+        pairs = zip(ours["net"], ours["seed"].astype(int), strict=True)
+        ours = ours[[seed in planned.get(net, ()) for net, seed in pairs]]
+    ours = ours[ours["net"].isin(one.claim.names)]
+    if one.claim.paired:
+        ours = ours[ours.groupby("seed")["net"].transform("nunique") == len(one.claim.names)]
+    return ours
+
+
 APART = (
     "The nets of a row saw the same test images. Two 95 % intervals are given: over seeds (Welch), and over images "
     "only, the trained nets as they are (Agresti and Min); with one seed of a net there is the second alone."
 )
+LEFT_OUT = " Seeds that diverged are in neither: the worst case above has them."
+
+
+def apart_note(evidence: Evidence) -> str:
+    """What stands below a table of such pairs."""
+    return APART + LEFT_OUT * bool(has_diverged(evidence.results.runs).any())
+
+
 PAIRED = ("layers", "seeds (plain, residual)", "error: residual − plain, points", "95 %, seeds", "95 %, images only")
 
 
@@ -162,7 +190,7 @@ def paired_table(evidence: Evidence) -> Table | None:
     """A row a depth; None if no depth has both nets."""
     pairs = [pair for pair in evidence.pairs if not pair.variant]
     rows = [(f"{p.depth}", f"{p.seeds[0]}, {p.seeds[1]}", *apart(evidence, p)) for p in pairs]
-    return Table(PAIRED, rows, note=APART, name="pairs") if rows else None
+    return Table(PAIRED, rows, note=apart_note(evidence), name="pairs") if rows else None
 
 
 def apart(evidence: Evidence, pair: Pair) -> tuple[Number, str, str]:

@@ -12,9 +12,9 @@ from bench.report.claims import NOT_JUDGED, REPRODUCED, judge_set
 from bench.report.frame import Set
 from bench.report.numbers import TEST_ERROR, Number, of_net, parts, signed, with_worst_case
 from bench.report.sections import numbers_of
-from bench.report.stats import IMAGES, SEEDS
+from bench.report.stats import AT_FLOOR, IMAGES, SEEDS
 from bench.report.tables import caption, p_words
-from bench.report.verdicts import claims_sections, paired_table, variants_table
+from bench.report.verdicts import claims_sections, measured, paired_table, variants_table
 from tests.report.claimed import BEATS, DEGRADES, HIGH, LOW, claims_of, evidence, made_up, runs, with_params, without
 
 DIVERGED = "the training loss is nan at step 700"
@@ -38,6 +38,32 @@ def test_a_diverged_seed_counts_as_a_guess_in_the_worst_case_beside_the_mean_of_
     assert str(worst).startswith("worst case: 38.73 ± 44.40 (3)")
     assert worst.what.endswith("1 diverged seed counted as a guess")
     assert (worst.intervals, len(worst.runs)) == ((), 3)
+
+
+@pytest.mark.parametrize(("scale", "described"), [("paper", False), ("quick", True)])
+def test_a_claims_number_names_the_runs_it_is_made_of_and_the_guesses_among_them(scale: str, described: bool) -> None:
+    """Described alone, as at scale quick, it has no interval then: errors and guesses are no sample of one kind."""
+    errors = {"plain-20": [9.4, 9.5, 9.6, 9.0], "plain-56": [13.0, 13.5, 13.2, 13.0], "resnet-20-A": [8.0]}
+    of = evidence(without(runs(scale, errors=errors), "plain-56-1", "failed", DIVERGED), DEGRADES)
+
+    (number,) = measured(of, of.judged[0])
+
+    seeds = range(4) if described else range(3)  # the planned ones
+    assert set(number.runs) == {f"{net}-{seed}" for net in DEGRADES.names for seed in seeds}
+    assert number.n == len(seeds)
+    assert number.what.endswith("1 diverged seed counted as a guess")
+    assert (number.over_seeds is None) == described
+
+
+def test_seeds_beyond_the_plan_have_their_own_floor_where_a_claim_is_described() -> None:
+    whole = runs("quick", errors={"plain-20": [70.07, 70.08], "plain-56": [80.07, 80.08]}, images=2_000)
+    later = replace(whole, runs=whole.runs.assign(seed=whole.runs["seed"] + 7))
+
+    (number,) = measured(evidence(later, DEGRADES), evidence(later, DEGRADES).judged[0])
+
+    assert number.over_seeds is not None
+    assert number.over_seeds.high - number.over_seeds.low > 2
+    assert number.over_seeds.method.endswith(AT_FLOOR)
 
 
 def test_a_seed_that_failed_for_another_reason_is_named_and_in_no_number() -> None:
@@ -129,7 +155,7 @@ def test_two_recipes_of_one_net_are_compared_seed_by_seed_and_only_over_seeds_of
     assert number.n == 3
     assert number.value == pytest.approx(apart.mean())
     assert number.over_seeds is not None
-    assert number.over_seeds.method == "Student's t"
+    assert number.over_seeds.method.startswith("Student's t")
     assert (number.over_seeds.low + number.over_seeds.high) / 2 == pytest.approx(apart.mean())
     assert len(number.runs) == 6
 

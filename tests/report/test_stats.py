@@ -14,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_ind
 
 from bench.report import stats
-from bench.report.stats import Interval, Region, Sample, contrast, sample, total
+from bench.report.stats import AT_FLOOR, Interval, Region, Sample, contrast, sample, total
 
 SEEDS = [[8.61, 8.83, 8.55, 8.9, 8.7], [7.51, 7.6, 7.4], [13.2, 14.9, 12.7, 13.0], [6.9, 7.3, 7.0, 7.1, 6.8]]
 A, B, C, D = SEEDS
@@ -82,9 +82,23 @@ def test_without_variance_there_is_no_interval_and_nothing_is_tested() -> None:
 def test_a_sample_has_at_least_the_spread_that_it_is_given() -> None:
     small, large, one = sample([9.0, 9.0, 9.01]), sample(C), sample([7.0])
 
-    assert small.at_least(0.3) == Sample(3, 0, small.mean, 0.3)
-    assert large.at_least(0.3) == large
-    assert math.isnan(one.at_least(0.3).std)
+    assert contrast([small.at_least(0.3)], [1]).se == close(0.3 / math.sqrt(3))
+    assert contrast([large.at_least(0.3)], [1]).se == contrast([large], [1]).se
+    assert math.isnan(contrast([one.at_least(0.3)], [1]).se)
+
+
+@pytest.mark.parametrize("floor", [0.02, 0.3, 2.0])
+@pytest.mark.parametrize(("first", "second"), [(A, B), (B, C), (C, D), (A[:2], [9.0, 9.0]), (A[:2], [8.9, 9.7])])
+def test_a_floor_never_narrows_an_interval(first: list[float], second: list[float], floor: float) -> None:
+    """Not even of two nets with very unequal spreads, where a larger one would have more degrees of freedom."""
+    bare = contrast([sample(first), sample(second)], [-1, 1]).interval()
+    floored = contrast([sample(first).at_least(floor), sample(second).at_least(floor)], [-1, 1]).interval()
+
+    assert bare is not None
+    assert floored is not None
+    assert floored.low <= bare.low
+    assert floored.high >= bare.high
+    assert floored.method.endswith(AT_FLOOR) == (floored.high > bare.high)
 
 
 @pytest.mark.parametrize("against", [8.5, 8.75, 9.2])

@@ -96,7 +96,7 @@ def depth_table(evidence: Evidence, pairs: Sequence[Pair]) -> Table | None:
         )
         for pair in pairs
     ]
-    return Table(DEPTHS, rows, note=verdicts.APART, name="depths") if rows else None
+    return Table(DEPTHS, rows, note=verdicts.apart_note(evidence), name="depths") if rows else None
 
 
 def of_cifar(evidence: Evidence) -> Findings:
