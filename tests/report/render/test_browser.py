@@ -35,7 +35,8 @@ ASCENDING = [
 ]  # fmt: skip
 WORDS = ("ResNet-110", "plain-56", "ResNet-20 (1 failed)", "plain-20", "2.14.1", "2.9.0")
 SORTED_WORDS = ["2.9.0", "2.14.1", "plain-20", "plain-56", "ResNet-20 (1 failed)", "ResNet-110"]
-COLUMN = "column => [...document.querySelectorAll('tbody tr')].map(row => row.cells[column].innerText.replaceAll('\\u00a0', ' '))"
+COLUMN = """column => [...document.querySelectorAll('tbody tr')].map(
+  row => row.cells[column].innerText.replaceAll('\\u00a0', ' '))"""
 WORST_CONTRAST = """() => {
   const light = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((c) => c / 255)
     .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
