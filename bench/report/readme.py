@@ -17,6 +17,7 @@ from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set, display_name, first_option
 from bench.report.measured import kept_speeds
 from bench.report.numbers import TEST_ERROR, TRAIN_ERROR, of_net
+from bench.report.sections import bullets
 from bench.report.summary import findings_of
 from bench.report.tables import Table, one_of, plain
 from bench.spec import counted
@@ -104,7 +105,7 @@ def _paragraph(weighed: Sequence[Evidence]) -> str:
     alone = max(int(one.results.nets["n"].max()) for one in weighed) == 1
     last = ["One seed of each net says nothing about the spread over seeds."] if alone else []
     telling = sorted(weighed, key=lambda one: not _compares_depths(one.results))
-    return " ".join([f"**{first}**", *map(_of_scale, telling), *last])
+    return "\n\n".join([" ".join([f"**{first}**", *last]), bullets(map(_of_scale, telling))])
 
 
 def _of_scale(evidence: Evidence) -> str:

@@ -31,7 +31,7 @@ def degradation(results: Set) -> list[str]:
 
     def told(name: str, kind: pd.DataFrame) -> str:
         low, high = (float(kind.loc[depth, "train_error_mean"]) for depth in (both[0], both[-1]))
-        seeds = sorted({int(kind.loc[depth, "n"]) for depth in (both[0], both[-1])})
+        seeds = dict.fromkeys(int(kind.loc[depth, "n"]) for depth in (both[0], both[-1]))
         verb = "rises" if high > low else "falls"
         return (
             f"{name.capitalize()} networks: the training error {verb} from {low:.2f} % at {both[0]} layers to "
