@@ -57,9 +57,10 @@ def test_nothing_decided_is_said_first_and_every_scale_with_what_there_is(tmp_pa
     claim, _, *lines = text.splitlines()
 
     assert claim == "*The claim of the paper.* It is."
-    assert lines[0].startswith("**Nothing is decided yet: of 1 claim none has all of its planned seeds.** With 50 of")
-    assert "schedule ([scale paper](reports/made_up/README.md), 2 of 8 runs, 2 of them begun " in lines[0]
-    assert "before the claims were declared): At 20 layers the residual net" in lines[0]
+    assert lines[0].startswith("**Nothing is decided yet: of 1 claim none has all of its planned seeds.**")
+    assert lines[2].startswith("- With 50 of")
+    assert "schedule ([scale paper](reports/made_up/README.md), 2 of 8 runs, 2 of them begun " in lines[3]
+    assert "before the claims were declared): At 20 layers the residual net" in lines[3]
     assert (
         "With 50 of the paper's 100 steps ([scale short](reports/made_up/short.md), 4 of 8 runs): Plain networks: the "
         in text
@@ -77,7 +78,8 @@ def test_verdicts_take_the_place_of_waiting_when_all_seeds_have_ended(tmp_path: 
     runs = [(net, seed, 10.0 + (net is PLAIN_56) * 30 + seed / 10) for net, _ in CELLS for seed in (0, 1)]
     text = readme.found(project(tmp_path, {"paper": runs}), NAME)
 
-    assert text.splitlines()[2].startswith("**Of 1 claim: 1 reproduced.** By the paper's schedule")
+    assert text.splitlines()[2] == "**Of 1 claim: 1 reproduced.**"
+    assert text.splitlines()[4].startswith("- By the paper's schedule")
     assert "says nothing about the spread" not in text
     assert "curves-paper.svg" in text
     assert "| plain-20 | 10.00 ± 0.00 (2) | 10.05 ± 0.07 (2) | – |" in text
