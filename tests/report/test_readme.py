@@ -66,7 +66,7 @@ def test_nothing_decided_is_said_first_and_every_scale_with_what_there_is(tmp_pa
         in text
     )
     assert lines[0].endswith(" One seed of each net says nothing about the spread over seeds.")
-    assert "reports/made_up/curves-short.svg" in lines[2], "the longest schedule with both kinds at two depths"
+    assert "reports/made_up/curves-short.svg" in lines[5], "the longest schedule with both kinds at two depths"
     assert "quick" not in text, "it decides nothing"
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
     assert [row[0] for row in table[2:]] == ["plain-20", "plain-56", "ResNet-20", "ResNet-56"]
