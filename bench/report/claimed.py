@@ -16,8 +16,8 @@ WAIT = "**{claims} to be judged at this scale; none has all of its planned seeds
 ELSEWHERE = "No claim is judged at this scale, and none is about its nets."
 HOW = (
     "Differences are of means over the seeds. A claim is judged once, when each of its nets has its planned seeds "
-    "(there/planned); until then it has neither an interval nor a p-value. Claims, seeds and procedure were declared "
-    "before the runs, in the sweep's file (digest `{digest}`); `python -m bench simulate {name} --scale {scale} "
+    "(there/planned); until then it has neither an interval nor a p-value. Claims, seeds and procedure are declared "
+    "in the sweep's file (digest `{digest}`); `python -m bench simulate {name} --scale {scale} "
     "--spread STD STD` prints the procedure and how often it errs."
 )
 DESCRIBED = "Differences are of means over the seeds."
