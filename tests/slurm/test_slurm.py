@@ -238,7 +238,7 @@ def test_arrays_are_split_at_the_clusters_own_size_and_a_cap_holds_over_all(shel
 
 
 @pytest.mark.long
-def test_a_thousand_runs_are_submitted_shown_and_followed_with_few_requests(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_thousand_runs_are_followed_by_few_requests(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     """Under 30 requests a minute to follow them; how long submitting and their status take is printed."""
     data = shell.project / "data" / "cifar-10-batches-bin"  # of the right size, for the jobs never start
     data.mkdir()
