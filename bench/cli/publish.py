@@ -135,9 +135,9 @@ def write_index(also: Mapping[str, Sweep]) -> None:
 
     if in_suite():
         results, reports = Path("results"), Path("reports")
-        sweeps = known_sweeps(results, **also)
-        coverage.write_index(sweeps, results, reports)
-        readme.write_blocks(readme.Project(coverage.load(sweeps, results), Path()))
+        studies = coverage.load(known_sweeps(results, **also), results)
+        coverage.write_index(studies, reports)
+        readme.write_blocks(readme.Project(studies, Path()))
 
 
 def _write(

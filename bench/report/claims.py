@@ -58,7 +58,7 @@ class Link:
     label: str
     effect: Contrast
     region: Region
-    nets: tuple[str, ...] = ()
+    nets: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +165,8 @@ def links_of(claim: Claim, seeds: Seeds, floor: Floor) -> tuple[Link, ...]:
         effect = _paired(one, values, claim, floor) if claim.paired else _welch(one, values, claim, floor, against)
         if effect is not None:
             label = one.label.format_map({name: display_name(name) for name in one.weights})
-            found.append(
-                Link(
-                    label + (f" {against:g}" if claim.number else ""), effect, Region(one.low, one.high), tuple(values)
-                )
-            )
+            label += f" {against:g}" if claim.number else ""
+            found.append(Link(label, effect, Region(one.low, one.high), tuple(values)))
     return tuple(found)
 
 

@@ -144,15 +144,12 @@ def _cost(study: Study, name: str, net: Net) -> str:
     return words if seconds is None else f"{words}, about {duration(seconds)} each"
 
 
-def write_index(sweeps: Mapping[str, Sweep], results: Path, reports: Path) -> tuple[Path, list[Answer]]:
+def write_index(studies: Sequence[Study], reports: Path) -> None:
     """Writes reports/README.md, the reports and every number of the paper; summary.md; nets.md; index.html."""
-    studies = load(sweeps, results)
-    answers = coverage(studies)
     make_folder(reports)
-    for file, text in index_texts(studies, answers, reports).items():
+    for file, text in index_texts(studies, coverage(studies), reports).items():
         write_text(reports / file, text)
     write_html(reports)
-    return reports / "README.md", answers
 
 
 def index_texts(studies: Sequence[Study], answers: Sequence[Answer], reports: Path) -> dict[str, str]:

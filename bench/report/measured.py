@@ -1,4 +1,7 @@
-"""The speeds that results/speed/ keeps, as `bench speed … --json` wrote them: a paragraph and tables for each file."""
+"""The speeds that results/speed/ keeps, as `bench speed … --json` wrote them: a paragraph and tables for each file.
+
+Of group gpu there is the paragraph alone.
+"""
 
 from __future__ import annotations
 

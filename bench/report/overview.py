@@ -66,12 +66,15 @@ def _decided(studies: Sequence[Study]) -> str:
     for study in studies:
         for one in study.sets:
             counts += _judged(study, one) if one.comparable else Counter()
-    waiting, decided = counts.pop(WAITING, 0), counts.total()
-    wait = f"{counted(waiting, 'claim')} wait{'s' * (waiting == 1)} for planned seeds"
+    counts.pop(WAITING, 0)
+    decided = counts.total()
+    declared = sum(len(one.sweep.judged_at("paper")) for one in studies if "paper" in one.sweep.scales)
     if not decided:
-        return f"**Nothing is decided at the paper's schedule yet**: {wait if waiting else 'it has not been run'}."
+        none = f"none of the {counted(declared, 'claim')} that it judges has all of its planned seeds"
+        return f"**Nothing is decided at the paper's schedule yet**: {none}."
+    wait = f"{counted(declared - decided, 'claim')} without all planned seeds" * (declared > decided)
     words = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
-    return f"At the paper's schedule {words}{f'; {wait}' * bool(waiting)}."
+    return f"At the paper's schedule {words}{f'; {wait}' * bool(wait)}."
 
 
 def _verdicts(begun: Sequence[Study]) -> Table:

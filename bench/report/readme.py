@@ -25,7 +25,7 @@ from bench.store import StoreError, write_text
 from bench.tasks.classification.sections import printed
 
 PAGES = ("README.md", "bench/speed/README.md")
-BLOCK = re.compile(r"<!-- generated: (?P<name>[a-z]+) ?(?P<sweep>\w*) -->\n(?P<text>.*?)<!-- end -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- generated: (?P<name>[a-z]+) ?(?P<sweep>[\w-]*) -->\n(?P<text>.*?)<!-- end -->", re.DOTALL)
 NOTE = (
     "Errors in %: mean ± standard deviation over seeds (n), of the last step. The training error is that of the last "
     "window of augmented batches. The paper's are of {steps:,} steps."
@@ -80,7 +80,10 @@ def filled(path: Path, project: Project) -> str:
         if block["name"] not in BLOCKS:
             raise StoreError(f"{path}: no block {block['name']!r}; there are: {', '.join(BLOCKS)}")
         head = block[0].partition("\n")[0]
-        return f"{head}\n{BLOCKS[block['name']](project, block['sweep'])}\n<!-- end -->"
+        try:
+            return f"{head}\n{BLOCKS[block['name']](project, block['sweep'])}\n<!-- end -->"
+        except StoreError as error:
+            raise StoreError(f"{path}: the block {head}: {error}") from None
 
     return BLOCK.sub(renewed, text)
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from bench.report.collect import collect
-from bench.report.coverage import write_index
+from bench.report.coverage import load, write_index
 from bench.report.page import write_report
 from bench.report.render.html import html, write_html
 from bench.report.render.style import COLUMN, PAGE
@@ -266,7 +266,7 @@ def test_what_comes_from_outside_is_shown_and_cannot_run(tmp_path: Path) -> None
     )
     collect(tmp_path / "results" / "made_up", [runs], SWEEP.runs("quick"))
     write_report("made_up", SWEEP, tmp_path / "results" / "made_up", tmp_path / "reports" / "made_up")
-    write_index({"made_up": SWEEP}, tmp_path / "results", tmp_path / "reports")
+    write_index(load({"made_up": SWEEP}, tmp_path / "results"), tmp_path / "reports")
 
     found = Elements((tmp_path / "reports" / "index.html").read_text(encoding="utf-8"))
 

@@ -50,7 +50,8 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
     # 1.1 ** 18 is 5.6, 1.1 ** 54 is 172
     assert (
         "- At initialisation, the gradient of plain networks with BN vanishes at no depth (measured at 20 and 56), as "
-        "the paper says; its first-to-last ratio is within our bounds (1/10, 10) at 20 layers." in text
+        "the paper says; its first-to-last ratio is within our bounds (1/10, 10) at 20 layers; the paper "
+        "speaks of healthy norms." in text
     )
     assert "ratio is 5.6 at 20 layers (healthy); 1.7 × 10² at 56 layers (exploding)." in text
     # 0.9 ** 18 is 0.15, 0.9 ** 54 is 0.0034
@@ -66,9 +67,13 @@ def test_a_vanishing_gradient_is_said_to_be_against_the_paper(tmp_path: Path) ->
     one = made_up(tmp_path)
     one.layers.loc[(one.layers["layer"] == 1), "response_grad_norm"] = 1e-9
 
-    assert "vanishes at 20 and 56 layers (measured at 20 and 56), contrary to what the paper says" in "\n".join(
-        sections.gradient_findings(one)[0]
-    )
+    start, end = sections.gradient_findings(one)[0]
+
+    assert "vanishes at 20 and 56 layers (measured at 20 and 56), contrary to what the paper says" in start
+    assert "; the paper speaks of healthy norms." in start
+    assert "vanishes at" in end
+    assert "the paper" not in end, "a few steps are no test of what it says"
+    assert "contrary to what the paper says" in sections.gradient_findings(replace(one, scale="paper"))[0][1]
 
 
 def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
@@ -83,16 +88,20 @@ def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
 
 
 def test_figure_7s_statements_are_held_against_the_numbers(tmp_path: Path) -> None:
-    text = without_anchors(page(evidence(made_up(tmp_path), SWEEP)))
+    quick = made_up(tmp_path)
+    text = without_anchors(page(evidence(quick, SWEEP)))
+    of_paper = sections.response_findings(replace(quick, scale="paper"))
 
     plain, half = (np.mean([s * (1 + k % 7) for k in range(1, 20)]) for s in (1, 0.5))
     assert (
         f"- At 20 layers the responses of the residual net are smaller than the plain net's on average (mean std over "
-        f"the layers {half:.3f} against {plain:.3f}), and smaller in 19 of 19 layers; in the paper they are generally "
-        "smaller." in text
+        f"the layers {half:.3f} against {plain:.3f}), and smaller in 19 of 19 layers." in text
     )
     deep = np.mean([0.5 * (1 + k % 7) * 20 / 56 for k in range(1, 56)])
-    assert f"residual nets falls ({half:.3f} at 20 layers, {deep:.3f} at 56 layers); in the paper it falls." in text
+    assert f"residual nets falls ({half:.3f} at 20 layers, {deep:.3f} at 56 layers)." in text
+    assert [line.partition("; ")[2] for line in of_paper][::2] == [
+        "in the paper they are generally smaller.", "in the paper it falls.",
+    ]  # fmt: skip
     assert f"| ResNet-20 | 20 | {half:.3f} ± 0.000 (2) | 0.500 | 3.500 | 1.000 | 2 |" in text
 
 
