@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch.distributed as dist
 from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]  # public by its documentation
@@ -17,6 +18,7 @@ from bench.train.process_group import ALONE, SILENCE, LostError, PeerError, Proc
 
 SECONDS = 900.0  # until all have come: the first may wait ten minutes for an orphan that holds the run
 POLL_SECONDS = 0.05
+CONNECT_SECONDS = 5.0  # to a store; where it has gone torch tries again until then, and the next call is not read
 
 
 @contextmanager
@@ -75,8 +77,10 @@ def _find(rank: int, size: int, place: Rendezvous, stop: Callable[[], bool]) -> 
 def _connected(host: str, port: int, token: str) -> Store | None:
     """The store there, None where nobody listens or it is another one."""
     try:
-        socket.create_connection((host, port), timeout=5).close()  # TCPStore itself would try until its timeout
-        store = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=SILENCE)
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()  # at once, where nobody listens
+        soon = timedelta(seconds=CONNECT_SECONDS)  # its process may end between the two
+        store = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=soon)
+        store.set_timeout(SILENCE)
         return store if store.check(["token"]) and store.get("token") == token.encode() else None
     except (OSError, RuntimeError):
         return None

@@ -5,11 +5,14 @@ Two or four gloo processes on this machine. `TOLERANCE` is what the order of add
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public by its documentation
 
 from bench.store import Rendezvous
 from bench.train import rendezvous
@@ -128,3 +131,37 @@ def test_who_does_not_come_is_waited_for_but_not_for_ever(tmp_path: Path, monkey
     place.end()
     with pytest.raises(PeerError, match="process 0 has ended for good"):
         joined(1, 2, place, never).__enter__()
+
+
+def test_a_group_that_ends_while_one_joins_it_keeps_it_only_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next call is read then; torch itself goes on with the old address for as long as a silence may last."""
+    monkeypatch.setattr(rendezvous, "CONNECT_SECONDS", 0.5)
+    place, found = Rendezvous(tmp_path / "log" / "meeting.json"), list[str]()
+
+    def ends(listener: socket.socket) -> None:
+        for _ in range(2):  # the question whether anybody listens, then the store's
+            listener.accept()[0].close()
+        listener.close()
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        store.set("token", "new")
+        store.set("complete", "")
+        place.call("127.0.0.1", store.port, "new")
+        over.wait()
+
+    def joins() -> None:
+        found.append(rendezvous._find(1, 2, place, never).get("token").decode())
+
+    over, listener = threading.Event(), socket.create_server(("127.0.0.1", 0))
+    place.call("127.0.0.1", listener.getsockname()[1], "old")
+    threads = [
+        threading.Thread(target=ends, args=(listener,), daemon=True),
+        threading.Thread(target=joins, daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    threads[1].join(60)
+    over.set()
+
+    assert found == ["new"]
