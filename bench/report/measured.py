@@ -1,7 +1,4 @@
-"""The speeds that results/speed/ keeps, as `bench speed … --json` wrote them: a paragraph and tables for each file.
-
-Of group gpu there is the paragraph alone.
-"""
+"""The speeds that results/speed/ keeps, as `bench speed … --json` wrote them: a paragraph and tables for each file."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.tables import Table
+from bench.spec import Net, Way
 from bench.store import StoreError, read_json
 
 NONE = "None is kept yet: `python -m bench speed --json results/speed/NAME.json` keeps one."
@@ -95,6 +93,30 @@ def _agreement(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(header, cells, text=2)
 
 
+def _checks(rows: Sequence[Mapping[str, Any]]) -> Table:
+    cells = [(r["name"], "right" if r["passed"] else "**WRONG**", r["words"]) for r in rows]
+    return Table(("check", "outcome", "how far apart"), cells, text=3)
+
+
+def _convolutions(rows: Sequence[Mapping[str, Any]]) -> Table:
+    header = ("convolution", "kind", "forward, ms", "gradient of inputs, ms", "of weights, ms")
+    cells = [(r["name"], r["kind"], *(f"{r[part]:.3f}" for part in ("forward", "inputs", "weights"))) for r in rows]
+    return Table(header, cells, text=2)
+
+
+def _steps(rows: Sequence[Mapping[str, Any]]) -> Table:
+    cells = [(Net(**r["net"]).name, r["precision"], str(Way(**r["way"])), f"{r['milliseconds']:.2f}") for r in rows]
+    return Table(("net", "precision", "way", "a step, ms"), cells, text=3)
+
+
+def _crews(gains: Mapping[str, float]) -> Table:
+    return Table(("runs in a crew", "times one at a time"), [(n, f"{gain:.2f}") for n, gain in gains.items()], text=0)
+
+
+def _left_out(reasons: Sequence[str]) -> Table:
+    return Table(("left out",), [(reason,) for reason in reasons])
+
+
 TABLES: Mapping[str, Callable[[Any], Table]] = {
     "timings": _timings,
     "limits": _limits,
@@ -102,4 +124,9 @@ TABLES: Mapping[str, Callable[[Any], Table]] = {
     "together": _together,
     "settings": _settings,
     "agreement": _agreement,
+    "checks": _checks,
+    "convolutions": _convolutions,
+    "rates": _steps,
+    "gains": _crews,
+    "failed": _left_out,
 }

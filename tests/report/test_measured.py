@@ -10,7 +10,10 @@ import pytest
 
 from bench.cli.commands import main
 from bench.report.measured import NONE, kept_speeds
+from bench.spec import Net, Way
 from bench.speed import cases
+from bench.speed.gpu import Found, Rate
+from bench.speed.kept import Kept
 from bench.store import StoreError
 from bench.tasks.classification import synthetic
 
@@ -60,6 +63,12 @@ def test_figures_that_cannot_be_kept_are_refused_before_they_are_measured(tmp_pa
         ("agreement", [{"net": "plain-20", "precision": "fp32", "seed": 0, "loss": 3e-6, "update": 0.0213,
                         "fast_error": 69.2, "plain_error": 69.9}],
          "| plain-20 | fp32 | 0 | 3e-06 | 2.1e-02 | 69.20 | 69.90 |"),
+        ("checks", [{"name": "fused SGD", "passed": False, "words": "3e-2 from fp64"}],
+         "| fused SGD | **WRONG** | 3e-2 from fp64 |"),
+        ("convolutions", [{"name": "16 to 16", "kind": "bf16", "forward": 0.0312, "inputs": 0.04, "weights": 0.05}],
+         "| 16 to 16 | bf16 | 0.031 | 0.040 | 0.050 |"),
+        ("gains", {"4": 2.345}, "| 4 | 2.35 |"),
+        ("failed", ["compiled: no compiler"], "| compiled: no compiler |"),
     ],
 )  # fmt: skip
 def test_every_group_has_a_table(group: str, values: Any, row: str, tmp_path: Path) -> None:
@@ -69,6 +78,17 @@ def test_every_group_has_a_table(group: str, values: Any, row: str, tmp_path: Pa
 
     assert text.splitlines()[0].endswith("resnet-bench 1.0, commit c0ffeec0ff, 2026-01-02.")
     assert row in text.splitlines()
+
+
+def test_of_a_gpu_all_that_a_rehearsal_measures_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.json"
+    net, way = Net("cifar", 20, "A"), Way(graph=True, batch_norm="fused")
+
+    Found("A GPU", Kept(file, ["gpu"]), rates=[Rate(way, "bf16", net, 1.234)], way=way, gains={4: 2.0}).keep()
+
+    lines = kept_speeds(tmp_path, "there").splitlines()
+    assert "| resnet-20-A | bf16 | graph, fused batch norm | 1.23 |" in lines
+    assert "| 4 | 2.00 |" in lines
 
 
 def test_none_is_said_and_a_file_of_something_else_is_named(tmp_path: Path) -> None:
