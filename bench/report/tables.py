@@ -59,12 +59,6 @@ def code(text: str) -> str:
     return "`" + " ".join(text.replace("`", "'").replace("|", "¦").split()) + "`"
 
 
-def low_to_high(interval: Interval | None) -> str:
-    """`6.41 to 6.81`; there is no interval below two seeds."""
-    text = f"{interval.low:.2f} to {interval.high:.2f}" if interval else "–"
-    return text.replace("-", "−")
-
-
 def p_words(p: float) -> str:
     """`0.017`, `< 0.001`."""
     near = abs(p - LEVEL_OF_CLAIMS / 2) < 0.0005  # three digits would not tell on which side

@@ -12,7 +12,7 @@ from bench.cli.options import parse_count
 from bench.machine import cores
 
 USUAL = ("start", "load", "imagenet", "train", "evaluate", "checkpoint", "limits", "growth")
-GROUPS = (*USUAL, "together", "settings", "agreement", "gpu")  # the first two minutes each, agreement a quarter hour
+GROUPS = (*USUAL, "together", "settings", "agreement", "gpu")  # the first two minutes each, agreement six
 DEPTHS = (20, 56, 110)
 
 

@@ -12,16 +12,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import mean, stdev
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nets.resnet import cifar
-from bench.report.numbers import signed
+from bench.report.numbers import mean_std, signed
 from bench.report.stats import sample
-from bench.report.tables import low_to_high
 from bench.spec import Net, Recipe, Way, counted
 from bench.tasks.classification.cifar import Batches, Images, Prepare
 from bench.tasks.training import trainer_of
@@ -94,9 +92,10 @@ def summary(found: list[Agreement]) -> str:
     lines = []
     for net in dict.fromkeys(one.net for one in found):
         part = [one for one in found if one.net == net]
-        errors = [[one.fast_error for one in part], [one.plain_error for one in part]]
-        fast, plain = (f"{mean(e):.2f} ± {stdev(e) if len(e) > 1 else 0:.2f} %" for e in errors)
-        apart = sample([fast - plain for fast, plain in zip(*errors, strict=True)])  # from the same seeds
+        paths = sample([one.fast_error for one in part]), sample([one.plain_error for one in part])
+        fast, plain = (mean_std(path.mean, path.std, path.n) for path in paths)
+        apart = sample([one.fast_error - one.plain_error for one in part])  # from the same seeds
+        interval = f" (95 % {signed(of.low)} to {signed(of.high)})" if (of := apart.interval) else ""
         names = ("loss", "update", "statistics", "exact", "early", "itself", "all")
         most = {name: f"{max(getattr(one, name) for one in part):.1e}" for name in names}
         lines += [
@@ -106,7 +105,7 @@ def summary(found: list[Agreement]) -> str:
             f"{most['statistics']}",
             f"  {EARLY} steps one after the other: losses apart by at most {most['exact']} in fp64, {most['early']} as "
             f"asked (the plain path from itself, with one thread: {most['itself']}); {STEPS} steps: {most['all']}",
-            f"  test error {fast} fast, {plain} plain: {signed(apart.mean)} points ({low_to_high(apart.interval)})",
+            f"  test error in % (n): {fast} fast, {plain} plain: {signed(apart.mean)} points{interval}",
         ]
     return "\n".join(lines)
 
