@@ -71,6 +71,7 @@ TEST_ERROR = Metric("test_error", "test error after the last step")
 TRAIN_ERROR = Metric("train_error", "training error of the last window")
 TRAIN_LOSS = Metric("train_loss", "training loss of the last window", "", decimals(3), bounds=None)
 BEST_TEST_ERROR = Metric("best_test_error", "lowest test error on the way (never the result)")
+OVER = ("seeds", "images")  # what there is an interval over
 POINTS = "points"  # the unit of differences, which are written with their sign
 
 
@@ -79,7 +80,7 @@ class Number:
     """A published number.
 
     value, std: mean and standard deviation (n - 1) over `n` seeds; NaN for none. over_seeds, over_images: 95 %
-    intervals, None for none. paper: the id of the paper's number beside it, or "". verdict: of a claim; "" of any other
+    intervals, None for none; both are exported. paper: the id of the paper's number beside it, or "". verdict: of a claim; "" of any other
     number. runs: the ids of the runs it was made of. write: how it and its intervals are written. label: what stands
     before it in a cell that has several.
     """
@@ -114,9 +115,10 @@ class Number:
         return f"{self.write(interval.low)} to {self.write(interval.high)}" if interval else "–"
 
     @property
-    def intervals(self) -> tuple[Interval, ...]:
-        """Those there are; numbers.csv and LaTeX have the first, which covers seeds where there are enough."""
-        return tuple(one for one in (self.over_seeds, self.over_images) if one)
+    def intervals(self) -> dict[str, Interval]:
+        """Those there are, by what numbers.csv and LaTeX call them."""
+        both = zip(OVER, (self.over_seeds, self.over_images), strict=True)
+        return {over: one for over, one in both if one}
 
     @property
     def cited(self) -> str:
@@ -200,8 +202,10 @@ def with_worst_case(evidence: Evidence, net: str, metric: Metric) -> Cell:
     return (ended, worst)
 
 
+OF_INTERVAL = ("low", "high", "interval", "covers")
 COLUMNS = (
-    "id", "what", "value", "std", "n", "low", "high", "interval", "covers", "unit", "paper_id", "verdict", "runs",
+    "id", "what", "value", "std", "n", *(f"{over}_{part}" for over in OVER for part in OF_INTERVAL), "unit", "paper_id",
+    "verdict", "runs",
 )  # fmt: skip
 
 
@@ -211,9 +215,13 @@ def as_csv(published: Sequence[Number]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one in published:
-        first = next(iter(one.intervals), None)
-        interval = (first.low, first.high, first.method, first.covers) if first else ("", "", "", "")
+        intervals = (field for over in OVER for field in _fields(one.intervals.get(over)))
         std = "" if math.isnan(one.std) else one.std
         about = (one.unit, one.paper, one.verdict, " ".join(one.runs))
-        writer.writerow(map(cell, (one.id, one.what, one.value, std, one.n, *interval, *about)))
+        writer.writerow(map(cell, (one.id, one.what, one.value, std, one.n, *intervals, *about)))
     return out.getvalue()
+
+
+def _fields(one: Interval | None) -> tuple[float | str, ...]:
+    """What OF_INTERVAL names."""
+    return (one.low, one.high, one.method, one.covers) if one else ("",) * len(OF_INTERVAL)

@@ -37,7 +37,7 @@ def test_a_diverged_seed_counts_as_a_guess_in_the_worst_case_beside_the_mean_of_
     assert worst.value == pytest.approx((13.0 + 90 + 13.2) / 3)
     assert str(worst).startswith("worst case: 38.73 ± 44.40 (3)")
     assert worst.what.endswith("1 diverged seed counted as a guess")
-    assert (worst.intervals, len(worst.runs)) == ((), 3)
+    assert (worst.intervals, len(worst.runs)) == ({}, 3)
 
 
 @pytest.mark.parametrize(("scale", "described"), [("paper", False), ("quick", True)])
@@ -126,7 +126,7 @@ def test_a_pair_has_welchs_interval_over_seeds_from_two_of_each_on_and_below_one
     assert table is not None
     number = table.rows[0][2]
     assert isinstance(number, Number)
-    assert [one.covers for one in number.intervals] == covers
+    assert [one.covers for one in number.intervals.values()] == covers
     assert table.rows[0][3:] == (number.range(number.over_seeds), number.range(number.over_images))
     assert (table.rows[0][3] == "–") == (seeds == 1)
 
