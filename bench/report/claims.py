@@ -29,6 +29,7 @@ Version 1 (`bench.spec.PROCEDURE`; a change that could change a verdict raises i
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -44,6 +45,7 @@ from bench.spec.datasets import is_official
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 WAITING, NOT_JUDGED = "not yet judged", "not judged"
+NET = re.compile(r"\{([^}]+)\}")  # in the label of a Comparison; names may have dots
 
 # by name of a net and metric, each seed's number in percent
 Seeds = Mapping[tuple[str, str], Mapping[int, float]]
@@ -53,12 +55,17 @@ Floor = Callable[[tuple[str, ...], str], float]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One comparison of a claim: an effect over the seeds that the claim puts inside the region."""
+    """One comparison of a claim: an effect over the seeds that the claim puts inside the region.
+
+    nets: as the label names them. ns: the seeds of each; of two recipes of a net, which are compared seed by seed, the
+    seeds of both.
+    """
 
     label: str
     effect: Contrast
     region: Region
     nets: tuple[str, ...]
+    ns: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +171,10 @@ def links_of(claim: Claim, seeds: Seeds, floor: Floor) -> tuple[Link, ...]:
         values = {name: seeds.get((name, claim.metric), {}) for name in one.weights}
         effect = _paired(one, values, claim, floor) if claim.paired else _welch(one, values, claim, floor, against)
         if effect is not None:
-            label = one.label.format_map({name: display_name(name) for name in one.weights})
-            label += f" {against:g}" if claim.number else ""
-            found.append(Link(label, effect, Region(one.low, one.high), tuple(values)))
+            label = NET.sub(lambda net: display_name(net[1]), one.label) + (f" {against:g}" if claim.number else "")
+            nets = tuple(NET.findall(one.label))
+            ns = effect.ns if claim.paired else tuple(len(values[name]) for name in nets)
+            found.append(Link(label, effect, Region(one.low, one.high), nets, ns))
     return tuple(found)
 
 

@@ -79,10 +79,11 @@ POINTS = "points"  # the unit of differences, which are written with their sign
 class Number:
     """A published number.
 
-    value, std: mean and standard deviation (n - 1) over `n` seeds; NaN for none. over_seeds, over_images: 95 %
-    intervals, None for none; both are exported. paper: the id of the paper's number beside it, or "". verdict: of a claim; "" of any other
-    number. runs: the ids of the runs it was made of. write: how it and its intervals are written. label: what stands
-    before it in a cell that has several.
+    value, std: mean and standard deviation (n - 1) over `n` seeds; NaN for none. ns: of a difference of nets the seeds
+    of each, as `what` names them; `n` is then the fewest. over_seeds, over_images: 95 % intervals, None for none.
+    paper: the id of the paper's number beside it, or "". verdict: of a claim; "" of any other number. runs: the ids of
+    the runs it was made of. write: how it and its intervals are written. label: what stands before it in a cell that
+    has several.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Number:
     value: float
     n: int
     runs: tuple[str, ...]
+    ns: tuple[int, ...] = ()
     std: float = math.nan
     over_seeds: Interval | None = None
     over_images: Interval | None = None
@@ -122,9 +124,14 @@ class Number:
 
     @property
     def cited(self) -> str:
-        """As it is cited: `8.61 ± 0.16 % (n = 5)`; a time has its unit within."""
+        """As it is cited: `8.61 ± 0.16 % (n = 5)`, `+0.51 points (n = 5 and 3)`; a time has its unit within."""
         text = self.printed()
-        return f"{text}{f' {self.unit}' if self.unit and not text[-1].isalpha() else ''} (n = {self.n})"
+        return f"{text}{f' {self.unit}' if self.unit and not text[-1].isalpha() else ''} (n = {self.seeds})"
+
+    @property
+    def seeds(self) -> str:
+        """n in words."""
+        return n_words(self.ns or (self.n,))
 
 
 Cell = str | Number | tuple[str | Number, ...]
@@ -138,6 +145,17 @@ def parts(cell: Cell) -> tuple[str | Number, ...]:
 def text_of(cell: Cell) -> str:
     """A cell without anchors."""
     return "; ".join(map(str, parts(cell)))
+
+
+def n_words(ns: Sequence[int]) -> str:
+    """`5`; of nets with unequally many seeds `5 and 3`."""
+    return listed(ns if len(set(ns)) > 1 else ns[:1])
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """`1, 2 and 3`."""
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
@@ -204,8 +222,8 @@ def with_worst_case(evidence: Evidence, net: str, metric: Metric) -> Cell:
 
 OF_INTERVAL = ("low", "high", "interval", "covers")
 COLUMNS = (
-    "id", "what", "value", "std", "n", *(f"{over}_{part}" for over in OVER for part in OF_INTERVAL), "unit", "paper_id",
-    "verdict", "runs",
+    "id", "what", "value", "std", "n", "ns", *(f"{over}_{part}" for over in OVER for part in OF_INTERVAL), "unit",
+    "paper_id", "verdict", "runs",
 )  # fmt: skip
 
 
@@ -217,8 +235,9 @@ def as_csv(published: Sequence[Number]) -> str:
     for one in published:
         intervals = (field for over in OVER for field in _fields(one.intervals.get(over)))
         std = "" if math.isnan(one.std) else one.std
+        ns = " ".join(map(str, one.ns or (one.n,)))
         about = (one.unit, one.paper, one.verdict, " ".join(one.runs))
-        writer.writerow(map(cell, (one.id, one.what, one.value, std, one.n, *intervals, *about)))
+        writer.writerow(map(cell, (one.id, one.what, one.value, std, one.n, ns, *intervals, *about)))
     return out.getvalue()
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged, has_diverged
 from bench.report.evidence import Evidence, Pair
 from bench.report.frame import difference, display_name
-from bench.report.numbers import Cell, Number, signed
+from bench.report.numbers import Cell, Number, n_words, signed
 from bench.report.sections import Section
 from bench.report.stats import within
 from bench.report.tables import Table, change, p_words
@@ -100,11 +100,13 @@ def metric_words(claim: Claim) -> str:
 
 
 def seeds_words(one: Judged) -> str:
-    """`5`, `2 to 3`; while the claim waits, there/planned of each net in its order: `1/5, 0/5`."""
+    """`5`, `5 and 3`; of several comparisons `3 to 5`; while the claim waits, there/planned of each: `1/5, 0/5`."""
     if one.verdict == WAITING:
         of_nets = [f"{there}/{planned}" for there, planned in one.seeds.values()]
         return ", ".join(of_nets if len(set(of_nets)) > 1 else of_nets[:1])
-    ns = sorted({n for link in one.links for n in link.effect.ns})
+    if len(one.links) == 1:
+        return n_words(one.links[0].ns)
+    ns = sorted({n for link in one.links for n in link.ns})
     return " to ".join(map(str, dict.fromkeys((ns[0], ns[-1])))) if ns else "–"
 
 
@@ -146,7 +148,8 @@ def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
                 what=f"{link.label}, {claim.metric.replace('_', ' ')}, difference"
                 + (f", {counted(guesses, 'diverged seed')} counted as a guess" if guesses else ""),
                 value=link.effect.effect,
-                n=min(link.effect.ns),
+                n=min(link.ns),
+                ns=link.ns,
                 over_seeds=None if one.verdict == WAITING or described else within(link.effect.interval(), -most, most),
                 runs=tuple(ours["id"]),
                 paper=claim.number,
@@ -201,6 +204,7 @@ def apart(evidence: Evidence, pair: Pair) -> tuple[Number, str, str]:
         what=f"{names[1]} − {names[0]}, test error on the same images, difference{' seed by seed' * pair.variant}",
         value=pair.difference,
         n=min(pair.seeds),
+        ns=pair.seeds[:1] if pair.variant else pair.seeds[::-1],
         over_seeds=pair.over_seeds,
         over_images=pair.over_images,
         runs=pair.runs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,12 +11,27 @@ import pytest
 
 from bench.report.claims import NOT_JUDGED, REPRODUCED, judge_set
 from bench.report.frame import Set
-from bench.report.numbers import TEST_ERROR, Number, of_net, parts, signed, with_worst_case
+from bench.report.numbers import TEST_ERROR, Number, as_csv, of_net, parts, signed, with_worst_case
+from bench.report.render.latex import macros
 from bench.report.sections import numbers_of
 from bench.report.stats import AT_FLOOR, IMAGES, SEEDS
 from bench.report.tables import caption, p_words
-from bench.report.verdicts import claims_sections, measured, paired_table, variants_table
-from tests.report.claimed import BEATS, DEGRADES, HIGH, LOW, claims_of, evidence, made_up, runs, with_params, without
+from bench.report.verdicts import apart, claims_sections, measured, paired_table, variants_table
+from bench.spec import Claim
+from tests.report.claimed import (
+    BEATS,
+    DEGRADES,
+    HIGH,
+    LOW,
+    PLAIN,
+    RESIDUAL,
+    claims_of,
+    evidence,
+    made_up,
+    runs,
+    with_params,
+    without,
+)
 
 DIVERGED = "the training loss is nan at step 700"
 ALIKE = {"plain-56": [9.0, 9.0], "resnet-56-A": [8.99, 8.99]}
@@ -158,6 +174,37 @@ def test_two_recipes_of_one_net_are_compared_seed_by_seed_and_only_over_seeds_of
     assert number.over_seeds.method.startswith("Student's t")
     assert (number.over_seeds.low + number.over_seeds.high) / 2 == pytest.approx(apart.mean())
     assert len(number.runs) == 6
+
+
+DEPTH_COSTS = Claim(
+    "costs", "Depth costs plain nets more.", "", "interaction", (PLAIN[20], PLAIN[56], RESIDUAL[20], RESIDUAL[56])
+)
+UNEQUAL = {
+    "plain-20": [9.1, 9.2, 9.3, 9.4, 9.5], "plain-56": [13.0, 13.5, 13.2], "resnet-20-A": [8.0, 8.4],
+    "resnet-56-A": [7.0, 7.3, 7.1, 7.2],
+}  # fmt: skip
+
+
+def test_a_difference_of_nets_with_unequally_many_seeds_says_n_of_each_in_the_order_of_its_words() -> None:
+    of = evidence(runs("quick", errors=UNEQUAL), DEGRADES, DEPTH_COSTS)
+    two, four = (measured(of, one)[0] for one in of.judged)
+    page, rows = "\n".join(claims_of(of)), list(csv.DictReader(as_csv([two, four]).splitlines()))
+
+    assert (two.label, two.n, two.ns, two.seeds) == ("plain-56 − plain-20", 3, (3, 5), "3 and 5")
+    assert (four.label, four.ns) == ("(plain-56 − plain-20) − (ResNet-56 − ResNet-20)", (3, 5, 4, 2))
+    assert two.cited.endswith(" points (n = 3 and 5)")
+    assert [(row["n"], row["ns"]) for row in rows] == [("3", "3 5"), ("2", "3 5 4 2")]
+    assert f"{two.id}.n\\endcsname{{3 and 5}}" in macros([two])
+    assert " | 3 and 5 |" in page
+
+
+@pytest.mark.parametrize(("second", "n"), [("resnet-20-A", "3 and 5"), ("plain-20+bf16", "3")])
+def test_a_pair_says_n_of_each_but_of_two_recipes_seed_by_seed_the_seeds_of_both(second: str, n: str) -> None:
+    of = evidence(stored({"plain-20": [0.0] * 5, second: [0.0] * 3}))
+    number, *_ = apart(of, of.pairs[0])
+
+    assert (number.n, number.seeds) == (3, n)
+    assert number.cited.endswith(f"(n = {n})")
 
 
 def test_the_p_value_of_a_claim_says_for_or_against_it() -> None:

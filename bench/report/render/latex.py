@@ -69,10 +69,11 @@ def _columns(table: Table) -> str:
 
 
 MACROS = r"""
-% \bench{ID}: the value; \bench{ID.std}: its standard deviation; \bench{ID.n}: the seeds; \bench{ID.seeds.low},
-% \bench{ID.seeds.high}: its 95 % interval over seeds; \bench{ID.seeds.covers}: what that covers; and the same over
-% images only, the trained nets as they are: \bench{ID.images.low}, ... The ids stand in numbers.csv, where a field is
-% empty there is no macro, and an unknown one is an error.
+% \bench{ID}: the value; \bench{ID.std}: its standard deviation; \bench{ID.n}: the seeds, of a difference of nets with
+% unequally many those of each, `5 and 3'; \bench{ID.seeds.low}, \bench{ID.seeds.high}: its 95 % interval over seeds;
+% \bench{ID.seeds.covers}: what that covers; and the same over images only, the trained nets as they are:
+% \bench{ID.images.low}, ... The ids stand in numbers.csv; where a field is empty there, no macro is defined. Another
+% name is an error.
 \providecommand{\bench}[1]{\ifcsname bench@#1\endcsname\csname bench@#1\endcsname\else
   \errmessage{resnet-bench has no number #1; see numbers.csv}\fi}
 """
@@ -84,7 +85,7 @@ def macros(published: Sequence[Number]) -> str:
 
 
 def _definitions(number: Number) -> list[str]:
-    texts = {"": number.write(number.value), ".n": str(number.n)}
+    texts = {"": number.write(number.value), ".n": number.seeds}
     if not math.isnan(number.std):
         texts[".std"] = number.write(number.std)
     for over, one in number.intervals.items():

@@ -122,6 +122,7 @@ def _gained(evidence: Evidence, gain: Gain) -> tuple[Number, str, str]:
         what=f"{gain.words}, AP at IoU .5 on the same images, difference",
         value=gain.difference,
         n=min(gain.seeds),
+        ns=gain.seeds[::-1],
         over_seeds=gain.over_seeds,
         over_images=gain.over_images,
         runs=gain.runs,
