@@ -58,7 +58,7 @@ class Link:
     """One comparison of a claim: an effect over the seeds that the claim puts inside the region.
 
     nets: as the label names them. ns: the seeds of each; of two recipes of a net, which are compared seed by seed, the
-    seeds of both.
+    seeds of both. bounds: the least and the largest that the effect can be, of errors between 0 and 100 %.
     """
 
     label: str
@@ -66,6 +66,7 @@ class Link:
     region: Region
     nets: tuple[str, ...]
     ns: tuple[int, ...]
+    bounds: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,9 @@ def links_of(claim: Claim, seeds: Seeds, floor: Floor) -> tuple[Link, ...]:
             label = NET.sub(lambda net: display_name(net[1]), one.label) + (f" {against:g}" if claim.number else "")
             nets = tuple(NET.findall(one.label))
             ns = effect.ns if claim.paired else tuple(len(values[name]) for name in nets)
-            found.append(Link(label, effect, Region(one.low, one.high), nets, ns))
+            low, high = (100.0 * sum(side(weight, 0) for weight in one.weights.values()) for side in (min, max))
+            bounds = low - against, high - against
+            found.append(Link(label, effect, Region(one.low, one.high), nets, ns, bounds))
     return tuple(found)
 
 

@@ -141,7 +141,6 @@ def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
         ours = runs[runs["net"].isin(link.nets)]
         guesses = int((ours["state"] == "failed").sum())
         described = one.verdict == NOT_JUDGED and guesses  # errors and guesses are no sample of one distribution
-        most = 100.0 * max(1, len(link.effect.ns) // 2)  # a difference of differences reaches twice as far
         found.append(
             Number(
                 id=evidence.id(claim.id, *[str(k)] * (len(one.links) > 1)),
@@ -150,7 +149,7 @@ def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
                 value=link.effect.effect,
                 n=min(link.ns),
                 ns=link.ns,
-                over_seeds=None if one.verdict == WAITING or described else within(link.effect.interval(), -most, most),
+                over_seeds=None if one.verdict == WAITING or described else within(link.effect.interval(), *link.bounds),
                 runs=tuple(ours["id"]),
                 paper=claim.number,
                 verdict=one.verdict,
