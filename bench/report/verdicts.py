@@ -86,9 +86,10 @@ def _claim_row(evidence: Evidence, one: Judged) -> tuple[Cell, ...]:
 
 
 def _p(one: Judged) -> str:
-    """The smaller of both p-values, and for what it is: `0.017 for`, `0.008 against` the claim."""
+    """The smaller of both p-values, and for what it is: `0.017 for`, `0.008 against` the claim; `1.000 both ways`."""
     p, side = min((one.p_for, "for"), (one.p_against, "against"))
-    return f"{p_words(p)} {side}"
+    alike = p_words(one.p_for) == p_words(one.p_against)
+    return f"{p_words(p)} {'both ways' if alike else side}"
 
 
 def metric_words(claim: Claim) -> str:

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.report.claims import REPRODUCED, judge_set
+from bench.report.claims import REPRODUCED, UNDECIDED, judge_set
 from bench.report.frame import Set
 from bench.report.numbers import TEST_ERROR, Number, as_csv, of_net, parts, signed, with_worst_case
 from bench.report.render.latex import macros
 from bench.report.sections import numbers_of
 from bench.report.stats import AT_FLOOR, IMAGES, SEEDS
 from bench.report.tables import caption, p_words
-from bench.report.verdicts import apart, claims_sections, measured, paired_table, variants_table
+from bench.report.verdicts import apart, claims_sections, claims_table, measured, paired_table, variants_table
 from bench.spec import Claim
 from tests.report.claimed import (
     BEATS,
@@ -214,6 +214,14 @@ def test_the_p_value_of_a_claim_says_for_or_against_it() -> None:
 
     assert [line.split("|")[-2].strip() for line in table.splitlines()[2:]] == ["< 0.001 for", "< 0.001 against"]
     assert p_words(0.0) == "< 0.001"
+
+
+def test_where_both_p_values_of_a_claim_are_one_neither_side_is_named() -> None:
+    """Of two claims, so that Holm's factor takes 0.5 on each side to 1."""
+    of = evidence(runs(errors={"plain-20": LOW, "plain-56": LOW, "resnet-56-A": LOW}), DEGRADES, BEATS)
+
+    assert [(one.p_for, one.p_against, one.verdict) for one in of.judged] == [(1, 1, UNDECIDED)] * 2
+    assert [row[-1] for row in claims_table(of).rows] == ["1.000 both ways"] * 2
 
 
 @pytest.mark.parametrize(
