@@ -122,7 +122,12 @@ class Contrast:
 
     @property
     def df(self) -> float:
-        """Degrees of freedom after Welch and Satterthwaite, NaN if they are not known."""
+        """Degrees of freedom after Welch and Satterthwaite, NaN if they are not known.
+
+        The p-values have these at any n, as the procedure was declared before the runs (claims.py, rule 3), also where
+        `interval` is more cautious. There a p can be small although the interval reaches the claim's bound; `python -m
+        bench simulate` shows how often verdicts by these p-values err, at the planned and unequal n.
+        """
         return self._satterthwaite(self._shares) if self.known else math.nan
 
     def _satterthwaite(self, shares: list[float]) -> float:
@@ -131,6 +136,8 @@ class Contrast:
 
     def interval(self) -> Interval | None:
         """The two-sided t-interval over seeds; None where a sample has fewer than two, or none has a spread.
+
+        It is described, not judged by: at unequal n it has fewer degrees of freedom than the p-values beside it (`df`).
 
         Satterthwaite's degrees of freedom keep the level where all have equally many seeds, of more than two samples
         three or more. Elsewhere they are those of the smallest sample, which keep it always. A floor widens the

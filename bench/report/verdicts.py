@@ -13,7 +13,7 @@ from bench.report.evidence import Evidence, Pair
 from bench.report.frame import difference, display_name
 from bench.report.numbers import Cell, Number, n_words, signed
 from bench.report.sections import Section
-from bench.report.stats import within
+from bench.report.stats import CAUTIOUS, within
 from bench.report.tables import Table, change, p_words
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
 from bench.spec import Claim, counted
@@ -31,6 +31,11 @@ HOW = (
     "{claims} to be judged at this scale. A claim is “reproduced” (“not reproduced”) if p ≤ {level:g} for (against) "
     "it, otherwise “undecided”, which is final when no claim waits for seeds. If errors over seeds are normally "
     "distributed, any verdict is wrong in at most {both:.0f} % of sweeps."
+)
+BOLDER = (
+    " Where an interval has the degrees of freedom of the fewest seeds it is more cautious than the p-values beside "
+    "it, which keep Welch's, as declared before the runs: a p can be small although the interval reaches the claim's "
+    "bound, and the verdict is the p-value's."
 )
 UNSEEN = " Without a number at this scale: {claims}."
 
@@ -68,9 +73,16 @@ def claims_table(evidence: Evidence) -> Table:
         level=LEVEL_OF_CLAIMS / 2,
         both=100 * LEVEL_OF_CLAIMS,
     )
+    how += BOLDER * any(one.decided and _is_cautious(one) for one in shown)
     note = (how if count else MEASURED) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
     source = "source" if evidence.results.authorship.own else CLAIMS[2]
     return Table((*CLAIMS[:2], source, *CLAIMS[3:]), rows, text=4, note=note, name="claims")
+
+
+def _is_cautious(one: Judged) -> bool:
+    """Whether an interval of the claim has fewer degrees of freedom than its p-values."""
+    intervals = [link.effect.interval() for link in one.links]
+    return any(interval.method.startswith(CAUTIOUS) for interval in intervals if interval)
 
 
 def _claim_row(evidence: Evidence, one: Judged) -> tuple[Cell, ...]:
