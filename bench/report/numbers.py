@@ -20,7 +20,7 @@ from bench.report.claims import guess_of, has_diverged
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name
 from bench.report.rows import cell
-from bench.report.stats import Interval, sample, within
+from bench.report.stats import FROM_ONE_START, Interval, sample, within
 from bench.spec import counted
 
 Write = Callable[[float], str]
@@ -177,9 +177,15 @@ def of_net(evidence: Evidence, net: str, metric: Metric, runs: pd.DataFrame | No
     values = 100 - values if metric.accuracy else values
     floor = evidence.floor((net,), metric.column) if metric.unit == "%" else 0.0
     over_seeds = within(sample(values).at_least(floor).interval, *metric.bounds) if metric.bounds else None
-    return replace(
-        _mean(evidence, net, metric, values), over_seeds=over_seeds, paper=str(there["id"]) if there and beside else ""
-    )
+    ours, paper = _mean(evidence, net, metric, values), str(there["id"]) if there and beside else ""
+    return replace(ours, over_seeds=of_starts(evidence, over_seeds, ours.runs), paper=paper)
+
+
+def of_starts(evidence: Evidence, over_seeds: Interval | None, runs: Sequence[str]) -> Interval | None:
+    """An interval over seeds of these runs, with what it covers: start weights are the same for all seeds of a net."""
+    ours = evidence.results.runs[evidence.results.runs["id"].isin(runs)]
+    start = "weights" in ours and (ours["weights"] != "").any()
+    return replace(over_seeds, covers=FROM_ONE_START) if over_seeds and start else over_seeds
 
 
 def _mean(evidence: Evidence, net: str, metric: Metric, values: pd.Series[float]) -> Number:

@@ -20,6 +20,7 @@ from statsmodels.stats.proportion import proportion_confint
 LEVEL = 0.95
 POWER = 0.8
 SEEDS, IMAGES = "seeds", "images only"  # what an interval covers
+FROM_ONE_START = "seeds from the same start weights"  # of nets that do not begin at random
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -34,8 +35,8 @@ def total(terms: Iterable[float]) -> float:
 class Interval:
     """A two-sided interval at 95 %.
 
-    covers: SEEDS, other trainings by the same recipe, tested on the same images; or IMAGES, other test images, the
-    trained nets as they are.
+    covers: SEEDS, other trainings by the same recipe, tested on the same images; FROM_ONE_START, the same without the
+    training that the start weights are of; or IMAGES, other test images, the trained nets as they are.
     """
 
     low: float

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged, has_diverged
 from bench.report.evidence import Evidence, Pair
 from bench.report.frame import difference, display_name
-from bench.report.numbers import Cell, Number, n_words, signed
+from bench.report.numbers import Cell, Number, n_words, of_starts, signed
 from bench.report.sections import Section
 from bench.report.stats import CAUTIOUS, within
 from bench.report.tables import Table, change, p_words
@@ -154,6 +154,7 @@ def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
         ours = runs[runs["net"].isin(link.nets)]
         guesses = int((ours["state"] == "failed").sum())
         described = one.verdict == NOT_JUDGED and guesses  # errors and guesses are no sample of one distribution
+        interval = None if one.verdict == WAITING or described else within(link.effect.interval(), *link.bounds)
         found.append(
             Number(
                 id=evidence.id(claim.id, *[str(k)] * (len(one.links) > 1)),
@@ -162,7 +163,7 @@ def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
                 value=link.effect.effect,
                 n=min(link.ns),
                 ns=link.ns,
-                over_seeds=None if one.verdict == WAITING or described else within(link.effect.interval(), *link.bounds),
+                over_seeds=of_starts(evidence, interval, tuple(ours["id"])),
                 runs=tuple(ours["id"]),
                 paper=claim.number,
                 verdict=one.verdict,
@@ -217,7 +218,7 @@ def apart(evidence: Evidence, pair: Pair) -> tuple[Number, str, str]:
         value=pair.difference,
         n=min(pair.seeds),
         ns=pair.seeds[:1] if pair.variant else pair.seeds[::-1],
-        over_seeds=pair.over_seeds,
+        over_seeds=of_starts(evidence, pair.over_seeds, pair.runs),
         over_images=pair.over_images,
         runs=pair.runs,
     )
