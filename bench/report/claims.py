@@ -30,7 +30,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -89,6 +90,12 @@ class Judged:
     def decided(self) -> bool:
         """Whether the procedure has spoken."""
         return self.verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)
+
+
+def tally(judged: Iterable[Judged]) -> dict[str, int]:
+    """How many of the claims that are judged have each verdict, the decided ones first; none that no claim has."""
+    counts = Counter(one.verdict for one in judged)
+    return {said: counts[said] for said in (REPRODUCED, NOT_REPRODUCED, UNDECIDED, WAITING) if counts[said]}
 
 
 def judge_set(sweep: Sweep, results: Set) -> tuple[Judged, ...]:

@@ -125,9 +125,8 @@ class Contrast:
     def df(self) -> float:
         """Degrees of freedom after Welch and Satterthwaite, NaN if they are not known.
 
-        The p-values have these at any n, as the procedure was declared before the runs (claims.py, rule 3), also where
-        `interval` is more cautious. There a p can be small although the interval reaches the claim's bound; `python -m
-        bench simulate` shows how often verdicts by these p-values err, at the planned and unequal n.
+        The p-values have these at any n, as declared before the runs (claims.py, rule 3), also where `interval` is more
+        cautious and reaches a bound that p clears: how often that errs at the planned n, `bench simulate` shows.
         """
         return self._satterthwaite(self._shares) if self.known else math.nan
 

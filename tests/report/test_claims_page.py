@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.report.claimed import claims
 from bench.report.claims import WAITING
 from bench.report.collect import collect
 from bench.report.evidence import load_sets, weigh
 from bench.report.sections import numbers_of
-from bench.report.verdicts import BOLDER, claims_table, seeds_words, verdict_words
+from bench.report.verdicts import BOLDER, claims, claims_table, seeds_words, verdict_words
 from bench.spec import Recipe, Scale, Sweep
 from tests.report.builders import fake
 from tests.report.claimed import (
