@@ -57,7 +57,7 @@ def cards(asked: str, sources: Sequence[Source]) -> str:
         raise UnknownNumberError(_unknown(asked, begun, ids))
     if begun[0] in paper_numbers():
         return _paper_card(paper_numbers()[begun[0]])
-    return "\n\n".join(_our_card(*one) for one in found[begun[0]])
+    return "\n\n".join(card(*one) for one in found[begun[0]])
 
 
 def _may_have(name: str, asked: str) -> bool:
@@ -89,10 +89,12 @@ def _paper_card(number: Mapping[str, Any]) -> str:
     )
 
 
-def _our_card(number: Number, evidence: Evidence, source: Source) -> str:
-    """With verdict and the paper's number; at another scale than the paper's it says that it is not comparable."""
+def card(number: Number, evidence: Evidence, source: Source) -> str:
+    """A number of ours with verdict and the paper's; at another scale it says that the two are not comparable."""
     results = evidence.results
-    within = [f"  95 % interval over {one.covers}: {number.range(one)} ({one.method})" for one in number.intervals]
+    within = [
+        f"  95 % interval over {one.covers}: {number.range(one)} ({one.method})" for one in number.intervals.values()
+    ]
     beside = [f"  verdict: {number.verdict}"] if number.verdict else []
     if number.paper:
         beside.append(f"  in the paper: {printed(paper_numbers()[number.paper])} ({number.paper})")

@@ -29,7 +29,9 @@ Version 1 (`bench.spec.PROCEDURE`; a change that could change a verdict raises i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -44,6 +46,7 @@ from bench.spec.datasets import is_official
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 WAITING, NOT_JUDGED = "not yet judged", "not judged"
+NET = re.compile(r"\{([^}]+)\}")  # in the label of a Comparison; names may have dots
 
 # by name of a net and metric, each seed's number in percent
 Seeds = Mapping[tuple[str, str], Mapping[int, float]]
@@ -53,12 +56,18 @@ Floor = Callable[[tuple[str, ...], str], float]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One comparison of a claim: an effect over the seeds that the claim puts inside the region."""
+    """One comparison of a claim: an effect over the seeds that the claim puts inside the region.
+
+    nets: as the label names them. ns: the seeds of each; of two recipes of a net, which are compared seed by seed, the
+    seeds of both. bounds: the least and the largest that the effect can be, of errors between 0 and 100 %.
+    """
 
     label: str
     effect: Contrast
     region: Region
     nets: tuple[str, ...]
+    ns: tuple[int, ...]
+    bounds: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,12 @@ class Judged:
     def decided(self) -> bool:
         """Whether the procedure has spoken."""
         return self.verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)
+
+
+def tally(judged: Iterable[Judged]) -> dict[str, int]:
+    """How many of the claims that are judged have each verdict, the decided ones first; none that no claim has."""
+    counts = Counter(one.verdict for one in judged)
+    return {said: counts[said] for said in (REPRODUCED, NOT_REPRODUCED, UNDECIDED, WAITING) if counts[said]}
 
 
 def judge_set(sweep: Sweep, results: Set) -> tuple[Judged, ...]:
@@ -164,9 +179,12 @@ def links_of(claim: Claim, seeds: Seeds, floor: Floor) -> tuple[Link, ...]:
         values = {name: seeds.get((name, claim.metric), {}) for name in one.weights}
         effect = _paired(one, values, claim, floor) if claim.paired else _welch(one, values, claim, floor, against)
         if effect is not None:
-            label = one.label.format_map({name: display_name(name) for name in one.weights})
-            label += f" {against:g}" if claim.number else ""
-            found.append(Link(label, effect, Region(one.low, one.high), tuple(values)))
+            label = NET.sub(lambda net: display_name(net[1]), one.label) + (f" {against:g}" if claim.number else "")
+            nets = tuple(NET.findall(one.label))
+            ns = effect.ns if claim.paired else tuple(len(values[name]) for name in nets)
+            low, high = (100.0 * sum(side(weight, 0) for weight in one.weights.values()) for side in (min, max))
+            bounds = low - against, high - against
+            found.append(Link(label, effect, Region(one.low, one.high), nets, ns, bounds))
     return tuple(found)
 
 

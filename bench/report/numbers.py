@@ -20,7 +20,7 @@ from bench.report.claims import guess_of, has_diverged
 from bench.report.evidence import Evidence
 from bench.report.frame import display_name
 from bench.report.rows import cell
-from bench.report.stats import Interval, sample, within
+from bench.report.stats import FROM_ONE_START, Interval, sample, within
 from bench.spec import counted
 
 Write = Callable[[float], str]
@@ -71,6 +71,7 @@ TEST_ERROR = Metric("test_error", "test error after the last step")
 TRAIN_ERROR = Metric("train_error", "training error of the last window")
 TRAIN_LOSS = Metric("train_loss", "training loss of the last window", "", decimals(3), bounds=None)
 BEST_TEST_ERROR = Metric("best_test_error", "lowest test error on the way (never the result)")
+OVER = ("seeds", "images")  # what there is an interval over
 POINTS = "points"  # the unit of differences, which are written with their sign
 
 
@@ -78,10 +79,11 @@ POINTS = "points"  # the unit of differences, which are written with their sign
 class Number:
     """A published number.
 
-    value, std: mean and standard deviation (n - 1) over `n` seeds; NaN for none. over_seeds, over_images: 95 %
-    intervals, None for none. paper: the id of the paper's number beside it, or "". verdict: of a claim; "" of any other
-    number. runs: the ids of the runs it was made of. write: how it and its intervals are written. label: what stands
-    before it in a cell that has several.
+    value, std: mean and standard deviation (n - 1) over `n` seeds; NaN for none. ns: of a difference of nets the seeds
+    of each, as `what` names them; `n` is then the fewest. over_seeds, over_images: 95 % intervals, None for none.
+    paper: the id of the paper's number beside it, or "". verdict: of a claim; "" of any other number. runs: the ids of
+    the runs it was made of. write: how it and its intervals are written. label: what stands before it in a cell that
+    has several.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Number:
     value: float
     n: int
     runs: tuple[str, ...]
+    ns: tuple[int, ...] = ()
     std: float = math.nan
     over_seeds: Interval | None = None
     over_images: Interval | None = None
@@ -114,15 +117,21 @@ class Number:
         return f"{self.write(interval.low)} to {self.write(interval.high)}" if interval else "–"
 
     @property
-    def intervals(self) -> tuple[Interval, ...]:
-        """Those there are; numbers.csv and LaTeX have the first, which covers seeds where there are enough."""
-        return tuple(one for one in (self.over_seeds, self.over_images) if one)
+    def intervals(self) -> dict[str, Interval]:
+        """Those there are, by what numbers.csv and LaTeX call them."""
+        both = zip(OVER, (self.over_seeds, self.over_images), strict=True)
+        return {over: one for over, one in both if one}
 
     @property
     def cited(self) -> str:
-        """As it is cited: `8.61 ± 0.16 % (n = 5)`; a time has its unit within."""
+        """As it is cited: `8.61 ± 0.16 % (n = 5)`, `+0.51 points (n = 5 and 3)`; a time has its unit within."""
         text = self.printed()
-        return f"{text}{f' {self.unit}' if self.unit and not text[-1].isalpha() else ''} (n = {self.n})"
+        return f"{text}{f' {self.unit}' if self.unit and not text[-1].isalpha() else ''} (n = {self.seeds})"
+
+    @property
+    def seeds(self) -> str:
+        """n in words."""
+        return n_words(self.ns or (self.n,))
 
 
 Cell = str | Number | tuple[str | Number, ...]
@@ -136,6 +145,17 @@ def parts(cell: Cell) -> tuple[str | Number, ...]:
 def text_of(cell: Cell) -> str:
     """A cell without anchors."""
     return "; ".join(map(str, parts(cell)))
+
+
+def n_words(ns: Sequence[int]) -> str:
+    """`5`; of nets with unequally many seeds `5 and 3`."""
+    return listed(ns if len(set(ns)) > 1 else ns[:1])
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """`1, 2 and 3`."""
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
@@ -157,9 +177,15 @@ def of_net(evidence: Evidence, net: str, metric: Metric, runs: pd.DataFrame | No
     values = 100 - values if metric.accuracy else values
     floor = evidence.floor((net,), metric.column) if metric.unit == "%" else 0.0
     over_seeds = within(sample(values).at_least(floor).interval, *metric.bounds) if metric.bounds else None
-    return replace(
-        _mean(evidence, net, metric, values), over_seeds=over_seeds, paper=str(there["id"]) if there and beside else ""
-    )
+    ours, paper = _mean(evidence, net, metric, values), str(there["id"]) if there and beside else ""
+    return replace(ours, over_seeds=of_starts(evidence, over_seeds, ours.runs), paper=paper)
+
+
+def of_starts(evidence: Evidence, over_seeds: Interval | None, runs: Sequence[str]) -> Interval | None:
+    """An interval over seeds of these runs, with what it covers: start weights are the same for all seeds of a net."""
+    ours = evidence.results.runs[evidence.results.runs["id"].isin(runs)]
+    start = "weights" in ours and (ours["weights"] != "").any()
+    return replace(over_seeds, covers=FROM_ONE_START) if over_seeds and start else over_seeds
 
 
 def _mean(evidence: Evidence, net: str, metric: Metric, values: pd.Series[float]) -> Number:
@@ -200,8 +226,10 @@ def with_worst_case(evidence: Evidence, net: str, metric: Metric) -> Cell:
     return (ended, worst)
 
 
+OF_INTERVAL = ("low", "high", "interval", "covers")
 COLUMNS = (
-    "id", "what", "value", "std", "n", "low", "high", "interval", "covers", "unit", "paper_id", "verdict", "runs",
+    "id", "what", "value", "std", "n", "ns", *(f"{over}_{part}" for over in OVER for part in OF_INTERVAL), "unit",
+    "paper_id", "verdict", "runs",
 )  # fmt: skip
 
 
@@ -211,9 +239,14 @@ def as_csv(published: Sequence[Number]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one in published:
-        first = next(iter(one.intervals), None)
-        interval = (first.low, first.high, first.method, first.covers) if first else ("", "", "", "")
+        intervals = (field for over in OVER for field in _fields(one.intervals.get(over)))
         std = "" if math.isnan(one.std) else one.std
+        ns = " ".join(map(str, one.ns or (one.n,)))
         about = (one.unit, one.paper, one.verdict, " ".join(one.runs))
-        writer.writerow(map(cell, (one.id, one.what, one.value, std, one.n, *interval, *about)))
+        writer.writerow(map(cell, (one.id, one.what, one.value, std, one.n, ns, *intervals, *about)))
     return out.getvalue()
+
+
+def _fields(one: Interval | None) -> tuple[float | str, ...]:
+    """What OF_INTERVAL names."""
+    return (one.low, one.high, one.method, one.covers) if one else ("",) * len(OF_INTERVAL)

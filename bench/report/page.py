@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.report import digests, frame
-from bench.report.claimed import claims
 from bench.report.costs import cost_table, remaining_sections, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.frame import Set, display_name
@@ -17,6 +16,7 @@ from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of, o
 from bench.report.stats import sample
 from bench.report.summary import answer, findings_of
 from bench.report.tables import Table, one_of, plain
+from bench.report.verdicts import claims
 from bench.spec import Sweep, counted, digest, task_of
 from bench.spec.datasets import data_of_runs, is_official
 from bench.store import make_folder, write_text

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from bench.report.frame import Set, display_name
-from bench.report.numbers import Number, parts
+from bench.report.numbers import Number, listed, parts
 from bench.report.tables import Table, plain
 from bench.spec import counted
 
@@ -92,9 +92,3 @@ def diverged(results: Set) -> list[str]:
         runs = (results.runs["net"] == net).sum()
         lines.append(f"{display_name(str(net))} failed in {len(part)} of {counted(runs, 'run')}: {'; '.join(causes)}.")
     return lines
-
-
-def listed(numbers: Sequence[int]) -> str:
-    """`1, 2 and 3`."""
-    *most, last = map(str, numbers)
-    return f"{', '.join(most)} and {last}" if most else last

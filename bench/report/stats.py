@@ -20,6 +20,7 @@ from statsmodels.stats.proportion import proportion_confint
 LEVEL = 0.95
 POWER = 0.8
 SEEDS, IMAGES = "seeds", "images only"  # what an interval covers
+FROM_ONE_START = "seeds from the same start weights"  # of nets that do not begin at random
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -34,8 +35,8 @@ def total(terms: Iterable[float]) -> float:
 class Interval:
     """A two-sided interval at 95 %.
 
-    covers: SEEDS, other trainings by the same recipe, tested on the same images; or IMAGES, other test images, the
-    trained nets as they are.
+    covers: SEEDS, other trainings by the same recipe, tested on the same images; FROM_ONE_START, the same without the
+    training that the start weights are of; or IMAGES, other test images, the trained nets as they are.
     """
 
     low: float
@@ -122,7 +123,11 @@ class Contrast:
 
     @property
     def df(self) -> float:
-        """Degrees of freedom after Welch and Satterthwaite, NaN if they are not known."""
+        """Degrees of freedom after Welch and Satterthwaite, NaN if they are not known.
+
+        The p-values have these at any n, as declared before the runs (claims.py, rule 3), also where `interval` is more
+        cautious and reaches a bound that p clears: how often that errs at the planned n, `bench simulate` shows.
+        """
         return self._satterthwaite(self._shares) if self.known else math.nan
 
     def _satterthwaite(self, shares: list[float]) -> float:
@@ -131,6 +136,8 @@ class Contrast:
 
     def interval(self) -> Interval | None:
         """The two-sided t-interval over seeds; None where a sample has fewer than two, or none has a spread.
+
+        It is described, not judged by: at unequal n it has fewer degrees of freedom than the p-values beside it (`df`).
 
         Satterthwaite's degrees of freedom keep the level where all have equally many seeds, of more than two samples
         three or more. Elsewhere they are those of the smallest sample, which keep it always. A floor widens the

@@ -1,20 +1,15 @@
-"""The verdicts in words and tables: what a sweep's claims came to, and two nets compared image by image."""
+"""The claims on a page: what was declared, then the verdicts in words and tables, or what was measured so far."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
-
 import pandas as pd
 
-from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, Judged, has_diverged
-from bench.report.evidence import Evidence, Pair
-from bench.report.frame import difference, display_name
-from bench.report.numbers import Cell, Number, signed
+from bench.report.claims import NOT_JUDGED, UNDECIDED, WAITING, Judged, has_diverged, tally
+from bench.report.evidence import Evidence
+from bench.report.numbers import Cell, Number, n_words, of_starts
 from bench.report.sections import Section
-from bench.report.stats import within
-from bench.report.tables import Table, change, p_words
+from bench.report.stats import CAUTIOUS, within
+from bench.report.tables import Table, p_words
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
 from bench.spec import Claim, counted
 
@@ -32,20 +27,73 @@ HOW = (
     "it, otherwise “undecided”, which is final when no claim waits for seeds. If errors over seeds are normally "
     "distributed, any verdict is wrong in at most {both:.0f} % of sweeps."
 )
+BOLDER = (
+    " Where an interval has the degrees of freedom of the fewest seeds it is more cautious than the p-values beside "
+    "it, which keep Welch's, as declared before the runs: a p can be small although the interval reaches the claim's "
+    "bound, and the verdict is the p-value's."
+)
 UNSEEN = " Without a number at this scale: {claims}."
 
 
-def claims_sections(evidence: Evidence) -> list[Section]:
-    """The verdicts counted, the table, how it was judged. None without claims."""
+NO_JUDGE = "No claim is judged at this scale; the table describes what was measured."
+NOT_THE_DATA = "**Not comparable with the paper:** these runs are not on the paper's data, and no claim is judged."
+WAIT = "**{claims} to be judged at this scale; none has all of its planned seeds yet.**"
+ELSEWHERE = "No claim is judged at this scale, and none is about its nets."
+LATER = (
+    "Differences are of means over the seeds. A claim is judged once, when each of its nets has its planned seeds "
+    "(there/planned); until then it has neither an interval nor a p-value. Claims, seeds and procedure are declared "
+    "in the sweep's file (digest `{digest}`); `python -m bench simulate {name} --scale {scale} "
+    "--spread STD STD` prints the procedure and how often it errs."
+)
+DESCRIBED = "Differences are of means over the seeds."
+DAGGER = " † Counts runs that started {when}."
+
+
+def claims(evidence: Evidence) -> Section:
+    """What the sweep says it tests, in its own words; the verdicts if there is any, else what was measured so far."""
+    if any(one.decided for one in evidence.judged):
+        return Section("Claims", (evidence.sweep.claim, _in_short(evidence), claims_table(evidence)))
+    return Section("Claims" if evidence.judged else "The claim", (evidence.sweep.claim, *_unjudged(evidence)))
+
+
+def _unjudged(evidence: Evidence) -> tuple[str | Table, ...]:
+    """One sentence, and a row a claim that is to be judged or has a number."""
     if not evidence.judged:
-        return []
-    counts = Counter(one.verdict for one in evidence.judged if one.verdict != NOT_JUDGED)
-    words = {REPRODUCED: REPRODUCED, NOT_REPRODUCED: NOT_REPRODUCED, UNDECIDED: UNDECIDED, WAITING: "waiting for seeds"}
-    parts = ", ".join(f"{counts[verdict]} {said}" for verdict, said in words.items() if counts[verdict])
+        return ()
+    waiting = tally(evidence.judged).get(WAITING, 0)
+    said = WAIT.format(claims=counted(waiting, "claim")) if waiting else NO_JUDGE
+    said = NOT_THE_DATA if evidence.results.dataset.made_up else said
+    shown = sorted((o for o in evidence.judged if o.links or o.verdict == WAITING), key=lambda o: o.verdict != WAITING)
+    if not shown:
+        return (ELSEWHERE,)
+    unseen = [one.claim.text.rstrip(".") for one in evidence.judged if one not in shown]
+    note = (_later(evidence) if waiting else DESCRIBED) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
+    whens = sorted({when for one in shown if (when := undeclared(evidence, one))})
+    header = ("claim", "source", "so far: difference in points", "seeds of each net")
+    rows = [_so_far(evidence, one) for one in shown]
+    note += "".join(DAGGER.format(when=when) for when in whens)
+    return said, Table(header, rows, text=3, note=note, name="claims")
+
+
+def _later(evidence: Evidence) -> str:
+    scale = evidence.results.scale
+    return LATER.format(name=evidence.name, scale=scale, digest=evidence.sweep.claims_digest(scale)[:12])
+
+
+def _so_far(evidence: Evidence, one: Judged) -> tuple[Cell, ...]:
+    other = " (not judged at this scale)" if one.verdict == NOT_JUDGED and not evidence.describes else ""
+    dagger = " †" if undeclared(evidence, one) else ""
+    text = one.claim.text + metric_words(one.claim) + other
+    return text, one.claim.source, measured(evidence, one) or "–", seeds_words(one) + dagger
+
+
+def _in_short(evidence: Evidence) -> str:
+    """The verdicts counted."""
+    counts = tally(evidence.judged)
+    parts = ", ".join(f"{n} {'waiting for seeds' if verdict == WAITING else verdict}" for verdict, n in counts.items())
     schedule = "" if evidence.results.authorship.own else ", which is not the paper's schedule"
     where = "" if evidence.results.comparable else f" at this scale{schedule}"
-    summary = f"**Of {counted(counts.total(), 'claim')} to be judged{where}: {parts}.**"
-    return [Section("Claims", (summary, claims_table(evidence)))]
+    return f"**Of {counted(sum(counts.values()), 'claim')} to be judged{where}: {parts}.**"
 
 
 CLAIMS = (
@@ -58,7 +106,7 @@ def claims_table(evidence: Evidence) -> Table:
     shown = [one for one in evidence.judged if one.links or one.verdict != NOT_JUDGED] or list(evidence.judged)
     unseen = [one.claim.text.rstrip(".") for one in evidence.judged if one not in shown]
     rows = [_claim_row(evidence, one) for one in sorted(shown, key=lambda one: one.verdict == NOT_JUDGED)]
-    count = sum(one.verdict != NOT_JUDGED for one in evidence.judged)
+    count = sum(tally(evidence.judged).values())
     how = HOW.format(
         measured=MEASURED,
         name=evidence.name,
@@ -68,9 +116,16 @@ def claims_table(evidence: Evidence) -> Table:
         level=LEVEL_OF_CLAIMS / 2,
         both=100 * LEVEL_OF_CLAIMS,
     )
+    how += BOLDER * any(one.decided and _is_cautious(one) for one in shown)
     note = (how if count else MEASURED) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
     source = "source" if evidence.results.authorship.own else CLAIMS[2]
     return Table((*CLAIMS[:2], source, *CLAIMS[3:]), rows, text=4, note=note, name="claims")
+
+
+def _is_cautious(one: Judged) -> bool:
+    """Whether an interval of the claim has fewer degrees of freedom than its p-values."""
+    intervals = [link.effect.interval() for link in one.links]
+    return any(interval.method.startswith(CAUTIOUS) for interval in intervals if interval)
 
 
 def _claim_row(evidence: Evidence, one: Judged) -> tuple[Cell, ...]:
@@ -86,9 +141,10 @@ def _claim_row(evidence: Evidence, one: Judged) -> tuple[Cell, ...]:
 
 
 def _p(one: Judged) -> str:
-    """The smaller of both p-values, and for what it is: `0.017 for`, `0.008 against` the claim."""
+    """The smaller of both p-values, and for what it is: `0.017 for`, `0.008 against` the claim; `1.000 both ways`."""
     p, side = min((one.p_for, "for"), (one.p_against, "against"))
-    return f"{p_words(p)} {side}"
+    alike = p_words(one.p_for) == p_words(one.p_against)
+    return f"{p_words(p)} {'both ways' if alike else side}"
 
 
 def metric_words(claim: Claim) -> str:
@@ -100,11 +156,13 @@ def metric_words(claim: Claim) -> str:
 
 
 def seeds_words(one: Judged) -> str:
-    """`5`, `2 to 3`; while the claim waits, there/planned of each net in its order: `1/5, 0/5`."""
+    """`5`, `5 and 3`; of several comparisons `3 to 5`; while the claim waits, there/planned of each: `1/5, 0/5`."""
     if one.verdict == WAITING:
         of_nets = [f"{there}/{planned}" for there, planned in one.seeds.values()]
         return ", ".join(of_nets if len(set(of_nets)) > 1 else of_nets[:1])
-    ns = sorted({n for link in one.links for n in link.effect.ns})
+    if len(one.links) == 1:
+        return n_words(one.links[0].ns)
+    ns = sorted({n for link in one.links for n in link.ns})
     return " to ".join(map(str, dict.fromkeys((ns[0], ns[-1])))) if ns else "–"
 
 
@@ -139,15 +197,16 @@ def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
         ours = runs[runs["net"].isin(link.nets)]
         guesses = int((ours["state"] == "failed").sum())
         described = one.verdict == NOT_JUDGED and guesses  # errors and guesses are no sample of one distribution
-        most = 100.0 * max(1, len(link.effect.ns) // 2)  # a difference of differences reaches twice as far
+        interval = None if one.verdict == WAITING or described else within(link.effect.interval(), *link.bounds)
         found.append(
             Number(
                 id=evidence.id(claim.id, *[str(k)] * (len(one.links) > 1)),
                 what=f"{link.label}, {claim.metric.replace('_', ' ')}, difference"
                 + (f", {counted(guesses, 'diverged seed')} counted as a guess" if guesses else ""),
                 value=link.effect.effect,
-                n=min(link.effect.ns),
-                over_seeds=None if one.verdict == WAITING or described else within(link.effect.interval(), -most, most),
+                n=min(link.ns),
+                ns=link.ns,
+                over_seeds=of_starts(evidence, interval, tuple(ours["id"])),
                 runs=tuple(ours["id"]),
                 paper=claim.number,
                 verdict=one.verdict,
@@ -169,110 +228,3 @@ def _runs_of(evidence: Evidence, one: Judged) -> pd.DataFrame:
     if one.claim.paired:
         ours = ours[ours.groupby("seed")["net"].transform("nunique") == len(one.claim.names)]
     return ours
-
-
-APART = (
-    "The nets of a row saw the same test images. Two 95 % intervals are given: over seeds (Welch), and over images "
-    "only, the trained nets as they are (Agresti and Min); with one seed of a net there is the second alone."
-)
-LEFT_OUT = " Seeds that diverged are in neither: the worst case above has them."
-
-
-def apart_note(evidence: Evidence) -> str:
-    """What stands below a table of such pairs."""
-    return APART + LEFT_OUT * bool(has_diverged(evidence.results.runs).any())
-
-
-PAIRED = ("layers", "seeds (plain, residual)", "error: residual − plain, points", "95 %, seeds", "95 %, images only")
-
-
-def paired_table(evidence: Evidence) -> Table | None:
-    """A row a depth; None if no depth has both nets."""
-    pairs = [pair for pair in evidence.pairs if not pair.variant]
-    rows = [(f"{p.depth}", f"{p.seeds[0]}, {p.seeds[1]}", *apart(evidence, p)) for p in pairs]
-    return Table(PAIRED, rows, note=apart_note(evidence), name="pairs") if rows else None
-
-
-def apart(evidence: Evidence, pair: Pair) -> tuple[Number, str, str]:
-    """The second net's error minus the first's, and its intervals."""
-    names = [display_name(name) for name in pair.names]
-    number = Number(
-        id=evidence.id(pair.key, "test_error"),
-        what=f"{names[1]} − {names[0]}, test error on the same images, difference{' seed by seed' * pair.variant}",
-        value=pair.difference,
-        n=min(pair.seeds),
-        over_seeds=pair.over_seeds,
-        over_images=pair.over_images,
-        runs=pair.runs,
-    )
-    return number, number.range(pair.over_seeds), number.range(pair.over_images)
-
-
-TRAINED = ("first net", "second net", "images", "only the first right", "only the second right", "McNemar p")
-TRAINED_NOTE = (
-    "Each row is about two trained nets, those of the first seed of each, and says nothing of their recipes: another "
-    "seed gives other nets. McNemar's test (mid-p, two-sided) asks whether one of the two would be right more often on "
-    "other images."
-)
-
-
-def trained_table(pairs: Sequence[Pair]) -> Table | None:
-    """A row a pair, McNemar's test of one net of each; None without any."""
-    rows = [
-        (
-            *map(display_name, pair.names),
-            f"{pair.first.images:,}",
-            f"{pair.first.only_first:,}",
-            f"{pair.first.only_second:,}",
-            p_words(pair.first.p_mid),
-        )
-        for pair in pairs
-    ]
-    return Table(TRAINED, rows, text=2, note=TRAINED_NOTE, name="trained") if rows else None
-
-
-VARIANTS = (
-    "net by another recipe", "its own", "seeds", "error: other − own, points", "95 %, seeds", "95 %, images only",
-)  # fmt: skip
-OVER_SEEDS = (
-    "Compared seed by seed, over the seeds that both recipes have: a seed gives both the same weights to start from "
-    "and the same order of images. Two 95 % intervals are given: over seeds, Student's t of these differences, and "
-    "over images only, the trained nets as they are (Agresti and Min)."
-)
-
-
-def variants_table(evidence: Evidence) -> Table | None:
-    """A row a net by another recipe than its own, if both have ended on the same images; None without any."""
-    rows = []
-    for pair in (pair for pair in evidence.pairs if pair.variant):
-        own, _ = _of_recipes(evidence, pair)
-        named = (display_name(pair.names[1]), _own(own.iloc[0], pair.names[1]), f"{pair.seeds[0]}")
-        rows.append((*named, *apart(evidence, pair)))
-    return Table(VARIANTS, rows, text=2, note=OVER_SEEDS, name="variants") if rows else None
-
-
-def _of_recipes(evidence: Evidence, pair: Pair) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs of a net by its own recipe and by another, by seed."""
-    runs = evidence.results.done[evidence.results.done["id"].isin(pair.runs)].set_index("seed")
-    return runs[runs["net"] == pair.names[0]], runs[runs["net"] == pair.names[1]]
-
-
-def _own(row: pd.Series[Any], other: str) -> str:
-    """What the net's own recipe has where the other differs: `fp32`, `batch norm over 64`."""
-    names = [part.partition("=")[0] if "=" in part else "precision" for part in other.split("+")[1:]]
-    parts = (f"{name}={str(row[name]).replace(' ', '_')}" if name != "precision" else row[name] for name in names)
-    return ", ".join(map(difference, parts))
-
-
-def variant_findings(evidence: Evidence) -> list[str]:
-    """What another recipe changes of a net, in words."""
-    lines = []
-    for pair in (pair for pair in evidence.pairs if pair.variant):
-        own, other = (runs["test_error"].mean() for runs in _of_recipes(evidence, pair))
-        over = pair.over_seeds or pair.over_images
-        lines.append(
-            f"{display_name(pair.names[1])}: the test error is {change(other - own, 2, ' points')} "
-            f"{'than' if round(abs(other - own), 2) else 'as'} by its own recipe ({other:.2f} % against {own:.2f} %; "
-            f"95 % over {over.covers}: {signed(over.low)} to {signed(over.high)}); n = {pair.seeds[0]} of each."
-        )
-    return lines

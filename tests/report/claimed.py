@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.claimed import claims
 from bench.report.claims import Judged, judge
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set
+from bench.report.verdicts import claims
 from bench.spec import Claim, Net, Recipe, Scale, Sweep
 
 PLAIN = {d: Net("cifar", d, "none") for d in (20, 32, 44, 56)}

@@ -12,7 +12,7 @@ from scipy import stats as scipy_stats
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING, judge
 from bench.report.stats import Region, contrast, sample
 from bench.report.verdicts import verdict_words
-from bench.spec import LEVEL, Claim
+from bench.spec import LEVEL, Claim, Net
 from tests.report.claimed import (
     BEATS,
     DEGRADES,
@@ -31,6 +31,20 @@ from tests.report.claimed import (
 
 ABOVE_60 = Claim("above", "Above.", "Fig. 6", "exceeds", (PLAIN[56],), number="txt.plain-110.error")
 NOT_WORSE = Claim("no", "No worse.", "", "not worse with depth", (RESIDUAL[20], RESIDUAL[56]), margin=0.5)
+
+
+def test_nets_with_published_weights_whose_names_have_dots_are_compared() -> None:
+    nets = tuple(
+        Net("imagenet", depth, "B", weights="torchvision:IMAGENET1K_V1", stride_in="3x3") for depth in (50, 101)
+    )
+    deeper = Claim("deeper", "Deeper is better.", "", "better with depth", nets)
+    seeds = {(net.name, "test_error"): {0: error} for net, error in zip(nets, (24.0, 22.5), strict=True)}
+
+    ((link,), *_) = (found.links for found in judge((deeper,), (), seeds, {}, no_floor))
+
+    assert "." in link.nets[0]
+    assert link.label == "ResNet-50 (B), torchvision IMAGENET1K_V1 − ResNet-101 (B), torchvision IMAGENET1K_V1"
+    assert (link.nets, link.ns, link.effect.effect) == (deeper.names, (1, 1), 1.5)
 
 
 def test_a_clear_difference_in_the_claimed_direction_is_reproduced_and_the_other_way_round_is_not() -> None:

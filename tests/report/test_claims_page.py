@@ -8,15 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from bench.report.claimed import claims
 from bench.report.claims import WAITING
 from bench.report.collect import collect
-from bench.report.evidence import load_sets
+from bench.report.evidence import load_sets, weigh
 from bench.report.sections import numbers_of
-from bench.report.verdicts import seeds_words, verdict_words
+from bench.report.verdicts import BOLDER, claims, claims_table, seeds_words, verdict_words
 from bench.spec import Recipe, Scale, Sweep
 from tests.report.builders import fake
-from tests.report.claimed import BEATS, DEGRADES, EQUALS, HIGH, LOW, PLAIN, claims_of, evidence, judged, one, runs
+from tests.report.claimed import (
+    BEATS,
+    DEGRADES,
+    EQUALS,
+    HIGH,
+    LOW,
+    PLAIN,
+    claims_of,
+    evidence,
+    judged,
+    made_up,
+    one,
+    runs,
+)
 
 
 def test_the_verdict_in_words_says_where_it_holds_and_the_seeds_what_it_waits_for() -> None:
@@ -39,6 +51,27 @@ def test_the_page_counts_the_verdicts_and_says_how_they_came_about() -> None:
     assert "Holm-adjusted over the 3 claims to be judged at this scale" in page
     assert f"(digest `{of.sweep.claims_digest('paper')[:12]}`)" in page
     assert claims_of(evidence(runs())) == ["## The claim", "It is."]
+
+
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (0, 1)])
+def test_where_an_interval_at_unequal_n_stands_beside_a_p_the_page_says_which_is_the_bolder(
+    seeds: tuple[int, ...],
+) -> None:
+    plan = made_up(DEGRADES)
+    scale = replace(plan.scales["paper"], seeds_by_net={PLAIN[20]: seeds})
+    sweep = replace(plan, scales={**plan.scales, "paper": scale})
+
+    table = claims_table(weigh("made_up", sweep, [runs()])[0])
+
+    assert table.rows[0][-1] != "–"
+    assert table.rows[0][-2] == ("3" if len(seeds) == 3 else "3 and 2")
+    assert (BOLDER in table.note) == (len(seeds) == 2)
+
+
+def test_the_page_does_not_speak_of_p_values_at_unequal_n_where_none_is_given() -> None:
+    waits = evidence(runs(errors={"plain-20": LOW, "plain-56": HIGH[:2]}), DEGRADES)
+
+    assert BOLDER not in "\n".join(claims_of(waits))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.report import rows, stored
+from bench.report import numbers, rows, stored
 from bench.spec import stored_name
 from bench.tasks.classification.imagenet import ensembles
 
@@ -29,6 +29,7 @@ DECLARED = (
     *stored.DETECTOR_CURVE_COLUMNS,
     *stored.LAYER_COLUMNS,
     *ensembles.COLUMNS,
+    *numbers.COLUMNS,
 )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.report.numbers import Number
-from bench.report.verdicts import paired_table, trained_table
+from bench.report.pairs import paired_table, trained_table
 from bench.tasks.classification.sections import depth_pairs, depth_table, reproductions_table
 from tests.report.claimed import evidence, runs, with_params, without
 

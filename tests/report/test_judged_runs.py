@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from bench.report.claimed import NO_JUDGE, NOT_THE_DATA
 from bench.report.claims import NOT_JUDGED, REPRODUCED, UNDECIDED, WAITING, Judged, floor_of, judge, judge_set, seeds_of
 from bench.report.stats import binomial_std, disagreement_std, sample
+from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA
 from bench.spec import DIVERGED, dataset_of
 from bench.train.trainer import DivergedError
 from tests.report.claimed import (

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bench.report.claims import NOT_JUDGED, REPRODUCED, judge_set
+from bench.report.claims import REPRODUCED, UNDECIDED, judge_set
 from bench.report.frame import Set
-from bench.report.numbers import TEST_ERROR, Number, of_net, parts, signed, with_worst_case
+from bench.report.numbers import TEST_ERROR, Number, as_csv, of_net, parts, signed, with_worst_case
+from bench.report.pairs import apart, paired_table, variants_table
+from bench.report.render.latex import macros
 from bench.report.sections import numbers_of
 from bench.report.stats import AT_FLOOR, IMAGES, SEEDS
 from bench.report.tables import caption, p_words
-from bench.report.verdicts import claims_sections, measured, paired_table, variants_table
-from tests.report.claimed import BEATS, DEGRADES, HIGH, LOW, claims_of, evidence, made_up, runs, with_params, without
+from bench.report.verdicts import claims, claims_table, measured
+from bench.spec import Claim
+from tests.report.claimed import (
+    BEATS,
+    DEGRADES,
+    EQUALS,
+    HIGH,
+    LOW,
+    PLAIN,
+    RESIDUAL,
+    claims_of,
+    evidence,
+    made_up,
+    runs,
+    with_params,
+    without,
+)
 
 DIVERGED = "the training loss is nan at step 700"
 ALIKE = {"plain-56": [9.0, 9.0], "resnet-56-A": [8.99, 8.99]}
@@ -37,7 +55,7 @@ def test_a_diverged_seed_counts_as_a_guess_in_the_worst_case_beside_the_mean_of_
     assert worst.value == pytest.approx((13.0 + 90 + 13.2) / 3)
     assert str(worst).startswith("worst case: 38.73 ± 44.40 (3)")
     assert worst.what.endswith("1 diverged seed counted as a guess")
-    assert (worst.intervals, len(worst.runs)) == ((), 3)
+    assert (worst.intervals, len(worst.runs)) == ({}, 3)
 
 
 @pytest.mark.parametrize(("scale", "described"), [("paper", False), ("quick", True)])
@@ -126,7 +144,7 @@ def test_a_pair_has_welchs_interval_over_seeds_from_two_of_each_on_and_below_one
     assert table is not None
     number = table.rows[0][2]
     assert isinstance(number, Number)
-    assert [one.covers for one in number.intervals] == covers
+    assert [one.covers for one in number.intervals.values()] == covers
     assert table.rows[0][3:] == (number.range(number.over_seeds), number.range(number.over_images))
     assert (table.rows[0][3] == "–") == (seeds == 1)
 
@@ -160,6 +178,37 @@ def test_two_recipes_of_one_net_are_compared_seed_by_seed_and_only_over_seeds_of
     assert len(number.runs) == 6
 
 
+DEPTH_COSTS = Claim(
+    "costs", "Depth costs plain nets more.", "", "interaction", (PLAIN[20], PLAIN[56], RESIDUAL[20], RESIDUAL[56])
+)
+UNEQUAL = {
+    "plain-20": [9.1, 9.2, 9.3, 9.4, 9.5], "plain-56": [13.0, 13.5, 13.2], "resnet-20-A": [8.0, 8.4],
+    "resnet-56-A": [7.0, 7.3, 7.1, 7.2],
+}  # fmt: skip
+
+
+def test_a_difference_of_nets_with_unequally_many_seeds_says_n_of_each_in_the_order_of_its_words() -> None:
+    of = evidence(runs("quick", errors=UNEQUAL), DEGRADES, DEPTH_COSTS)
+    two, four = (measured(of, one)[0] for one in of.judged)
+    page, rows = "\n".join(claims_of(of)), list(csv.DictReader(as_csv([two, four]).splitlines()))
+
+    assert (two.label, two.n, two.ns, two.seeds) == ("plain-56 − plain-20", 3, (3, 5), "3 and 5")
+    assert (four.label, four.ns) == ("(plain-56 − plain-20) − (ResNet-56 − ResNet-20)", (3, 5, 4, 2))
+    assert two.cited.endswith(" points (n = 3 and 5)")
+    assert [(row["n"], row["ns"]) for row in rows] == [("3", "3 5"), ("2", "3 5 4 2")]
+    assert f"{two.id}.n\\endcsname{{3 and 5}}" in macros([two])
+    assert " | 3 and 5 |" in page
+
+
+@pytest.mark.parametrize(("second", "n"), [("resnet-20-A", "3 and 5"), ("plain-20+bf16", "3")])
+def test_a_pair_says_n_of_each_but_of_two_recipes_seed_by_seed_the_seeds_of_both(second: str, n: str) -> None:
+    of = evidence(stored({"plain-20": [0.0] * 5, second: [0.0] * 3}))
+    number, *_ = apart(of, of.pairs[0])
+
+    assert (number.n, number.seeds) == (3, n)
+    assert number.cited.endswith(f"(n = {n})")
+
+
 def test_the_p_value_of_a_claim_says_for_or_against_it() -> None:
     errors = {"plain-20": LOW, "plain-56": HIGH, "resnet-56-A": [20.0, 20.5, 20.2]}
     _, _, _, table, _ = claims_of(evidence(runs(errors=errors), DEGRADES, BEATS))
@@ -168,14 +217,26 @@ def test_the_p_value_of_a_claim_says_for_or_against_it() -> None:
     assert p_words(0.0) == "< 0.001"
 
 
-def test_a_claims_interval_stays_within_what_a_difference_can_be() -> None:
-    of = evidence(runs(errors={"plain-20": [1.0, 60.0], "plain-56": [2.0, 99.0]}), DEGRADES)
+def test_where_both_p_values_of_a_claim_are_one_neither_side_is_named() -> None:
+    """Of two claims, so that Holm's factor takes 0.5 on each side to 1."""
+    of = evidence(runs(errors={"plain-20": LOW, "plain-56": LOW, "resnet-56-A": LOW}), DEGRADES, BEATS)
 
-    of = replace(of, judged=tuple(replace(one, verdict=NOT_JUDGED) for one in of.judged))
-    (number,) = numbers_of(claims_sections(of))
+    assert [(one.p_for, one.p_against, one.verdict) for one in of.judged] == [(1, 1, UNDECIDED)] * 2
+    assert [row[-1] for row in claims_table(of).rows] == ["1.000 both ways"] * 2
+
+
+@pytest.mark.parametrize(
+    ("claim", "bounds"), [(DEGRADES, (-100, 100)), (EQUALS, (-6.61, 93.39)), (DEPTH_COSTS, (-200, 200))]
+)
+def test_a_claims_interval_stays_within_what_its_difference_can_be(claim: Claim, bounds: tuple[float, float]) -> None:
+    """Of an error minus the paper's mean, 6.61 %, that is from −6.61 to 93.39."""
+    errors = {net: [1.0, 99.0] for net in ("plain-20", "plain-56", "resnet-20-A", "resnet-56-A", "resnet-110-A")}
+    of = evidence(runs("quick", errors=errors), claim)
+
+    (number,) = numbers_of([claims(of)])
 
     assert number.over_seeds is not None
-    assert (number.over_seeds.low, number.over_seeds.high) == (-100, 100)
+    assert (number.over_seeds.low, number.over_seeds.high) == pytest.approx(bounds)
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.123, "+0.12"), (-1.329, "−1.33"), (-0.001, "+0.00"), (0.0, "+0.00")])

@@ -227,7 +227,7 @@ def test_a_page_begins_with_the_answer_a_figure_and_a_table_and_ends_with_what_r
     assert [line for line in text.splitlines() if line.startswith(("- **", "![", "## "))] == [
         "- **Undecided:** It gets worse (plain-56 − plain-20: +2.00 points, 95 % −10.17 to +14.17; n = 2; "
         "p = 0.553 for it and p = 0.724 against it).",
-        "- **Undecided:** It is the same (ResNet-20 − paper's 8.75: +4.25 points, 95 % −21.16 to +29.66; n = 2; "
+        "- **Undecided:** It is the same (ResNet-20 − paper's 8.75: +4.25 points, 95 % −8.75 to +29.66; n = 2; "
         "p = 0.844 for it and p = 0.624 against it).",
         "![Training and test error against iterations](curves-paper.svg)",
         "## Test and training error (Table 6)", "## Further findings", "## Claims",

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from bench.cli.sweep_files import load_sweep
-from bench.report.evidence import load_sets, weigh
-from bench.report.numbers import Number, as_csv
+from bench.report.cite import Source, card
+from bench.report.evidence import Evidence, load_sets, weigh
+from bench.report.numbers import OF_INTERVAL, OVER, Number, as_csv
 from bench.report.page import page, sections_of
 from bench.report.render.latex import escape, macros
 from bench.report.sections import numbers_of
-from bench.report.stats import IMAGES, SEEDS
+from bench.report.stats import FROM_ONE_START, IMAGES, SEEDS
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.parent.name for path in (ROOT / "results").glob("*/runs.csv"))
@@ -27,16 +28,31 @@ RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
 @cache
-def published(name: str) -> tuple[list[str], list[Number]]:
-    """The pages of a sweep, written anew, and their numbers."""
+def published(name: str) -> tuple[list[str], list[tuple[Number, Evidence]]]:
+    """The pages of a sweep, written anew, and their numbers, each with the evidence of its page."""
     _, sweep = load_sweep(str(ROOT / "sweeps" / f"{name}.py"))
     said = [(one, sections_of(one)) for one in weigh(name, sweep, load_sets(ROOT / "results" / name, sweep))]
-    numbers = [number for _, sections in said for number in numbers_of(sections)]
+    numbers = [(number, one) for one, sections in said for number in numbers_of(sections)]
     return [page(one, (), sections) for one, sections in said], numbers
 
 
 def numbers(name: str) -> list[Number]:
-    return published(name)[1]
+    return [number for number, _ in published(name)[1]]
+
+
+def said_by_cite(name: str) -> dict[str, str]:
+    """The card of each number."""
+    _, sweep = load_sweep(str(ROOT / "sweeps" / f"{name}.py"))
+    source = Source(name, sweep, ROOT / "results" / name, ROOT / "reports" / name)
+    return {number.id: card(number, evidence, source) for number, evidence in published(name)[1]}
+
+
+def rows_of_tables(name: str) -> dict[str, list[str]]:
+    """The cells of a table from each anchor on."""
+    lines = [line for text in published(name)[0] for line in text.splitlines() if line.startswith("| ")]
+    cut = [cell.strip() for line in lines for cell in (*line.strip("| ").split(" | "), "")]
+    anchors = [(anchor, k) for k, cell in enumerate(cut) for anchor in re.findall(r'<a id="([^"]+)"></a>', cell)]
+    return {anchor: cut[k : k + 3] for anchor, k in anchors}
 
 
 def cells(name: str) -> dict[str, str]:
@@ -95,22 +111,42 @@ def test_page_csv_cite_and_latex_show_one_number_with_one_sign(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_interval_says_what_it_covers_everywhere_and_has_a_width_within_its_bounds(name: str) -> None:
-    in_latex = macros_of(name)
-    in_csv = rows(name)
+def test_an_interval_has_a_width_within_its_bounds(name: str) -> None:
     for number in numbers(name):
-        row = in_csv[number.id]
+        intervals = number.intervals.values()
 
-        assert all(one.low < one.high for one in number.intervals), number.id
-        assert [one.covers for one in number.intervals] in ([], [SEEDS], [IMAGES], [SEEDS, IMAGES])
-        assert bool(row["low"]) == bool(row["covers"]) == bool(number.intervals)
-        assert in_latex.get(f"{number.id}.covers", "") == row["covers"]
-        assert row["covers"] != SEEDS or number.n > 1, number.id
-        assert "bootstrap" not in row["interval"]
+        assert all(one.low < one.high for one in intervals), number.id
+        assert all("bootstrap" not in one.method for one in intervals), number.id
+        assert "seeds" not in number.intervals or number.n > 1, number.id
         low, high = {"%": (0, 100), "points": (-200, 200)}.get(number.unit, (-math.inf, math.inf))
-        assert all(low <= one.low and one.high <= high for one in number.intervals), number.id
+        assert all(low <= one.low and one.high <= high for one in intervals), number.id
         if number.label == "" and number.unit == "points":  # a difference; claims have differences of differences
-            assert all(one.low >= -100 and one.high <= 100 for one in number.intervals), number.id
+            assert all(one.low >= -100 and one.high <= 100 for one in intervals), number.id
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_intervals_travel_everywhere_each_with_what_it_covers(name: str) -> None:
+    in_csv, in_latex, in_cite, on_page = rows(name), macros_of(name), said_by_cite(name), rows_of_tables(name)
+    for number, evidence in published(name)[1]:
+        runs = evidence.results.runs.set_index("id").loc[list(number.runs)]
+        covers = {"seeds": FROM_ONE_START if (runs["weights"] != "").any() else SEEDS, "images": IMAGES}
+        for over in OVER:
+            fields = [in_csv[number.id][f"{over}_{part}"] for part in OF_INTERVAL]
+            macro = {part: in_latex.get(f"{number.id}.{over}.{part}") for part in ("low", "high", "covers")}
+            if one := number.intervals.get(over):
+                written = number.range(one)
+                assert (float(fields[0]), float(fields[1]), *fields[2:]) == (one.low, one.high, one.method, one.covers)
+                assert (f"{macro['low']} to {macro['high']}", macro["covers"]) == (escape(written), one.covers)
+                assert f"  95 % interval over {one.covers}: {written} ({one.method})\n" in in_cite[number.id]
+                assert one.covers == covers[over], number.id
+            else:
+                assert fields == ["", "", "", ""], number.id
+                assert set(macro.values()) == {None}, number.id
+        assert in_cite[number.id].count("  95 % interval over ") == len(number.intervals), number.id
+        if number.over_images:
+            assert on_page[number.id][1:] == [number.range(number.over_seeds), number.range(number.over_images)]
+        elif number.label and number.over_seeds:
+            assert f"[{number.range(number.over_seeds)}]" in on_page[number.id][0], number.id
 
 
 @pytest.mark.parametrize("name", NAMES)

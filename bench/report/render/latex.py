@@ -69,9 +69,11 @@ def _columns(table: Table) -> str:
 
 
 MACROS = r"""
-% \bench{ID}: the value; \bench{ID.std}: its standard deviation; \bench{ID.low}, \bench{ID.high}: its 95 % interval;
-% \bench{ID.covers}: what that covers, seeds or images only; \bench{ID.n}: the seeds. The ids stand in numbers.csv; an
-% unknown one is an error.
+% \bench{ID}: the value; \bench{ID.std}: its standard deviation; \bench{ID.n}: the seeds, of a difference of nets with
+% unequally many those of each, `5 and 3'; \bench{ID.seeds.low}, \bench{ID.seeds.high}: its 95 % interval over seeds;
+% \bench{ID.seeds.covers}: what that covers; and the same over images only, the trained nets as they are:
+% \bench{ID.images.low}, ... The ids stand in numbers.csv; where a field is empty there, no macro is defined. Another
+% name is an error.
 \providecommand{\bench}[1]{\ifcsname bench@#1\endcsname\csname bench@#1\endcsname\else
   \errmessage{resnet-bench has no number #1; see numbers.csv}\fi}
 """
@@ -83,11 +85,12 @@ def macros(published: Sequence[Number]) -> str:
 
 
 def _definitions(number: Number) -> list[str]:
-    texts = {"": number.write(number.value), ".n": str(number.n)}
+    texts = {"": number.write(number.value), ".n": number.seeds}
     if not math.isnan(number.std):
         texts[".std"] = number.write(number.std)
-    for one in number.intervals[:1]:
-        texts |= {".low": number.write(one.low), ".high": number.write(one.high), ".covers": one.covers}
+    for over, one in number.intervals.items():
+        parts = {"low": number.write(one.low), "high": number.write(one.high), "covers": one.covers}
+        texts |= {f".{over}.{part}": text for part, text in parts.items()}
     return [
         rf"\expandafter\def\csname bench@{number.id}{suffix}\endcsname{{{escape(text)}}}" + "\n"
         for suffix, text in texts.items()

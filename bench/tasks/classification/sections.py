@@ -9,7 +9,6 @@ from functools import partial
 import pandas as pd
 
 from bench.paper import paper_error, reproductions
-from bench.report import verdicts
 from bench.report.evidence import Evidence, Pair, compare
 from bench.report.frame import Set, display_name, first_option, nets_of, own_recipes, with_bn
 from bench.report.numbers import (
@@ -22,6 +21,7 @@ from bench.report.numbers import (
     text_of,
     with_worst_case,
 )
+from bench.report.pairs import apart, apart_note, paired_table, trained_table, variants_table
 from bench.report.render import figures
 from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
 from bench.report.stats import sample
@@ -60,10 +60,10 @@ def findings(evidence: Evidence) -> Findings:
         sections=[
             *of_data.sections,
             *of_tables(
-                ("Plain against residual nets", verdicts.paired_table(evidence)),
+                ("Plain against residual nets", paired_table(evidence)),
                 ("Shallow against deep nets", depth_table(evidence, depths)),
-                ("One net by several recipes", verdicts.variants_table(evidence)),
-                ("Two trained nets, image by image", verdicts.trained_table(tested)),
+                ("One net by several recipes", variants_table(evidence)),
+                ("Two trained nets, image by image", trained_table(tested)),
             ),
             *_tradeoff(results),
             *response_sections(evidence),
@@ -92,11 +92,11 @@ def depth_table(evidence: Evidence, pairs: Sequence[Pair]) -> Table | None:
         (
             f"{display_name(pair.names[0])}, {display_name(pair.names[1])}",
             f"{pair.seeds[0]}, {pair.seeds[1]}",
-            *verdicts.apart(evidence, pair),
+            *apart(evidence, pair),
         )
         for pair in pairs
     ]
-    return Table(DEPTHS, rows, note=verdicts.apart_note(evidence), name="depths") if rows else None
+    return Table(DEPTHS, rows, note=apart_note(evidence), name="depths") if rows else None
 
 
 def of_cifar(evidence: Evidence) -> Findings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.report import verdicts
+from bench.report import pairs
 from bench.report.evidence import Evidence
 from bench.report.frame import NETS, Set, first_option, nets_of, with_bn
 from bench.report.tables import change
@@ -14,7 +14,7 @@ def sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
     """Those that answer the question, three at most, then the others: recipes are asked about where there are any."""
     results = evidence.results
     halves, by_depth, between = degradation(results), with_depth(results), differences(results)
-    of_recipes = verdicts.variant_findings(evidence)
+    of_recipes = pairs.variant_findings(evidence)
     answer = [*([] if halves else by_depth), *of_recipes] if of_recipes else halves or by_depth or between
     every = [*halves, *of_recipes, *between, *by_depth]
     return answer[:3], [sentence for sentence in every if sentence not in answer[:3]]

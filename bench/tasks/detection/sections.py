@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.paper import paper_number
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
-from bench.report.numbers import Cell, Metric, Number, of_net, signed, with_worst_case
+from bench.report.numbers import Cell, Metric, Number, of_net, of_starts, signed, with_worst_case
 from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
 from bench.report.stored import arrays_digest
 from bench.report.tables import FLOOR, Table, plain, with_intervals
@@ -122,7 +122,8 @@ def _gained(evidence: Evidence, gain: Gain) -> tuple[Number, str, str]:
         what=f"{gain.words}, AP at IoU .5 on the same images, difference",
         value=gain.difference,
         n=min(gain.seeds),
-        over_seeds=gain.over_seeds,
+        ns=gain.seeds[::-1],
+        over_seeds=of_starts(evidence, gain.over_seeds, gain.runs),
         over_images=gain.over_images,
         runs=gain.runs,
     )

@@ -11,9 +11,9 @@ import pandas as pd
 
 from bench.report.evidence import Evidence
 from bench.report.frame import PLAIN, Set, display_name, nets_of, own_recipes, with_bn
-from bench.report.numbers import Cell, Number
+from bench.report.numbers import Cell, Number, listed
 from bench.report.render.figures import not_run
-from bench.report.sections import Drawing, Findings, Section, bullets, diverged, listed
+from bench.report.sections import Drawing, Findings, Section, bullets, diverged
 from bench.report.stats import sample
 from bench.report.tables import Table
 from bench.spec import FAMILIES, HEALTHY

@@ -92,6 +92,15 @@ def test_the_jackknife_of_a_mean_is_students_interval_over_images() -> None:
     assert ours.covers == IMAGES
 
 
+def test_without_the_only_image_of_a_class_ap_is_the_mean_over_the_others() -> None:
+    usual = Matches(np.array([0, 1, 2]), np.array([True, False, True]), np.array([1, 1, 1]))
+    rare = Matches(np.array([1]), np.array([True]), np.array([0, 1, 0]))
+    without = np.array([1, 0, 1])
+
+    assert mean_ap([usual, rare], "every-point", without) == average_precision(usual, "every-point", without)
+    assert over_images((rare,)) is None, "of no other class: without that image there is no AP"
+
+
 def test_of_many_images_a_hundred_groups_are_left_out() -> None:
     seen: list[int] = []
 
