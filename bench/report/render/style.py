@@ -226,8 +226,8 @@ def logarithmic(ax: Axes, axis: Literal["x", "y"], label: str = "") -> None:
 
 
 def power(value: float) -> str:
-    """`0.01`, `100`, `1e6`."""
-    if 0.9e-3 < value < 1.1e3:
+    """`0.01`, `100`, `2000`, `1e4`."""
+    if 0.9e-3 < value < 0.9e4:
         return f"{value:g}"
     mantissa, _, exponent = f"{value:.0e}".partition("e")
     return f"{mantissa}e{int(exponent)}".replace("-", "−")

@@ -136,7 +136,9 @@ def test_layers_and_iterations_have_whole_numbers(most: int) -> None:
     assert all(float(tick).is_integer() for tick in ax.get_xticks())
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.001, "0.001"), (100, "100"), (1e6, "1e6"), (1e-10, "1e−10")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.001, "0.001"), (100, "100"), (2000, "2000"), (1e4, "1e4"), (1e-10, "1e−10")]
+)
 def test_a_logarithmic_axis_says_so_and_has_no_raised_digits(value: float, text: str) -> None:
     ax = Figure().subplots()
     ax.plot([1, 10], [1e-10, 1e6])
