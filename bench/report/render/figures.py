@@ -8,10 +8,12 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from bench.report.claims import floor_of
 from bench.report.frame import NETS, Set, display_name, first_option, nets_of, on_one_machine, with_bn
@@ -25,6 +27,7 @@ WIDE = 20  # times: a wider range of layers or costs has a logarithmic axis
 LAYERS = "layers"
 # what a net costs by arithmetic: the axis's label, and its column of the nets with the unit
 COMPUTED = {LAYERS: ("depth", 1), "parameters (M)": ("params", 1e6), "multiply-adds (M)": ("multiply_adds", 1e6)}
+APART = 5  # points between nets that cost the same: their intervals would lie on each other
 FEWEST = 3  # nets: of fewer the table says all
 STEADY = 1.25  # times: where one run of a net is faster than another by more, something else used the machine, too
 TRAINING, TEST = "--", "-"
@@ -243,13 +246,19 @@ def _interval(results: Set, net: str) -> tuple[float, float]:
 
 
 def _against(ax: Axes, frame: pd.DataFrame, column: str) -> None:
-    """A line a kind of nets over depth, each point in its depth's look."""
-    for nets, (dash, filled) in _kinds(frame).items():
+    """A line a kind of nets over depth, each point in its depth's look; kinds stand beside each other."""
+    kinds = _kinds(frame)
+    for place, (nets, (dash, filled)) in enumerate(kinds.items()):
         part = frame[nets_of(frame) == nets].sort_values("depth")
-        if part[column].is_monotonic_increasing:  # times of shared machines need not be
-            ax.plot(part[column], part["test_error_mean"], ls=dash, color=style.GUIDE, lw=THIN, zorder=1)
+        drawn: list[Artist] = []
+        if part[column].is_monotonic_increasing:  # times need not be
+            drawn += ax.plot(part[column], part["test_error_mean"], ls=dash, color=style.GUIDE, lw=THIN, zorder=1)
         for net, row in part.iterrows():
             of, y = look(int(row["depth"]), str(net)), row["test_error_mean"]
             spread = [[y - row["low"]], [row["high"] - y]]
             face = of.colour if filled else "white"
-            ax.errorbar(row[column], y, spread, fmt=of.marker, color=of.colour, mfc=face, capsize=2, ms=5)
+            point = ax.errorbar(row[column], y, spread, fmt=of.marker, color=of.colour, mfc=face, capsize=2, ms=5)
+            drawn += point.get_children()
+        aside = APART / 72 * (place - (len(kinds) - 1) / 2)
+        for one in drawn:  # only now: the axis's range is the data's
+            one.set_transform(ax.transData + ScaledTranslation(aside, 0, ax.figure.dpi_scale_trans))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
@@ -18,7 +19,18 @@ from matplotlib.transforms import Bbox
 
 from bench.report.collect import collect
 from bench.report.frame import Set, by_net, load
-from bench.report.render.figures import STEADY, costs, curves, limits, not_run, panels_of, squashing, times, tradeoff
+from bench.report.render.figures import (
+    APART,
+    STEADY,
+    costs,
+    curves,
+    limits,
+    not_run,
+    panels_of,
+    squashing,
+    times,
+    tradeoff,
+)
 from bench.report.render.style import COLUMN, EDGE, PAGE, SMALL, STYLE, look
 from bench.spec import Net, Scale
 from tests.report.builders import RECIPE, SWEEP, fake
@@ -208,6 +220,17 @@ def test_types_and_sizes_are_those_of_print(fig_6: Figure, cost: Figure) -> None
     for figure in (fig_6, cost):
         assert figure.get_figwidth() in (COLUMN, PAGE)
         assert min(float(text.get_fontsize()) for text in figure.findobj(Text) if text.get_text()) >= SMALL
+
+
+def test_intervals_of_nets_that_cost_the_same_stand_beside_each_other(full: Set) -> None:
+    figure = tradeoff(of(full, "plain-20", "resnet-20-A", "plain-56"))
+    figure.draw_without_rendering()
+
+    for ax in figure.axes:
+        bars = [bar for bar in ax.collections if isinstance(bar, LineCollection)]
+        places = sorted(bar.get_transform().transform(bar.get_segments()[0])[0, 0] for bar in bars)
+        assert len(places) == 3
+        assert places[1] - places[0] == pytest.approx(APART / 72 * figure.dpi)
 
 
 def at_speeds(results: Set, speeds: Mapping[tuple[str, int], float]) -> Set:
