@@ -8,10 +8,12 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from bench.report.claims import floor_of
 from bench.report.frame import NETS, Set, display_name, first_option, nets_of, on_one_machine, with_bn
@@ -23,8 +25,14 @@ VERY_DEEP = 1_000  # nets of more layers have a panel of their own, beside the d
 SQUASHES = 1.75  # a net above 50 % whose error is so many times the next lower one's would squash the others' curves
 WIDE = 20  # times: a wider range of layers or costs has a logarithmic axis
 LAYERS = "layers"
+# what a net costs by arithmetic: the axis's label, and its column of the nets with the unit
+COMPUTED = {LAYERS: ("depth", 1), "parameters (M)": ("params", 1e6), "multiply-adds (M)": ("multiply_adds", 1e6)}
+APART = 5  # points between nets that cost the same: their intervals would lie on each other
+FEWEST = 3  # nets: of fewer the table says all
+STEADY = 1.25  # times: where one run of a net is faster than another by more, something else used the machine, too
 TRAINING, TEST = "--", "-"
-CURVES = (("error", TRAINING, THIN, 2.2, 0.12), ("test_error", TEST, BOLD, 4, 0.3))  # width, marker, how dark the band
+# line, width, whether its points are filled and how large, how dark the band; points of both are seen where they meet
+CURVES = (("test_error", TEST, BOLD, True, 5, 0.3), ("error", TRAINING, THIN, False, 3.2, 0.12))
 # dash of the line over depth, and whether its points are filled; further kinds of nets as the last
 KINDS = (("--", False), ("-", True), ("-.", True), (":", True))
 
@@ -54,7 +62,9 @@ def curves(results: Set) -> Figure:
             ax.set(title=title, xlabel=name, xlim=(0, 1.03 * longest / unit), ylim=(low, high))
             style.whole_numbers(ax, most=8)
         axes[0].set_ylabel("error (%)")
-        style.below(figure, [handle("training", dash=TRAINING, width=THIN), handle("test", width=BOLD)])
+        style.off_the_edges(axes)
+        ends = (("training", TRAINING, THIN, False), ("test", TEST, BOLD, True))
+        style.below(figure, [_of_any_depth(*words) for words in ends])
     return figure
 
 
@@ -74,17 +84,16 @@ def panels_of(runs: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _panel(ax: Axes, frame: pd.DataFrame) -> list[Line2D]:
-    """The curves of some nets; returns the legend's lines, by depth."""
-    handles = {}
-    for net, part in frame.groupby("net"):
-        depth = int(part["depth"].iloc[0])
-        of = look(depth, str(net))
-        for column, dash, width, size, shade in CURVES:
+    """The curves of some nets, the training's above; returns the legend's lines, by depth."""
+    nets = [(look(int(part["depth"].iloc[0]), str(net)), str(net), part) for net, part in frame.groupby("net")]
+    nets.sort(key=lambda one: one[2]["depth"].iloc[0])
+    for column, dash, width, filled, size, shade in CURVES:
+        for of, _, part in reversed(nets):  # the marks of the shallow ones are the smaller ones
             points = part.dropna(subset=[column]).groupby("x")[column].agg(["mean", "min", "max"])
+            face = of.colour if filled else "white"
             style.band(ax, points.index, points["min"], points["max"], of, shade)
-            style.line(ax, points.index, points["mean"], of, dash, width, ms=size)
-        handles[depth] = handle(display_name(str(net)), of, width=BOLD)
-    return [handles[depth] for depth in sorted(handles)]
+            style.line(ax, points.index, points["mean"], of, dash, width, ms=size, mfc=face)
+    return [handle(display_name(net), of, width=BOLD) for of, net, _ in nets]
 
 
 def _above(errors: pd.Series[float]) -> str:
@@ -97,8 +106,9 @@ def _notes(*parts: str) -> str:
 
 
 def not_run(results: Set, nets: Iterable[Any]) -> str:
-    """`not run yet: plain-32, plain-44; failed: plain-110`, of these nets those that have no number."""
+    """`not run yet: plain-32, plain-44; failed: plain-110`, of these nets those without a number, by kind and depth."""
     rows = results.nets.loc[results.nets.index.isin(list(nets)) & (results.nets["n"] == 0)]
+    rows = rows.iloc[nets_of(rows).map(NETS.index).argsort(kind="stable")]
     failed = rows["failed"] > 0
     parts = (("not run yet", rows[~failed]), ("failed", rows[failed]))
     return "; ".join(
@@ -137,31 +147,56 @@ def _up(value: float) -> int:
     return 5 * math.ceil(value / 5)
 
 
-def tradeoff(results: Set) -> Figure:
-    """Test error against depth, parameters, multiply-adds and measured training time.
+def costs(results: Set) -> pd.DataFrame:
+    """What the nets that have a number cost, a row a net, a column an axis by its label; the time where `times` are.
 
-    Mean over the seeds with its 95 % interval. Times are of the machine that most nets have their runs on.
+    Fewer nets than FEWEST are not worth a figure.
+    """
+    frame = first_option(with_bn(results.nets)).query("n > 0")
+    computed = pd.DataFrame({label: frame[column] / unit for label, (column, unit) in COMPUTED.items()})
+    measured = times(results)
+    return computed if measured.empty else computed.join(measured)
+
+
+def times(results: Set) -> pd.Series[float]:
+    """Training times by net on the machine that most nets have runs on, under the label of their axis.
+
+    Empty where they cannot be compared: each net must have two runs or more there, none faster than STEADY times
+    another of its net, as where something else used the machine; and there must be as many nets as make a figure.
     """
     runs = on_one_machine(first_option(with_bn(results.done)))
-    machine = str(runs.groupby("hardware")["net"].nunique().idxmax())
-    minutes = runs[runs["hardware"] == machine].groupby("net")["seconds"].mean() / 60
-    unit, size = ("h", 60) if minutes.max() >= 100 else ("min", 1)
-    declared = first_option(with_bn(results.nets))
-    frame = declared.query("n > 0").assign(time=minutes / size)
-    frame = frame.assign(params=frame["params"] / 1e6, multiply_adds=frame["multiply_adds"] / 1e6)
+    nets = runs.groupby("hardware")["net"].nunique()
+    machine = str(nets.idxmax()) if len(nets) else ""
+    of_net = runs[runs["hardware"] == machine].groupby("net")
+    speeds, seconds = of_net["images_per_s"].agg(["size", "min", "max"]), of_net["seconds"].mean()
+    steady = (speeds["size"] > 1) & (speeds["max"] <= STEADY * speeds["min"])
+    if len(seconds) < FEWEST or not steady.all():
+        return seconds.iloc[:0]
+    unit, size = ("h", 3600) if seconds.max() >= 100 * 60 else ("min", 60)
+    on = f" on {literal(machine)}" if runs["hardware"].nunique() > 1 else ""
+    return (seconds / size).rename(f"training ({unit}){on}")
+
+
+def tradeoff(results: Set) -> Figure:
+    """Test error against depth, parameters and multiply-adds, and against the training time where it says something.
+
+    Mean over the seeds with its 95 % interval.
+    """
+    declared, paid = first_option(with_bn(results.nets)), costs(results)
+    frame = declared.loc[paid.index].join(paid)
     frame[["low", "high"]] = [_interval(results, str(net)) for net in frame.index]
     above = squashing(frame["test_error_mean"])
     frame = frame.drop(above.index)
-    on = f" on {literal(machine)}" if runs["hardware"].nunique() > 1 else ""
-    axes = {"depth": LAYERS, "params": "parameters (M)", "multiply_adds": "multiply-adds (M)"}
-    axes["time"] = f"training ({unit}){on}"
+    rows, columns, height = (1, 3, 2.7) if len(paid.columns) == 3 else (2, 2, 4.6)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
-        for place, (ax, column) in enumerate(zip(figure.subplots(2, 2, sharey=True).flat, axes, strict=True)):
-            _against(ax, frame.dropna(subset=column), column)
-            ax.set_ylabel("" if place % 2 else "test error (%)")
+        figure = Figure(figsize=(PAGE, height), layout="constrained")
+        axes = figure.subplots(rows, columns, sharey=True)
+        for ax, label in zip(axes.flat, map(str, paid), strict=True):
+            _against(ax, frame.dropna(subset=label), label)
             ax.margins(0.08, 0.12)
-            _measure(ax, frame[column], axes[column])
+            _measure(ax, frame[label], label)
+        for ax in axes.flat[::columns]:
+            ax.set_ylabel("test error (%)")
         note = _notes(not_run(results, declared.index), _above(above))
         style.below(figure, [*_kind_handles(frame), *_depth_handles(frame)], note)
     return figure
@@ -186,12 +221,14 @@ def _kinds(frame: pd.DataFrame) -> dict[str, tuple[str, bool]]:
 
 
 def _kind_handles(frame: pd.DataFrame) -> list[Line2D]:
-    handles = []
-    for nets, (dash, filled) in _kinds(frame).items():
-        one = handle(f"{nets} nets", dash=dash)
-        one.set(marker="o", markersize=4, markerfacecolor=style.GUIDE if filled else "white")
-        handles.append(one)
-    return handles
+    return [_of_any_depth(f"{nets} nets", dash, style.LINE, filled) for nets, (dash, filled) in _kinds(frame).items()]
+
+
+def _of_any_depth(label: str, dash: str, width: float, filled: bool) -> Line2D:
+    """A legend's line with a point that stands for those of all depths."""
+    one = handle(label, dash=dash, width=width)
+    one.set(marker="o", markersize=4, markerfacecolor=style.GUIDE if filled else "white")
+    return one
 
 
 def _depth_handles(frame: pd.DataFrame) -> list[Line2D]:
@@ -209,13 +246,19 @@ def _interval(results: Set, net: str) -> tuple[float, float]:
 
 
 def _against(ax: Axes, frame: pd.DataFrame, column: str) -> None:
-    """A line a kind of nets over depth, each point in its depth's look."""
-    for nets, (dash, filled) in _kinds(frame).items():
+    """A line a kind of nets over depth, each point in its depth's look; kinds stand beside each other."""
+    kinds = _kinds(frame)
+    for place, (nets, (dash, filled)) in enumerate(kinds.items()):
         part = frame[nets_of(frame) == nets].sort_values("depth")
-        if part[column].is_monotonic_increasing:  # times of shared machines need not be
-            ax.plot(part[column], part["test_error_mean"], ls=dash, color=style.GUIDE, lw=THIN, zorder=1)
+        drawn: list[Artist] = []
+        if part[column].is_monotonic_increasing:  # times need not be
+            drawn += ax.plot(part[column], part["test_error_mean"], ls=dash, color=style.GUIDE, lw=THIN, zorder=1)
         for net, row in part.iterrows():
             of, y = look(int(row["depth"]), str(net)), row["test_error_mean"]
             spread = [[y - row["low"]], [row["high"] - y]]
             face = of.colour if filled else "white"
-            ax.errorbar(row[column], y, spread, fmt=of.marker, color=of.colour, mfc=face, capsize=2, ms=5)
+            point = ax.errorbar(row[column], y, spread, fmt=of.marker, color=of.colour, mfc=face, capsize=2, ms=5)
+            drawn += point.get_children()
+        aside = APART / 72 * (place - (len(kinds) - 1) / 2)
+        for one in drawn:  # only now: the axis's range is the data's
+            one.set_transform(ax.transData + ScaledTranslation(aside, 0, ax.figure.dpi_scale_trans))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -154,6 +154,26 @@ def _marks(x: NDArray[np.float64], of: Look, *, log: bool) -> list[int]:
     return sorted({int(k) for k in np.searchsorted(along, places)})
 
 
+EDGE = 0.02  # of an axis: half a mark, and a little
+
+
+def off_the_edges(axes: Sequence[Axes]) -> None:
+    """Moves the ends of the vertical axis, which these panels share, off the marks that they would cut in half."""
+    marked = np.concatenate([_marked(line) for ax in axes for line in ax.get_lines()])
+    low, high = axes[0].get_ylim()
+    half = EDGE * (high - low)
+    while (cut := marked[abs(marked - high) < half]).size:
+        high = cut.max() + 1.01 * half
+    while (cut := marked[abs(marked - low) < half]).size:
+        low = cut.min() - 1.01 * half
+    axes[0].set_ylim(low, high)
+
+
+def _marked(of: Line2D) -> NDArray[np.float64]:
+    """How high the marks are of a line that `line` drew."""
+    return np.take(np.asarray(of.get_ydata(), np.float64), np.asarray(of.get_markevery(), np.intp))
+
+
 def _face(of: Look, dash: Dash) -> str:
     return "white" if dash in (*DASHES[1:], *OF_PLAIN[1:]) else of.colour
 
@@ -175,21 +195,16 @@ def below(figure: Figure, handles: Sequence[Line2D], note: str = "") -> Legend:
 
 
 def under(of: Figure | Axes, handles: Sequence[Line2D], note: str, width: float, **place: Any) -> Legend:
-    """A legend of as many columns as fit into so many inches."""
+    """A legend that is read row by row, of as few rows as fit into so many inches, and these as full as they can be."""
     letters = [len(str(one.get_label())) + 8 for one in handles]  # with the line before it
-    room = int(LETTERS * width)
-    columns = next((n for n in range(len(letters), 1, -1) if sum(_columns(letters, n)) <= room), 1)
+    room, count = int(LETTERS * width), max(len(letters), 1)
+    fit = [n for n in range(1, count + 1) if n == 1 or sum(max(letters[k::n]) for k in range(n)) <= room]
+    columns = min(fit, key=lambda n: (math.ceil(count / n), n))
     title = textwrap.fill(literal(note), room) or None
-    legend = of.legend(handles=list(handles), ncols=columns, title=title, **place)
+    by_column = [one for k in range(columns) for one in handles[k::columns]]  # as matplotlib fills it
+    legend = of.legend(handles=by_column, ncols=columns, title=title, **place)
     legend.get_title().set_multialignment("center")
     return legend
-
-
-def _columns(letters: Sequence[int], count: int) -> list[int]:
-    """How wide each column of a legend is, which is filled column by column, the first ones with one more."""
-    rows, more = divmod(len(letters), count)
-    ends = [rows * k + min(k, more) for k in range(count + 1)]
-    return [max(letters[start:end]) for start, end in pairwise(ends)]
 
 
 def whole_numbers(ax: Axes, axis: Literal["x", "y"] = "x", most: int = 6) -> None:
@@ -211,8 +226,8 @@ def logarithmic(ax: Axes, axis: Literal["x", "y"], label: str = "") -> None:
 
 
 def power(value: float) -> str:
-    """`0.01`, `100`, `1e6`."""
-    if 0.9e-3 < value < 1.1e3:
+    """`0.01`, `100`, `2000`, `1e4`."""
+    if 0.9e-3 < value < 0.9e4:
         return f"{value:g}"
     mantissa, _, exponent = f"{value:.0e}".partition("e")
     return f"{mantissa}e{int(exponent)}".replace("-", "−")

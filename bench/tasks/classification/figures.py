@@ -55,8 +55,8 @@ def forest_rows(evidence: Evidence) -> tuple[dict[str, list[Row]], dict[str, boo
         if isinstance(ours, Number):
             images = wilson(ours.value, int(about["test_images"]))
             row = replace(row, n=ours.n, ours=ours.value, seeds=ours.over_seeds, images=images)
-        if row.n or row.paper or theirs:
-            panels.setdefault(f"{kind} nets", []).append(row)
+        panels.setdefault(f"{kind} nets", []).append(row)
+    panels = {kind: rows for kind, rows in panels.items() if any(row.n or row.paper or row.others for row in rows)}
     named = {name for rows in panels.values() for row in rows for name in row.others}
     return panels, {one["name"]: one["statistic"] == "best" for one in reproductions() if one["name"] in named}
 

@@ -32,8 +32,9 @@ from bench.tasks.diagnosis.sections import response_sections
 
 CURVES = (
     "Error against iterations in the manner of the paper's Fig. {figure}: dashed the training error (augmented "
-    "batches, in training mode), bold the {error}; mean over the seeds, and a band from the lowest to the highest seed "
-    "where there are several, the training error's lighter. Colour and marker tell the depth, the same in all figures."
+    "batches, in training mode; open marks), bold the {error}; mean over the seeds, and a band from the lowest to the "
+    "highest seed where there are several, the training error's lighter. Colour and marker tell the depth, the same in "
+    "all figures."
 )
 NO_RIGHT_PANEL = (
     " The paper's right panel, ResNet-110 beside ResNet-1202, is missing: no net of this study has so many layers."
@@ -41,8 +42,16 @@ NO_RIGHT_PANEL = (
 OWN = " Each net by its own recipe."
 TRADEOFF = (
     "Test error of the last step against what a net costs: mean over the seeds, with its 95 % interval over seeds "
-    "where there are two or more; open plain nets. Parameters and multiply-adds are computed; the training time is the "
-    "one measured, of the machine that most of the nets ran on."
+    "where there are two or more; open plain nets; nets that cost the same stand beside each other. Parameters and "
+    "multiply-adds are computed"
+)
+TIMES = (
+    "; the training time is the one measured on the machine that most of the nets ran on, where the runs of each net "
+    "were equally fast (within {percent:.0f} %)."
+)
+NO_TIMES = (
+    ". Training times are not drawn: for that each net needs two runs or more on one machine that are equally fast "
+    "(within {percent:.0f} %); others may have shared it with other work."
 )
 
 
@@ -247,8 +256,13 @@ def curves(evidence: Evidence, figure: int, error: str) -> Drawing | None:
 
 
 def _tradeoff(results: Set) -> list[Section]:
-    if not len(own_recipes(results.done)):
+    """Where as many nets have a number as make a figure."""
+    costs = figures.costs(results)
+    if len(costs) < figures.FEWEST:
         return []
-    alt = "Test error against depth, parameters, multiply-adds and training time"
-    drawing = Drawing("tradeoff", alt, TRADEOFF, partial(figures.tradeoff, results))
-    return [Section("Accuracy against cost", (drawing,))]
+    timed = len(costs.columns) > len(figures.COMPUTED)
+    alt = (
+        f"Test error against depth, parameters{', multiply-adds and training time' if timed else ' and multiply-adds'}"
+    )
+    caption = TRADEOFF + (TIMES if timed else NO_TIMES).format(percent=100 * (figures.STEADY - 1))
+    return [Section("Accuracy against cost", (Drawing("tradeoff", alt, caption, partial(figures.tradeoff, results)),))]

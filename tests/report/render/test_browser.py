@@ -157,6 +157,28 @@ def test_figures_have_the_pages_ground_by_day_by_night_and_on_paper(page: Page) 
     assert ground(figure) == (255, 255, 255)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_narrow_screen_a_shadow_says_that_a_figure_goes_on_until_its_end_is_seen(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.goto(COMMITTED.as_uri())
+    figure = page.locator(".figure:not(.narrow)").first
+    figure.scroll_into_view_if_needed()
+    figure.locator("img").evaluate("image => image.decode()")
+    edges = [edge(figure), figure.evaluate("figure => { figure.scrollLeft = 1e4; }") or edge(figure)]
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+    paper = (255, 255, 255) if scheme == "light" else (23, 24, 26)
+    assert sum(edges[0]) < sum(paper)
+    assert edges[1] == edge(figure) == paper
+
+
+def edge(figure: Locator) -> tuple[int, ...]:
+    """The colour of its top right corner, where nothing is drawn."""
+    with Image.open(io.BytesIO(figure.screenshot())) as picture:
+        return picture.convert("RGB").getpixel((picture.width - 2, 2))  # type: ignore[return-value]  # of RGB a tuple
+
+
 def ground(figure: Locator) -> tuple[int, ...]:
     """The colour that most of it has."""
     with Image.open(io.BytesIO(figure.screenshot())) as picture:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import combinations
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from bench.report.collect import collect
 from bench.report.frame import Set, by_net, load
-from bench.report.render.figures import curves, limits, not_run, panels_of, squashing, tradeoff
-from bench.report.render.style import COLUMN, PAGE, SMALL, look
+from bench.report.render.figures import (
+    APART,
+    STEADY,
+    costs,
+    curves,
+    limits,
+    not_run,
+    panels_of,
+    squashing,
+    times,
+    tradeoff,
+)
+from bench.report.render.style import COLUMN, EDGE, PAGE, SMALL, STYLE, look
 from bench.spec import Net, Scale
 from tests.report.builders import RECIPE, SWEEP, fake
 
@@ -101,7 +117,7 @@ def test_plain_110_squashes_no_other_curve_and_is_named(full: Set, fig_6: Figure
     """Its curve is no line of the figure, and the axis ends where it would without it."""
     without = curves(of(full, *(net for net in PAPER if net != "plain-110")))
 
-    assert fig_6.axes[0].get_ylim() == without.axes[0].get_ylim() == (0, 20)
+    assert fig_6.axes[0].get_ylim() == without.axes[0].get_ylim() == pytest.approx((0, 20), abs=20 * 1.1 * EDGE)
     assert "above the axis: plain-110 (64.2 %)" in words(fig_6)
     assert look(110).colour not in {line.get_color() for line in fig_6.axes[0].get_lines()}
     assert "above the axis: plain-110 (64.2 %)" in words(cost)
@@ -151,15 +167,46 @@ def test_a_net_that_is_missing_is_named_in_the_figure(full: Set, state: str, sai
     assert not_run(full, PAPER) == ""
 
 
+def test_missing_nets_are_named_by_kind_and_depth(full: Set) -> None:
+    results = full
+    for net in ("resnet-20-A", "plain-20", "plain-32", "resnet-56-A"):
+        results = waiting(results, net)
+
+    assert not_run(results, PAPER) == "not run yet: plain-20, plain-32, ResNet-20, ResNet-56"
+
+
 def test_training_and_test_are_told_apart_in_weight_line_and_band(full: Set) -> None:
     ax = curves(of(full, "plain-20")).axes[0]
-    training, test = ax.get_lines()
-    bands = [float(band.get_alpha() or 1) for band in ax.collections]
+    test, training = ax.get_lines()
+    of_test, of_training = (float(band.get_alpha() or 1) for band in ax.collections)
 
     assert (training.get_linestyle(), test.get_linestyle()) == ("--", "-")
     assert 2 * training.get_linewidth() <= test.get_linewidth()
-    assert bands[0] <= bands[1] / 2
+    assert of_training <= of_test / 2
     assert training.get_linewidth() >= 0.5, "thinner lines do not print"
+
+
+def test_where_points_meet_both_are_seen(full: Set) -> None:
+    """Training's are open, smaller and above; the shallow nets' are above the deep ones', which are larger."""
+    lines = curves(of(full, "resnet-20-A", "resnet-110-A")).axes[0].get_lines()
+
+    assert [line.get_marker() for line in lines] == 2 * [look(110).marker, look(20).marker]
+    assert [line.get_linestyle() for line in lines] == ["-", "-", "--", "--"]
+    assert [line.get_markerfacecolor() for line in lines] == [look(110).colour, look(20).colour, "white", "white"]
+    assert max(line.get_markersize() for line in lines[2:]) < min(line.get_markersize() for line in lines[:2])
+
+
+@pytest.mark.parametrize(("start", "cap"), [(70, 70), (70.3, 70), (100, 100), (55, 70)])
+def test_no_point_lies_on_the_edge_of_the_axis(full: Set, start: float, cap: float) -> None:
+    """As plain-56 at scale short, whose first test error is 70 %, 1.4 times the last."""
+    results = of(full, "plain-20")
+    seen, end = results.curves["test_error"].notna(), cap / 1.41
+    errors = (end + (start - end) * (RECIPE.steps - results.curves["step"]) / RECIPE.test_every).clip(upper=100)
+    ax = curves(replace(results, curves=results.curves.assign(error=errors, test_error=errors.where(seen)))).axes[0]
+    low, high = ax.get_ylim()
+    marked = [np.asarray(line.get_ydata(), float)[np.asarray(line.get_markevery(), int)] for line in ax.get_lines()]
+
+    assert min(abs(y - edge) for y in np.concatenate(marked) for edge in (low, high)) >= EDGE * (high - low) * 0.95
 
 
 def test_a_depth_has_one_look_in_all_of_its_panels_and_figures(fig_6: Figure, cost: Figure) -> None:
@@ -173,6 +220,84 @@ def test_types_and_sizes_are_those_of_print(fig_6: Figure, cost: Figure) -> None
     for figure in (fig_6, cost):
         assert figure.get_figwidth() in (COLUMN, PAGE)
         assert min(float(text.get_fontsize()) for text in figure.findobj(Text) if text.get_text()) >= SMALL
+
+
+def test_intervals_of_nets_that_cost_the_same_stand_beside_each_other(full: Set) -> None:
+    figure = tradeoff(of(full, "plain-20", "resnet-20-A", "plain-56"))
+    figure.draw_without_rendering()
+
+    for ax in figure.axes:
+        bars = [bar for bar in ax.collections if isinstance(bar, LineCollection)]
+        places = sorted(bar.get_transform().transform(bar.get_segments()[0])[0, 0] for bar in bars)
+        assert len(places) == 3
+        assert places[1] - places[0] == pytest.approx(APART / 72 * figure.dpi)
+
+
+def at_speeds(results: Set, speeds: Mapping[tuple[str, int], float]) -> Set:
+    """As if these nets' runs (by seed) had trained so many images a second."""
+    keys = zip(results.runs["net"], results.runs["seed"], strict=True)
+    rates = [speeds.get(key, rate) for key, rate in zip(keys, results.runs["images_per_s"], strict=True)]
+    return replace(results, runs=results.runs.assign(images_per_s=rates))
+
+
+@pytest.mark.parametrize(
+    ("nets", "seeds", "factor", "panels"),
+    [
+        (("plain-20", "plain-56", "resnet-20-A"), (0, 1), STEADY - 0.01, 4),
+        (("plain-20", "plain-56", "resnet-20-A"), (0, 1), STEADY + 0.01, 3),
+        (("plain-20", "plain-56", "resnet-20-A"), (0,), 1, 3),
+        (("plain-20", "plain-56"), (0, 1), 1, 3),
+    ],
+    ids=["steady", "one run was faster", "one run of each", "two nets"],
+)
+def test_training_times_are_drawn_only_where_they_can_be_compared(
+    full: Set, nets: tuple[str, ...], seeds: tuple[int, ...], factor: float, panels: int
+) -> None:
+    results = of(full, *nets)
+    runs = results.runs[results.runs["seed"].isin(seeds)]
+    results = at_speeds(replace(results, runs=runs), {("plain-56", 0): 100, ("plain-56", 1): 100 * factor})
+
+    figure = tradeoff(results)
+
+    assert len(figure.axes) == len(costs(results).columns) == panels
+    assert [ax.get_xlabel() for ax in figure.axes[:3]] == ["layers", "parameters (M)", "multiply-adds (M)"]
+    assert len(times(results)) == (len(nets) if panels == 4 else 0)
+
+
+def test_times_are_of_one_machine_which_is_named_where_there_are_two(full: Set) -> None:
+    elsewhere = full.runs["net"].eq("plain-20")
+    results = replace(full, runs=full.runs.assign(hardware=full.runs["hardware"].mask(elsewhere, "another")))
+
+    assert times(results).name == "training (min) on made up"
+    assert "plain-20" not in times(results)
+
+
+def boxes(figure: Figure) -> dict[str, Bbox]:
+    """Where each text stands, by itself and its number; of an axis's numbers those in view."""
+    with mpl.rc_context(STYLE):
+        figure.draw_without_rendering()
+    texts = [text for legend in figure.findobj(Legend) for text in (legend.get_title(), *legend.get_texts())]
+    for ax in figure.axes:
+        texts += [ax.title, ax.xaxis.label, ax.yaxis.label]
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            shown = [tick for tick in axis.get_major_ticks() if tick.label1.get_visible()]
+            texts += [tick.label1 for tick in shown if low <= tick.get_loc() <= high]
+    return {f"{k}: {text.get_text()}": text.get_window_extent() for k, text in enumerate(texts) if text.get_text()}
+
+
+@pytest.mark.parametrize("nets", [tuple(PAPER), ("plain-20", "resnet-56-A", "resnet-110-A"), ("resnet-1202-A",)])
+@pytest.mark.parametrize("draw", [curves, tradeoff])
+def test_no_words_lie_on_others_or_on_data_or_run_out_of_the_figure(
+    full: Set, draw: Callable[[Set], Figure], nets: tuple[str, ...]
+) -> None:
+    results = waiting(of(full, *nets), "plain-20")
+    figure = draw(results)
+    found = boxes(figure)
+
+    assert [pair for pair in combinations(found, 2) if found[pair[0]].overlaps(found[pair[1]])] == []
+    assert [words for words, box in found.items() if any(box.overlaps(ax.bbox) for ax in figure.axes)] == []
+    assert [words for words, box in found.items() if box.x0 < 0 or box.x1 > figure.bbox.width + 1] == []
 
 
 def test_depths_far_apart_are_on_a_logarithmic_axis_at_their_own_places(full: Set, cost: Figure) -> None:

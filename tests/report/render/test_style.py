@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -135,7 +136,9 @@ def test_layers_and_iterations_have_whole_numbers(most: int) -> None:
     assert all(float(tick).is_integer() for tick in ax.get_xticks())
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.001, "0.001"), (100, "100"), (1e6, "1e6"), (1e-10, "1e−10")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.001, "0.001"), (100, "100"), (2000, "2000"), (1e4, "1e4"), (1e-10, "1e−10")]
+)
 def test_a_logarithmic_axis_says_so_and_has_no_raised_digits(value: float, text: str) -> None:
     ax = Figure().subplots()
     ax.plot([1, 10], [1e-10, 1e6])
@@ -183,6 +186,21 @@ def test_a_legend_has_as_many_columns_as_fit() -> None:
     columns = [style.below(figure, handles)._ncols for handles in (short, long)]  # type: ignore[attr-defined]
 
     assert columns == [4, 1]
+
+
+@pytest.mark.parametrize(("count", "columns"), [(4, 2), (5, 3), (6, 3), (7, 3), (3, 3), (1, 1)])
+def test_a_legend_is_read_row_by_row_in_its_own_order(count: int, columns: int) -> None:
+    """Four entries of which three fit beside each other stand two by two."""
+    with mpl.rc_context(style.STYLE):
+        figure = Figure(figsize=(COLUMN, 2))
+        legend = style.below(figure, [style.handle(f"ResNet-{k}0") for k in range(count)])
+        figure.draw_without_rendering()
+
+    boxes = [(text.get_window_extent(), text.get_text()) for text in legend.get_texts()]
+    read = [text for _, text in sorted(boxes, key=lambda one: (-round(one[0].y0), one[0].x0))]
+    assert read == [f"ResNet-{k}0" for k in range(count)]
+    assert len({round(box.x0) for box, _ in boxes}) == columns
+    assert legend.get_window_extent().width <= figure.bbox.width
 
 
 def test_the_dark_ground_is_the_pages() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,10 @@ SCALE = Scale(tuple((net, RECIPE) for net in NETS), (0, 1))
 SWEEP = Sweep("Made up", "Is it?", "It is.", {"paper": SCALE, "quick": SCALE})
 
 
-def ours(tmp_path: Path, scale: str = "paper") -> Evidence:
+def ours(tmp_path: Path, scale: str = "paper", errors: Mapping[str, float] = ERRORS) -> Evidence:
     for run in SWEEP.runs(scale):
-        if run.net.name in ERRORS:
-            fake(tmp_path / "runs", run, ERRORS[run.net.name] + 0.1 * run.seed)
+        if run.net.name in errors:
+            fake(tmp_path / "runs", run, errors[run.net.name] + 0.1 * run.seed)
     collect(tmp_path / "results", [tmp_path / "runs"], SWEEP.runs(scale))
     return weigh("made_up", SWEEP, load(tmp_path / "results", SWEEP))[0]
 
@@ -82,6 +83,13 @@ def test_every_source_is_drawn_and_the_best_epoch_of_the_test_images_is_open(
     assert "D" in marks(left, PAPER)
     assert {"o", "|"} <= set(marks(left, HERE))
     assert "D" not in marks(right, PAPER)
+
+
+def test_a_net_of_which_nobody_has_a_number_is_named_too(tmp_path: Path) -> None:
+    """The paper prints none of plain-110."""
+    figure = forest(*forest_rows(ours(tmp_path, errors={"resnet-20-A": 8.5})))
+
+    assert labels(figure.axes[1]) == ["plain-20 (not run yet)", "plain-110 (not run yet)"]
 
 
 def test_a_net_at_chance_does_not_squash_the_others_and_its_error_is_written(
