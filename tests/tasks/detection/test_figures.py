@@ -66,10 +66,10 @@ def test_what_was_missed_is_drawn_below_the_others_in_a_line_and_on_a_ground_of_
     assert [text.get_text() for text in later.legends[0].get_texts()] == ["hit", "false", "missed"]
     before, after = ([len(ax.patches) for ax in figure.axes] for figure in (older, later))
     assert [b - a for a, b in zip(before, after, strict=True)] == [0, 1, 0, 0] * 2
-    *others, missed = later.axes[1].patches
+    others, missed = list(later.axes[1].patches)[:-1], later.axes[1].patches[-1]
     assert {patch.get_linestyle() for patch in others} == {"-", "--"}
     assert missed.get_linestyle() == ":"
-    assert missed.get_facecolor()[3] == 1
+    assert np.asarray(missed.get_facecolor())[3] == 1
     assert missed.get_zorder() < min(patch.get_zorder() for patch in others)
 
 
