@@ -121,7 +121,7 @@ def _beside(seen: pd.DataFrame) -> str:
     plain = seen[seen["kind"] == layers.kind(PLAIN, "bn")]
     words = {int(str(depth)): word(layers.geometric(part["change"])) for depth, part in plain.groupby("depth")}
     vanish, healthy = (_holds(words, against) for against in ({VANISHING}, {VANISHING, EXPLODING}))
-    return f" The paper says that they do not vanish, which {vanish}, and have healthy norms, which {healthy}."
+    return f" The paper says that they do not vanish ({vanish}) and have healthy norms ({healthy})."
 
 
 def _holds(words: Mapping[int, str], against: Collection[str]) -> str:
@@ -140,13 +140,16 @@ def after(results: Set) -> str:
 
 def _by_depth(results: Set, kind: str, when: str, start: pd.DataFrame, seen: pd.DataFrame) -> str:
     """start: what there is of the kind's nets at initialisation; seen: at the time that is told."""
-    steps = []
-    for depth, its in start.groupby("depth"):
-        values = seen.loc[seen["depth"] == depth, "change"]
-        gone = "" if when == AT_START else lost(results, its["net"].unique())
-        ratio = "none" if values.empty else two_digits(layers.geometric(values))
-        steps.append(f"{ratio} at {depth} layers ({_word(values, gone, f', n = {len(values)}')})")
-    return f"{kind[0].upper()}{kind[1:]}, {when}: the first-to-last gradient-norm ratio is {'; '.join(steps)}."
+    values = {int(str(depth)): seen.loc[seen["depth"] == depth, "change"] for depth in start["depth"].unique()}
+    ns = {len(its) for its in values.values()}
+    steps: list[str] = []
+    for depth, its in values.items():
+        nets = start.loc[start["depth"] == depth, "net"].unique()
+        called = _word(its, "" if when == AT_START else lost(results, nets), f", n = {len(its)}" * (len(ns) > 1))
+        ratio = "none" if its.empty else two_digits(layers.geometric(its))
+        steps.append(f"{ratio} at {depth}{' layers' * (not steps)} ({called})")
+    n = f"; n = {min(ns)}" * (len(ns) == 1)
+    return f"{kind[0].upper()}{kind[1:]}, {when}: first-to-last gradient-norm ratio {', '.join(steps)}{n}."
 
 
 def gradient_table(evidence: Evidence) -> Table:
