@@ -63,7 +63,10 @@ QUICK = Recipe(
 
 SWEEP = Sweep(
     title="Detection transfer",
-    question="Does a better backbone improve Faster R-CNN: ResNet-101 over VGG-16, pre-trained over random?",
+    question=(
+        "Does a better backbone improve Faster R-CNN: ResNet-101 over VGG-16 (scales `paper` and `short`), pre-trained "
+        "over random (`quick`)?"
+    ),
     claim="Table 7: with ResNet-101 in place of VGG-16 mAP on VOC 2007 test rises from 73.2 to 76.4 %.",
     scales={
         "paper": Scale(((VGG_16, PAPER), (RESNET_101, PAPER)), (0, 1, 2)),
@@ -78,8 +81,7 @@ SWEEP = Sweep(
             (0, 1),
             (
                 "Blood cells (BCCD: 205 training and 72 test images, 3 classes), a feature pyramid, 240 pixels, 300 "
-                "steps of 2 images at a learning rate of 0.01, over a net trained for 8,000 steps on CIFAR-10. Both "
-                "seeds start from the same one: their spread has nothing of the pre-training's.",
+                "steps of 2 images at a learning rate of 0.01, over a net trained for 8,000 steps on CIFAR-10.",
                 "Batch norm's statistics are recomputed on 16 of the training images and then fixed, with pre-trained "
                 "weights and without; the paper's are those of ImageNet's training set.",
             ),

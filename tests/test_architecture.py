@@ -13,7 +13,7 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 BENCH = TESTS.parent / "bench"
 # what of a task works on finished numbers: pandas and no torch. The others train: torch and no pandas
-PAGES = ("sections", "sentences", "figures", "gains", "layers", "ensembles", "made_up")
+PAGES = ("sections", "sentences", "figures", "gains", "gradients", "layers", "ensembles", "made_up")
 SHARED = ("tasks/detection/average_precision.py", "tasks/verification/roc.py")  # NumPy only, of both sides
 HOMES = {  # by package: the rooms that may import it
     "torch": {"nets", "data", "train", "tasks", "speed"},

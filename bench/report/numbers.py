@@ -152,7 +152,7 @@ def n_words(ns: Sequence[int]) -> str:
     return listed(ns if len(set(ns)) > 1 else ns[:1])
 
 
-def listed(numbers: Sequence[int]) -> str:
+def listed(numbers: Sequence[object]) -> str:
     """`1, 2 and 3`."""
     *most, last = map(str, numbers)
     return f"{', '.join(most)} and {last}" if most else last

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, listed, parts
-from bench.report.tables import Table, plain
+from bench.report.stats import SEEDS, Interval
+from bench.report.tables import Table, code, plain
 from bench.spec import counted
 
 Draw = Callable[[], Figure]
@@ -79,6 +80,7 @@ def bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+NO_DIFFERENCE = "No difference is detected."
 MADE_UP = "**These numbers mean nothing: the images are a procedural stand-in, which shows that everything works.**"
 
 
@@ -92,3 +94,37 @@ def diverged(results: Set) -> list[str]:
         runs = (results.runs["net"] == net).sum()
         lines.append(f"{display_name(str(net))} failed in {len(part)} of {counted(runs, 'run')}: {'; '.join(causes)}.")
     return lines
+
+
+def shared_starts(results: Set) -> str:
+    """Of nets all of whose seeds start from the same weights, that these have a seed of their own; "" without any."""
+    started = results.done[results.done["weights"].fillna("") != ""]
+    seeds = {1: "The seed", 2: "Both seeds"}
+    return "".join(
+        f" {seeds.get(len(weights), f'All {len(weights)} seeds')} of {display_name(str(net)).replace(', ', ' ')} start"
+        f"{'s' * (len(weights) == 1)} from one source, {code(str(weights.iloc[0]))}, whose own seed no interval covers."
+        for net, weights in started.groupby("net", sort=False)["weights"]
+        if weights.nunique() == 1
+    )
+
+
+def over(number: Number) -> str:
+    """`95 %: −4.80 to +12.46 over seeds, +1.34 to +6.33 over images only`; that there is no interval."""
+    ranges = ", ".join(f"{number.range(one)} over {one.covers}" for one in _intervals(number))
+    return f"95 %: {ranges}" if ranges else "no interval"
+
+
+def _intervals(number: Number) -> list[Interval]:
+    return [one for one in (number.over_seeds, number.over_images) if one]
+
+
+def told_apart(difference: Number) -> str:
+    """`A difference is detected on other images, not over other seeds.`"""
+    clear: list[str] = []
+    others: list[str] = []
+    for one in _intervals(difference):
+        where = "over other seeds" if one.covers.startswith(SEEDS) else f"on other {one.covers.removesuffix(' only')}"
+        (clear if one.low > 0 or one.high < 0 else others).append(where)
+    if not clear:
+        return NO_DIFFERENCE
+    return f"A difference is detected {' and '.join(clear)}{', not ' * bool(others)}{' and '.join(others)}."

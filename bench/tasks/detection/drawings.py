@@ -16,7 +16,7 @@ from torchvision.utils import draw_bounding_boxes, make_grid
 
 from bench.tasks.detection.annotations import Annotated
 from bench.tasks.detection.inference import Detections
-from bench.tasks.detection.matching import matched
+from bench.tasks.detection.matching import matched, missed
 
 SHOWN, SURE = 4, 0.5  # test images whose detections are shown, and the score from which they are
 WIDTH, COLUMNS = 640, 2
@@ -29,9 +29,9 @@ def shown(
 ) -> dict[str, NDArray[Any]]:
     """The sure detections as arrays: which image, class, score, box, and whether it is a hit.
 
-    With each image's (width, height) and its number of objects.
+    With each image's (width, height), its number of objects, and those that are missed: which image, class and box.
     """
-    rows, sizes, objects = [], [], []
+    rows, sizes, objects, lost = [], [], [], []
     for number, (image, found) in enumerate(zip(images[:SHOWN], predictions, strict=False)):
         sure = _sure(found)
         order = np.lexsort((-sure["scores"].numpy(), sure["labels"].numpy()))
@@ -42,8 +42,13 @@ def shown(
         rows += [(number, label, score, *box, hit) for label, score, box, hit in zip(*columns, strict=True)]
         sizes.append((image.width, image.height))
         objects.append(int(image.to_find.sum()))
-    found_here = np.array(rows, np.float32).reshape(-1, 8)
-    return {"shown": found_here, "shown_size": np.array(sizes), "shown_objects": np.array(objects)}
+        lost += [(number, image.labels[k], *image.boxes[k]) for k in missed(image.truth(), sure, classes)]
+    return {
+        "shown": np.array(rows, np.float32).reshape(-1, 8),
+        "shown_size": np.array(sizes),
+        "shown_objects": np.array(objects),
+        "shown_missed": np.array(lost, np.float32).reshape(-1, 6),
+    }
 
 
 def _sure(found: Detections) -> Detections:

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from bench.report.frame import Set, display_name
@@ -17,6 +17,12 @@ from bench.report.render import style
 from bench.report.render.figures import not_run
 from bench.report.render.style import COLUMN, FALSE_HIT, HIT, PAGE, SMALL, STYLE, Dash, Look
 from bench.store import StoreError
+
+BOXES: dict[str, dict[str, Any]] = {  # how each kind is drawn, what was missed below the others
+    "hit": {"edgecolor": HIT, "linestyle": "-", "facecolor": "none"},
+    "false": {"edgecolor": FALSE_HIT, "linestyle": "--", "facecolor": "none"},
+    "missed": {"edgecolor": style.GUIDE, "linestyle": ":", "facecolor": "0.85", "zorder": 0.5},
+}
 
 
 def _looks(results: Set) -> dict[str, tuple[Look, Dash]]:
@@ -48,19 +54,23 @@ def curves(results: Set) -> Figure:
 
 
 def boxes(results: Set) -> Figure:
-    """A row a net (its first seed), a column an image: what was found, on an empty canvas of the image's size."""
+    """A row a net (its first seed), a column an image: what was found and missed, on an empty canvas of its size."""
     runs = shown_runs(results)
     images = max(results.matches.get(f"{name}:shown_size", np.zeros(0)).size // 2 for _, name in runs)
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(PAGE, 0.25 + 1.35 * len(runs) * 4 / max(images, 3)), layout="constrained")
+        figure = Figure(figsize=(PAGE, 0.35 + 1.35 * len(runs) * 4 / max(images, 3)), layout="constrained")
         axes = figure.subplots(len(runs), images, squeeze=False)
         for row, (net, name) in zip(axes, runs, strict=True):
             classes = str(results.done.set_index("id").loc[name, "classes"]).split(" ")
-            found, sizes, objects = _shown(results, name, len(classes))
+            *boxes_of, sizes, objects = _shown(results, name, len(classes))
             for number, ax in enumerate(row):
                 if number < len(sizes):
-                    _canvas(ax, found[found[:, 0] == number], sizes[number], int(objects[number]), classes)
+                    found, missed = (x[x[:, 0] == number] for x in boxes_of)
+                    _canvas(ax, found, missed, sizes[number], int(objects[number]), classes)
             row[0].set_ylabel(display_name(net).replace(", ", ",\n").replace("from ", "from\n"), fontsize=SMALL)
+        kinds = BOXES if keeps_missed(results) else ("hit", "false")
+        handles = [Patch(label=kind, lw=0.8, **BOXES[kind]) for kind in kinds]
+        figure.legend(handles=handles, ncols=len(handles), loc="outside lower center")
     return figure
 
 
@@ -71,30 +81,37 @@ def shown_runs(results: Set) -> list[tuple[str, str]]:
     return [pair for pair in named if f"{pair[1]}:shown" in results.matches]
 
 
+def keeps_missed(results: Set) -> bool:
+    """Whether the runs that are shown kept where the objects are that they missed, as older ones did not."""
+    return all(f"{name}:shown_missed" in results.matches for _, name in shown_runs(results))
+
+
 def _shown(results: Set, run: str, classes: int) -> list[NDArray[Any]]:
     """What bench.tasks.detection.drawings.shown kept of a run. Raises StoreError where it is missing or damaged."""
-    names = [f"{run}:{part}" for part in ("shown", "shown_size", "shown_objects")]
-    arrays = [results.matches.get(name, np.zeros(0)) for name in names]
-    found, sizes, objects = arrays
-    fits = (
-        found.ndim == sizes.ndim == 2 and found.shape[1] == 8 and objects.ndim == 1 and sizes.shape == (objects.size, 2)
-    )
+    older = {"shown_missed": np.zeros((0, 6))}
+    parts = ("shown", "shown_missed", "shown_size", "shown_objects")
+    arrays = [results.matches.get(f"{run}:{part}", older.get(part, np.zeros(0))) for part in parts]
+    *boxes_of, sizes, objects = arrays
+    fits = objects.ndim == 1 and sizes.shape == (objects.size, 2)
+    fits = fits and all(x.ndim == 2 and x.shape[1] == width for x, width in zip(boxes_of, (8, 6), strict=True))
     numbers = all(array.dtype.kind in "iuf" and np.isfinite(array).all() for array in arrays)
-    if not (fits and numbers and ((found[:, 1] >= 1) & (found[:, 1] <= classes)).all()):
+    if not (fits and numbers and all(((x[:, 1] >= 1) & (x[:, 1] <= classes)).all() for x in boxes_of)):
         raise StoreError(f"what is shown of {run} is damaged: take matches.npz from git again, or collect again")
     return arrays
 
 
-def _canvas(ax: Axes, rows: NDArray[Any], size: NDArray[Any], objects: int, classes: Sequence[str]) -> None:
+def _canvas(
+    ax: Axes, found: NDArray[Any], missed: NDArray[Any], size: NDArray[Any], objects: int, classes: Sequence[str]
+) -> None:
     letter = 0.08 * size[0]  # about what one takes
-    for _, label, _, x1, y1, x2, y2, hit in rows:
-        colour, dash = (HIT, "-") if hit else (FALSE_HIT, "--")
-        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=colour, ls=dash, lw=0.8))
+    kinds = [("hit" if row[7] else "false", row[1], row[3:7]) for row in found]
+    for kind, label, (x1, y1, x2, y2) in [*kinds, *(("missed", row[1], row[2:]) for row in missed)]:
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, lw=0.8, **BOXES[kind]))
         inside = min(x2 - x1, y2 - y1) > letter
-        words: dict[str, Any] = {"fontsize": SMALL, "color": colour, "va": "top", "clip_on": True}
+        words: dict[str, Any] = {"fontsize": SMALL, "color": BOXES[kind]["edgecolor"], "va": "top", "clip_on": True}
         ax.text((x1 if inside else x2) + letter / 9, y1 + letter / 9 * inside, classes[int(label) - 1][:1], **words)
-    hits = int(rows[:, 7].sum())
-    ax.set_title(f"{hits} of {objects} found, {len(rows) - hits} false", fontsize=SMALL)
+    hits = int(found[:, 7].sum())
+    ax.set_title(f"{hits} of {objects} found, {len(found) - hits} false", fontsize=SMALL)
     ax.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="equal", xticks=[], yticks=[])
 
 

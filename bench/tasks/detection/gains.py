@@ -124,7 +124,8 @@ def _pairs(results: Set) -> Iterator[tuple[str, str, str]]:
             if FAMILIES[one["family"]].one_net and not FAMILIES[other["family"]].one_net:
                 yield names, one["net"], other["net"]
             elif alike and one["shortcut"] == other["shortcut"] and not one["weights"] and other["weights"]:
-                words = f"{display_name(one['net'])}: {_from(other['weights'])} over random weights"
+                name = display_name(one["net"])
+                words = f"{name} with {_from(other['weights'])} over {name} with random weights"
                 yield words, one["net"], other["net"]
             elif alike and one["shortcut"] == "none" != other["shortcut"] and _kind(one) == _kind(other):
                 yield names, one["net"], other["net"]

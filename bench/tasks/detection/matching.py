@@ -111,6 +111,14 @@ def coco_evaluation(truths: Images, predictions: Images, classes: Sequence[str])
     return evaluation
 
 
+def missed(truth: Mapping[str, Tensor], found: Mapping[str, Tensor], classes: Sequence[str]) -> list[int]:
+    """The places of the objects of one image that no detection hits at IoU .5, by COCO's rules."""
+    evaluation = coco_evaluation([truth], [found], classes)
+    of_classes = [one for one in evaluation.evalImgs[:: len(AREAS)] if one]  # objects of all sizes
+    ends = (zip(one["gtIds"], one["gtMatches"][0], one["gtIgnore"], strict=True) for one in of_classes)
+    return sorted(int(name) - 1 for of_class in ends for name, hit, ignored in of_class if not hit and not ignored)
+
+
 def _api(dataset: dict[str, Any]) -> Any:
     api = COCO()
     api.dataset = dataset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,10 +15,10 @@ from bench.paper import paper_number
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Cell, Metric, Number, of_net, of_starts, signed, with_worst_case
-from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
+from bench.report.sections import Drawing, Findings, Section, diverged, of_tables, over, shared_starts, told_apart
 from bench.report.stored import arrays_digest
-from bench.report.tables import FLOOR, Table, plain, with_intervals
-from bench.spec import OPTIONS, counted
+from bench.report.tables import APART, Table, plain, spread, with_intervals
+from bench.spec import OPTIONS
 from bench.store import StoreError
 from bench.tasks.detection import figures
 from bench.tasks.detection.average_precision import average_precision
@@ -29,51 +29,56 @@ HEADER = (
     "VOC mAP, 11 points", "VOC mAP, every point", "error of the source",
 )  # fmt: skip
 NOTE = (
-    "Percent; mean ± standard deviation over seeds (n). AP is COCO's, over IoU .50 to .95 (the paper's mAP@[.5,.95]); "
-    "AP50 and AP75 at one IoU (mAP@.5). Small, medium, large: objects below 32², below 96², and above, in pixels of "
-    "the image. Two 95 % intervals of AP50: Student's t over seeds (n ≥ 2), and a jackknife over the {images} test "
-    "images only, the trained detectors as they are. All after the last step. "
+    "In percent, after the last step. {spread} AP is COCO's, over IoU .50 to .95 (the paper's mAP@[.5,.95]); AP50 and "
+    "AP75 at one IoU (mAP@.5). Small, medium, large: objects below 32², below 96², and above, in pixels of the image. "
+    "Two 95 % intervals of AP50: Student's t over seeds (n ≥ 2), and a jackknife over the {images} test images only, "
+    "the trained detectors as they are."
 )
-OF_SOURCE = " Source: the classifier from which the backbone was taken."
+OF_SOURCE = " Source: the classifier that the backbone was taken from; its error counts once (n), not once a detector."
 GAINS = (
     "what", "AP50 without", "AP50 with", "gain, points", "95 %, seeds", "95 %, images only", "gain, relative",
     "gain in AP", "paper",
 )  # fmt: skip
 GAINS_NOTE = (
-    "Each pair on the same test images; one interval is over seeds (Welch; n = {seeds}), the other over images only "
-    "(jackknife, the same images left out for both; the trained detectors as they are)."
+    "Each pair on the same test images. The gain in AP50 has two intervals: over seeds (Welch; n = {seeds}), and over "
+    "images only (jackknife, the same images left out for both; the trained detectors as they are); the relative gain "
+    "and that in AP have none."
 )
 PAPERS_GAINS = " The paper's gain is of ResNet-101 over VGG-16, on VOC in VOC's mAP."
 AP50, AP = Metric("ap50", "AP at IoU .5", guess=0.0), Metric("ap", "AP over IoU .50 to .95", guess=0.0)
-METRICS = (  # in the order of HEADER
+METRICS = (  # in the order of HEADER, before SOURCE_ERROR
     AP50,
     AP,
     Metric("ap75", "AP at IoU .75"),
     *(Metric(f"ap_{size}", f"AP of {size} objects") for size in ("small", "medium", "large")),
     Metric("voc07_map", "VOC mAP, 11 points"),
     Metric("voc12_map", "VOC mAP, every point"),
-    Metric("source_error", "classification error of the backbone's source", bounds=None),
 )
+SOURCE_ERROR = Metric("source_error", "classification error of the backbone's source", bounds=None)
 HOW = {"refined": "box refinement", "multi_scale": "testing in several scales (and box refinement)"}
 OPTIONS_NOTE = (
     "The trained detectors, tested otherwise. Box refinement (the paper's Appendix B) pools again from the regressed "
-    "boxes, then votes."
+    "boxes, then votes. What a test gains over another has no interval here."
 )
 CURVES = (
     "Left the loss of the training windows (the four losses of Faster R-CNN added up), right AP50 on the test images; "
-    "mean over the seeds, and a band from the lowest to the highest."
+    "mean over the seeds (n = {n}), and a band from the lowest to the highest where there are several."
 )
 SHOWN = (
-    "Detections with a score of 0.5 or more in the first test images, which are held out: green where they are hits at "
-    "IoU .5, red and dashed where they are not, each with its class's first letter. The photographs are not published "
-    "here: each run leaves the same detections drawn on them as `detections.png` in its folder of `runs/`."
+    "Boxes in the first test images, which are held out, by the first seed of each net; a letter is the first of a "
+    "class. Solid green: a detection with a score of 0.5 or more that is a hit at IoU .5. Dashed red: one that is not. "
+    "{missed} The photographs are not published here: each run leaves the same detections drawn on them as "
+    "`detections.png` in its folder of `runs/`."
+)
+MISSED = "Dotted and filled grey: an object that none of them hits."
+NOT_KEPT = (
+    "Objects that none of them hits are counted, not drawn: these runs did not keep where they are, as later ones do."
 )
 VOC_AP = " The paper has VOC's AP."
 TABLES = {  # of the paper, by data set: gains of a backbone, options at test time, AP by class
     "voc07+12": ("Table 7", "", "Table 10"),
     "coco14": ("Table 8", "Table 9", ""),
 }
-NOT_DETECTED = "no difference detected."
 BACKBONE = "AP50 against the error of the classifier from which the backbone was taken, a mark a net."
 
 
@@ -84,40 +89,38 @@ def ap_table(evidence: Evidence, found: Detected) -> Table:
         net, form = str(name), str(part["detection_form"].iloc[0]).upper()
         ap50, ap = (with_worst_case(evidence, net, metric) for metric in METRICS[:2])
         others = (of_net(evidence, net, metric) for metric in METRICS[2:])
-        rows.append((display_name(net), form, *with_intervals(ap50, found.over_images.get(net)), ap, *others))
+        source = of_net(evidence, net, SOURCE_ERROR, part.drop_duplicates("weights"))
+        rows.append((display_name(net), form, *with_intervals(ap50, found.over_images.get(net)), ap, *others, source))
     images = " or ".join(sorted({f"{int(n):,}" for n in evidence.results.done["test_images"]}))
-    note = NOTE.format(images=images) + FLOOR
-    if not evidence.results.done["source_error"].notna().any():
+    note = f"{NOTE.format(spread=spread(evidence.results), images=images)} {APART}"
+    if evidence.results.done["source_error"].isna().all():
+        note += shared_starts(evidence.results)
         return Table(HEADER[:-1], [row[:-1] for row in rows], text=2, note=note, name="detection")
-    return Table(HEADER, rows, text=2, note=note + OF_SOURCE, name="detection")
+    note += OF_SOURCE + shared_starts(evidence.results)
+    return Table(HEADER, rows, text=2, note=note, name="detection")
 
 
 def gains_table(evidence: Evidence, found: Detected) -> Table | None:
     """Tables 7 and 8's statement: with against without, absolute and relative."""
     if not found.gains:
         return None
-    rows = [
-        (
-            gain.words,
-            f"{gain.ap50[0]:.2f}",
-            f"{gain.ap50[1]:.2f}",
-            *_gained(evidence, gain),
-            f"{signed(100 * gain.difference / gain.ap50[0])} %" if gain.ap50[0] else "–",
-            signed(gain.ap[1] - gain.ap[0]),
-            _papers(evidence.results, gain),
-        )
-        for gain in found.gains
-    ]
+    rows: list[tuple[Cell, ...]] = []
+    for gain in found.gains:
+        number, (without, own) = gained(evidence, gain), gain.ap50
+        relative = f"{signed(100 * gain.difference / without)} %" if without else "–"
+        ranges = map(number.range, (gain.over_seeds, gain.over_images))
+        more = relative, signed(gain.ap[1] - gain.ap[0]), _papers(evidence.results, gain)
+        rows.append((gain.words, f"{without:.2f}", f"{own:.2f}", number, *ranges, *more))
     seeds = " or ".join(sorted({f"{a}, {b}" for a, b in (gain.seeds for gain in found.gains)}))
-    note = GAINS_NOTE.format(seeds=seeds)
+    note = GAINS_NOTE.format(seeds=seeds) + shared_starts(evidence.results)
     if all(row[-1] == "–" for row in rows):
         return Table(GAINS[:-1], [row[:-1] for row in rows], note=note, name="gains")
     return Table(GAINS, rows, note=note + PAPERS_GAINS, name="gains")
 
 
-def _gained(evidence: Evidence, gain: Gain) -> tuple[Number, str, str]:
-    """The gain and its intervals."""
-    gained = Number(
+def gained(evidence: Evidence, gain: Gain) -> Number:
+    """The gain in AP50 with its intervals."""
+    return Number(
         id=evidence.id(f"gain-{gain.first}-{gain.second}"),
         what=f"{gain.words}, AP at IoU .5 on the same images, difference",
         value=gain.difference,
@@ -127,7 +130,6 @@ def _gained(evidence: Evidence, gain: Gain) -> tuple[Number, str, str]:
         over_images=gain.over_images,
         runs=gain.runs,
     )
-    return gained, gained.range(gain.over_seeds), gained.range(gain.over_images)
 
 
 def _papers(results: Set, gain: Gain) -> str:
@@ -167,22 +169,25 @@ def classes_table(results: Set, found: Detected) -> Table | None:
     for net, runs in found.matches.items():
         means = np.mean([[average_precision(one, POINTS) for one in of_run] for of_run in runs], axis=0)
         rows.append((display_name(net), *("–" if math.isnan(v) else f"{v:.1f}" for v in means)))
-    note = "AP50 of each class in percent, mean over seeds." + VOC_AP * bool(_papers_tables(results)[2])
+    n = _seeds(len(runs) for runs in found.matches.values())
+    note = f"AP50 of each class in percent, mean over seeds (n = {n}), without an interval."
+    note += VOC_AP * bool(_papers_tables(results)[2])
     return Table(("net", *names), rows, note=note, name="classes") if rows else None
 
 
-def gain_findings(found: Detected) -> list[str]:
+def _seeds(counts: Iterable[int]) -> str:
+    """`2`, `1 or 2`."""
+    return " or ".join(map(str, sorted(set(counts))))
+
+
+def gain_findings(evidence: Evidence, found: Detected) -> list[str]:
     """Each gain in words, and over what a difference is detected."""
     lines = []
     for gain in found.gains:
-        intervals = [one for one in (gain.over_seeds, gain.over_images) if one]
-        clear = [one.covers for one in intervals if one.low > 0 or one.high < 0]
-        ranges = ", ".join(f"{signed(one.low)} to {signed(one.high)} over {one.covers}" for one in intervals)
-        ranges = f"95 %: {ranges}; " if ranges else ""
+        number = gained(evidence, gain)
         lines.append(
-            f"{gain.words}: {signed(gain.difference)} points of AP50 ({ranges}n = {gain.seeds[0]}, "
-            f"{counted(gain.seeds[1], 'seed')}): "
-            + (f"a difference over {' and '.join(clear)}." if clear else NOT_DETECTED)
+            f"{gain.words}: {number.printed()} points of AP50 ({over(number)}), {gain.ap50[1]:.2f} % against "
+            f"{gain.ap50[0]:.2f} % (n = {gain.seeds[1]} and {gain.seeds[0]}). {told_apart(number)}"
         )
     return lines or ["Too few runs are done to say anything."]
 
@@ -200,7 +205,7 @@ def findings(evidence: Evidence) -> Findings:
         (evidence.named("AP with options at test time", options), options_table(evidence)),
         (evidence.named("AP50 by class", classes), classes_table(results, found)),
     )
-    lines = gain_findings(found)
+    lines = gain_findings(evidence, found)
     (_, figure), *others = _figures(results)
     return Findings(
         lines[:3],
@@ -214,10 +219,12 @@ def findings(evidence: Evidence) -> Findings:
 def _figures(results: Set) -> Iterator[tuple[str, Drawing]]:
     """Each with its heading."""
     alt = "Training loss and AP50 against iterations"
-    yield alt, Drawing("curves", alt, CURVES, partial(figures.curves, results))
+    caption = CURVES.format(n=_seeds(results.done.groupby("net").size()))
+    yield alt, Drawing("curves", alt, caption, partial(figures.curves, results))
     if figures.shown_runs(results):
         alt = "Detections in held-out images"
-        yield alt, Drawing("detections", alt, SHOWN, partial(figures.boxes, results))
+        caption = SHOWN.format(missed=MISSED if figures.keeps_missed(results) else NOT_KEPT)
+        yield alt, Drawing("detections", alt, caption, partial(figures.boxes, results))
     if results.done.dropna(subset=["source_error"])["net"].nunique() > 1:
         alt = "AP50 against the classification error of the source"
         yield alt, Drawing("backbone", alt, BACKBONE, partial(figures.backbone, results))

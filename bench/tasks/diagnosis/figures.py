@@ -18,26 +18,38 @@ from bench.tasks.diagnosis import layers
 
 DASHED, SOLID = "--", "-"
 DASHES = dict(zip(layers.UNITS, (DASHED, SOLID, "-.", ":"), strict=False))
+FINE = 0.9  # points, of lines that run close to each other
+TOGETHER = 4  # nets whose lines are told apart in one panel
 LINEAR_BELOW = 6  # the paper's Fig. 7 has a linear axis up to 3; beyond twice that it would hide all but one net
 
 
 def figure_7(frame: pd.DataFrame, note: str = "") -> Figure:
     """Fig. 7: std against the layer's index, in the original order above, sorted in descending order below.
 
-    note: what is not drawn.
+    Plain and residual nets in one panel as in the paper, each kind in its own where they are many. note: what is not
+    drawn.
     """
     ranked = frame.sort_values("response_std", ascending=False, kind="stable")
     ranked = ranked.assign(layer=ranked.groupby(["net", "seed"]).cumcount() + 1).sort_index()
+    kinds = list(dict.fromkeys(frame["unit"]))
+    panels = [[kind] for kind in kinds] if frame["net"].nunique() > TOGETHER else [kinds]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, 4.2), layout="constrained")
-        for ax, (rows, order) in zip(
-            figure.subplots(2, 1), ((frame, "original order"), (ranked, "sorted by magnitude")), strict=True
-        ):
-            handles = _stds(ax, rows)
-            ax.set(xlabel=f"layer index ({order})", ylabel="std")
-            style.whole_numbers(ax)
-            if frame["response_std"].max() > LINEAR_BELOW:
-                style.logarithmic(ax, "y", "std")
+        figure = Figure(figsize=(PAGE if len(panels) > 1 else COLUMN, 4.2), layout="constrained")
+        axes = figure.subplots(2, len(panels), sharey="row", squeeze=False)
+        for row, (rows, order) in zip(axes, ((frame, "original order"), (ranked, "sorted by magnitude")), strict=True):
+            handles: list[Line2D] = []
+            for ax, units in zip(row, panels, strict=True):
+                handles += _stds(ax, rows[rows["unit"].isin(units)])
+                ax.set(
+                    xlabel=f"layer index ({order})",
+                    title=f"{units[0]} nets" if len(panels) > 1 and rows is frame else "",
+                )
+                style.whole_numbers(ax)
+                if frame["response_std"].max() > LINEAR_BELOW:
+                    style.logarithmic(ax, "y")
+                if rows is frame and len(panels) > 1:
+                    ax.set_title(f"{units[0]} nets")
+            row[0].set_ylabel("std (log scale)" if row[0].get_yscale() == "log" else "std")
         style.below(figure, handles, note)
     return figure
 
@@ -56,8 +68,8 @@ def by_layer(frame: pd.DataFrame, column: str, label: str, note: str = "") -> Fi
     """A panel a kind of nets: `column` against the layer's index on a log axis, at initialisation and at the end."""
 
     def panel(ax: Axes, of_net: pd.DataFrame, of: Look) -> None:
-        for at, dash in ((of_net["step"] == 0, DASHED), (of_net["last"], SOLID)):
-            _band(ax, of_net[at], "layer", column, of, dash)
+        _band(ax, of_net[of_net["step"] == 0], "layer", column, of, DASHED, mfc="white")
+        _band(ax, of_net[of_net["last"]], "layer", column, of, SOLID)
 
     ends = ((DASHED, "at initialisation"), (SOLID, "after the last step"))
     more = [style.handle(words, dash=dash) for dash, words in ends]
@@ -110,9 +122,11 @@ def _panels(
     return figure
 
 
-def _band(ax: Axes, part: pd.DataFrame, x: str, y: str, of: Look, dash: style.Dash, *, log: bool = True) -> None:
+def _band(
+    ax: Axes, part: pd.DataFrame, x: str, y: str, of: Look, dash: style.Dash, *, log: bool = True, **more: str
+) -> None:
     """Mean over the seeds (the geometric one on a log axis) with the band from the lowest to the highest."""
     groups = part[part[y] > 0].groupby(x)[y]
     mean = groups.agg(layers.geometric) if log else groups.mean()
-    style.line(ax, mean.index, mean, of, dash)
+    style.line(ax, mean.index, mean, of, dash, FINE, **more)
     style.band(ax, mean.index, groups.min(), groups.max(), of)

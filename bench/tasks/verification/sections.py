@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import matplotlib as mpl
@@ -13,13 +14,22 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.report.evidence import Evidence
-from bench.report.frame import Set, display_name, own_recipes
-from bench.report.numbers import Cell, Metric, decimals, of_net, signed, with_worst_case
+from bench.report.frame import Set, display_name
+from bench.report.numbers import Cell, Metric, decimals, listed, of_net, with_worst_case
 from bench.report.render import style
 from bench.report.render.figures import not_run
-from bench.report.sections import Drawing, Findings, Section, diverged
-from bench.report.stats import sample, wilson
+from bench.report.sections import (
+    NO_DIFFERENCE,
+    Drawing,
+    Findings,
+    Section,
+    diverged,
+    shared_starts,
+    told_apart,
+)
+from bench.report.stats import wilson
 from bench.report.tables import Table, caption, with_intervals
+from bench.tasks.verification.gains import Gain, between_nets, over_baselines, over_pairs
 from bench.tasks.verification.roc import FARS, Roc, across_folds
 
 HEADER = (
@@ -27,12 +37,19 @@ HEADER = (
     "by pixels %", "AUC", "EER %", "TAR % at FAR 10 %", "at FAR 1 %", "at FAR 0.1 %",
 )  # fmt: skip
 NOTE = (
-    "Accuracy over ten folds, each at the threshold that is best on the other nine; beside it, accuracy at one "
-    "threshold fixed on pairs of training people. A score is the cosine of two embeddings, each summed over an image "
-    "and its mirror image. TAR: share of same pairs accepted at that share of different pairs accepted (FAR); – where "
-    "the pairs are too few. By pixels: the images themselves, averaged down to 16x16. View 1 of LFW is for model "
-    "selection; these are not results on its test set, View 2."
+    "Each of ten folds is judged at the threshold that is best on the other nine; the fixed threshold is the best on "
+    "pairs of training people. A score is the cosine of two embeddings, each the sum over an image and its mirror. "
+    "Before training: the same net with its random or transferred weights. By pixels: the images themselves, averaged "
+    "down to 16x16. TAR: the share of same pairs accepted where that share of different pairs is (FAR); a FAR of less "
+    "than one pair is left out. View 1 of LFW is for model selection; these are not results on its test set, View 2."
 )
+GAINS = ("net", "over", "seeds", "gain in accuracy, points", "95 %, seeds", "95 %, pairs only")
+GAINS_NOTE = (
+    "Accuracy over ten folds, the net's minus the other's on the same pairs. Intervals over pairs only (Agresti and "
+    "Min) take trained nets as they are. None is corrected for their number."
+)
+GAINS_OVER_SEEDS = " Over seeds they are Welch's, over the untrained net and the pixels Student's, seed by seed."
+ONE_SEED = "One seed of each net: no interval covers other seeds."
 ACCURACIES = (
     Metric("test_error", "pairs judged right, ten folds", accuracy=True, guess=50.0),
     Metric("fixed_threshold_error", "pairs judged right at one fixed threshold", accuracy=True),
@@ -66,61 +83,79 @@ NOT_COMPARABLE = (
 
 def verification_table(evidence: Evidence) -> Table:
     """A row a net."""
-    rows = [_row(evidence, str(net), part) for net, part in evidence.results.done.groupby("net", sort=False)]
-    return Table(
-        HEADER, rows, text=2, note=f"{NOTE} {caption(evidence.results, '', 'pairs', 'accuracy')}", name="verification"
-    )
+    results = evidence.results
+    rows = [_row(evidence, str(net), part) for net, part in results.done.groupby("net", sort=False)]
+    note = f"{caption(results, '', 'pairs', 'accuracy')}{shared_starts(results)} {NOTE}"
+    return _without_empty(Table(HEADER, rows, text=2, note=note, name="verification"))
 
 
 def _row(evidence: Evidence, net: str, part: pd.DataFrame) -> tuple[Cell, ...]:
     first, *more = ACCURACIES
+    over_images = wilson(100 - float(part["test_error"].mean()), int(part["test_images"].iloc[0]))
     return (
         display_name(net),
         str(part["faces_loss"].iloc[0]),
-        *with_intervals(with_worst_case(evidence, net, first), float(part["test_images"].iloc[0])),
+        *with_intervals(with_worst_case(evidence, net, first), over_pairs(over_images)),
         *(of_net(evidence, net, metric) for metric in (*more, *OF_ROC)),
     )
 
 
-def net_findings(results: Set) -> list[str]:
-    """Of each net, whether it is better than pixels and than before its training, on the same pairs."""
+def gains_table(gains: Sequence[Gain]) -> Table:
+    """A row a difference."""
+    rows: list[tuple[Cell, ...]] = []
+    for gain in gains:
+        number, seeds = gain.number, " and ".join(map(str, dict.fromkeys(gain.seeds)))
+        ranges = map(number.range, (number.over_seeds, number.over_images))
+        rows.append((gain.net, gain.other, seeds, number, *ranges))
+    note = GAINS_NOTE + GAINS_OVER_SEEDS * any(gain.number.over_seeds for gain in gains)
+    return _without_empty(Table(GAINS, rows, text=2, note=note, name="gains"))
+
+
+def _without_empty(table: Table) -> Table:
+    """The table without columns that have nothing but dashes."""
+    kept = [k for k, column in enumerate(zip(*table.rows, strict=True)) if set(column) != {"–"}]
+    rows = [[row[k] for k in kept] for row in table.rows]
+    return replace(table, header=[table.header[k] for k in kept], rows=rows)
+
+
+def gain_findings(gains: Sequence[Gain]) -> list[str]:
+    """Each net over another, in words, and over what a difference is detected; last that one seed tells of no other."""
     lines = []
-    for net, part in results.done.groupby("net", sort=False):
-        pairs = int(part["test_images"].iloc[0])
-        ours, start, pixels = (sample(100 - part[m]) for m in ("test_error", "untrained_error", "pixels_error"))
-        low = wilson(ours.mean, pairs).low
-        beaten = [
-            f"{words} ({one.mean:.2f} %)"
-            for words, one in (("the pixels", pixels), ("the net before training", start))
-            if wilson(one.mean, pairs).high < low
-        ]
-        how = f"clearly above {' and '.join(beaten)}" if beaten else "not clearly above the baselines"
+    for gain in gains:
+        both = " against ".join(f"{one:.2f} %" for one in gain.accuracies)
+        n = " and ".join(map(str, gain.seeds)) if len(set(gain.seeds)) > 1 else f"{gain.seeds[0]} each"
+        pair = f"{gain.net.replace(', ', ' ')} over {gain.other}"
+        lines.append(f"{pair}: {gain.words}, {both} (n = {n}). {told_apart(gain.number)}")
+    return [*lines, ONE_SEED] if lines and all(max(gain.seeds) == 1 for gain in gains) else lines
+
+
+def net_findings(results: Set, gains: Sequence[Gain]) -> list[str]:
+    """Of each net what it has over itself before training and over the pixels."""
+    lines = []
+    for net, pairs in results.done.groupby("net", sort=False)["test_images"].first().items():
+        ours = [gain for gain in gains if gain.net == display_name(str(net))]
         lines.append(
-            f"{display_name(str(net))}: {ours.mean:.2f} % of {pairs:,} pairs right, {how}; n = {ours.n}. "
-            f"At one fixed threshold {100 - part['fixed_threshold_error'].mean():.2f} %."
+            f"{ours[0].net}: {ours[0].accuracies[0]:.2f} % of {int(pairs):,} pairs right (n = {ours[0].seeds[0]}), "
+            f"{' and '.join(f'{gain.words} above {gain.other}{_not(gain)}' for gain in ours)}."
         )
     return lines
 
 
-def contrasts_of(results: Set) -> Iterator[str]:
-    """Plain against residual at one depth, transferred against from scratch."""
-    by_net = own_recipes(results.done).groupby("net", sort=False)
-    means, seeds = 100 - by_net["test_error"].mean(), by_net.size()
-    for name in map(str, means.index):
-        scratch, _, transferred = name.partition("-run.")
-        if transferred:
-            other, words = scratch, f"{display_name(scratch)} transferred against from scratch"
-        elif name.startswith("resnet-"):
-            other = f"plain-{name.split('-')[1]}"
-            words = f"{display_name(name)} against {display_name(other)}"
-        else:
-            continue
-        if other in means:
-            gain = signed(means[name] - means[other])
-            yield (
-                f"{words}: {gain} points of accuracy, {means[name]:.2f} % against {means[other]:.2f} % "
-                f"(n = {seeds[name]} and {seeds[other]})."
-            )
+def _not(gain: Gain) -> str:
+    return " (no difference detected)" * (told_apart(gain.number) == NO_DIFFERENCE)
+
+
+def of_claim(gains: Sequence[Gain]) -> str:
+    """What was measured of plain and residual nets, to stand below what was expected; "" where nothing was."""
+    ours = [gain for gain in gains if gain.depth]
+    if not ours:
+        return ""
+    apart = [gain.depth for gain in ours if told_apart(gain.number) != NO_DIFFERENCE]
+    measured = listed([f"{gain.words} at {gain.depth} layers" for gain in ours])
+    said = f"Measured, residual over plain nets: {measured}."
+    if not apart:
+        return f"{said} {NO_DIFFERENCE}"
+    return f"{said} At {listed(apart)} layers the interval excludes 0, against an expectation of no difference."
 
 
 def curves_of(results: Set) -> list[tuple[str, Roc]]:
@@ -160,13 +195,20 @@ def findings(evidence: Evidence) -> Findings:
     curves, alt = curves_of(results), "Same pairs accepted against different pairs accepted"
     draw = partial(roc, curves, depths, not_run(results, results.nets.index))
     published = Table(("published, LFW View 2", "accuracy %", "source"), PUBLISHED, text=1, note=NOT_COMPARABLE)
-    of_nets, contrasts = net_findings(results), list(contrasts_of(results))
+    between, baselines = list(between_nets(evidence)), list(over_baselines(evidence))
+    of_nets, contrasts = net_findings(results, baselines), gain_findings(between)
+    measured = of_claim(between)
     return Findings(
         contrasts or of_nets[:3],
         Drawing("roc", alt, ROC, draw) if curves else None,
         Section("Verification accuracy", (verification_table(evidence),)),
         [*diverged(results), *(of_nets if contrasts else of_nets[3:])],
-        [Section("The hardest pairs", (HARDEST,)), Section("Published results on LFW", (published,))],
+        [
+            *([Section("", (measured,))] if measured else []),
+            Section("Differences in accuracy", (gains_table([*between, *baselines]),)),
+            Section("The hardest pairs", (HARDEST,)),
+            Section("Published results on LFW", (published,)),
+        ],
     )
 
 

@@ -14,8 +14,23 @@ import torch
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
 from bench.tasks.detection.average_precision import MatchTable, average_precision, mean_ap
-from bench.tasks.detection.matching import matched, voc_matches
+from bench.tasks.detection.matching import matched, missed, voc_matches
 from tests.tasks.detection.scored import NUMBERS, A, B, C, found, official, truth, voc_map
+
+
+@pytest.mark.parametrize(
+    ("objects", "detections", "places"),
+    [
+        (truth([A, B, C]), found([B], [0.9]), [0, 2]),
+        (truth([A, B]), found([], []), [0, 1]),
+        (truth([A]), found([A], [0.1]), []),
+        (truth([A, B], [2, 1]), found([A, B], [0.9, 0.8]), [0]),  # of another class
+        (truth([A, B, C], difficult=[0], crowd=[1]), found([], []), [2]),
+        (truth([]), found([A], [0.9]), []),
+    ],
+)
+def test_what_no_detection_hits_is_missed(objects: Any, detections: Any, places: list[int]) -> None:
+    assert missed(objects, detections, ["thing", "other"]) == places
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,11 @@ pytest.importorskip("pycocotools", reason="needs pycocotools")
 
 from bench.cli.commands import main as commands
 from bench.launch.worker import work
-from bench.report.stats import IMAGES, SEEDS, Interval
 from bench.report.stored import read_arrays
 from bench.spec import Net
 from bench.store import RunFolder
 from bench.tasks.detection.experiment import AnnotatedImages
-from bench.tasks.detection.gains import Detected, Gain, table_of
-from bench.tasks.detection.sections import gain_findings
+from bench.tasks.detection.gains import table_of
 from bench.tasks.job import Job
 from bench.train import checkpoint
 from tests.builders import numbers, tiny_run
@@ -69,6 +67,8 @@ def test_a_run_keeps_what_became_of_every_detection(straight: RunFolder) -> None
         kept = {name: result[f"{before}{name}"] for name in again if f"{before}{name}" in result}
         assert kept == pytest.approx({name: again[name] for name in kept}, abs=1e-9)
         assert {"ap", "ap50", "voc07_map"} <= set(kept)
+    hits = int(arrays["run:shown"][:, 7].sum())
+    assert len(arrays["run:shown_missed"]) == int(arrays["run:shown_objects"].sum()) - hits > 0
     assert result["test_error"] == 100 - result["ap50"]
     assert Image.open(straight.detections).size[0] > 1_000
     losses = [
@@ -261,19 +261,3 @@ def test_a_sweep_on_objects_ends_with_a_report_whose_digits_can_be_checked(
 
     assert commands(["verify", "tiny"]) == 1
     assert f"{name.split(':')[0]}: voc" in capsys.readouterr().err
-
-
-def test_a_gain_says_over_what_a_difference_is_detected() -> None:
-    over_images = Interval(1.0, 3.0, "jackknife", IMAGES)
-    gain = Gain(
-        "A over B", "B", "A", (10.0, 12.0), (5.0, 6.0), Interval(-4.0, 8.0, "Welch's t", SEEDS), over_images, (2, 2), ()
-    )
-    alone = replace(gain, over_images=replace(over_images, low=-1.0), over_seeds=None)
-
-    first, second = gain_findings(Detected({}, {}, (gain, alone)))
-
-    assert first.endswith(
-        "(95 %: −4.00 to +8.00 over seeds, +1.00 to +3.00 over images only; n = 2, 2 seeds): "
-        "a difference over images only."
-    )
-    assert second.endswith("(95 %: −1.00 to +3.00 over images only; n = 2, 2 seeds): no difference detected.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.text import Text
 
@@ -13,6 +14,7 @@ from bench.report.evidence import load_sets
 from bench.report.frame import Set
 from bench.report.render.style import COLUMN, PAGE, SMALL, look
 from bench.tasks.detection.figures import backbone, boxes, curves
+from bench.tasks.detection.sections import _figures
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -49,6 +51,33 @@ def test_a_box_too_small_for_its_letter_has_it_outside(results: Set) -> None:
 
     assert inside.count(False) == 1, "a platelet"
     assert all(text.get_clip_on() for text in ax.texts)
+
+
+def with_missed(results: Set) -> Set:
+    """As later runs keep it: of each run one object that is missed, in its second image."""
+    lost = {f"{name}:shown_missed": np.array([[1, 2, 10, 20, 60, 70]], np.float32) for name in results.done["id"]}
+    return replace(results, matches={**results.matches, **lost})
+
+
+def test_what_was_missed_is_drawn_below_the_others_in_a_line_and_on_a_ground_of_its_own(results: Set) -> None:
+    older, later = boxes(results), boxes(with_missed(results))
+
+    assert [text.get_text() for text in older.legends[0].get_texts()] == ["hit", "false"]
+    assert [text.get_text() for text in later.legends[0].get_texts()] == ["hit", "false", "missed"]
+    before, after = ([len(ax.patches) for ax in figure.axes] for figure in (older, later))
+    assert [b - a for a, b in zip(before, after, strict=True)] == [0, 1, 0, 0] * 2
+    others, missed = list(later.axes[1].patches)[:-1], later.axes[1].patches[-1]
+    assert {patch.get_linestyle() for patch in others} == {"-", "--"}
+    assert missed.get_linestyle() == ":"
+    assert np.asarray(missed.get_facecolor())[3] == 1
+    assert missed.get_zorder() < min(patch.get_zorder() for patch in others)
+
+
+def test_a_caption_says_whether_missed_objects_are_drawn(results: Set) -> None:
+    captions = [dict(_figures(one))["Detections in held-out images"].caption for one in (results, with_missed(results))]
+
+    assert ["counted, not drawn" in caption for caption in captions] == [True, False]
+    assert ["filled grey" in caption for caption in captions] == [False, True]
 
 
 def test_a_net_that_has_not_run_is_named(results: Set) -> None:

@@ -131,7 +131,7 @@ def test_verify_says_in_a_line_each_what_is_damaged(results: Path, part: str, da
     [
         *(
             (part, damage)
-            for part in ("shown", "shown_size", "shown_objects")
+            for part in ("shown", "shown_missed", "shown_size", "shown_objects")
             for damage in ("flat", "text", "a number")
         ),
         *((part, damage) for part in ("shown_size", "shown_objects") for damage in ("longer", "none")),
@@ -141,8 +141,10 @@ def test_a_figure_of_damaged_boxes_is_one_line(part: str, damage: str) -> None:
     _, sweep = load_sweep(str(ROOT / "sweeps" / "detection.py"))
     [whole] = load_sets(ROOT / "results" / "detection", sweep)
 
+    kept = {f"{name}:shown_missed": np.ones((1, 6), np.float32) for name in whole.done["id"]}
+
     with pytest.raises(StoreError, match="^what is shown of .* is damaged"):
-        boxes(replace(whole, matches=damaged(dict(whole.matches), part, damage)))
+        boxes(replace(whole, matches=damaged({**whole.matches, **kept}, part, damage)))
 
 
 def test_an_archive_with_pickled_objects_runs_nothing(results: Path) -> None:

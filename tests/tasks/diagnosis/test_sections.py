@@ -13,12 +13,11 @@ from matplotlib.text import Text
 from bench.report import frame
 from bench.report.digests import files_in
 from bench.report.page import page, sections_of, write_report
-from bench.report.render.figures import not_run
 from bench.report.render.style import COLUMN, PAGE, SMALL, look
 from bench.report.sections import numbers_of
 from bench.spec import Net, Scale
 from bench.tasks.classification.sentences import differences
-from bench.tasks.diagnosis import figures, layers, sections
+from bench.tasks.diagnosis import figures, gradients, layers, sections
 from tests.report.builders import evidence
 from tests.tasks.diagnosis.builders import DIVERGES, NETS, RECIPE, SCALES, SWEEP, made_up, without_anchors
 
@@ -28,14 +27,14 @@ from tests.tasks.diagnosis.builders import DIVERGES, NETS, RECIPE, SCALES, SWEEP
     [(0.1, "vanishing"), (0.11, "healthy"), (1, "healthy"), (9.9, "healthy"), (10, "exploding")],
 )
 def test_a_change_by_a_factor_of_ten_is_not_healthy(change: float, said: str) -> None:
-    assert sections.word(change) == said
+    assert gradients.word(change) == said
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0.43, "0.43"), (24.4, "24"), (12_345, "1.2 × 10⁴"), (4.5e-6, "4.5 × 10⁻⁶"), (1, "1")]
 )
 def test_factors_have_two_digits(value: float, text: str) -> None:
-    assert sections.two_digits(value) == text
+    assert gradients.two_digits(value) == text
 
 
 def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path) -> None:
@@ -48,32 +47,62 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
         "## Deviations from the paper", "## About these runs", "## Provenance", "## How to cite",
     ]  # fmt: skip
     # 1.1 ** 18 is 5.6, 1.1 ** 54 is 172
+    ratio = "first-to-last gradient-norm ratio"
+    with_bn = f"{ratio} 5.6 at 20 layers (healthy), 1.7 × 10² at 56 (exploding); n = 2."
     assert (
-        "- At initialisation, the gradient of plain networks with BN vanishes at no depth (measured at 20 and 56), as "
-        "the paper says; its first-to-last ratio is within our bounds (1/10, 10) at 20 layers; the paper "
-        "speaks of healthy norms." in text
+        f"- Plain nets with BN, at initialisation: {with_bn} The paper says that they do not vanish (holds) and "
+        "have healthy norms (does not hold at 56 layers).\n" in text
     )
-    assert "ratio is 5.6 at 20 layers (healthy); 1.7 × 10² at 56 layers (exploding)." in text
     # 0.9 ** 18 is 0.15, 0.9 ** 54 is 0.0034
-    assert "ratio is 0.15 at 20 layers (healthy); 0.0034 at 56 layers (vanishing)." in text
-    assert "- After 100 steps, the gradient of plain networks with BN vanishes at no depth" in text
+    without = f"{ratio} 0.15 at 20 layers (healthy), 0.0034 at 56 (vanishing); n = 2."
+    assert f"- Plain nets without BN, at initialisation: {without}\n" in text
+    assert f"- Plain nets with BN, after 100 steps: {with_bn}\n" in text
     failed = "failed in 2 of 2 runs: the training loss is nan at step 2 (seeds 0 and 1)."
     assert f"- ResNet-56 without BN {failed}" in text
     assert "| plain-20 | 20 | 5.6 (2); 5.6 to 5.6 | healthy |" in text
-    assert "| ResNet-56 without BN | 56 | 1.9 × 10⁴ (2); 1.9 × 10⁴ to 1.9 × 10⁴ | exploding | – | – |" in text
+    gone = "– | 2 of 2 seeds diverged"
+    assert f"| ResNet-56 without BN | 56 | 1.9 × 10⁴ (2); 1.9 × 10⁴ to 1.9 × 10⁴ | exploding | {gone} |" in text
+
+
+def with_one_seed_left(one: frame.Set) -> frame.Set:
+    """The same, but that seed 1 of ResNet-20 without BN diverged after its first gradient."""
+    lost = (one.runs["net"] == "resnet-20-A-nobn") & (one.runs["seed"] == 1)
+    states = (
+        one.runs["state"].mask(lost, "failed"),
+        one.runs["error_message"].mask(lost, "the training loss is nan at step 2"),
+    )
+    gone = one.layers["id"].isin(one.runs.loc[lost, "id"]) & (one.layers["step"] > 0)
+    return replace(one, runs=one.runs.assign(state=states[0], error_message=states[1]), layers=one.layers[~gone])
+
+
+def test_a_seed_that_is_left_is_not_told_as_the_net(tmp_path: Path) -> None:
+    one = with_one_seed_left(made_up(tmp_path))
+
+    text = without_anchors(page(evidence(one, SWEEP)))
+
+    # 1.2 ** 18 is 27
+    assert (
+        "- Residual nets without BN, after 100 steps: first-to-last gradient-norm ratio 27 at 20 layers "
+        "(exploding, n = 1; 1 of 2 seeds diverged), none at 56 (2 of 2 seeds diverged)." in text
+    )
+    assert "| 27 (1) | exploding; 1 of 2 seeds diverged |" in text
+    assert gradients.not_drawn(one, one.nets) == (
+        "ResNet-20 without BN: 1 of 2 seeds diverged, later steps are seed 0 alone; "
+        "ResNet-56 without BN: 2 of 2 seeds diverged"
+    )
 
 
 def test_a_vanishing_gradient_is_said_to_be_against_the_paper(tmp_path: Path) -> None:
     one = made_up(tmp_path)
     one.layers.loc[(one.layers["layer"] == 1), "response_grad_norm"] = 1e-9
 
-    start, end = sections.gradient_findings(one)[0]
+    start, _, end = gradients.gradient_findings(one)[0]
 
-    assert "vanishes at 20 and 56 layers (measured at 20 and 56), contrary to what the paper says" in start
-    assert "; the paper speaks of healthy norms." in start
-    assert "vanishes at" in end
-    assert "the paper" not in end, "a few steps are no test of what it says"
-    assert "contrary to what the paper says" in sections.gradient_findings(replace(one, scale="paper"))[0][1]
+    said = "The paper says that they do not vanish (holds at no depth) and have healthy norms (holds at no depth)."
+    assert said in start
+    assert "(vanishing)" in end
+    assert "paper" not in end, "a few steps are no test of what it says"
+    assert said in gradients.gradient_findings(replace(one, scale="paper"))[0][2]
 
 
 def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
@@ -129,7 +158,7 @@ def test_units_of_one_depth_have_panels_of_their_own(tmp_path: Path) -> None:
             "pre-activation residual nets with BN",
         ]  # fmt: skip
         assert [len(ax.get_lines()) for ax in figure.axes] == [lines] * 4
-    assert {line.split(",")[0] for line in sections.gradient_findings(one)[1]} >= {
+    assert {line.split(",")[0] for line in gradients.gradient_findings(one)[1]} >= {
         "Bottleneck residual nets with BN", "Residual nets with BN",
     }  # fmt: skip
 
@@ -145,7 +174,7 @@ def test_options_of_one_depth_are_lines_of_their_own(tmp_path: Path) -> None:
 
 def test_the_figures_of_layers_are_for_print_and_say_what_is_logarithmic_and_what_failed(tmp_path: Path) -> None:
     one = made_up(tmp_path)
-    seen, note = layers.gradients(one), not_run(one, one.nets.index)
+    seen, note = layers.gradients(one), gradients.not_drawn(one, one.nets)
     drawn = figures.by_layer(seen, "grad_norm", "norm", note), figures.over_steps(layers.changes(seen), note)
 
     for figure in (*drawn, figures.figure_7(layers.responses(one))):
@@ -154,13 +183,51 @@ def test_the_figures_of_layers_are_for_print_and_say_what_is_logarithmic_and_wha
         assert min(float(text.get_fontsize()) for text in texts) >= SMALL
         assert all(float(tick).is_integer() for ax in figure.axes for tick in ax.get_xticks())
         words = " ".join(text.get_text() for text in texts)
-        assert ("failed: ResNet-56 without BN" in words) is (figure in drawn)
+        assert ("ResNet-56 without BN: 2 of 2 seeds diverged" in " ".join(words.split())) is (figure in drawn)
         assert ("(log scale)" in words) is any(ax.get_yscale() == "log" for ax in figure.axes)
         lines = [line for ax in figure.axes for line in ax.get_lines()]
         assert {(line.get_color(), line.get_marker()) for line in lines} == {(x.colour, x.marker) for x in LOOKS}
 
 
 LOOKS = look(20), look(56)
+
+
+def test_many_lines_of_figure_7_have_a_panel_a_kind_of_nets_with_one_scale(tmp_path: Path) -> None:
+    nets = tuple(Net("cifar", depth, shortcut) for depth in (20, 32, 56) for shortcut in ("none", "A"))
+    sweep = replace(SWEEP, scales={"quick": Scale(tuple((net, RECIPE) for net in nets), (0,))})
+    seen = layers.responses(made_up(tmp_path, sweep))
+
+    many, few = figures.figure_7(seen), figures.figure_7(seen[seen["depth"] < 56])
+
+    assert (many.get_figwidth(), few.get_figwidth()) == (PAGE, COLUMN)
+    assert [ax.get_title() for ax in many.axes] == ["plain nets", "residual nets", "", ""]
+    assert [len(ax.get_lines()) for ax in many.axes] == [3] * 4
+    assert many.axes[0].get_ylim() == many.axes[1].get_ylim()
+    assert [len(ax.get_lines()) for ax in few.axes] == [4, 4]
+    assert len(many.legends[0].get_texts()) == 6
+
+
+def test_a_curve_at_initialisation_has_open_marks(tmp_path: Path) -> None:
+    ax = figures.by_layer(layers.gradients(made_up(tmp_path)), "grad_norm", "norm").axes[0]
+
+    assert {(line.get_linestyle(), line.get_markerfacecolor() == "white") for line in ax.get_lines()} == {
+        ("--", True),
+        ("-", False),
+    }
+
+
+def test_of_one_seed_no_deviation_is_announced(tmp_path: Path) -> None:
+    sweep = replace(SWEEP, scales={"quick": Scale(SCALES["quick"].cells[:4], (0,))})
+    one, two = evidence(made_up(tmp_path / "one", sweep), sweep), evidence(made_up(tmp_path / "two"), SWEEP)
+
+    (of_one,), (of_two,) = (
+        ["".join(section.markdown("quick")) for section in sections.response_sections(x)] for x in (one, two)
+    )
+
+    assert "One seed of each net (n = 1)" in of_one
+    assert "±" not in of_one
+    assert "a band from the lowest" not in of_one
+    assert "Mean ± standard deviation over seeds (n)" in of_two
 
 
 @pytest.mark.parametrize(("largest", "scale"), [(5.9, "linear"), (6.1, "log")])

@@ -143,12 +143,12 @@ def test_a_sweep_on_faces_ends_with_a_report_whose_digits_can_be_checked(
     page, headings, by_id = report_of(SWEEP, tmp_path)
 
     assert headings[:5] == [
-        "## Verification accuracy", "## Further findings", "## The claim", "## The hardest pairs",
-        "## Published results on LFW",
+        "## Verification accuracy", "## Further findings", "## The claim", "## Differences in accuracy",
+        "## The hardest pairs",
     ]  # fmt: skip
     assert "of 20 pairs right" in page
     assert "30 of 36 images of the listed people with 10 or more are here: an incomplete set." in page
-    assert "ResNet-8 against plain-8" in page
+    assert "ResNet-8 over plain-8" in page
     assert Path("runs/tiny/report/roc-quick.svg").stat().st_size > 1_000
     assert {"tiny.quick.resnet-8-A.auc", "tiny.quick.plain-8.pixels_accuracy"} <= by_id.keys()
     assert commands(["verify", "tiny"]) == 0

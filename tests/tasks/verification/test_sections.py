@@ -1,13 +1,116 @@
-"""The ROC of a verification is drawn for print, each net in its depth's look."""
+"""The page of a verification: each difference with its interval and what that covers; a ROC for print."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
+import pytest
 from matplotlib.text import Text
 
+from bench.cli.sweep_files import load_sweep
+from bench.report.evidence import Evidence, load_sets, weigh
+from bench.report.page import page
 from bench.report.render.style import COLUMN, SMALL, look
+from bench.report.stats import SEEDS, paired_images
+from bench.tasks.verification.gains import PAIRS, between_nets, over_baselines
 from bench.tasks.verification.roc import Roc
-from bench.tasks.verification.sections import roc
+from bench.tasks.verification.sections import findings, gains_table, of_claim, roc, verification_table
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    """The committed results, one seed of each net."""
+    name, sweep = load_sweep(str(ROOT / "sweeps" / "faces.py"))
+    return weigh(name, sweep, load_sets(ROOT / "results" / name, sweep))[0]
+
+
+def with_two_seeds(evidence: Evidence) -> Evidence:
+    """The same and a made-up second seed of each net, two points worse."""
+    runs = evidence.results.runs
+    again = runs.assign(seed=1, id=runs["id"] + "-again", test_error=runs["test_error"] + 2)
+    return replace(evidence, results=replace(evidence.results, runs=pd.concat([runs, again], ignore_index=True)))
+
+
+def test_every_difference_of_the_first_screen_has_its_interval_over_pairs_and_one_seed_is_said(
+    evidence: Evidence,
+) -> None:
+    *lines, last = findings(evidence).answer
+
+    interval = r"\(95 %: [+−][\d.]+ to [+−][\d.]+ over pairs only\)"
+    assert [bool(re.search(rf"[+−][\d.]+ points of accuracy {interval}", line)) for line in lines] == [True] * 3
+    assert lines[0].startswith("ResNet-20 over plain-20: +11.30")
+    assert lines[0].endswith("81.80 % against 70.50 % (n = 1 each). A difference is detected on other pairs.")
+    assert lines[1].startswith("ResNet-20 transferred from plain_vs_residual over ResNet-20 from scratch: +0.20")
+    assert lines[1].endswith("No difference is detected.")
+    assert last == "One seed of each net: no interval covers other seeds."
+
+
+def test_intervals_are_paired_over_the_same_pairs_and_signed_as_the_gain(evidence: Evidence) -> None:
+    gain = next(between_nets(evidence))
+    ours, theirs = (evidence.results.correct_images(net) for net in ("resnet-20-A", "plain-20"))
+
+    assert ours is not None
+    assert theirs is not None
+    assert gain.number.value == pytest.approx(gain.accuracies[0] - gain.accuracies[1])
+    assert gain.number.value == pytest.approx(100 * (ours.mean() - theirs.mean()))
+    assert gain.number.over_images == replace(paired_images(ours, theirs), covers=PAIRS)
+
+
+def test_each_net_is_held_against_its_untrained_self_and_the_pixels(evidence: Evidence) -> None:
+    lines = {line.partition(":")[0]: line for line in findings(evidence).said}
+
+    assert len(lines) == 5
+    assert all("above its untrained net" in line and "above the pixels" in line for line in lines.values())
+    undetected = [net for net, line in lines.items() if "above its untrained net (no difference detected)" in line]
+    assert undetected == ["plain-32"]
+    assert "clearly" not in page(evidence)
+
+
+def test_what_was_measured_stands_against_what_was_expected_only_where_the_interval_excludes_it(
+    evidence: Evidence,
+) -> None:
+    gains = list(between_nets(evidence))
+    near = [replace(one, number=replace(one.number, over_images=gains[1].number.over_images)) for one in gains]
+
+    body = page(evidence).partition("## The claim")[2]
+
+    assert body.index("we expected little difference.") < body.index(
+        "Measured, residual over plain nets: +11.30 points"
+    )
+    assert "At 20 and 32 layers the interval excludes 0, against an expectation of no difference." in of_claim(gains)
+    assert of_claim(near).endswith(" layers. No difference is detected.")
+    assert of_claim(gains[1:2]) == "", "transferred against from scratch is no plain net"
+
+
+def test_with_two_seeds_there_are_intervals_over_seeds_too(evidence: Evidence) -> None:
+    two = with_two_seeds(evidence)
+    gains = [*between_nets(two), *over_baselines(two)]
+
+    for number in (gain.number for gain in gains):
+        assert number.over_seeds is not None
+        assert number.over_images is not None
+        assert (number.n, number.over_seeds.covers, number.over_images.covers) == (2, SEEDS, PAIRS)
+    answer = findings(two).answer
+    assert "over seeds, " in answer[0]
+    assert not any("One seed" in line for line in answer)
+    assert "95 %, seeds" in gains_table(gains).header
+    assert "Both seeds of ResNet-20 transferred from plain_vs_residual start from" in verification_table(two).note
+
+
+def test_of_one_seed_neither_a_deviation_nor_an_interval_over_seeds_is_announced(evidence: Evidence) -> None:
+    one, two = verification_table(evidence), verification_table(with_two_seeds(evidence))
+
+    assert one.note.startswith("One seed of each net (n = 1): no standard deviation and no interval over seeds.")
+    assert "coin tosses" not in one.note
+    assert "95 %, seeds" not in one.header
+    assert two.note.startswith("Mean ± standard deviation over seeds (n).")
+    assert "95 %, seeds" in two.header
 
 
 def test_a_line_a_net_on_a_logarithmic_axis_that_says_so() -> None:
