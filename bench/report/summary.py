@@ -17,6 +17,7 @@ from bench.report.verdicts import measured, verdict_words
 from bench.spec import Sweep, counted, task_of
 
 UNTESTED = "**Described, not tested:** no claim is judged at scale `{scale}`."
+NO_CLAIM = "**Described, not tested:** the sweep declares no claim."
 NOTHING_YET = (
     "**Open:** {there} of the {planned} runs that decide the claims are done, so {none} judged yet. "
     "The finished runs, without a verdict:"
@@ -38,7 +39,8 @@ def answer(evidence: Evidence, found: Findings) -> list[str]:
         return [MADE_UP, *found.answer]
     judged = [one for one in evidence.judged if one.verdict != NOT_JUDGED]
     if not judged:
-        return [*([UNTESTED.format(scale=evidence.results.scale)] if evidence.sweep.claims else []), *found.answer]
+        untested = UNTESTED.format(scale=evidence.results.scale) if evidence.sweep.claims else NO_CLAIM
+        return [untested, *found.answer]
     if not any(one.decided for one in judged):
         return [_nothing_yet(judged), *found.answer]
     by_claim = {one.claim: one for one in judged if one.decided}

@@ -115,6 +115,11 @@ def test_where_nothing_is_tested_a_page_has_no_p_value_and_no_verdict(tmp_path: 
     assert P_VALUE.search(page(of_builders(made_up_set(tmp_path / "paper", "paper"))))
 
 
+@pytest.mark.parametrize("name", ["faces", "gradients"])
+def test_a_sweep_without_claims_says_that_it_describes(name: str) -> None:
+    assert "- **Described, not tested:** the sweep declares no claim.\n" in page(committed(name))
+
+
 def test_the_main_sweep_says_at_scale_quick_that_its_rate_was_tuned_on_what_it_shows() -> None:
     _, sweep = load_sweep("plain_vs_residual")
     quick = sweep.scales["quick"]

@@ -68,7 +68,7 @@ def test_every_task_answers_in_one_sentence(name: str) -> None:
     said = " ".join(" ".join(told(sweep, one)).split())
 
     assert f"Question: {sweep.question} Answer: " in said
-    assert ("Described, not tested" in said) == bool(sweep.claims)
+    assert "Described, not tested" in said
 
 
 def test_a_stand_in_says_that_its_numbers_mean_nothing() -> None:
