@@ -210,6 +210,15 @@ def on_one_machine(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.merge(most[["net", "hardware"]], on=["net", "hardware"])
 
 
+def beside_another(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Of finished runs, which went on while another of them did on hardware of that name: maybe on one machine."""
+    found = []
+    for name, hardware, start, end in runs[["id", "hardware", "started", "ended"]].itertuples(index=False):
+        others = runs[(runs["hardware"] == hardware) & (runs["id"] != name)]
+        found.append(bool(((others["started"] < end) & (others["ended"] > start)).any()))
+    return pd.Series(found, runs.index, dtype=bool)
+
+
 def own_recipes(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs by each net's own recipe, without its variants: what nets are compared by."""
     return runs[runs["variant"] == ""]
