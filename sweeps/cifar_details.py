@@ -62,7 +62,7 @@ SWEEP = Sweep(
         "quick": Scale(
             cells(QUICK, NETS[1]),
             (0, 1, 2),
-            ("100 steps with drops after 50 and 75, and the first 2,000 test images: ResNet-20 has hardly begun.",),
+            ("100 steps with drops after 50 and 75, in fp32 unless bf16 is named, and the first 2,000 test images.",),
             about="100 steps, after which ResNet-20 has hardly begun to learn",
         ),
     },

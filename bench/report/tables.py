@@ -84,10 +84,13 @@ def with_intervals(cell: Cell, over: float | Interval | None) -> tuple[Cell, str
     return (one, *more) if more else one, one.range(one.over_seeds), one.range(one.over_images)
 
 
+APART = (
+    "The test set's own sampling error is apart from the spread over seeds: more seeds do not shrink it, and nets on "
+    "one test set share it in part."
+)
 FLOOR = (
     "The spread of errors over seeds is taken to be no less than coin tosses give on the images on which seeds "
-    "disagree (on all images where these are not stored): equal numbers are no certainty. The test set's own sampling "
-    "error is apart from it: more seeds do not shrink it, and nets on one test set share it in part."
+    f"disagree (on all images where these are not stored): equal numbers are no certainty. {APART}"
 )
 WORST_CASE = "The worst case counts each seed that diverged with the error of a guess, beside the mean over the others."
 NEAR_CHANCE = 15.0  # points from it; an error so near is shown beside it
@@ -107,16 +110,20 @@ def chance_near(results: Set) -> float:
     return chance if (abs(results.done["test_error"] - chance) < NEAR_CHANCE).any() else 0.0
 
 
+def at_chance(results: Set) -> pd.Series[bool]:
+    """Of each finished run, whether its test images do not tell it from guessing: its interval reaches chance."""
+    done, chance = results.done, chance_of(results)
+    errors = zip(done["test_error"], done["test_images"], strict=True)
+    return pd.Series([wilson(error, int(n)).high >= chance > 0 for error, n in errors], done.index, dtype=bool)
+
+
 def caption(results: Set, views: str = ", single view", what: str = "test images", measure: str = "test error") -> str:
     """What stands under a table of what the test measures: protocol, n, and what is mixed, left out or failed."""
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
     training = "; the training error and loss are means over the last training window" * (measure == "test error")
     words = [
-        f"Mean ± standard deviation over seeds (n). The {measure} is the last step's, on {images or 'the'} "
-        f"{what}{views}{training}.",
-        f"Two 95 % intervals are given: Student's t over seeds (n ≥ 2), and Wilson's over {what} only, the trained "
-        "nets as they are.",
-        FLOOR,
+        f"{spread(results)} The {measure} is the last step's, on {images or 'the'} {what}{views}{training}.",
+        *_intervals(results, what),
     ]
     if has_diverged(results.runs).any():
         words.append(WORST_CASE)
@@ -129,6 +136,24 @@ def caption(results: Set, views: str = ", single view", what: str = "test images
     failed = results.runs[results.runs["state"] == "failed"]
     words += [f"Failed: `{row['id']}`: {code(row['error_message'])}." for _, row in failed.iterrows()]
     return " ".join(words)
+
+
+def _one_seed(results: Set) -> bool:
+    """Whether no net has two seeds with a number."""
+    return bool(results.nets["n"].max() < 2)
+
+
+def spread(results: Set) -> str:
+    """What a cell is, `8.61 ± 0.16 (5)`; of one seed, `8.61 (1)`."""
+    one = "One seed of each net (n = 1): no standard deviation and no interval over seeds."
+    return one if _one_seed(results) else "Mean ± standard deviation over seeds (n)."
+
+
+def _intervals(results: Set, what: str) -> tuple[str, ...]:
+    if _one_seed(results):
+        return (f"The 95 % interval is Wilson's over {what} only, the trained nets as they are.",)
+    both = f"Student's t over seeds (n ≥ 2), and Wilson's over {what} only, the trained nets as they are."
+    return f"Two 95 % intervals are given: {both}", FLOOR
 
 
 def one_of(values: pd.Series[str]) -> str:
