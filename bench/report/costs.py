@@ -30,18 +30,18 @@ NOTE = (
 MIXED = " Of a net with runs on several machines they are of the one that has most of them."
 TOTAL = " All runs together took {spent}{predicted}."
 SHARED = (
-    " {beside} of the {runs} ran while another of them did, on hardware of the same name: where that was one machine, "
+    " {which} ran while another of them did, on hardware of the same name: where that was one machine, "
     "their times are upper bounds of what each takes alone."
 )
 UNSTEADY = (
-    " Runs of one net differ in speed by up to {factor:.1f} times ({net}), which is the machine's and not the net's."
+    " Of one net ({net}) the fastest run was {factor:.1f} times as fast as the slowest: that is not the net's doing."
 )
 LEFT = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 EXTRAPOLATED = (
     "Times are extrapolated by multiply-adds, counted at the size of each net's own input, from the median throughput "
     "of the nearest finished runs: those of the same batch size and precision, then of the same net, input size and "
-    "family: {runs} runs on {hardware}, which did {low:.1f} to {high:.1f} billion multiply-adds a second in training, "
-    "as other work may have shared the machine. Training and tests are extrapolated separately. "
+    "family. {runs} runs served, on {hardware}, at {low:.1f} to {high:.1f} billion multiply-adds a second in training; "
+    "other work may have shared the machine. Training and tests are extrapolated separately. "
 )
 LEFT_NOTE = "Failed runs are not counted. To run the remainder (finished runs are kept, interrupted runs resume):"
 STEADY = 1.25  # times: speeds of one net that differ by more are the machine's doing
@@ -66,8 +66,8 @@ def cost_table(evidence: Evidence) -> Table:
 
 def shared(done: pd.DataFrame) -> str:
     """How many of the finished runs may have shared a machine, in a sentence; "" if none."""
-    beside = int(beside_another(done).sum())
-    return SHARED.format(beside=beside, runs=counted(len(done), "run")) if beside else ""
+    beside, runs = int(beside_another(done).sum()), counted(len(done), "run")
+    return SHARED.format(which=f"All {runs}" if beside == len(done) else f"{beside} of the {runs}") if beside else ""
 
 
 def unsteady(alike: pd.DataFrame) -> str:
