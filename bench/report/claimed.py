@@ -21,7 +21,6 @@ HOW = (
     "--spread STD STD` prints the procedure and how often it errs."
 )
 DESCRIBED = "Differences are of means over the seeds."
-ONE_SEED = "Differences are of one seed of each net, and seeds differ."
 DAGGER = " † Counts runs that started {when}."
 
 
@@ -44,8 +43,7 @@ def _unjudged(evidence: Evidence) -> tuple[str | Table, ...]:
     if not shown:
         return (ELSEWHERE,)
     unseen = [one.claim.text.rstrip(".") for one in evidence.judged if one not in shown]
-    described = DESCRIBED if any(n > 1 for one in shown for link in one.links for n in link.effect.ns) else ONE_SEED
-    note = (_how(evidence) if waiting else described) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
+    note = (_how(evidence) if waiting else DESCRIBED) + (UNSEEN.format(claims="; ".join(unseen)) if unseen else "")
     whens = sorted({when for one in shown if (when := undeclared(evidence, one))})
     header = ("claim", "source", "so far: difference in points", "seeds of each net")
     rows = [_row(evidence, one) for one in shown]
