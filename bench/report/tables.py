@@ -140,7 +140,7 @@ def caption(results: Set, views: str = ", single view", what: str = "test images
 
 def _one_seed(results: Set) -> bool:
     """Whether no net has two seeds with a number."""
-    return bool(results.nets["n"].max() < 2)
+    return bool(results.done.groupby("net").size().max() < 2)
 
 
 def spread(results: Set) -> str:
