@@ -21,8 +21,8 @@ SHORT = shortened(PAPER, 8_000, curve_every=200, test_every=1_000)
 QUICK = shortened(Recipe(), 100, test_images=2_000, curve_every=10, test_every=50)
 NETS = tuple(Net("cifar", depth, shortcut) for depth in (20, 56) for shortcut in ("none", "A"))
 OTHERWISE = {
-    "fp32": "In fp32 {net} has its test error in bf16, to within 0.5 points.",
-    "bn_group=128": "With batch norm over 128 images {net} has its test error with 64, to within 0.5 points.",
+    "fp32": "{net} has the same test error in fp32 as in bf16, to within 0.5 points.",
+    "bn_group=128": "{net} has the same test error with batch norm over 128 images as over 64, to within 0.5 points.",
 }
 
 
@@ -62,7 +62,7 @@ SWEEP = Sweep(
         "quick": Scale(
             cells(QUICK, NETS[1]),
             (0, 1, 2),
-            ("100 steps with drops after 50 and 75, and the first 2,000 test images: ResNet-20 has hardly begun.",),
+            ("100 steps with drops after 50 and 75, in fp32 unless bf16 is named, and the first 2,000 test images.",),
             about="100 steps, after which ResNet-20 has hardly begun to learn",
         ),
     },

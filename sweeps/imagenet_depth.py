@@ -183,7 +183,7 @@ SWEEP = Sweep(
             tuple((net, QUICK) for net in SHALLOW),
             (0,),
             (FEW_STEPS,),
-            about="300 steps at a side of 64, near chance, with a learning rate tuned to them",
+            about="300 steps on images of 64 x 64 pixels, at a learning rate chosen on nets shown here",
             resources=Resources(memory_gib=4.0),
         ),
     },

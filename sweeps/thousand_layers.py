@@ -32,7 +32,15 @@ BF16 = (
     "Activations, their gradients and the gradients of the weights round to bf16 (torch's autocast); weights, batch "
     "norm's statistics, the loss and the optimiser's steps are fp32. The paper names no precision."
 )
-ONE_SEED = "One seed of each net, as the paper has of ResNet-1202: no claim is decided by that."
+WARM_UP = (
+    "The warm-up lasts exactly 400 steps; the paper's lasts until the training error is below 80 %, about 400 "
+    "iterations. ResNet-1202 has the same; the paper says that it was trained as the others."
+)
+TWO_GPUS = (
+    "Batch norm takes groups of 64 as on the paper's two GPUs, and its running statistics follow both groups in turn; "
+    "the paper does not say how it combined them."
+)
+ONE_SEED = "One seed of each net, as the paper has of ResNet-1202; one seed decides no claim."
 
 
 def cells(recipe: Recipe) -> tuple[tuple[Net, Recipe], ...]:
@@ -49,24 +57,27 @@ SWEEP = Sweep(
         "starts later and reaches a similar accuracy."
     ),
     scales={
-        "paper": Scale(cells(WARMED), (0,), (BF16, ONE_SEED), resources=Resources(memory_gib=12.0), judges=()),
+        "paper": Scale(
+            cells(WARMED),
+            (0,),
+            (BF16, WARM_UP, TWO_GPUS, ONE_SEED),
+            resources=Resources(memory_gib=12.0),
+            judges=(),
+        ),
         "quick": Scale(
             cells(QUICK),
             (0,),
             (
-                "20 steps of 16 images, the warm-up the first 10, batch norm over those 16, and the first 100 test "
-                "images, where the paper has 64,000 steps of 128, 400 and 64.",
+                "20 steps of 16 images, a warm-up of 10 steps, and batch norm over all 16 images, in fp32, where the "
+                "paper has 64,000 steps of 128 images, a warm-up of about 400 and batch norm over 64. The test is on "
+                "the first 100 images.",
                 ONE_SEED,
             ),
-            about="20 steps, to measure the cost of 1202 layers; all errors are at chance",
+            about="20 steps, to measure the cost of 1202 layers",
             resources=Resources(memory_gib=4.0),
         ),
     },
     deviations=(
-        "The warm-up lasts exactly 400 steps; the paper's lasts until the training error is below 80 %, about 400 "
-        "iterations. ResNet-1202 has the same; the paper says that it was trained as the others.",
-        "Batch norm takes groups of 64 as on the paper's two GPUs, and its running statistics follow both groups in "
-        "turn; the paper does not say how it combined them.",
         "What the sweep `plain_vs_residual` says of initialisation, batch norm, weight decay, momentum, pixels and the "
         "training error holds here as well.",
     ),

@@ -11,12 +11,12 @@ import pandas as pd
 from bench.nets.counts import activations
 from bench.nets.speeds import Speed, nearest, predicted_seconds
 from bench.report.evidence import Evidence
-from bench.report.frame import display_name, on_one_machine
+from bench.report.frame import STEADY, beside_another, display_name, on_one_machine
 from bench.report.numbers import Cell, Metric, of_net
 from bench.report.rows import PARTS
 from bench.report.sections import Section
 from bench.report.tables import Table, one_of, plain
-from bench.spec import DATASETS, FAMILIES, SCALES, Net, Run, dataset_of, task_of
+from bench.spec import DATASETS, FAMILIES, SCALES, Net, Run, counted, dataset_of, task_of
 
 HEADER = (
     "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
@@ -25,16 +25,23 @@ HEADER = (
 NOTE = (
     "Multiply-adds are those of one image forward, through convolutions and classifier{counted}. Activations are "
     "the outputs of all convolutions in fp32, which a training step has to keep (and some more). Speeds and times are "
-    "means over the runs; predicted is what the plan said before the run started, where it knew a speed."
+    "{means}; predicted is what the plan said before a run started, where it knew a speed."
 )
 MIXED = " Of a net with runs on several machines they are of the one that has most of them."
-TOTAL = " All runs took {spent}{predicted}."
+TOTAL = " All runs together took {spent}{predicted}."
+SHARED = (
+    " {which} ran while another of them did, on hardware of the same name: where that was one machine, "
+    "their times are upper bounds of what each takes alone."
+)
+UNSTEADY = (
+    " Of one net ({net}) the fastest run was {factor:.1f} times as fast as the slowest: that is not the net's doing."
+)
 LEFT = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 EXTRAPOLATED = (
     "Times are extrapolated by multiply-adds, counted at the size of each net's own input, from the median throughput "
     "of the nearest finished runs: those of the same batch size and precision, then of the same net, input size and "
-    "family. {runs} runs served, of {low:.1f} to {high:.1f} billion multiply-adds a second in training, on {hardware}, "
-    "which other work may have shared. Training and tests are extrapolated separately. "
+    "family. {runs} runs served, on {hardware}, at {low:.1f} to {high:.1f} billion multiply-adds a second in training; "
+    "other work may have shared the machine. Training and tests are extrapolated separately. "
 )
 LEFT_NOTE = "Failed runs are not counted. To run the remainder (finished runs are kept, interrupted runs resume):"
 UNITS = (("h", 3600), ("min", 60), ("s", 1))
@@ -47,11 +54,28 @@ def cost_table(evidence: Evidence) -> Table:
     rows = [_row(evidence, str(net), part) for net, part in alike.groupby("net", sort=False)]
     predicted = done[done["predicted_seconds"].notna()]
     ratio = predicted["seconds"].sum() / predicted["predicted_seconds"].sum() if len(predicted) else math.nan
-    of = "" if len(predicted) == len(done) else f" for {len(predicted)} of them"
-    words = "" if math.isnan(ratio) else f"; {ratio:.2f} times what was predicted{of}"
-    note = NOTE.format(counted=task_of(evidence.sweep.task).counted) + (MIXED if len(alike) < len(done) else "")
-    note += TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words)
+    of = "they" if len(predicted) == len(done) else f"the {len(predicted)} with a prediction"
+    words = "" if math.isnan(ratio) else f"; {of} took {ratio:.2f} times as long as predicted"
+    means = "means over the runs" if len(done) > len(rows) else "those of the one run of each net"
+    note = NOTE.format(counted=task_of(evidence.sweep.task).counted, means=means)
+    note += MIXED if len(alike) < len(done) else ""
+    note += TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words) + shared(done) + unsteady(alike)
     return Table(HEADER, rows, note=note, name="costs")
+
+
+def shared(done: pd.DataFrame) -> str:
+    """How many of the finished runs may have shared a machine, in a sentence; "" if none."""
+    beside, runs = int(beside_another(done).sum()), counted(len(done), "run")
+    return SHARED.format(which=f"All {runs}" if beside == len(done) else f"{beside} of the {runs}") if beside else ""
+
+
+def unsteady(alike: pd.DataFrame) -> str:
+    """The net whose runs on one hardware differ most in speed, if by more than STEADY, in a sentence."""
+    speeds = alike.groupby("net")["images_per_s"].agg(["min", "max"])
+    factors = speeds["max"] / speeds["min"]
+    if not (factors > STEADY).any():
+        return ""
+    return UNSTEADY.format(factor=factors.max(), net=display_name(str(factors.idxmax())))
 
 
 def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:

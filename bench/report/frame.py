@@ -40,6 +40,7 @@ NUMBERS = (
 )  # fmt: skip
 PUBLISHED = "published.csv"  # beside a user's results: a copy of the published runs.csv, as it was then
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
+STEADY = 1.25  # times: where one run of a net is faster than another by more, something else used the machine, too
 DIFFERENCES = {  # what differs from a net's own recipe, in words
     "bn_group": "batch norm over {}", "lr": "rate {}", "warmup_lr": "warm-up at {}", "steps": "{} steps",
     "warmup_steps": "warm-up of {} steps", "warmup_steps=0": "no warm-up", "batch": "batches of {}",
@@ -208,6 +209,15 @@ def on_one_machine(runs: pd.DataFrame) -> pd.DataFrame:
     by = runs.groupby(["net", "hardware"])["images_per_s"].agg(["size", "median"]).reset_index()
     most = by.sort_values(["size", "median"]).drop_duplicates("net", keep="last")
     return runs.merge(most[["net", "hardware"]], on=["net", "hardware"])
+
+
+def beside_another(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Of finished runs, which went on while another of them did on hardware of that name: maybe on one machine."""
+    found = []
+    for name, hardware, start, end in runs[["id", "hardware", "started", "ended"]].itertuples(index=False):
+        others = runs[(runs["hardware"] == hardware) & (runs["id"] != name)]
+        found.append(bool(((others["started"] < end) & (others["ended"] > start)).any()))
+    return pd.Series(found, runs.index, dtype=bool)
 
 
 def own_recipes(runs: pd.DataFrame) -> pd.DataFrame:

@@ -11,16 +11,17 @@ import pandas as pd
 
 from bench.nets.speeds import predicted_seconds
 from bench.paper import printed
-from bench.report.answers import COUNTED, RUNNABLE, Answer, Study, not_attempted, what_there_is
+from bench.report.answers import COUNTED, ELSEWHERE, RUNNABLE, Answer, Study, not_attempted, what_there_is
 from bench.report.claims import NOT_JUDGED, WAITING, judge_set
-from bench.report.costs import duration
-from bench.report.frame import Set, page_names
+from bench.report.costs import duration, shared
+from bench.report.frame import Set, beside_another, page_names
 from bench.report.nets import SAME
 from bench.report.sections import bullets
 from bench.report.tables import Table, plain
 from bench.spec import SCALES, counted, task_of
 
 SECONDS_PER_HOUR = 3600
+OF_OTHER_SCALES = "What was measured at another scale is of fewer steps, and not comparable with the paper's number."
 
 
 def overview(studies: Sequence[Study], answers: Sequence[Answer]) -> str:
@@ -97,7 +98,10 @@ def _measured(answers: Sequence[Answer]) -> str:
         for one in found
     ]
     table = Table(("number", "status", "page", "paper", "ours (n)"), rows, text=3)
-    return table.markdown() if rows else "None of the paper's numbers has been measured."
+    if not rows:
+        return "None of the paper's numbers has been measured."
+    elsewhere = any(one.status == ELSEWHERE for one in found)
+    return table.markdown() + f"\n\n{OF_OTHER_SCALES}" * elsewhere
 
 
 def _computed(answers: Sequence[Answer]) -> str:
@@ -116,7 +120,7 @@ def _done(begun: Sequence[Study]) -> pd.DataFrame:
     return (
         pd.concat(parts).drop_duplicates("id")
         if parts
-        else pd.DataFrame(columns=["sweep", "scale", "hardware", "seconds"])
+        else pd.DataFrame(columns=["id", "sweep", "scale", "hardware", "started", "ended", "seconds"])
     )
 
 
@@ -152,9 +156,9 @@ def _spread(begun: Sequence[Study]) -> str:
 def _spent(begun: Sequence[Study]) -> str:
     done = _done(begun)
     return (
-        f"{counted(len(done), 'finished run')} took {_hours(done)} hours of training with the tests on the way. "
-        "Several shared a machine, so these are hours of runs and not of machines. Runs that failed or were begun "
-        "anew, and what was tried before a sweep was declared, are not among them."
+        f"{counted(len(done), 'finished run')} took {_hours(done)} hours of training with the tests on the way."
+        f"{shared(done)} The hours are those of runs and not of machines. Runs that failed or were begun anew, and "
+        "what was tried before a sweep was declared, are not among them."
     )
 
 
@@ -164,12 +168,15 @@ def _hours(runs: pd.DataFrame) -> str:
 
 
 def _resources(begun: Sequence[Study]) -> Table:
-    """A row a hardware, sweep and scale."""
+    """A row a hardware, sweep and scale; of the runs, how many had another beside them."""
+    done = _done(begun)
     rows = [
-        (plain(str(hardware)), str(sweep), str(scale), f"{len(runs)}", _hours(runs))
-        for (hardware, sweep, scale), runs in _done(begun).groupby(["hardware", "sweep", "scale"], sort=False)
+        (plain(str(hardware)), str(sweep), str(scale), f"{len(runs)}", f"{runs['beside'].sum()}", _hours(runs))
+        for (hardware, sweep, scale), runs in done.assign(beside=beside_another(done)).groupby(
+            ["hardware", "sweep", "scale"], sort=False
+        )
     ]
-    return Table(("hardware", "sweep", "scale", "runs", "hours"), rows, text=3)
+    return Table(("hardware", "sweep", "scale", "runs", "beside another", "hours"), rows, text=3)
 
 
 def _deviations(studies: Sequence[Study]) -> str:

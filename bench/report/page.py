@@ -208,7 +208,7 @@ def about(evidence: Evidence) -> str:
     runs, done = results.runs, results.done
     steps, batch = one_of(runs["steps"].map("{:,}".format)), one_of(runs["batch"].astype(str))
     nets, recipes = runs["net"].str.partition("+")[0].nunique(), runs["net"].nunique()
-    by_recipes = f" by {recipes} recipes in all" if recipes > nets else ""
+    by_recipes = f" ({recipes} counting changes of recipe)" if recipes > nets else ""
     lines = [
         f"Scale `{results.scale}`: {scale_words(evidence)}.",
         f"{runs_done(evidence)}; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
@@ -222,10 +222,10 @@ def about(evidence: Evidence) -> str:
         lines += [
             f"Data: {data_of_runs(zip(done['data'], done['data_sha256'], strict=True), bold='**')}.",
             f"Hardware: {plain(one_of(done['hardware']))}. Commit: {one_of(commits)}.",
-            f"Dates: {done['started'].min()[:10]} to {done['ended'].max()[:10]}.",
+            f"Dates: {' to '.join(dict.fromkeys((done['started'].min()[:10], done['ended'].max()[:10])))}.",
             *([f"Study of {plain(who.author)}: {study_commit(who)}."] if who.own else []),
             *(f"Notice of the data: {plain(text)}" for text in sorted(set(done["notice"]) - {""})),
-            *(f"Images seen by the runs: {plain(text.removesuffix('.'))}." for text in odd),
+            *(f"Odd images that the runs met: {plain(text.removesuffix('.'))}." for text in odd),
         ]
     seeds = ",".join(map(str, sorted(set(runs["seed"].astype(int)))))
     planned = {run.id for run in evidence.sweep.runs(results.scale, None, results.data)}
@@ -257,7 +257,7 @@ def provenance(evidence: Evidence) -> str:
                 plain(str(row["threads"])),
                 f"`{str(row['weights_sha256'])[:12]}`",
             )
-        recipe = [display_name(row["net"]).partition(", ")[2] or "the net's own"] if several else []
+        recipe = [display_name(row["net"]).partition(", ")[2] or "baseline"] if several else []
         rows.append((f"`{row['id']}`", *recipe, str(row["state"]), *cells))
     table = Table(("run", *["recipe"] * several, "state", *measured), rows, text=2 + several)
     waiting = len(results.runs) - len(begun)

@@ -1,17 +1,14 @@
-"""Two nets, or a net by two recipes, on the same test images: tables and sentences."""
+"""Two nets, or a net by two recipes, on the same test images: tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
 
 from bench.report.claims import has_diverged
 from bench.report.evidence import Evidence, Pair
-from bench.report.frame import difference, display_name
-from bench.report.numbers import Number, of_starts, signed
-from bench.report.tables import Table, change, p_words
+from bench.report.frame import Set, difference, display_name
+from bench.report.numbers import Number, of_starts
+from bench.report.tables import Table, p_words
 
 APART = (
     "The nets of a row saw the same test images. Two 95 % intervals are given: over seeds (Welch), and over images "
@@ -75,47 +72,40 @@ def trained_table(pairs: Sequence[Pair]) -> Table | None:
 
 
 VARIANTS = (
-    "net by another recipe", "its own", "seeds", "error: other − own, points", "95 %, seeds", "95 %, images only",
+    "net, changed", "instead of", "seeds", "error: changed − baseline, points", "95 %, seeds", "95 %, images only",
 )  # fmt: skip
 OVER_SEEDS = (
-    "Compared seed by seed, over the seeds that both recipes have: a seed gives both the same weights to start from "
-    "and the same order of images. Two 95 % intervals are given: over seeds, Student's t of these differences, and "
-    "over images only, the trained nets as they are (Agresti and Min)."
+    "The baseline is the net by its own recipe. Compared seed by seed, over the seeds that both recipes have: a seed "
+    "gives both the same weights to start from and the same order of images. Two 95 % intervals are given: over seeds, "
+    "Student's t of these differences, and over images only, the trained nets as they are (Agresti and Min)."
 )
 
 
 def variants_table(evidence: Evidence) -> Table | None:
     """A row a net by another recipe than its own, if both have ended on the same images; None without any."""
-    rows = []
-    for pair in (pair for pair in evidence.pairs if pair.variant):
-        own, _ = _of_recipes(evidence, pair)
-        named = (display_name(pair.names[1]), _own(own.iloc[0], pair.names[1]), f"{pair.seeds[0]}")
-        rows.append((*named, *apart(evidence, pair)))
+    rows = [
+        (
+            display_name(pair.names[1]),
+            baseline(evidence.results, pair.names[1]),
+            f"{pair.seeds[0]}",
+            *apart(evidence, pair),
+        )
+        for pair in evidence.pairs
+        if pair.variant
+    ]
     return Table(VARIANTS, rows, text=2, note=OVER_SEEDS, name="variants") if rows else None
 
 
-def _of_recipes(evidence: Evidence, pair: Pair) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs of a net by its own recipe and by another, by seed."""
-    runs = evidence.results.done[evidence.results.done["id"].isin(pair.runs)].set_index("seed")
-    return runs[runs["net"] == pair.names[0]], runs[runs["net"] == pair.names[1]]
+def baselines(results: Set) -> str:
+    """What the nets by their own recipes have where any variant differs; "" without one."""
+    variants = results.runs.loc[results.runs["variant"] != "", "net"].unique()
+    return ", ".join(dict.fromkeys(baseline(results, str(name)) for name in variants))
 
 
-def _own(row: pd.Series[Any], other: str) -> str:
-    """What the net's own recipe has where the other differs: `fp32`, `batch norm over 64`."""
-    names = [part.partition("=")[0] if "=" in part else "precision" for part in other.split("+")[1:]]
-    parts = (f"{name}={str(row[name]).replace(' ', '_')}" if name != "precision" else row[name] for name in names)
-    return ", ".join(map(difference, parts))
-
-
-def variant_findings(evidence: Evidence) -> list[str]:
-    """What another recipe changes of a net, in words."""
-    lines = []
-    for pair in (pair for pair in evidence.pairs if pair.variant):
-        own, other = (runs["test_error"].mean() for runs in _of_recipes(evidence, pair))
-        over = pair.over_seeds or pair.over_images
-        lines.append(
-            f"{display_name(pair.names[1])}: the test error is {change(other - own, 2, ' points')} "
-            f"{'than' if round(abs(other - own), 2) else 'as'} by its own recipe ({other:.2f} % against {own:.2f} %; "
-            f"95 % over {over.covers}: {signed(over.low)} to {signed(over.high)}); n = {pair.seeds[0]} of each."
-        )
-    return lines
+def baseline(results: Set, variant: str) -> str:
+    """What the net of a variant has by its own recipe where the variant differs: `fp32`, `batch norm over 64`."""
+    net, *parts = variant.split("+")
+    row = results.runs[results.runs["net"] == net].iloc[0]
+    names = (part.partition("=")[0] if "=" in part else "precision" for part in parts)
+    words = (f"{name}={str(row[name]).replace(' ', '_')}" if name != "precision" else row[name] for name in names)
+    return ", ".join(map(difference, words))

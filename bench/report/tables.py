@@ -104,6 +104,13 @@ def chance_near(results: Set) -> float:
     return chance if (abs(results.done["test_error"] - chance) < NEAR_CHANCE).any() else 0.0
 
 
+def at_chance(results: Set) -> pd.Series[bool]:
+    """Of each finished run, whether its test images do not tell it from guessing: its interval reaches chance."""
+    done, chance = results.done, chance_of(results)
+    errors = zip(done["test_error"], done["test_images"], strict=True)
+    return pd.Series([wilson(error, int(n)).high >= chance > 0 for error, n in errors], done.index, dtype=bool)
+
+
 def caption(results: Set, views: str = ", single view", what: str = "test images", measure: str = "test error") -> str:
     """What stands under a table of what the test measures: protocol, n, and what is mixed, left out or failed."""
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))

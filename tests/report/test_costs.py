@@ -122,3 +122,34 @@ def test_a_page_tells_times_by_the_speeds_that_all_sweeps_beside_it_have(tmp_pat
 )
 def test_a_time_has_about_three_digits(seconds: float, words: str) -> None:
     assert costs.duration(seconds) == words
+
+
+def test_times_of_runs_that_may_have_shared_a_machine_are_called_upper_bounds(tmp_path: Path) -> None:
+    one = made_up_set(tmp_path)
+    beside = costs.cost_table(evidence(one)).note
+
+    hours = [f"2026-01-01T{k:02}:00:00Z" for k in range(9)]
+    slow = [speed / (2.5 if k == 0 else 1) for k, speed in enumerate(one.runs["images_per_s"])]
+    apart = one.runs.assign(started=hours[:8], ended=hours[1:], images_per_s=slow)
+    alone = costs.cost_table(evidence(replace(one, runs=apart))).note
+
+    assert "All 8 runs ran while another of them did, on hardware of the same name: where that was one" in beside
+    assert "as fast as the slowest" not in beside
+    assert "upper bounds" not in alone
+    assert alone.endswith(
+        "Of one net (plain-20) the fastest run was 2.5 times as fast as the slowest: that is not the net's doing."
+    )
+
+
+def test_runs_on_other_hardware_are_not_beside(tmp_path: Path) -> None:
+    runs = made_up_set(tmp_path).runs.head(3).assign(hardware=["a", "a", "b"])
+
+    assert list(frame.beside_another(runs)) == [True, True, False]
+
+
+def test_one_run_of_each_net_is_no_mean(tmp_path: Path) -> None:
+    one = made_up_set(tmp_path)
+    first = replace(one, runs=one.runs[one.runs["seed"] == 0])
+
+    assert "Speeds and times are means over the runs" in costs.cost_table(evidence(one)).note
+    assert "Speeds and times are those of the one run of each net" in costs.cost_table(evidence(first)).note

@@ -44,7 +44,7 @@ def test_hours_are_the_sum_of_the_results_and_a_run_of_two_sweeps_counts_once(tm
     found = page(studies(tmp_path, names=("first", "second")))["Resources spent"]
 
     assert found.startswith("8 finished runs took 0.11 hours")  # 4 x 30 + 4 x 66 s
-    assert re.findall(r"^\| made up \| (.*) \|$", found, re.MULTILINE) == ["first | quick | 8 | 0.11"]
+    assert re.findall(r"^\| made up \| (.*) \|$", found, re.MULTILINE) == ["first | quick | 8 | 8 | 0.11"]
 
 
 NONE = "decided at the paper's schedule yet**: none of the 2 claims that it judges has all of its planned seeds."

@@ -81,8 +81,8 @@ def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_
         "+27.52 to +32.48",
     ]  # ± 4.303 sqrt(1 / 3): 29, 30 and 31
     assert (
-        "ResNet-20, bf16: the test error is 30.00 points higher than by its own recipe (51.00 % against 21.00 %; "
-        "95 % over seeds: +27.52 to +32.48)" in text
+        "ResNet-20, bf16 instead of fp32: the test error is 30.00 points higher, over 3 seeds (51.00 % against "
+        "21.00 %, +30.00 points; 95 % over seeds: +27.52 to +32.48)" in text
     )
     assert "ResNet-20, bf16 − ResNet-20: +30.00 [+27.52 to +32.48]" in text
     assert {"pair-20.test_error", "pair-resnet-20-A+bf16.test_error", "resnet-20-A+bf16.test_error"} <= {
@@ -91,7 +91,10 @@ def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_
     assert math.isclose(found.pairs[1].difference, 30)
     assert "recipe | state" in text
     assert "1 net" not in text
-    assert "2 nets by" in text
+    assert "2 nets (3 counting changes of recipe)" in text
+    assert "Shown: the baseline recipe (fp32); the changed ones are left out." in text
+    assert "A net named without a recipe has the baseline recipe: fp32." in text
+    assert " | baseline | done |" in text
     shutil.rmtree(tmp_path / "runs")
     write_report("made_up", sweep, tmp_path / "results", tmp_path / "reports")
     assert (
@@ -236,7 +239,7 @@ def test_a_page_begins_with_the_answer_a_figure_and_a_table_and_ends_with_what_r
         "## Last step, best checkpoint, held-out images",
         "## Plain against residual nets", "## Shallow against deep nets", "## Two trained nets, image by image",
         "## Accuracy against cost",
-        "![Test error against depth, parameters, multiply-adds and training time](tradeoff-paper.svg)",
+        "![Test error against what a net costs](tradeoff-paper.svg)",
         "## Costs", "## Deviations from the paper", "## About these runs", "## Provenance", "## How to cite",
     ]  # fmt: skip
 

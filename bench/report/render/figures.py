@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from bench.report.claims import floor_of
-from bench.report.frame import NETS, Set, display_name, first_option, nets_of, on_one_machine, with_bn
+from bench.report.frame import NETS, STEADY, Set, display_name, first_option, nets_of, on_one_machine, with_bn
 from bench.report.render import style
 from bench.report.render.style import BOLD, COLUMN, PAGE, STYLE, THIN, handle, literal, look
 from bench.report.stats import of_percent, sample
@@ -29,7 +29,6 @@ LAYERS = "layers"
 COMPUTED = {LAYERS: ("depth", 1), "parameters (M)": ("params", 1e6), "multiply-adds (M)": ("multiply_adds", 1e6)}
 APART = 5  # points between nets that cost the same: their intervals would lie on each other
 FEWEST = 3  # nets: of fewer the table says all
-STEADY = 1.25  # times: where one run of a net is faster than another by more, something else used the machine, too
 TRAINING, TEST = "--", "-"
 # line, width, whether its points are filled and how large, how dark the band; points of both are seen where they meet
 CURVES = (("test_error", TEST, BOLD, True, 5, 0.3), ("error", TRAINING, THIN, False, 3.2, 0.12))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.paper import paper_error, reproductions
 from bench.report.evidence import Evidence, Pair, compare
-from bench.report.frame import Set, display_name, first_option, nets_of, own_recipes, with_bn
+from bench.report.frame import STEADY, Set, display_name, first_option, nets_of, own_recipes, with_bn
 from bench.report.numbers import (
     BEST_TEST_ERROR,
     TEST_ERROR,
@@ -21,29 +21,30 @@ from bench.report.numbers import (
     text_of,
     with_worst_case,
 )
-from bench.report.pairs import apart, apart_note, paired_table, trained_table, variants_table
+from bench.report.pairs import apart, apart_note, baselines, paired_table, trained_table, variants_table
 from bench.report.render import figures
 from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
 from bench.report.stats import sample
-from bench.report.tables import Table, caption, missing, one_of, with_intervals
+from bench.report.tables import Table, caption, missing, one_of, spread, with_intervals
 from bench.tasks.classification.figures import forest, forest_rows
 from bench.tasks.classification.sentences import sentences
 from bench.tasks.diagnosis.sections import response_sections
 
 CURVES = (
-    "Error against iterations in the manner of the paper's Fig. {figure}: dashed the training error (augmented "
-    "batches, in training mode; open marks), bold the {error}; mean over the seeds, and a band from the lowest to the "
-    "highest seed where there are several, the training error's lighter. Colour and marker tell the depth, the same in "
+    "Error against iterations in the manner of the paper's Fig. {figure}. Dashed: the training error (augmented "
+    "batches, in training mode; open marks); bold: the {error}; {seeds}. Colour and marker tell the depth, the same in "
     "all figures."
 )
+BAND = "mean over the seeds, and a band from the lowest to the highest where there are several, lighter in training"
+ONE_SEED = "one seed of each net"
 NO_RIGHT_PANEL = (
     " The paper's right panel, ResNet-110 beside ResNet-1202, is missing: no net of this study has so many layers."
 )
-OWN = " Each net by its own recipe."
+OWN = " Shown: the baseline recipe ({}); the changed ones are left out."
+BASELINE = " A net named without a recipe has the baseline recipe: {}."
 TRADEOFF = (
-    "Test error of the last step against what a net costs: mean over the seeds, with its 95 % interval over seeds "
-    "where there are two or more; open plain nets; nets that cost the same stand beside each other. Parameters and "
-    "multiply-adds are computed"
+    "Test error of the last step against what a net costs: {seeds}; plain nets have open markers; nets that cost the "
+    "same stand beside each other. Parameters and multiply-adds are computed"
 )
 TIMES = (
     "; the training time is the one measured on the machine that most of the nets ran on, where the runs of each net "
@@ -53,6 +54,7 @@ NO_TIMES = (
     ". Training times are not drawn: for that each net needs two runs or more on one machine that are equally fast "
     "(within {percent:.0f} %); others may have shared it with other work."
 )
+INTERVAL = "mean over the seeds, with its 95 % interval over seeds where there are two or more"
 
 
 def findings(evidence: Evidence) -> Findings:
@@ -164,6 +166,8 @@ def table6(evidence: Evidence) -> Table:
     header = [head for head in TABLE_6 if shown or not head.startswith("paper")]
     name = "table6" if evidence.of_paper and of_paper else "errors"
     note = caption(evidence.results) + ORIENTATION * (shown and not evidence.results.comparable)
+    if words := baselines(evidence.results):
+        note += BASELINE.format(words)
     return Table(header, rows, note=note, name=name)
 
 
@@ -221,9 +225,9 @@ PROTOCOLS = (
 )  # fmt: skip
 HELD_OUT = Metric("val_error", "error on the 5,000 held-out training images")
 PROTOCOLS_NOTE = (
-    "Test error in %, mean ± standard deviation over seeds (n). All results of this report are from the last step; the "
-    "minimum over training is selected on the test set and shown for comparison only. Held out: the error on the 5,000 "
-    "training images that the split 45k/5k keeps back, after the last step, if it was run."
+    "Test error in %. {seeds} All other results of this report are from the last step; the minimum over training is "
+    "selected on the test set and shown for comparison only. Held out: the error after the last step on the 5,000 "
+    "training images that the split 45k/5k keeps back; – where that split was not run."
 )
 
 
@@ -240,7 +244,8 @@ def protocols(evidence: Evidence) -> Table | None:
         )
         for net, part in evidence.results.done.groupby("net", sort=False)
     ]
-    return Table(PROTOCOLS, rows, text=2, note=PROTOCOLS_NOTE, name="protocols") if rows else None
+    note = PROTOCOLS_NOTE.format(seeds=spread(evidence.results))
+    return Table(PROTOCOLS, rows, text=2, note=note, name="protocols") if rows else None
 
 
 def curves(evidence: Evidence, figure: int, error: str) -> Drawing | None:
@@ -249,10 +254,17 @@ def curves(evidence: Evidence, figure: int, error: str) -> Drawing | None:
     done = own_recipes(results.done)
     if not len(done):
         return None
-    caption = CURVES.format(figure=figure, error=error) + (OWN if (results.runs["variant"] != "").any() else "")
+    caption = CURVES.format(figure=figure, error=error, seeds=BAND if _several(results) else ONE_SEED)
+    if words := baselines(results):
+        caption += OWN.format(words)
     if figure == 6 and results.comparable and not (results.runs["depth"] > figures.VERY_DEEP).any():
         caption += NO_RIGHT_PANEL
     return Drawing("curves", "Training and test error against iterations", caption, partial(figures.curves, results))
+
+
+def _several(results: Set) -> bool:
+    """Whether a net has two seeds with a number."""
+    return bool((results.nets["n"] > 1).any())
 
 
 def _tradeoff(results: Set) -> list[Section]:
@@ -264,5 +276,6 @@ def _tradeoff(results: Set) -> list[Section]:
     alt = (
         f"Test error against depth, parameters{', multiply-adds and training time' if timed else ' and multiply-adds'}"
     )
-    caption = TRADEOFF + (TIMES if timed else NO_TIMES).format(percent=100 * (figures.STEADY - 1))
+    caption = TRADEOFF.format(seeds=INTERVAL if _several(results) else ONE_SEED)
+    caption += (TIMES if timed else NO_TIMES).format(percent=100 * (STEADY - 1))
     return [Section("Accuracy against cost", (Drawing("tradeoff", alt, caption, partial(figures.tradeoff, results)),))]

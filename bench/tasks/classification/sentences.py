@@ -1,29 +1,83 @@
-"""What depth, shortcuts and recipes change in a classifier's errors, in sentences."""
+"""What depth, shortcuts and recipes change in a classifier's errors, in sentences; of nets at chance nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
 import pandas as pd
 
-from bench.report import pairs
-from bench.report.evidence import Evidence
-from bench.report.frame import NETS, Set, first_option, nets_of, with_bn
-from bench.report.tables import change
+from bench.report.evidence import Evidence, Pair
+from bench.report.frame import NETS, Set, display_name, first_option, nets_of, with_bn
+from bench.report.numbers import signed
+from bench.report.pairs import baseline
+from bench.report.stats import wilson
+from bench.report.tables import at_chance, chance_of, change, one_of
+from bench.spec import counted
+
+OF_PAPER = dict(zip(NETS[:2], ("rises", "falls"), strict=True))  # the training error with depth: Figures 1, 4 and 6
 
 
 def sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
-    """Those that answer the question, three at most, then the others: recipes are asked about where there are any."""
+    """Those that answer the question, then the others: recipes are asked about where there are any.
+
+    Nets at chance are named, and no difference to them is told: it would be one between guesses.
+    """
     results = evidence.results
-    halves, by_depth, between = degradation(results), with_depth(results), differences(results)
-    of_recipes = pairs.variant_findings(evidence)
-    answer = [*([] if halves else by_depth), *of_recipes] if of_recipes else halves or by_depth or between
+    guessing = at_chance(results).groupby(results.done["net"]).all()
+    out = guessing.index[guessing]
+    learnt = replace(results, runs=results.runs[~results.runs["net"].isin(out)])
+    chance = [_chance(evidence, learnt, out)] if len(out) else []
+    if not len(learnt.done):
+        return chance, []
+    halves, by_depth, between = degradation(evidence, learnt), with_depth(learnt), differences(learnt)
+    of_recipes = [recipes(evidence, pair) for pair in evidence.pairs if pair.variant and not set(pair.names) & set(out)]
+    first = [*([] if halves else by_depth), *of_recipes] if of_recipes else halves or by_depth or between
+    answer = [*chance, *first[:3], *out_of_order(learnt), *some_at_chance(learnt)]
     every = [*halves, *of_recipes, *between, *by_depth]
-    return answer[:3], [sentence for sentence in every if sentence not in answer[:3]]
+    return answer, [sentence for sentence in every if sentence not in answer]
 
 
-def degradation(results: Set) -> list[str]:
+def _chance(evidence: Evidence, learnt: Set, out: Iterable[str]) -> str:
+    """Which nets are no better than a guess, and which are: all, or some."""
+    results, chance = evidence.results, f"{chance_of(evidence.results):g} %"
+    steps = f"{one_of(results.done['steps'].map('{:,}'.format))} steps"
+    errors = results.nets.loc[list(out), "test_error_mean"]
+    images = one_of(results.done["test_images"].map("{:,.0f}".format))
+    within = f"test errors {errors.min():.2f} to {errors.max():.2f} % on {images} images"
+    if not len(learnt.done):
+        why = "no net has learnt" if results.comparable else f"{steps} are too few to tell nets apart"
+        return f"All errors are at chance ({chance}): {why} ({within})."
+    better = learnt.nets[learnt.nets["n"] > 0]["test_error_mean"]
+    return (
+        f"At chance ({chance}) after {steps}: {_names(out)} ({within}). Better than a guess: {_names(better.index)} "
+        f"({better.min():.2f} to {better.max():.2f} %). Differences are told among these alone."
+    )
+
+
+def _names(nets: Iterable[str]) -> str:
+    return ", ".join(display_name(str(net)) for net in nets)
+
+
+def some_at_chance(learnt: Set) -> list[str]:
+    """Nets of which some seeds have learnt and some have not: their mean is of neither."""
+    done, guessing, lines = learnt.done, at_chance(learnt), []
+    for net, runs in done[guessing].groupby("net", sort=False):
+        seeds = ", ".join(f"seed {row['seed']}: {row['test_error']:.2f} %" for _, row in runs.iterrows())
+        which = f"{len(runs)} of {counted(int((done['net'] == net).sum()), 'run')} of {display_name(str(net))}"
+        lines.append(f"At chance: {which} ({seeds}); its mean is of nets that learnt and nets that did not.")
+    return lines
+
+
+def _with_number(learnt: Set) -> pd.DataFrame:
+    """The nets that figures over depth show and that have a number, with BN, a row each."""
+    nets = first_option(with_bn(learnt.nets))
+    return nets[nets["n"] > 0]
+
+
+def degradation(evidence: Evidence, learnt: Set) -> list[str]:
     """What depth does to the training error of plain nets, and of residual ones, and the test error of the deepest."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[nets["n"] > 0]
+    nets = _with_number(learnt)
     plain, residual = (nets[nets_of(nets) == name].set_index("depth") for name in NETS[:2])
     both = sorted(set(plain.index) & set(residual.index))
     if len(both) < 2:
@@ -35,7 +89,7 @@ def degradation(results: Set) -> list[str]:
         verb = "rises" if high > low else "falls"
         return (
             f"{name.capitalize()} networks: the training error {verb} from {low:.2f} % at {both[0]} layers to "
-            f"{high:.2f} % at {both[-1]} (n = {' and '.join(map(str, seeds))})."
+            f"{high:.2f} % at {both[-1]} (n = {' and '.join(map(str, seeds))}){_of_paper(evidence, name, verb)}."
         )
 
     p, r = plain.loc[both[-1]], residual.loc[both[-1]]
@@ -44,10 +98,44 @@ def degradation(results: Set) -> list[str]:
     return [*halves, f"Test error at {both[-1]} layers: {test}."]
 
 
-def differences(results: Set) -> list[str]:
+def _of_paper(evidence: Evidence, kind: str, verb: str) -> str:
+    """What the paper's training errors do with depth, and after how many steps; "" where nothing is held against it."""
+    sweep, results = evidence.sweep, evidence.results
+    if evidence.describes or results.authorship.own or not results.dataset.of_paper or "paper" not in sweep.scales:
+        return ""
+    theirs, same = OF_PAPER[kind], OF_PAPER[kind] == verb
+    if same or results.comparable:
+        return f"; in the paper it {theirs}{', too' * same}"
+    steps = one_of(pd.Series([f"{run.recipe.steps:,}" for run in sweep.runs("paper", None, sweep.data_at("paper"))]))
+    ours = one_of(results.done["steps"].map("{:,}".format))
+    return f"; in the paper, after {steps} steps and not {ours}, it {theirs}"
+
+
+def out_of_order(learnt: Set) -> Iterator[str]:
+    """Nets whose test error is outside those of the next shallower and deeper net, beyond all intervals over images."""
+    nets = _with_number(learnt).sort_values("depth")
+    for name in NETS:
+        kind = nets[nets_of(nets) == name]
+        within = [wilson(row["test_error_mean"], int(row["test_images"])) for _, row in kind.iterrows()]
+        for k in range(1, len(kind) - 1):
+            beside = within[k - 1], within[k + 1]
+            above = within[k].low > max(one.high for one in beside)
+            if above or within[k].high < min(one.low for one in beside):
+                (low, this, high), ns = _with_errors(kind.iloc[k - 1 : k + 2]), kind["n"].iloc[k - 1 : k + 2]
+                of = f"n = {', '.join(map(str, ns))}" if (ns > 1).any() else "one seed each"
+                side = "higher" if above else "lower"
+                yield f"Out of order: {this} has a {side} test error than {low} and {high}; {of}."
+
+
+def _with_errors(nets: pd.DataFrame) -> list[str]:
+    """`ResNet-44 (19.31 %)`."""
+    return [f"{display_name(str(net))} ({error:.2f} %)" for net, error in nets["test_error_mean"].items()]
+
+
+def differences(learnt: Set) -> list[str]:
     """For each depth that has both, what the paper's residual net changes, in words; with BN."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[(nets["n"] > 0) & nets_of(nets).isin(NETS[:2])]
+    nets = _with_number(learnt)
+    nets = nets[nets_of(nets).isin(NETS[:2])]
     plain, residual = (
         nets[part].set_index("depth") for part in (nets["shortcut"] == "none", nets["shortcut"] != "none")
     )
@@ -64,18 +152,33 @@ def differences(results: Set) -> list[str]:
     return lines
 
 
-def with_depth(results: Set) -> list[str]:
+def with_depth(learnt: Set) -> list[str]:
     """How the training error changes with depth, for plain nets, residual nets and other units; with BN."""
-    nets = first_option(with_bn(results.nets))
-    nets = nets[nets["n"] > 0]
-    lines = []
-    for name in NETS:
-        errors = nets[nets_of(nets) == name].set_index("depth")["train_error_mean"]
-        if len(errors) > 2 or (len(errors) == 2 and not degradation(results)):
+    nets, lines = _with_number(learnt), []
+    kinds = {name: nets[nets_of(nets) == name].set_index("depth") for name in NETS}
+    halves = len(set(kinds[NETS[0]].index) & set(kinds[NETS[1]].index)) > 1  # then two depths are told there
+    for name, kind in kinds.items():
+        errors = kind["train_error_mean"]
+        if len(errors) > 2 or (len(errors) == 2 and not halves):
             steps = ", ".join(f"{depth} layers {error:.2f} %" for depth, error in errors.items())
             grown = errors.iloc[-1] - errors.iloc[0]
             lines.append(
                 f"Training error of {name} nets by depth: {steps}; the deepest is "
-                f"{change(grown, 2, ' points')}{' than' if round(abs(grown), 2) else ' as'} the shallowest."
+                f"{change(grown, 2, ' points')}{' than' if round(abs(grown), 2) else ' as'} the shallowest "
+                f"(n = {', '.join(map(str, dict.fromkeys(kind['n'])))})."
             )
     return lines
+
+
+def recipes(evidence: Evidence, pair: Pair) -> str:
+    """What a change of a net's recipe does to its test error, or that its seeds do not tell."""
+    runs = evidence.results.done[evidence.results.done["id"].isin(pair.runs)]
+    own, other = (runs.loc[runs["net"] == name, "test_error"].mean() for name in pair.names)
+    over, seeds = pair.over_seeds or pair.over_images, counted(pair.seeds[0], "seed")
+    unknown = f"{seeds} {'does' if pair.seeds[0] == 1 else 'do'} not tell whether the test error changes"
+    told = f"the test error is {change(pair.difference, 2, ' points')}, over {seeds}"
+    return (
+        f"{display_name(pair.names[1])} instead of {baseline(evidence.results, pair.names[1])}: "
+        f"{unknown if over.low <= 0 <= over.high else told} ({other:.2f} % against {own:.2f} %, "
+        f"{signed(pair.difference)} points; 95 % over {over.covers}: {signed(over.low)} to {signed(over.high)})."
+    )

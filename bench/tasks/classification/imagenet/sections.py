@@ -24,7 +24,7 @@ from bench.report.numbers import (
 )
 from bench.report.sections import Findings, Section, of_tables
 from bench.report.stats import binomial_std, of_percent, sample
-from bench.report.tables import Table, caption, missing, with_intervals
+from bench.report.tables import Table, caption, missing, spread, with_intervals
 from bench.spec import Ensemble
 from bench.tasks.classification.sections import curves
 
@@ -39,7 +39,7 @@ HOW = {
     TEN_CROP: "Softmax averaged over the four corners, the centre and their mirror images (the paper's [21]).",
     MULTI_SCALE: "Fully convolutional, mirrored, softmax averaged over the shorter sides {scales}.",
 }
-TABLE_5 = "Softmax at many scales, averaged over the nets of one seed; mean ± standard deviation over seeds (n)."
+TABLE_5 = "Softmax at many scales, averaged over the nets of one seed. {seeds}"
 OF_TABLE_5 = " The paper's six nets have a top-5 error of 3.57 % on the test set, which only its server can score."
 
 
@@ -92,7 +92,7 @@ def table2(evidence: Evidence) -> Table:
             ours = (text_of(with_worst_case(evidence, net, TEN_CROP[0])) for net in nets)
             papers = [printed(net, TEN_CROP[0]) for net in nets] if evidence.of_paper else []
             rows.append((f"{depth} layers", *ours, *papers))
-    note = "Top-1 error in % by 10 crops, mean ± standard deviation over seeds (n); ResNets with option A."
+    note = f"Top-1 error in % by 10 crops; ResNets with option A. {spread(evidence.results)}"
     header = ("", "plain", "ResNet", *("paper: plain", "paper: ResNet") * evidence.of_paper)
     return Table(header, rows, note=note, name="table2")
 
@@ -145,7 +145,8 @@ def table5(evidence: Evidence) -> Table:
             nets = "; ".join(display_name(net.name) for net in one.nets)
             rows.append((one.text, nets, *with_intervals(top1, float(part["test_images"].iloc[0])), top5))
     header = ("ensemble", "nets", "top-1 error %", "95 %, seeds", "95 %, images only", "top-5 error %")
-    return Table(header, rows, text=2, note=TABLE_5 + OF_TABLE_5 * evidence.of_paper, name="table5")
+    note = TABLE_5.format(seeds=spread(evidence.results)) + OF_TABLE_5 * evidence.of_paper
+    return Table(header, rows, text=2, note=note, name="table5")
 
 
 def _of_ensemble(evidence: Evidence, one: Ensemble, part: pd.DataFrame, metric: Metric) -> Number:
