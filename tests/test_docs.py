@@ -101,6 +101,7 @@ def reader(furnished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 SUBMITIT = find_spec("submitit") is not None  # without it runs are not started beside each other
 
 
+@pytest.mark.usefixtures("figures_not_rendered")
 @pytest.mark.parametrize("block", blocks("plain"), ids=str)
 def test_plain_commands_do_what_they_say(block: Block, reader: Path) -> None:
     assert reader == Path.cwd()

@@ -16,6 +16,8 @@ from bench.cli.sweep import main
 from bench.store import RunFolder
 from tests.builders import SWEEP_FILE, needs, results_of
 
+pytestmark = pytest.mark.usefixtures("figures_not_rendered")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -34,7 +36,9 @@ def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
         pytest.param("local", marks=[pytest.mark.team, needs("submitit")]),
     ],
 )
-def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(tiny_sweep: Path, cluster: str) -> None:
+def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(
+    tiny_sweep: Path, cluster: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = tiny_sweep.parents[1]
     done = command("tiny", "--scale", "quick", "--cluster", cluster, cwd=project)
 
@@ -46,10 +50,10 @@ def test_a_sweep_goes_from_nothing_to_a_report_and_then_has_nothing_to_do(tiny_s
     assert f"report:  {page.relative_to(project)}" in done.stdout
     assert "2 of 2 runs are done" in done.stdout
     before = page.read_bytes(), results_of(project)
-    again = command("tiny", "--scale", "quick", "--cluster", cluster, cwd=project)
-    assert again.returncode == 0
-    assert "2 runs: 2 done, 0 to do" in again.stdout
-    assert "starts" not in again.stdout
+    assert main(["tiny", "--scale", "quick", "--cluster", cluster]) == 0
+    said = capsys.readouterr().out
+    assert "2 runs: 2 done, 0 to do" in said
+    assert "starts" not in said
     assert (page.read_bytes(), results_of(project)) == before
 
 

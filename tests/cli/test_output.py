@@ -17,6 +17,8 @@ from bench.launch.progress import Bars
 from bench.machine import tolerate_ascii
 from tests.builders import make, tiny_run
 
+pytestmark = pytest.mark.usefixtures("figures_not_rendered")
+
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ["--results", str(ROOT / "results")]
 NUMBER = "plain_vs_residual.quick.resnet-20-A.test_error"

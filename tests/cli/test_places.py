@@ -21,6 +21,8 @@ from bench.speed.made_up import finish
 from bench.store import RunFolder, StoreError
 from tests.builders import git, needs
 
+pytestmark = pytest.mark.usefixtures("figures_not_rendered")
+
 ROOT = Path(__file__).resolve().parents[2]
 START = ["--scale", "quick", "--cluster", "inline"]
 

@@ -13,6 +13,8 @@ from bench.report.rows import read_rows
 from bench.report.verify import stored_run
 from bench.store import all_folders
 
+pytestmark = pytest.mark.usefixtures("figures_not_rendered")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

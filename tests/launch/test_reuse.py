@@ -22,6 +22,8 @@ from bench.tasks.inputs import start_sha256
 from bench.tasks.job import Job
 from tests.builders import make, tiny_run
 
+pytestmark = pytest.mark.usefixtures("figures_not_rendered")
+
 
 def start(*options: str) -> int:
     return main(["tiny", "--scale", "quick", "--cluster", "inline", *options])

@@ -147,7 +147,17 @@ def test_a_bad_depth_or_shortcut_is_refused_naming_the_allowed_ones(call: object
         call()
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+@pytest.mark.parametrize("depth", [101, 152])
+def test_the_deepest_nets_of_option_b_have_the_weights_of_torchvisions(depth: int) -> None:
+    """By name and shape; that they load is tried with those below, of the same blocks."""
+    with torch.device("meta"):
+        theirs, ours = getattr(torchvision.models, f"resnet{depth}")(), imagenet(depth, "B", "3x3")
+
+    shapes = [{name: value.shape for name, value in net.state_dict().items()} for net in (theirs, ours)]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
 def test_torchvisions_weights_load_into_option_b_with_the_stride_in_the_3x3(depth: int) -> None:
     """And ours into torchvision's net, without change of a value."""
     torch.manual_seed(0)

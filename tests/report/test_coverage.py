@@ -22,6 +22,8 @@ from bench.report.nets import COMPUTED, CUT_OFF, DIFFERENT, SAME, agreement
 from bench.spec import Claim, Net, Recipe, Scale, Sweep
 from tests.report.builders import fake
 
+pytestmark = pytest.mark.usefixtures("figures_not_rendered")
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
 NETS = (Net("cifar", 20, "A"), Net("cifar", 56, "A"), Net("cifar", 110, "A"))

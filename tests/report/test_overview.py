@@ -15,6 +15,8 @@ from bench.report.overview import overview
 from bench.report.verify import index_problems
 from tests.report.builders import SWEEP, fake, fake_sweep
 
+pytestmark = pytest.mark.usefixtures("figures_not_rendered")
+
 PARTS = [
     "Scope", "What was reproduced", "What was easy", "What was hard", "Resources spent", "Deviations from the paper",
     "What was not done",

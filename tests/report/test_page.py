@@ -56,6 +56,7 @@ def test_a_curve_of_one_point_is_seen(tmp_path: Path) -> None:
         assert {np.size(line.get_xdata()): str(line.get_marker()) for line in ax.lines}[1] in "oD"
 
 
+@pytest.mark.usefixtures("figures_not_rendered")
 def test_a_net_by_another_recipe_is_a_row_of_its_own_and_no_seed_of_the_net(tmp_path: Path) -> None:
     net, bf16 = Net("cifar", 20, "A"), replace(RECIPE, precision="bf16")
     cells = ((net, RECIPE), (net, bf16), (Net("cifar", 20, "none"), RECIPE))
@@ -266,6 +267,7 @@ def test_a_table_that_mixes_commits_says_so(tmp_path: Path) -> None:
     assert "The rows mix commits." in page(evidence(one))
 
 
+@pytest.mark.usefixtures("figures_not_rendered")
 def test_the_best_scale_is_the_readme_and_the_others_are_linked(tmp_path: Path) -> None:
     results, reports = tmp_path / "results", tmp_path / "reports"
     collect(results, [fake_sweep(tmp_path, "quick", "a")], SWEEP.runs("quick"))

@@ -19,6 +19,8 @@ from bench.spec import Net, Scale
 from bench.store import StoreError
 from tests.report.builders import CELLS, RECIPE, SWEEP, fake
 
+pytestmark = pytest.mark.usefixtures("figures_not_rendered")
+
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "made_up"
 TEXT = "# T\n\n<!-- generated: {} -->\nold\n<!-- end -->\n\nafter\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -153,8 +154,10 @@ def test_a_divergence_is_a_result_and_no_later_one_takes_its_place(tmp_path: Pat
     assert read_rows(tmp_path / "results" / "runs.csv")[0]["state"] == "failed"
 
 
-def published(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep's results with a further one of two runs, and its report."""
+    tmp_path = tmp_path_factory.mktemp("published")
     others = [run.id for run in SWEEP.runs("quick")[1:]]
     for k, run in enumerate(others):
         done(tmp_path / "one", 20.0 + k, REAL, run=run)
@@ -165,8 +168,16 @@ def published(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_page_counts_the_runs_of_each_data_and_names_further_results(tmp_path: Path) -> None:
-    text = (published(tmp_path) / "reports" / "README.md").read_text()
+@pytest.fixture
+def published(published_once: Path, tmp_path: Path) -> Path:
+    """A copy of them."""
+    for part in ("results", "reports"):
+        shutil.copytree(published_once / part, tmp_path / part)
+    return tmp_path
+
+
+def test_the_page_counts_the_runs_of_each_data_and_names_further_results(published: Path) -> None:
+    text = (published / "reports" / "README.md").read_text()
 
     rest = text.partition("## Provenance")[2]
     assert "8 of 8 runs done, on **not the official** CIFAR-10." in text
@@ -183,8 +194,8 @@ def test_the_page_counts_the_runs_of_each_data_and_names_further_results(tmp_pat
 @pytest.mark.parametrize(
     ("column", "renewed"), [("test_error", False), ("weights_sha256", True), ("lr", False), ("seconds", True)]
 )
-def test_a_digit_changed_in_repeats_is_found(tmp_path: Path, column: str, renewed: bool) -> None:
-    results, reports = published(tmp_path) / "results", tmp_path / "reports"
+def test_a_digit_changed_in_repeats_is_found(published: Path, column: str, renewed: bool) -> None:
+    results, reports = published / "results", published / "reports"
     path = results / "repeats.csv"
     header, row, *more = path.read_text().splitlines()
     cells = row.split(",")
@@ -200,8 +211,8 @@ def test_a_digit_changed_in_repeats_is_found(tmp_path: Path, column: str, renewe
     assert len(found) > (not renewed), "even listed anew it contradicts itself or the page"
 
 
-def test_a_further_result_of_nothing_and_one_that_is_there_twice_are_problems(tmp_path: Path) -> None:
-    results = published(tmp_path) / "results"
+def test_a_further_result_of_nothing_and_one_that_is_there_twice_are_problems(published: Path) -> None:
+    results = published / "results"
     path = results / "repeats.csv"
     path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
     assert any("it is no further result" in one for one in result_problems(results))

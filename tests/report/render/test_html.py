@@ -141,6 +141,7 @@ def test_pages_come_in_the_order_of_the_indexs_links_and_stray_files_do_not(tmp_
     assert "resnet-bench" in found.words
 
 
+@pytest.mark.usefixtures("figures_not_rendered")
 def test_a_single_study_has_a_page_of_its_own(tmp_path: Path) -> None:
     """Its report alone, as it lies beside a user's runs: the pages of its scales, no index above them."""
     report = tmp_path / "report"
@@ -252,6 +253,7 @@ def test_a_damaged_figure_is_named(tmp_path: Path) -> None:
         html(reports)
 
 
+@pytest.mark.usefixtures("figures_not_rendered")
 def test_what_comes_from_outside_is_shown_and_cannot_run(tmp_path: Path) -> None:
     """An error message and a NOTICE of the data with HTML in them, through the whole way from the run's folder."""
     runs, bad = tmp_path / "runs" / "made_up", SWEEP.runs("quick")[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,39 +52,46 @@ def write_python(folder: Path) -> Path:
     return out
 
 
-@pytest.mark.parametrize("write", [write_binary, write_python])
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the binary layout."""
+    folder = tmp_path_factory.mktemp("data")
+    write_binary(folder)
+    return folder
+
+
 def test_both_layouts_give_the_same_images_of_a_hundred_classes(
-    write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torchvision.datasets.utils.check_integrity", lambda *_: True)  # the pixels are made up
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    written = write(tmp_path)
-
-    found = cifar(tmp_path, "cifar100")
-    images = load(found)
-
-    assert found == written
     x, y = made_up("test")
-    assert torch.equal(images.test_x, torch.from_numpy(x).reshape(-1, 3, 32, 32))
-    assert torch.equal(images.test_y, torch.from_numpy(y).long())
-    assert torch.bincount(images.train_y).tolist() == [500] * 100
+    for folder, layout in ((data, data / "cifar-100-binary"), (tmp_path, write_python(tmp_path))):
+        found = cifar(folder, "cifar100")
+        images = load(found)
+
+        assert found == layout
+        assert torch.equal(images.test_x, torch.from_numpy(x).reshape(-1, 3, 32, 32))
+        assert torch.equal(images.test_y, torch.from_numpy(y).long())
+        assert torch.bincount(images.train_y).tolist() == [500] * 100
 
 
 def test_what_is_not_the_official_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AbsentError, match="CIFAR-100 is not in"):
         cifar(tmp_path, "cifar100")
+    for folder, names in (("python", ("train", "test", "meta")), ("binary", ("train.bin",))):
+        (tmp_path / f"cifar-100-{folder}").mkdir()
+        for name in names:
+            (tmp_path / f"cifar-100-{folder}" / name).write_bytes(b"short")
     with pytest.raises(DataError, match=r"train, test, meta truncated or changed \(MD5\).*get CIFAR-100 from"):
-        load(write_python(tmp_path))
-    out = write_binary(tmp_path)
-    (out / "train.bin").write_bytes(b"short")
+        load(tmp_path / "cifar-100-python")
     (tmp_path / "cifar-100-python").rename(tmp_path / "aside")
     with pytest.raises(DataError, match="train.bin has 5 bytes, not 153,700,000"):
         cifar(tmp_path, "cifar100")
 
 
-def test_nets_counts_and_guesses_have_a_hundred_classes(tmp_path: Path) -> None:
-    write_binary(tmp_path)
-    job = Job(RunFolder(tmp_path / "run"), tmp_path, lambda: False)
+def test_nets_counts_and_guesses_have_a_hundred_classes(data: Path, tmp_path: Path) -> None:
+    job = Job(RunFolder(tmp_path / "run"), data, lambda: False)
 
     net = InMemory.of(RUN, job, torch.device("cpu")).net()
 
