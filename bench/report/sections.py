@@ -119,12 +119,13 @@ def _intervals(number: Number) -> list[Interval]:
 
 
 def told_apart(difference: Number) -> str:
-    """`A difference is detected on other images, not over other seeds.`"""
+    """`The interval over images excludes 0, that over seeds does not.`"""
     clear: list[str] = []
     others: list[str] = []
     for one in _intervals(difference):
-        where = "over other seeds" if one.covers.startswith(SEEDS) else f"on other {one.covers.removesuffix(' only')}"
+        where = SEEDS if one.covers.startswith(SEEDS) else one.covers.removesuffix(" only")
         (clear if one.low > 0 or one.high < 0 else others).append(where)
     if not clear:
         return NO_DIFFERENCE
-    return f"A difference is detected {' and '.join(clear)}{', not ' * bool(others)}{' and '.join(others)}."
+    rest = f", that over {others[0]} does not" if others else ""
+    return f"The interval{'s' * (len(clear) > 1)} over {' and '.join(clear)} exclude{'s' * (len(clear) == 1)} 0{rest}."

@@ -18,10 +18,7 @@ from bench.spec import Sweep, counted, task_of
 
 UNTESTED = "**Described, not tested:** no claim is judged at scale `{scale}`."
 NO_CLAIM = "**Described, not tested:** the sweep declares no claim."
-NOTHING_YET = (
-    "**Open:** {there} of the {planned} runs that the claims at this scale need are done{more}, so {none} judged yet. "
-    "The finished runs, without a verdict:"
-)
+NOTHING_YET = "**Open:** {none} judged yet: {there} of the {planned} runs needed for it are done."
 
 
 def findings_of(evidence: Evidence) -> Findings:
@@ -42,7 +39,7 @@ def answer(evidence: Evidence, found: Findings) -> list[str]:
         untested = UNTESTED.format(scale=evidence.results.scale) if evidence.sweep.claims else NO_CLAIM
         return [untested, *found.answer]
     if not any(one.decided for one in judged):
-        return [_nothing_yet(judged, len(evidence.results.runs)), *found.answer]
+        return [_nothing_yet(judged), *found.answer]
     by_claim = {one.claim: one for one in judged if one.decided}
     told = [by_claim[claim] for claim in evidence.sweep.answering() if claim in by_claim]
     return [*(_verdict(evidence, one) for one in told), _counted(judged)]
@@ -69,12 +66,11 @@ def _p(one: Judged) -> str:
     return " and ".join(f"p {'' if p[0] == '<' else '= '}{p} {side} it" for side, p in told.items())
 
 
-def _nothing_yet(judged: Sequence[Judged], declared: int) -> str:
+def _nothing_yet(judged: Sequence[Judged]) -> str:
     by_net = {net: counts for one in judged for net, counts in one.seeds.items()}
     there, planned = (sum(counts) for counts in zip(*by_net.values(), strict=True))
     none = "the claim is not" if len(judged) == 1 else f"none of the {len(judged)} claims is"
-    more = f" (no claim needs the other {declared - planned} of the {declared})" * (declared > planned)
-    return NOTHING_YET.format(there=there, planned=planned, none=none, more=more)
+    return NOTHING_YET.format(there=there, planned=planned, none=none)
 
 
 def _counted(judged: Sequence[Judged]) -> str:

@@ -240,7 +240,7 @@ def test_a_page_begins_with_the_answer_a_figure_and_a_table_and_ends_with_what_r
         "## Last step, best checkpoint, held-out images",
         "## Plain against residual nets", "## Shallow against deep nets", "## Two trained nets, image by image",
         "## Accuracy against cost",
-        "![Test error against what a net costs](tradeoff-paper.svg)",
+        "![Test error against depth, parameters, multiply-adds and training time](tradeoff-paper.svg)",
         "## Costs", "## Deviations from the paper", "## About these runs", "## Provenance", "## How to cite",
     ]  # fmt: skip
 

@@ -144,7 +144,9 @@ def test_both_intervals_travel_everywhere_each_with_what_it_covers(name: str) ->
                 assert set(macro.values()) == {None}, number.id
         assert in_cite[number.id].count("  95 % interval over ") == len(number.intervals), number.id
         if number.over_images:
-            assert on_page[number.id][1:] == [number.range(number.over_seeds), number.range(number.over_images)]
+            ranges = [number.range(number.over_seeds), number.range(number.over_images)]
+            alone = ranges[1:] if not number.over_seeds else ranges  # a table without two seeds of a net
+            assert on_page[number.id][1:] == ranges or on_page[number.id][1:2] == alone, number.id
         elif number.label and number.over_seeds:
             assert f"[{number.range(number.over_seeds)}]" in on_page[number.id][0], number.id
 

@@ -104,11 +104,12 @@ def _of_paper(evidence: Evidence, kind: str, verb: str) -> str:
     if evidence.describes or results.authorship.own or not results.dataset.of_paper or "paper" not in sweep.scales:
         return ""
     theirs, same = OF_PAPER[kind], OF_PAPER[kind] == verb
-    if same or results.comparable:
-        return f"; in the paper it {theirs}{', too' * same}"
+    if same:
+        return ", as in the paper"
+    if results.comparable:
+        return f"; in the paper it {theirs}"
     steps = one_of(pd.Series([f"{run.recipe.steps:,}" for run in sweep.runs("paper", None, sweep.data_at("paper"))]))
-    ours = one_of(results.done["steps"].map("{:,}".format))
-    return f"; in the paper, after {steps} steps and not {ours}, it {theirs}"
+    return f"; in the paper, after {steps} steps, it {theirs}"
 
 
 def out_of_order(learnt: Set) -> Iterator[str]:
@@ -121,15 +122,11 @@ def out_of_order(learnt: Set) -> Iterator[str]:
             beside = within[k - 1], within[k + 1]
             above = within[k].low > max(one.high for one in beside)
             if above or within[k].high < min(one.low for one in beside):
-                (low, this, high), ns = _with_errors(kind.iloc[k - 1 : k + 2]), kind["n"].iloc[k - 1 : k + 2]
+                three = kind.iloc[k - 1 : k + 2]
+                errors, ns = three["test_error_mean"].items(), three["n"]
+                told = ", ".join(f"{display_name(str(net))} {error:.2f} %" for net, error in errors)
                 of = f"n = {', '.join(map(str, ns))}" if (ns > 1).any() else "one seed each"
-                side = "higher" if above else "lower"
-                yield f"Out of order: {this} has a {side} test error than {low} and {high}; {of}."
-
-
-def _with_errors(nets: pd.DataFrame) -> list[str]:
-    """`ResNet-44 (19.31 %)`."""
-    return [f"{display_name(str(net))} ({error:.2f} %)" for net, error in nets["test_error_mean"].items()]
+                yield f"Out of order in test error: {told}; {of}."
 
 
 def differences(learnt: Set) -> list[str]:

@@ -181,7 +181,7 @@ def _seeds(counts: Iterable[int]) -> str:
 
 
 def gain_findings(evidence: Evidence, found: Detected) -> list[str]:
-    """Each gain in words, and over what a difference is detected."""
+    """Each gain in words, and which of its intervals exclude 0."""
     lines = []
     for gain in found.gains:
         number = gained(evidence, gain)

@@ -119,7 +119,7 @@ def _without_empty(table: Table) -> Table:
 
 
 def gain_findings(gains: Sequence[Gain]) -> list[str]:
-    """Each net over another, in words, and over what a difference is detected; last that one seed tells of no other."""
+    """Each net over another, in words, and which of its intervals exclude 0; last that one seed tells of no other."""
     lines = []
     for gain in gains:
         both = " against ".join(f"{one:.2f} %" for one in gain.accuracies)

@@ -100,13 +100,11 @@ def test_a_net_out_of_order_is_named_with_its_neighbours_and_seeds() -> None:
 
     odd = of("short", resnet_20_A=[12.75, 12.75], resnet_32_A=[11.77], resnet_44_A=[19.31], resnet_56_A=[15.89])
     assert [line for line in sentences(odd)[0] if "order" in line] == [
-        "Out of order: ResNet-44 (19.31 %) has a higher test error than ResNet-32 (11.77 %) and ResNet-56 (15.89 %); "
-        "one seed each."
+        "Out of order in test error: ResNet-32 11.77 %, ResNet-44 19.31 %, ResNet-56 15.89 %; one seed each."
     ], "that 32 layers are lower than 20 and 44 is not beyond the intervals over images"
     low = of("short", resnet_20_A=[12.75], resnet_32_A=[8.0, 8.2], resnet_44_A=[11.0])
     assert sentences(low)[0][-1] == (
-        "Out of order: ResNet-32 (8.10 %) has a lower test error than ResNet-20 (12.75 %) and ResNet-44 (11.00 %); "
-        "n = 1, 2, 1."
+        "Out of order in test error: ResNet-20 12.75 %, ResNet-32 8.10 %, ResNet-44 11.00 %; n = 1, 2, 1."
     )
 
 
@@ -116,10 +114,10 @@ def test_a_net_out_of_order_is_named_with_its_neighbours_and_seeds() -> None:
         (
             "short",
             8_000,
-            "; in the paper it rises, too.",
-            "; in the paper, after 64,000 steps and not 8,000, it falls.",
+            ", as in the paper.",
+            "; in the paper, after 64,000 steps, it falls.",
         ),
-        ("paper", 64_000, "; in the paper it rises, too.", "; in the paper it falls."),
+        ("paper", 64_000, ", as in the paper.", "; in the paper it falls."),
         ("quick", 200, "(n = 1).", "(n = 1)."),
     ],
 )

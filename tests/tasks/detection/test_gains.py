@@ -29,7 +29,7 @@ def source_errors(evidence: Evidence) -> list[str]:
     return [str(cell) for cell in cells if isinstance(cell, Number)]
 
 
-def test_a_gain_says_over_what_a_difference_is_detected(evidence: Evidence) -> None:
+def test_a_gain_says_which_of_its_intervals_exclude_0(evidence: Evidence) -> None:
     over_images = Interval(1.0, 3.0, "jackknife", IMAGES)
     over_seeds = Interval(-4.0, 8.0, "Welch's t", SEEDS)
     gain = Gain("A over B", "B", "A", (10.0, 12.0), (5.0, 6.0), over_seeds, over_images, (3, 2), ())
@@ -39,7 +39,7 @@ def test_a_gain_says_over_what_a_difference_is_detected(evidence: Evidence) -> N
 
     assert first == (
         "A over B: +2.00 points of AP50 (95 %: −4.00 to +8.00 over seeds, +1.00 to +3.00 over images only), 12.00 % "
-        "against 10.00 % (n = 2 and 3). A difference is detected on other images, not over other seeds."
+        "against 10.00 % (n = 2 and 3). The interval over images excludes 0, that over seeds does not."
     )
     assert "(95 %: −1.00 to +3.00 over images only)" in second
     assert second.endswith(". No difference is detected.")

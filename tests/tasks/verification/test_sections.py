@@ -45,7 +45,7 @@ def test_every_difference_of_the_first_screen_has_its_interval_over_pairs_and_on
     interval = r"\(95 %: [+−][\d.]+ to [+−][\d.]+ over pairs only\)"
     assert [bool(re.search(rf"[+−][\d.]+ points of accuracy {interval}", line)) for line in lines] == [True] * 3
     assert lines[0].startswith("ResNet-20 over plain-20: +11.30")
-    assert lines[0].endswith("81.80 % against 70.50 % (n = 1 each). A difference is detected on other pairs.")
+    assert lines[0].endswith("81.80 % against 70.50 % (n = 1 each). The interval over pairs excludes 0.")
     assert lines[1].startswith("ResNet-20 transferred from plain_vs_residual over ResNet-20 from scratch: +0.20")
     assert lines[1].endswith("No difference is detected.")
     assert last == "One seed of each net: no interval covers other seeds."
