@@ -18,7 +18,7 @@ from bench.spec import Sweep, counted, task_of
 
 UNTESTED = "**Described, not tested:** no claim is judged at scale `{scale}`."
 NO_CLAIM = "**Described, not tested:** the sweep declares no claim."
-NOTHING_YET = "**Open:** {none} judged yet: {there} of the {planned} runs needed for it are done."
+NOTHING_YET = "**Open:** {none} judged yet: {there} of {whose} {planned} runs are done."
 
 
 def findings_of(evidence: Evidence) -> Findings:
@@ -70,7 +70,8 @@ def _nothing_yet(judged: Sequence[Judged]) -> str:
     by_net = {net: counts for one in judged for net, counts in one.seeds.items()}
     there, planned = (sum(counts) for counts in zip(*by_net.values(), strict=True))
     none = "the claim is not" if len(judged) == 1 else f"none of the {len(judged)} claims is"
-    return NOTHING_YET.format(there=there, planned=planned, none=none)
+    whose = "its" if len(judged) == 1 else "their"
+    return NOTHING_YET.format(there=there, planned=planned, none=none, whose=whose)
 
 
 def _counted(judged: Sequence[Judged]) -> str:

@@ -89,10 +89,10 @@ def test_what_is_open_is_said_in_runs_and_nothing_waits_in_silence() -> None:
     several = told(evidence(runs(errors={"plain-20": LOW[:1]}), DEGRADES, EQUALS))
 
     assert nothing == [
-        "**Open:** the claim is not judged yet: 4 of the 6 runs needed for it are done.",
+        "**Open:** the claim is not judged yet: 4 of its 6 runs are done.",
         "What the runs say.",
     ]
-    assert several[0] == "**Open:** none of the 2 claims is judged yet: 1 of the 9 runs needed for it are done."
+    assert several[0] == "**Open:** none of the 2 claims is judged yet: 1 of their 9 runs are done."
 
 
 def test_runs_that_no_claim_needs_are_not_among_those_that_are_missing() -> None:
@@ -101,7 +101,7 @@ def test_runs_that_no_claim_needs_are_not_among_those_that_are_missing() -> None
 
     (line, *_) = told(evidence(one, DEGRADES))
 
-    assert "4 of the 6 runs needed for it are done" in line
+    assert "4 of its 6 runs are done" in line
 
 
 def test_a_claim_against_which_the_numbers_speak_has_its_p_value_against_it() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.report.evidence import Evidence, Pair
 from bench.report.frame import NETS, Set, display_name, first_option, nets_of, with_bn
-from bench.report.numbers import signed
+from bench.report.numbers import n_words, signed
 from bench.report.pairs import baseline
 from bench.report.stats import wilson
 from bench.report.tables import at_chance, chance_of, change, one_of
@@ -85,15 +85,17 @@ def degradation(evidence: Evidence, learnt: Set) -> list[str]:
 
     def told(name: str, kind: pd.DataFrame) -> str:
         low, high = (float(kind.loc[depth, "train_error_mean"]) for depth in (both[0], both[-1]))
-        seeds = dict.fromkeys(int(kind.loc[depth, "n"]) for depth in (both[0], both[-1]))
+        seeds = n_words([int(kind.loc[depth, "n"]) for depth in (both[0], both[-1])])
         verb = "rises" if high > low else "falls"
         return (
             f"{name.capitalize()} networks: the training error {verb} from {low:.2f} % at {both[0]} layers to "
-            f"{high:.2f} % at {both[-1]} (n = {' and '.join(map(str, seeds))}){_of_paper(evidence, name, verb)}."
+            f"{high:.2f} % at {both[-1]} (n = {seeds}){_of_paper(evidence, name, verb)}."
         )
 
     p, r = plain.loc[both[-1]], residual.loc[both[-1]]
-    test = f"{p['test_error_mean']:.2f} % plain, {r['test_error_mean']:.2f} % residual (n = {p['n']} and {r['n']})"
+    test = (
+        f"{p['test_error_mean']:.2f} % plain, {r['test_error_mean']:.2f} % residual (n = {n_words((p['n'], r['n']))})"
+    )
     halves = [told(name, kind) for name, kind in zip(NETS, (plain, residual), strict=False)]
     return [*halves, f"Test error at {both[-1]} layers: {test}."]
 
@@ -144,7 +146,7 @@ def differences(learnt: Set) -> list[str]:
             f"{change(r['test_error_mean'] - p['test_error_mean'], 2, ' points')} "
             f"({r['test_error_mean']:.2f} % against {p['test_error_mean']:.2f} %) and its training loss "
             f"{change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
-            f"({r['train_loss_mean']:.3f} against {p['train_loss_mean']:.3f}); n = {r['n']} and {p['n']}."
+            f"({r['train_loss_mean']:.3f} against {p['train_loss_mean']:.3f}); n = {n_words((r['n'], p['n']))}."
         )
     return lines
 
