@@ -12,7 +12,7 @@ import pandas as pd
 from bench.nets.speeds import predicted_seconds
 from bench.paper import printed
 from bench.report.answers import COUNTED, ELSEWHERE, RUNNABLE, Answer, Study, not_attempted, what_there_is
-from bench.report.claims import NOT_JUDGED, WAITING, judge_set
+from bench.report.claims import WAITING, judge_set, tally
 from bench.report.costs import duration, shared
 from bench.report.frame import Set, beside_another, page_names
 from bench.report.nets import SAME
@@ -57,8 +57,8 @@ def _sweeps(studies: Sequence[Study]) -> Table:
     return Table(("sweep", "question", "data", "claims judged"), rows, text=4)
 
 
-def _judged(study: Study, one: Set) -> Counter[str]:
-    return Counter(j.verdict for j in judge_set(study.sweep, one) if j.verdict != NOT_JUDGED)
+def _judged(study: Study, one: Set) -> dict[str, int]:
+    return tally(judge_set(study.sweep, one))
 
 
 def _decided(studies: Sequence[Study]) -> str:
@@ -66,7 +66,7 @@ def _decided(studies: Sequence[Study]) -> str:
     counts = Counter[str]()
     for study in studies:
         for one in study.sets:
-            counts += _judged(study, one) if one.comparable else Counter()
+            counts.update(_judged(study, one) if one.comparable else {})
     counts.pop(WAITING, 0)
     decided = counts.total()
     declared = sum(len(one.sweep.judged_at("paper")) for one in studies if "paper" in one.sweep.scales)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.report.answers import Study, totals
-from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WAITING
+from bench.report.claims import WAITING, tally
 from bench.report.coverage import coverage
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set, display_name, first_option
@@ -97,12 +97,10 @@ def found(project: Project, name: str) -> str:
 
 def _paragraph(weighed: Sequence[Evidence]) -> str:
     """How far the claims are decided, then what each scale says, first those that compare depths."""
-    judged = [one.verdict for evidence in weighed for one in evidence.judged if one.verdict != NOT_JUDGED]
-    counts = {verdict: judged.count(verdict) for verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)}
-    decided = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    waiting = judged.count(WAITING)
-    if decided:
-        first = f"Of {counted(len(judged), 'claim')}: {decided}" + (f"; {waiting} wait for seeds." if waiting else ".")
+    counts = tally(one for evidence in weighed for one in evidence.judged)
+    judged, waiting = sum(counts.values()), counts.pop(WAITING, 0)
+    if decided := ", ".join(f"{count} {verdict}" for verdict, count in counts.items()):
+        first = f"Of {counted(judged, 'claim')}: {decided}" + (f"; {waiting} wait for seeds." if waiting else ".")
     else:
         first = f"Nothing is decided yet: of {counted(waiting, 'claim')} none has all of its planned seeds."
     alone = max(int(one.results.nets["n"].max()) for one in weighed) == 1

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, WAITING, Judged
+from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, WAITING, Judged, tally
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set, display_name
 from bench.report.numbers import mean_std, signed
@@ -76,7 +75,7 @@ def _nothing_yet(judged: Sequence[Judged]) -> str:
 
 def _counted(judged: Sequence[Judged]) -> str:
     """Of all claims that are judged, how many have which verdict."""
-    counts = Counter(one.verdict for one in judged)
+    counts = tally(judged)
     waiting = counts.pop(WAITING, 0)
     words = [f"{count} {verdict}" for verdict, count in counts.items()]
     open_ = f"; **open:** {counted(waiting, 'claim')} waiting for seeds" if waiting else ""
