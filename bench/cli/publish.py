@@ -65,9 +65,9 @@ def write_own(
 def told(study: Study, place: Place, focus: tuple[str, str]) -> str:
     """The results of a scale and data set in a table and a sentence, as wide as the terminal."""
     from bench.report.evidence import load_sets
-    from bench.report.summary import summary
+    from bench.report.first_screen import on_a_terminal
 
-    return summary(study.name, study.declared, load_sets(place.results, study.declared), focus, width())
+    return on_a_terminal(study.name, study.declared, load_sets(place.results, study.declared), focus, width())
 
 
 def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:

@@ -36,9 +36,9 @@ from bench.report.frame import Set, page_names
 from bench.report.index import beginning
 from bench.report.nets import COMPUTED, agreement, nets_page
 from bench.report.numbers import mean_std
-from bench.report.overview import overview
 from bench.report.render.html import write_html
 from bench.report.stats import sample
+from bench.report.summary import summary
 from bench.report.tables import Table
 from bench.spec import Net, Sweep, counted, task_of
 from bench.store import make_folder, write_text
@@ -158,7 +158,7 @@ def index_texts(studies: Sequence[Study], answers: Sequence[Answer], reports: Pa
     speeds = dict.fromkeys(s for study in studies if task_of(study.sweep.task).only_trains for s in study.speeds)
     return {
         "README.md": index(studies, answers, procedures),
-        "summary.md": overview(studies, answers),
+        "summary.md": summary(studies, answers),
         "nets.md": nets_page(list(speeds)),
     }
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from bench.report.answers import Study
 from bench.report.claims import NOT_JUDGED
 from bench.report.evidence import Evidence, weigh
+from bench.report.first_screen import answer, findings_of, in_short
 from bench.report.page import runs_done, standing
 from bench.report.sections import bullets
-from bench.report.summary import answer, findings_of, in_short
 from bench.report.tables import Table
 
 MAIN = "plain_vs_residual"

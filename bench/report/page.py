@@ -8,13 +8,13 @@ from pathlib import Path
 from bench.report import digests, frame
 from bench.report.costs import cost_table, remaining_sections, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
+from bench.report.first_screen import answer, findings_of
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Number, as_csv, mean_std
 from bench.report.render import latex, style
 from bench.report.render.latex import study_commit
 from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of, of_tables
 from bench.report.stats import sample
-from bench.report.summary import answer, findings_of
 from bench.report.tables import Table, one_of, plain
 from bench.report.verdicts import claims
 from bench.spec import Sweep, counted, digest, task_of

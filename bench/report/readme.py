@@ -14,11 +14,11 @@ from bench.report.answers import Study, totals
 from bench.report.claims import WAITING, tally
 from bench.report.coverage import coverage
 from bench.report.evidence import Evidence, weigh
+from bench.report.first_screen import findings_of
 from bench.report.frame import Set, display_name, first_option
-from bench.report.measured import kept_speeds
+from bench.report.kept_speeds import kept_speeds
 from bench.report.numbers import TEST_ERROR, TRAIN_ERROR, of_net
 from bench.report.sections import bullets
-from bench.report.summary import findings_of
 from bench.report.tables import Table, one_of, plain
 from bench.spec import counted
 from bench.store import StoreError, write_text

@@ -1,129 +1,227 @@
-"""The answer to a sweep's question in sentences: at the top of its page, in the index, at the end of a start."""
+"""reports/summary.md: one page in the manner of the ML Reproducibility Challenge. Its prose stands in summary.md."""
 
 from __future__ import annotations
 
-import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from string import Template
 
-from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, WAITING, Judged, tally
-from bench.report.evidence import Evidence, weigh
-from bench.report.frame import Set, display_name
-from bench.report.numbers import mean_std, signed
-from bench.report.sections import MADE_UP, Findings
-from bench.report.stats import sample
-from bench.report.tables import chance_near, p_words
-from bench.report.verdicts import measured, verdict_words
-from bench.spec import Sweep, counted, task_of
+import pandas as pd
 
-UNTESTED = "**Described, not tested:** no claim is judged at scale `{scale}`."
-NO_CLAIM = "**Described, not tested:** the sweep declares no claim."
-NOTHING_YET = "**Open:** {none} judged yet: {there} of {whose} {planned} runs are done."
+from bench.nets.speeds import predicted_seconds
+from bench.paper import printed
+from bench.report.answers import COUNTED, ELSEWHERE, RUNNABLE, Answer, Study, not_attempted, what_there_is
+from bench.report.claims import WAITING, judge_set, tally
+from bench.report.costs import duration, shared
+from bench.report.frame import Set, beside_another, page_names
+from bench.report.nets import SAME
+from bench.report.sections import bullets
+from bench.report.tables import Table, plain
+from bench.spec import SCALES, counted, task_of
 
-
-def findings_of(evidence: Evidence) -> Findings:
-    """What the sweep's task has to say of the set."""
-    found: Findings = task_of(evidence.sweep.task).resolve("findings")(evidence)
-    return found
+SECONDS_PER_HOUR = 3600
+OF_OTHER_SCALES = "What was measured at another scale is of fewer steps, and not comparable with the paper's number."
 
 
-def answer(evidence: Evidence, found: Findings) -> list[str]:
-    """What was found, with what certainty, and what is open: a sentence each, as markdown.
-
-    Where no claim has a verdict the numbers are described.
-    """
-    if evidence.results.dataset.made_up:
-        return [MADE_UP, *found.answer]
-    judged = [one for one in evidence.judged if one.verdict != NOT_JUDGED]
-    if not judged:
-        untested = UNTESTED.format(scale=evidence.results.scale) if evidence.sweep.claims else NO_CLAIM
-        return [untested, *found.answer]
-    if not any(one.decided for one in judged):
-        return [_nothing_yet(judged), *found.answer]
-    by_claim = {one.claim: one for one in judged if one.decided}
-    told = [by_claim[claim] for claim in evidence.sweep.answering() if claim in by_claim]
-    return [*(_verdict(evidence, one) for one in told), _counted(judged)]
-
-
-def _verdict(evidence: Evidence, one: Judged) -> str:
-    """`**Reproduced:** The training error … rises (plain-56 − plain-20: +3.73 points, 95 % …; n = 5; p = 0.001).`"""
-    words = verdict_words(one, comparable=evidence.results.comparable).replace("*", "").capitalize()
-    text = one.claim.text.rstrip(".")
-    ns = sorted({n for link in one.links for n in link.effect.ns})
-    certain = [f"n = {' to '.join(map(str, dict.fromkeys((ns[0], ns[-1]))))}", _p(one)]
-    if len(one.links) == 1:
-        ((link,), (number,)) = one.links, measured(evidence, one)
-        interval = number.over_seeds
-        within = f", 95 % {signed(interval.low)} to {signed(interval.high)}" if interval else ""
-        certain.insert(0, f"{link.label}: {signed(number.value)} points{within}")
-    return f"**{words}:** {text} ({'; '.join(certain)})."
-
-
-def _p(one: Judged) -> str:
-    """`p < 0.001 for it`; of a claim that is undecided for it and against it."""
-    told = {"for": p_words(one.p_for), "against": p_words(one.p_against)}
-    told.pop({REPRODUCED: "against", NOT_REPRODUCED: "for"}.get(one.verdict, ""), None)
-    return " and ".join(f"p {'' if p[0] == '<' else '= '}{p} {side} it" for side, p in told.items())
-
-
-def _nothing_yet(judged: Sequence[Judged]) -> str:
-    by_net = {net: counts for one in judged for net, counts in one.seeds.items()}
-    there, planned = (sum(counts) for counts in zip(*by_net.values(), strict=True))
-    none = "the claim is not" if len(judged) == 1 else f"none of the {len(judged)} claims is"
-    whose = "its" if len(judged) == 1 else "their"
-    return NOTHING_YET.format(there=there, planned=planned, none=none, whose=whose)
-
-
-def _counted(judged: Sequence[Judged]) -> str:
-    """Of all claims that are judged, how many have which verdict."""
-    counts = tally(judged)
-    waiting = counts.pop(WAITING, 0)
-    words = [f"{count} {verdict}" for verdict, count in counts.items()]
-    open_ = f"; **open:** {counted(waiting, 'claim')} waiting for seeds" if waiting else ""
-    return f"Of {counted(len(judged), 'claim')}: {', '.join(words)}{open_}."
-
-
-def in_short(evidence: Evidence) -> str:
-    """One sentence: the first verdict, or the first that the numbers say."""
-    found = findings_of(evidence)
-    decided = any(one.decided for one in evidence.judged) and not evidence.results.dataset.made_up
-    return answer(evidence, found)[0] if decided else found.answer[0]
-
-
-def summary(name: str, sweep: Sweep, sets: Sequence[Set], focus: tuple[str, str], width: int) -> str:
-    """Of the set of `focus` (scale, data), in lines of at most `width` letters where its nets' names leave room."""
-    evidence = next(one for one in weigh(name, sweep, sets) if (one.results.scale, one.results.data) == focus)
-    said = "\n".join(
-        textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False) for text in _sentences(evidence)
+def summary(studies: Sequence[Study], answers: Sequence[Answer]) -> str:
+    """The markdown of the page."""
+    begun = [study for study in studies if study.sets]
+    text = files("bench").joinpath("report/summary.md").read_text(encoding="utf-8")
+    return Template(text).substitute(
+        scope=f"{counted(len(studies), 'sweep')} are declared and {len(begun)} have results.",
+        sweeps=_sweeps(studies).markdown(),
+        reproduced=f"{what_there_is(answers)} {_decided(studies)}",
+        verdicts=_verdicts(begun).markdown(),
+        measured=_measured(answers),
+        computed=_computed(answers),
+        hardware=_all_hardware(begun),
+        quick_alone=_quick_alone(begun),
+        spread=_spread(begun),
+        spent=_spent(begun),
+        resources=_resources(begun).markdown(),
+        deviations=_deviations(studies),
+        undone=_undone(answers),
+        runnable=_runnable(studies, answers),
     )
-    return f"{_table(evidence)}\n\n{said}"
 
 
-def _table(evidence: Evidence) -> str:
-    """A row a net: what its test measured and the training error, mean ± standard deviation (n), beside published."""
-    results, task = evidence.results, task_of(evidence.sweep.task)
-    columns: dict[str, tuple[Set, str]] = {f"{task.measure} % (n)": (results, "test_error")}
-    if results.published is not None:
-        columns["resnet-bench's (n)"] = results.published, "test_error"
-    if results.done["train_error"].notna().any():
-        columns["training error % (n)"] = results, "train_error"
-
-    def shown(net: str, of: Set, column: str) -> str:
-        ours = sample(of.done.loc[of.done["net"] == net, column].dropna())
-        return mean_std(task.value(ours.mean) if column == "test_error" else ours.mean, ours.std, ours.n)
-
-    nets = list(map(str, results.nets.index))
-    head = ("", *columns)
-    rows = [head, *((display_name(net), *(shown(net, *which) for which in columns.values())) for net in nets)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
-    return "\n".join(map("  ".join, padded))
+def _sweeps(studies: Sequence[Study]) -> Table:
+    """A row a sweep: what it asks, how many claims it judges at which scale, and on which data."""
+    rows = []
+    for study in studies:
+        sweep = study.sweep
+        judged = {scale: len(sweep.judged_at(scale)) for scale in SCALES if scale in sweep.scales}
+        words = ", ".join(f"{n} at {scale}" for scale, n in judged.items() if n)
+        rows.append((study.name, sweep.question, sweep.data, words or "–"))
+    return Table(("sweep", "question", "data", "claims judged"), rows, text=4)
 
 
-def _sentences(evidence: Evidence) -> Iterator[str]:
-    """Chance, the question and its answer, as a terminal shows it."""
-    if chance := chance_near(evidence.results):
-        yield f"Guessing gives {task_of(evidence.sweep.task).value(chance):g} %."
-    yield f"Question: {evidence.sweep.question}"
-    first, *others = (text.replace("**", "").replace("`", "") for text in answer(evidence, findings_of(evidence)))
-    yield f"Answer:   {first}"
-    yield from (f"- {text}" for text in others)
+def _judged(study: Study, one: Set) -> dict[str, int]:
+    return tally(judge_set(study.sweep, one))
+
+
+def _decided(studies: Sequence[Study]) -> str:
+    """What is decided at the paper's schedule, in a sentence."""
+    counts = Counter[str]()
+    for study in studies:
+        for one in study.sets:
+            counts.update(_judged(study, one) if one.comparable else {})
+    counts.pop(WAITING, 0)
+    decided = counts.total()
+    declared = sum(len(one.sweep.judged_at("paper")) for one in studies if "paper" in one.sweep.scales)
+    if not decided:
+        none = f"none of the {counted(declared, 'claim')} that it judges has all of its planned seeds"
+        return f"**Nothing is decided at the paper's schedule yet**: {none}."
+    wait = f"{counted(declared - decided, 'claim')} without all planned seeds" * (declared > decided)
+    words = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    return f"At the paper's schedule {words}{f'; {wait}' * bool(wait)}."
+
+
+def _verdicts(begun: Sequence[Study]) -> Table:
+    """A row a sweep and scale with results."""
+    rows = []
+    for study in begun:
+        names = page_names(study.sets)
+        for one in study.sets:
+            words = ", ".join(f"{n} {verdict}" for verdict, n in _judged(study, one).items())
+            page = f"[{study.name}]({study.name}/{names[one.scale, one.data]})"
+            rows.append((page, one.label, words or "judges no claim", f"{len(one.done)} of {len(one.runs)}"))
+    return Table(("sweep", "scale", "verdicts", "runs done"), rows, text=3)
+
+
+def _measured(answers: Sequence[Answer]) -> str:
+    """What was measured of the paper's numbers beside them."""
+    found = [one for one in answers if one.ours != "–" and one.status != COUNTED]
+    rows = [
+        (f"{one.number['row']}, {one.number['table']}", one.status, one.how, printed(one.number), one.ours)
+        for one in found
+    ]
+    table = Table(("number", "status", "page", "paper", "ours (n)"), rows, text=3)
+    if not rows:
+        return "None of the paper's numbers has been measured."
+    elsewhere = any(one.status == ELSEWHERE for one in found)
+    return table.markdown() + f"\n\n{OF_OTHER_SCALES}" * elsewhere
+
+
+def _computed(answers: Sequence[Answer]) -> str:
+    computed = [one.how for one in answers if one.status == COUNTED]
+    same = sum(how.partition(";")[0] == SAME for how in computed)
+    return (
+        f"of the {len(computed)} numbers that arithmetic gives, {same} agree with the printed digits"
+        + f", {len(computed) - same} agree if those were cut off instead of rounded" * (same < len(computed))
+        + "."
+    )
+
+
+def _done(begun: Sequence[Study]) -> pd.DataFrame:
+    """The finished runs of all sweeps, each once: a run may stand in two."""
+    parts = [one.done.assign(sweep=study.name) for study in begun for one in study.sets]
+    return (
+        pd.concat(parts).drop_duplicates("id")
+        if parts
+        else pd.DataFrame(columns=["id", "sweep", "scale", "hardware", "started", "ended", "seconds"])
+    )
+
+
+def _all_hardware(begun: Sequence[Study]) -> str:
+    return " and ".join(sorted(map(plain, map(str, _done(begun)["hardware"].unique())))) or "no machine"
+
+
+def _quick_alone(begun: Sequence[Study]) -> str:
+    """The sweeps that have run at the smallest scale alone, in a sentence."""
+    names = [study.name for study in begun if study.quick_alone]
+    words = ", ".join(f"`{name}`" for name in names)
+    what = "sweep has" if len(names) == 1 else "sweeps have"
+    return (
+        f"{len(names)} {what} results at scale `{SCALES[-1]}` alone, which decides nothing: {words}." if names else ""
+    )
+
+
+def _spread(begun: Sequence[Study]) -> str:
+    """Between what throughputs the classifications by the commonest batch size and precision lie, in a sentence."""
+    speeds = {one for study in begun if task_of(study.sweep.task).only_trains for one in study.speeds}
+    alike = Counter((one.batch, one.precision) for one in speeds)
+    if not alike:
+        return "no run has been timed."
+    (batch, precision), count = max(alike.items(), key=lambda item: (item[1], item[0]))
+    rates = [one.throughput / 1e9 for one in speeds if (one.batch, one.precision) == (batch, precision)]
+    return (
+        f"{counted(count, 'run')} in {precision} by batches of {batch} made {min(rates):.1f} to {max(rates):.1f} "
+        "billion multiply-adds a second in training, on processors of one name that differ in their units and were "
+        "shared with other work."
+    )
+
+
+def _spent(begun: Sequence[Study]) -> str:
+    done = _done(begun)
+    return (
+        f"{counted(len(done), 'finished run')} took {_hours(done)} hours of training with the tests on the way."
+        f"{shared(done)} The hours are those of runs and not of machines. Runs that failed or were begun anew, and "
+        "what was tried before a sweep was declared, are not among them."
+    )
+
+
+def _hours(runs: pd.DataFrame) -> str:
+    hours = runs["seconds"].sum() / SECONDS_PER_HOUR
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2f}"
+
+
+def _resources(begun: Sequence[Study]) -> Table:
+    """A row a hardware, sweep and scale; of the runs, how many had another beside them."""
+    done = _done(begun)
+    rows = [
+        (plain(str(hardware)), str(sweep), str(scale), f"{len(runs)}", f"{runs['beside'].sum()}", _hours(runs))
+        for (hardware, sweep, scale), runs in done.assign(beside=beside_another(done)).groupby(
+            ["hardware", "sweep", "scale"], sort=False
+        )
+    ]
+    return Table(("hardware", "sweep", "scale", "runs", "beside another", "hours"), rows, text=3)
+
+
+def _deviations(studies: Sequence[Study]) -> str:
+    """Those of what was run at the paper's schedule; how many the others name, and where."""
+    here: list[str] = []
+    others: list[str] = []
+    for study in studies:
+        own = study.sweep.deviations
+        if any(one.comparable for one in study.sets):
+            here += [*study.sweep.scales["paper"].deviations, *own]
+        else:
+            others.append(f"{study.name} ({len(own)})")
+    rest = f"The other sweeps name theirs in their files and on their pages: {', '.join(others)}."
+    return f"{bullets(dict.fromkeys(here))}\n\n{rest}" if here else rest
+
+
+def _undone(answers: Sequence[Answer]) -> str:
+    groups = not_attempted(answers)
+    words = ", ".join(f"{name} ({n})" for name, n in groups.items())
+    return (
+        f"{sum(groups.values())} of the paper's {sum(a.number['is_result'] for a in answers)} printed results are not "
+        f"attempted: {words}. [The index](README.md) says why of each. What has a command and has not been run:"
+    )
+
+
+def _runnable(studies: Sequence[Study], answers: Sequence[Answer]) -> str:
+    """A row a sweep that would answer further numbers: those, and the runs and run-hours of its schedule left."""
+    waiting = Counter(one.number["answered_by"] for one in answers if one.status == RUNNABLE)
+    rows = []
+    for study in studies:
+        if waiting[study.name]:
+            times = list(_times_left(study))
+            known = [seconds for seconds in times if seconds is not None]
+            total = duration(sum(known)) if known and len(known) == len(times) else "–"
+            rows.append((study.name, f"{waiting[study.name]}", f"{len(times)}", total))
+    hardware = " and ".join(sorted({plain(speed.hardware) for study in studies for speed in study.speeds}))
+    note = f"Times are extrapolated by multiply-adds from runs on {hardware}; – where no run tells." if hardware else ""
+    table = Table(("sweep", "numbers", "runs left", "time of all"), rows).markdown()
+    return "\n\n".join(filter(None, (table, note)))
+
+
+def _times_left(study: Study) -> Iterator[float | None]:
+    """The seconds of each run of the paper's schedule that is not done."""
+    sweep = study.sweep
+    done = {name for one in study.sets for name in one.done["id"]}
+    for run in sweep.runs("paper", None, sweep.data_at("paper")):
+        if run.id not in done:
+            yield predicted_seconds(run, 0, study.speeds)

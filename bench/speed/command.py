@@ -19,7 +19,7 @@ from bench.launch import concurrency
 from bench.launch.concurrency import Measurement
 from bench.machine import cores, cpu_name, hardware
 from bench.nets.counts import multiply_adds
-from bench.report.measured import rates
+from bench.report.kept_speeds import rates
 from bench.spec import Net, Recipe, Resources, Run, SpecError, counted
 from bench.speed import GROUPS, USUAL, agreement, cases, gpu, processes
 from bench.speed.kept import Kept

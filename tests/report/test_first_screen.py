@@ -11,10 +11,10 @@ import pytest
 from bench.cli.sweep_files import load_sweep
 from bench.report.answers import Study
 from bench.report.evidence import Evidence, load_sets, weigh
+from bench.report.first_screen import answer
 from bench.report.index import beginning, furthest
 from bench.report.page import page
 from bench.report.sections import Findings
-from bench.report.summary import answer
 from bench.spec import Claim
 from tests.report.builders import evidence as of_builders
 from tests.report.builders import made_up_set

@@ -11,8 +11,8 @@ import pytest
 from bench.report import frame
 from bench.report.collect import collect
 from bench.report.evidence import Evidence
+from bench.report.first_screen import in_short
 from bench.report.sections import Drawing
-from bench.report.summary import in_short
 from bench.report.tables import Table, at_chance
 from bench.tasks.classification.sections import findings
 from bench.tasks.classification.sentences import sentences

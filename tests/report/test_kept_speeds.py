@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.cli.commands import main
-from bench.report.measured import NONE, kept_speeds
+from bench.report.kept_speeds import NONE, kept_speeds
 from bench.spec import Net, Way
 from bench.speed import cases
 from bench.speed.gpu import Found, Rate
