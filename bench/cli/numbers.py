@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.cli import publish as writing
 from bench.cli.exits import FAILED, STOPPED
 from bench.cli.places import Place, beside_runs, in_suite, known_out, published, read_folder
-from bench.cli.publish import Study
+from bench.cli.publish import SweepFile
 from bench.cli.sweep_files import (
     MistakeError,
     declared_in,
@@ -50,7 +50,7 @@ def publish(args: argparse.Namespace) -> int:
     return 0
 
 
-def _trained(args: argparse.Namespace) -> tuple[Study, list[Path], list[Run]]:
+def _trained(args: argparse.Namespace) -> tuple[SweepFile, list[Path], list[Run]]:
     """The sweep, its folders below those of --out, and all runs of the scales and data sets that were trained there."""
     path = sweep_file(args.name, args.out[0])
     name, declared = Path(args.name).stem, load_file(path)
@@ -61,7 +61,7 @@ def _trained(args: argparse.Namespace) -> tuple[Study, list[Path], list[Run]]:
     _refuse_undeclared(path, declared, found, folders)
     trained = dict.fromkeys((run.scale, run.data) for run in found if run.scale in declared.scales)
     return (
-        Study(name, path, declared),
+        SweepFile(name, path, declared),
         folders,
         [run for scale, data in trained for run in declared_runs(declared, scale, data)],
     )

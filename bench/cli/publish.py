@@ -18,7 +18,7 @@ from bench.store import StoreError, make_folder
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class SweepFile:
     """A sweep by its name, with the file that declares it."""
 
     name: str
@@ -26,7 +26,7 @@ class Study:
     declared: Sweep
 
 
-def begin_own(study: Study, place: Place, *, trains: bool = True) -> None:
+def begin_own(study: SweepFile, place: Place, *, trains: bool = True) -> None:
     """Keeps beside the runs what they are of: the sweep's file, its author, and its commit when runs were last started.
 
     trains: whether runs start now; else the commit stays.
@@ -43,7 +43,7 @@ def begin_own(study: Study, place: Place, *, trains: bool = True) -> None:
 
 
 def write_own(
-    study: Study, place: Place, folders: Sequence[Path], runs: Sequence[Run], focus: tuple[str, str] | None = None
+    study: SweepFile, place: Place, folders: Sequence[Path], runs: Sequence[Run], focus: tuple[str, str] | None = None
 ) -> Path | None:
     """Collects the run folders and writes the report beside them; returns the page of `focus` (scale, data).
 
@@ -62,7 +62,7 @@ def write_own(
     return page
 
 
-def told(study: Study, place: Place, focus: tuple[str, str]) -> str:
+def told(study: SweepFile, place: Place, focus: tuple[str, str]) -> str:
     """The results of a scale and data set in a table and a sentence, as wide as the terminal."""
     from bench.report.evidence import load_sets
     from bench.report.first_screen import on_a_terminal
@@ -70,7 +70,7 @@ def told(study: Study, place: Place, focus: tuple[str, str]) -> str:
     return on_a_terminal(study.name, study.declared, load_sets(place.results, study.declared), focus, width())
 
 
-def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:
+def publish(study: SweepFile, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:
     """Merges run folders into results/ and reports/ below this folder, without runs on a stand-in.
 
     The other pages follow, whose times are told by all published speeds, and in this suite's own checkout the index.
@@ -98,7 +98,7 @@ def publish(study: Study, folders: Sequence[Path], runs: Sequence[Run]) -> Path 
     return page
 
 
-def _follow(other: Place, study: Study) -> None:
+def _follow(other: Place, study: SweepFile) -> None:
     """Writes the pages of another sweep once more; what is wrong with its numbers must not stop this study's."""
     try:
         if other.name != study.name:
@@ -141,7 +141,7 @@ def write_index(also: Mapping[str, Sweep]) -> None:
 
 
 def _write(
-    study: Study, place: Place, folders: Sequence[Path], runs: Sequence[Run], focus: tuple[str, str] | None = None
+    study: SweepFile, place: Place, folders: Sequence[Path], runs: Sequence[Run], focus: tuple[str, str] | None = None
 ) -> Path | None:
     from bench.report.collect import collect
     from bench.report.page import write_report

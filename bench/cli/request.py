@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.cli.places import DECLARATION, Place, beside_runs
-from bench.cli.publish import Study
+from bench.cli.publish import SweepFile
 from bench.cli.sweep_files import MistakeError, load_file, refuse_namesake, sweep_file
 from bench.cli.terminal import say
 from bench.data import locate
@@ -74,9 +74,9 @@ class Request:
         return self.out / self.name
 
     @property
-    def study(self) -> Study:
+    def study(self) -> SweepFile:
         """The sweep with its file."""
-        return Study(self.name, self.file, self.declared)
+        return SweepFile(self.name, self.file, self.declared)
 
     @property
     def place(self) -> Place:
