@@ -118,7 +118,7 @@ class Set:
         metric: the error that counts the wrong ones. Runs whose bits are not stored, or that saw fewer images than the
         others, are left out.
         """
-        done = self.done[self.done["net"] == net].sort_values("seed")
+        done = self.done.loc[self.done["net"] == net, ["id", "seed", "test_images"]].sort_values("seed")
         done = done if seeds is None else done[done["seed"].map(lambda seed: int(seed) in seeds).astype(bool)]
         images = dict(zip(done["id"], done["test_images"], strict=True))
         kept = {name if metric == "test_error" else f"{name}:{metric}": n for name, n in images.items()}

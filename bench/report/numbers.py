@@ -168,8 +168,9 @@ def mean_std(mean: float, std: float, n: int, digits: int = 2) -> str:
 
 def of_net(evidence: Evidence, net: str, metric: Metric, runs: pd.DataFrame | None = None) -> Number | str:
     """A net's mean over seeds, `–` where no seed has the metric. runs: its done ones by default."""
-    done, data = evidence.results.done, evidence.results.data
-    values = (done[done["net"] == net] if runs is None else runs).set_index("id")[metric.column].dropna()
+    done, data = evidence.results.done if runs is None else runs, evidence.results.data
+    ours = done["net"] == net if runs is None else slice(None)
+    values = done.loc[ours, ["id", metric.column]].set_index("id")[metric.column].dropna()
     if values.empty:
         return "–"
     there = paper_error(net) if metric.column == "test_error" else paper_number(net, metric.column, data)
@@ -177,15 +178,16 @@ def of_net(evidence: Evidence, net: str, metric: Metric, runs: pd.DataFrame | No
     values = 100 - values if metric.accuracy else values
     floor = evidence.floor((net,), metric.column) if metric.unit == "%" else 0.0
     over_seeds = within(sample(values).at_least(floor).interval, *metric.bounds) if metric.bounds else None
-    ours, paper = _mean(evidence, net, metric, values), str(there["id"]) if there and beside else ""
-    return replace(ours, over_seeds=of_starts(evidence, over_seeds, ours.runs), paper=paper)
+    mean, paper = _mean(evidence, net, metric, values), str(there["id"]) if there and beside else ""
+    return replace(mean, over_seeds=of_starts(evidence, over_seeds, mean.runs), paper=paper)
 
 
 def of_starts(evidence: Evidence, over_seeds: Interval | None, runs: Sequence[str]) -> Interval | None:
     """An interval over seeds of these runs, with what it covers: start weights are the same for all seeds of a net."""
-    ours = evidence.results.runs[evidence.results.runs["id"].isin(runs)]
-    start = "weights" in ours and (ours["weights"] != "").any()
-    return replace(over_seeds, covers=FROM_ONE_START) if over_seeds and start else over_seeds
+    every = evidence.results.runs
+    if not over_seeds or "weights" not in every or not (every.loc[every["id"].isin(runs), "weights"] != "").any():
+        return over_seeds
+    return replace(over_seeds, covers=FROM_ONE_START)
 
 
 def _mean(evidence: Evidence, net: str, metric: Metric, values: pd.Series[float]) -> Number:

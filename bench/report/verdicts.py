@@ -177,14 +177,15 @@ def verdict_words(one: Judged, *, comparable: bool) -> str:
 def undeclared(evidence: Evidence, one: Judged) -> str:
     """Since when the runs of a judged claim are, if some began under other claims than today's, or before any."""
     runs, planned = evidence.results.runs, evidence.sweep.scales[evidence.results.scale].planned
-    counted = [seed in planned.get(net, ()) for net, seed in zip(runs["net"], runs["seed"].astype(int), strict=True)]
-    ours = runs[counted]
-    ours = ours[ours["net"].isin(one.claim.names) & ours["state"].isin(["done", "failed"])]
-    digests = set(ours["claims_sha256"]) - {evidence.sweep.claims_digest(evidence.results.scale)}
+    seeds = zip(runs["net"], runs["seed"].astype(int), strict=True)
+    judged = pd.Series([seed in planned.get(net, ()) for net, seed in seeds], runs.index, dtype=bool)
+    begun = runs["net"].isin(one.claim.names) & runs["state"].isin(["done", "failed"])
+    ours = runs.loc[judged & begun, "claims_sha256"]
+    digests = set(ours) - {evidence.sweep.claims_digest(evidence.results.scale)}
     if one.verdict == NOT_JUDGED or not digests:
         return ""
     how = "before the claims were declared" if digests == {""} else "under other claims than today's"
-    return how if len(set(ours["claims_sha256"])) == 1 else f"{how} (some of them)"
+    return how if len(set(ours)) == 1 else f"{how} (some of them)"
 
 
 def measured(evidence: Evidence, one: Judged) -> tuple[Number, ...]:
