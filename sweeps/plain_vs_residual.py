@@ -196,7 +196,7 @@ SWEEP = Sweep(
             tuple((net, short_recipe(net)) for net in NETS),
             SEEDS,
             (AN_EIGHTH, BF16, TWO_GPUS, WARM_UP),
-            about="an eighth of the paper's steps, 20 epochs; not comparable with its errors",
+            about="an eighth of the paper's steps; not comparable with its errors",
             seeds_by_net={net: SHORT_SEEDS[net.depth] for net in NETS},
             judges=JUDGED_SHORT,
         ),

@@ -24,8 +24,8 @@ HEADER = (
 )  # fmt: skip
 NOTE = (
     "Multiply-adds are those of one image forward, through convolutions and classifier{counted}. Activations are "
-    "the outputs of all convolutions in fp32, which a training step has to keep (and some more). Speeds and times are "
-    "{means}; predicted is what the plan said before a run started, where it knew a speed."
+    "the outputs of all convolutions in fp32, which a training step has to keep, among other things. Speeds and times "
+    "are {means}; predicted is what the plan said before a run started, where it knew a speed."
 )
 MIXED = " Of a net with runs on several machines they are of the one that has most of them."
 TOTAL = " All runs together took {spent}{predicted}."
@@ -33,9 +33,7 @@ SHARED = (
     " {which} ran while another of them did, on hardware of the same name: where that was one machine, "
     "their times are upper bounds of what each takes alone."
 )
-UNSTEADY = (
-    " Of one net ({net}) the fastest run was {factor:.1f} times as fast as the slowest: that is not the net's doing."
-)
+UNSTEADY = " Of one net ({net}) the fastest run was {factor:.1f} times as fast as the slowest: the machine's doing."
 LEFT = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 EXTRAPOLATED = (
     "Times are extrapolated by multiply-adds, counted at the size of each net's own input, from the median throughput "

@@ -193,7 +193,8 @@ def _counts(answers: Sequence[Answer]) -> list[str]:
     left = not_attempted(answers)
     statuses, groups = ([(name, str(n)) for name, n in one.items()] for one in (totals(answers), left))
     return [
-        f"{len(results)} results, {ours} of them the paper's own; the others it quotes for comparison. "
+        f"{len(results)} results, {ours} of them the paper's own; the others it quotes for comparison, and "
+        "some of these can be computed or measured here. "
         f"{settings} more numbers describe settings and are in no count.",
         Table(("status", "numbers"), [*statuses, ("all", str(len(results)))]).markdown(),
         "Why numbers are not attempted:",

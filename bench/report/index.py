@@ -58,5 +58,5 @@ def _row(study: Study) -> tuple[str, ...]:
     if not study.sets:
         return sweep.title, f"Not run yet. {sweep.question}", "–"
     weighed = weigh(name, sweep, study.sets)
-    pages = "; ".join(f"[{one.results.label}]({name}/{one.page}): {runs_done(one)}" for one in weighed)
+    pages = "; ".join(f"[{one.results.label}]({name}/{one.page}): {runs_done(one.results)}" for one in weighed)
     return f"[{sweep.title}]({name}/README.md)", in_short(furthest(weighed)), pages

@@ -78,9 +78,10 @@ COSTS = (
 COSTS_NOTE = (
     "Parameters and multiply-adds (one image forward, 32x32 or 224x224) are computed from the definition and tested "
     "against the built nets. Activations are the outputs of all convolutions in fp32, which a training step has to "
-    "keep (and some more). Speeds are medians over the net's finished runs of any batch size and precision, training "
-    "without the tests on the way. Where the runs had smaller inputs the speed is extrapolated to the listed size by "
-    "multiply-adds, and the last column says so. A net without a speed has not been trained for this repository."
+    "keep, among other things. Speeds are medians over the net's finished runs of any batch size and precision, "
+    "training without the tests on the way. Where the runs had smaller inputs the speed is extrapolated to the listed "
+    "size by multiply-adds, and the last column says so. A net without a speed has no finished run in "
+    "the sweeps that count here."
 )
 
 

@@ -170,23 +170,24 @@ def standing(evidence: Evidence, others: Iterable[Evidence] = (), folder: str = 
     folder: of the sweep's pages, seen from the page that says it, which is then none of them.
     """
     results = evidence.results
-    failed = (results.runs["state"] == "failed").sum()
     known = {is_official(*pair) for pair in zip(results.done["data"], results.done["data_sha256"], strict=True)}
     official = "**not the official** " if False in known else "the official " if True in known else ""
     words = [
         f"Scale {f'[{results.scale}]({folder}{evidence.page})' if folder else f'`{results.scale}`'}: "
         f"{scale_words(evidence)}.",
-        f"{runs_done(evidence)}{f', {failed} failed' if failed else ''}, on {official}{results.dataset.title}.",
+        f"{runs_done(results)}, on {official}{results.dataset.title}.",
     ]
     links = ", ".join(
-        f"[{other.results.label}]({folder}{other.page}) ({runs_done(other).removesuffix(' done')})" for other in others
+        f"[{other.results.label}]({folder}{other.page}) ({runs_done(other.results).replace(' done', '')})"
+        for other in others
     )
     return " ".join([*words, *([f"Other scales: {links}."] if links else [])])
 
 
-def runs_done(evidence: Evidence) -> str:
-    """`7 of 34 runs done`."""
-    return f"{len(evidence.results.done)} of {counted(len(evidence.results.runs), 'run')} done"
+def runs_done(results: Set) -> str:
+    """`7 of 34 runs done`, `28 of 36 runs done, 8 failed`."""
+    failed = (results.runs["state"] == "failed").sum()
+    return f"{len(results.done)} of {counted(len(results.runs), 'run')} done{f', {failed} failed' if failed else ''}"
 
 
 def scale_words(evidence: Evidence) -> str:
@@ -211,7 +212,7 @@ def about(evidence: Evidence) -> str:
     by_recipes = f" ({recipes} counting changes of recipe)" if recipes > nets else ""
     lines = [
         f"Scale `{results.scale}`: {scale_words(evidence)}.",
-        f"{runs_done(evidence)}; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
+        f"{runs_done(results)}; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
     ]
     if results.others:
         lines.append(f"{counted(results.others, 'finished run')} of earlier recipes, in runs.csv, in no number here.")

@@ -11,8 +11,9 @@ from bench.report.numbers import Number, of_starts
 from bench.report.tables import Table, p_words
 
 APART = (
-    "The nets of a row saw the same test images. Two 95 % intervals are given: over seeds (Welch), and over images "
-    "only, the trained nets as they are (Agresti and Min); with one seed of a net there is the second alone."
+    "The nets of a row saw the same test images. Two 95 % intervals are given: over seeds (Welch's t, "
+    "between unequally many seeds with the degrees of freedom of the fewest, the spread raised to its floor), and over "
+    "images only, the trained nets as they are (Agresti and Min); with one seed of a net there is the second alone."
 )
 LEFT_OUT = " Seeds that diverged are in neither: the worst case above has them."
 

@@ -16,6 +16,7 @@ from bench.report.claims import WAITING, judge_set, tally
 from bench.report.costs import duration, shared
 from bench.report.frame import Set, beside_another, page_names
 from bench.report.nets import SAME
+from bench.report.page import runs_done
 from bench.report.sections import bullets
 from bench.report.tables import Table, plain
 from bench.spec import SCALES, counted, task_of
@@ -54,7 +55,7 @@ def _sweeps(studies: Sequence[Study]) -> Table:
         judged = {scale: len(sweep.judged_at(scale)) for scale in SCALES if scale in sweep.scales}
         words = ", ".join(f"{n} at {scale}" for scale, n in judged.items() if n)
         rows.append((study.name, sweep.question, sweep.data, words or "–"))
-    return Table(("sweep", "question", "data", "claims judged"), rows, text=4)
+    return Table(("sweep", "question", "data", "claims to be judged"), rows, text=4)
 
 
 def _judged(study: Study, one: Set) -> dict[str, int]:
@@ -86,7 +87,7 @@ def _verdicts(begun: Sequence[Study]) -> Table:
         for one in study.sets:
             words = ", ".join(f"{n} {verdict}" for verdict, n in _judged(study, one).items())
             page = f"[{study.name}]({study.name}/{names[one.scale, one.data]})"
-            rows.append((page, one.label, words or "judges no claim", f"{len(one.done)} of {len(one.runs)}"))
+            rows.append((page, one.label, words or "judges no claim", runs_done(one)))
     return Table(("sweep", "scale", "verdicts", "runs done"), rows, text=3)
 
 

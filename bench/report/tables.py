@@ -79,12 +79,12 @@ def with_intervals(cell: Cell, over: float | Interval | None) -> tuple[Cell, str
 
 
 APART = (
-    "The test set's own sampling error is apart from the spread over seeds: more seeds do not shrink it, and nets on "
-    "one test set share it in part."
+    "The test set's own sampling error comes on top of the spread over seeds: more seeds do not shrink it, and two "
+    "nets tested on the same images share part of it."
 )
 FLOOR = (
-    "The spread of errors over seeds is taken to be no less than coin tosses give on the images on which seeds "
-    f"disagree (on all images where these are not stored): equal numbers are no certainty. {APART}"
+    "Seeds can agree by luck: for intervals their spread is raised to at least what chance alone gives on the images "
+    f"on which they disagree (on all images where these are not stored). {APART}"
 )
 WORST_CASE = "The worst case counts each seed that diverged with the error of a guess, beside the mean over the others."
 NEAR_CHANCE = 15.0  # points from it; an error so near is shown beside it
@@ -111,12 +111,22 @@ def at_chance(results: Set) -> pd.Series[bool]:
     return pd.Series([wilson(error, int(n)).high >= chance > 0 for error, n in errors], done.index, dtype=bool)
 
 
-def caption(results: Set, views: str = ", single view", what: str = "test images", measure: str = "test error") -> str:
-    """What stands under a table of what the test measures: protocol, n, and what is mixed, left out or failed."""
+def caption(
+    results: Set,
+    views: str = ", single view",
+    what: str = "test images",
+    measure: str = "test error",
+    *,
+    training: bool = True,
+) -> str:
+    """What stands under a table of what the test measures: protocol, n, and what is mixed, left out or failed.
+
+    training: whether the table has the training error, too.
+    """
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
-    training = "; the training error and loss are means over the last training window" * (measure == "test error")
+    window = "; the training error and loss are means over the last training window" * training
     words = [
-        f"{spread(results)} The {measure} is the last step's, on {images or 'the'} {what}{views}{training}.",
+        f"{spread(results)} The {measure} is the last step's, on {images or 'the'} {what}{views}{window}.",
         *_intervals(results, what),
     ]
     if has_diverged(results.runs).any():

@@ -41,9 +41,9 @@ WAIT = "**{claims} to be judged at this scale; none has all of its planned seeds
 ELSEWHERE = "No claim is judged at this scale, and none is about its nets."
 LATER = (
     "Differences are of means over the seeds. A claim is judged once, when each of its nets has its planned seeds "
-    "(there/planned); until then it has neither an interval nor a p-value. Claims, seeds and procedure are declared "
-    "in the sweep's file (digest `{digest}`); `python -m bench simulate {name} --scale {scale} "
-    "--spread STD STD` prints the procedure and how often it errs."
+    "(there/planned); until then it has no interval and no p-value of its own, and other tables describe the runs that "
+    "there are. Claims, seeds and procedure are declared in the sweep's file (digest `{digest}`); "
+    "`python -m bench simulate {name} --scale {scale} --spread STD STD` prints the procedure and how often it errs."
 )
 DESCRIBED = "Differences are of means over the seeds."
 DAGGER = " † Counts runs that started {when}."
@@ -63,7 +63,8 @@ def _unjudged(evidence: Evidence) -> tuple[str | Table, ...]:
     waiting = tally(evidence.judged).get(WAITING, 0)
     said = WAIT.format(claims=counted(waiting, "claim")) if waiting else NO_JUDGE
     said = NOT_THE_DATA if evidence.results.dataset.made_up else said
-    shown = sorted((o for o in evidence.judged if o.links or o.verdict == WAITING), key=lambda o: o.verdict != WAITING)
+    shown = [one for one in evidence.judged if _has_number(evidence, one) or one.verdict == WAITING]
+    shown.sort(key=lambda one: one.verdict != WAITING)
     if not shown:
         return (ELSEWHERE,)
     unseen = [one.claim.text.rstrip(".") for one in evidence.judged if one not in shown]
@@ -73,6 +74,11 @@ def _unjudged(evidence: Evidence) -> tuple[str | Table, ...]:
     rows = [_so_far(evidence, one) for one in shown]
     note += "".join(DAGGER.format(when=when) for when in whens)
     return said, Table(header, rows, text=3, note=note, name="claims")
+
+
+def _has_number(evidence: Evidence, one: Judged) -> bool:
+    """Whether seeds are there; against a number of the paper nothing but its own schedule and data is held."""
+    return bool(one.links) and (evidence.results.comparable or not one.claim.number)
 
 
 def _later(evidence: Evidence) -> str:
@@ -103,7 +109,7 @@ CLAIMS = (
 
 def claims_table(evidence: Evidence) -> Table:
     """A row a claim, the judged ones first; those that are not judged and without a number stand in the note."""
-    shown = [one for one in evidence.judged if one.links or one.verdict != NOT_JUDGED] or list(evidence.judged)
+    shown = [o for o in evidence.judged if _has_number(evidence, o) or o.verdict != NOT_JUDGED] or list(evidence.judged)
     unseen = [one.claim.text.rstrip(".") for one in evidence.judged if one not in shown]
     rows = [_claim_row(evidence, one) for one in sorted(shown, key=lambda one: one.verdict == NOT_JUDGED)]
     count = sum(tally(evidence.judged).values())

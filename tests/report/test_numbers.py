@@ -14,10 +14,9 @@ from bench.report.frame import Set
 from bench.report.numbers import TEST_ERROR, Number, as_csv, of_net, parts, signed, with_worst_case
 from bench.report.pairs import apart, paired_table, variants_table
 from bench.report.render.latex import macros
-from bench.report.sections import numbers_of
 from bench.report.stats import AT_FLOOR, IMAGES, SEEDS
 from bench.report.tables import caption, p_words
-from bench.report.verdicts import claims, claims_table, measured
+from bench.report.verdicts import claims_table, measured
 from bench.spec import Claim
 from tests.report.claimed import (
     BEATS,
@@ -233,7 +232,7 @@ def test_a_claims_interval_stays_within_what_its_difference_can_be(claim: Claim,
     errors = {net: [1.0, 99.0] for net in ("plain-20", "plain-56", "resnet-20-A", "resnet-56-A", "resnet-110-A")}
     of = evidence(runs("quick", errors=errors), claim)
 
-    (number,) = numbers_of([claims(of)])
+    (number,) = measured(of, of.judged[0])
 
     assert number.over_seeds is not None
     assert (number.over_seeds.low, number.over_seeds.high) == pytest.approx(bounds)

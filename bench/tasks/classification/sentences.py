@@ -15,7 +15,7 @@ from bench.report.stats import wilson
 from bench.report.tables import at_chance, chance_of, change, one_of
 from bench.spec import counted
 
-OF_PAPER = dict(zip(NETS[:2], ("rises", "falls"), strict=True))  # the training error with depth: Figures 1, 4 and 6
+OF_PAPER = "it rises with depth in plain networks and falls in residual ones"  # Figures 1, 4 and 6
 
 
 def sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
@@ -30,10 +30,10 @@ def sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
     chance = [_chance(evidence, learnt, out)] if len(out) else []
     if not len(learnt.done):
         return chance, []
-    halves, by_depth, between = degradation(evidence, learnt), with_depth(learnt), differences(learnt)
+    halves, by_depth, between = degradation(evidence, learnt), with_depth(learnt), differences(evidence, learnt)
     of_recipes = [recipes(evidence, pair) for pair in evidence.pairs if pair.variant and not set(pair.names) & set(out)]
     first = [*([] if halves else by_depth), *of_recipes] if of_recipes else halves or by_depth or between
-    answer = [*chance, *first[:3], *out_of_order(learnt), *some_at_chance(learnt)]
+    answer = [*chance, *(first if first is halves else first[:3]), *out_of_order(learnt), *some_at_chance(learnt)]
     every = [*halves, *of_recipes, *between, *by_depth]
     return answer, [sentence for sentence in every if sentence not in answer]
 
@@ -47,11 +47,11 @@ def _chance(evidence: Evidence, learnt: Set, out: Iterable[str]) -> str:
     within = f"test errors {errors.min():.2f} to {errors.max():.2f} % on {images} images"
     if not len(learnt.done):
         why = "no net has learnt" if results.comparable else f"{steps} are too few to tell nets apart"
-        return f"All errors are at chance ({chance}): {why} ({within})."
+        return f"All test errors are at chance ({chance}): {why} ({within})."
     better = learnt.nets[learnt.nets["n"] > 0]["test_error_mean"]
     return (
         f"At chance ({chance}) after {steps}: {_names(out)} ({within}). Better than a guess: {_names(better.index)} "
-        f"({better.min():.2f} to {better.max():.2f} %). Differences are told among these alone."
+        f"({better.min():.2f} to {better.max():.2f} %). Sentences tell differences among these alone; tables have all."
     )
 
 
@@ -89,7 +89,7 @@ def degradation(evidence: Evidence, learnt: Set) -> list[str]:
         verb = "rises" if high > low else "falls"
         return (
             f"{name.capitalize()} networks: the training error {verb} from {low:.2f} % at {both[0]} layers to "
-            f"{high:.2f} % at {both[-1]} (n = {seeds}){_of_paper(evidence, name, verb)}."
+            f"{high:.2f} % at {both[-1]} (n = {seeds})."
         )
 
     p, r = plain.loc[both[-1]], residual.loc[both[-1]]
@@ -97,21 +97,16 @@ def degradation(evidence: Evidence, learnt: Set) -> list[str]:
         f"{p['test_error_mean']:.2f} % plain, {r['test_error_mean']:.2f} % residual (n = {n_words((p['n'], r['n']))})"
     )
     halves = [told(name, kind) for name, kind in zip(NETS, (plain, residual), strict=False)]
-    return [*halves, f"Test error at {both[-1]} layers: {test}."]
+    return [*halves, *_of_paper(evidence), f"Test error at {both[-1]} layers: {test}."]
 
 
-def _of_paper(evidence: Evidence, kind: str, verb: str) -> str:
-    """What the paper's training errors do with depth, and after how many steps; "" where nothing is held against it."""
+def _of_paper(evidence: Evidence) -> Iterator[str]:
+    """What the paper's training errors do with depth, and after how many steps; where they may stand beside ours."""
     sweep, results = evidence.sweep, evidence.results
     if evidence.describes or results.authorship.own or not results.dataset.of_paper or "paper" not in sweep.scales:
-        return ""
-    theirs, same = OF_PAPER[kind], OF_PAPER[kind] == verb
-    if same:
-        return ", as in the paper"
-    if results.comparable:
-        return f"; in the paper it {theirs}"
+        return
     steps = one_of(pd.Series([f"{run.recipe.steps:,}" for run in sweep.runs("paper", None, sweep.data_at("paper"))]))
-    return f"; in the paper, after {steps} steps, it {theirs}"
+    yield f"In the paper, after {steps} steps, {OF_PAPER}."
 
 
 def out_of_order(learnt: Set) -> Iterator[str]:
@@ -125,14 +120,16 @@ def out_of_order(learnt: Set) -> Iterator[str]:
             above = within[k].low > max(one.high for one in beside)
             if above or within[k].high < min(one.low for one in beside):
                 three = kind.iloc[k - 1 : k + 2]
-                errors, ns = three["test_error_mean"].items(), three["n"]
-                told = ", ".join(f"{display_name(str(net))} {error:.2f} %" for net, error in errors)
+                ns = three["n"]
+                names, errors = map(display_name, three.index), (f"{error:.2f} %" for error in three["test_error_mean"])
+                low, this, high = zip(names, errors, strict=True)
                 of = f"n = {', '.join(map(str, ns))}" if (ns > 1).any() else "one seed each"
-                yield f"Out of order in test error: {told}; {of}."
+                yield f"Out of order: {this[0]}'s test error, {this[1]} ({': '.join(low)}, {': '.join(high)}); {of}."
 
 
-def differences(learnt: Set) -> list[str]:
+def differences(evidence: Evidence, learnt: Set) -> list[str]:
     """For each depth that has both, what the paper's residual net changes, in words; with BN."""
+    over = {pair.depth: pair.over_seeds or pair.over_images for pair in evidence.pairs if not pair.variant}
     nets = _with_number(learnt)
     nets = nets[nets_of(nets).isin(NETS[:2])]
     plain, residual = (
@@ -140,11 +137,12 @@ def differences(learnt: Set) -> list[str]:
     )
     lines = []
     for depth in sorted(set(plain.index) & set(residual.index)):
-        p, r = plain.loc[depth], residual.loc[depth]
+        p, r, interval = plain.loc[depth], residual.loc[depth], over.get(depth)
+        within = f"; 95 % over {interval.covers}: {signed(interval.low)} to {signed(interval.high)}" if interval else ""
         lines.append(
             f"At {depth} layers the residual net's test error is "
             f"{change(r['test_error_mean'] - p['test_error_mean'], 2, ' points')} "
-            f"({r['test_error_mean']:.2f} % against {p['test_error_mean']:.2f} %) and its training loss "
+            f"({r['test_error_mean']:.2f} % against {p['test_error_mean']:.2f} %{within}) and its training loss "
             f"{change(r['train_loss_mean'] - p['train_loss_mean'], 3)} "
             f"({r['train_loss_mean']:.3f} against {p['train_loss_mean']:.3f}); n = {n_words((r['n'], p['n']))}."
         )

@@ -85,7 +85,7 @@ def verification_table(evidence: Evidence) -> Table:
     """A row a net."""
     results = evidence.results
     rows = [_row(evidence, str(net), part) for net, part in results.done.groupby("net", sort=False)]
-    note = f"{caption(results, '', 'pairs', 'accuracy')}{shared_starts(results)} {NOTE}"
+    note = f"{caption(results, '', 'pairs', 'accuracy', training=False)}{shared_starts(results)} {NOTE}"
     return _without_empty(Table(HEADER, rows, text=2, note=note, name="verification"))
 
 

@@ -34,7 +34,7 @@ def test_nothing_is_told_of_nets_that_are_all_at_chance() -> None:
 
     assert sentences(one) == (
         [
-            "All errors are at chance (90 %): 20 steps are too few to tell nets apart "
+            "All test errors are at chance (90 %): 20 steps are too few to tell nets apart "
             "(test errors 85.00 to 93.00 % on 100 images)."
         ],
         [],
@@ -49,7 +49,7 @@ def test_the_page_and_the_index_tell_no_difference_between_guesses(tmp_path: Pat
 
     found = findings(one)
 
-    assert [line.partition(":")[0] for line in found.answer] == ["All errors are at chance (90 %)"]
+    assert [line.partition(":")[0] for line in found.answer] == ["All test errors are at chance (90 %)"]
     assert list(found.said) == []
     assert in_short(one) == found.answer[0]
     assert [section.heading for section in found.sections][-2:] == [
@@ -61,7 +61,7 @@ def test_the_page_and_the_index_tell_no_difference_between_guesses(tmp_path: Pat
 def test_at_the_papers_schedule_chance_is_no_matter_of_steps() -> None:
     (line,), _ = sentences(of("paper", plain_20=[90.1], resnet_20_A=[89.9]))
 
-    assert line.startswith("All errors are at chance (90 %): no net has learnt (")
+    assert line.startswith("All test errors are at chance (90 %): no net has learnt (")
 
 
 def test_differences_are_told_among_nets_that_have_learnt_alone() -> None:
@@ -71,7 +71,7 @@ def test_differences_are_told_among_nets_that_have_learnt_alone() -> None:
 
     assert answer[0] == (
         "At chance (90 %) after 300 steps: plain-20, plain-56 (test errors 88.00 to 92.00 % on 300 images). Better "
-        "than a guess: ResNet-20, ResNet-56 (60.00 to 64.00 %). Differences are told among these alone."
+        "than a guess: ResNet-20, ResNet-56 (60.00 to 64.00 %). Sentences tell differences among these alone; tables have all."
     )
     assert answer[1:] == [
         "Training error of residual nets by depth: 20 layers 15.00 %, 56 layers 16.00 %; the deepest is 1.00 points "
@@ -100,37 +100,30 @@ def test_a_net_out_of_order_is_named_with_its_neighbours_and_seeds() -> None:
 
     odd = of("short", resnet_20_A=[12.75, 12.75], resnet_32_A=[11.77], resnet_44_A=[19.31], resnet_56_A=[15.89])
     assert [line for line in sentences(odd)[0] if "order" in line] == [
-        "Out of order in test error: ResNet-32 11.77 %, ResNet-44 19.31 %, ResNet-56 15.89 %; one seed each."
+        "Out of order: ResNet-44's test error, 19.31 % (ResNet-32: 11.77 %, ResNet-56: 15.89 %); one seed each."
     ], "that 32 layers are lower than 20 and 44 is not beyond the intervals over images"
     low = of("short", resnet_20_A=[12.75], resnet_32_A=[8.0, 8.2], resnet_44_A=[11.0])
     assert sentences(low)[0][-1] == (
-        "Out of order in test error: ResNet-20 12.75 %, ResNet-32 8.10 %, ResNet-44 11.00 %; n = 1, 2, 1."
+        "Out of order: ResNet-32's test error, 8.10 % (ResNet-20: 12.75 %, ResNet-44: 11.00 %); n = 1, 2, 1."
     )
 
 
 @pytest.mark.parametrize(
-    ("scale", "steps", "plain", "residual"),
+    ("scale", "steps", "of_paper"),
     [
-        (
-            "short",
-            8_000,
-            ", as in the paper.",
-            "; in the paper, after 64,000 steps, it falls.",
-        ),
-        ("paper", 64_000, ", as in the paper.", "; in the paper it falls."),
-        ("quick", 200, "(n = 1).", "(n = 1)."),
+        ("short", 8_000, "In the paper, after 64,000 steps, it rises with depth in plain"),
+        ("paper", 64_000, "In the paper, after 64,000 steps, it rises with depth in plain"),
+        ("quick", 200, "Test error at 56 layers: "),
     ],
 )
-def test_both_halves_are_read_beside_the_paper_but_at_scale_quick(
-    scale: str, steps: int, plain: str, residual: str
-) -> None:
+def test_both_halves_are_read_beside_the_paper_but_at_scale_quick(scale: str, steps: int, of_paper: str) -> None:
     errors = {net.replace("-", "_"): its for net, its in (FAMILIES | {"resnet-56-A": [25.0]}).items()}
 
-    first, second, *_ = sentences(of(scale, 10_000, steps, **errors))[0]
+    first, second, third, *_ = sentences(of(scale, 10_000, steps, **errors))[0]
 
     assert first.startswith("Plain networks: the training error rises from 7.50 % at 20 layers to 10.00 % at 56")
-    assert first.endswith(plain)
-    assert second.endswith(residual)
+    assert second.startswith("Residual networks: the training error ")
+    assert third.startswith(of_paper)
 
 
 def test_notes_of_one_seed_each_speak_of_no_spread(tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ def protocol_table(evidence: Evidence, metrics: tuple[Metric, Metric], name: str
     rows = [_row(evidence, str(net), row, metrics) for net, row in results.nets.iterrows()]
     scales = results.runs["views_scales"].iloc[0] if "views_scales" in results.runs else ""
     how = HOW[metrics].format(scales=str(scales).replace(" ", ", "))
-    return Table(header, rows, note=f"{how} {caption(results, '', 'validation images')}", name=name)
+    note = caption(results, "", "validation images", training=metrics == CENTRE)
+    return Table(header, rows, note=f"{how} {note}", name=name)
 
 
 def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[Metric, Metric]) -> tuple[Cell, ...]:
