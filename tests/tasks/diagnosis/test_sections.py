@@ -66,7 +66,12 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
 
 def with_one_seed_left(one: frame.Set) -> frame.Set:
     """The same, but that seed 1 of ResNet-20 without BN diverged after its first gradient."""
-    lost = (one.runs["net"] == "resnet-20-A-nobn") & (one.runs["seed"] == 1)
+    return without_runs(one, "resnet-20-A-nobn", seeds=(1,))
+
+
+def without_runs(one: frame.Set, *nets: str, seeds: tuple[int, ...] = (0, 1)) -> frame.Set:
+    """The same, but that these runs diverged after their first gradient."""
+    lost = one.runs["net"].isin(nets) & one.runs["seed"].isin(seeds)
     states = (
         one.runs["state"].mask(lost, "failed"),
         one.runs["error_message"].mask(lost, "the training loss is nan at step 2"),
@@ -103,6 +108,17 @@ def test_a_vanishing_gradient_is_said_to_be_against_the_paper(tmp_path: Path) ->
     assert "(vanishing)" in end
     assert "paper" not in end, "a few steps are no test of what it says"
     assert said in gradients.gradient_findings(replace(one, scale="paper"))[0][2]
+
+
+def test_what_the_paper_says_is_not_said_to_hold_of_nets_without_a_seed_left(tmp_path: Path) -> None:
+    one = replace(made_up(tmp_path), scale="paper")
+
+    start, _, of_20 = gradients.gradient_findings(without_runs(one, "plain-56"))[0]
+    *_, of_none = gradients.gradient_findings(without_runs(one, "plain-20", "plain-56"))[0]
+
+    assert start.endswith("(does not hold at 56 layers).")
+    assert of_20.endswith("do not vanish (holds) and have healthy norms (holds): told of 20 layers alone.")
+    assert of_none.endswith("none at 20 layers (2 of 2 seeds diverged), none at 56 (2 of 2 seeds diverged); n = 0.")
 
 
 def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
