@@ -263,7 +263,7 @@ def test_nets_without_bn_are_no_seeds_of_those_with_it(tmp_path: Path) -> None:
     lines = differences(one)
 
     assert [line[:15] for line in lines] == ["At 20 layers th", "At 56 layers th"]
-    assert all(line.endswith("n = 2 and 2.") for line in lines)
+    assert all(line.endswith("; n = 2.") for line in lines)
     assert set(layers.responses(one)["net"]) == {"plain-20", "plain-56", "resnet-20-A", "resnet-56-A"}
 
 
