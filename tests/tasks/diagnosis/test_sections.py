@@ -246,6 +246,23 @@ def test_of_one_seed_no_deviation_is_announced(tmp_path: Path) -> None:
     assert "Mean ± standard deviation over seeds (n)" in of_two
 
 
+@pytest.mark.parametrize(("batch_std", "said"), [({}, True), ({"plain-20": 1e3}, False), ({"plain-20": None}, False)])
+def test_responses_are_called_smaller_in_training_mode_only_where_those_of_each_net_are(
+    tmp_path: Path, batch_std: dict[str, float | None], said: bool
+) -> None:
+    one = made_up(tmp_path)
+    ids = one.runs.set_index("net")["id"]
+    layers_of = one.layers.assign(response_std=one.layers["response_std"] * 10)
+    for net, value in batch_std.items():
+        layers_of.loc[layers_of["id"].isin(ids[net]), "batch_std"] = value
+
+    (section,) = sections.response_sections(evidence(replace(one, layers=layers_of), SWEEP))
+
+    stale = str(section.parts[0])
+    assert stale.startswith("These nets are not trained: after 100 steps")
+    assert ("In training mode, the last but one column, responses are smaller." in stale) is said
+
+
 @pytest.mark.parametrize(("largest", "scale"), [(5.9, "linear"), (6.1, "log")])
 def test_figure_7_is_linear_as_the_papers_unless_one_net_would_hide_the_others(
     tmp_path: Path, largest: float, scale: str
