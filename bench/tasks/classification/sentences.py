@@ -46,7 +46,7 @@ def _chance(evidence: Evidence, learnt: Set, out: Iterable[str]) -> str:
     images = one_of(results.done["test_images"].map("{:,.0f}".format))
     within = f"test errors {errors.min():.2f} to {errors.max():.2f} % on {images} images"
     if not len(learnt.done):
-        why = "no net has learnt" if results.comparable else f"{steps} are too few to tell nets apart"
+        why = f"{steps} are too few to tell nets apart" if evidence.describes else f"no net has learnt in {steps}"
         return f"All errors are at chance ({chance}): {why} ({within})."
     better = learnt.nets[learnt.nets["n"] > 0]["test_error_mean"]
     return (
