@@ -112,8 +112,9 @@ def gradient_findings(results: Set) -> tuple[list[str], list[str]]:
     asked = ((with_bn, AT_START), (without, AT_START), (with_bn, later))
     # a few steps of other settings than the paper's are no test of what it says; at initialisation there is no setting
     beside = {AT_START: _beside(start, start), later: _beside(start, end) if results.scale != "quick" else ""}
-    answer = [by_kind[key] + beside[key[1]] * (key[0] == with_bn) for key in asked if key in by_kind]
-    return answer, [text for key, text in by_kind.items() if key not in asked]
+    told = [key for key in asked if key in by_kind] or list(by_kind)[: len(asked)]
+    answer = [by_kind[key] + beside[key[1]] * (key[0] == with_bn) for key in told]
+    return answer, [text for key, text in by_kind.items() if key not in told]
 
 
 def _beside(start: pd.DataFrame, seen: pd.DataFrame) -> str:

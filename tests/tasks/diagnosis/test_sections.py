@@ -121,6 +121,17 @@ def test_what_the_paper_says_is_not_said_to_hold_of_nets_without_a_seed_left(tmp
     assert of_none.endswith("none at 20 layers (2 of 2 seeds diverged), none at 56 (2 of 2 seeds diverged); n = 0.")
 
 
+def test_residual_nets_alone_answer_too(tmp_path: Path) -> None:
+    cells = tuple((net, RECIPE) for net in NETS if not net.plain and net.norm == "bn")
+    sweep = replace(SWEEP, scales={"quick": Scale(cells, (0, 1))})
+
+    found = sections.findings(evidence(made_up(tmp_path, sweep), sweep))
+
+    when = ["at initialisation", "after 100 steps"]
+    assert [line.partition(":")[0] for line in found.answer] == [f"Residual nets with BN, {words}" for words in when]
+    assert list(found.said) == []
+
+
 def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
     one = made_up(tmp_path)
     seed_1 = one.layers["id"].isin(one.runs.loc[one.runs["seed"] == 1, "id"])
