@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, WAITING, Judged
+from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, WAITING, Judged, tally
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set, display_name
 from bench.report.numbers import mean_std, signed
 from bench.report.sections import MADE_UP, Findings
 from bench.report.stats import sample
 from bench.report.tables import chance_near, p_words
-from bench.report.verdicts import measured, verdict_words
+from bench.report.verdicts import measured, seeds_words, verdict_words
 from bench.spec import Sweep, counted, task_of
 
 UNTESTED = "**Described, not tested:** no claim is judged at scale `{scale}`."
@@ -49,8 +48,7 @@ def _verdict(evidence: Evidence, one: Judged) -> str:
     """`**Reproduced:** The training error … rises (plain-56 − plain-20: +3.73 points, 95 % …; n = 5; p = 0.001).`"""
     words = verdict_words(one, comparable=evidence.results.comparable).replace("*", "").capitalize()
     text = one.claim.text.rstrip(".")
-    ns = sorted({n for link in one.links for n in link.effect.ns})
-    certain = [f"n = {' to '.join(map(str, dict.fromkeys((ns[0], ns[-1]))))}", _p(one)]
+    certain = [f"n = {seeds_words(one)}", _p(one)]
     if len(one.links) == 1:
         ((link,), (number,)) = one.links, measured(evidence, one)
         interval = number.over_seeds
@@ -76,7 +74,7 @@ def _nothing_yet(judged: Sequence[Judged]) -> str:
 
 def _counted(judged: Sequence[Judged]) -> str:
     """Of all claims that are judged, how many have which verdict."""
-    counts = Counter(one.verdict for one in judged)
+    counts = tally(judged)
     waiting = counts.pop(WAITING, 0)
     words = [f"{count} {verdict}" for verdict, count in counts.items()]
     open_ = f"; **open:** {counted(waiting, 'claim')} waiting for seeds" if waiting else ""
