@@ -12,7 +12,7 @@ from bench.report.numbers import mean_std, signed
 from bench.report.sections import MADE_UP, Findings
 from bench.report.stats import sample
 from bench.report.tables import chance_near, p_words
-from bench.report.verdicts import measured, verdict_words
+from bench.report.verdicts import measured, seeds_words, verdict_words
 from bench.spec import Sweep, counted, task_of
 
 UNTESTED = "**Described, not tested:** no claim is judged at scale `{scale}`."
@@ -48,8 +48,7 @@ def _verdict(evidence: Evidence, one: Judged) -> str:
     """`**Reproduced:** The training error … rises (plain-56 − plain-20: +3.73 points, 95 % …; n = 5; p = 0.001).`"""
     words = verdict_words(one, comparable=evidence.results.comparable).replace("*", "").capitalize()
     text = one.claim.text.rstrip(".")
-    ns = sorted({n for link in one.links for n in link.effect.ns})
-    certain = [f"n = {' to '.join(map(str, dict.fromkeys((ns[0], ns[-1]))))}", _p(one)]
+    certain = [f"n = {seeds_words(one)}", _p(one)]
     if len(one.links) == 1:
         ((link,), (number,)) = one.links, measured(evidence, one)
         interval = number.over_seeds

@@ -213,10 +213,12 @@ def on_one_machine(runs: pd.DataFrame) -> pd.DataFrame:
 
 def beside_another(runs: pd.DataFrame) -> pd.Series[bool]:
     """Of finished runs, which went on while another of them did on hardware of that name: maybe on one machine."""
-    found = []
-    for name, hardware, start, end in runs[["id", "hardware", "started", "ended"]].itertuples(index=False):
-        others = runs[(runs["hardware"] == hardware) & (runs["id"] != name)]
-        found.append(bool(((others["started"] < end) & (others["ended"] > start)).any()))
+    found = np.zeros(len(runs), bool)
+    for _, part in runs.reset_index(drop=True).sort_values("started").groupby("hardware"):
+        began, over = (part[name].to_numpy(object) for name in ("started", "ended"))
+        latest = np.maximum.accumulate(over)  # the end of all that began before
+        found[part.index[1:]] |= latest[:-1] > began[1:]
+        found[part.index[:-1]] |= began[1:] < over[:-1]
     return pd.Series(found, runs.index, dtype=bool)
 
 

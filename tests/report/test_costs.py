@@ -147,6 +147,20 @@ def test_runs_on_other_hardware_are_not_beside(tmp_path: Path) -> None:
     assert list(frame.beside_another(runs)) == [True, True, False]
 
 
+def test_runs_are_beside_each_other_where_any_two_overlap_in_any_order_of_rows(tmp_path: Path) -> None:
+    """The first goes on during the next two, which follow each other; the last two of another machine touch."""
+    spans = [(0, 5), (1, 2), (3, 4), (6, 7), (7, 8)]
+    times = [[f"2026-01-01T{hour:02}:00:00Z" for hour in span] for span in spans]
+    runs = (
+        made_up_set(tmp_path)
+        .runs.head(5)
+        .assign(hardware=[*"aaabb"], started=[start for start, _ in times], ended=[end for _, end in times])
+    )
+
+    for rows in (runs, runs.iloc[::-1], runs.set_axis([0] * 5)):
+        assert sorted(rows["id"][frame.beside_another(rows).to_numpy()]) == sorted(runs["id"].head(3))
+
+
 def test_one_run_of_each_net_is_no_mean(tmp_path: Path) -> None:
     one = made_up_set(tmp_path)
     first = replace(one, runs=one.runs[one.runs["seed"] == 0])

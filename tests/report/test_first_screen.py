@@ -18,7 +18,7 @@ from bench.report.sections import Findings
 from bench.spec import Claim
 from tests.report.builders import evidence as of_builders
 from tests.report.builders import made_up_set
-from tests.report.claimed import BEATS, DEGRADES, EQUALS, HIGH, LOW, evidence, made_up, runs
+from tests.report.claimed import BEATS, DEGRADES, EQUALS, HIGH, LOW, PLAIN, evidence, made_up, runs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path for path in (ROOT / "reports").glob("*/*.md") if path.parent.name != "procedure")
@@ -93,6 +93,16 @@ def test_what_is_open_is_said_in_runs_and_nothing_waits_in_silence() -> None:
         "What the runs say.",
     ]
     assert several[0] == "**Open:** none of the 2 claims is judged yet: 1 of their 9 runs are done."
+
+
+def test_n_of_each_net_is_said_in_the_order_of_the_difference_as_in_the_table() -> None:
+    plan = made_up(DEGRADES)
+    scale = replace(plan.scales["paper"], seeds_by_net={PLAIN[20]: (0, 1)})
+
+    (line, _) = told(weigh("made_up", replace(plan, scales={"paper": scale}), [runs()])[0])
+
+    assert "plain-56 − plain-20: +3.78 points" in line
+    assert "; n = 3 and 2; " in line
 
 
 def test_runs_that_no_claim_needs_are_not_among_those_that_are_missing() -> None:

@@ -251,8 +251,8 @@ def protocols(evidence: Evidence) -> Table | None:
 def curves(evidence: Evidence, figure: int, error: str) -> Drawing | None:
     """Errors against iterations, as in that figure of the paper. error: the name of the test's."""
     results = evidence.results
-    done = own_recipes(results.done)
-    if not len(done):
+    drawn = first_option(with_bn(results.runs))["id"]
+    if not results.curves["id"].isin(drawn).any():
         return None
     caption = CURVES.format(figure=figure, error=error, seeds=BAND if _several(results) else ONE_SEED)
     if words := baselines(results):

@@ -44,15 +44,19 @@ def _chance(evidence: Evidence, learnt: Set, out: Iterable[str]) -> str:
     steps = f"{one_of(results.done['steps'].map('{:,}'.format))} steps"
     errors = results.nets.loc[list(out), "test_error_mean"]
     images = one_of(results.done["test_images"].map("{:,.0f}".format))
-    within = f"test errors {errors.min():.2f} to {errors.max():.2f} % on {images} images"
+    within = f"test error {_range(errors)} % on {images} images"
     if not len(learnt.done):
-        why = "no net has learnt" if results.comparable else f"{steps} are too few to tell nets apart"
+        why = f"{steps} are too few to tell nets apart" if evidence.describes else f"no net has learnt in {steps}"
         return f"All test errors are at chance ({chance}): {why} ({within})."
     better = learnt.nets[learnt.nets["n"] > 0]["test_error_mean"]
     return (
         f"At chance ({chance}) after {steps}: {_names(out)} ({within}). Better than a guess: {_names(better.index)} "
-        f"({better.min():.2f} to {better.max():.2f} %). Sentences tell differences among these alone; tables have all."
-    )
+        f"({_range(better)} %)."
+    ) + " Sentences tell differences among these alone; tables have all." * (len(better) > 1)
+
+
+def _range(errors: pd.Series[float]) -> str:
+    return " to ".join(dict.fromkeys((f"{errors.min():.2f}", f"{errors.max():.2f}")))
 
 
 def _names(nets: Iterable[str]) -> str:
@@ -86,7 +90,7 @@ def degradation(evidence: Evidence, learnt: Set) -> list[str]:
     def told(name: str, kind: pd.DataFrame) -> str:
         low, high = (float(kind.loc[depth, "train_error_mean"]) for depth in (both[0], both[-1]))
         seeds = n_words([int(kind.loc[depth, "n"]) for depth in (both[0], both[-1])])
-        verb = "rises" if high > low else "falls"
+        verb = "goes" if round(low, 2) == round(high, 2) else "rises" if high > low else "falls"
         return (
             f"{name.capitalize()} networks: the training error {verb} from {low:.2f} % at {both[0]} layers to "
             f"{high:.2f} % at {both[-1]} (n = {seeds})."

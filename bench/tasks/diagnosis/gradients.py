@@ -111,17 +111,24 @@ def gradient_findings(results: Set) -> tuple[list[str], list[str]]:
     with_bn, without = (layers.kind(PLAIN, norm) for norm in layers.NORMS)
     asked = ((with_bn, AT_START), (without, AT_START), (with_bn, later))
     # a few steps of other settings than the paper's are no test of what it says; at initialisation there is no setting
-    beside = {AT_START: _beside(start), later: _beside(end) if results.scale != "quick" else ""}
-    answer = [by_kind[key] + beside[key[1]] * (key[0] == with_bn) for key in asked if key in by_kind]
-    return answer, [text for key, text in by_kind.items() if key not in asked]
+    beside = {AT_START: _beside(start, start), later: _beside(start, end) if results.scale != "quick" else ""}
+    told = [key for key in asked if key in by_kind] or list(by_kind)[: len(asked)]
+    answer = [by_kind[key] + beside[key[1]] * (key[0] == with_bn) for key in told]
+    return answer, [text for key, text in by_kind.items() if key not in told]
 
 
-def _beside(seen: pd.DataFrame) -> str:
-    """Whether the two things that the paper says of plain nets with BN hold, by the mean over seeds of each depth."""
-    plain = seen[seen["kind"] == layers.kind(PLAIN, "bn")]
+def _beside(start: pd.DataFrame, seen: pd.DataFrame) -> str:
+    """Whether the two things that the paper says of plain nets with BN hold, by the mean over seeds of each depth.
+
+    Of depths of which no seed is left neither is said; "" where that is all of those in `start`.
+    """
+    begun, plain = (part[part["kind"] == layers.kind(PLAIN, "bn")] for part in (start, seen))
     words = {int(str(depth)): word(layers.geometric(part["change"])) for depth, part in plain.groupby("depth")}
+    if not words:
+        return ""
     vanish, healthy = (_holds(words, against) for against in ({VANISHING}, {VANISHING, EXPLODING}))
-    return f" The paper says that they do not vanish ({vanish}) and have healthy norms ({healthy})."
+    alone = f": told of {listed(list(words))} layers alone" * (len(words) < begun["depth"].nunique())
+    return f" The paper says that they do not vanish ({vanish}) and have healthy norms ({healthy}){alone}."
 
 
 def _holds(words: Mapping[int, str], against: Collection[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bench.report.evidence import Evidence, compare
 from bench.report.frame import display_name, own_recipes
-from bench.report.numbers import Number
+from bench.report.numbers import Number, of_starts
 from bench.report.sections import over
 from bench.report.stats import Interval, contrast, paired_images, sample, within
 
@@ -57,7 +57,8 @@ def between_nets(evidence: Evidence) -> Iterator[Gain]:
                 what=f"{' over '.join(names)}, pairs judged right, ten folds, difference on the same pairs",
                 value=pair.difference,
                 n=min(pair.seeds),
-                over_seeds=pair.over_seeds,
+                ns=pair.seeds,
+                over_seeds=of_starts(evidence, pair.over_seeds, pair.runs),
                 over_images=over_pairs(pair.over_images),
                 runs=pair.runs,
             )
@@ -74,12 +75,13 @@ def over_baselines(evidence: Evidence) -> Iterator[Gain]:
             gained = sample(ours - theirs)
             right, before = (results.correct_images(net, metric=m) for m in ("test_error", f"{baseline}_error"))
             over_seeds = contrast([gained.at_least(evidence.floor((net,), "test_error"))], [1]).interval()
+            over_seeds = of_starts(evidence, within(over_seeds, -100.0, 100.0), tuple(runs["id"]))
             number = Number(
                 id=evidence.id(net, f"gain_{baseline}"),
                 what=f"{display_name(net)} over {words}, pairs judged right, ten folds, difference on the same pairs",
                 value=gained.mean,
                 n=gained.n,
-                over_seeds=within(over_seeds, -100.0, 100.0),
+                over_seeds=over_seeds,
                 over_images=None if right is None or before is None else over_pairs(paired_images(right, before)),
                 runs=tuple(runs["id"]),
             )

@@ -155,7 +155,7 @@ def of_claim(gains: Sequence[Gain]) -> str:
     said = f"Measured, residual over plain nets: {measured}."
     if not apart:
         return f"{said} {NO_DIFFERENCE}"
-    return f"{said} At {listed(apart)} layers the interval excludes 0, against an expectation of no difference."
+    return f"{said} At {listed(apart)} layers an interval excludes 0."
 
 
 def curves_of(results: Set) -> list[tuple[str, Roc]]:

@@ -35,7 +35,7 @@ def test_nothing_is_told_of_nets_that_are_all_at_chance() -> None:
     assert sentences(one) == (
         [
             "All test errors are at chance (90 %): 20 steps are too few to tell nets apart "
-            "(test errors 85.00 to 93.00 % on 100 images)."
+            "(test error 85.00 to 93.00 % on 100 images)."
         ],
         [],
     )
@@ -58,10 +58,24 @@ def test_the_page_and_the_index_tell_no_difference_between_guesses(tmp_path: Pat
     ]
 
 
-def test_at_the_papers_schedule_chance_is_no_matter_of_steps() -> None:
-    (line,), _ = sentences(of("paper", plain_20=[90.1], resnet_20_A=[89.9]))
+@pytest.mark.parametrize(("scale", "data"), [("paper", "cifar10"), ("paper", "cifar100"), ("short", "cifar10")])
+def test_only_at_scale_quick_steps_are_called_too_few(scale: str, data: str) -> None:
+    """CIFAR-100 at the paper's schedule is none of the paper's data, and no shorter for that."""
+    one = of(scale, 10_000, 64_000, plain_20=[99.1], resnet_20_A=[98.9])
+    (line,), _ = sentences(replace(one, results=replace(one.results, data=data)))
 
-    assert line.startswith("All test errors are at chance (90 %): no net has learnt (")
+    assert ": no net has learnt in 64,000 steps (test error 98.90 to 99.10 % on" in line
+
+
+def test_one_net_has_no_range_and_equal_errors_neither_rise_nor_fall() -> None:
+    (guess, *_), _ = sentences(of("quick", 300, 300, plain_20=[90.0], resnet_20_A=[60.0]))
+    (same, *_), _ = sentences(of("short", plain_20=[8.0], plain_56=[8.0], resnet_20_A=[8.0], resnet_56_A=[6.0]))
+
+    assert guess == (
+        "At chance (90 %) after 300 steps: plain-20 (test error 90.00 % on 300 images). Better than a guess: "
+        "ResNet-20 (60.00 %)."
+    )
+    assert same.startswith("Plain networks: the training error goes from 2.00 % at 20 layers to 2.00 % at 56")
 
 
 def test_differences_are_told_among_nets_that_have_learnt_alone() -> None:
@@ -70,8 +84,9 @@ def test_differences_are_told_among_nets_that_have_learnt_alone() -> None:
     )
 
     assert answer[0] == (
-        "At chance (90 %) after 300 steps: plain-20, plain-56 (test errors 88.00 to 92.00 % on 300 images). Better "
-        "than a guess: ResNet-20, ResNet-56 (60.00 to 64.00 %). Sentences tell differences among these alone; tables have all."
+        "At chance (90 %) after 300 steps: plain-20, plain-56 (test error 88.00 to 92.00 % on 300 images). Better "
+        "than a guess: ResNet-20, ResNet-56 (60.00 to 64.00 %). Sentences tell differences among these alone; "
+        "tables have all."
     )
     assert answer[1:] == [
         "Training error of residual nets by depth: 20 layers 15.00 %, 56 layers 16.00 %; the deepest is 1.00 points "

@@ -66,7 +66,12 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
 
 def with_one_seed_left(one: frame.Set) -> frame.Set:
     """The same, but that seed 1 of ResNet-20 without BN diverged after its first gradient."""
-    lost = (one.runs["net"] == "resnet-20-A-nobn") & (one.runs["seed"] == 1)
+    return without_runs(one, "resnet-20-A-nobn", seeds=(1,))
+
+
+def without_runs(one: frame.Set, *nets: str, seeds: tuple[int, ...] = (0, 1)) -> frame.Set:
+    """The same, but that these runs diverged after their first gradient."""
+    lost = one.runs["net"].isin(nets) & one.runs["seed"].isin(seeds)
     states = (
         one.runs["state"].mask(lost, "failed"),
         one.runs["error_message"].mask(lost, "the training loss is nan at step 2"),
@@ -103,6 +108,28 @@ def test_a_vanishing_gradient_is_said_to_be_against_the_paper(tmp_path: Path) ->
     assert "(vanishing)" in end
     assert "paper" not in end, "a few steps are no test of what it says"
     assert said in gradients.gradient_findings(replace(one, scale="paper"))[0][2]
+
+
+def test_what_the_paper_says_is_not_said_to_hold_of_nets_without_a_seed_left(tmp_path: Path) -> None:
+    one = replace(made_up(tmp_path), scale="paper")
+
+    start, _, of_20 = gradients.gradient_findings(without_runs(one, "plain-56"))[0]
+    *_, of_none = gradients.gradient_findings(without_runs(one, "plain-20", "plain-56"))[0]
+
+    assert start.endswith("(does not hold at 56 layers).")
+    assert of_20.endswith("do not vanish (holds) and have healthy norms (holds): told of 20 layers alone.")
+    assert of_none.endswith("none at 20 layers (2 of 2 seeds diverged), none at 56 (2 of 2 seeds diverged); n = 0.")
+
+
+def test_residual_nets_alone_answer_too(tmp_path: Path) -> None:
+    cells = tuple((net, RECIPE) for net in NETS if not net.plain and net.norm == "bn")
+    sweep = replace(SWEEP, scales={"quick": Scale(cells, (0, 1))})
+
+    found = sections.findings(evidence(made_up(tmp_path, sweep), sweep))
+
+    when = ["at initialisation", "after 100 steps"]
+    assert [line.partition(":")[0] for line in found.answer] == [f"Residual nets with BN, {words}" for words in when]
+    assert list(found.said) == []
 
 
 def test_seeds_that_do_not_agree_are_said(tmp_path: Path) -> None:
@@ -230,6 +257,23 @@ def test_of_one_seed_no_deviation_is_announced(tmp_path: Path) -> None:
     assert "Mean ± standard deviation over seeds (n)" in of_two
 
 
+@pytest.mark.parametrize(("batch_std", "said"), [({}, True), ({"plain-20": 1e3}, False), ({"plain-20": None}, False)])
+def test_responses_are_called_smaller_in_training_mode_only_where_those_of_each_net_are(
+    tmp_path: Path, batch_std: dict[str, float | None], said: bool
+) -> None:
+    one = made_up(tmp_path)
+    ids = one.runs.set_index("net")["id"]
+    layers_of = one.layers.assign(response_std=one.layers["response_std"] * 10)
+    for net, value in batch_std.items():
+        layers_of.loc[layers_of["id"].isin(ids[net]), "batch_std"] = value
+
+    (section,) = sections.response_sections(evidence(replace(one, layers=layers_of), SWEEP))
+
+    stale = str(section.parts[0])
+    assert stale.startswith("These nets are not trained: after 100 steps")
+    assert ("In training mode, the last but one column, responses are smaller." in stale) is said
+
+
 @pytest.mark.parametrize(("largest", "scale"), [(5.9, "linear"), (6.1, "log")])
 def test_figure_7_is_linear_as_the_papers_unless_one_net_would_hide_the_others(
     tmp_path: Path, largest: float, scale: str
@@ -247,7 +291,7 @@ def test_nets_without_bn_are_no_seeds_of_those_with_it(tmp_path: Path) -> None:
     lines = differences(evidence(one), one)
 
     assert [line[:15] for line in lines] == ["At 20 layers th", "At 56 layers th"]
-    assert all(line.endswith("n = 2.") for line in lines)
+    assert all(line.endswith("; n = 2.") for line in lines)
     assert set(layers.responses(one)["net"]) == {"plain-20", "plain-56", "resnet-20-A", "resnet-56-A"}
 
 

@@ -15,7 +15,7 @@ from bench.cli.sweep_files import load_sweep
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.page import page
 from bench.report.render.style import COLUMN, SMALL, look
-from bench.report.stats import SEEDS, paired_images
+from bench.report.stats import FROM_ONE_START, SEEDS, paired_images
 from bench.tasks.verification.gains import PAIRS, between_nets, over_baselines
 from bench.tasks.verification.roc import Roc
 from bench.tasks.verification.sections import findings, gains_table, of_claim, roc, verification_table
@@ -72,7 +72,7 @@ def test_each_net_is_held_against_its_untrained_self_and_the_pixels(evidence: Ev
     assert "clearly" not in page(evidence)
 
 
-def test_what_was_measured_stands_against_what_was_expected_only_where_the_interval_excludes_it(
+def test_what_was_measured_stands_below_what_the_sweep_expected_and_says_whether_an_interval_excludes_0(
     evidence: Evidence,
 ) -> None:
     gains = list(between_nets(evidence))
@@ -83,7 +83,7 @@ def test_what_was_measured_stands_against_what_was_expected_only_where_the_inter
     assert body.index("we expected little difference.") < body.index(
         "Measured, residual over plain nets: +11.30 points"
     )
-    assert "At 20 and 32 layers the interval excludes 0, against an expectation of no difference." in of_claim(gains)
+    assert of_claim(gains).endswith(". At 20 and 32 layers an interval excludes 0."), "what was expected is the sweep's"
     assert of_claim(near).endswith(" layers. No difference is detected.")
     assert of_claim(gains[1:2]) == "", "transferred against from scratch is no plain net"
 
@@ -92,15 +92,26 @@ def test_with_two_seeds_there_are_intervals_over_seeds_too(evidence: Evidence) -
     two = with_two_seeds(evidence)
     gains = [*between_nets(two), *over_baselines(two)]
 
-    for number in (gain.number for gain in gains):
+    for gain in gains:
+        number = gain.number
         assert number.over_seeds is not None
         assert number.over_images is not None
-        assert (number.n, number.over_seeds.covers, number.over_images.covers) == (2, SEEDS, PAIRS)
+        covers = FROM_ONE_START if "transferred" in gain.net else SEEDS
+        assert (number.n, number.over_seeds.covers, number.over_images.covers) == (2, covers, PAIRS)
     answer = findings(two).answer
     assert "over seeds, " in answer[0]
     assert not any("One seed" in line for line in answer)
     assert "95 %, seeds" in gains_table(gains).header
     assert "Both seeds of ResNet-20 transferred from plain_vs_residual start from" in verification_table(two).note
+
+
+def test_a_gain_of_nets_with_unequally_many_seeds_says_n_of_each(evidence: Evidence) -> None:
+    runs = with_two_seeds(evidence).results.runs
+    kept = runs[(runs["seed"] == 0) | (runs["net"] == "resnet-20-A")]
+    (gain, *_) = between_nets(replace(evidence, results=replace(evidence.results, runs=kept)))
+
+    assert (gain.net, gain.other, gain.seeds) == ("ResNet-20", "plain-20", (2, 1))
+    assert gain.number.cited == "+10.30 points (n = 2 and 1)"
 
 
 def test_of_one_seed_neither_a_deviation_nor_an_interval_over_seeds_is_announced(evidence: Evidence) -> None:
