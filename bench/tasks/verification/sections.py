@@ -180,10 +180,10 @@ def of_claim(results: Set, gains: Sequence[Gain]) -> str:
     failed = [net for net in map(str, hardly_learnt(results)[0].index) if net.startswith("plain-")]
     if not failed:
         return f"{said} No great difference was expected."
+    nets = f"{listed(list(map(display_name, failed)))} ha{'ve' if len(failed) > 1 else 's'}"
     return (
-        f"{said} The premise of the expectation, that plain nets still train, failed: "
-        f"{listed(list(map(display_name, failed)))} ha{'ve' if len(failed) > 1 else 's'} hardly learnt (training error), "
-        "so that these nets do not test it."
+        f"{said} The premise of the expectation, that plain nets still train, failed: {nets} hardly learnt (training "
+        "error), so that these nets do not test it."
     )
 
 
