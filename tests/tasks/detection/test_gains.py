@@ -95,8 +95,8 @@ def test_ap_by_size_says_how_many_objects_and_classes_it_is_of(evidence: Evidenc
 
     assert (
         "objects below 32², from 32² to 96², and above, in pixels of the image; each is the mean over the classes that "
-        "have such objects (small: 5 in 1 class; medium: 277 in 2 classes, 63 in the rarest; large: 663 in 3 classes, 1 "
-        "in the rarest), where a class with few weighs as much as any, so that AP can lie above all three."
+        "have such objects (small: 5 in 1 class; medium: 277 in 2 classes, 63 in the rarest; large: 663 in 3 classes, "
+        "1 in the rarest), where a class with few weighs as much as any, so that AP can lie above all three."
     ) in note
 
 
