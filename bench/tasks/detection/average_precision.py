@@ -23,7 +23,7 @@ POINTS: Mapping[str, Floats | None] = {
     "101-point": np.linspace(0, 1, 101),  # COCO
 }
 IOUS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))  # COCO's
-AREAS = ("all", "small", "medium", "large")  # of an object: below 32^2 pixels, below 96^2, and above
+AREAS = ("all", "small", "medium", "large")  # of an object: below 32^2 pixels, from 32^2 to 96^2, and above
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -61,7 +61,7 @@ def boxes(results: Set) -> Figure:
         figure = Figure(figsize=(PAGE, 0.35 + 1.35 * len(runs) * 4 / max(images, 3)), layout="constrained")
         axes = figure.subplots(len(runs), images, squeeze=False)
         for row, (net, name) in zip(axes, runs, strict=True):
-            classes = str(results.done.set_index("id").loc[name, "classes"]).split(" ")
+            classes = _classes(results, name)
             *boxes_of, sizes, objects = _shown(results, name, len(classes))
             for number, ax in enumerate(row):
                 if number < len(sizes):
@@ -81,6 +81,16 @@ def shown_runs(results: Set) -> list[tuple[str, str]]:
     return [pair for pair in named if f"{pair[1]}:shown" in results.matches]
 
 
+def shown_counts(results: Set) -> list[tuple[str, int, int, int]]:
+    """Net, objects found, objects there and false detections, over all images that are shown of it."""
+    counts = []
+    for net, name in shown_runs(results):
+        found, _, _, objects = _shown(results, name, len(_classes(results, name)))
+        hits = int(found[:, 7].sum())
+        counts.append((net, hits, int(objects.sum()), len(found) - hits))
+    return counts
+
+
 def keeps_missed(results: Set) -> bool:
     """Whether the runs that are shown kept where the objects are that they missed, as older ones did not."""
     return all(f"{name}:shown_missed" in results.matches for _, name in shown_runs(results))
@@ -98,6 +108,10 @@ def _shown(results: Set, run: str, classes: int) -> list[NDArray[Any]]:
     if not (fits and numbers and all(((x[:, 1] >= 1) & (x[:, 1] <= classes)).all() for x in boxes_of)):
         raise StoreError(f"what is shown of {run} is damaged: take matches.npz from git again, or collect again")
     return arrays
+
+
+def _classes(results: Set, run: str) -> list[str]:
+    return str(results.done.set_index("id").loc[run, "classes"]).split(" ")
 
 
 def _canvas(

@@ -113,6 +113,21 @@ def _gain(results: Set, tables: Mapping[str, Runs], words: str, first: str, seco
     )
 
 
+def commits_apart(results: Set, gain: Gain) -> str:
+    """That no run of one net is of a commit of the other's, so that the gain is also one between commits."""
+    first, second = (
+        list(dict.fromkeys(results.done.loc[results.done["net"] == net, "commit"].str[:10].sort_values()))
+        for net in (gain.first, gain.second)
+    )
+    if set(first) & set(second):
+        return ""
+    return (
+        f" All runs of {display_name(gain.first)} are of commit {' or '.join(first)}, those of "
+        f"{display_name(gain.second).replace(', ', ' ')} of {' or '.join(second)}: what changed between them is in the "
+        "gain too."
+    )
+
+
 def _pairs(results: Set) -> Iterator[tuple[str, str, str]]:
     """Words and two nets: every net over VGG-16, weights over none, residual over plain with weights alike."""
     about = own_recipes(results.done).drop_duplicates("net").fillna({"weights": ""})

@@ -21,8 +21,8 @@ from bench.report.tables import APART, Table, plain, spread, with_intervals
 from bench.spec import OPTIONS
 from bench.store import StoreError
 from bench.tasks.detection import figures
-from bench.tasks.detection.average_precision import average_precision
-from bench.tasks.detection.gains import POINTS, Detected, Gain, detected, table_of
+from bench.tasks.detection.average_precision import AREAS, average_precision
+from bench.tasks.detection.gains import POINTS, Detected, Gain, commits_apart, detected, table_of
 
 HEADER = (
     "net", "form", "AP50", "95 %, seeds", "95 %, images only", "AP", "AP75", "AP small", "AP medium", "AP large",
@@ -30,9 +30,9 @@ HEADER = (
 )  # fmt: skip
 NOTE = (
     "In percent, after the last step. {spread} AP is COCO's, over IoU .50 to .95 (the paper's mAP@[.5,.95]); AP50 and "
-    "AP75 at one IoU (mAP@.5). Small, medium, large: objects below 32², below 96², and above, in pixels of the image. "
-    "Two 95 % intervals of AP50: Student's t over seeds (n ≥ 2), and a jackknife over the {images} test images only, "
-    "the trained detectors as they are."
+    "AP75 at one IoU (mAP@.5). Small, medium, large: objects below 32², from 32² to 96², and above, in pixels of the "
+    "image{sizes}. Two 95 % intervals of AP50: Student's t over seeds (n ≥ 2), and a jackknife over the {images} test "
+    "images only, the trained detectors as they are."
 )
 OF_SOURCE = " Source: the classifier that the backbone was taken from; its error counts once (n), not once a detector."
 GAINS = (
@@ -43,6 +43,10 @@ GAINS_NOTE = (
     "Each pair on the same test images. The gain in AP50 has two intervals: over seeds (Welch; n = {seeds}), and over "
     "images only (jackknife, the same images left out for both; the trained detectors as they are); the relative gain "
     "and that in AP have none."
+)
+OF_SIZES = (
+    "; each is the mean over the classes that have such objects ({sizes}), where a class with few weighs as much as "
+    "any, so that AP can lie above all three"
 )
 PAPERS_GAINS = " The paper's gain is of ResNet-101 over VGG-16, on VOC in VOC's mAP."
 AP50, AP = Metric("ap50", "AP at IoU .5", guess=0.0), Metric("ap", "AP over IoU .50 to .95", guess=0.0)
@@ -67,8 +71,8 @@ CURVES = (
 SHOWN = (
     "Boxes in the first test images, which are held out, by the first seed of each net; a letter is the first of a "
     "class. Solid green: a detection with a score of 0.5 or more that is a hit at IoU .5. Dashed red: one that is not. "
-    "{missed} The photographs are not published here: each run leaves the same detections drawn on them as "
-    "`detections.png` in its folder of `runs/`."
+    "{missed} In these images {counts}; so few are no measure of AP. The photographs are not published here: each run "
+    "leaves the same detections drawn on them as `detections.png` in its folder of `runs/`."
 )
 MISSED = "Dotted and filled grey: an object that none of them hits."
 NOT_KEPT = (
@@ -92,12 +96,26 @@ def ap_table(evidence: Evidence, found: Detected) -> Table:
         source = of_net(evidence, net, SOURCE_ERROR, part.drop_duplicates("weights"))
         rows.append((display_name(net), form, *with_intervals(ap50, found.over_images.get(net)), ap, *others, source))
     images = " or ".join(sorted({f"{int(n):,}" for n in evidence.results.done["test_images"]}))
-    note = f"{NOTE.format(spread=spread(evidence.results), images=images)} {APART}"
+    sizes = OF_SIZES.format(sizes=one) if (one := _sizes(evidence.results)) else ""
+    note = f"{NOTE.format(spread=spread(evidence.results), images=images, sizes=sizes)} {APART}"
     if evidence.results.done["source_error"].isna().all():
         note += shared_starts(evidence.results)
         return Table(HEADER[:-1], [row[:-1] for row in rows], text=2, note=note, name="detection")
     note += OF_SOURCE + shared_starts(evidence.results)
     return Table(HEADER, rows, text=2, note=note, name="detection")
+
+
+def _sizes(results: Set) -> str:
+    """`small: 5 in 1 class; medium: 277 in 2 classes, 63 in the rarest`: of the first run's test; "" where not kept."""
+    first = next((name for name in results.done["id"] if f"{name}::label" in results.matches), None)
+    if first is None:
+        return ""
+    told: list[str] = []
+    for size, by_image in zip(AREAS[1:], table_of(results.matches, first).positives[1:], strict=True):
+        there = [int(n) for n in by_image.sum(axis=1) if n]
+        rarest = f", {min(there):,} in the rarest" if len(there) > 1 else ""
+        told.append(f"{size}: {sum(there):,} in {len(there)} class{'es' * (len(there) != 1)}{rarest}")
+    return "; ".join(told)
 
 
 def gains_table(evidence: Evidence, found: Detected) -> Table | None:
@@ -113,6 +131,7 @@ def gains_table(evidence: Evidence, found: Detected) -> Table | None:
         rows.append((gain.words, f"{without:.2f}", f"{own:.2f}", number, *ranges, *more))
     seeds = " or ".join(sorted({f"{a}, {b}" for a, b in (gain.seeds for gain in found.gains)}))
     note = GAINS_NOTE.format(seeds=seeds) + shared_starts(evidence.results)
+    note += "".join(commits_apart(evidence.results, gain) for gain in found.gains)
     if all(row[-1] == "–" for row in rows):
         return Table(GAINS[:-1], [row[:-1] for row in rows], note=note, name="gains")
     return Table(GAINS, rows, note=note + PAPERS_GAINS, name="gains")
@@ -223,7 +242,12 @@ def _figures(results: Set) -> Iterator[tuple[str, Drawing]]:
     yield alt, Drawing("curves", alt, caption, partial(figures.curves, results))
     if figures.shown_runs(results):
         alt = "Detections in held-out images"
-        caption = SHOWN.format(missed=MISSED if figures.keeps_missed(results) else NOT_KEPT)
+        missed, counts = MISSED if figures.keeps_missed(results) else NOT_KEPT, figures.shown_counts(results)
+        found = ", ".join(
+            f"{display_name(net).replace(', ', ' ')} finds {hits} of {there} objects (and {false} false)"
+            for net, hits, there, false in counts
+        )
+        caption = SHOWN.format(missed=missed, counts=found)
         yield alt, Drawing("detections", alt, caption, partial(figures.boxes, results))
     if results.done.dropna(subset=["source_error"])["net"].nunique() > 1:
         alt = "AP50 against the classification error of the source"

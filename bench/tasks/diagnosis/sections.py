@@ -26,10 +26,11 @@ from bench.tasks.diagnosis.gradients import (
 )
 
 STALE = (
-    "These nets are not trained: {after} the running averages, by which evaluation mode normalises, are behind the "
+    "These nets are hardly trained: {after} the running averages, by which evaluation mode normalises, are behind the "
     "weights, and from layer to layer that can add up."
 )
 SMALLER = " In training mode, the last but one column, responses are smaller."
+TRAINING = ", in training mode"
 RESPONSES = (
     "Standard deviation of a layer's responses, the outputs of a 3x3 layer after BN, before ReLU and addition, over "
     "test images, positions and channels, in evaluation mode, after the last step. {cells}, averaged over the layers; "
@@ -70,8 +71,15 @@ def findings(evidence: Evidence) -> Findings:
 
 
 def response_findings(results: Set) -> list[str]:
-    """Fig. 7's two statements against the numbers: residual against plain, and residual nets with depth."""
-    frame = layers.responses(results)
+    """Fig. 7's two statements against the numbers: residual against plain, and residual nets with depth.
+
+    After a few steps of scale quick they are of training mode where that was measured: evaluation mode has running
+    averages that are behind the weights, as the page says, and tells nothing of depth.
+    """
+    frame, stale = layers.responses(results), results.scale == "quick"
+    measured = bool(frame["batch_std"].notna().any())
+    if stale and measured:
+        frame = frame.assign(response_std=frame["batch_std"])
     basic = frame[(frame["unit"] == layers.BASIC) & (frame["shortcut"] == "A")]  # the paper has no other units in it
     plain, residual = _by_depth_and_layer(frame[frame["unit"] == PLAIN]), _by_depth_and_layer(basic)
     both = sorted(set(plain.index) & set(residual.index))
@@ -79,9 +87,10 @@ def response_findings(results: Set) -> list[str]:
         _residual_against_plain(plain.loc[depth].dropna(), residual.loc[depth].dropna(), depth) for depth in both
     ]
     paper = (*["in the paper they are generally smaller"] * len(against), "in the paper it falls")
-    lines = zip([*against, *_residual_with_depth(residual.mean(axis=1))], paper, strict=False)
-    # after a few steps of scale quick the running averages are behind the weights, which the caption says
-    return [f"{line}." if results.scale == "quick" else f"{line}; {theirs}." for line, theirs in lines]
+    with_depth = _residual_with_depth(basic) if measured or not stale else []
+    mode = TRAINING if stale and measured else ""
+    lines = zip([*against, *with_depth], paper, strict=False)
+    return [f"{line}{mode}." if stale else f"{line}; {theirs}." for line, theirs in lines]
 
 
 def _by_depth_and_layer(frame: pd.DataFrame) -> pd.DataFrame:
@@ -98,13 +107,24 @@ def _residual_against_plain(plain: pd.Series[float], residual: pd.Series[float],
     )
 
 
-def _residual_with_depth(means: pd.Series[float]) -> list[str]:
-    if len(means) < 2:
+def _residual_with_depth(basic: pd.DataFrame) -> list[str]:
+    """It rises or falls where the seeds of no two neighbouring depths overlap."""
+    by_seed = basic.groupby(["depth", "seed"])["response_std"].mean()
+    depths = by_seed.groupby("depth").agg(["mean", "min", "max", "count"])
+    if len(depths) < 2:
         return []
-    falls, rises = means.is_monotonic_decreasing, means.is_monotonic_increasing
-    how = "falls" if falls else "rises" if rises else "neither falls nor rises throughout"
+    means, low, high = depths["mean"], depths["min"].to_numpy(), depths["max"].to_numpy()
+    if (high[1:] < low[:-1]).all():
+        how = "falls"
+    elif (low[1:] > high[:-1]).all():
+        how = "rises"
+    elif means.is_monotonic_decreasing or means.is_monotonic_increasing:
+        how = "has no trend beyond the spread over seeds"
+    else:
+        how = "neither falls nor rises throughout"
     steps = ", ".join(f"{_std(value)} at {depth} layers" for depth, value in means.items())
-    return [f"With depth the mean response of residual nets {how} ({steps})"]
+    n = ", ".join(map(str, depths["count"].unique() if depths["count"].nunique() == 1 else depths["count"]))
+    return [f"With depth the mean response of residual nets {how} ({steps}; n = {n})"]
 
 
 def _std(value: float) -> str:
@@ -131,8 +151,13 @@ def response_table(evidence: Evidence) -> Table:
         mean = number_of(evidence, str(net), "response_std", what, means, **values)
         others = map(_std, by_seed.mean())
         rows.append((display_name(str(net)), f"{part['depth'].iloc[0]}", mean, *others, f"{len(by_seed)}"))
-    header = ("net", "layers", "std, mean over layers", "smallest", "largest", "mean, in training mode", "seeds")
-    how = RESPONSES.format(cells=CELLS[_several(seen)]) + (ONE_BATCH if seen["batch_std"].notna().any() else "")
+    header = ["net", "layers", "std, mean over layers", "smallest", "largest", "mean, in training mode", "seeds"]
+    how = RESPONSES.format(cells=CELLS[_several(seen)])
+    if seen["batch_std"].notna().any():
+        how += ONE_BATCH
+    else:  # a classification looks in evaluation mode alone
+        del header[-2]
+        rows = [(*row[:-2], row[-1]) for row in rows]
     bn_first = {row.residual.nets: None for row in FAMILIES.values() if row.norm_first}
     how += "".join(OWN_OUTPUT.format(nets) for nets in bn_first if nets in set(nets_of(seen)))
     how += OWN if (evidence.results.runs["variant"] != "").any() else ""

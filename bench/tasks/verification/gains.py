@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import pandas as pd
+
 from bench.report.evidence import Evidence, compare
-from bench.report.frame import display_name, own_recipes
+from bench.report.frame import Set, display_name, own_recipes
 from bench.report.numbers import Number, of_starts
 from bench.report.sections import over
 from bench.report.stats import Interval, contrast, paired_images, sample, within
@@ -33,6 +35,14 @@ class Gain:
     def words(self) -> str:
         """`+11.30 points of accuracy (95 %: +8.32 to +14.24 over pairs only)`."""
         return f"{self.number.printed()} points of accuracy ({over(self.number)})"
+
+
+def hardly_learnt(results: Set) -> tuple[pd.Series[float], pd.Series[float]]:
+    """Training errors by net, means over seeds: of nets that err on more than half of what a guess does; of others."""
+    of_guess = 100 * (1 - 1 / results.done["people"].astype(float))
+    by_net = results.done.assign(of_guess=of_guess).groupby("net", sort=False)[["train_error", "of_guess"]].mean()
+    errors, much = by_net["train_error"], by_net["train_error"] > by_net["of_guess"] / 2
+    return errors[much], errors[~much].dropna()
 
 
 def over_pairs(interval: Interval) -> Interval:

@@ -53,6 +53,15 @@ def test_a_box_too_small_for_its_letter_has_it_outside(results: Set) -> None:
     assert all(text.get_clip_on() for text in ax.texts)
 
 
+def test_the_caption_of_detections_counts_what_each_net_found_in_the_images_that_are_shown(results: Set) -> None:
+    captions = {drawing.name: drawing.caption for _, drawing in _figures(results)}
+
+    assert (
+        "In these images ResNet-20 finds 43 of 66 objects (and 18 false), ResNet-20 transferred from plain_vs_residual "
+        "finds 37 of 66 objects (and 7 false); so few are no measure of AP."
+    ) in captions["detections"]
+
+
 def with_missed(results: Set) -> Set:
     """As later runs keep it: of each run one object that is missed, in its second image."""
     lost = {f"{name}:shown_missed": np.array([[1, 2, 10, 20, 60, 70]], np.float32) for name in results.done["id"]}

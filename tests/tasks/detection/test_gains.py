@@ -71,8 +71,33 @@ def test_seeds_that_share_a_source_say_that_no_interval_covers_it(evidence: Evid
     table = gains_table(evidence, detected(evidence.results))
 
     assert table is not None
-    assert table.note.endswith(said)
+    assert said in table.note
     assert ap_table(evidence, Detected({}, {}, ())).note.endswith(said)
+
+
+def test_nets_of_different_commits_are_said_beside_their_gain(evidence: Evidence) -> None:
+    table = gains_table(evidence, detected(evidence.results))
+    runs = evidence.results.runs
+    alike = replace(evidence, results=replace(evidence.results, runs=runs.assign(commit=runs["commit"].iloc[0])))
+    of_alike = gains_table(alike, detected(alike.results))
+
+    assert table is not None
+    assert of_alike is not None
+    assert table.note.endswith(
+        " All runs of ResNet-20 are of commit 6b33f33388, those of ResNet-20 transferred from plain_vs_residual of "
+        "0cfffdaf4c: what changed between them is in the gain too."
+    )
+    assert "commit" not in of_alike.note
+
+
+def test_ap_by_size_says_how_many_objects_and_classes_it_is_of(evidence: Evidence) -> None:
+    note = ap_table(evidence, Detected({}, {}, ())).note
+
+    assert (
+        "objects below 32², from 32² to 96², and above, in pixels of the image; each is the mean over the classes that "
+        "have such objects (small: 5 in 1 class; medium: 277 in 2 classes, 63 in the rarest; large: 663 in 3 classes, "
+        "1 in the rarest), where a class with few weighs as much as any, so that AP can lie above all three."
+    ) in note
 
 
 def test_the_floor_of_errors_is_not_said_of_ap(evidence: Evidence) -> None:
