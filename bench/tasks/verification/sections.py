@@ -120,14 +120,14 @@ def _without_empty(table: Table) -> Table:
 
 
 def gain_findings(gains: Sequence[Gain]) -> list[str]:
-    """Each net over another, in words, and which of its intervals exclude 0."""
-    lines = []
+    """Each net over another, in words, and which of its intervals exclude 0; last that one seed tells of no other."""
+    lines, alone = [], all(max(gain.seeds) == 1 for gain in gains)
     for gain in gains:
         both = " against ".join(f"{one:.2f} %" for one in gain.accuracies)
         n = " and ".join(map(str, gain.seeds)) if len(set(gain.seeds)) > 1 else f"{gain.seeds[0]} each"
         pair = f"{gain.net.replace(', ', ' ')} over {gain.other}"
-        lines.append(f"{pair}: {gain.words}, {both} (n = {n}). {told_apart(gain.number)}")
-    return lines
+        lines.append(f"{pair}: {gain.words}, {both}{f' (n = {n})' * (not alone)}. {told_apart(gain.number)}")
+    return [*lines, ONE_SEED] if lines and alone else lines
 
 
 def net_findings(results: Set, gains: Sequence[Gain]) -> list[str]:
@@ -151,13 +151,10 @@ def learnt_little(results: Set) -> str:
     hardly, others = hardly_learnt(results)
     if hardly.empty:
         return ""
-    rest = f" (the other nets on {' to '.join(f'{one:.1f}' for one in dict.fromkeys((others.min(), others.max())))} %)"
-    errors = listed([f"{one:.1f}" for one in hardly])
+    rest = f" (others {' to '.join(f'{one:.1f}' for one in dict.fromkeys((others.min(), others.max())))} %)"
     return (
-        f"After {int(results.runs['steps'].max()):,} steps {listed(list(map(display_name, hardly.index)))} still err"
-        f"{'s' * (len(hardly) == 1)} on {errors} % of the training images{rest * (len(others) > 0)}: "
-        f"{'they have' if len(hardly) > 1 else 'it has'} hardly learnt, and a difference to "
-        f"{'them' if len(hardly) > 1 else 'it'} is not one of trained nets."
+        f"{listed(list(map(display_name, hardly.index)))} ha{'ve' if len(hardly) > 1 else 's'} hardly learnt: training "
+        f"error {listed([f'{one:.1f}' for one in hardly])} %{rest * (len(others) > 0)}."
     )
 
 
@@ -222,9 +219,8 @@ def findings(evidence: Evidence) -> Findings:
     between, baselines = list(between_nets(evidence)), list(over_baselines(evidence))
     of_nets, contrasts = net_findings(results, baselines), gain_findings(between)
     measured, little = of_claim(results, between), learnt_little(results)
-    one_seed = [ONE_SEED] * all(max(gain.seeds) == 1 for gain in between)
     return Findings(
-        [*(contrasts or of_nets[:3]), *filter(None, [little]), *(one_seed if contrasts else [])],
+        [*(contrasts or of_nets[:3]), *filter(None, [little])],
         Drawing("roc", alt, ROC, draw) if curves else None,
         Section("Verification accuracy", (verification_table(evidence),)),
         [*diverged(results), *(of_nets if contrasts else of_nets[3:])],

@@ -51,8 +51,8 @@ def test_the_page_of_a_diagnosis_is_about_gradients_and_responses(tmp_path: Path
     ratio = "first-to-last gradient-norm ratio"
     with_bn = f"{ratio} 5.6 at 20 layers (healthy), 1.7 × 10² at 56 (exploding); n = 2."
     assert (
-        f"- Plain nets with BN, at initialisation: {with_bn} By a bound of ours (a factor of 10; the paper gives "
-        "none) plain nets are outside at 56 layers, residual nets at no depth.\n" in text
+        f"- Plain nets with BN, at initialisation: {with_bn} The paper gives no bound; by our factor of "
+        "10 residual nets are outside at no depth.\n" in text
     )
     # 0.9 ** 18 is 0.15, 0.9 ** 54 is 0.0034
     without = f"{ratio} 0.15 at 20 layers (healthy), 0.0034 at 56 (vanishing); n = 2."
@@ -101,27 +101,25 @@ def test_a_seed_that_is_left_is_not_told_as_the_net(tmp_path: Path) -> None:
 def test_where_nets_are_outside_our_bound_is_no_verdict_on_the_paper_which_gives_none(tmp_path: Path) -> None:
     one = made_up(tmp_path)
     one.layers.loc[(one.layers["layer"] == 1), "response_grad_norm"] = 1e-9
-    ratios = "(4.1 × 10⁻¹⁰ and 4.1 × 10⁻¹⁰)"
-
     start, _, end = gradients.gradient_findings(one)[0]
 
     assert "holds" not in start
     assert "(vanishing)" in end
     assert "bound" not in end, "a few steps of other settings than the paper's"
-    assert start.endswith(f"plain nets are outside at 20 and 56 layers, residual nets at 20 and 56 layers {ratios}.")
-    assert "bound of ours" in gradients.gradient_findings(replace(one, scale="paper"))[0][2]
+    assert start.endswith("residual nets are outside at 20 and 56 layers (4.1 × 10⁻¹⁰, 4.1 × 10⁻¹⁰).")
+    assert "gives no bound" in gradients.gradient_findings(replace(one, scale="paper"))[0][2]
 
 
-def test_nets_without_a_seed_left_are_outside_no_bound(tmp_path: Path) -> None:
+def test_depths_without_a_seed_left_have_no_ratio(tmp_path: Path) -> None:
     one = replace(made_up(tmp_path), scale="paper")
 
     start, _, of_20 = gradients.gradient_findings(without_runs(one, "plain-56"))[0]
     *_, of_none = gradients.gradient_findings(without_runs(one, "plain-20", "plain-56"))[0]
 
-    assert start.endswith("plain nets are outside at 56 layers, residual nets at no depth.")
-    assert of_20.endswith("plain nets are outside at no depth, residual nets at no depth."), "of those that are left"
+    assert "1.7 × 10² at 56 (exploding)" in start
     assert "none at 56 (2 of 2 seeds diverged)" in of_20
-    assert of_none.endswith("(a factor of 10; the paper gives none) residual nets are outside at no depth.")
+    assert "none at 20 layers (2 of 2 seeds diverged), none at 56 (2 of 2 seeds diverged); n = 0." in of_none
+    assert all(text.endswith("by our factor of 10 residual nets are outside at no depth.") for text in (of_20, of_none))
 
 
 def test_residual_nets_alone_answer_too(tmp_path: Path) -> None:
