@@ -66,7 +66,7 @@ def published_speeds(
                 row["id"]: speed_of(row["net"], int(row["multiply_adds"] or 0), row, row["hardware"], part(row))
                 for row in done
             }
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, csv.Error):
             continue
     counts = Counter(speed.hardware for speed in speeds.values())
     chip = here if here in counts else max(sorted(counts), key=counts.__getitem__, default="")

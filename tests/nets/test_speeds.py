@@ -123,6 +123,7 @@ def test_published_speeds_are_each_runs_once_on_the_hardware_of_most_or_on_this(
             row.format("w", 9, "", "verify"),
         ],
         "damaged": ["only,this"],
+        "endless": ["id,state", f'a,"{"x" * 200_000}'],  # more than csv takes for one field
     }
     for name, rows in files.items():
         (tmp_path / name).mkdir()
