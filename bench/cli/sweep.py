@@ -1,6 +1,6 @@
 """The main job: `python -m bench.sweep NAME` expands a sweep, runs what is missing, collects and reports.
 
-Exit codes: 0 all runs are done; 1 a run failed; 2 the command, the sweep file, the data or a folder is at fault,
+Exit codes: 0 all runs are done; 1 a run failed; 2 an error in the command, the sweep file, the data or a folder,
 before the first run; 3 stopped (time limit or signal) with everything resumable: the same command resumes.
 """
 

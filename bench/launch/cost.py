@@ -63,7 +63,7 @@ def refuse_above(budget: float, items: Sequence[Item], profile: Profile, basis: 
     total, unit = hours(items, profile)
     if total is None:
         raise SpecError(
-            f"--budget {budget:g}h cannot be held: the cost is {basis}. "
+            f"--budget {budget:g}h cannot be checked: the cost is {basis}. "
             "Let one run end first (--only, --seeds), or start without --budget"
         )
     if total > budget:

@@ -200,7 +200,7 @@ def page_names(sets: Sequence[Set]) -> dict[tuple[str, str], str]:
 
 
 def with_bn(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the paper's nets, which all have BN; a net without it is no seed of theirs."""
+    """The runs of nets with BN, as the paper's have."""
     return runs[runs["norm"] != "none"]
 
 

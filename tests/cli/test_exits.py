@@ -1,4 +1,4 @@
-"""Exit code 2 is for what is at fault before the first run; afterwards it is 1, or 3 where all can be resumed."""
+"""Exit code 2 is for errors before the first run; afterwards it is 1, or 3 where all can be resumed."""
 
 from __future__ import annotations
 

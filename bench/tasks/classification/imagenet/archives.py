@@ -1,6 +1,6 @@
 """ImageNet's official tar files, read in place: where each image's bytes are, indexed once.
 
-Nothing is unpacked, so that no name in them leads anywhere; what they claim is held against the file's own size.
+Nothing is unpacked, so that no name in them leads anywhere; what they claim is compared with the file's own size.
 
 Reading the headers of 138 GB takes minutes, so the index is kept beside the tar file, or in the cache folder where that
 cannot be written. It is used as long as the tar file has the size and time that it had.
