@@ -33,7 +33,9 @@ SHARED = (
     " {which} ran while another of them did, on hardware of the same name: where that was one machine, "
     "their times are upper bounds of what each takes alone."
 )
-UNSTEADY = " Of one net ({net}) the fastest run was {factor:.1f} times as fast as the slowest: the machine's doing."
+UNSTEADY = (
+    " Of one net ({net}) the fastest run was {factor:.1f} times as fast as the slowest, which the net does not explain."
+)
 LEFT = ("scale", "net", "seeds", "steps a run", "runs", "time a run", "all of them")
 EXTRAPOLATED = (
     "Times are extrapolated by multiply-adds, counted at the size of each net's own input, from the median throughput "
@@ -69,7 +71,7 @@ def shared(done: pd.DataFrame) -> str:
 
 def unsteady(alike: pd.DataFrame) -> str:
     """The net whose runs on one hardware differ most in speed, if by more than STEADY, in a sentence."""
-    speeds = alike.groupby("net")["images_per_s"].agg(["min", "max"])
+    speeds = alike[alike["images_per_s"] > 0].groupby("net")["images_per_s"].agg(["min", "max"])
     factors = speeds["max"] / speeds["min"]
     if not (factors > STEADY).any():
         return ""

@@ -226,7 +226,7 @@ def about(evidence: Evidence) -> str:
             f"Dates: {' to '.join(dict.fromkeys((done['started'].min()[:10], done['ended'].max()[:10])))}.",
             *([f"Study of {plain(who.author)}: {study_commit(who)}."] if who.own else []),
             *(f"Notice of the data: {plain(text)}" for text in sorted(set(done["notice"]) - {""})),
-            *(f"Odd images that the runs met: {plain(text.removesuffix('.'))}." for text in odd),
+            *(f"Images and their anomalies: {plain(text.removesuffix('.'))}." for text in odd),
         ]
     seeds = ",".join(map(str, sorted(set(runs["seed"].astype(int)))))
     planned = {run.id for run in evidence.sweep.runs(results.scale, None, results.data)}

@@ -110,22 +110,23 @@ def shared_starts(results: Set) -> str:
 
 def over(number: Number) -> str:
     """`95 %: −4.80 to +12.46 over seeds, +1.34 to +6.33 over images only`; that there is no interval."""
-    ranges = ", ".join(f"{number.range(one)} over {one.covers}" for one in _intervals(number))
+    ranges = ", ".join(f"{number.range(one)} over {one.covers}" for one in number.intervals.values())
     return f"95 %: {ranges}" if ranges else "no interval"
 
 
-def _intervals(number: Number) -> list[Interval]:
-    return [one for one in (number.over_seeds, number.over_images) if one]
+def tells_apart(interval: Interval) -> bool:
+    """Whether it excludes 0."""
+    return interval.low > 0 or interval.high < 0
 
 
 def told_apart(difference: Number) -> str:
-    """`The interval over images excludes 0, that over seeds does not.`"""
+    """`The interval over images excludes 0, that over seeds does not.`; that nothing tells where there is none."""
     clear: list[str] = []
     others: list[str] = []
-    for one in _intervals(difference):
+    for one in difference.intervals.values():
         where = SEEDS if one.covers.startswith(SEEDS) else one.covers.removesuffix(" only")
-        (clear if one.low > 0 or one.high < 0 else others).append(where)
+        (clear if tells_apart(one) else others).append(where)
     if not clear:
-        return NO_DIFFERENCE
+        return NO_DIFFERENCE if others else "Nothing tells it from chance."
     rest = f", that over {others[0]} does not" if others else ""
     return f"The interval{'s' * (len(clear) > 1)} over {' and '.join(clear)} exclude{'s' * (len(clear) == 1)} 0{rest}."

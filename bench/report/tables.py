@@ -142,7 +142,7 @@ def caption(
     return " ".join(words)
 
 
-def _one_seed(results: Set) -> bool:
+def one_seed(results: Set) -> bool:
     """Whether no net has two seeds with a number."""
     return bool(results.done.groupby("net").size().max() < 2)
 
@@ -150,11 +150,11 @@ def _one_seed(results: Set) -> bool:
 def spread(results: Set) -> str:
     """What a cell is, `8.61 ± 0.16 (5)`; of one seed, `8.61 (1)`."""
     one = "One seed of each net (n = 1): no standard deviation and no interval over seeds."
-    return one if _one_seed(results) else "Mean ± standard deviation over seeds (n)."
+    return one if one_seed(results) else "Mean ± standard deviation over seeds (n)."
 
 
 def _intervals(results: Set, what: str) -> tuple[str, ...]:
-    if _one_seed(results):
+    if one_seed(results):
         return (f"The 95 % interval is Wilson's over {what} only, the trained nets as they are.",)
     both = f"Student's t over seeds (n ≥ 2), and Wilson's over {what} only, the trained nets as they are."
     return f"Two 95 % intervals are given: {both}", FLOOR

@@ -137,7 +137,7 @@ def test_times_of_runs_that_may_have_shared_a_machine_are_called_upper_bounds(tm
     assert "as fast as the slowest" not in beside
     assert "upper bounds" not in alone
     assert alone.endswith(
-        "Of one net (plain-20) the fastest run was 2.5 times as fast as the slowest: the machine's doing."
+        "Of one net (plain-20) the fastest run was 2.5 times as fast as the slowest, which the net does not explain."
     )
 
 

@@ -25,7 +25,7 @@ from bench.report.pairs import apart, apart_note, baselines, paired_table, train
 from bench.report.render import figures
 from bench.report.sections import Drawing, Findings, Section, diverged, of_tables
 from bench.report.stats import sample
-from bench.report.tables import Table, caption, missing, one_of, spread, with_intervals
+from bench.report.tables import Table, caption, missing, one_of, one_seed, spread, with_intervals
 from bench.tasks.classification.figures import forest, forest_rows
 from bench.tasks.classification.sentences import sentences
 from bench.tasks.diagnosis.sections import response_sections
@@ -254,17 +254,12 @@ def curves(evidence: Evidence, figure: int, error: str) -> Drawing | None:
     drawn = first_option(with_bn(results.runs))["id"]
     if not results.curves["id"].isin(drawn).any():
         return None
-    caption = CURVES.format(figure=figure, error=error, seeds=BAND if _several(results) else ONE_SEED)
+    caption = CURVES.format(figure=figure, error=error, seeds=ONE_SEED if one_seed(results) else BAND)
     if words := baselines(results):
         caption += OWN.format(words)
     if figure == 6 and results.comparable and not (results.runs["depth"] > figures.VERY_DEEP).any():
         caption += NO_RIGHT_PANEL
     return Drawing("curves", "Training and test error against iterations", caption, partial(figures.curves, results))
-
-
-def _several(results: Set) -> bool:
-    """Whether a net has two seeds with a number."""
-    return bool((results.nets["n"] > 1).any())
 
 
 def _tradeoff(results: Set) -> list[Section]:
@@ -276,6 +271,6 @@ def _tradeoff(results: Set) -> list[Section]:
     alt = (
         f"Test error against depth, parameters{', multiply-adds and training time' if timed else ' and multiply-adds'}"
     )
-    caption = TRADEOFF.format(seeds=INTERVAL if _several(results) else ONE_SEED)
+    caption = TRADEOFF.format(seeds=ONE_SEED if one_seed(results) else INTERVAL)
     caption += (TIMES if timed else NO_TIMES).format(percent=100 * (STEADY - 1))
     return [Section("Accuracy against cost", (Drawing("tradeoff", alt, caption, partial(figures.tradeoff, results)),))]

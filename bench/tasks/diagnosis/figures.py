@@ -40,10 +40,7 @@ def figure_7(frame: pd.DataFrame, note: str = "") -> Figure:
             handles: list[Line2D] = []
             for ax, units in zip(row, panels, strict=True):
                 handles += _stds(ax, rows[rows["unit"].isin(units)])
-                ax.set(
-                    xlabel=f"layer index ({order})",
-                    title=f"{units[0]} nets" if len(panels) > 1 and rows is frame else "",
-                )
+                ax.set_xlabel(f"layer index ({order})")
                 style.whole_numbers(ax)
                 if frame["response_std"].max() > LINEAR_BELOW:
                     style.logarithmic(ax, "y")

@@ -25,6 +25,7 @@ from bench.report.sections import (
     Section,
     diverged,
     shared_starts,
+    tells_apart,
     told_apart,
 )
 from bench.report.stats import wilson
@@ -143,7 +144,7 @@ def net_findings(results: Set, gains: Sequence[Gain]) -> list[str]:
 
 
 def _not(gain: Gain) -> str:
-    return " (no difference detected)" * (told_apart(gain.number) == NO_DIFFERENCE)
+    return "" if any(map(tells_apart, gain.number.intervals.values())) else " (no difference detected)"
 
 
 def learnt_little(results: Set) -> str:
@@ -166,7 +167,7 @@ def of_claim(results: Set, gains: Sequence[Gain]) -> str:
     ours = [gain for gain in gains if gain.depth]
     if not ours:
         return ""
-    apart = [gain.depth for gain in ours if told_apart(gain.number) != NO_DIFFERENCE]
+    apart = [gain.depth for gain in ours if any(map(tells_apart, gain.number.intervals.values()))]
     measured = listed([f"{gain.words} at {gain.depth} layers" for gain in ours])
     said = f"Measured, residual over plain nets: {measured}."
     if not apart:

@@ -35,7 +35,9 @@ def test_a_gain_says_which_of_its_intervals_exclude_0(evidence: Evidence) -> Non
     gain = Gain("A over B", "B", "A", (10.0, 12.0), (5.0, 6.0), over_seeds, over_images, (3, 2), ())
     alone = replace(gain, over_images=replace(over_images, low=-1.0), over_seeds=None)
 
-    first, second = gain_findings(evidence, Detected({}, {}, (gain, alone)))
+    none = replace(alone, over_images=None)
+
+    first, second, third = gain_findings(evidence, Detected({}, {}, (gain, alone, none)))
 
     assert first == (
         "A over B: +2.00 points of AP50 (95 %: −4.00 to +8.00 over seeds, +1.00 to +3.00 over images only), 12.00 % "
@@ -43,6 +45,7 @@ def test_a_gain_says_which_of_its_intervals_exclude_0(evidence: Evidence) -> Non
     )
     assert "(95 %: −1.00 to +3.00 over images only)" in second
     assert second.endswith(". No difference is detected.")
+    assert third.endswith("(no interval), 12.00 % against 10.00 % (n = 2 and 3). Nothing tells it from chance.")
 
 
 def test_a_gain_names_both_nets(evidence: Evidence) -> None:
