@@ -17,6 +17,7 @@ from bench.cli.places import RUNS
 from bench.cli.request import matches, patterns
 from bench.cli.sweep import sweep
 from bench.cli.sweep_files import MistakeError, no_runs
+from bench.cli.verify import verify
 from bench.launch.clean import clean as remove
 from bench.launch.slurm import queue as scheduler
 from bench.launch.status import table, watch
@@ -118,7 +119,7 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "report": (numbers.report, "collect run folders, of several machines too, and write the report beside them"),
     "publish": (numbers.publish, "merge runs into results/ and reports/ here, or write the pages there once more"),
     "cite": (numbers.cite, "print a number: interval, n, BibTeX, LaTeX, provenance"),
-    "verify": (numbers.verify, "check that every published digit follows from the runs"),
+    "verify": (verify, "check that every published digit follows from the runs"),
     "simulate": (numbers.simulate, "show how claims are judged, how often that errs, and its power"),
     "coverage": (numbers.coverage, "count what answers the numbers of the paper"),
     "speed": (speed, "measure what everything costs, beside plainly written references"),

@@ -1,15 +1,14 @@
-"""The commands about numbers: report, publish, cite, verify, simulate, coverage."""
+"""The commands about numbers: report, publish, cite, simulate, coverage."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.cli import publish as writing
-from bench.cli.exits import FAILED, STOPPED
-from bench.cli.places import Place, beside_runs, in_suite, known_out, published, read_folder
+from bench.cli.exits import FAILED
+from bench.cli.places import all_published, beside_runs, in_suite, known_out, read_folder
 from bench.cli.publish import SweepFile
 from bench.cli.sweep_files import (
     MistakeError,
@@ -21,9 +20,7 @@ from bench.cli.sweep_files import (
     no_runs,
     sweep_file,
 )
-from bench.data.locate import data_folder, home
-from bench.launch.rerun import rerun
-from bench.spec import Run, Sweep, counted, dataset_of
+from bench.spec import Run, Sweep, counted
 from bench.store import folders
 
 
@@ -102,19 +99,12 @@ def cite(args: argparse.Namespace) -> int:
     """Prints a number with all that is to be said of it."""
     from bench.report.cite import Source, UnknownNumberError, cards
 
-    places = [*known_out(args.out), *_published(args)]
+    places = [*known_out(args.out), *all_published(args)]
     try:
         print(cards(args.id, [Source(place.name, declared_in(place), place.results, place.report) for place in places]))
     except UnknownNumberError as error:
         raise MistakeError(str(error)) from None
     return 0
-
-
-def _published(args: argparse.Namespace) -> list[Place]:
-    """The places of all published numbers."""
-    results = args.results or read_folder("results")
-    names = (path.parent.name for path in sorted(results.glob("*/runs.csv")))
-    return [published(name, results, getattr(args, "reports", None)) for name in names]
 
 
 def simulate(args: argparse.Namespace) -> int:
@@ -131,45 +121,3 @@ def simulate(args: argparse.Namespace) -> int:
         )
     print(procedure_page(name, Plan(declared, args.scale, (low, high)), args.draws), end="")
     return 0
-
-
-def verify(args: argparse.Namespace) -> int:
-    """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
-    from bench.report.verify import index_problems, problems
-
-    everywhere = _published(args)
-    asked = args.name and Path(args.name).stem
-    places = [place for place in (*everywhere, *known_out(args.out)) if asked in (None, place.name)]
-    if not places:
-        there = ", ".join(dict.fromkeys(place.name for place in (*everywhere, *known_out(args.out)))) or "none"
-        raise MistakeError(f"no results of {args.name or 'any sweep'}, published or in {args.out}; there are: {there}")
-    if args.rerun is not None:
-        return _rerun(args, places)
-    found: list[str] = []
-    for place in places:
-        wrong = list(problems(place.name, declared_in(place), place.results, place.report))
-        name = place.name if place.published else place.results.parent
-        print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
-        found += wrong
-    reports = args.reports or read_folder("reports")
-    if args.name is None and everywhere and (reports / "README.md").is_file():
-        results = everywhere[0].results.parent
-        found += index_problems(known_sweeps(results), results, reports)
-    print("\n".join(found), file=sys.stderr, end="\n" if found else "")
-    return FAILED if found else 0
-
-
-def _rerun(args: argparse.Namespace, places: Sequence[Place]) -> int:
-    """Trains the run of a row once more, in a folder of its own, and holds the result against the row."""
-    from bench.report.verify import compare_rerun, stored_run
-
-    run, row, errors = stored_run(args.rerun, [place.results for place in places])
-    # a level below those of sweeps: it is no run of a sweep to `bench pack`
-    data = home(dataset_of(run.data), data_folder(args.data))
-    args.started = True
-    result = rerun(run, args.out / "again" / run.scale, data)
-    if result is None:
-        return STOPPED
-    agrees, words = compare_rerun(result, row, errors)
-    print(f"{run.id}: {words}")
-    return 0 if agrees else FAILED

@@ -8,6 +8,7 @@ results/, reports/     published numbers and pages of all sweeps, which `bench p
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,3 +63,10 @@ def known_out(out: Path, name: str = "*") -> Iterator[Place]:
     """The places beside runs below `out` that have numbers, of one sweep or of all."""
     for results in sorted(out.glob(f"{name}/results/runs.csv")):
         yield beside_runs(out, results.parents[1].name)
+
+
+def all_published(args: argparse.Namespace) -> list[Place]:
+    """The places of all published numbers."""
+    results = args.results or read_folder("results")
+    names = (path.parent.name for path in sorted(results.glob("*/runs.csv")))
+    return [published(name, results, getattr(args, "reports", None)) for name in names]

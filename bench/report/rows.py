@@ -54,6 +54,7 @@ NEEDED = (  # in results of every version
     "test_images", "test_error", "train_error", "train_loss", "seconds", "images_per_s", "weights_sha256",
     "curve_sha256", "hardware", "data_sha256", "started", "ended",
 )  # fmt: skip
+Row = Mapping[str, str]  # a row as text, by column
 STATES = ("done", "failed", "pending", "running", "stopped")
 WHOLE = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "bn_group", "warmup_steps", "curve_every",

@@ -1,0 +1,56 @@
+"""The published results of one sweep, read once for all checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.report.rows import Row, read_rows
+from bench.report.stored import read_arrays, read_table
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is in results/<sweep>/.
+
+    rows: of runs.csv, as text. curves, layers: by a run's id. correct: each image's correctness, eight images a byte,
+    by `<id>` and `<id>:<metric>`. arrays: those of pairs.npz and matches.npz, by `<id>` and `<id>:<field>`.
+    """
+
+    folder: Path
+    rows: Sequence[Row]
+    curves: Mapping[str, pd.DataFrame]
+    layers: Mapping[str, pd.DataFrame]
+    correct: Mapping[str, NDArray[np.uint8]]
+    arrays: Mapping[str, NDArray[Any]]
+
+    @classmethod
+    def read(cls, folder: Path) -> Published:
+        """The results in `folder`. Raises StoreError where a file cannot be read."""
+        return cls(
+            folder,
+            read_rows(folder / "runs.csv"),
+            _by_run(read_table(folder / "curves.parquet")),
+            _by_run(read_table(folder / "layers.parquet")),
+            read_arrays(folder / "correct.npz"),
+            read_arrays(folder / "pairs.npz") | read_arrays(folder / "matches.npz"),
+        )
+
+    @property
+    def done(self) -> list[Row]:
+        """The rows with a result."""
+        return [row for row in self.rows if row["state"] == "done"]
+
+    def at(self, row: Row, problem: str) -> str:
+        """The problem with the place of its row."""
+        return f"{self.folder / 'runs.csv'}: {row['id']}: {problem}"
+
+
+def _by_run(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(name): rows for name, rows in table.groupby("id")}
