@@ -245,11 +245,17 @@ def pictures(drawn: Iterable[str]) -> list[str]:
     return [svg.removesuffix(".svg") + kind for svg in drawn for kind in KINDS]
 
 
+def lay_out(figure: Figure) -> None:
+    """Gives all that is in the figure its final place."""
+    for _ in range(2):  # matplotlib 3.10 finds a legend's and a label's room with the second drawing only
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def save(figure: Figure, path: Path, results: Set) -> None:
     """Writes `path` (SVG) and a PDF beside it; each says within which results it was drawn from, and no date."""
     with mpl.rc_context(STYLE):
-        figure.draw_without_rendering()  # lays it out, once for all files
-        figure.set_layout_engine("none")
+        lay_out(figure)  # once for all files
         for kind, (field, undated) in KINDS.items():
             metadata = {field: drawn_from(results), **dict.fromkeys(undated)}
             with atomic(path.with_suffix(kind)) as temporary:

@@ -30,7 +30,7 @@ from bench.report.render.figures import (
     times,
     tradeoff,
 )
-from bench.report.render.style import COLUMN, EDGE, PAGE, SMALL, STYLE, look
+from bench.report.render.style import COLUMN, EDGE, PAGE, SMALL, STYLE, lay_out, look
 from bench.spec import Net, Scale
 from tests.report.builders import RECIPE, SWEEP, fake
 
@@ -274,7 +274,7 @@ def test_times_are_of_one_machine_which_is_named_where_there_are_two(full: Set) 
 def boxes(figure: Figure) -> dict[str, Bbox]:
     """Where each text stands, by itself and its number; of an axis's numbers those in view."""
     with mpl.rc_context(STYLE):
-        figure.draw_without_rendering()
+        lay_out(figure)
     texts = [text for legend in figure.findobj(Legend) for text in (legend.get_title(), *legend.get_texts())]
     for ax in figure.axes:
         texts += [ax.title, ax.xaxis.label, ax.yaxis.label]
