@@ -20,6 +20,7 @@ from bench.report.verify.published import Published
 from bench.spec import counted
 
 CLOCKS_APART = 10 * 60  # seconds by which the clocks of two machines may differ
+FIRST = "7440e090e9503c3c640e9ccfa7d2c6703cc5b9fc"  # the suite's first commit
 HASH = re.compile(r"[0-9a-f]{40}")
 JUDGES = (
     "bench/paper.yaml",
@@ -75,13 +76,25 @@ def stamp(text: str) -> float | None:
         return None
 
 
-def whole(published: Published) -> bool:
-    """Whether the suite's history must have every commit of these rows: they are the suite's own, published in it.
+def is_commit(folder: Path, name: str) -> bool:
+    """Whether the repository that holds `folder` has this commit."""
+    try:
+        return bool(HASH.fullmatch(name)) and git(folder, "cat-file", "-t", name).strip() == b"commit"
+    except GitError:
+        return False
 
-    Not of runs that are not published, nor of other people's studies: their code may be in a history of theirs.
+
+def complete(results: Path) -> bool:
+    """Whether the suite's history must have every commit that numbers in `results` name: it is that of the suite itself.
+
+    A copy that was put into a repository of its own has another history. Raises GitError.
     """
-    ours = published.folder.resolve().parent == SOURCE / "results" and authorship.read(published.folder).ours
-    return ours and not is_shallow(SOURCE)
+    return results.resolve() == SOURCE / "results" and FIRST in suite_commits() and not is_shallow(SOURCE)
+
+
+def must_be_here(published: Published) -> bool:
+    """The same of one sweep. Runs that are not published, and other people's, may be of a history of their own."""
+    return complete(published.folder.parent) and authorship.read(published.folder).ours
 
 
 def begun(published: Published) -> Iterator[Row]:
@@ -93,20 +106,20 @@ def begun(published: Published) -> Iterator[Row]:
 def of_commits(published: Published) -> Iterator[str]:
     """Each row's commit is in the history of the suite, older than the run, and has the tree that the row says."""
     try:
-        commits, complete = suite_commits(), whole(published)
+        commits, whole = suite_commits(), must_be_here(published)
     except GitError:
         return
     for row in begun(published):
-        yield from (published.at(row, problem) for problem in commit_problems(row, commits, complete=complete))
+        yield from (published.at(row, problem) for problem in commit_problems(row, commits, whole=whole))
 
 
-def commit_problems(row: Row, commits: Mapping[str, Commit], *, complete: bool) -> Iterator[str]:
-    """What is wrong with the commits of one row. complete: whether `commits` must have all of them."""
+def commit_problems(row: Row, commits: Mapping[str, Commit], *, whole: bool) -> Iterator[str]:
+    """What is wrong with the commits of one row. whole: whether `commits` must have all of them."""
     names = hashes(row.get("commit", ""))
     for name in names:
         if not HASH.fullmatch(name):
             yield f"its commit is {name!r}, which names none"
-        elif complete and name not in commits:
+        elif whole and name not in commits:
             yield f"its commit {name[:10]} is none of the {len(commits):,} in this history"
     for place, name in enumerate(names):
         # the code of the first start is older than the start, that of a later one older than the end
@@ -127,8 +140,8 @@ def unchecked_commits(published: Published) -> Iterator[str]:
     yield from _of_runs(changed, "had changes to their code that are in no commit")
     yield from _of_runs(none, "name no commit")
     try:
-        commits, complete = suite_commits(), whole(published)
-        unknown = (not complete and any(name not in commits for name in names) for _, names in named)
+        commits, whole = suite_commits(), must_be_here(published)
+        unknown = (not whole and any(name not in commits for name in names) for _, names in named)
         yield from _of_runs(unknown, f"name commits that are not in the history of {SOURCE}")
         status = git(SOURCE, "status", "--porcelain", "--untracked-files=normal", "--", *JUDGES).decode()
     except GitError as error:

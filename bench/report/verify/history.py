@@ -10,54 +10,28 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-import numpy as np
-
-from bench.machine import GitError, git
+from bench.machine import GitError
 from bench.report import repeats
 from bench.report.repeats import Found
-from bench.report.rows import ENV_COLUMNS, MORE_COLUMNS, RESULT_COLUMNS, SOME_ENV, SOME_RESULTS, Row, read_rows
-from bench.report.verify.commits import CLOCKS_APART, Commit, is_shallow, stamp
+from bench.report.rows import ENV_COLUMNS, MORE_COLUMNS, RESULT_COLUMNS, SOME_ENV, SOME_RESULTS, Row
+from bench.report.verify.commits import CLOCKS_APART, is_commit, is_shallow, stamp
 from bench.report.verify.published import Published
+from bench.report.verify.versions import Key, Version, committed, today
 from bench.spec import SpecError, counted
 from bench.spec.datasets import is_official
-from bench.store import StoreError, sha256
+from bench.store import StoreError
 
 WITHDRAWN = "withdrawn.csv"  # beside the folders of the sweeps
 WITHDRAWN_COLUMNS = ("sweep", "id", "commit", "reason")
-FILES = ("runs.csv", repeats.FILE, "correct.npz", "pairs.npz")
-ENDED_WITH = ("state", "error_message", *RESULT_COLUMNS, *SOME_RESULTS, "matches_sha256", *MORE_COLUMNS, *ENV_COLUMNS,
-              *SOME_ENV)  # fmt: skip
+ENDED_WITH = (
+    "state", "error_message", *RESULT_COLUMNS, *SOME_RESULTS, "matches_sha256", *MORE_COLUMNS, *ENV_COLUMNS, *SOME_ENV,
+)  # fmt: skip
 # what may become known later of a result that lacks it; all else is there from the first, or its column is new
 LATER = (*MORE_COLUMNS, "share", "kernels", "allocator", "processes", "tree", "isa", "requirements")
-Key = tuple[str, str, str]  # id, weights_sha256, data_sha256: the same result
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """Results as one commit has them; commit "" for those that lie here. arrays: by a run's id
-    the digest of each, by its name."""
-
-    commit: str
-    time: float
-    stands: Mapping[Key, Row]
-    repeats: Mapping[Key, Row]
-    arrays: Mapping[str, Mapping[str, str]]
-
-    @property
-    def words(self) -> str:
-        """Which one, for a sentence."""
-        return f"{self.commit[:10]} ({Commit('', self.time).date})" if self.commit else "no commit yet"
-
-    @property
-    def results(self) -> Mapping[Key, Row]:
-        """All results, those that stand first."""
-        return {**self.repeats, **self.stands}
 
 
 @dataclass(slots=True)
@@ -77,11 +51,11 @@ class Seen:
 def of_history(published: Published) -> Iterator[str]:
     """What is not as it was first published, and is not listed as withdrawn."""
     try:
-        versions = (*committed(published.folder), _today(published))
-        withdrawn = Withdrawn.read(published.folder, versions)
-        yield from withdrawn.problems()
+        versions = (*committed(published.folder), today(published))
     except GitError:
         return
+    withdrawn = Withdrawn.read(published.folder, versions)
+    yield from withdrawn.problems()
     seen: dict[Key, Seen] = {}
     for place, version in enumerate(versions):
         for key, row in version.results.items():
@@ -97,7 +71,8 @@ def of_history(published: Published) -> Iterator[str]:
 def _date_problems(row: Row, version: Version) -> Iterator[str]:
     ended = stamp(row.get("ended", ""))
     if ended and ended > version.time + CLOCKS_APART:
-        yield f"it ended ({row['ended']}) after it was published, in {version.words}"
+        than = f"it was published, in {version.words}" if version.commit else "today"
+        yield f"it ended ({row['ended']}) later than {than}"
 
 
 def _change_problems(key: Key, row: Row, one: Seen, versions: Sequence[Version], place: int) -> Iterator[str]:
@@ -121,17 +96,17 @@ def _change_problems(key: Key, row: Row, one: Seen, versions: Sequence[Version],
 
 def _loss(key: Key, seen: Mapping[Key, Seen], versions: Sequence[Version]) -> str:
     """Why a result that was published is rightly missed where it stood; "" where it is there, or by the rules not."""
-    one, today = seen[key], versions[-1]
-    if key in today.stands:
+    one, here = seen[key], versions[-1]
+    if key in here.stands:
         return ""
     row, first = one.rows[-1], versions[one.begun].words
-    now = next((other for other in today.stands if other[0] == key[0]), None)
-    other = today.stands[now] if now else {}
-    if key in today.repeats:
-        replaced = now and one.stood is not None and one.stood < seen[now].begun and not _on_other_inputs(row, other)
-        return f"{_words(differences(row, other))} since {first}: on the same data the first result stands" * bool(
-            replaced
-        )
+    now = next((other for other in here.stands if other[0] == key[0]), None)
+    other = here.stands[now] if now else {}
+    if key in here.repeats:
+        stood_first = now and one.stood is not None and one.stood < seen[now].begun
+        if not stood_first or _on_other_inputs(row, other):
+            return ""
+        return f"{_words(differences(row, other))} since {first}; on the same data the first result stands"
     if now and _official(other) and not _official(row):
         return ""
     last = max(place for place, version in enumerate(versions) if key in version.results)
@@ -145,12 +120,12 @@ def _on_other_inputs(row: Row, other: Row) -> bool:
     """Whether a result was trained on other data or start weights, or may have been: rows of old do not name these."""
     starts = [one.get("start_sha256") or "" for one in (row, other)]
     unknown = bool(other.get("weights")) and not all(starts)
-    return row["data_sha256"] != other["data_sha256"] or starts[0] != starts[1] or unknown
+    return row.get("data_sha256") != other.get("data_sha256") or starts[0] != starts[1] or unknown
 
 
 def _official(row: Row) -> bool:
     try:
-        return is_official(row["data"], row["data_sha256"]) is True
+        return is_official(row["data"], row.get("data_sha256") or "") is True
     except SpecError:  # a data set that has another name today
         return False
 
@@ -173,13 +148,6 @@ def _words(changes: Mapping[str, tuple[str, str]]) -> str:
     shown = [f"{name} is {now[:20] or 'empty'} and was {was[:20] or 'empty'}" for name, (was, now) in changes.items()]
     more = [f"{len(shown) - 3} more are others"] if len(shown) > 3 else []
     return ", ".join(shown[:3] + more)
-
-
-def _today(published: Published) -> Version:
-    further = _results(read_rows(published.folder / repeats.FILE))
-    arrays = {"correct.npz": published.correct, "pairs.npz": published.arrays}
-    digests = {(file, name): sha256(array.tobytes()) for file, its in arrays.items() for name, array in its.items()}
-    return Version("", time.time(), _results(published.rows), further, _by_run(digests))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +174,13 @@ class Withdrawn:
         return cls(path, [row for row in rows if row["sweep"] == folder.resolve().name], versions)
 
     def problems(self) -> Iterator[str]:
-        """What is no record of something that happened. Raises GitError."""
+        """What is no record of something that happened; a commit of another history explains nothing and harms nothing."""
         commits = {version.commit for version in self.versions}
         for row in self.rows:
             if not row["reason"].strip():
                 yield f"{self.path}: {row['id']} is withdrawn without a reason"
-            if row["commit"] not in commits and not is_shallow(self.path.parent):
-                yield f"{self.path}: {row['id']}: {row['commit'][:10]} is no commit that changed its sweep's results"
+            if row["commit"] not in commits and is_commit(self.path.parent, row["commit"]):
+                yield f"{self.path}: {row['id']}: {row['commit'][:10]} changed no results of its sweep"
 
     def _of(self, key: Key) -> set[str]:
         return {row["commit"] for row in self.rows if row["id"] == key[0]}
@@ -235,68 +203,8 @@ def unchecked_history(published: Published) -> Iterator[str]:
         if is_shallow(published.folder):
             yield "what was published before this shallow clone begins; `git fetch --unshallow` fetches it"
     except GitError as error:
-        yield f"whether published results changed: {error}"
+        yield f"whether published results changed: {str(error).partition(f'{published.folder}: ')[2] or error}"
         return
     known = {key for version in versions for key in version.results}
-    if fresh := [key for key in _today(published).results if key not in known]:
+    if fresh := [key for key in today(published).results if key not in known]:
         yield f"when {counted(len(fresh), 'result')} in {runs} were published: no commit has them yet"
-
-
-def committed(folder: Path) -> Sequence[Version]:
-    """The versions in the history of HEAD, parents before their children. Raises GitError where there is none."""
-    return _committed(folder.resolve(), git(folder, "rev-parse", "HEAD").decode().strip())
-
-
-@cache
-def _committed(folder: Path, head: str) -> Sequence[Version]:
-    order = ("--topo-order", "--reverse", "--full-history", "--timestamp")
-    listed = [line.split() for line in git(folder, "rev-list", *order, head, "--", *FILES).decode().splitlines()]
-    wanted = "".join(f"{commit}:./{file}\n" for _, commit in listed for file in FILES)
-    blobs = _blobs(git(folder, "cat-file", "--batch", given=wanted.encode())) if listed else iter(())
-    parsed: dict[bytes, Mapping[str, str]] = {}
-    found = []
-    for at, commit in listed:
-        runs, further, *archives = (next(blobs) for _ in FILES)
-        for blob in archives:
-            if blob not in parsed:
-                parsed[blob] = _digests(blob)
-        named = zip(FILES[2:], archives, strict=True)
-        arrays = {(file, name): digest for file, blob in named for name, digest in parsed[blob].items()}
-        found.append(Version(commit, float(at), _results(_rows(runs)), _results(_rows(further)), _by_run(arrays)))
-    return found
-
-
-def _blobs(answer: bytes) -> Iterator[bytes]:
-    """The files that `git cat-file --batch` wrote, in order, empty where a commit has none."""
-    start = 0
-    while start < len(answer):
-        end = answer.index(b"\n", start)
-        missing = answer[start:end].endswith(b" missing")
-        size = 0 if missing else int(answer[start:end].split()[-1])
-        yield answer[end + 1 : end + 1 + size]
-        start = end + 1 if missing else end + 2 + size
-
-
-def _rows(text: bytes) -> list[Row]:
-    return list(csv.DictReader(io.StringIO(text.decode(errors="replace"))))
-
-
-def _results(rows: Sequence[Row]) -> dict[Key, Row]:
-    found = {(str(row.get("id")), *Found(row).key): Found(row) for row in rows if row.get("state")}
-    return {key: one.row for key, one in found.items() if one.done or one.diverged}
-
-
-def _by_run(digests: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for (file, name), digest in digests.items():
-        found.setdefault(name.split(":")[0], {})[f"{name} in {file}"] = digest
-    return found
-
-
-def _digests(archive: bytes) -> dict[str, str]:
-    """The digest of each array; none of an archive that is damaged, or missing."""
-    try:
-        with np.load(io.BytesIO(archive)) as file:
-            return {name: sha256(file[name].tobytes()) for name in file.files}
-    except Exception:  # whatever its bytes happen to say; today's file is checked elsewhere
-        return {}
