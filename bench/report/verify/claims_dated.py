@@ -22,7 +22,7 @@ from bench.spec import PROCEDURE, Scale, Sweep, counted
 
 # of the line by which bench/spec says the version of the procedure; code without it wrote no digests of claims
 VERSION = re.compile(r"^(\w+):.*\bPROCEDURE = (\d+)", re.MULTILINE)
-NOT_LOADED = "the sweep's file at their commit cannot be read by today's code"
+NOT_LOADED = "the sweep's file is not in their commit, or today's code cannot read it"
 
 
 def of_claims(published: Published) -> Iterator[str]:
@@ -145,7 +145,7 @@ def _sweep(text: bytes) -> Sweep | None:
     defined: dict[str, Any] = {"__name__": "sweep"}
     try:
         exec(compile(text, "a sweep file of the history", "exec"), defined)
-    except Exception:  # whatever code of another time runs into
+    except (Exception, SystemExit):  # whatever code of another time runs into
         return None
     sweep = defined.get("SWEEP")
     return sweep if isinstance(sweep, Sweep) else None

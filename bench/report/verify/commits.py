@@ -22,13 +22,8 @@ from bench.spec import counted
 CLOCKS_APART = 10 * 60  # seconds by which the clocks of two machines may differ
 FIRST = "7440e090e9503c3c640e9ccfa7d2c6703cc5b9fc"  # the suite's first commit
 HASH = re.compile(r"[0-9a-f]{40}")
-JUDGES = (
-    "bench/paper.yaml",
-    "bench/reproductions.yaml",
-    "bench/spec",
-    "bench/report",
-    "sweeps",
-)  # of what is published
+# what judges the numbers
+JUDGES = ("bench/paper.yaml", "bench/reproductions.yaml", "bench/spec", "bench/report", "sweeps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,7 @@ def is_commit(folder: Path, name: str) -> bool:
 
 
 def complete(results: Path) -> bool:
-    """Whether the suite's history must have every commit that numbers in `results` name: it is that of the suite itself.
+    """Whether the suite's history must have every commit that numbers in `results` name, as it is the suite's own.
 
     A copy that was put into a repository of its own has another history. Raises GitError.
     """

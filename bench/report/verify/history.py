@@ -107,7 +107,7 @@ def _loss(key: Key, seen: Mapping[Key, Seen], versions: Sequence[Version]) -> st
         if not stood_first or _on_other_inputs(row, other):
             return ""
         return f"{_words(differences(row, other))} since {first}; on the same data the first result stands"
-    if now and _official(other) and not _official(row):
+    if now and Found(row).done and _official(other) and not _official(row):
         return ""
     last = max(place for place, version in enumerate(versions) if key in version.results)
     gone = f"the result of {first} is gone since {versions[last + 1].words}"
@@ -174,7 +174,7 @@ class Withdrawn:
         return cls(path, [row for row in rows if row["sweep"] == folder.resolve().name], versions)
 
     def problems(self) -> Iterator[str]:
-        """What is no record of something that happened; a commit of another history explains nothing and harms nothing."""
+        """What is no record of something that happened. A commit of another history explains nothing, and is left."""
         commits = {version.commit for version in self.versions}
         for row in self.rows:
             if not row["reason"].strip():

@@ -60,9 +60,7 @@ def _speed_problems(path: Path) -> Iterator[str]:
             yield f"its command is {kept['command']!r}, which measures no speed"
         if name in commits and commits[name].date[:10] > day:
             yield f"its commit {name[:10]} was made after its date ({commits[name].date}, {day})"
-        elif (
-            name and name not in commits and not is_shallow(SOURCE) and path.resolve().parents[1] == SOURCE / "results"
-        ):
+        elif name and name not in commits and complete(path.parents[1]):
             yield f"its commit {name[:10]} is none of the {len(commits):,} in this history"
     except (StoreError, GitError, LookupError, TypeError):
         return  # said where the page of speeds is held against the files, or of the commits
