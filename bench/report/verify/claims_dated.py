@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from bench.machine import SOURCE, GitError, git
@@ -127,8 +128,13 @@ def _procedures(commits: Iterable[str]) -> dict[str, int]:
 
 def declared_at(published: Published, commit: str) -> Sweep | None:
     """What the sweep's file declared at a commit; None where it was not there, or today's code cannot read it."""
+    return _declared_at(SOURCE, f"{commit}:sweeps/{_name(published)}.py")
+
+
+@cache
+def _declared_at(source: Path, file: str) -> Sweep | None:
     try:
-        return _sweep(git(SOURCE, "cat-file", "blob", f"{commit}:sweeps/{_name(published)}.py"))
+        return _sweep(git(source, "cat-file", "blob", file))
     except GitError:
         return None
 

@@ -205,6 +205,8 @@ def unchecked_history(published: Published) -> Iterator[str]:
     except GitError as error:
         yield f"whether published results changed: {str(error).partition(f'{published.folder}: ')[2] or error}"
         return
+    if rows := Withdrawn.read(published.folder, versions).rows:
+        yield f"the reasons that {WITHDRAWN} gives for {counted(len(rows), 'result')} changed or taken back"
     known = {key for version in versions for key in version.results}
     if fresh := [key for key in today(published).results if key not in known]:
         yield f"when {counted(len(fresh), 'result')} in {runs} were published: no commit has them yet"

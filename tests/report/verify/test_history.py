@@ -190,6 +190,8 @@ def test_what_is_listed_as_withdrawn_with_its_commit_is_in_order(history: Histor
 
     history.withdraw(slower)
     assert all("is gone since" in problem for problem in problems(history))
+    (said,) = unchecked_history(history.published())
+    assert said == "the reasons that withdrawn.csv gives for 4 results changed or taken back"
     history.withdraw(gone)
     assert ["seconds is 70.0" in problem for problem in problems(history)] == [True]
 
