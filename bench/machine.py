@@ -273,12 +273,13 @@ def commit_of(file: Path) -> tuple[str, bool]:
     return head, bool(changes)
 
 
-def git(source: Path, *arguments: str) -> bytes:
-    """What git answers in `source`, whichever repository the environment names. Raises GitError."""
+def git(source: Path, *arguments: str, given: bytes = b"") -> bytes:
+    """What git answers in `source`, whichever repository the environment names. given: its input. Raises GitError."""
     env = {name: value for name, value in os.environ.items() if name not in OF_REPOSITORY}
     words = ["git", "-C", str(source), *arguments]
     try:
-        done = subprocess.run(words, capture_output=True, env=env | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"})
+        settings = env | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        done = subprocess.run(words, input=given, capture_output=True, env=settings)
     except OSError as error:
         raise GitError(f"git cannot be started: {error.strerror}; install it (apt-get install git)") from None
     if done.returncode:

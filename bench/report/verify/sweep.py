@@ -8,13 +8,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from bench.report import digests, repeats
 from bench.report.rows import read_rows
+from bench.report.verify.claims_dated import of_claims, unchecked_claims
+from bench.report.verify.commits import of_commits, unchecked_commits
+from bench.report.verify.history import of_history, unchecked_history
 from bench.report.verify.pages import report_problems
 from bench.report.verify.published import Published
 from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems, task_in
+from bench.report.verify.strays import of_files
 from bench.spec import SpecError, Sweep
 from bench.store import StoreError
 from bench.tasks.classification.imagenet.ensembles import ensemble_problems
@@ -43,6 +48,14 @@ def result_problems(results: Path) -> Iterator[str]:
     published = Published.read(results)
     for check in CHECKS:
         yield from check(published)
+
+
+def unchecked(results: Path) -> Iterator[str]:
+    """What of one sweep's results could not be checked here, and why, a sentence each: no problem, and no proof."""
+    with suppress(StoreError):  # which is a problem, and said as one
+        published = Published.read(results)
+        for sentences in UNCHECKED:
+            yield from sentences(published)
 
 
 def of_one_row(published: Published) -> Iterator[str]:
@@ -100,4 +113,8 @@ def in_repeats(published: Published) -> Iterator[str]:
             yield f"{where}: a value cannot be read: {error}"
 
 
-CHECKS: tuple[Check, ...] = (of_one_row, on_same_data, in_rows, in_ensembles, in_repeats)
+CHECKS: tuple[Check, ...] = (
+    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, of_commits, of_history, of_claims, of_files,
+)  # fmt: skip
+# what each group of checks could not look at, in the same form
+UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims)

@@ -1,0 +1,32 @@
+"""A small history, taken for the suite's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.report.verify import claims_dated, commits
+from tests.report.verify.histories import History
+
+Suite = Callable[[History], History]
+
+
+@pytest.fixture
+def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """Takes a repository for the suite's checkout."""
+
+    def take(history: History) -> History:
+        for module in (commits, claims_dated):
+            monkeypatch.setattr(module, "SOURCE", history.root)
+        monkeypatch.setattr(commits, "FIRST", history.code)
+        return history
+
+    return take
+
+
+@pytest.fixture
+def history(tmp_path: Path, suite: Suite) -> History:
+    """A repository with one commit: the code of the first of January."""
+    return suite(History(tmp_path / "suite"))
