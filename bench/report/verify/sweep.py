@@ -15,6 +15,7 @@ from bench.report.rows import read_rows
 from bench.report.verify.pages import report_problems
 from bench.report.verify.published import Published
 from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems, task_in
+from bench.report.verify.weights import in_weights
 from bench.spec import SpecError, Sweep
 from bench.store import StoreError
 from bench.tasks.classification.imagenet.ensembles import ensemble_problems
@@ -100,4 +101,4 @@ def in_repeats(published: Published) -> Iterator[str]:
             yield f"{where}: a value cannot be read: {error}"
 
 
-CHECKS: tuple[Check, ...] = (of_one_row, on_same_data, in_rows, in_ensembles, in_repeats)
+CHECKS: tuple[Check, ...] = (of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, in_weights)
