@@ -58,7 +58,7 @@ def _source(path: Path, sources: Sequence[Published]) -> Published:
 
 def _tested(path: Path, source: Published, data: Path) -> tuple[bool, str]:
     """Whether the weights are the run's and do what is published, and in what words."""
-    from bench.launch.witness import tested
+    from bench.launch.witness import evaluated_with
     from bench.report.verify.weights import file_problems, judge, run_to_test
 
     if problems := list(file_problems(path, source)):
@@ -66,7 +66,7 @@ def _tested(path: Path, source: Published, data: Path) -> tuple[bool, str]:
     row = next(row for row in source.done if row["id"] == path.stem)
     run, start = run_to_test(row), time.perf_counter()
     try:
-        found = tested(run, tensor_file.read(path).tensors, home(dataset_of(run.data), data))
+        found = evaluated_with(run, tensor_file.read(path).tensors, home(dataset_of(run.data), data))
         fine, words = judge(row, source.correct.get(run.id), found)
     except DataError as error:
         return True, f"the digests agree; its images were not tested, as the data are not here: {error}"

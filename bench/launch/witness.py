@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from bench.tasks.witness import Tested
 
 
-def tested(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
+def evaluated_with(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
     """The run's test with these weights. Raises DataError where its data are not there: nothing is downloaded.
 
     Raises StoreError where the tensors are not of the run's net.
     """
     dataset_of(run.data).resolve("locate")(data, run.data)
     from bench.nets.weights import WeightsError
-    from bench.tasks.witness import test_weights
+    from bench.tasks import witness
 
     try:
-        return test_weights(run, tensors, data)
+        return witness.evaluated_with(run, tensors, data)
     except WeightsError as error:
         raise StoreError(str(error)) from None

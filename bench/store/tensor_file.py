@@ -102,7 +102,7 @@ def loads(content: bytes) -> TensorFile:
     body = memoryview(content)[LENGTH + length :]
     if len(content) < LENGTH + length or not length:
         raise ValueError(f"its header is said to have {length:,} bytes, and the file has {len(content):,}")
-    header = json.loads(content[LENGTH : LENGTH + length], object_pairs_hook=_without_doubles)
+    header = json.loads(content[LENGTH : LENGTH + length].decode(), object_pairs_hook=_without_doubles)
     about = header.pop(ABOUT, {}) if isinstance(header, dict) else None
     if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
         raise ValueError("its header is no JSON object, or its metadata are not texts by name")

@@ -54,7 +54,7 @@ class Watched(nn.Module):
         return out
 
 
-def test_weights(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
+def evaluated_with(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
     """The test of `run` with these weights, by its own code, in its precision, with its threads and kernels.
 
     Where the kernels were compiled and there is no compiler, they are not. Raises DataError, and WeightsError where the
