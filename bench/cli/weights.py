@@ -63,13 +63,15 @@ def _tested(path: Path, source: Published, data: Path) -> tuple[bool, str]:
 
     if problems := list(file_problems(path, source)):
         return False, "; ".join(problems)
-    row = next(row for row in source.done if row["id"] == path.stem)
-    run, start = run_to_test(row), time.perf_counter()
+    row, start = next(row for row in source.done if row["id"] == path.stem), time.perf_counter()
     try:
+        run = run_to_test(row)
         found = evaluated_with(run, tensor_file.read(path).tensors, home(dataset_of(run.data), data))
         fine, words = judge(row, source.correct.get(run.id), found)
     except DataError as error:
         return True, f"the digests agree; its images were not tested, as the data are not here: {error}"
     except StoreError as error:
         return False, str(error)
+    except ValueError as error:
+        return False, f"its row is of no run: {error}"
     return fine, f"{words} ({time.perf_counter() - start:.0f} s)"

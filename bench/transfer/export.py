@@ -52,8 +52,8 @@ def weights_file(folder: RunFolder, result: Mapping[str, Any]) -> bytes:
         content = folder.checkpoint.read_bytes()
     except OSError as error:
         raise StoreError(
-            f"{folder.checkpoint} cannot be read ({error.strerror}); its weights were deleted, or stayed on the "
-            "machine that trained it"
+            f"{folder.checkpoint} cannot be read ({error.strerror}): its weights were deleted, stayed on the machine "
+            "that trained it, or are a publisher's"
         ) from None
     try:
         net = checkpoint.of_run(content, folder.path.name, str(result["weights_sha256"]))["net"]

@@ -46,6 +46,12 @@ def test_exported_weights_do_again_what_is_published(
     assert main(["verify", "tiny", "--weights", "runs/tiny/weights"]) == 1
     assert "its tensors are no weights that are published here" in capsys.readouterr().err
 
+    rows = (RESULTS / "runs.csv").read_text()
+    (RESULTS / "runs.csv").write_text(rows.replace(",12,0.1,6 9,", ",,0.1,6 9,"))
+    assert main(["verify", "tiny", "--weights"]) == 1
+    assert "its row is of no run: " in capsys.readouterr().err
+    (RESULTS / "runs.csv").write_text(rows)
+
     def absent(*_: object) -> Path:
         raise DataError("nothing here")
 

@@ -137,22 +137,27 @@ class Made:
 
     wrong: Mapping[int, float] = field(default_factory=dict)
     error: float = 50.0
-    more: Mapping[str, Any] = field(default_factory=dict)
+    by_image: bool = True
+    of_classes: bool = True
 
     @property
-    def correct(self) -> NDArray[np.bool_]:
+    def correct(self) -> NDArray[np.bool_] | None:
+        if not self.by_image:
+            return None
         found: NDArray[np.bool_] = PUBLISHED ^ np.isin(np.arange(10_000), list(self.wrong))
         return found
 
     @property
-    def margins(self) -> NDArray[np.float32]:
+    def margins(self) -> NDArray[np.float32] | None:
+        if not self.of_classes:
+            return None
         found = np.full(10_000, 5, np.float32)
         found[list(self.wrong)] = list(self.wrong.values())
         return found
 
     @property
     def here(self) -> Mapping[str, Any]:
-        return {**HERE, **self.more}
+        return HERE
 
 
 PUBLISHED = np.arange(10_000) % 2 == 0
@@ -174,18 +179,25 @@ def test_the_same_images_agree_and_others_only_where_rounding_explains_them() ->
     near = dict.fromkeys(range(MOST), BOUND.margin)
 
     assert verdict(Made()) == (True, "each of 10,000 images as published, test error 50.00 %")
-    assert verdict(Made(error=50.01))[0] is False, "by another net of a forger's"
+    assert verdict(Made(error=50.01))[0] is False
     fine, words = verdict(Made({7: 0.0, 9: BOUND.margin}, 50.02))
     assert fine
-    assert words.startswith(
-        "2 of 10,000 images not as published, test error 50.02 % against 50.00 %: each lies at most"
-    )
+    assert words.startswith("2 of 10,000 images not as published, test error 50.02 %, published 50.00 %; each lies")
     assert verdict(Made(near))[0] is True
-    assert verdict(Made({**near, MOST: 0.0}))[0] is False
+    assert f"moves at most {MOST} of so many" in verdict(Made({**near, MOST: 0.0}))[1]
     fine, words = verdict(Made({7: 0.0, 9: BOUND.margin * 1.1}))
     assert not fine
     assert "image 9 lies" in words
     assert verdict(Made({7: 0.01}), precision="fp32")[0] is False
+    assert verdict(Made({7: float("nan")}))[0] is False
+
+
+def test_images_that_all_fall_to_one_side_are_no_rounding() -> None:
+    """Published as right: every even one."""
+    assert verdict(Made(dict.fromkeys(range(0, 18, 2), 0.0)))[0] is True
+    fine, words = verdict(Made(dict.fromkeys(range(0, 20, 2), 0.0)))
+    assert not fine
+    assert words.endswith("10 of them are wrong here, and rounding moves as many to either side")
 
 
 def test_where_the_run_was_made_no_bit_may_differ() -> None:
@@ -197,11 +209,23 @@ def test_where_the_run_was_made_no_bit_may_differ() -> None:
         assert verdict(one, **{"isa": "i", **elsewhere})[0] is True
 
 
-def test_what_is_not_judged_image_by_image_or_on_other_data_is_said() -> None:
-    detector = Made()
-    fine, words = verdict(detector, data_sha256="e")
-    assert (fine, words) == (False, "the data here are others (SHA-256 d): give those of the run")
-    assert verdict(detector, test_images="9999")[1] == "its test has 10,000 images here, and 9,999 in its row"
+def test_what_no_tolerance_was_measured_for_is_said_and_held_to_the_bit_on_the_same_machine_alone() -> None:
+    pairs, detector = Made({7: 0.0}, of_classes=False), Made(by_image=False)
+
+    assert verdict(detector) == (True, "the images are not judged one by one; test error 50.00 %")
+    for made in (pairs, Made(by_image=False, error=51.0)):
+        fine, words = verdict(made)
+        assert fine
+        assert words.endswith("not judged, as nobody has measured how far another machine moves such a test")
+        assert verdict(made, isa="i")[0] is False
+
+
+def test_other_data_and_another_number_of_images_are_no_test_of_the_run() -> None:
+    assert verdict(Made(), data_sha256="e") == (
+        False,
+        "the data here are others (SHA-256 d): give those of the run",
+    )
+    assert verdict(Made(), test_images="9999")[1] == "its test has 10,000 images here, and 9,999 in its row"
 
 
 def test_a_run_is_tested_with_the_kernels_and_threads_that_it_had() -> None:

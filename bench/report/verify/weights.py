@@ -1,12 +1,28 @@
 """Published weights as witnesses: files against rows, and what a test of them finds against what was published.
 
 The files alone are checked without torch. A test gives the same bits where the run was made: on the same hardware with
-the same instruction set, torch, threads and kernels. Elsewhere it rounds differently, and images between two classes
-fall to the other side. TOLERANCE says how far that goes, as measured.
+the same instruction set, torch, threads and kernels. Elsewhere it rounds differently, and an image whose two best
+classes have nearly the same output, its margin being small, falls to the other side.
+
+How many do so was measured on nets of 20 layers trained on CIFAR-10 in bf16, two at scale paper and two at scale short,
+on one processor with AVX-512 and bf16 units, torch 2.14, against the kernels of the runs (compiled, one thread), which
+gave every image again:
+
+    bf16, eager                             2, 4, 7 and 16 of 10,000 images, margins up to 0.125
+    bf16, eager, AVX-512 without bf16       7 of 3,000, up to 0.125
+    bf16, eager, AVX2                       6 of 10,000 and 7 of 3,000, up to 0.1875
+    fp32, eager; AVX2; SSE4.1               none: outputs differ by 0.00002 at most
+
+One thread or two made no difference. They fell to both sides alike: 23 became right and 27 wrong. TOLERANCE is twice
+the share and the margin; of fp32, which moved none, five images in 10,000 and five times the outputs' difference. Half
+of all images have a margin of 4 to 11, half of those judged wrong one of 1 to 2. Nobody has tried another processor or
+a GPU. A forger could claim 21 images of 10,000 in his favour, 0.21 points, and has to find them among those between two
+classes.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -34,7 +50,8 @@ class Tolerance(NamedTuple):
     margin: float
 
 
-TOLERANCE = {"bf16": Tolerance(0.002, 0.125), "fp32": Tolerance(0.0005, 0.001)}
+TOLERANCE = {"bf16": Tolerance(0.005, 0.375), "fp32": Tolerance(0.0005, 0.0001)}
+DEVIATIONS = 3  # of the difference between those that became right and wrong, were both as likely
 
 
 class Tested(Protocol):
@@ -129,22 +146,33 @@ def judge(row: Row, bits: NDArray[np.uint8] | None, tested: Tested) -> tuple[boo
     if tested.here["data_sha256"] != row["data_sha256"]:
         return False, f"the data here are others (SHA-256 {tested.here['data_sha256'][:12]}): give those of the run"
     there, here, images = float(row["test_error"]), tested.error, int(row["test_images"])
+    errors = f"test error {here:.2f} %" + (f", published {there:.2f} %" if here != there else "")
     if bits is None or tested.correct is None:
-        words = f"test error {here:.2f} %, published {there:.2f} %; what it judged image by image is not published"
-        return here == there, words
+        return _elsewhere(here == there, f"the images are not judged one by one; {errors}", row, tested)
     if len(tested.correct) != images:
         return False, f"its test has {counted(len(tested.correct), 'image')} here, and {images:,} in its row"
-    differing = np.flatnonzero(tested.correct != np.unpackbits(bits)[:images].astype(bool))
+    right = np.unpackbits(bits)[:images].astype(bool)
+    differing = np.flatnonzero(tested.correct != right)
     if not len(differing):
-        fine = here == there
-        return (
-            fine,
-            f"each of {images:,} images as published, test error {here:.2f} %{'' if fine else f', not {there}'}",
-        )
-    words = f"{len(differing):,} of {images:,} images not as published, test error {here:.2f} % against {there:.2f} %"
+        return here == there, f"each of {images:,} images as published, {errors}"
+    words = f"{len(differing):,} of {images:,} images not as published, {errors}"
+    if tested.margins is None or _same_machine(row, tested.here):
+        return _elsewhere(False, words, row, tested)
+    problem = _unexplained(tested.margins, differing, int(right[differing].sum()), run_of(row).recipe.precision)
+    widest = tested.margins[differing].max()
+    return (
+        not problem,
+        f"{words}; {problem or f'each lies at most {widest:.3g} from another class: rounding explains it'}",
+    )
+
+
+def _elsewhere(same: bool, words: str, row: Row, tested: Tested) -> tuple[bool, str]:
+    """Whether bits that have to be the `same` here are; on another machine nobody has measured what rounding does."""
+    if same:
+        return True, words
     if _same_machine(row, tested.here):
-        return False, f"{words}, on the machine, instruction set and torch of the run, where no bit differs"
-    return _excused(words, differing, tested.margins, run_of(row).recipe.precision)
+        return False, f"{words}, on the hardware, instruction set and torch of the run, where no bit differs"
+    return True, f"{words}: not judged, as nobody has measured how far another machine moves such a test"
 
 
 def _same_machine(row: Row, here: Mapping[str, Any]) -> bool:
@@ -153,22 +181,16 @@ def _same_machine(row: Row, here: Mapping[str, Any]) -> bool:
     return known and ("compiled" in row.get("kernels", "")) == ("compiled" in here["kernels"])
 
 
-def _excused(
-    words: str, differing: NDArray[np.int64], margins: NDArray[np.float32] | None, precision: str
-) -> tuple[bool, str]:
-    """Whether rounding explains these images."""
-    if margins is None:
-        return False, f"{words}; for this task it is not known how many may differ on another machine"
-    tolerance, widest = TOLERANCE[precision], differing[margins[differing].argmax()]
+def _unexplained(margins: NDArray[np.float32], differing: NDArray[np.int64], lost: int, precision: str) -> str:
+    """Why rounding does not explain that these images differ, `lost` of them wrong here; "" where it does."""
+    tolerance, count = TOLERANCE[precision], len(differing)
+    widest = differing[margins[differing].argmax()]
     most = max(1, round(tolerance.share * len(margins)))
-    if margins[widest] > tolerance.margin:
-        return False, (
-            f"{words}; image {widest} lies {margins[widest]:.3g} from the other class, and rounding ({precision}) "
-            f"moves images up to {tolerance.margin:g}"
-        )
-    if len(differing) > most:
-        return False, f"{words}; rounding ({precision}) moves at most {most:,} of so many"
-    return True, (
-        f"{words}: each lies at most {margins[widest]:.3g} from the other class, as rounding on another machine "
-        f"({precision}, up to {tolerance.margin:g} and {counted(most, 'image')}) allows"
-    )
+    if not margins[widest] <= tolerance.margin:  # NaN, too
+        far = f"image {widest} lies {margins[widest]:.3g} from another class"
+        return f"{far}, and rounding ({precision}) moves none that lies more than {tolerance.margin:g} from it"
+    if count > most:
+        return f"rounding ({precision}) moves at most {most:,} of so many"
+    if abs(count - 2 * lost) > DEVIATIONS * math.sqrt(count):
+        return f"{lost:,} of them are wrong here, and rounding moves as many to either side"
+    return ""
