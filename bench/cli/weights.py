@@ -58,7 +58,7 @@ def _source(path: Path, sources: Sequence[Published]) -> Published:
 
 def _tested(path: Path, source: Published, data: Path) -> tuple[bool, str]:
     """Whether the weights are the run's and do what is published, and in what words."""
-    from bench.launch.witness import evaluated_with
+    from bench.launch.retest import evaluated_with
     from bench.report.verify.weights import file_problems, judge, run_to_test
 
     if problems := list(file_problems(path, source)):

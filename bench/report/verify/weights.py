@@ -55,7 +55,7 @@ DEVIATIONS = 3  # of the difference between those that became right and wrong, w
 
 
 class Tested(Protocol):
-    """What a test found, see bench.tasks.witness."""
+    """What a test found, see bench.tasks.retest."""
 
     @property
     def error(self) -> float:

@@ -17,7 +17,7 @@ from PIL import Image
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
 from bench.cli.commands import main as commands
-from bench.launch.witness import evaluated_with
+from bench.launch.retest import evaluated_with
 from bench.launch.worker import work
 from bench.report.stored import read_arrays
 from bench.spec import Net

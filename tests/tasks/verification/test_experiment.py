@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from bench.cli.commands import main as commands
-from bench.launch.witness import evaluated_with
+from bench.launch.retest import evaluated_with
 from bench.report.frame import display_name
 from bench.report.stored import read_arrays
 from bench.spec import Faces, Net, Recipe, Resources, Run, SpecError

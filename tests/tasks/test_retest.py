@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.launch.witness import evaluated_with
+from bench.launch.retest import evaluated_with
 from bench.store import RunFolder, StoreError
-from bench.tasks.witness import Watched
+from bench.tasks.retest import Watched
 from bench.train import checkpoint
 from tests.builders import tiny_run
 from tests.tasks.builders import done

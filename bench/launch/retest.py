@@ -1,4 +1,4 @@
-"""Tests published weights; see bench.tasks.witness, which needs torch and is imported when it is asked for."""
+"""Tests published weights; see bench.tasks.retest, which needs torch and is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.store import StoreError
 from bench.store.tensor_file import Raw
 
 if TYPE_CHECKING:
-    from bench.tasks.witness import Tested
+    from bench.tasks.retest import Tested
 
 
 def evaluated_with(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
@@ -21,9 +21,9 @@ def evaluated_with(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
     """
     dataset_of(run.data).resolve("locate")(data, run.data)
     from bench.nets.weights import WeightsError
-    from bench.tasks import witness
+    from bench.tasks import retest
 
     try:
-        return witness.evaluated_with(run, tensors, data)
+        return retest.evaluated_with(run, tensors, data)
     except WeightsError as error:
         raise StoreError(str(error)) from None
