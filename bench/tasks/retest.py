@@ -57,11 +57,19 @@ class Watched(nn.Module):
 def evaluated_with(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
     """The test of `run` with these weights, by its own code, in its precision, with its threads and kernels.
 
-    Where the kernels were compiled and there is no compiler, they are not. Raises DataError, and WeightsError where the
-    tensors are not of the run's net.
+    Where these were compiled and there is no compiler, they are not; nor where the compiled ones make NaN, as those of
+    torch 2.14 in bf16 did under ATEN_CPU_CAPABILITY=avx2. Raises DataError, and WeightsError where the tensors are not of the run's net.
     """
-    device, task = device_of(run), task_of(run.task)
+    device = device_of(run)
     compiled = run.resources.compile and (device.type == "cuda" or cxx_compiler() is not None)
+    tested = _evaluated(run, tensors, data, device, compiled=compiled)
+    if compiled and tested.margins is not None and np.isnan(tested.margins).any():
+        return _evaluated(run, tensors, data, device, compiled=False)
+    return tested
+
+
+def _evaluated(run: Run, tensors: Mapping[str, Raw], data: Path, device: torch.device, *, compiled: bool) -> Tested:
+    task = task_of(run.task)
     with TemporaryDirectory() as place:
         job = Job(RunFolder(Path(place)), data, lambda: False)
         experiment: Experiment = dataset_of(run.data).resolve("experiment").of(run, job, device)  # type: ignore[attr-defined]  # a class

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,24 @@ def test_a_run_is_tested_as_it_was_from_its_weights_alone(finished: RunFolder, t
     assert found.error == result["test_error"]
     assert found.margins.shape == (40,)
     assert all(found.here[name] == env[name] for name in ("hardware", "torch", "threads", "kernels", "data_sha256"))
+
+
+def test_where_compiled_kernels_make_nan_the_others_are_taken(
+    finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def to_nan(net: torch.nn.Module) -> None:
+        net.register_forward_hook(lambda _net, _inputs, out: out * float("nan"))
+
+    monkeypatch.setattr(torch.nn.Module, "compile", to_nan)
+    monkeypatch.setattr("bench.tasks.retest.cxx_compiler", lambda: "c++")
+    run = finished.run()
+    run = replace(run, resources=replace(run.resources, compile=True))
+    net = checkpoint.loads(finished.checkpoint.read_bytes())["net"]
+
+    found = evaluated_with(run, dict(checkpoint.raw(net)), tmp_path)
+
+    assert found.here["kernels"] == "eager"
+    assert found.error == (finished.result() or {})["test_error"]
 
 
 def test_weights_of_another_net_are_refused(finished: RunFolder, tmp_path: Path) -> None:
