@@ -58,7 +58,8 @@ def evaluated_with(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
     """The test of `run` with these weights, by its own code, in its precision, with its threads and kernels.
 
     Where these were compiled and there is no compiler, they are not; nor where the compiled ones make NaN, as those of
-    torch 2.14 in bf16 did under ATEN_CPU_CAPABILITY=avx2. Raises DataError, and WeightsError where the tensors are not of the run's net.
+    torch 2.14 in bf16 did under ATEN_CPU_CAPABILITY=avx2. Raises DataError, and WeightsError where the tensors are not
+    of the run's net.
     """
     device = device_of(run)
     compiled = run.resources.compile and (device.type == "cuda" or cxx_compiler() is not None)

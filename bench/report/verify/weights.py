@@ -12,6 +12,7 @@ gave every image again. The fewer than 10,000 are the test set's first:
     bf16, eager, AVX-512 without bf16       7 of 3,000, up to 0.125
     bf16, eager, AVX2                       6 of 10,000; 0 and 7 of 3,000, up to 0.1875
     bf16, eager, SSE4.1                     2 of 1,000, up to 0.094
+    bf16, compiled, oneDNN's AVX2           2 of 500, up to 0.0625
     fp32, eager; AVX2; SSE4.1               none; outputs differ by 0.00002 at most
 
 Two threads gave the numbers of one. In bf16, 24 became right and 27 wrong. TOLERANCE is twice the share and the margin;
