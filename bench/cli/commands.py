@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.cli import numbers, options
 from bench.cli.exits import FAILED, guarded
+from bench.cli.export import export
 from bench.cli.listing import listing
 from bench.cli.options import Parser
 from bench.cli.places import RUNS
@@ -116,6 +117,7 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "clean": (clean, "delete what no start needs any more: old logs, momentum of runs that are done"),
     "pack": (pack, "write run folders as archives below a size, for another machine"),
     "unpack": (unpack, "verify archives and place their runs; what is further on here stays"),
+    "export": (export, "write the weights of runs that are done for others to use"),
     "report": (numbers.report, "collect run folders, of several machines too, and write the report beside them"),
     "publish": (numbers.publish, "merge runs into results/ and reports/ here, or write the pages there once more"),
     "cite": (numbers.cite, "print a number: interval, n, BibTeX, LaTeX, provenance"),

@@ -211,6 +211,13 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
             "help": "files that bench pack wrote, or folders of them",
         },
     },
+    "export": {
+        "name": NAME,
+        "--weights": {"action": "store_true", "help": "the final weights of each run that is done, as safetensors"},
+        "--out": SEVERAL,
+        "--only": {"metavar": "GLOB", "help": "only runs whose id matches, such as '*-paper-*'"},
+        "--to": {**PLACE, "help": "where the files go (default: weights/ beside the runs)"},
+    },
     "cite": {
         "--results": PLACE,
         "--out": OUT,
@@ -222,7 +229,14 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
         "--out": OUT,
         "name": {**NAME, "nargs": "?", "help": "one sweep (default: all, and the index)"},
         "--rerun": {"metavar": "RUN", "help": "train this run of the results once more below --out, and compare"},
-        "--data": {**PLACE, "help": "data for --rerun (else $BENCH_DATA, else a cache)"},
+        "--weights": {
+            "type": Path,
+            "nargs": "?",
+            "const": Path(),
+            "metavar": "DIR",
+            "help": "test the weights in DIR (default: weights/ beside the results), image by image",
+        },
+        "--data": {**PLACE, "help": "data for --rerun and --weights (else $BENCH_DATA, else a cache)"},
     },
     "simulate": {
         "name": NAME,
@@ -241,6 +255,9 @@ ABOUT = {  # what the help of a command says beside its line
     "first, then runs that can be resumed, those with least left first, then the weights of finished runs, as far as "
     "there is room. A finished run travels without its optimizer. Exit code 1: a run that has kept a step was left "
     "behind.",
+    "export": "Writes files that others can use without this suite, of a sweep's runs that are done. --weights: "
+    "ID.safetensors with the tensors that the run was tested with, bit by bit, and what it reached as metadata. Exit "
+    "code 1: a run that is done has no weights here.",
     "unpack": "Verifies every file of every archive, then places the runs; a run that is further on here, done or being"
     " trained stays as it is. Exit code 1: a run could not take its place.",
 }

@@ -1,4 +1,4 @@
-"""`bench verify`: checks what is published, or trains a published run once more."""
+"""`bench verify`: checks what is published, tests published weights, or trains a published run once more."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.cli.exits import FAILED, STOPPED
 from bench.cli.places import Place, all_published, known_out, read_folder
 from bench.cli.sweep_files import MistakeError, declared_in, known_sweeps
+from bench.cli.weights import verify_weights
 from bench.data.locate import data_folder, home
 from bench.launch.rerun import rerun
 from bench.spec import counted, dataset_of
@@ -27,6 +28,8 @@ def verify(args: argparse.Namespace) -> int:
         raise MistakeError(f"no results of {args.name or 'any sweep'}, published or in {args.out}; there are: {there}")
     if args.rerun is not None:
         return _rerun(args, places)
+    if args.weights is not None:
+        return verify_weights(args, places)
     found, said = list[str](), set[str]()
     for place in places:
         wrong = list(problems(place.name, declared_in(place), place.results, place.report))

@@ -26,6 +26,7 @@ from bench.store.files import (
     StoreError,
     atomic,
     curve_text,
+    file_digest,
     make_folder,
     read_json,
     sha256,
@@ -42,7 +43,7 @@ from bench.store.submission import Rendezvous, Submission, forget_submissions, s
 
 __all__ = [
     "KEPT_STARTS", "BusyError", "Inputs", "Rendezvous", "RunFolder", "StoreError", "Submission", "all_folders",
-    "atomic", "curve_text", "delete", "exclusive", "folders", "forget_starts", "forget_submissions",
+    "atomic", "curve_text", "delete", "exclusive", "file_digest", "folders", "forget_starts", "forget_submissions",
     "is_content", "make_folder", "make_private", "open_log", "read_json", "refuse_foreign", "sha256", "submissions",
     "write_bytes", "write_json", "write_text",
 ]  # fmt: skip

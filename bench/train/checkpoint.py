@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import torch
 from torch import Tensor
 
 from bench.nets.torch_files import unpickled
-from bench.store import StoreError, atomic
+from bench.store import StoreError, atomic, tensor_file
+from bench.store.tensor_file import Raw
 
 FORMAT = 1
 
@@ -132,10 +132,12 @@ def finished(content: bytes, run_id: str, weights_sha256: str) -> bytes:
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and bytes: equal if and only if every bit of every tensor is."""
-    sha = hashlib.sha256()
+    """SHA-256 over names, types, shapes and bytes: equal if and only if every bit of every tensor is."""
+    return tensor_file.digest(raw(tensors))
+
+
+def raw(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Raw]]:
+    """Each tensor as bytes, in the order of their names."""
     for name, value in sorted(tensors.items()):
         array = value.detach().cpu().contiguous()
-        sha.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
-        sha.update(array.flatten().view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
+        yield name, Raw(str(array.dtype), tuple(array.shape), array.flatten().view(torch.uint8).numpy().tobytes())

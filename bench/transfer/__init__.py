@@ -1,1 +1,1 @@
-"""Run folders on their way from one machine to another: `python -m bench pack` and `unpack`."""
+"""Runs on their way from one machine to another: `python -m bench pack`, `unpack` and `export`."""

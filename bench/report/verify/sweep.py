@@ -20,6 +20,7 @@ from bench.report.verify.pages import report_problems
 from bench.report.verify.published import Published
 from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems, task_in
 from bench.report.verify.strays import of_files
+from bench.report.verify.weights import in_weights
 from bench.spec import SpecError, Sweep
 from bench.store import StoreError
 from bench.tasks.classification.imagenet.ensembles import ensemble_problems
@@ -114,7 +115,8 @@ def in_repeats(published: Published) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
-    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, of_commits, of_history, of_claims, of_files,
+    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, in_weights, of_commits, of_history, of_claims,
+    of_files,
 )  # fmt: skip
 # what each group of checks could not look at, in the same form
 UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims)

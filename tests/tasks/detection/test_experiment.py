@@ -17,6 +17,7 @@ from PIL import Image
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
 from bench.cli.commands import main as commands
+from bench.launch.retest import evaluated_with
 from bench.launch.worker import work
 from bench.report.stored import read_arrays
 from bench.spec import Net
@@ -77,6 +78,16 @@ def test_a_run_keeps_what_became_of_every_detection(straight: RunFolder) -> None
     assert all(len(found) == 4 for found in losses)
     parts = [sum(row[n] for n in row if n.endswith("_loss") and n != "test_loss") for row in straight.curve_rows()]
     assert parts == pytest.approx([row["loss"] for row in straight.curve_rows()], rel=1e-5)
+
+
+def test_weights_alone_find_what_the_run_found(straight: RunFolder, data: Path) -> None:
+    net = checkpoint.loads(straight.checkpoint.read_bytes())["net"]
+
+    found = evaluated_with(RUN, dict(checkpoint.raw(net)), data)
+
+    assert found.error == numbers(straight)["test_error"]
+    assert found.correct is None
+    assert found.margins is None
 
 
 def test_fixed_batch_norm_does_not_move_by_a_bit_and_the_rest_does(straight: RunFolder, data: Path) -> None:

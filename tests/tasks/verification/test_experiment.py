@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from bench.cli.commands import main as commands
+from bench.launch.retest import evaluated_with
 from bench.report.frame import display_name
 from bench.report.stored import read_arrays
 from bench.spec import Faces, Net, Recipe, Resources, Run, SpecError
@@ -75,6 +76,16 @@ def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
     straight: RunFolder, data: Path, tmp_path: Path, questions: int
 ) -> None:
     assert numbers(resumed(tmp_path, RUN, data, questions)) == numbers(straight)
+
+
+def test_weights_alone_judge_every_pair_as_the_run_did(straight: RunFolder, data: Path) -> None:
+    net = checkpoint.loads(straight.checkpoint.read_bytes())["net"]
+
+    found = evaluated_with(RUN, dict(checkpoint.raw(net)), data)
+
+    assert found.correct is not None
+    assert np.packbits(found.correct).tobytes().hex() == numbers(straight)["correct"]
+    assert found.margins is None
 
 
 def with_other_list(data: Path, place: Path, name: str, old: str, new: str) -> Path:

@@ -1,0 +1,78 @@
+"""`python -m bench export NAME --weights`: the final weights of runs that are done, in files that others can read.
+
+The tensors are those that the run was tested with, bit by bit; the same run makes the same bytes. The metadata say
+which run it is, what it reached, and on what.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.spec import counted
+from bench.store import RunFolder, StoreError, file_digest, make_folder, tensor_file, write_bytes
+from bench.train import checkpoint
+
+PAPER = "He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition, arXiv:1512.03385"
+MIB = 2**20
+
+
+def export_weights(chosen: Iterable[RunFolder], to: Path, say: Callable[[str], object]) -> bool:
+    """Writes `<id>.safetensors` into `to` for each run that is done; of one in several folders the first that can.
+
+    Returns whether all that are done are there. Says which are not, and why.
+    """
+    results = [(folder, result) for folder in chosen if (result := folder.result()) is not None]
+    written: dict[str, int] = {}
+    problems: dict[str, str] = {}
+    make_folder(to)
+    for folder, result in results:
+        name = folder.path.name
+        if name in written:
+            continue
+        try:
+            content = weights_file(folder, result)
+        except StoreError as error:
+            problems[name] = str(error)
+        else:
+            write_bytes(to / f"{name}{tensor_file.SUFFIX}", content)
+            written[name] = len(content)
+    left = [f"{name}: {problem}" for name, problem in problems.items() if name not in written]
+    for line in left:
+        say(line)
+    say(f"{to}: the weights of {counted(len(written), 'run')}, {sum(written.values()) / MIB:.2f} MiB")
+    return bool(written) and not left
+
+
+def weights_file(folder: RunFolder, result: Mapping[str, Any]) -> bytes:
+    """The content of the file for a run that is done. Raises StoreError where its weights are not here any more."""
+    try:
+        content = folder.checkpoint.read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"{folder.checkpoint} cannot be read ({error.strerror}): its weights were deleted, stayed on the machine "
+            "that trained it, or are a publisher's"
+        ) from None
+    try:
+        net = checkpoint.of_run(content, folder.path.name, str(result["weights_sha256"]))["net"]
+        return tensor_file.dumps(checkpoint.raw(net), _about(folder, result))
+    except (ValueError, AttributeError) as error:  # AttributeError: a value that is no tensor
+        raise StoreError(f"{folder.checkpoint}: {error}") from None
+
+
+def _about(folder: RunFolder, result: Mapping[str, Any]) -> dict[str, str]:
+    """The file's metadata, all of it text."""
+    env = folder.env() or {}
+    about = {
+        "format": "pt",  # what other libraries ask for
+        "id": folder.path.name,
+        "run": (folder.path / "run.json").read_text(encoding="utf-8"),
+        **{name: json.dumps(result[name]) for name in ("test_error", "test_images")},
+        "weights_sha256": str(result["weights_sha256"]),
+        **{name: str(env.get(name) or "") for name in ("data", "data_sha256", "commit")},
+        "manifest_sha256": file_digest(folder.path / "manifest.json") or "",
+        "citation": f"{PAPER}; reproduced by resnet-bench {env.get('bench', '')} (Apache-2.0)",
+    }
+    return {name: value for name, value in about.items() if value}
