@@ -100,7 +100,7 @@ def test_a_manifest_of_another_result_is_left_out_and_said(tmp_path: Path) -> No
 
     collect(tmp_path / "results", [tmp_path / "runs"], RUNS, said.append)
 
-    assert said == [f"{folder.manifest} is left out: it is not of the result beside it"]
+    assert said == [f"{folder.path.name}: its manifest.json is left out: it is not of the result beside it"]
     assert not (tmp_path / "results" / "manifests").exists()
 
 
