@@ -12,10 +12,10 @@ from bench.nets.weights import read_weights
 from bench.report.collect import collect
 from bench.report.rows import read_rows
 from bench.speed.made_up import finish
-from bench.store import RunFolder
+from bench.store import RunFolder, register
 from bench.train import checkpoint
 from tests.builders import numbers, with_momentum
-from tests.transfer.builders import RUN, carried, files_of, make, pack, unpack
+from tests.transfer.builders import HOME, RUN, carried, files_of, make, pack, unpack
 
 
 def test_a_run_that_moves_half_way_ends_in_the_same_bits_as_one_that_stays(
@@ -112,9 +112,8 @@ def test_old_and_new_archives_side_by_side_give_the_latest_of_each_run(
 
     words = capsys.readouterr().out
     assert "further on than here, begun, at step 8; here it was begun, at step 4" in words
-    assert files_of(tmp_path / "here" / "tiny").keys() - {f"{RUN.id}/lock"} == {
-        f"{RUN.id}/{name}" for name in ("run.json", "inputs.json", "checkpoint.pt", "curve.jsonl", "heartbeat.json")
-    }
+    files = {"run.json", "inputs.json", "checkpoint.pt", "curve.jsonl", "heartbeat.json"}
+    assert files_of(tmp_path / "here" / HOME).keys() - {"lock"} == files
     assert checkpoint.loads((tmp_path / "elsewhere" / "tiny" / RUN.id / "checkpoint.pt").read_bytes())["step"] == 8
 
 
@@ -133,6 +132,7 @@ def test_a_checkpoint_from_which_the_arriving_one_does_not_go_on_is_kept_beside_
     (aside,) = here.path.glob("checkpoint.pt.before-*")
     assert aside.read_bytes() == mine
     assert checkpoint.loads(here.checkpoint.read_bytes())["step"] == 8
+    assert register.last_event(here.path.parent, RUN.id) == "given up"
 
 
 def test_a_result_takes_the_place_of_an_unfinished_run_and_leaves_no_weights_of_an_earlier_step(
