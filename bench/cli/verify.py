@@ -18,7 +18,7 @@ from bench.spec import counted, dataset_of
 
 def verify(args: argparse.Namespace) -> int:
     """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
-    from bench.report.verify import index_problems, problems, stray_problems, unchecked
+    from bench.report.verify import index_problems, problems, stray_problems, three_lines, unchecked
 
     everywhere = all_published(args)
     asked = args.name and Path(args.name).stem
@@ -44,6 +44,8 @@ def verify(args: argparse.Namespace) -> int:
         results = everywhere[0].results.parent
         found += [*stray_problems(results, reports), *index_problems(known_sweeps(results), results, reports)]
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
+    if not found:
+        print(three_lines([place.results for place in places]))
     return FAILED if found else 0
 
 

@@ -16,6 +16,7 @@ from bench.report.rows import read_rows
 from bench.report.verify.claims_dated import of_claims, unchecked_claims
 from bench.report.verify.commits import of_commits, unchecked_commits
 from bench.report.verify.history import of_history, unchecked_history
+from bench.report.verify.older import of_age
 from bench.report.verify.pages import report_problems
 from bench.report.verify.published import Published
 from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems, task_in
@@ -116,7 +117,7 @@ def in_repeats(published: Published) -> Iterator[str]:
 
 CHECKS: tuple[Check, ...] = (
     of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, in_weights, of_commits, of_history, of_claims,
-    of_files,
+    of_age, of_files,
 )  # fmt: skip
 # what each group of checks could not look at, in the same form
 UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims)
