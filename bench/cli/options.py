@@ -86,6 +86,7 @@ OUT: Option = {
 ALSO = {"--out": ("--runs",)}  # earlier names of options
 NAME: Option = {"metavar": "NAME"}
 PLACE: Option = {"type": Path, "metavar": "DIR"}
+FILE: Option = {"type": Path, "metavar": "FILE"}
 SEVERAL: Option = {**OUT, "nargs": "+", "default": [Path("runs")], "help": "folders of runs, of several machines too"}
 SPREAD = "least and largest std over seeds, in points"
 OF_SWEEP: Mapping[str, Option] = {  # of the main job
@@ -222,6 +223,14 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
         "--out": OUT,
         "name": {**NAME, "nargs": "?", "help": "one sweep (default: all, and the index)"},
         "--rerun": {"metavar": "RUN", "help": "train this run of the results once more below --out, and compare"},
+        "--signers": {
+            **FILE,
+            "help": "whose signatures count, as ssh-keygen reads allowed signers (default: results/allowed_signers)",
+        },
+        "--authorities": {
+            **FILE,
+            "help": "certificates (PEM) of those whose time stamps count (default: results/authorities.pem)",
+        },
         "--data": {**PLACE, "help": "data for --rerun (else $BENCH_DATA, else a cache)"},
     },
     "simulate": {

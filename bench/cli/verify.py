@@ -17,7 +17,7 @@ from bench.spec import counted, dataset_of
 
 def verify(args: argparse.Namespace) -> int:
     """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
-    from bench.report.verify import index_problems, problems
+    from bench.report.verify import Trusted, index_problems, problems, unchecked
 
     everywhere = all_published(args)
     asked = args.name and Path(args.name).stem
@@ -27,11 +27,12 @@ def verify(args: argparse.Namespace) -> int:
         raise MistakeError(f"no results of {args.name or 'any sweep'}, published or in {args.out}; there are: {there}")
     if args.rerun is not None:
         return _rerun(args, places)
-    found: list[str] = []
+    found, trusted = list[str](), Trusted(args.signers, args.authorities)
     for place in places:
-        wrong = list(problems(place.name, declared_in(place), place.results, place.report))
+        wrong = list(problems(place.name, declared_in(place), place.results, place.report, trusted))
         name = place.name if place.published else place.results.parent
         print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
+        print("".join(f"  not checked: {sentence}\n" for sentence in unchecked(place.results, trusted)), end="")
         found += wrong
     reports = args.reports or read_folder("reports")
     if args.name is None and everywhere and (reports / "README.md").is_file():

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from bench.report import digests, repeats
 from bench.report.rows import read_rows
 from bench.report.verify.pages import report_problems
-from bench.report.verify.published import Published
+from bench.report.verify.published import BESIDE, Published, Trusted
 from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems, task_in
 from bench.spec import SpecError, Sweep
 from bench.store import StoreError
@@ -22,15 +23,15 @@ from bench.tasks.classification.imagenet.ensembles import ensemble_problems
 Check = Callable[[Published], Iterator[str]]
 
 
-def problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
+def problems(name: str, sweep: Sweep, results: Path, reports: Path, trusted: Trusted = BESIDE) -> Iterator[str]:
     """All that is wrong with the results and the report of one sweep; none where every digit follows from the runs.
 
     results, reports: the sweep's own folders. Where there are no pages, as beside an installed package, the numbers are
-    checked alone.
+    checked alone. trusted: whose signatures and time stamps count.
     """
     yield from digests.differences(results)
     try:
-        yield from result_problems(results)
+        yield from result_problems(results, trusted)
         if reports.is_dir():
             yield from digests.differences(reports)
             yield from report_problems(name, sweep, results, reports)
@@ -38,11 +39,19 @@ def problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[
         yield f"{results}: {error}"
 
 
-def result_problems(results: Path) -> Iterator[str]:
+def result_problems(results: Path, trusted: Trusted = BESIDE) -> Iterator[str]:
     """What does not agree within the results. Raises StoreError if a file cannot be read."""
-    published = Published.read(results)
+    published = Published.read(results, trusted)
     for check in CHECKS:
         yield from check(published)
+
+
+def unchecked(results: Path, trusted: Trusted = BESIDE) -> Iterator[str]:
+    """What of one sweep's results could not be checked here, and why, a sentence each: no problem, and no proof."""
+    with suppress(StoreError):  # which is a problem, and said as one
+        published = Published.read(results, trusted)
+        for sentences in UNCHECKED:
+            yield from sentences(published)
 
 
 def of_one_row(published: Published) -> Iterator[str]:
@@ -101,3 +110,5 @@ def in_repeats(published: Published) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (of_one_row, on_same_data, in_rows, in_ensembles, in_repeats)
+# what each group of checks could not look at, in the same form
+UNCHECKED: tuple[Check, ...] = ()
