@@ -85,7 +85,7 @@ class Reuse:
         for item, words in differing.items():
             folder, begun = item.folder, item.folder.inputs()
             try:
-                place = folder.set_aside(begun)
+                place = folder.set_aside(begun, f"set aside by --again: begun with {words}")
             except BusyError:
                 raise StoreError(
                     f"{item.run.id} is being trained on {words}: wait for it, or stop it, and start again"

@@ -31,15 +31,13 @@ from bench.report.rows import (
 from bench.report.stored import (
     CURVE_COLUMNS,
     DETECTOR_CURVE_COLUMNS,
-    LAYER_COLUMNS,
-    arrays_digest,
-    layers_digest,
     read_arrays,
     write_arrays,
     write_table,
 )
 from bench.spec import Ensemble, Run, dataset_of
 from bench.store import RunFolder, StoreError, exclusive, folders, make_folder, write_text
+from bench.store.manifest import LAYER_COLUMNS, arrays_digest, layers_digest
 from bench.tasks.classification.imagenet.ensembles import collect_ensembles
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.spec import DETECTOR_LOSSES
-from bench.store import StoreError, atomic, curve_text, sha256
+from bench.store import StoreError, atomic
+from bench.store.manifest import LAYER_COLUMNS
 
 CURVE_COLUMNS = ("id", "step", "rate", "loss", "error", "test_loss", "test_error")
 DETECTOR_CURVE_COLUMNS = (*CURVE_COLUMNS[:5], *DETECTOR_LOSSES, *CURVE_COLUMNS[5:])  # in the order a run writes them
-LAYER_COLUMNS = (
-    "id", "step", "layer", "name", "response_std", "batch_std", "response_grad_norm", "grad_norm", "weight_norm",
-)  # fmt: skip
 COLUMNS: Mapping[str, Sequence[str]] = {"curves": CURVE_COLUMNS, "layers": LAYER_COLUMNS}  # by name of the file
 TYPES = {"id": "str", "name": "str", "step": "int64", "layer": "int64"}  # all other columns are numbers, NaN if missing
 
@@ -77,18 +74,3 @@ def write_arrays(path: Path, here: Mapping[str, Mapping[str, NDArray[Any]]], row
         return
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **dict(sorted(arrays.items())))
-
-
-def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str | None:
-    """SHA-256 of arrays with their names and shapes; None of none."""
-    sha = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest() if arrays else None
-
-
-def layers_digest(rows: Sequence[Mapping[Any, Any]]) -> str | None:
-    """SHA-256 of a run's rows of layers, from its folder or from layers.parquet; None of none."""
-    there = [{k: row[k] for k in LAYER_COLUMNS[1:] if not pd.isna(row.get(k))} for row in rows]
-    return sha256(curve_text(there).encode()) if there else None

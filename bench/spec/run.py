@@ -152,9 +152,14 @@ class Run:
         )
 
     @property
-    def digest(self) -> str:
-        """Eight hex digits of the SHA-256 over every field that can change the number (but see ADDED_LATER)."""
+    def sha256(self) -> str:
+        """The SHA-256 over every field that can change the number (but see ADDED_LATER)."""
         return _run_digest(self)
+
+    @property
+    def digest(self) -> str:
+        """Its first eight hex digits."""
+        return self.sha256[:8]
 
     @property
     def id(self) -> str:
@@ -176,7 +181,7 @@ def _run_digest(run: Run) -> str:
     del values["resources"]
     for part, fields in ADDED_LATER.items():
         values[part] = dict(item for item in values[part].items() if item not in fields.items())
-    return digest(values)[:8]
+    return digest(values)
 
 
 def digest(value: Any) -> str:

@@ -13,15 +13,19 @@
         checkpoint.pt    the last resumable state; after the run, the trained net without momentum
         checkpoint.previous.pt  the one before, until the run is done
         error.json       why the run failed or stopped; gone when it is resumed
-        env.json         provenance: commit, versions, hardware, data digest, dates
+        env.json         provenance: commit, versions, instruction set, hardware, data digest, dates
+        manifest.json    the digests of what the number depends on, and of what the run left (manifest.py)
         result.json      written last: it is there if and only if the run is done
         log/             what the last starts printed
 
-Beside them slurm/ has what was submitted, code/ what the jobs run (both private: private.py), crew-*.log what crews on
-a GPU wrote, sweep.log what a start in the background did; lock shows whether the file system has locks. What of all
-this no start needs any more: leftovers.py. Standard library only.
+Beside them register.jsonl says which runs were started and how each start ended (register.py), register-*.jsonl the
+same of other machines whose runs are here. slurm/ has what was submitted, code/ what the jobs run (both private:
+private.py), crew-*.log what crews on a GPU wrote, sweep.log what a start in the background did; lock shows whether the
+file system has locks, .lock is held by who writes to the register. What of all this no start needs any more:
+leftovers.py. Standard library only.
 """
 
+from bench.store.contents import is_content
 from bench.store.files import (
     StoreError,
     atomic,
@@ -37,7 +41,7 @@ from bench.store.inputs import Inputs
 from bench.store.lock import BusyError, exclusive
 from bench.store.logs import KEPT_STARTS, delete, forget_starts, open_log
 from bench.store.private import make_private, refuse_foreign
-from bench.store.run_folder import RunFolder, all_folders, folders, is_content
+from bench.store.run_folder import RunFolder, all_folders, folders
 from bench.store.submission import Rendezvous, Submission, forget_submissions, submissions
 
 __all__ = [

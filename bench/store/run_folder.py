@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -11,19 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec import DIVERGED, Run, SpecError, run_from_json
-from bench.store import records
+from bench.store import records, register
+from bench.store.contents import CONTENTS, ONLY_DONE, ONLY_UNDONE
 from bench.store.files import StoreError, disk_error, file_digest, in_utf8, make_folder, write_json, write_rows
 from bench.store.inputs import Inputs
 from bench.store.lock import LockedFolder
 from bench.store.submission import Rendezvous
-
-# what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
-CONTENTS = (
-    *("run.json", "declared.json", "predicted.json", "inputs.json", "again.json", "scores-*.pt"),
-    *("curve.jsonl", "layers.jsonl", "checkpoint.pt"),
-    *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png", "env.json", "result.json"),
-)
-ONLY_DONE, ONLY_UNDONE = ("env.json", "result.json"), ("scores-*.pt", "error.json")
 
 
 class File:
@@ -48,6 +40,7 @@ class RunFolder(LockedFolder):
     hardest = File("hardest.png")  # a drawing of the pairs that a verification judges worst
     matches = File("matches.npz")  # the outcome of every detection of a detector's tests: what every AP is made of
     detections = File("detections.png")  # a drawing of some test images with what was found in them
+    manifest = File("manifest.json")  # the digests of what the number depends on, and of what the run left
     log = File("log")  # where submitit keeps its files and the run's stdout and stderr
 
     def mark(self) -> int:
@@ -122,11 +115,17 @@ class RunFolder(LockedFolder):
         """Replaces the rows of the layers; returns the SHA-256 of the file."""
         return write_rows(self.layers, rows)
 
-    def finish(self, result: Mapping[str, Any], env: Mapping[str, Any]) -> None:
-        """Writes env.json, then result.json: with that the run is done."""
+    def finish(
+        self, result: Mapping[str, Any], env: Mapping[str, Any], manifest: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes env.json, the manifest and its line in the register, then result.json: with that the run is done."""
         self.clear_error()
         whole = {name: in_utf8(value) if isinstance(value, str) else value for name, value in env.items()}
         write_json(self.path / "env.json", whole)
+        if manifest is not None:
+            write_json(self.manifest, manifest)
+            digests = {name: result[name] for name in ("weights_sha256", "curve_sha256")}
+            self.register("done", **digests, manifest_sha256=file_digest(self.manifest))
         write_json(self.path / "result.json", result)
         for leftover in (*self.path.glob("scores-*.pt"), self.previous):
             leftover.unlink(missing_ok=True)
@@ -135,8 +134,14 @@ class RunFolder(LockedFolder):
         """Writes why the run ended. `retry`: the next start resumes it (the machine's fault, not the run's)."""
         if not retry:
             self.previous.unlink(missing_ok=True)
+            with suppress(StoreError):  # where that cannot be written, the error below may
+                self.register("diverged" if DIVERGED.match(message) else "failed", message=message)
         value = {"message": in_utf8(message), "retry": retry, "time": time.time(), "trace": trace.splitlines()}
         write_json(self.path / "error.json", value)
+
+    def register(self, event: str, **facts: Any) -> None:
+        """Adds how the run ended to the register beside it. Raises StoreError."""
+        register.end(self.path.parent, event, self.path.name, **facts)
 
     def clear_error(self) -> None:
         """Forgets the last error: the run is resumed."""
@@ -186,7 +191,7 @@ class RunFolder(LockedFolder):
         kept = records.record(self.path / "again.json", records.INPUTS)
         return Inputs(kept["data_sha256"], kept["start_sha256"]) if kept else None
 
-    def set_aside(self, begun: Inputs | None) -> Path | None:
+    def set_aside(self, begun: Inputs | None, reason: str = "set aside") -> Path | None:
         """Moves the folder to aside/<run id>.<n> beside it, where no command looks, and returns where it now is.
 
         None where it did not begin with `begun`: another process has set that one aside. Raises BusyError where the
@@ -199,6 +204,7 @@ class RunFolder(LockedFolder):
         with self.lock():
             if self.inputs() != begun:
                 return None
+            self.register("given up", reason=reason)
             try:
                 self.path.rename(place)
             except OSError as error:
@@ -273,11 +279,6 @@ class RunFolder(LockedFolder):
         if self.lives():
             return "running"
         return "stopped" if self.checkpoint.exists() else "pending"
-
-
-def is_content(name: str) -> bool:
-    """Whether a file of this name is part of a run."""
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in CONTENTS)
 
 
 def all_folders(runs: Path) -> list[RunFolder]:

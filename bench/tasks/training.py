@@ -17,7 +17,8 @@ from bench.store import RunFolder, StoreError
 from bench.tasks.experiment import Experiment
 from bench.tasks.inputs import inputs_of
 from bench.tasks.job import Job
-from bench.tasks.provenance import DeviceError, device_name, device_of, merged, require_compiler, session
+from bench.tasks.provenance import DeviceError, device_name, device_of, require_compiler, session
+from bench.tasks.witnesses import begin, finish
 from bench.train import checkpoint, resuming
 from bench.train.graph import Captured
 from bench.train.grouped_bn import group_batch_norm
@@ -77,12 +78,12 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
         dropout_seed=experiment.dropout_seed,
     )
     saved = _resume(trainer, experiment)
-    if processes.rank == 0:  # after the checkpoint's own word on its data: folders of earlier versions have no other
-        job.folder.begin(inputs)
     sessions, layers = saved.get("sessions", []), saved.get("layers", [])
+    about = session(experiment, inputs, str(way)) | ({"damage": saved["damage"]} if saved.get("damage") else {})
+    # after the checkpoint's own word on its data: folders of earlier versions have no other
+    start = begin(run, job, inputs, trainer.step, about)
     if trainer.step < recipe.steps:
-        damage = {"damage": saved["damage"]} if saved.get("damage") else {}
-        sessions.append(session(experiment, inputs, str(way)) | damage)
+        sessions.append(about)
     place = f" as process {processes.rank} of {processes.size}" if processes.size > 1 else ""
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{place}", flush=True)
     last = yield from _train(trainer, experiment, sessions, layers, look)
@@ -91,7 +92,7 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     if processes.rank == 0:
         extras |= {"curve_sha256": job.folder.write_curve(trainer.curve)}
         extras |= {"layers_sha256": job.folder.write_layers(layers)}
-        job.folder.finish(_result(run, trainer, last) | extras, merged(sessions))
+        finish(run, job, start, _result(run, trainer, last) | extras, sessions)
     processes.any(False)  # the others stay until the result is written: without it all would have to start again
 
 

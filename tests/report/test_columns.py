@@ -12,6 +12,7 @@ import pytest
 
 from bench.report import numbers, rows, stored
 from bench.spec import stored_name
+from bench.store.manifest import LAYER_COLUMNS
 from bench.tasks.classification.imagenet import ensembles
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -27,7 +28,7 @@ DECLARED = (
     *(f"{prefix}_{stored_name(part, field.name)}" for prefix, part in rows.PARTS.items() for field in fields(part)),
     rows.ASKED,
     *stored.DETECTOR_CURVE_COLUMNS,
-    *stored.LAYER_COLUMNS,
+    *LAYER_COLUMNS,
     *ensembles.COLUMNS,
     *numbers.COLUMNS,
 )

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from bench.nets.counts import multiply_adds_of, parameters_of
 from bench.report.rows import RESULT_COLUMNS, Row, run_of
-from bench.report.stored import layers_digest
 from bench.spec import PROTOCOLS, Task, task_of
 from bench.store import curve_text, sha256
+from bench.store.manifest import layers_digest
 
 BY_IMAGE = ("test_error", *PROTOCOLS, "fixed_threshold_error", "pixels_error", "untrained_error")
 

@@ -14,8 +14,9 @@ from bench.tasks.classification.imagenet.experiment import ImageNet
 from bench.tasks.classification.imagenet.transforms import Normalise
 from bench.tasks.inputs import inputs_of
 from bench.tasks.job import Job
-from bench.tasks.provenance import device_of, merged, session
+from bench.tasks.provenance import device_of, session
 from bench.tasks.weights import pixels_of, weights_file
+from bench.tasks.witnesses import begin, finish
 from bench.train import checkpoint
 from bench.train.metrics import Evaluation
 from bench.train.process_group import agree
@@ -35,16 +36,15 @@ def evaluate(run: Run, job: Job) -> Work[None]:
     weights = checkpoint.weights_digest(net.state_dict())
     agree(processes, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
     inputs = inputs_of(experiment)
-    if processes.rank == 0:
-        job.folder.begin(inputs)
     about = session(experiment, inputs)
+    start = begin(run, job, inputs, 0, about)
     print(f"bench: tests {run.id} on {device}", flush=True)
     centre = yield from experiment.test(net)
     extras = experiment.extras(net, centre)
     if processes.rank == 0:
         curve = {"curve_sha256": job.folder.write_curve([])}
         params = {"params": sum(p.numel() for p in net.parameters())}
-        job.folder.finish(_result(run, centre, weights) | params | extras | curve, merged([about]))
+        finish(run, job, start, _result(run, centre, weights) | params | extras | curve, [about])
     processes.any(False)  # the others stay until the result is written
 
 

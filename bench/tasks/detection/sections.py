@@ -16,10 +16,10 @@ from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
 from bench.report.numbers import Cell, Metric, Number, of_net, of_starts, signed, with_worst_case
 from bench.report.sections import Drawing, Findings, Section, diverged, of_tables, over, shared_starts, told_apart
-from bench.report.stored import arrays_digest
 from bench.report.tables import APART, Table, plain, spread, with_intervals
 from bench.spec import OPTIONS
 from bench.store import StoreError
+from bench.store.manifest import arrays_digest
 from bench.tasks.detection import figures
 from bench.tasks.detection.average_precision import AREAS, average_precision
 from bench.tasks.detection.gains import POINTS, Detected, Gain, commits_apart, detected, table_of

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.frame import PLAIN, RESIDUAL, Set, own_recipes
-from bench.report.stored import LAYER_COLUMNS
+from bench.store.manifest import LAYER_COLUMNS
 
 ABOUT = ("id", "net", "depth", "shortcut", "norm", "seed", "steps")
 ADDED = ("unit", "kind", "last")

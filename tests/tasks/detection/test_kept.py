@@ -15,9 +15,10 @@ pytest.importorskip("pycocotools", reason="needs pycocotools")
 
 from bench.cli.sweep_files import load_sweep
 from bench.report.evidence import load_sets
-from bench.report.stored import arrays_digest, read_arrays
+from bench.report.stored import read_arrays
 from bench.report.verify import problems
 from bench.store import StoreError
+from bench.store.manifest import arrays_digest
 from bench.tasks.detection.figures import boxes
 from bench.tasks.detection.gains import table_of
 from bench.tasks.detection.matching import matched

@@ -1,0 +1,20 @@
+"""Which files make up a run: what is packed of its folder. Standard library only."""
+
+from __future__ import annotations
+
+import fnmatch
+
+MANIFEST = ("manifest.json", "manifest.json.sig", "manifest.json.tsr")  # and its signature and time stamp
+# what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
+CONTENTS = (
+    *("run.json", "declared.json", "predicted.json", "inputs.json", "again.json", "scores-*.pt"),
+    *("curve.jsonl", "layers.jsonl", "checkpoint.pt"),
+    *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png"),
+    *("env.json", *MANIFEST, "result.json"),
+)
+ONLY_DONE, ONLY_UNDONE = ("env.json", *MANIFEST, "result.json"), ("scores-*.pt", "error.json")
+
+
+def is_content(name: str) -> bool:
+    """Whether a file of this name is part of a run."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in CONTENTS)
