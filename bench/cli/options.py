@@ -183,6 +183,15 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
     "publish": {
         "name": {**NAME, "nargs": "?", "help": "a sweep (default: write all pages once more)"},
         "--out": SEVERAL,
+        "--sign": {
+            "type": Path,
+            "metavar": "KEY",
+            "help": "sign the manifests of these runs with this SSH key, as ssh-keygen does",
+        },
+        "--timestamp": {
+            "metavar": "URL",
+            "help": "have the manifests of these runs time-stamped by this service (RFC 3161), with openssl",
+        },
     },
     "clean": {
         "name": NAME,

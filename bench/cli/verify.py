@@ -27,6 +27,9 @@ def verify(args: argparse.Namespace) -> int:
         raise MistakeError(f"no results of {args.name or 'any sweep'}, published or in {args.out}; there are: {there}")
     if args.rerun is not None:
         return _rerun(args, places)
+    for file in filter(None, (args.signers, args.authorities)):
+        if not file.is_file():
+            raise MistakeError(f"{file}: no such file; see bench verify --help for what it is to hold")
     found, trusted = list[str](), Trusted(args.signers, args.authorities)
     for place in places:
         wrong = list(problems(place.name, declared_in(place), place.results, place.report, trusted))

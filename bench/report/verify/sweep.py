@@ -13,9 +13,12 @@ from pathlib import Path
 
 from bench.report import digests, repeats
 from bench.report.rows import read_rows
+from bench.report.verify.manifests import in_manifests, in_requirements
 from bench.report.verify.pages import report_problems
 from bench.report.verify.published import BESIDE, Published, Trusted
+from bench.report.verify.registers import in_registers
 from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems, task_in
+from bench.report.verify.seals import in_seals, unsealed
 from bench.spec import SpecError, Sweep
 from bench.store import StoreError
 from bench.tasks.classification.imagenet.ensembles import ensemble_problems
@@ -109,6 +112,16 @@ def in_repeats(published: Published) -> Iterator[str]:
             yield f"{where}: a value cannot be read: {error}"
 
 
-CHECKS: tuple[Check, ...] = (of_one_row, on_same_data, in_rows, in_ensembles, in_repeats)
+CHECKS: tuple[Check, ...] = (
+    of_one_row,
+    on_same_data,
+    in_rows,
+    in_ensembles,
+    in_repeats,
+    in_registers,
+    in_manifests,
+    in_requirements,
+    in_seals,
+)
 # what each group of checks could not look at, in the same form
-UNCHECKED: tuple[Check, ...] = ()
+UNCHECKED: tuple[Check, ...] = (unsealed,)
