@@ -234,7 +234,7 @@ def hardware() -> str:
 
 
 def commit(source: Path = SOURCE) -> dict[str, str | bool | None]:
-    """The commit of the code in `source`, and whether it has changes; None where that is unknown.
+    """The commit of the code in `source`, its tree, and whether it has changes; None where that is unknown.
 
     Only changes that can change a result count: in `bench` and `sweeps`.
     """
@@ -254,13 +254,14 @@ def _commit(source: Path) -> tuple[dict[str, str | bool | None], str]:
             head = git(source, "rev-parse", "HEAD").decode().strip()
             # untracked code counts whatever the user's configuration of `git status` leaves out
             changes = git(source, "status", "--porcelain", "--untracked-files=normal", "--", *CODE)
-            return {"commit": head, "dirty": bool(changes)}, ""
+            tree = git(source, "rev-parse", f"{head}^{{tree}}").decode().strip()
+            return {"commit": head, "tree": tree, "dirty": bool(changes)}, ""
     except GitError as error:
         why = str(error) if any((folder / ".git").exists() for folder in (source, *source.parents)) else ""
     if (source / FROZEN).exists():
         known = json.loads((source / FROZEN).read_text(encoding="utf-8"))
-        return {"commit": known["commit"], "dirty": known["dirty"]}, ""
-    return {"commit": None, "dirty": None}, why
+        return {"commit": known["commit"], "tree": known.get("tree"), "dirty": known["dirty"]}, ""
+    return {"commit": None, "tree": None, "dirty": None}, why
 
 
 def commit_of(file: Path) -> tuple[str, bool]:

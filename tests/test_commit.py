@@ -14,7 +14,7 @@ from bench.machine import FROZEN, commit, commit_unknown
 from bench.store import write_json
 from tests.builders import git
 
-UNKNOWN = {"commit": None, "dirty": None}
+UNKNOWN = {"commit": None, "tree": None, "dirty": None}
 
 
 def checkout(folder: Path) -> Path:
@@ -115,7 +115,7 @@ def test_code_in_a_repository_that_does_not_track_it_has_no_commit(source: Path)
 
 
 def test_frozen_code_knows_its_commit_where_git_refuses(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"commit": "a" * 40, "dirty": False}
+    known = {"commit": "a" * 40, "tree": "b" * 40, "dirty": False}
     write_json(source / FROZEN, known)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
 

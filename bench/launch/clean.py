@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.launch.cost import size_words
 from bench.launch.slurm.queue import Queue, is_young
 from bench.spec import counted
-from bench.store import BusyError, RunFolder, delete, folders, submissions, write_bytes
+from bench.store import BusyError, RunFolder, delete, folders, register, submissions, write_bytes
 from bench.store.leftovers import ASIDE, HALF, LOGS, PREVIOUS, STARTS, WEIGHTS, of_run, of_sweep
 
 MOMENTUM = "momentum in the checkpoints of runs that are done"
@@ -68,11 +68,19 @@ class Cleaning:
         """Counts these files and folders, and deletes those of the chosen kinds."""
         for kind, path in found:
             sizes = [part.lstat().st_size for part in (path, *path.rglob("*")) if part.is_symlink() or part.is_file()]
-            if sizes and kind in self.chosen and not self.dry_run and not delete(path):
+            if sizes and kind in self.chosen and not self.dry_run and not self._delete(path):
                 self.say(f"  {path} cannot be deleted: do you own it?")
                 continue
             self.files[kind] += len(sizes)
             self.sizes[kind] += sum(sizes)
+
+    def _delete(self, path: Path) -> bool:
+        """Deletes it. The register says so of a run that was moved aside by hand, and that no start has begun again."""
+        run, aside = path.name.rpartition(".")[0], path.parent == self.sweep / "aside"
+        gone = aside and (path / "run.json").exists() and not (self.sweep / run).exists()
+        if gone and register.last_event(self.sweep, run) in ("", "started"):
+            register.end(self.sweep, "given up", run, reason="deleted by bench clean --aside")
+        return delete(path)
 
     def _lighten(self, path: Path, run_id: str, weights_sha256: str) -> None:
         """Rewrites a checkpoint of an earlier version as this one writes it, if it has the weights of the result."""

@@ -1,5 +1,5 @@
-"""From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, layers.parquet, correct.npz,
-SHA256SUMS.
+"""From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, layers.parquet, correct.npz, the
+registers and manifests (copied.py), SHA256SUMS.
 
 Rows of runs that other machines did stay as they are. The first result of a run stands; further ones go to repeats.csv.
 """
@@ -7,7 +7,6 @@ Rows of runs that other machines did stay as they are. The first result of a run
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.report import repeats
+from bench.report.copied import copy_all
 from bench.report.digests import write_digests
 from bench.report.repeats import Choice, Found, choose
 from bench.report.rows import (
@@ -37,7 +37,8 @@ from bench.report.stored import (
 )
 from bench.spec import Ensemble, Run, dataset_of
 from bench.store import RunFolder, StoreError, exclusive, folders, make_folder, write_text
-from bench.store.manifest import LAYER_COLUMNS, arrays_digest, layers_digest
+from bench.store.manifest import LAYER_COLUMNS, arrays_digest, layers_digest, names_of
+from bench.store.register import utc
 from bench.tasks.classification.imagenet.ensembles import collect_ensembles
 
 
@@ -60,6 +61,7 @@ def collect(
     with exclusive(results):  # two runners that end together must not drop each other's rows
         declared, chosen = tuple(declared), _choices(results, runs, say, made_up=made_up)
         collected = _merge(results, chosen, declared)
+        copy_all(results, runs, chosen, say)
         ours = {run.id: one.source for run in declared if (one := chosen.get(run.id)) and one.source}
         collect_ensembles(results, ensembles, ours)
         write_digests(results)
@@ -145,9 +147,9 @@ def _row(folder: RunFolder) -> dict[str, Any]:
             row["matches_sha256"] = arrays_digest(read_arrays(folder.matches))
         row |= {"predicted_seconds": folder.predicted_seconds()}
         row |= {name: env.get(name) for name in ENV_COLUMNS}
+        row["requirements"] = names_of(env.get("requirements") or ())
         row |= {name: env[name] for name in SOME_ENV if env.get(name)}
-        for name in ("started", "ended"):
-            row[name] = datetime.fromtimestamp(env[name], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        row |= {name: utc(env[name]) for name in ("started", "ended")}
     return row
 
 

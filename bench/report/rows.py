@@ -45,8 +45,9 @@ SOME_RESULTS = (
 )  # fmt: skip  # columns where a run has them
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
-    "hardware", "threads", "share", "kernels", "allocator", "processes", "commit", "dirty", "claims_sha256",
-    "bench", "torch", "torchvision", "python", "data_sha256", "started", "ended", "sessions", "notice",
+    "hardware", "isa", "threads", "share", "kernels", "allocator", "processes", "commit", "tree", "dirty",
+    "claims_sha256", "bench", "torch", "torchvision", "python", "requirements", "data_sha256", "started", "ended",
+    "sessions", "notice",
 )  # fmt: skip
 SOME_ENV = ("start_sha256",)  # where a net starts from weights
 NEEDED = (  # in results of every version

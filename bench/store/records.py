@@ -135,6 +135,7 @@ ENV = Schema(
         **dict.fromkeys(("data_sha256", "start_sha256", "claims_sha256", "notice"), or_none(is_text)),
         **dict.fromkeys(("threads", "processes", "share", "sessions"), or_none(is_counts)),
         "dirty": or_none(is_flag),
+        "requirements": list_of(is_text),
     },
     others=is_plain,
 )

@@ -16,6 +16,7 @@ from bench.machine import allocator, commit, cpu_name, cuda_devices, cxx_compile
 from bench.spec import Run
 from bench.store import Inputs
 from bench.tasks.experiment import Experiment
+from bench.tasks.surroundings import instruction_set, requirements
 
 
 class DeviceError(RuntimeError):
@@ -65,13 +66,15 @@ def session(experiment: Experiment, inputs: Inputs, kernels: str = "eager") -> d
     """Provenance of one start's part of a run, taken before it trains. kernels: the text of a Way."""
     run, device, processes = experiment.run, experiment.device, experiment.job.processes
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    code = commit()
     return {
-        **commit(),
+        **code,
         "bench": __version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # a TorchVersion is not a plain string: weights_only refuses it
         "torchvision": version("torchvision"),
         "hardware": "; ".join(dict.fromkeys(processes.each(hardware))),
+        "isa": "; ".join(dict.fromkeys(processes.each(instruction_set(device)))),
         "threads": run.resources.cpus,
         "share": run.resources.share,
         "kernels": kernels,
@@ -80,6 +83,7 @@ def session(experiment: Experiment, inputs: Inputs, kernels: str = "eager") -> d
         "claims_sha256": experiment.job.folder.claims_digest(),
         "data": run.data,
         **asdict(inputs),
+        "requirements": requirements(code),
         "notice": experiment.notice,
         "started": time.time(),
         "ended": time.time(),
@@ -89,11 +93,13 @@ def session(experiment: Experiment, inputs: Inputs, kernels: str = "eager") -> d
 def merged(sessions: list[dict[str, Any]]) -> dict[str, Any]:
     """Provenance of a run: each value of its sessions, several of them joined by "; ", from first start to last end.
 
-    A session of an older version lacks what was added later.
+    A session of an older version lacks what was added later. The lists of packages stay apart, in `requirements`.
     """
     names = dict.fromkeys(name for s in sessions for name in s)
     values = {name: list(dict.fromkeys(s[name] for s in sessions if name in s)) for name in names}
-    joined = {n: v[0] if len(v) == 1 else "; ".join(map(str, v)) for n, v in values.items()}
+    joined: dict[str, Any] = {n: v[0] if len(v) == 1 else "; ".join(map(str, v)) for n, v in values.items()}
+    if "requirements" in values:
+        joined["requirements"] = list(filter(None, values["requirements"]))
     dirty = any(values["dirty"]) if None not in values["dirty"] else None
     first, last = sessions[0], sessions[-1]
     return {

@@ -16,7 +16,7 @@ from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.queue import Job
 from bench.launch.status import table
 from bench.launch.worker import work, work_until
-from bench.store import RunFolder, Submission
+from bench.store import RunFolder, Submission, register
 from bench.train import checkpoint
 from tests.builders import StopAt, make, numbers, tiny_run, with_momentum
 from tests.fuzzing import FILES, mutated, mutated_json
@@ -247,3 +247,18 @@ def test_whatever_a_file_of_a_run_holds_nothing_that_can_repair_it_is_lost(sweep
         left = folder.checkpoint.read_bytes()
         assert left in ((content if name.endswith(".pt") else whole), light)
         assert name.endswith(".pt") or path.read_bytes() == content
+
+
+def test_a_run_that_was_moved_aside_by_hand_is_said_to_be_given_up(sweep: Path) -> None:
+    """One that another has taken the place of, or that was done, has its lines already."""
+    for run in (STOPPED, DONE):
+        (sweep / run.id).rename(sweep / "aside" / f"{run.id}.9")
+    assert register.last_event(sweep, STOPPED.id) == "started"
+
+    assert clean(sweep, "--aside", "--dry-run") == 0
+    assert register.last_event(sweep, STOPPED.id) == "started"
+    assert clean(sweep, "--aside") == 0
+
+    assert register.last_event(sweep, STOPPED.id) == "given up"
+    assert register.last_event(sweep, DONE.id) == "done"
+    assert register.last_event(sweep, FAILED.id) == "diverged"

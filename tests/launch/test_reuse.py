@@ -16,7 +16,7 @@ from bench.launch.plan import Item
 from bench.launch.reuse import Reuse
 from bench.report.rows import read_rows
 from bench.spec import Faces, Net, Recipe, Run
-from bench.store import Inputs, RunFolder, StoreError
+from bench.store import Inputs, RunFolder, StoreError, register
 from bench.tasks.classification import experiment, synthetic
 from bench.tasks.inputs import start_sha256
 from bench.tasks.job import Job
@@ -114,6 +114,9 @@ def test_a_run_that_has_been_set_aside_meanwhile_is_left_alone(tmp_path: Path) -
 
     Reuse(tmp_path).set_aside({item: "other data"}, said.append)
     assert said == [f"{run.id}: begun with other data; set aside in {folder.path.parent / 'aside' / f'{run.id}.1'}"]
+    ((_, begun_chain), (_, line)) = register.parsed((folder.path.parent / register.NAME).read_bytes())
+    assert (begun_chain["event"], line["event"], line["run"]) == ("begun", "given up", run.id)
+    assert line["reason"] == "set aside by --again: begun with other data"
     folder.begin(Inputs("e", ""))
     assert folder.set_aside(Inputs("d", "")) is None
     assert folder.inputs() == Inputs("e", "")

@@ -16,7 +16,7 @@ import torch
 
 from bench.launch.worker import Stop, work
 from bench.spec import DIVERGED
-from bench.store import RunFolder
+from bench.store import RunFolder, register, sha256
 from bench.tasks.classification import experiment, synthetic
 from tests.builders import ENDLESS, SPAWN, make, numbers, tiny_run, wait_for
 from tests.pausing import Pause
@@ -66,7 +66,9 @@ def test_killed_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(tmp_
 
 
 @pytest.mark.team
-@pytest.mark.parametrize("name", ["checkpoint.pt", "curve.jsonl", "layers.jsonl", "env.json", "result.json"])
+@pytest.mark.parametrize(
+    "name", ["checkpoint.pt", "curve.jsonl", "layers.jsonl", "env.json", "manifest.json", "result.json"]
+)
 def test_a_kill_in_the_middle_of_any_write_loses_nothing(tmp_path: Path, name: str) -> None:
     """The process ends between the write of the temporary file and its rename, at the last write of each kind."""
     run = tiny_run(checkpoint_seconds=0)
@@ -82,6 +84,9 @@ def test_a_kill_in_the_middle_of_any_write_loses_nothing(tmp_path: Path, name: s
 
     assert numbers(killed) == numbers(straight)
     assert not list(killed.path.glob(".*.tmp*"))
+    lines = [line for _, line in register.parsed((killed.path.parent / register.NAME).read_bytes())]
+    assert [line["event"] for line in lines] == ["begun", "started", "done"]
+    assert lines[2]["manifest_sha256"] == sha256(killed.manifest.read_bytes())
 
 
 def work_killed_in_a_write(path: Path, name: str, writes: int) -> None:

@@ -100,7 +100,8 @@ def test_uncommitted_code_is_refused_or_frozen_and_said(shell: Shell, tmp_path_f
 
     assert allowed.returncode == 0, allowed.stdout + allowed.stderr
     (frozen,) = (mine.project / "runs" / "tiny" / "code").glob("*/frozen.json")
-    assert json.loads(frozen.read_text()) == {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": True}
+    head, tree = git(checkout, "rev-parse", "HEAD", "HEAD^{tree}").split()
+    assert json.loads(frozen.read_text()) == {"commit": head, "tree": tree, "dirty": True}
     assert (frozen.parent / "bench" / "__init__.py").read_text() == '"""Changed."""\n'
 
 

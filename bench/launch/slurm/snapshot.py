@@ -8,10 +8,14 @@ import os
 import shutil
 import tarfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.machine import CODE, FROZEN, SOURCE, commit, commit_unknown, git
 from bench.store import StoreError, make_folder, make_private, refuse_foreign, sha256, write_json, write_text
+
+KEPT = (*CODE, "pyproject.toml")  # which says what packages the suite needs, for the provenance of runs
+Known = Mapping[str, str | bool | None]  # what `commit` says
 
 
 class SnapshotError(RuntimeError):
@@ -36,7 +40,7 @@ def take_snapshot(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> P
     if (source / FROZEN).exists():
         return source  # the code of a job that submits jobs is a snapshot already
     refuse_foreign(make_private(codes))
-    return _copied(codes, source, str(known["commit"])) if known["dirty"] else _archived(codes, source, known["commit"])
+    return _copied(codes, source, known) if known["dirty"] else _archived(codes, source, known)
 
 
 def copy_sweep_file(codes: Path, path: Path, name: str) -> Path:
@@ -47,32 +51,33 @@ def copy_sweep_file(codes: Path, path: Path, name: str) -> Path:
     return target
 
 
-def _archived(codes: Path, source: Path, head: object) -> Path:
-    target = codes / str(head)
+def _archived(codes: Path, source: Path, known: Known) -> Path:
+    head = str(known["commit"])
+    target = codes / head
     if target.is_dir():
         refuse_foreign(codes, target)  # it may be from before the folder was private
         return target
-    present = [name for name in CODE if (source / name).exists()]
-    archive = git(source, "archive", "--format=tar", str(head), "--", *present)
+    present = [name for name in KEPT if (source / name).exists()]
+    archive = git(source, "archive", "--format=tar", head, "--", *present)
     staged = make_folder(codes / f".{uuid.uuid4().hex}")
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(staged, filter="data")
-    return _published(staged, target, {"commit": head, "dirty": False})
+    return _published(staged, target, known)
 
 
-def _copied(codes: Path, source: Path, head: str) -> Path:
+def _copied(codes: Path, source: Path, known: Known) -> Path:
     """Copies the work tree: tracked files as they are now, and new ones that git does not ignore."""
-    names = git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
+    names = git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *KEPT)
     files = sorted({name for name in os.fsdecode(names).split("\0") if name and (source / name).is_file()})
     staged, sha = make_folder(codes / f".{uuid.uuid4().hex}"), hashlib.sha256()
     for name in files:
         (staged / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, staged / name)
         sha.update(f"{name}\0{hashlib.sha256((staged / name).read_bytes()).hexdigest()}\n".encode())
-    return _published(staged, codes / f"{head}-dirty-{sha.hexdigest()[:8]}", {"commit": head, "dirty": True})
+    return _published(staged, codes / f"{known['commit']}-dirty-{sha.hexdigest()[:8]}", known)
 
 
-def _published(staged: Path, target: Path, known: dict[str, object]) -> Path:
+def _published(staged: Path, target: Path, known: Known) -> Path:
     """Renames the finished copy; where another start was faster, uses that one's."""
     write_json(staged / FROZEN, known)
     try:

@@ -19,6 +19,7 @@ def source(tmp_path: Path) -> Path:
     (folder / "bench").mkdir(parents=True)
     (folder / "bench" / "a.py").write_text("A = 1\n")
     (folder / ".gitignore").write_text("*.log\n")
+    (folder / "pyproject.toml").write_text("[project]\n")
     git(tmp_path, "init", "--quiet", str(folder))
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "-m", "one")
@@ -32,7 +33,8 @@ def test_a_clean_checkout_is_frozen_once_a_commit(source: Path, tmp_path: Path) 
 
     assert code == tmp_path / "code" / head
     assert (code / "bench" / "a.py").read_text() == "A = 1\n"
-    assert commit(code) == {"commit": head, "dirty": False}
+    assert (code / "pyproject.toml").read_text() == "[project]\n", "for the packages that a run had"
+    assert commit(code) == {"commit": head, "tree": git(source, "rev-parse", "HEAD^{tree}"), "dirty": False}
     assert take_snapshot(tmp_path / "code", allow_dirty=True, source=source) == code
     assert [path.name for path in (tmp_path / "code").iterdir()] == [head]
     assert (tmp_path / "code").stat().st_mode & 0o777 == 0o700, "jobs execute what lies there"
@@ -75,7 +77,7 @@ def test_uncommitted_code_is_refused_unless_allowed_and_then_said(source: Path, 
 
     assert (code / "bench" / name).read_text() == "A = 3\n"
     assert not (code / "bench" / "not.log").exists()
-    assert commit(code) == {"commit": git(source, "rev-parse", "HEAD"), "dirty": True}
+    assert commit(code) == {**commit(source), "dirty": True}
     (source / "bench" / name).write_text("A = 4\n")
     assert take_snapshot(tmp_path / "code", allow_dirty=True, source=source) != code
 
@@ -110,20 +112,20 @@ def test_a_sweep_file_is_kept_under_its_name(tmp_path: Path) -> None:
 def test_the_history_of_a_checkout_says_more_than_a_frozen_file(source: Path, tmp_path: Path) -> None:
     head = git(source, "rev-parse", "HEAD")
     (source / FROZEN).write_text('{"commit": "another", "dirty": true}')
-    assert commit(source) == {"commit": head, "dirty": False}
+    assert commit(source) == {"commit": head, "tree": git(source, "rev-parse", "HEAD^{tree}"), "dirty": False}
 
     copy = tmp_path / "copy"
     (copy / "bench").mkdir(parents=True)
-    assert commit(copy) == {"commit": None, "dirty": None}
+    assert commit(copy) == {"commit": None, "tree": None, "dirty": None}
     (copy / FROZEN).write_text('{"commit": "another", "dirty": true}')
-    assert commit(copy) == {"commit": "another", "dirty": True}
+    assert commit(copy) == {"commit": "another", "tree": None, "dirty": True}, "older than the word on its tree"
 
 
 def test_a_frozen_copy_within_another_checkout_is_of_its_own_commit(source: Path) -> None:
     copy = source / "runs" / "code"
     (copy / "bench").mkdir(parents=True)
     (copy / "bench" / "a.py").write_text("A = 0\n")
-    assert commit(copy) == {"commit": None, "dirty": None}
-    (copy / FROZEN).write_text('{"commit": "another", "dirty": false}')
+    assert commit(copy) == {"commit": None, "tree": None, "dirty": None}
+    (copy / FROZEN).write_text('{"commit": "another", "tree": "t", "dirty": false}')
 
-    assert commit(copy) == {"commit": "another", "dirty": False}
+    assert commit(copy) == {"commit": "another", "tree": "t", "dirty": False}
