@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.report.copied import MANIFESTS, REGISTERS
 from bench.store import StoreError, register
+from bench.store.manifest import SIGNATURES
 
-REGISTERS, MANIFESTS = "registers", "manifests"
-SIGNATURE, STAMP = ".sig", ".tsr"  # behind the name of a manifest
+SIGNATURE, STAMP = SIGNATURES  # behind the name of a manifest
 STARTED, DONE, GIVEN_UP = "started", "done", "given up"
 SCALE_AND_SEED = re.compile(r"-([a-z]+)-s(\d{1,9})-[0-9a-f]{8}$")  # at the end of a run's id
 

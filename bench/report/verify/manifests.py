@@ -8,17 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.report import repeats
+from bench.report.copied import MANIFESTS, REQUIREMENTS
 from bench.report.rows import Row, cell, read_rows, run_of
 from bench.report.verify.published import Published
 from bench.report.verify.registers import SLACK, time_of
-from bench.report.witnesses import DONE, MANIFESTS, SIGNATURE, STAMP, STARTED, Line, registers
+from bench.report.witnesses import DONE, SIGNATURE, STAMP, STARTED, Line, registers
 from bench.spec import SpecError
 from bench.store import sha256
 from bench.store.manifest import CODE, ENVIRONMENT, FORMAT, predictions_digest
 
-REQUIREMENTS = "requirements"  # the column, the manifest's word, and the folder of the files
 IN_ROW = (*CODE, "curve_sha256", "layers_sha256", "matches_sha256", "weights_sha256", "started", "ended")
-PACKAGES = ("torch", "torchvision")
+LISTED = {  # where a list of packages says what a row's column does
+    "python": r"^# Python ([^,\s]+)",
+    "commit": r"^#.* at commit (\w+)",
+    **{package: rf"^{package}==(\S+)" for package in ("torch", "torchvision")},
+}
 OF_MANIFESTS = ("tree", REQUIREMENTS)  # columns that rows have since there are manifests
 Chains = Mapping[str, Sequence[Line]]  # by the name of the file
 
@@ -140,13 +144,23 @@ def in_requirements(published: Published) -> Iterator[str]:
     for row in (*published.rows, *read_rows(published.folder / repeats.FILE)):
         names = [f"{name}.txt" for name in (row.get(REQUIREMENTS) or "").split("; ") if name]
         used |= set(names)
-        there = [texts[name].decode(errors="replace") for name in names if name in texts]
         for name in names:
             if name not in texts:
                 yield published.at(row, f"its list of packages, {folder / name}, is missing")
-        for package in PACKAGES if there and len(there) == len(names) else ():
-            listed = {version for text in there for version in re.findall(rf"^{package}==(\S+)", text, re.MULTILINE)}
-            if listed != set(row.get(package, "").split("; ")):
-                listed_words = " and ".join(sorted(listed)) or "none"
-                yield published.at(row, f"{package} is {row.get(package)}, and its list of packages has {listed_words}")
+        if names and set(names) <= set(texts):
+            lists = [texts[name].decode(errors="replace") for name in names]
+            yield from (published.at(row, problem) for problem in _version_problems(row, lists))
     yield from (f"{folder / name} is named by no row" for name in texts if name not in used)
+
+
+def _version_problems(row: Row, lists: Sequence[str]) -> Iterator[str]:
+    """Which versions in a run's lists of packages are not those in its row.
+
+    A list has torch's version as pip knows it, without what torch itself says behind a "+".
+    """
+    for column, pattern in LISTED.items():
+        listed = {match for text in lists for match in re.findall(pattern, text, re.MULTILINE)}
+        known = set(filter(None, (row.get(column) or "").split("; ")))
+        if {one.partition("+")[0] for one in listed} != {one.partition("+")[0] for one in known}:
+            theirs = " and ".join(sorted(listed)) or "none"
+            yield f"{column} is {row.get(column) or 'unknown'}, and its list of packages has {theirs}"

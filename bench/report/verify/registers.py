@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from bench.report import repeats
+from bench.report.copied import REGISTERS
 from bench.report.rows import Row, read_rows
 from bench.report.verify.published import Published
-from bench.report.witnesses import DONE, GIVEN_UP, REGISTERS, STARTED, Line, Start, registers, starts_of
+from bench.report.witnesses import DONE, GIVEN_UP, STARTED, Line, Start, registers, starts_of
 
 BEGUN, DIVERGED = "begun", "diverged"
 FACTS = {  # of each event, beside previous, time and event

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.report import seals
+from bench.report.copied import MANIFESTS
 from bench.report.seals import SealError, beside
 from bench.report.verify.published import Published
 from bench.report.verify.registers import time_of
-from bench.report.witnesses import MANIFESTS, SIGNATURE, STAMP
+from bench.report.witnesses import SIGNATURE, STAMP
 from bench.spec import counted
 from bench.store import sha256
 

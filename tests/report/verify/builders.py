@@ -30,7 +30,7 @@ FEW = replace(RECIPE, test_images=200)  # so that a verification takes a blink
 CELLS = tuple((net, FEW) for net, _ in ALL_CELLS[:2])
 SWEEP = replace(MADE_UP, claims=(), scales={"quick": Scale(CELLS, (0, 1)), "paper": Scale(CELLS, (0, 1))})
 BEGAN = 1_793_000_000.0  # in October 2026
-LIST = "# Python 3.11, bench at commit {commit}\nnumpy==2.4.0\ntorch==2.14.1+cu130\ntorchvision==0.29.1\n"
+LIST = "# Python 3.11.4, resnet-bench 1.0 at commit {commit}\nnumpy==2.4.0\ntorch==2.14.1\ntorchvision==0.29.1\n"
 Lines = list[dict[str, Any]]
 
 
@@ -69,9 +69,7 @@ def finish(runs: Path, run: Run, error: float, begun: register.Start, began: flo
     (folder.path / "result.json").unlink()
     digests = {"layers_sha256": layers_digest(folder.layer_rows()), "matches_sha256": None}
     with at(began + 202):
-        made = manifest(run, result, env, begun, **digests)
-        del env["requirements"]  # TODO store
-        folder.finish(result, env, made)
+        folder.finish(result, env, manifest(run, result, env, begun, **digests))
 
 
 def train(runs: Path, run: Run, error: float, began: float = BEGAN, digest: str = "w") -> None:
@@ -83,32 +81,7 @@ def publish(root: Path, *runs: Path) -> Path:
     """The results of these folders of runs."""
     results = root / "results" / NAME
     collect(results, list(runs), ())
-    _until_collect_does(results, runs)
     return results
-
-
-def _until_collect_does(results: Path, runs: Sequence[Path]) -> None:
-    if (results / "registers").exists():
-        return
-    for name in ("registers", "manifests", "requirements"):
-        (results / name).mkdir()
-    for one in runs:
-        for _, content in register.chains_in(one):
-            register.keep(results / "registers" / f"{register.chain_of(content)[:12]}.jsonl", content)
-        standing = (results / "runs.csv").read_text()
-        for path in one.glob("*/manifest.json*"):
-            if json.loads((path.parent / "manifest.json").read_text())["weights_sha256"] not in standing:
-                continue
-            shutil.copy(path, results / "manifests" / path.name.replace("manifest", path.parent.name))
-    text = LIST.format(commit="c" * 40)
-    (results / "requirements" / f"{sha256(text.encode())[:12]}.txt").write_text(text)
-
-    def more(frame: pd.DataFrame) -> pd.DataFrame:
-        done = frame["state"] == "done"
-        values = {"tree": "b" * 40, "isa": "AVX2", "requirements": sha256(text.encode())[:12]}
-        return frame.assign(**{name: done.map({True: value, False: ""}) for name, value in values.items()})
-
-    edit_rows(results, more)
 
 
 def trained(root: Path) -> Path:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.report.digests import write_digests
 from bench.report.stored import read_arrays
 from bench.report.verify import result_problems
 from bench.report.verify.manifests import _predictions, in_manifests, in_requirements
@@ -218,16 +217,23 @@ def test_a_list_of_packages_is_the_file_that_rows_name(results: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("package", "version"), [("torch", "2.14.1+cu130"), ("torchvision", "0.29.1")])
-def test_a_list_of_packages_has_the_versions_of_its_rows(results: Path, package: str, version: str) -> None:
-    edit_rows(results, lambda rows: rows.assign(**{package: "9.9"}))
-    assert f"{package} is 9.9, and its list of packages has {version}" in problems(results, in_requirements)[0]
+@pytest.mark.parametrize(
+    ("column", "version"),
+    [("torch", "2.14.1"), ("torchvision", "0.29.1"), ("python", "3.11.4"), ("commit", "c" * 40)],
+)
+def test_a_list_of_packages_has_the_versions_of_its_rows(results: Path, column: str, version: str) -> None:
+    edit_rows(results, lambda rows: rows.assign(**{column: "9.9"}))
 
-    (path,) = (results / "requirements").glob("*.txt")
-    text = LIST.format(commit="c" * 40).replace(f"{package}=={version}\n", "")
+    found = problems(results, in_requirements)
+
+    assert f"{column} is 9.9, and its list of packages has {version}" in found[0]
+
+
+def test_a_list_of_packages_without_torch_is_a_problem(results: Path) -> None:
+    text = LIST.format(commit="c" * 40).replace("torch==2.14.1\n", "")
     name = sha256(text.encode())[:12]
-    (results / "requirements" / f"{name}.txt").write_text(text)
-    path.unlink()
+    (path,) = (results / "requirements").glob("*.txt")
+    path.rename(path.with_name(f"{name}.txt")).write_text(text)
     edit_rows(results, lambda rows: rows.assign(requirements=name))
-    assert f"{package} is 9.9, and its list of packages has none" in problems(results, in_requirements)[0]
-    write_digests(results)
+
+    assert "torch is 2.14.1+cu130, and its list of packages has none" in problems(results, in_requirements)[0]

@@ -206,3 +206,6 @@ def test_two_machines_that_trained_the_same_runs_have_no_problem(tmp_path: Path)
     assert len(list((results / "registers").glob("*.jsonl"))) == 2
     assert (results / "repeats.csv").exists()
     assert list(result_problems(results)) == []
+
+    publish(tmp_path, there)
+    assert list(result_problems(results)) == []
