@@ -15,7 +15,8 @@ import pytest
 
 from bench.machine import installed
 from bench.spec import Net, Recipe, Resources, Run
-from bench.store import RunFolder
+from bench.store import RunFolder, register
+from bench.store.manifest import layers_digest, manifest
 
 TINY = Recipe(steps=12, drops=(6, 9), batch=8, bn_group=4, test_images=40, curve_every=3, test_every=6)
 
@@ -123,3 +124,15 @@ def git(folder: Path, *words: str) -> str:
 def timm_net(name: str) -> Net:
     """timm's net of that name."""
     return Net("timm", 0, "none", weights=f"timm:{name}")
+
+
+def witnessed(folder: RunFolder) -> RunFolder:
+    """Gives a made-up run that is done its lines in the register and its manifest, as a worker leaves them."""
+    result, env = folder.result(), folder.env()
+    assert result is not None
+    assert env is not None
+    facts = {name: env.get(name) for name in ("commit", "dirty", "data_sha256")} | {"start_sha256": ""}
+    start = register.start(folder.path.parent, folder.path.name, 0, trains=True, **facts)
+    layers = layers_digest(folder.layer_rows())
+    folder.finish(result, env, manifest(folder.run(), result, env, start, layers_sha256=layers, matches_sha256=None))
+    return folder

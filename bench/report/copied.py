@@ -42,25 +42,21 @@ def _copy_registers(results: Path, sweep: Path, say: Say) -> None:
 def _copy_manifest(results: Path, name: str, stands: Found, say: Say) -> None:
     """That of the result which stands, with its signature and its time stamp; one of another result goes."""
     place, folder = results / MANIFESTS / f"{name}.json", stands.folder
-    published = _bytes(place)
-    content = published
-    if folder and (own := _bytes(folder.manifest)) is not None:
-        if _is_of(own, stands):
-            content = own
-        else:
-            say(f"{folder.manifest} is left out: it is not of the result beside it")
-    if content is not None and not _is_of(content, stands):
-        content = None
-    if content != published:
+    own, published = _bytes(folder.manifest) if folder else None, _bytes(place)
+    if own is not None and not _is_of(own, stands):
+        say(f"{stands.row['id']}: its manifest.json is left out: it is not of the result beside it")
+        own = None
+    if own is None and published is not None and _is_of(published, stands):
+        return
+    if own != published:
         for path in (place, *_signatures(place)):
             path.unlink(missing_ok=True)
-    if content is not None and content != published:
+    if folder and own is not None:
         make_folder(place.parent)
-        write_bytes(place, content)
-    if folder and content is not None and content == _bytes(folder.manifest):
-        for path, signature in zip(_signatures(place), _signatures(folder.manifest), strict=True):
-            if (own := _bytes(signature)) is not None:
-                write_bytes(path, own)
+        write_bytes(place, own)
+        for path, theirs in zip(_signatures(place), _signatures(folder.manifest), strict=True):
+            if (signature := _bytes(theirs)) is not None:
+                write_bytes(path, signature)
 
 
 def _copy_requirements(results: Path, found: Iterable[Found]) -> None:

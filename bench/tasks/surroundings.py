@@ -46,8 +46,14 @@ def instruction_set(device: torch.device) -> str:
 
 
 def onednn(limit: str = "") -> str:
-    """The best instruction set that oneDNN knows and this CPU has, up to `limit`; "none" off x86."""
-    has, names = torch.cpu.get_capabilities(), list(ONEDNN)
+    """The best instruction set that oneDNN knows and this CPU has, up to `limit`; "none" off x86.
+
+    "unknown" with a torch that does not say what the CPU has, as early ones.
+    """
+    capabilities, names = getattr(torch.cpu, "get_capabilities", None), list(ONEDNN)
+    if capabilities is None:
+        return "unknown"
+    has = capabilities()
     last = names.index(limit.upper()) if limit.upper() in ONEDNN else len(names)
     fit = [name for name in names[: last + 1] if all(has.get(flag) for flag in ONEDNN[name])]
     return fit[-1] if fit else "none"

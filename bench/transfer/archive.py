@@ -1,8 +1,9 @@
 """An archive: an uncompressed tar of run folders that says itself what is in it.
 
     <sweep>/<run id>/<file>   the files of each run
+    <sweep>/register-<chain>.jsonl  the registers of starts that lie beside these runs
     manifest.json             last: the suite's version and commit, and of each run its state, its step and the size and
-                              SHA-256 of each file
+                              SHA-256 of each file, of each register too
 
 Weights do not compress. Each archive stands for itself, so that archives of several times can lie beside each other,
 and one that was cut off has no manifest.
@@ -24,9 +25,11 @@ from typing import Any
 from bench import __version__
 from bench.machine import commit
 from bench.store import StoreError, atomic, is_content, sha256
+from bench.store.register import file_name
 
-FORMAT = 1
+FORMAT, FORMATS = 2, (1, 2)  # as it is written, and as it is read: 1 has no registers
 MANIFEST = "manifest.json"
+REGISTER = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*/register-[0-9a-f]{12}\.jsonl"
 MEMBER = 4 * 512  # the most that a tar adds to a file: a header, two blocks of a long name, the rest of the last block
 OVERHEAD = 16 * 1024  # more than an archive takes beside its parcels: the manifest's frame, the tar's end
 FILES = 250_000  # more than an archive has members, and few enough to be held
@@ -62,13 +65,17 @@ class Parcel:
     @cached_property
     def entry(self) -> dict[str, Any]:
         """What the manifest says of it."""
-        files = {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in self.files.items()}
+        files = {name: _about(data) for name, data in self.files.items()}
         return {"sweep": self.sweep, "id": self.id, "state": self.state, "step": self.step, "files": files}
 
     @cached_property
     def size(self) -> int:
         """The most bytes that it takes of an archive, its part of the manifest among them."""
         return sum(len(data) + MEMBER for data in self.files.values()) + len(json.dumps(self.entry)) + len(", ")
+
+
+def _about(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "sha256": sha256(data)}
 
 
 def _header(name: str, size: int) -> tarfile.TarInfo:
@@ -78,8 +85,8 @@ def _header(name: str, size: int) -> tarfile.TarInfo:
     return info
 
 
-def write(path: Path, parcels: Iterable[Parcel]) -> None:
-    """Writes an archive over `path`, atomically. Raises StoreError."""
+def write(path: Path, parcels: Iterable[Parcel], registers: Mapping[str, bytes]) -> None:
+    """Writes an archive over `path`, atomically. registers: by their names in the archive. Raises StoreError."""
     about = {"format": FORMAT, "bench": __version__, **commit()}
     with atomic(path) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
         entries = []
@@ -87,7 +94,10 @@ def write(path: Path, parcels: Iterable[Parcel]) -> None:
             for name, data in parcel.files.items():
                 tar.addfile(_header(f"{parcel.name}/{name}", len(data)), io.BytesIO(data))
             entries.append(parcel.entry)
-        manifest = json.dumps({**about, "runs": entries}).encode()
+        for name, data in registers.items():
+            tar.addfile(_header(name, len(data)), io.BytesIO(data))
+        chains = {name: _about(data) for name, data in registers.items()}
+        manifest = json.dumps({**about, "runs": entries, "registers": chains}).encode()
         tar.addfile(_header(MANIFEST, len(manifest)), io.BytesIO(manifest))
 
 
@@ -97,13 +107,23 @@ def read(path: Path) -> list[Parcel]:
     Nothing is written, and no member's name is taken for a path: only what a run folder holds is read.
     """
     with _opened(path) as (tar, members):
-        return [_parcel(tar, members, entry) for entry in _entries(tar, members)]
+        return [_parcel(tar, members, entry) for entry in _manifest(tar, members)["runs"]]
+
+
+def registers(path: Path) -> dict[str, bytes]:
+    """The registers of an archive by their names in it, each checked against the manifest. Raises StoreError."""
+    with _opened(path) as (tar, members):
+        known = _manifest(tar, members)["registers"]
+        found = {name: _checked(tar, members[name], about) for name, about in known.items()}
+        if odd := [name for name, data in found.items() if name.partition("/")[2] != file_name(data)]:
+            raise ValueError(f"{odd[0]} does not begin that chain")
+        return found
 
 
 def held(path: Path) -> dict[str, str]:
     """The state of each run in an archive, by its folder below the folder of runs; files unread. Raises StoreError."""
     with _opened(path) as (tar, members):
-        return {f"{one['sweep']}/{one['id']}": str(one["state"]) for one in _entries(tar, members)}
+        return {f"{one['sweep']}/{one['id']}": str(one["state"]) for one in _manifest(tar, members)["runs"]}
 
 
 @contextmanager
@@ -129,8 +149,9 @@ def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
     members: dict[str, tarfile.TarInfo] = {}
     for member in tar:
         match = re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*/(?!\.\.?/)[^/]+/([^/]+)", member.name)
+        ours = member.name == MANIFEST or re.fullmatch(REGISTER, member.name) or (match and is_content(match[1]))
         whole = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and member.sparse is None  # none of 10 TB of holes
-        if not whole or not (member.name == MANIFEST or (match and is_content(match[1]))):
+        if not whole or not ours:
             raise ValueError(f"{member.name!r} is no file of a run")
         if member.name in members:
             raise ValueError(f"{member.name!r} is there twice")
@@ -140,23 +161,24 @@ def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
     return members
 
 
-def _entries(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> list[dict[str, Any]]:
-    """What the manifest says of each run; it has to name all that is there. Raises ValueError or KeyError."""
+def _manifest(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> dict[str, Any]:
+    """What the manifest says of runs and registers; it has to name all that is there. Raises ValueError, KeyError."""
     if MANIFEST not in members:
         raise ValueError(f"it has no {MANIFEST}: it was cut off")
     if (size := members[MANIFEST].size) > MANIFEST_BYTES:
         raise ValueError(f"its {MANIFEST} has {size:,} bytes, more than {MANIFEST_BYTES:,}")
     manifest = json.loads(_data(tar, members[MANIFEST]))
-    if manifest["format"] != FORMAT:
+    if manifest["format"] not in FORMATS:
         raise ValueError(f"it has format {manifest['format']}, this version of the suite reads {FORMAT}")
     entries: list[dict[str, Any]] = manifest["runs"]
     runs = [(entry["sweep"], entry["id"]) for entry in entries]
     if len({*runs}) < len(runs):
         raise ValueError("a run is in the manifest twice")
-    named = {f"{entry['sweep']}/{entry['id']}/{file}" for entry in entries for file in entry["files"]}
+    chains = manifest.get("registers", {})
+    named = {*chains, *(f"{entry['sweep']}/{entry['id']}/{file}" for entry in entries for file in entry["files"])}
     if odd := sorted(named ^ (members.keys() - {MANIFEST})):
         raise ValueError(f"{odd[0]} is in the manifest or the archive alone")
-    return entries
+    return {"runs": entries, "registers": chains}
 
 
 def _parcel(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], entry: Mapping[str, Any]) -> Parcel:
@@ -166,13 +188,17 @@ def _parcel(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], entry:
     name = f"{entry['sweep']}/{entry['id']}"
     files = {}
     for file, known in entry["files"].items():
-        member = members[f"{name}/{file}"]
-        if member.size != known["bytes"]:
-            raise ValueError(f"{name}/{file} has {member.size:,} bytes, not the {known['bytes']} of the manifest")
-        data = files[file] = _data(tar, member)
-        if sha256(data) != known["sha256"]:
-            raise ValueError(f"{name}/{file} has not the SHA-256 of the manifest")
+        files[file] = _checked(tar, members[f"{name}/{file}"], known)
     return Parcel(entry["sweep"], entry["id"], entry["state"], entry["step"], files)
+
+
+def _checked(tar: tarfile.TarFile, member: tarfile.TarInfo, known: Mapping[str, Any]) -> bytes:
+    """A file of the size and the digest that the manifest names. Raises ValueError or KeyError."""
+    if member.size != known["bytes"]:
+        raise ValueError(f"{member.name} has {member.size:,} bytes, not the {known['bytes']} of the manifest")
+    if sha256(data := _data(tar, member)) != known["sha256"]:
+        raise ValueError(f"{member.name} has not the SHA-256 of the manifest")
+    return data
 
 
 def _data(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.spec import counted
-from bench.store import RunFolder, StoreError, exclusive, make_folder
+from bench.store import RunFolder, StoreError, exclusive, make_folder, register
 from bench.transfer import archive
 from bench.transfer.archive import OVERHEAD, Parcel
 from bench.transfer.contents import CHECKPOINT, parcel_of, with_weights
 
 MIB = 2**20
+MEANWHILE = 16 * 1024  # of a register, for what is added to it while its runs are packed
 Say = Callable[[str], object]
 
 
@@ -30,10 +31,14 @@ def archives_in(folder: Path) -> list[Path]:
 
 @dataclass
 class Boxes:
-    """Archives to be: at most `count`, each below `size` bytes. What is in them is held in memory."""
+    """Archives to be: at most `count`, each below `size` bytes. What is in them is held in memory.
+
+    reserved: the bytes of each that are for the registers.
+    """
 
     count: int
     size: int
+    reserved: int = 0
     parcels: list[list[Parcel]] = field(default_factory=list)
 
     def put(self, parcel: Parcel) -> bool:
@@ -59,13 +64,13 @@ class Boxes:
 
     def lack(self, size: int) -> str:
         """Why so many bytes found no room, in words."""
-        if size + OVERHEAD >= self.size:
+        if size + OVERHEAD + self.reserved >= self.size:
             return f"its {size / MIB:.2f} MiB are more than an archive of {self.size / MIB:g} MiB holds"
         archives = f"{counted(self.count, 'archive')} of {self.size / MIB:g} MiB"
         return f"no room is left for its {size / MIB:.2f} MiB in {archives}"
 
     def _fits(self, *parcels: Parcel) -> bool:
-        return OVERHEAD + sum(parcel.size for parcel in parcels) < self.size
+        return OVERHEAD + self.reserved + sum(parcel.size for parcel in parcels) < self.size
 
 
 def pack(out: Path, runs: Path, chosen: Sequence[RunFolder], *, files: int, mib: int, weights: bool, say: Say) -> bool:
@@ -77,20 +82,35 @@ def pack(out: Path, runs: Path, chosen: Sequence[RunFolder], *, files: int, mib:
     out = make_folder(out).resolve()
     with exclusive(out, traceless=True), _staging(out) as staging:
         _refuse_loss(out, runs)
-        boxes = Boxes(files, mib * MIB)
+        boxes = Boxes(files, mib * MIB, sum(map(len, _registers(chosen).values())) + MEANWHILE)
         left, young = _fill(boxes, chosen)
         packed = [parcel for box in boxes.parcels for parcel in box]
         if not packed and not left:
             raise StoreError(_nothing(runs, len(chosen), young))
         behind = _add_weights(boxes, packed, runs) if weights else []
+        registers = _registers(chosen)  # after the runs: all that has come to pass with them is in it
         for number, box in enumerate(boxes.parcels, 1):
-            archive.write(staging / f"runs-{number}.tar", box)
+            theirs = {
+                name: data for name, data in registers.items() if name.split("/")[0] in {one.sweep for one in box}
+            }
+            archive.write(staging / f"runs-{number}.tar", box, theirs)
         _publish(staging, out)
     waiting = [
         f"{name}: not yet, as it has no checkpoint so far: {_first([seconds])}" for name, seconds in young.items()
     ]
     _tell(out, boxes, [*left, *waiting, *behind], say)
     return not left
+
+
+def _registers(chosen: Iterable[RunFolder]) -> dict[str, bytes]:
+    """The registers beside these runs, by their names in an archive; of two copies of one the longer."""
+    found: dict[str, bytes] = {}
+    for sweep in dict.fromkeys(folder.path.parent for folder in chosen):
+        for _, content in register.chains_in(sweep):
+            name = f"{sweep.name}/{register.file_name(content)}"
+            if register.chain_of(content) and register.extends(content, found.get(name, b"")):
+                found[name] = content
+    return found
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 A run that is not here yet comes as one folder by one rename. Where it is here already, it stays unless the arriving one
 is further on: done, or at a later step. Then the arriving files replace those of the same names, the result last, as a
 worker writes them. A checkpoint that the arriving one does not continue is kept beside it. What is done is never
-replaced, and what is being trained is left alone.
+replaced, and what is being trained is left alone. The registers of starts of other machines lie beside the own one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.store import BusyError, RunFolder, StoreError, make_folder, write_bytes
+from bench.store import BusyError, RunFolder, StoreError, exclusive, make_folder, register, write_bytes
 from bench.transfer import archive
 from bench.transfer.archive import Parcel
 from bench.transfer.contents import CHECKPOINT, RESULT, check, continues, parcel_of
@@ -45,8 +45,24 @@ def unpack(archives: Sequence[Path], runs: Path, say: Callable[[str], object]) -
     make_folder(runs)
     with tempfile.TemporaryDirectory(prefix=".arriving-", dir=runs) as place:
         arrived = [one for number, path in enumerate(paths) for one in _stage(path, Path(place, str(number)))]
+        registers = [item for path in paths for item in archive.registers(path).items()]
+        kept = [_keep_register(runs / name, content, say) for name, content in registers]
         taken = [_say_place(one, RunFolder(runs / one.parcel.name), say) for one in arrived]
-    return all(taken)
+    return all(taken) and all(kept)
+
+
+def _keep_register(place: Path, content: bytes, say: Callable[[str], object]) -> bool:
+    """Lays another machine's register beside the runs, or adds its new lines; False where its lines here are others."""
+    with exclusive(make_folder(place.parent)):
+        own = place.with_name(register.NAME)
+        back = own.exists() and register.extends(own.read_bytes(), content)
+        if back or register.keep(place, content):
+            return True
+    say(
+        f"{place}: left as it is here: the register that arrives does not begin with its lines, so one of them was "
+        "rewritten, or two copies of one folder went on by themselves"
+    )
+    return False
 
 
 def _archives(given: Path) -> list[Path]:
@@ -106,6 +122,8 @@ def _merge(arrived: _Arrived, local: RunFolder) -> str:
         if here.rank >= parcel.rank:
             return f"kept as it is here, {words(here)}; what arrives is {words(parcel)}"
         aside = _set_aside(parcel, local)
+        if aside and register.last_event(local.path.parent, parcel.id) == "started":
+            local.register("given up", reason="a run that began elsewhere and is further on took its place")
         if "error.json" not in parcel.files:
             local.clear_error()
         local.forget_start()

@@ -56,7 +56,15 @@ def edited(members: dict[str, bytes]) -> None:
 
 
 def later_format(members: dict[str, bytes]) -> None:
-    members["manifest.json"] = members["manifest.json"].replace(b'"format": 1', b'"format": 2')
+    members["manifest.json"] = members["manifest.json"].replace(b'"format": 2', b'"format": 3')
+
+
+def another_chain(members: dict[str, bytes]) -> None:
+    """A register, named in the manifest, whose first line begins another chain."""
+    line, name = json.dumps({"event": "begun", "chain": "f" * 32}).encode() + b"\n", f"tiny/register-{'0' * 12}.jsonl"
+    manifest = json.loads(members["manifest.json"])
+    manifest["registers"][name] = {"bytes": len(line), "sha256": sha256(line)}
+    members |= {name: line, "manifest.json": json.dumps(manifest).encode()}
 
 
 FORGED: dict[str, tuple[Callable[[dict[str, bytes]], object], bool, str]] = {
@@ -67,13 +75,15 @@ FORGED: dict[str, tuple[Callable[[dict[str, bytes]], object], bool, str]] = {
     "no checkpoint": (not_a_checkpoint, True, f"checkpoint.pt of {HOME}: it is damaged"),
     "no manifest": (lambda m: m.pop("manifest.json"), False, "it has no manifest.json: it was cut off"),
     "no run.json": (lambda m: m.pop(f"{HOME}/run.json"), True, "run.json"),
-    "later format": (later_format, False, "it has format 2, this version of the suite reads 1"),
+    "later format": (later_format, False, "it has format 3, this version of the suite reads 2"),
     "empty manifest": (lambda m: m.update({"manifest.json": b"[]"}), False, "is damaged or no archive"),
     "not in the manifest": (lambda m: m.update({f"{HOME}/env.json": b"{}"}), False, "env.json is in the manifest or"),
     "result alone": (lambda m: m.update({f"{HOME}/result.json": b"{}"}), True, "its files say otherwise"),
     "above": (lambda m: m.update({"../x/run.json": b"{}"}), False, "'../x/run.json' is no file of a run"),
     "up": (lambda m: m.update({"tiny/../run.json": b"{}"}), False, "'tiny/../run.json' is no file of a run"),
+    "register": (lambda m: m.update({"tiny/register.jsonl": b""}), False, "register.jsonl' is no file of a run"),
     "absolute": (lambda m: m.update({"/tiny/run.json": b"{}"}), False, "'/tiny/run.json' is no file of a run"),
+    "another chain": (another_chain, True, "register-000000000000.jsonl does not begin that chain"),
     "unknown file": (lambda m: m.update({f"{HOME}/x.sh": b""}), False, "x.sh' is no file of a run"),
 }
 

@@ -15,7 +15,7 @@ from bench.speed.made_up import finish
 from bench.store import RunFolder
 from bench.train import checkpoint
 from tests.builders import numbers, with_momentum
-from tests.transfer.builders import RUN, carried, files_of, make, pack, unpack
+from tests.transfer.builders import HOME, RUN, carried, files_of, make, pack, unpack
 
 
 def test_a_run_that_moves_half_way_ends_in_the_same_bits_as_one_that_stays(
@@ -112,9 +112,8 @@ def test_old_and_new_archives_side_by_side_give_the_latest_of_each_run(
 
     words = capsys.readouterr().out
     assert "further on than here, begun, at step 8; here it was begun, at step 4" in words
-    assert files_of(tmp_path / "here" / "tiny").keys() - {f"{RUN.id}/lock"} == {
-        f"{RUN.id}/{name}" for name in ("run.json", "inputs.json", "checkpoint.pt", "curve.jsonl", "heartbeat.json")
-    }
+    files = {"run.json", "inputs.json", "checkpoint.pt", "curve.jsonl", "heartbeat.json"}
+    assert files_of(tmp_path / "here" / HOME).keys() - {"lock"} == files
     assert checkpoint.loads((tmp_path / "elsewhere" / "tiny" / RUN.id / "checkpoint.pt").read_bytes())["step"] == 8
 
 
