@@ -31,7 +31,8 @@ def in_manifests(published: Published) -> Iterator[str]:
     """Each manifest has a row, and says what it says; each row that was written with a manifest has it."""
     done = {row["id"]: row for row in published.done}
     chains = {path.stem: lines for path, lines in registers(published.folder).items() if lines}
-    found = {path.name: path for path in sorted((published.folder / MANIFESTS).glob("*"))}
+    told = {(line["run"], line["weights_sha256"]) for its in chains.values() for line in its if line["event"] == DONE}
+    found = {path.name: path for path in sorted((published.folder / MANIFESTS).glob("*")) if path.is_file()}
     for name, path in found.items():
         run = re.sub(rf"\.json({re.escape(SIGNATURE)}|{re.escape(STAMP)})?$", "", name)
         if run not in done or f"{run}.json" not in found or run == name:
@@ -41,6 +42,8 @@ def in_manifests(published: Published) -> Iterator[str]:
             yield from (f"{there}: {problem}" for problem in _problems(published, row, chains, there.read_bytes()))
         elif any(row.get(column) for column in OF_MANIFESTS):
             yield published.at(row, f"its manifest is missing, and its {' and '.join(OF_MANIFESTS)} are there")
+        elif (name, row["weights_sha256"]) in told:
+            yield published.at(row, "its manifest is missing, of which a register tells")
 
 
 def _problems(published: Published, row: Row, chains: Chains, content: bytes) -> Iterator[str]:
@@ -129,6 +132,9 @@ def _time_problems(row: Row, end: Line | None, lines: Sequence[Line]) -> Iterato
     begun, over = first and time_of(first["time"]), end and time_of(end["time"])
     if started and begun and first and first["step"] == "0" and started < begun - SLACK:
         yield f"it started at {row['started']}, and its first line in a register is of {first['time']}"
+    seconds = float(row["seconds"] or 0)
+    if begun and over and first and end and first["step"] == "0" and seconds > (over - begun + SLACK).total_seconds():
+        yield f"it trained for {seconds:.0f} s, and a register has it from {first['time']} to {end['time']}"
     if ended and over and end and ended > over + SLACK:
         yield f"it ended at {row['ended']}, and the register says that it was done at {end['time']}"
 
@@ -136,7 +142,7 @@ def _time_problems(row: Row, end: Line | None, lines: Sequence[Line]) -> Iterato
 def in_requirements(published: Published) -> Iterator[str]:
     """The lists of packages are those that rows name, and have the versions that these name."""
     folder = published.folder / REQUIREMENTS
-    texts = {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
+    texts = {path.name: path.read_bytes() for path in sorted(folder.glob("*")) if path.is_file()}
     for name, content in texts.items():
         if name != f"{sha256(content)[:12]}.txt":
             yield f"{folder / name} is not the file that was written (its name is not its SHA-256)"

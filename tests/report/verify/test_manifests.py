@@ -110,6 +110,15 @@ def test_a_manifest_and_its_row_need_each_other(results: Path) -> None:
     ]
 
 
+def test_a_manifest_of_which_the_register_tells_cannot_be_taken_out(results: Path) -> None:
+    """Though the row looks as one that is older than manifests."""
+    manifest_of(results).unlink()
+    edit_rows(results, lambda rows: rows.assign(tree="", requirements=""))
+
+    wanted = f"{results / 'runs.csv'}: {FIRST}: its manifest is missing, of which a register tells"
+    assert wanted in problems(results, in_manifests)
+
+
 def test_rows_that_are_older_than_manifests_are_not_reproached(results: Path) -> None:
     for name in ("manifests", "registers", "requirements"):
         shutil.rmtree(results / name)
@@ -165,6 +174,15 @@ def test_a_run_does_not_end_after_the_register_says_so(results: Path) -> None:
     found = problems(results, in_manifests)
 
     assert any(re.search("it ended at .*, and the register says that it was done at", problem) for problem in found)
+
+
+def test_a_run_cannot_train_for_longer_than_the_register_has_it(results: Path) -> None:
+    edit_rows(results, lambda rows: rows.assign(seconds="3600.0"))
+    edit(results, lambda values: put(values, "result.seconds", 3600.0))
+
+    found = problems(results, in_manifests)
+
+    assert any("it trained for 3600 s, and a register has it from 2026-10-26T07:33:20Z to" in one for one in found)
 
 
 def test_a_manifest_that_was_edited_alone_is_not_the_one_of_the_register(results: Path) -> None:
