@@ -12,7 +12,7 @@ from bench.nets.weights import read_weights
 from bench.report.collect import collect
 from bench.report.rows import read_rows
 from bench.speed.made_up import finish
-from bench.store import RunFolder
+from bench.store import RunFolder, register
 from bench.train import checkpoint
 from tests.builders import numbers, with_momentum
 from tests.transfer.builders import HOME, RUN, carried, files_of, make, pack, unpack
@@ -132,6 +132,7 @@ def test_a_checkpoint_from_which_the_arriving_one_does_not_go_on_is_kept_beside_
     (aside,) = here.path.glob("checkpoint.pt.before-*")
     assert aside.read_bytes() == mine
     assert checkpoint.loads(here.checkpoint.read_bytes())["step"] == 8
+    assert register.last_event(here.path.parent, RUN.id) == "given up"
 
 
 def test_a_result_takes_the_place_of_an_unfinished_run_and_leaves_no_weights_of_an_earlier_step(
