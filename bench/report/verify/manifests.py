@@ -20,7 +20,7 @@ from bench.store.manifest import CODE, ENVIRONMENT, FORMAT, predictions_digest
 IN_ROW = (*CODE, "curve_sha256", "layers_sha256", "matches_sha256", "weights_sha256", "started", "ended")
 LISTED = {  # where a list of packages says what a row's column does
     "python": r"^# Python ([^,\s]+)",
-    "commit": r"^#.* at commit (\w+)",
+    "commit": r"^#.* (?:of no known|at) commit ?(\w*)",
     **{package: rf"^{package}==(\S+)" for package in ("torch", "torchvision")},
 }
 OF_MANIFESTS = ("tree", REQUIREMENTS)  # columns that rows have since there are manifests
@@ -162,11 +162,12 @@ def in_requirements(published: Published) -> Iterator[str]:
 def _version_problems(row: Row, lists: Sequence[str]) -> Iterator[str]:
     """Which versions in a run's lists of packages are not those in its row.
 
-    A list has torch's version as pip knows it, without what torch itself says behind a "+".
+    A list has torch's version as pip knows it, without what torch itself says behind a "+". What a session of an
+    earlier version had is in the row alone.
     """
     for column, pattern in LISTED.items():
         listed = {match for text in lists for match in re.findall(pattern, text, re.MULTILINE)}
-        known = set(filter(None, (row.get(column) or "").split("; ")))
-        if {one.partition("+")[0] for one in listed} != {one.partition("+")[0] for one in known}:
+        known = {"", *(row.get(column) or "").split("; ")}
+        if not listed or {one.partition("+")[0] for one in listed} - {one.partition("+")[0] for one in known}:
             theirs = " and ".join(sorted(listed)) or "none"
             yield f"{column} is {row.get(column) or 'unknown'}, and its list of packages has {theirs}"

@@ -247,6 +247,23 @@ def test_a_list_of_packages_has_the_versions_of_its_rows(results: Path, column: 
     assert f"{column} is 9.9, and its list of packages has {version}" in found[0]
 
 
+def test_a_run_that_an_earlier_version_began_has_a_list_of_its_later_sessions(results: Path) -> None:
+    earlier = {"commit": f"{'d' * 40}; {'c' * 40}", "torch": "2.13.0; 2.14.1+cu130", "python": "3.11.2; 3.11.4"}
+    edit_rows(results, lambda rows: rows.assign(**earlier))
+
+    assert problems(results, in_requirements) == []
+
+
+def test_code_of_no_known_commit_has_a_list_that_says_so(results: Path) -> None:
+    text = LIST.format(commit="x").replace("at commit x", "of no known commit")
+    name = sha256(text.encode())[:12]
+    (path,) = (results / "requirements").glob("*.txt")
+    path.rename(path.with_name(f"{name}.txt")).write_text(text)
+    edit_rows(results, lambda rows: rows.assign(requirements=name, commit=""))
+
+    assert problems(results, in_requirements) == []
+
+
 def test_a_list_of_packages_without_torch_is_a_problem(results: Path) -> None:
     text = LIST.format(commit="c" * 40).replace("torch==2.14.1\n", "")
     name = sha256(text.encode())[:12]
