@@ -20,6 +20,7 @@ from bench.cli.sweep_files import (
     no_runs,
     sweep_file,
 )
+from bench.report.seals import Seals
 from bench.spec import Run, Sweep, counted
 from bench.store import folders
 
@@ -35,10 +36,12 @@ def report(args: argparse.Namespace) -> int:
 def publish(args: argparse.Namespace) -> int:
     """Merges runs into results/ and reports/ here, or writes the pages there once more."""
     if args.name is None:
+        if args.sign or args.timestamp:
+            raise MistakeError("--sign and --timestamp are for the runs of a sweep: give its name, too")
         print("\n".join(map(str, writing.publish_pages())))
         return 0
     study, folders, runs = _trained(args)
-    page = writing.publish(study, folders, runs)
+    page = writing.publish(study, folders, runs, Seals(args.sign, args.timestamp))
     if page is None:
         print(f"{folders[0]} has no run that ended: nothing to publish")
         return FAILED

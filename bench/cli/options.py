@@ -86,6 +86,7 @@ OUT: Option = {
 ALSO = {"--out": ("--runs",)}  # earlier names of options
 NAME: Option = {"metavar": "NAME"}
 PLACE: Option = {"type": Path, "metavar": "DIR"}
+FILE: Option = {"type": Path, "metavar": "FILE"}
 SEVERAL: Option = {**OUT, "nargs": "+", "default": [Path("runs")], "help": "folders of runs, of several machines too"}
 SPREAD = "least and largest std over seeds, in points"
 OF_SWEEP: Mapping[str, Option] = {  # of the main job
@@ -182,6 +183,15 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
     "publish": {
         "name": {**NAME, "nargs": "?", "help": "a sweep (default: write all pages once more)"},
         "--out": SEVERAL,
+        "--sign": {
+            "type": Path,
+            "metavar": "KEY",
+            "help": "sign the manifests of these runs with this SSH key, as ssh-keygen does",
+        },
+        "--timestamp": {
+            "metavar": "URL",
+            "help": "have the manifests of these runs time-stamped by this service (RFC 3161), with openssl",
+        },
     },
     "clean": {
         "name": NAME,
@@ -237,6 +247,14 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
             "help": "test the weights in DIR (default: weights/ beside the results), image by image",
         },
         "--data": {**PLACE, "help": "data for --rerun and --weights (else $BENCH_DATA, else a cache)"},
+        "--signers": {
+            **FILE,
+            "help": "whose signatures count, as ssh-keygen reads allowed signers (default: results/allowed_signers)",
+        },
+        "--authorities": {
+            **FILE,
+            "help": "certificates (PEM) of those whose time stamps count (default: results/authorities.pem)",
+        },
     },
     "simulate": {
         "name": NAME,

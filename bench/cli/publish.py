@@ -13,8 +13,10 @@ from pathlib import Path
 from bench.cli.places import Place, in_suite, published
 from bench.cli.sweep_files import MistakeError, declared_in, keep_declaration, known_sweeps, own_file
 from bench.cli.terminal import width
+from bench.report.seals import NO_SEALS, Seals
 from bench.spec import Run, SpecError, Sweep, dataset_of
 from bench.store import StoreError, make_folder
+from bench.store import folders as run_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,10 @@ def told(study: SweepFile, place: Place, focus: tuple[str, str]) -> str:
     return on_a_terminal(study.name, study.declared, load_sets(place.results, study.declared), focus, width())
 
 
-def publish(study: SweepFile, folders: Sequence[Path], runs: Sequence[Run]) -> Path | None:
+def publish(study: SweepFile, folders: Sequence[Path], runs: Sequence[Run], seals: Seals = NO_SEALS) -> Path | None:
     """Merges run folders into results/ and reports/ below this folder, without runs on a stand-in.
 
+    seals: what their manifests get before, beside them in the run folders.
     The other pages follow, whose times are told by all published speeds, and in this suite's own checkout the index.
     """
     from bench.report import authorship
@@ -81,6 +84,7 @@ def publish(study: SweepFile, folders: Sequence[Path], runs: Sequence[Run]) -> P
     runs = [run for run in runs if not dataset_of(run.data).made_up]
     if not runs:
         raise MistakeError(f"all runs of {study.name} are on a stand-in: they mean nothing, and none is published")
+    seals.put_on(list(_manifests(folders)), print)
     place = published(study.name, Path("results"), Path("reports"))
     make_folder(place.results)
     keep_declaration(study.file, place)
@@ -96,6 +100,14 @@ def publish(study: SweepFile, folders: Sequence[Path], runs: Sequence[Run]) -> P
         _follow(published(path.parent.name, Path("results"), Path("reports")), study)
     write_index({study.name: study.declared})
     return page
+
+
+def _manifests(folders: Sequence[Path]) -> Iterator[Path]:
+    """Those of the finished runs that are published."""
+    for run in (run for place in folders for run in run_folders(place.parent, place.name).values()):
+        made_up = (what := run.readable_run()) is None or dataset_of(what.data).made_up
+        if run.manifest.is_file() and run.result() is not None and not made_up:
+            yield run.manifest
 
 
 def _follow(other: Place, study: SweepFile) -> None:

@@ -18,7 +18,7 @@ from bench.spec import counted, dataset_of
 
 def verify(args: argparse.Namespace) -> int:
     """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
-    from bench.report.verify import index_problems, problems, stray_problems, three_lines, unchecked
+    from bench.report.verify import Trusted, index_problems, problems, stray_problems, three_lines, unchecked
 
     everywhere = all_published(args)
     asked = args.name and Path(args.name).stem
@@ -30,12 +30,16 @@ def verify(args: argparse.Namespace) -> int:
         return _rerun(args, places)
     if args.weights is not None:
         return verify_weights(args, places)
+    for file in filter(None, (args.signers, args.authorities)):
+        if not file.is_file():
+            raise MistakeError(f"{file}: no such file; see bench verify --help for what it is to hold")
+    trusted = Trusted(args.signers, args.authorities)
     found, said = list[str](), set[str]()
     for place in places:
-        wrong = list(problems(place.name, declared_in(place), place.results, place.report))
+        wrong = list(problems(place.name, declared_in(place), place.results, place.report, trusted))
         name = place.name if place.published else place.results.parent
         print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
-        fresh = [sentence for sentence in unchecked(place.results) if sentence not in said]
+        fresh = [sentence for sentence in unchecked(place.results, trusted) if sentence not in said]
         print("".join(f"  not checked: {sentence}\n" for sentence in fresh), end="")
         said.update(fresh)
         found += wrong

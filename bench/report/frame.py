@@ -17,6 +17,7 @@ from bench.report import authorship, repeats
 from bench.report.authorship import SUITE, Authorship
 from bench.report.rows import ENV_COLUMNS, OF_OPTIONS, read_rows
 from bench.report.stored import read_arrays, read_table
+from bench.report.witnesses import NO_WITNESSES, Witnesses, witnesses
 from bench.spec import (
     FAMILIES,
     IMAGENET_DEPTHS,
@@ -67,6 +68,7 @@ class Set:
     repeats: the sweep's further results of the same runs, which are in no number.
     authorship: whose results they are. published: beside a user's own the published ones of this scale and data.
     speeds: of the task's runs in these results and, where they are published, in those of all sweeps.
+    witnesses: of all runs of the sweep.
     """
 
     scale: str
@@ -84,6 +86,7 @@ class Set:
     authorship: Authorship = SUITE
     published: Set | None = None
     speeds: Sequence[Speed] = ()
+    witnesses: Witnesses = NO_WITNESSES
 
     @property
     def dataset(self) -> Dataset:
@@ -155,6 +158,7 @@ def load(results: Path, sweep: Sweep, file: str = "runs.csv") -> list[Set]:
         repeats=read_rows(results / repeats.FILE),
         authorship=authorship.read(results),
         speeds=published_speeds(results.parent, sweep.task),
+        witnesses=witnesses(results),
     )
     beside = file != PUBLISHED and (results / PUBLISHED).exists()
     published = {(one.scale, one.data): one for one in (load(results, sweep, PUBLISHED) if beside else ())}

@@ -17,6 +17,7 @@ from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of, o
 from bench.report.stats import sample
 from bench.report.tables import Table, one_of, plain
 from bench.report.verdicts import claims
+from bench.report.witnessed import witnessed
 from bench.spec import Sweep, counted, digest, task_of
 from bench.spec.datasets import data_of_runs, is_official
 from bench.store import make_folder, write_text
@@ -263,7 +264,7 @@ def provenance(evidence: Evidence) -> str:
     table = Table(("run", *["recipe"] * several, "state", *measured), rows, text=2 + several)
     waiting = len(results.runs) - len(begun)
     more = [f"{waiting:,} more {'run has' if waiting == 1 else 'runs have'} not begun."] if waiting else []
-    return "\n\n".join([table.markdown(), *more, *repeated(results)])
+    return "\n\n".join([table.markdown(), *more, *repeated(results), *witnessed(evidence)])
 
 
 def repeated(results: Set) -> list[str]:

@@ -127,6 +127,18 @@ def test_a_done_run_whose_curve_was_damaged_is_done_no_more_and_says_why(tmp_pat
     assert made.damage() is None
 
 
+def test_a_signature_stays_beside_its_manifest_and_goes_with_it(tmp_path: Path) -> None:
+    made, result, env = folder(tmp_path), {"weights_sha256": "w", "curve_sha256": "c"}, {"hardware": "h"}
+    made.finish(result, env, {"run": "a"})
+    signature = made.path / "manifest.json.sig"
+    signature.write_text("signed")
+
+    made.finish(result, env, {"run": "a"})
+    assert signature.exists(), "a run that is repaired is the same run"
+    made.finish(result, env, {"run": "a", "ended": "later"})
+    assert not signature.exists()
+
+
 def test_a_cut_off_last_line_of_a_curve_is_left_out(tmp_path: Path) -> None:
     made = folder(tmp_path)
     made.curve.write_text('{"step": 1}\n{"step": 2, "lo')

@@ -16,6 +16,20 @@ from bench.report.stored import read_arrays, read_table
 
 
 @dataclass(frozen=True, slots=True)
+class Trusted:
+    """Whom the reader trusts: files of their own; None for those that are published beside the results.
+
+    signers: of `ssh-keygen`'s ALLOWED SIGNERS. authorities: certificates (PEM) of those who stamp the time.
+    """
+
+    signers: Path | None = None
+    authorities: Path | None = None
+
+
+BESIDE = Trusted()
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """What is in results/<sweep>/.
 
@@ -29,9 +43,10 @@ class Published:
     layers: Mapping[str, pd.DataFrame]
     correct: Mapping[str, NDArray[np.uint8]]
     arrays: Mapping[str, NDArray[Any]]
+    trusted: Trusted = BESIDE
 
     @classmethod
-    def read(cls, folder: Path) -> Published:
+    def read(cls, folder: Path, trusted: Trusted = BESIDE) -> Published:
         """The results in `folder`. Raises StoreError where a file cannot be read."""
         return cls(
             folder,
@@ -40,6 +55,7 @@ class Published:
             _by_run(read_table(folder / "layers.parquet")),
             read_arrays(folder / "correct.npz"),
             read_arrays(folder / "pairs.npz") | read_arrays(folder / "matches.npz"),
+            trusted,
         )
 
     @property

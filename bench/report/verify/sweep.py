@@ -16,10 +16,13 @@ from bench.report.rows import read_rows
 from bench.report.verify.claims_dated import of_claims, unchecked_claims
 from bench.report.verify.commits import of_commits, unchecked_commits
 from bench.report.verify.history import of_history, unchecked_history
+from bench.report.verify.manifests import in_manifests, in_requirements
 from bench.report.verify.older import of_age
 from bench.report.verify.pages import report_problems
-from bench.report.verify.published import Published
+from bench.report.verify.published import BESIDE, Published, Trusted
+from bench.report.verify.registers import in_registers
 from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems, task_in
+from bench.report.verify.seals import in_seals, unsealed
 from bench.report.verify.strays import of_files
 from bench.report.verify.weights import in_weights
 from bench.spec import SpecError, Sweep
@@ -29,15 +32,15 @@ from bench.tasks.classification.imagenet.ensembles import ensemble_problems
 Check = Callable[[Published], Iterator[str]]
 
 
-def problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
+def problems(name: str, sweep: Sweep, results: Path, reports: Path, trusted: Trusted = BESIDE) -> Iterator[str]:
     """All that is wrong with the results and the report of one sweep; none where every digit follows from the runs.
 
     results, reports: the sweep's own folders. Where there are no pages, as beside an installed package, the numbers are
-    checked alone.
+    checked alone. trusted: whose signatures and time stamps count.
     """
     yield from digests.differences(results)
     try:
-        yield from result_problems(results)
+        yield from result_problems(results, trusted)
         if reports.is_dir():
             yield from digests.differences(reports)
             yield from report_problems(name, sweep, results, reports)
@@ -45,17 +48,17 @@ def problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[
         yield f"{results}: {error}"
 
 
-def result_problems(results: Path) -> Iterator[str]:
+def result_problems(results: Path, trusted: Trusted = BESIDE) -> Iterator[str]:
     """What does not agree within the results. Raises StoreError if a file cannot be read."""
-    published = Published.read(results)
+    published = Published.read(results, trusted)
     for check in CHECKS:
         yield from check(published)
 
 
-def unchecked(results: Path) -> Iterator[str]:
+def unchecked(results: Path, trusted: Trusted = BESIDE) -> Iterator[str]:
     """What of one sweep's results could not be checked here, and why, a sentence each: no problem, and no proof."""
     with suppress(StoreError):  # which is a problem, and said as one
-        published = Published.read(results)
+        published = Published.read(results, trusted)
         for sentences in UNCHECKED:
             yield from sentences(published)
 
@@ -116,8 +119,8 @@ def in_repeats(published: Published) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
-    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, in_weights, of_commits, of_history, of_claims,
-    of_age, of_files,
+    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, in_weights, in_registers, in_manifests, in_requirements,
+    in_seals, of_commits, of_history, of_claims, of_age, of_files,
 )  # fmt: skip
 # what each group of checks could not look at, in the same form
-UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims)
+UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims, unsealed)
