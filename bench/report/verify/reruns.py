@@ -154,7 +154,7 @@ def departure(stored: Result, again: Result) -> str:
     there, here = stored.row, again.row
     weights = "the same weights" if there["weights_sha256"] == here["weights_sha256"] else "other weights"
     for number, (was, now) in enumerate(zip(stored.curve, again.curve, strict=False), 1):
-        for name in (name for name in was | now if was.get(name) != now.get(name)):
+        for name in (name for name in {**was, **now} if was.get(name) != now.get(name)):
             values = f"{name} {was.get(name, 'none')}, here {now.get(name, 'none')}"
             return (
                 f"{weights}; the curve departs at row {number} of {len(stored.curve)}, step {was['step']:.0f}: {values}"
