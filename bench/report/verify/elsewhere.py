@@ -22,8 +22,8 @@ from bench.spec import counted
 Counts = Any  # an int, or an array of them
 
 FIRST = 10  # rows of the curve
-# by steps: the largest relative difference of a row's loss that one seed gave in other ways, three times
-TOLERANCES = ((20, 0.02), (200, 0.12), (math.inf, 0.2))
+# how far a row's loss may be apart up to that step: twice what one seed gave, or more; later two seeds' 0.10, and half
+TOLERANCES = ((20, 0.04), (200, 0.1), (math.inf, 0.15))
 FEW_SEEDS, WIDE = 5, 1.0  # fewer seeds, or an interval of more points to each side, tell nothing
 FORGED = 0.5  # points
 DRAWS = 10_000
@@ -55,6 +55,10 @@ class Answer:
     words: str
 
 
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
 def curve_test(stored: Sequence[Mapping[str, float]], again: Sequence[Mapping[str, float]]) -> Answer:
     """The losses of the curve's first rows, each within the tolerance of its step."""
     rows = list(zip(stored, again, strict=False))[:FIRST]
@@ -66,11 +70,13 @@ def curve_test(stored: Sequence[Mapping[str, float]], again: Sequence[Mapping[st
         if there["step"] != here["step"] or not far <= most:
             losses = f"the loss is {there['loss']:.4f} at step {there['step']:.0f}, here {here['loss']:.4f}"
             losses += f" at step {here['step']:.0f}" * (there["step"] != here["step"])
-            return Answer(False, f"curve: in row {number} {losses}: {far:.1%} apart (one seed elsewhere: {most:.0%})")
+            return Answer(
+                False, f"curve: in row {number} {losses}: {_percent(far, 1)} apart (allowed: {_percent(most)})"
+            )
     return Answer(
         True,
-        f"curve: {counted(len(rows), 'row')} agree: the first losses are {apart[0]:.2%} apart, all at most "
-        f"{max(apart):.1%} (one seed elsewhere: at most {allowed[0]:.0%}, later {allowed[-1]:.0%})",
+        f"curve: {counted(len(rows), 'row')} agree: the first losses are {_percent(apart[0], 2)} apart, all at most "
+        f"{_percent(max(apart), 1)} (allowed: {_percent(allowed[0])} at first, {_percent(allowed[-1])} later)",
     )
 
 
@@ -95,10 +101,10 @@ def image_test(there: NDArray[np.bool_] | None, here: NDArray[np.bool_] | None) 
     se = 100 * math.sqrt(disputed) / images
     share = disputed / images / float(_independent(only_there, only_here, wrong, images))
     words += (
-        f", {share:.0%} of those on which two independent nets would disagree (one seed elsewhere: at most "
-        f"{apart.share:.0%}{'' if few else ', so they are not of one seed'}); the error is "
-        f"{signed(100 * (only_there - only_here) / images)} points from the row's, with a standard error of {se:.2f} "
-        f"from these images: {'within' if fair else 'outside'} the ±{reach * se:.2f} of {LEVEL:.0%} of honest reruns"
+        f", {_percent(share)} of those on which two independent nets would disagree (allowed: {_percent(apart.share)}"
+        f"{'' if few else ', by results of one seed'}); the error is {signed(100 * (only_there - only_here) / images)} "
+        f"points from the row's, {'within' if fair else 'outside'} the ±{reach * se:.2f} of {_percent(LEVEL)} of "
+        f"honest reruns (standard error by these images: {se:.2f})"
     )
     passed = pass_rate(disputed, int((~there).sum()), images, apart)
     power = f"a number made {FORGED} points better would pass {100 * passed:.0f} % of the time"
@@ -148,5 +154,6 @@ def seeds_test(error: float, errors: Sequence[float]) -> Answer:
     return Answer(
         inside,
         f"seeds: {error:.2f} % lies {'within' if inside else 'outside'} the {ours.mean:.2f} ± {half:.2f} in which "
-        f"{LEVEL:.0%} of further seeds lie{f'; of {ours.n} seeds that is too wide to tell anything' if idle else ''}",
+        f"{_percent(LEVEL)} of further seeds lie"
+        f"{f'; of {ours.n} seeds that is too wide to tell anything' if idle else ''}",
     )

@@ -115,11 +115,10 @@ def compare_rerun(stored: Result, again: Result, errors: Sequence[float]) -> tup
         return False, [*lines, f"on the same kind of machine all bits must be the same: {departs}"]
     if there["weights_sha256"] == here["weights_sha256"] and stored.curve:
         return False, [*lines, f"with the same weights bit for bit all else must be the same: {departs}"]
-    if not unlike:
-        lines.append(f"not known of both: {', '.join(unknown)}; so this may be another kind of machine")
+    kind = "another kind of machine" if unlike else f"perhaps another kind of machine (not known: {', '.join(unknown)})"
     curve, seeds = curve_test(stored.curve, again.curve), seeds_test(_error(here), errors)
     images, power = image_test(stored.correct.get(""), again.correct.get(""))
-    lines += [f"other bits: {departs}; three tests decide"]
+    lines += [f"{kind}: {departs}; three tests decide"]
     lines += [f"{'passed' if one.passed else 'FAILED'}, {one.words}" for one in (curve, images, seeds)]
     return all(one.passed for one in (curve, images, seeds)), [*lines, power]
 
@@ -146,7 +145,7 @@ def surroundings(stored: Result, again: Result) -> str:
     else:
         unknown.append("versions of packages")
     words = f"differs from the row's surroundings: {'; '.join(unlike)}" if unlike else "surroundings: those of the row"
-    return words + (f"; not known: {', '.join(unknown)}" if unknown else "")
+    return f"{words}{' as far as known' * (not unlike)}; not known: {', '.join(unknown)}" if unknown else words
 
 
 def departure(stored: Result, again: Result) -> str:

@@ -38,9 +38,9 @@ def test_results_as_far_apart_as_one_seed_gives_pass_and_the_sentence_says_how_f
 
     assert answer.passed
     assert answer.words == (
-        "images: 580 of 10,000 are judged otherwise, 37% of those on which two independent nets would disagree (one "
-        "seed elsewhere: at most 50%); the error is +0.20 points from the row's, with a standard error of 0.24 from "
-        "these images: within the ±0.47 of 95% of honest reruns"
+        "images: 580 of 10,000 are judged otherwise, 37 % of those on which two independent nets would disagree "
+        "(allowed: 50 %); the error is +0.20 points from the row's, within the ±0.47 of 95 % of honest reruns "
+        "(standard error by these images: 0.24)"
     )
     assert power == "a number made 0.5 points better would pass 46 % of the time"
 
@@ -63,7 +63,7 @@ def test_invented_images_of_the_right_error_do_not() -> None:
     answer, _ = image_test(there, here)
 
     assert not answer.passed
-    assert "at most 50%, so they are not of one seed)" in answer.words
+    assert "(allowed: 50 %, by results of one seed)" in answer.words
 
 
 def test_of_nets_that_have_hardly_learnt_more_is_allowed_and_of_nets_at_chance_all() -> None:
@@ -112,16 +112,16 @@ def test_first_losses_may_differ_by_what_other_kernels_gave() -> None:
     close = curve_test(stored, curve(2.01, 1.9, 1.5))
 
     assert close.passed
-    assert close.words.startswith("curve: 3 rows agree: the first losses are 0.50% apart, all at most 6.2% (")
+    assert close.words.startswith("curve: 3 rows agree: the first losses are 0.50 % apart, all at most 6.2 % (")
     assert curve_test([], []).passed
 
 
 @pytest.mark.parametrize(
     ("again", "words"),
     [
-        (curve(2.1, 1.8, 1.6), "in row 1 the loss is 2.0000 at step 20, here 2.1000: 5.0% apart ("),
-        (curve(2.0, 1.8, 1.2), "in row 3 the loss is 1.6000 at step 60, here 1.2000: 25.0% apart ("),
-        (curve(2.0, every=10), "in row 1 the loss is 2.0000 at step 20, here 2.0000 at step 10: 0.0% apart ("),
+        (curve(2.1, 1.8, 1.6), "in row 1 the loss is 2.0000 at step 20, here 2.1000: 5.0 % apart ("),
+        (curve(2.0, 1.8, 1.2), "in row 3 the loss is 1.6000 at step 60, here 1.2000: 25.0 % apart ("),
+        (curve(2.0, every=10), "in row 1 the loss is 2.0000 at step 20, here 2.0000 at step 10: 0.0 % apart ("),
         (curve(float("nan")), "in row 1 the loss is 2.0000 at step 20, here nan"),
         ([], "there is none to compare"),
     ],
@@ -138,10 +138,10 @@ def test_an_interval_of_few_seeds_is_said_to_tell_nothing() -> None:
     for error, agrees in ((12.0 + 43.9, True), (12.0 + 44.1, False)):
         answer = seeds_test(error, [10.0, 14.0])
         assert answer.passed == agrees
-        assert "the 12.00 ± 44.02 in which 95% of further seeds lie" in answer.words
+        assert "the 12.00 ± 44.02 in which 95 % of further seeds lie" in answer.words
         assert ("of 2 seeds that is too wide to tell anything" in answer.words) == agrees
     five = seeds_test(8.3, [8.1, 8.2, 8.3, 8.4, 8.5])
     assert five.passed
-    assert five.words == "seeds: 8.30 % lies within the 8.30 ± 0.48 in which 95% of further seeds lie"
+    assert five.words == "seeds: 8.30 % lies within the 8.30 ± 0.48 in which 95 % of further seeds lie"
     assert seeds_test(50.0, [8.0]).passed
     assert "with one seed stored there is no interval" in seeds_test(50.0, [8.0]).words
