@@ -44,7 +44,7 @@ class Apart:
     factor: float
 
 
-MEASURED = (Apart(20.0, 0.5, 1.0), Apart(75.0, 0.7, 4.0))
+MEASURED = (Apart(20.0, 0.5, 1.0), Apart(75.0, 0.7, 3.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def image_test(there: NDArray[np.bool_] | None, here: NDArray[np.bool_] | None) 
         return Answer(False, f"images: {counted(there.size, 'image')} are tested, here {here.size:,}"), BLIND
     images, wrong = there.size, int((~there & ~here).sum())
     only_there, only_here = int((there & ~here).sum()), int((here & ~there).sum())
-    disputed, error = only_there + only_here, 100 * (1 - float(there.mean() + here.mean()) / 2)
+    disputed, error = only_there + only_here, 100 * (1 - max(float(there.mean()), float(here.mean())))
     words = f"images: {disputed:,} of {images:,} are judged otherwise"
     apart = next((one for one in MEASURED if error <= one.error), None)
     if apart is None:
@@ -99,7 +99,7 @@ def image_test(there: NDArray[np.bool_] | None, here: NDArray[np.bool_] | None) 
     few, fair = (bool(one) for one in _fits(only_there, only_here, wrong, images, apart))
     reach = float(special.ndtri((1 + LEVEL) / 2)) * apart.factor
     se = 100 * math.sqrt(disputed) / images
-    share = disputed / images / float(_independent(only_there, only_here, wrong, images))
+    share = disputed / images / float(_independent(only_there, only_here, wrong, images)) if disputed else 0.0
     words += (
         f", {_percent(share)} of those on which two independent nets would disagree (allowed: {_percent(apart.share)}"
         f"{'' if few else ', by results of one seed'}); the error is {signed(100 * (only_there - only_here) / images)} "

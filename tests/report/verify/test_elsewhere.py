@@ -83,6 +83,15 @@ def test_of_nets_that_have_hardly_learnt_more_is_allowed_and_of_nets_at_chance_a
     )
 
 
+def test_the_lower_error_of_the_two_says_what_is_allowed() -> None:
+    """A row of a net that learnt, and a rerun at chance."""
+    assert not image_test(*pair(only_there=600, only_here=0, wrong=1_200, images=2_000))[0].passed
+
+
+def test_nets_without_an_error_agree() -> None:
+    assert image_test(*pair(0, 0, wrong=0))[0].passed
+
+
 def test_results_without_correctness_or_of_other_images() -> None:
     there, here = pair(10, 10)
 
