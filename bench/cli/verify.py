@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench.cli.exits import FAILED, STOPPED
 from bench.cli.places import Place, all_published, known_out, read_folder
@@ -54,16 +55,18 @@ def verify(args: argparse.Namespace) -> int:
 
 
 def _rerun(args: argparse.Namespace, places: Sequence[Place]) -> int:
-    """Trains the run of a row once more, in a folder of its own, and holds the result against the row."""
-    from bench.report.verify import compare_rerun, stored_run
+    """Trains the run of a row once more, in a folder of its own, and compares the result with the row."""
+    from bench.report.collect import collect
+    from bench.report.verify import Result, compare_rerun, stored_run
 
-    run, row, errors = stored_run(args.rerun, [place.results for place in places])
-    # a level below those of sweeps: it is no run of a sweep to `bench pack`
-    data = home(dataset_of(run.data), data_folder(args.data))
+    run, stored, errors = stored_run(args.rerun, [place.results for place in places])
+    # levels below those of sweeps: it is no run of a sweep to `bench pack`
+    place = args.out / "again" / run.scale / run.id
     args.started = True
-    result = rerun(run, args.out / "again" / run.scale, data)
-    if result is None:
+    if not rerun(run, place, home(dataset_of(run.data), data_folder(args.data))):
         return STOPPED
-    agrees, words = compare_rerun(result, row, errors)
-    print(f"{run.id}: {words}")
+    with TemporaryDirectory() as folder:  # the first result that is collected stands: earlier reruns are left out
+        collect(Path(folder), [place], [run])
+        agrees, lines = compare_rerun(stored, Result.read(Path(folder), run.id), errors)
+    print("\n".join((*lines, f"{run.id}: {'agrees' if agrees else 'DOES NOT AGREE'}")))
     return 0 if agrees else FAILED

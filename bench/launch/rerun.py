@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from bench.launch.local import Inline
 from bench.launch.plan import Item
@@ -15,11 +14,11 @@ from bench.spec import Run
 from bench.store import RunFolder, StoreError, make_folder
 
 
-def rerun(run: Run, place: Path, data: Path) -> dict[str, Any] | None:
-    """Trains `run` below `place` and returns its result with the digest of its data.
+def rerun(run: Run, place: Path, data: Path) -> bool:
+    """Trains `run` in a folder of its name below `place`; whether it is done.
 
-    None where it was stopped; the same call then resumes it. An earlier result there is deleted first. Raises
-    StoreError where the run fails.
+    Where it was stopped the same call resumes it. An earlier result there is deleted first. Raises StoreError where the
+    run fails.
     """
     folder = RunFolder(place / run.id)
     if folder.result() is not None:
@@ -32,5 +31,4 @@ def rerun(run: Run, place: Path, data: Path) -> dict[str, Any] | None:
     error = folder.error()
     if error is not None:
         raise StoreError(f"{run.id} failed: {error['message']}; see {folder.path}")
-    result, env = folder.result(), folder.env()
-    return {**result, "data_sha256": env["data_sha256"]} if result and env else None
+    return folder.result() is not None

@@ -3,11 +3,11 @@
 from bench.report.verify.pages import index_problems
 from bench.report.verify.proof import three_lines
 from bench.report.verify.published import Trusted
-from bench.report.verify.reruns import compare_rerun, stored_run
+from bench.report.verify.reruns import Result, compare_rerun, stored_run
 from bench.report.verify.strays import stray_problems
 from bench.report.verify.sweep import problems, result_problems, unchecked
 
 __all__ = [
-    "Trusted", "compare_rerun", "index_problems", "problems", "result_problems", "stored_run", "stray_problems",
+    "Result", "Trusted", "compare_rerun", "index_problems", "problems", "result_problems", "stored_run", "stray_problems",
     "three_lines", "unchecked",
 ]  # fmt: skip

@@ -119,8 +119,8 @@ def in_repeats(published: Published) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
-    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, in_weights, in_registers, in_manifests, in_requirements,
-    in_seals, of_commits, of_history, of_claims, of_age, of_files,
+    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, in_weights, in_registers, in_manifests,
+    in_requirements, in_seals, of_commits, of_history, of_claims, of_age, of_files,
 )  # fmt: skip
 # what each group of checks could not look at, in the same form
 UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims, unsealed)
