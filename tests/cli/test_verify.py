@@ -31,9 +31,12 @@ def test_the_command_says_what_is_wrong_and_a_run_done_again_has_the_same_bits(
     capsys.readouterr()
 
     assert main(["verify", "tiny"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == "runs/tiny: every number follows from its runs"
-    assert all(line.startswith("  not checked: ") for line in said[1:])
+    first, *unchecked, proven, not_proven, more = capsys.readouterr().out.splitlines()
+    assert first == "runs/tiny: every number follows from its runs"
+    assert all(line.startswith("  not checked: ") for line in unchecked)
+    assert proven.startswith("proven: the numbers of ")
+    assert not_proven.startswith("not proven: that the trainings took place")
+    assert more.startswith("to prove more: bench verify --weights")
 
     assert main(["verify", "tiny", "--rerun", run.rpartition("-")[0]]) == 0
     said = capsys.readouterr().out

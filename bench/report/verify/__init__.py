@@ -8,6 +8,6 @@ from bench.report.verify.strays import stray_problems
 from bench.report.verify.sweep import problems, result_problems, unchecked
 
 __all__ = [
-    "Result", "Trusted", "compare_rerun", "index_problems", "problems", "result_problems", "stored_run", "stray_problems",
-    "three_lines", "unchecked",
+    "Result", "Trusted", "compare_rerun", "index_problems", "problems", "result_problems", "stored_run",
+    "stray_problems", "three_lines", "unchecked",
 ]  # fmt: skip
