@@ -17,7 +17,7 @@ from bench.spec import counted, dataset_of
 
 def verify(args: argparse.Namespace) -> int:
     """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
-    from bench.report.verify import index_problems, problems
+    from bench.report.verify import across, index_problems, problems
 
     everywhere = all_published(args)
     asked = args.name and Path(args.name).stem
@@ -33,6 +33,7 @@ def verify(args: argparse.Namespace) -> int:
         name = place.name if place.published else place.results.parent
         print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
         found += wrong
+    found += across([place.results for place in places])
     reports = args.reports or read_folder("reports")
     if args.name is None and everywhere and (reports / "README.md").is_file():
         results = everywhere[0].results.parent
