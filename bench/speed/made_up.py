@@ -57,7 +57,8 @@ def _curve(run: Run, wrong: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for before, step in zip((0, *steps), steps, strict=False):
         images, share = (step - before) * recipe.batch, step / recipe.steps
-        error = int(chance.binomial(images, 0.6 - 0.5 * share)) / images
+        drawn, expected = int(chance.binomial(images, 0.6 - 0.5 * share)), round(images * (0.6 - 0.5 * share))
+        error = (expected if step == recipe.steps else drawn) / images
         loss = 2 + 2 * (error - 0.6 + 0.5 * share) + 1e-3 * chance.random()
         rows.append({"step": step, "rate": rate_of(recipe, step - 1), "loss": loss, "error": 100 * error})
     tested = [row for row in rows if row["step"] % recipe.test_every == 0 or row["step"] == recipe.steps]
