@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.report.rows import run_of
 from bench.report.verify import curves, images, kept, times, twice, values
 from bench.report.verify.kept import Kept, one_training
 from bench.report.verify.layers import layer_problems, names_of
@@ -74,7 +75,7 @@ def test_a_time_that_no_machine_gives(honest: Published, columns: dict[str, str]
 
 def test_a_run_far_faster_than_its_like(honest: Published) -> None:
     like = [changed(honest.done[0], id=str(k), seconds=s) for k, s in enumerate(("9000", "9500", "9900", "300"))]
-    runs = [Kept(honest, row, kept.run_of(honest.done[0])) for row in like]
+    runs = [Kept(honest, row, run_of(honest.done[0])) for row in like]
 
     (problem,) = times._beside_others(runs)
     assert "it took 300 s, and others like it 9,500 s" in problem
@@ -226,7 +227,7 @@ def test_runs_of_all_committed_sweeps_have_nothing_in_common() -> None:
         ("batch_std", 0.5, "gives deviations of 1"),
     ],
 )
-def test_layers_that_are_not_the_runs(column: str, value: object, words: str) -> None:
+def test_layers_that_are_not_the_runs(column: str, value: str | float, words: str) -> None:
     published = Published.read(ROOT / "results" / "gradients")
     run, layers = next(
         (one, one.layers.reset_index(drop=True))
