@@ -19,7 +19,7 @@ from bench.spec import counted, dataset_of
 
 def verify(args: argparse.Namespace) -> int:
     """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
-    from bench.report.verify import Trusted, index_problems, problems, stray_problems, three_lines, unchecked
+    from bench.report.verify import Trusted, across, index_problems, problems, stray_problems, three_lines, unchecked
 
     everywhere = all_published(args)
     asked = args.name and Path(args.name).stem
@@ -44,6 +44,7 @@ def verify(args: argparse.Namespace) -> int:
         print("".join(f"  not checked: {sentence}\n" for sentence in fresh), end="")
         said.update(fresh)
         found += wrong
+    found += across([place.results for place in places])
     reports = args.reports or read_folder("reports")
     if args.name is None and everywhere and (reports / "README.md").is_file():
         results = everywhere[0].results.parent

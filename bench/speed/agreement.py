@@ -21,10 +21,10 @@ from bench.nets.resnet import cifar
 from bench.report.numbers import mean_std, signed
 from bench.report.stats import sample
 from bench.spec import Net, Recipe, Way, counted
+from bench.spec.schedule import rate_at
 from bench.tasks.classification.cifar import Batches, Images, Prepare
 from bench.tasks.training import trainer_of
 from bench.train.metrics import evaluate
-from bench.train.schedule import rate_at
 from bench.train.trainer import Trainer
 from bench.train.turns import finish
 

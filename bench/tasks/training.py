@@ -13,6 +13,7 @@ import torch
 
 from bench.nets.weights import WeightsError
 from bench.spec import Recipe, Run, Way, dataset_of, task_of
+from bench.spec.schedule import rate_of
 from bench.store import RunFolder, StoreError
 from bench.tasks.experiment import Experiment
 from bench.tasks.inputs import inputs_of
@@ -26,7 +27,6 @@ from bench.train.loop import Hooks, train
 from bench.train.metrics import Tested
 from bench.train.probes import Row, layer_rows, response_stds
 from bench.train.process_group import PeerError, ProcessGroup, agree, refuse_shared_device
-from bench.train.schedule import rate_at
 from bench.train.trainer import Batches, DivergedError, Trainer
 from bench.train.turns import Work
 
@@ -215,11 +215,10 @@ def trainer_of(net: torch.nn.Module, batches: Batches, recipe: Recipe, way: Way 
         group_batch_norm(net, recipe.batch // recipe.bn_group, fused=way.batch_norm == "fused")
     if way.compile:
         net.compile()
-    schedule = {name: getattr(recipe, name) for name in ("lr", "drops", "warmup_steps", "warmup_lr")}
     return Trainer(
         net,
         batches,
-        partial(rate_at, **schedule),
+        partial(rate_of, recipe),
         recipe.momentum,
         recipe.weight_decay,
         recipe.bn_group,

@@ -36,7 +36,7 @@ def test_a_row_a_run_with_every_number_in_full(tmp_path: Path) -> None:
     curves = pd.read_parquet(tmp_path / "results" / "curves.parquet")
     assert curves.groupby("id").size().tolist() == [10] * 6
     with np.load(tmp_path / "results" / "correct.npz") as correct:
-        assert np.unpackbits(correct[runs[0].id]).tolist() == [0] * 1_000 + [1] * 9_000
+        assert np.unpackbits(correct[runs[0].id]).sum() == 9_000
 
 
 def test_collecting_twice_changes_no_byte(tmp_path: Path) -> None:

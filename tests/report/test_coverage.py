@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = Recipe(steps=100, drops=(50, 75), curve_every=10, test_every=50)
 NETS = (Net("cifar", 20, "A"), Net("cifar", 56, "A"), Net("cifar", 110, "A"))
 CLAIMS = tuple(
-    Claim(f"n{n.depth}", "The same.", "Table 6", "equals", (n,), margin=0.5, number=f"t6.resnet-{n.depth}.error")
+    Claim(f"n{n.depth}", "The same.", "Table 6", "equals", (n,), margin=0.8, number=f"t6.resnet-{n.depth}.error")
     for n in NETS[:2]
 )
 CELLS = Scale(tuple((net, RECIPE) for net in NETS), (0, 1, 2))
@@ -144,7 +144,7 @@ def test_the_error_after_five_epochs_is_that_of_the_net_without_its_warm_up(tmp_
         found.append({a.number["id"]: a for a in answered}["txt.no-warm-up.error"])
 
     assert [(a.status, a.ours) for a in found] == [
-        ("runnable", "–"), ("measured, without a claim", "35.00 (1)")
+        ("runnable", "–"), ("measured, without a claim", "34.92 (1)")
     ]  # fmt: skip
     assert all(a.how.endswith("; several epochs taken to be five, 2,000 steps") for a in found)
     assert "--only resnet-110-A+warmup_steps=0: 1 run of 4,000 steps" in found[0].how.replace("`", "")

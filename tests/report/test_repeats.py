@@ -15,6 +15,7 @@ from bench.report.page import page, write_report
 from bench.report.rows import read_rows
 from bench.report.stored import read_arrays, read_table
 from bench.report.verify import problems, result_problems
+from bench.report.verify.layers import names_of
 from bench.spec import dataset_of
 from bench.spec.datasets import data_of_runs, is_official
 from bench.store import RunFolder
@@ -81,7 +82,7 @@ def test_of_two_folders_the_result_that_ended_first_stands(tmp_path: Path) -> No
 
 
 def test_a_third_result_is_a_further_row_and_all_are_in_order(tmp_path: Path) -> None:
-    places = [done(tmp_path / str(k), error, ended=k) for k, error in enumerate((11.0, 14.0, 13.0))]
+    places = [done(tmp_path / str(k), error, ended=60 + k) for k, error in enumerate((11.0, 14.0, 13.0))]
 
     for k in range(3):
         collected(tmp_path / "results", places[k])
@@ -102,9 +103,14 @@ def test_a_copy_of_a_result_is_nothing_to_speak_of(tmp_path: Path) -> None:
 def test_a_result_on_the_official_data_takes_the_place_of_one_that_is_not(tmp_path: Path) -> None:
     results = tmp_path / "results"
     one, real = done(tmp_path / "one", 11.0), done(tmp_path / "real", 12.0, REAL, ended=90.0)
-    RunFolder(one / RUN.id).write_layers([{"step": 1, "layer": 1, "name": "conv1", "response_std": 1.0}])
+    RunFolder(one / RUN.id).write_layers(
+        [
+            {"step": 100, "layer": k, "name": name, "response_std": 1.0, "weight_norm": 1.0}
+            for k, name in enumerate(names_of(RUN.net), 1)
+        ]
+    )
     collected(results, one, done(tmp_path / "two", 13.0, ended=70.0))
-    assert len(read_table(results / "layers.parquet")) == 1
+    assert len(read_table(results / "layers.parquet")) == 19
 
     said, stands, aside = collected(results, real)
 

@@ -5,7 +5,6 @@ A check is a function that yields a sentence a problem, which says where it is. 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,15 +14,21 @@ from bench.report import digests, repeats
 from bench.report.rows import read_rows
 from bench.report.verify.claims_dated import of_claims, unchecked_claims
 from bench.report.verify.commits import of_commits, unchecked_commits
+from bench.report.verify.curves import in_curves
 from bench.report.verify.history import of_history, unchecked_history
+from bench.report.verify.images import in_images
+from bench.report.verify.layers import in_layers
 from bench.report.verify.manifests import in_manifests, in_requirements
 from bench.report.verify.older import of_age
 from bench.report.verify.pages import report_problems
+from bench.report.verify.pairs import in_pairs
 from bench.report.verify.published import BESIDE, Published, Trusted
 from bench.report.verify.registers import in_registers
-from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems, task_in
+from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems
 from bench.report.verify.seals import in_seals, unsealed
 from bench.report.verify.strays import of_files
+from bench.report.verify.times import in_times, time_problems
+from bench.report.verify.values import in_values, value_problems
 from bench.report.verify.weights import in_weights
 from bench.spec import SpecError, Sweep
 from bench.store import StoreError
@@ -109,18 +114,17 @@ def in_repeats(published: Published) -> Iterator[str]:
             yield f"{where}: it is no further result, but {row['state']} and there already"
         seen.add(key)
         try:  # its curve and images are not kept
-            yield from (f"{where}: {problem}" for problem in (*settings_problems(row), *number_problems(row)))
-            error, images = row["test_error"], row["test_images"]
-            wrong = float(error) / 100 * int(images)
-            if task_in(row).by_image and not math.isclose(wrong, round(wrong), abs_tol=1e-6):
-                yield f"{where}: test_error is {error}, which no number of {images} images gives"
+            for problems_of in (settings_problems, number_problems, value_problems, time_problems):
+                yield from (f"{where}: {problem}" for problem in problems_of(row))
         except (ValueError, KeyError) as error:
             yield f"{where}: a value cannot be read: {error}"
 
 
 CHECKS: tuple[Check, ...] = (
-    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, in_weights, in_registers, in_manifests,
-    in_requirements, in_seals, of_commits, of_history, of_claims, of_age, of_files,
+    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats,
+    in_values, in_times, in_curves, in_layers, in_images, in_pairs,
+    in_weights, in_registers, in_manifests, in_requirements, in_seals,
+    of_commits, of_history, of_claims, of_age, of_files,
 )  # fmt: skip
 # what each group of checks could not look at, in the same form
 UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims, unsealed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.train.schedule import rate_at
+from bench.spec.schedule import rate_at
 
 PAPER = {"lr": 0.1, "drops": (32_000, 48_000)}
 

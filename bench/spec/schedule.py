@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.spec.recipe import Recipe
+
 
 def rate_at(step: int, *, lr: float, drops: Sequence[int], warmup_steps: int = 0, warmup_lr: float = 0.01) -> float:
     """The rate of the update number `step`, counted from 0 (Section 4.2).
@@ -15,3 +17,9 @@ def rate_at(step: int, *, lr: float, drops: Sequence[int], warmup_steps: int = 0
         return warmup_lr
     # a division by an exact power of ten: 0.1 / 10 is 0.01 to the bit, 0.1 * 0.1 is not
     return lr / 10.0 ** sum(step >= drop for drop in drops)
+
+
+def rate_of(recipe: Recipe, step: int) -> float:
+    """The rate of the recipe's update number `step`, counted from 0."""
+    warmup = recipe.warmup_lr
+    return rate_at(step, lr=recipe.lr, drops=recipe.drops, warmup_steps=recipe.warmup_steps, warmup_lr=warmup)
