@@ -17,7 +17,7 @@ from bench.spec import counted, dataset_of
 
 def verify(args: argparse.Namespace) -> int:
     """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
-    from bench.report.verify import index_problems, problems
+    from bench.report.verify import figure_problems, index_problems, problems
 
     everywhere = all_published(args)
     asked = args.name and Path(args.name).stem
@@ -30,8 +30,12 @@ def verify(args: argparse.Namespace) -> int:
     found: list[str] = []
     for place in places:
         wrong = list(problems(place.name, declared_in(place), place.results, place.report))
+        right = "every number follows from its runs"
+        if args.figures and not wrong and place.report.is_dir():  # else the results may not be readable
+            wrong += figure_problems(place.name, declared_in(place), place.results, place.report)
+            right += ", and so does what its figures draw (of PDFs, see `bench verify --help`)"
         name = place.name if place.published else place.results.parent
-        print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
+        print(f"{name}: {counted(len(wrong), 'problem') if wrong else right}")
         found += wrong
     reports = args.reports or read_folder("reports")
     if args.name is None and everywhere and (reports / "README.md").is_file():
