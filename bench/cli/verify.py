@@ -32,8 +32,10 @@ def verify(args: argparse.Namespace) -> int:
         wrong = list(problems(place.name, declared_in(place), place.results, place.report))
         right = "every number follows from its runs"
         if args.figures and not wrong and place.report.is_dir():  # else the results may not be readable
-            wrong += figure_problems(place.name, declared_in(place), place.results, place.report)
-            right += ", and so does what its figures draw (of PDFs, see `bench verify --help`)"
+            skipped: list[Path] = []
+            wrong += figure_problems(place.name, declared_in(place), place.results, place.report, skipped)
+            right += ", and its figures draw them"
+            right += f"; {counted(len(skipped), 'PDF')} of another matplotlib not compared" if skipped else ""
         name = place.name if place.published else place.results.parent
         print(f"{name}: {counted(len(wrong), 'problem') if wrong else right}")
         found += wrong
@@ -41,6 +43,8 @@ def verify(args: argparse.Namespace) -> int:
     if args.name is None and everywhere and (reports / "README.md").is_file():
         results = everywhere[0].results.parent
         found += index_problems(known_sweeps(results), results, reports)
+        for svg in sorted(reports.glob("*.svg")) if args.figures else ():
+            print(f"{svg}: drawn from no results, and not compared")
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
     return FAILED if found else 0
 

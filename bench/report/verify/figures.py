@@ -28,6 +28,7 @@ from bench.report.evidence import load_sets
 from bench.report.frame import Set
 from bench.report.page import report
 from bench.report.render import style
+from bench.report.verify.pdf import pdf_differences
 from bench.report.verify.svg import Drawn, Mark, Points, read_svg
 from bench.spec import Sweep
 from bench.store import StoreError
@@ -54,23 +55,29 @@ Place = tuple[str, ...]
 Box = tuple[float, float, float, float]
 
 
-def figure_problems(name: str, sweep: Sweep, results: Path, reports: Path) -> Iterator[str]:
-    """What the figures of a report draw that the results do not. Raises StoreError where these cannot be read."""
+def figure_problems(name: str, sweep: Sweep, results: Path, reports: Path, skipped: list[Path]) -> Iterator[str]:
+    """What the figures of a report draw that the results do not. Raises StoreError where these cannot be read.
+
+    skipped: gets the PDFs that are not compared, as another matplotlib wrote them.
+    """
     drawn, _ = report(name, sweep, load_sets(results, sweep))
     with TemporaryDirectory() as folder:
         for svg, (draw, one) in drawn.items():
-            found = list(_of_file(reports / svg, Path(folder, svg), draw(), one))
+            found = list(_of_file(reports / svg, Path(folder, svg), draw(), one, skipped))
             yield from (f"{reports / svg}: {problem}" for problem in found[:MOST])
             if len(found) > MOST:
                 yield f"{reports / svg}: and {len(found) - MOST:,} differences more"
 
 
-def _of_file(there: Path, here: Path, figure: Figure, results: Set) -> Iterator[str]:
+def _of_file(there: Path, here: Path, figure: Figure, results: Set, skipped: list[Path]) -> Iterator[str]:
     style.save(figure, here, results)
+    pdfs = [one.with_suffix(".pdf") for one in (there, here)]
     try:
         content = there.read_bytes()
         if content == here.read_bytes():
+            yield from (f"its PDF: {words}" for words in pdf_differences(*(one.read_bytes() for one in pdfs)))
             return
+        skipped.append(pdfs[0])
         found = read_svg(content)
         boxes, own = _panels(found), _panels(read_svg(here.read_bytes()))
         if boxes.keys() != own.keys():
