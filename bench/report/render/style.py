@@ -24,6 +24,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from numpy.typing import ArrayLike, NDArray
 
 from bench.report.frame import PLAIN, Set
+from bench.report.render.font import own_font
 from bench.store import atomic
 
 COLUMN, PAGE = 3.25, 6.75  # inches: the widths of one and of two columns of a conference's page
@@ -32,10 +33,11 @@ LETTERS = 18  # of SMALL that are an inch
 LINE, THIN, BOLD = 1.2, 0.7, 1.6  # points
 GUIDE = "0.3"  # lines that belong to no depth
 
-# no dates, no random ids, nothing of a user's matplotlibrc: the same numbers give the same file
+# no dates, no random ids, nothing of the user's own settings: the same numbers give the same file
 STYLE: dict[Any, Any] = {
     **{name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")},
     **sns.plotting_context("paper"),
+    "font.family": own_font(),
     "svg.hashsalt": "bench",
     "path.simplify": False,  # each point is in the file, for whoever compares it with the results
     "svg.fonttype": "path",
@@ -282,10 +284,7 @@ MADE_ID = re.compile(r'(id="|#)([mp][0-9a-f]{10}|[\w-]+-[0-9a-f]+)(?=["\)])')
 
 
 def numbered_ids(svg: str) -> str:
-    """Numbers the ids of marks, clips and letters.
-
-    Matplotlib's are digests of more digits than it writes, and names of letters that change with its version.
-    """
+    """Numbers marks, clips and letters; matplotlib's ids are of more digits than it writes, and of its version."""
     numbers = defaultdict[str, int](count(1).__next__)
     return MADE_ID.sub(lambda made: f"{made[1]}d{numbers[made[2]]}", svg)
 
