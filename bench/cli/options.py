@@ -238,6 +238,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
         "--reports": PLACE,
         "--out": OUT,
         "name": {**NAME, "nargs": "?", "help": "one sweep (default: all, and the index)"},
+        "--figures": {"action": "store_true", "help": "also draw every figure once more, and compare what is drawn"},
         "--rerun": {"metavar": "RUN", "help": "train this run of the results once more below --out, and compare"},
         "--weights": {
             "type": Path,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from bench.cli.exits import FAILED, STOPPED
 from bench.cli.places import Place, all_published, known_out, read_folder
@@ -16,10 +17,13 @@ from bench.data.locate import data_folder, home
 from bench.launch.rerun import rerun
 from bench.spec import counted, dataset_of
 
+if TYPE_CHECKING:  # pandas comes with it
+    from bench.report.verify import Trusted
+
 
 def verify(args: argparse.Namespace) -> int:
-    """Checks that every digit of results and reports follows from the runs; or trains one run once more."""
-    from bench.report.verify import Trusted, across, index_problems, problems, stray_problems, three_lines, unchecked
+    """Checks that every digit of results and reports follows from the runs; or tests weights, or trains a run again."""
+    from bench.report.verify import Trusted, three_lines
 
     everywhere = all_published(args)
     asked = args.name and Path(args.name).stem
@@ -34,25 +38,46 @@ def verify(args: argparse.Namespace) -> int:
     for file in filter(None, (args.signers, args.authorities)):
         if not file.is_file():
             raise MistakeError(f"{file}: no such file; see bench verify --help for what it is to hold")
-    trusted = Trusted(args.signers, args.authorities)
-    found, said = list[str](), set[str]()
-    for place in places:
-        wrong = list(problems(place.name, declared_in(place), place.results, place.report, trusted))
-        name = place.name if place.published else place.results.parent
-        print(f"{name}: {counted(len(wrong), 'problem') if wrong else 'every number follows from its runs'}")
-        fresh = [sentence for sentence in unchecked(place.results, trusted) if sentence not in said]
-        print("".join(f"  not checked: {sentence}\n" for sentence in fresh), end="")
-        said.update(fresh)
-        found += wrong
-    found += across([place.results for place in places])
-    reports = args.reports or read_folder("reports")
-    if args.name is None and everywhere and (reports / "README.md").is_file():
-        results = everywhere[0].results.parent
-        found += [*stray_problems(results, reports), *index_problems(known_sweeps(results), results, reports)]
+    found = _of_sweeps(places, Trusted(args.signers, args.authorities), figures=args.figures)
+    if args.name is None and everywhere:
+        found += _of_index(everywhere[0].results.parent, args.reports or read_folder("reports"), figures=args.figures)
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
     if not found:
         print(three_lines([place.results for place in places]))
     return FAILED if found else 0
+
+
+def _of_sweeps(places: Sequence[Place], trusted: Trusted, *, figures: bool) -> list[str]:
+    """The problems of these results and reports; says of each how many there are, and what could not be checked."""
+    from bench.report.verify import across, figure_problems, problems, unchecked
+
+    found, said = list[str](), set[str]()
+    for place in places:
+        declared, right = declared_in(place), "every number follows from its runs"
+        wrong = list(problems(place.name, declared, place.results, place.report, trusted))
+        if figures and not wrong and place.report.is_dir():  # else the results may not be readable
+            skipped: list[Path] = []
+            wrong += figure_problems(place.name, declared, place.results, place.report, skipped)
+            right += ", and its figures draw them"
+            right += f"; {counted(len(skipped), 'PDF')} of another matplotlib not compared" if skipped else ""
+        name = place.name if place.published else place.results.parent
+        print(f"{name}: {counted(len(wrong), 'problem') if wrong else right}")
+        fresh = [sentence for sentence in unchecked(place.results, trusted) if sentence not in said]
+        print("".join(f"  not checked: {sentence}\n" for sentence in fresh), end="")
+        said.update(fresh)
+        found += wrong
+    return [*found, *across([place.results for place in places])]
+
+
+def _of_index(results: Path, reports: Path, *, figures: bool) -> list[str]:
+    """The problems of what lies beside the folders of the sweeps; none where there are no pages."""
+    from bench.report.verify import index_problems, stray_problems
+
+    if not (reports / "README.md").is_file():
+        return []
+    for svg in sorted(reports.glob("*.svg")) if figures else ():
+        print(f"{svg}: drawn from no results, and not compared")
+    return [*stray_problems(results, reports), *index_problems(known_sweeps(results), results, reports)]
 
 
 def _rerun(args: argparse.Namespace, places: Sequence[Place]) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -17,10 +20,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from bench.report.frame import PLAIN, Set
+from bench.report.render.font import own_font
 from bench.store import atomic
 
 COLUMN, PAGE = 3.25, 6.75  # inches: the widths of one and of two columns of a conference's page
@@ -29,10 +33,13 @@ LETTERS = 18  # of SMALL that are an inch
 LINE, THIN, BOLD = 1.2, 0.7, 1.6  # points
 GUIDE = "0.3"  # lines that belong to no depth
 
-# no dates and no random ids: the same numbers give the same file
+# no dates, no random ids, nothing of the user's own settings: the same numbers give the same file
 STYLE: dict[Any, Any] = {
+    **{name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")},
     **sns.plotting_context("paper"),
+    "font.family": own_font(),
     "svg.hashsalt": "bench",
+    "path.simplify": False,  # each point is in the file, for whoever compares it with the results
     "svg.fonttype": "path",
     "pdf.fonttype": 42,  # embedded as TrueType, which publishers ask for
     "font.size": TYPE,
@@ -220,9 +227,17 @@ def logarithmic(ax: Axes, axis: Literal["x", "y"], label: str = "") -> None:
     ax.set(**{f"{axis}scale": "log", f"{axis}label": f"{label} (log scale)" if label else ""})
     low, high = getattr(ax, f"get_{axis}lim")()
     side = getattr(ax, f"{axis}axis")
-    side.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,), numticks=7))
+    few = high / low < 1e3
+    side.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=7) if few else FixedLocator(tens(low, high)))
     side.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
     ax.minorticks_off()  # over ten powers of ten they are a black bar
+
+
+def tens(low: float, high: float, most: int = 7) -> list[float]:
+    """Powers of ten, each so many times the one before: LogLocator's choice is another with each matplotlib."""
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+    every = max(math.ceil((last - first) / (most - 1)), 1)
+    return [10.0**k for k in range(math.ceil(first / every) * every, last + 1, every)]
 
 
 def power(value: float) -> str:
@@ -261,8 +276,17 @@ def save(figure: Figure, path: Path, results: Set) -> None:
             with atomic(path.with_suffix(kind)) as temporary:
                 figure.savefig(temporary, format=kind[1:], metadata=metadata)
                 if kind == ".svg":
-                    drawn = temporary.read_text(encoding="utf-8")
+                    drawn = numbered_ids(temporary.read_text(encoding="utf-8"))
                     temporary.write_text(drawn.replace("</style>", f"\n{IN_THE_DARK}</style>", 1), encoding="utf-8")
+
+
+MADE_ID = re.compile(r'(id="|#)([mp][0-9a-f]{10}|[\w-]+-[0-9a-f]+)(?=["\)])')
+
+
+def numbered_ids(svg: str) -> str:
+    """Numbers marks, clips and letters; matplotlib's ids are of more digits than it writes, and of its version."""
+    numbers = defaultdict[str, int](count(1).__next__)
+    return MADE_ID.sub(lambda made: f"{made[1]}d{numbers[made[2]]}", svg)
 
 
 def drawn_from(results: Set) -> str:

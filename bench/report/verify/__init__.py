@@ -1,5 +1,6 @@
 """Re-checks what is published: files against digests, numbers against what they are made of, reports against both."""
 
+from bench.report.verify.figures import figure_problems
 from bench.report.verify.pages import index_problems
 from bench.report.verify.pairs import across
 from bench.report.verify.proof import three_lines
@@ -9,6 +10,6 @@ from bench.report.verify.strays import stray_problems
 from bench.report.verify.sweep import problems, result_problems, unchecked
 
 __all__ = [
-    "Result", "Trusted", "across", "compare_rerun", "index_problems", "problems", "result_problems", "stored_run",
-    "stray_problems", "three_lines", "unchecked",
+    "Result", "Trusted", "across", "compare_rerun", "figure_problems", "index_problems", "problems", "result_problems",
+    "stored_run", "stray_problems", "three_lines", "unchecked",
 ]  # fmt: skip
