@@ -57,7 +57,8 @@ def test_the_nets_of_table_6_have_what_is_known_of_them(
 
     assert (shallow.n, shallow.paper) == (2, (8.75, None))
     assert shallow.ours == pytest.approx(8.55)
-    assert [one.method for one in (shallow.seeds, shallow.images) if one] == ["Student's t", "Wilson"]
+    methods = [one.method for one in (shallow.seeds, shallow.images) if one]
+    assert methods == ["Student's t, spread at its floor", "Wilson"]  # the seeds differ by less than their images do
     assert (deep.n, deep.ours) == (0, None)
     assert deep.paper is not None
     assert deep.paper[0] == 6.61
