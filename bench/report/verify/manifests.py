@@ -23,7 +23,7 @@ LISTED = {  # where a list of packages says what a row's column does
     "commit": r"^#.* (?:of no known|at) commit ?(\w*)",
     **{package: rf"^{package}==(\S+)" for package in ("torch", "torchvision")},
 }
-OF_MANIFESTS = ("tree", REQUIREMENTS)  # columns that rows have since there are manifests
+OF_MANIFESTS = ("isa", "requirements")  # of runs that have one; the tree follows from an older run's commit, too
 Chains = Mapping[str, Sequence[Line]]  # by the name of the file
 
 

@@ -106,7 +106,7 @@ def test_a_manifest_and_its_row_need_each_other(results: Path) -> None:
         f"{manifest_of(results, 'other')} is of no finished run in runs.csv",
         f"{results / 'manifests' / f'{FIRST}.json.sig'} is of no finished run in runs.csv that has a manifest",
         f"{manifest_of(results, 'stray.json.sig')} is of no finished run in runs.csv",
-        f"{results / 'runs.csv'}: {FIRST}: its manifest is missing, and its tree and requirements are there",
+        f"{results / 'runs.csv'}: {FIRST}: its manifest is missing, and its isa and requirements are there",
     ]
 
 
