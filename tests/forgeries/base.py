@@ -31,22 +31,21 @@ from numpy.typing import NDArray
 import bench.paper
 from bench.cli.places import DECLARATION
 from bench.cli.sweep_files import known_sweeps, load_file
-from bench.report import coverage, readme
+from bench.report import coverage, page, readme, verify
 from bench.report.collect import collect
 from bench.report.digests import write_digests
 from bench.report.frame import Set
-from bench.report.page import write_report
 from bench.report.render import style
 from bench.report.rows import as_csv, read_rows
-from bench.report.stored import read_arrays, read_table, write_arrays
-from bench.report.verify import index_problems, problems
+from bench.report.stored import read_arrays, write_arrays
 from bench.spec import Run, Sweep
 from bench.store import sha256, write_text
-from tests.forgeries import witnesses_kept
+from tests.forgeries import weighed, witnesses_kept
 from tests.forgeries.left import Left, read_left
 
 PROJECT = Path(__file__).resolve().parents[2]
 FIGURES = os.environ.get("BENCH_FORGED_FIGURES", "") == "1"  # then every forger draws them anew, 0.5 s each
+SAVE = style.save
 AUTHOR = ("Seed b78e29b9 maintainers", "maintainers@example.org")
 
 
@@ -184,20 +183,35 @@ class Forged:
         most of a report's time, and nothing looks at it yet. BENCH_FORGED_FIGURES=1 draws all.
         """
         write_digests(self.results)
-        with self.as_checkout(), patch.object(style, "save", partial(_save, style.save, draw)):
-            write_report(self.name, self.sweep, self.results, self.reports)
+        with (
+            self.as_checkout(),
+            patch.object(page, "report", partial(self._report, draw)),
+            patch.object(style, "save", _save),
+        ):
+            page.write_report(self.name, self.sweep, self.results, self.reports)
             if self.index:
                 studies = coverage.load(known_sweeps(self.root / "results"), self.root / "results")
                 coverage.write_index(studies, self.root / "reports")
                 readme.write_blocks(readme.Project(studies, self.root))
 
+    def _report(self, draw: str, *about: Any) -> Any:
+        """The report, with figures that only those draw that are to be drawn."""
+        drawn, written = self._whole_report(*about)
+        return {name: (_unless(draw, *one), one[1]) for name, one in drawn.items()}, written
+
+    def _whole_report(self, *about: Any) -> weighed.Report:
+        """The report, of whose sets those are written once that are the same in many forgeries."""
+        files = (self.results / DECLARATION, *self.root.glob("sweeps/*.py"), *self.root.glob("bench/*.yaml"))
+        there = sorted(path for path in files if path.exists())
+        return weighed.report(" ".join(sha256(path.read_bytes()) for path in there), *about)
+
     def verdict(self) -> list[str]:
         """What `bench verify NAME` finds; where the forgery says `index`, what it finds without a name besides."""
-        with self.as_checkout():
-            found = list(problems(self.name, self.sweep, self.results, self.reports))
+        with self.as_checkout(), patch.object(verify, "report", self._whole_report):
+            found = list(verify.problems(self.name, self.sweep, self.results, self.reports))
             if self.index:
                 results = self.root / "results"
-                found += index_problems(known_sweeps(results), results, self.root / "reports")
+                found += verify.index_problems(known_sweeps(results), results, self.root / "reports")
         return found
 
     @contextlib.contextmanager
@@ -224,10 +238,14 @@ class Forged:
         self.git("commit", "--quiet", "-m", message, **names, GIT_AUTHOR_DATE=stamp, GIT_COMMITTER_DATE=stamp)
 
 
-def _save(real: Callable[..., None], draw: str, figure: Figure, path: Path, results: Set) -> None:
+def _unless(draw: str, figure: Callable[[], Figure], results: Set) -> Callable[[], Figure | None]:
+    return figure if FIGURES or results.label == draw else lambda: None
+
+
+def _save(figure: Figure | None, path: Path, results: Set) -> None:
     mark = style.drawn_from(results)
-    if FIGURES or results.label == draw:
-        real(figure, path, results)
+    if figure is not None:
+        SAVE(figure, path, results)
     elif not path.exists() or mark.encode() not in path.read_bytes():
         for kind in style.KINDS:
             path.with_suffix(kind).write_text(f'<svg width="300pt" height="99pt"><!-- {mark} --></svg>')

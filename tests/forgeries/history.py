@@ -45,14 +45,11 @@ def a_margin_in_the_runs_own_commit(base: Forged) -> None:
 
 
 def _know(base: Forged, scale: str = "") -> None:
-    sweep = base.sweep
-    base.write_rows([
-        row | ({"claims_sha256": sweep.claims_digest(row["scale"])} if _ended(row, scale) else {}) for row in base.rows()
-    ])  # fmt: skip
-
-
-def _ended(row: dict[str, str], scale: str) -> bool:
-    return row["state"] == "done" and scale in ("", row["scale"])
+    """The runs of the scale, or all, are said to have begun under today's claims."""
+    digests = {each: base.sweep.claims_digest(each) for each in base.sweep.scales if scale in ("", each)}
+    for row in base.rows():
+        if row["state"] == "done" and row["scale"] in digests:
+            base.edit(row["id"], claims_sha256=digests[row["scale"]])
 
 
 def _names(when: str = "2026-11-28T10:30:00+00:00") -> dict[str, str]:

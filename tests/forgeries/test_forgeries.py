@@ -5,16 +5,28 @@ python -m pytest tests/forgeries -m forgery -n 2 -rP | grep ^forged   # kind, co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bench.report.rows import read_rows
-from tests.forgeries import beyond, claims, curves, history, images, pages, rows, runs, tasks, witnesses, witnesses_kept
+from tests.forgeries import (
+    beyond,
+    claims,
+    curves,
+    history,
+    images,
+    pages,
+    rows,
+    runs,
+    tasks,
+    weights,
+    witnesses,
+    witnesses_kept,
+)
 from tests.forgeries.base import PROJECT, Forged, Forgery, clone, fingerprint
 
-MODULES = (rows, runs, images, curves, tasks, claims, history, pages, witnesses, beyond)
+MODULES = (rows, runs, images, curves, tasks, claims, history, pages, witnesses, weights, beyond)
 ALL = tuple(forgery for module in MODULES for forgery in module.FORGERIES)
 SWEEPS = sorted(path.parent.name for path in (PROJECT / "results").glob("*/runs.csv"))
 ENOUGH, CONSISTENT = 66, 44
@@ -38,8 +50,8 @@ def seen(honest: Path) -> str:
 
 
 @pytest.fixture
-def copy(honest: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Forged]:
-    yield Forged(honest, tmp_path / "forged", request.param)
+def copy(honest: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Forged:
+    return Forged(honest, tmp_path / "forged", request.param)
 
 
 def _nothing(_: Forged) -> None:
