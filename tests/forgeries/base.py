@@ -45,7 +45,7 @@ from tests.forgeries.left import Left, read_left
 
 PROJECT = Path(__file__).resolve().parents[2]
 FIGURES = os.environ.get("BENCH_FORGED_FIGURES", "") == "1"  # then every forger draws them anew, 0.5 s each
-SAVE = style.save
+REPORT, SAVE = page.report, style.save
 AUTHOR = ("Seed b78e29b9 maintainers", "maintainers@example.org")
 
 
@@ -185,7 +185,7 @@ class Forged:
         write_digests(self.results)
         with (
             self.as_checkout(),
-            patch.object(page, "report", partial(self._report, draw)),
+            patch.object(page, "report", partial(_report, draw)),
             patch.object(style, "save", _save),
         ):
             page.write_report(self.name, self.sweep, self.results, self.reports)
@@ -194,20 +194,9 @@ class Forged:
                 coverage.write_index(studies, self.root / "reports")
                 readme.write_blocks(readme.Project(studies, self.root))
 
-    def _report(self, draw: str, *about: Any) -> Any:
-        """The report, with figures that only those draw that are to be drawn."""
-        drawn, written = self._whole_report(*about)
-        return {name: (_unless(draw, *one), one[1]) for name, one in drawn.items()}, written
-
-    def _whole_report(self, *about: Any) -> weighed.Report:
-        """The report, of whose sets those are written once that are the same in many forgeries."""
-        files = (self.results / DECLARATION, *self.root.glob("sweeps/*.py"), *self.root.glob("bench/*.yaml"))
-        there = sorted(path for path in files if path.exists())
-        return weighed.report(" ".join(sha256(path.read_bytes()) for path in there), *about)
-
     def verdict(self) -> list[str]:
         """What `bench verify NAME` finds; where the forgery says `index`, what it finds without a name besides."""
-        with self.as_checkout(), patch.object(verify, "report", self._whole_report):
+        with self.as_checkout():
             found = list(verify.problems(self.name, self.sweep, self.results, self.reports))
             if self.index:
                 results = self.root / "results"
@@ -221,8 +210,11 @@ class Forged:
         with contextlib.chdir(self.root), patch.object(bench.paper, "files", lambda name: self.root / name):
             for one in cached:
                 one.cache_clear()
+            files = (self.results / DECLARATION, *self.root.glob("sweeps/*.py"), *self.root.glob("bench/*.yaml"))
+            about = " ".join(sha256(path.read_bytes()) for path in sorted(files) if path.exists())
             try:
-                yield
+                with weighed.once(about):
+                    yield
             finally:
                 for one in cached:
                     one.cache_clear()
@@ -236,6 +228,12 @@ class Forged:
         names |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in names.items()}
         self.git("add", "--all")
         self.git("commit", "--quiet", "-m", message, **names, GIT_AUTHOR_DATE=stamp, GIT_COMMITTER_DATE=stamp)
+
+
+def _report(draw: str, *about: Any) -> Any:
+    """The report, with figures that only those draw that are to be drawn."""
+    drawn, written = REPORT(*about)
+    return {name: (_unless(draw, *one), one[1]) for name, one in drawn.items()}, written
 
 
 def _unless(draw: str, figure: Callable[[], Figure], results: Set) -> Callable[[], Figure | None]:

@@ -100,7 +100,7 @@ class Left:
         folder.write_curve(self.curve)
         if self.matches:
             file = io.BytesIO()
-            np.savez_compressed(file, allow_pickle=False, **self.matches)  # type: ignore[arg-type]  # as in bench
+            np.savez_compressed(file, allow_pickle=False, **self.matches)
             write_bytes(folder.matches, file.getvalue())
         folder.finish({**self.result, "id": self.run.id}, self.env)
         reseal(folder)

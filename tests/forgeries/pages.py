@@ -144,6 +144,7 @@ def how_claims_are_judged(base: Forged) -> None:
     number = re.search(r"\d+\.\d+ ?%", text) or re.search(r"\b\d+\.\d+\b", text)
     assert number
     path.write_text(text.replace(number[0], "0.01" + number[0].lstrip("0123456789."), 1), encoding="utf-8")
+    base.renew()
 
 
 def a_kept_speed(base: Forged) -> None:

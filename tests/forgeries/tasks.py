@@ -155,7 +155,7 @@ def a_better_ensemble(base: Forged) -> None:
     """The ensemble is ten points better, with the bits to it; its members are as they were."""
     table = read_ensembles(base.results)
     for error, bits in (("multi_scale_error", "correct"), ("multi_scale_top5_error", "correct5")):
-        images = int(table.loc[0, "test_images"])
+        images = int(str(table.loc[0, "test_images"]))
         right = np.unpackbits(np.frombuffer(bytes.fromhex(str(table.loc[0, bits])), np.uint8))[:images].astype(bool)
         right = flipped(right, int((~right).sum()) - 30, base.rng)
         table.loc[0, bits] = np.packbits(right).tobytes().hex()

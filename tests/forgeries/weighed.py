@@ -4,32 +4,36 @@ other scales. What a report is made of is in the key, so that it is the one that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from unittest.mock import patch
 
-from bench.report import page
+from bench.report import index, page, readme
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set, page_names
-from bench.report.sections import Draw, Section
+from bench.report.sections import Section
 from bench.spec import Sweep
 from bench.store import sha256
 
-Report = tuple[dict[str, tuple[Draw, Set]], dict[str, str]]
-REPORT, SECTIONS_OF = page.report, page.sections_of
+SECTIONS_OF = page.sections_of
 _WEIGHED: dict[str, Evidence] = {}
 _SECTIONS: dict[int, list[Section]] = {}  # by their results, which _WEIGHED keeps
 
 
-def report(about: str, name: str, sweep: Sweep, sets: Sequence[Set]) -> Report:
-    """All of a report by file. about: what the sweep's files and the paper's numbers are."""
+@contextlib.contextmanager
+def once(about: str) -> Iterator[None]:
+    """Weighs each set once. about: what the sweep files and the paper's numbers are."""
 
     def weighed(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
         pages, scales = page_names(sets), tuple(one.scale for one in sets)
         return tuple(_weigh(about, name, sweep, one, pages[one.scale, one.data], scales) for one in sets)
 
-    with patch.object(page, "weigh", weighed), patch.object(page, "sections_of", _sections):
-        return REPORT(name, sweep, sets)
+    with contextlib.ExitStack() as stack:
+        for module in (page, index, readme):
+            stack.enter_context(patch.object(module, "weigh", weighed))
+        stack.enter_context(patch.object(page, "sections_of", _sections))
+        yield
 
 
 def _weigh(about: str, name: str, sweep: Sweep, one: Set, file: str, scales: tuple[str, ...]) -> Evidence:
