@@ -17,7 +17,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from bench.report.digests import write_digests
 from bench.report.frame import Set
 from bench.report.render import style
 from bench.report.rows import as_csv, read_rows
-from bench.report.stored import read_arrays, write_arrays
+from bench.report.stored import read_arrays, read_table, write_arrays, write_table
 from bench.spec import Run, Sweep
 from bench.store import sha256, write_text
 from tests.forgeries import weighed, witnesses_kept
@@ -155,7 +155,7 @@ class Forged:
         if (self.results / "runs.csv").exists():
             rows = self.rows()
             scales |= dict.fromkeys((row["scale"], row["data"]) for row in rows)
-            self.write_rows([row for row in rows if row["id"] not in names])
+            self._forget(names)
         for one in runs:
             witnesses_kept.unpack(self.results, self.runs, one.run.id)
             one.write(self.runs)
@@ -165,8 +165,18 @@ class Forged:
         """Takes runs out of the results; those that the sweep declares become pending again."""
         rows = self.rows()
         scales = dict.fromkeys((row["scale"], row["data"]) for row in rows)
-        self.write_rows([row for row in rows if not row["id"].startswith(starts)])
+        self._forget({row["id"] for row in rows if row["id"].startswith(starts)})
         self.collect(scales)
+
+    def _forget(self, names: Container[str]) -> None:
+        """Takes all out of the results that is of these runs."""
+        kept = [row for row in self.rows() if row["id"] not in names]
+        self.write_rows(kept)
+        ids = [row["id"] for row in kept]
+        for path in (self.results / "curves.parquet", self.results / "layers.parquet"):
+            write_table(path, list(read_table(path)), {}, ids)
+        for file in ("correct", "pairs", "matches"):
+            write_arrays(self.results / f"{file}.npz", {}, ids)
 
     def collect(self, scales: Mapping[tuple[str, str], object]) -> None:
         """Merges the run folders into results/, as `bench publish` does."""
