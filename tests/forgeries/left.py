@@ -14,7 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.report.rows import ENV_COLUMNS, NUMBERS, RESULT_COLUMNS, SOME_ENV, SOME_RESULTS, WHOLE, run_of
+from bench.report.rows import (
+    ENV_COLUMNS,
+    NUMBERS,
+    RESULT_COLUMNS,
+    SOME_ENV,
+    SOME_RESULTS,
+    WHOLE,
+    declared_columns,
+    run_of,
+)
 from bench.report.stored import read_arrays, read_table
 from bench.spec import Run
 from bench.store import RunFolder, read_json, write_bytes, write_json
@@ -130,7 +139,11 @@ def read_left(results: Path, row: Mapping[str, str]) -> Left:
     correct = {k: v for k, v in read_arrays(results / "correct.npz").items() if k.split(":")[0] == name}
     scores = {k: v for k, v in read_arrays(results / "pairs.npz").items() if k.split(":")[0] == name}
     matches = read_arrays(results / "matches.npz")
-    result = {key: _value(key, row[key]) for key in (*RESULT_COLUMNS, *SOME_RESULTS) if row.get(key)}
+    # params are a result of embedders and detectors alone, else what the Run itself gives
+    known = {key for key, value in declared_columns(run).items() if value is not None and key in SOME_RESULTS}
+    result = {
+        key: _value(key, row[key]) for key in (*RESULT_COLUMNS, *SOME_RESULTS) if row.get(key) and key not in known
+    }
     result["step"] = run.recipe.steps
     if correct:
         result["correct"] = correct[name].tobytes().hex()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.store import RunFolder, read_json, sha256, write_json, write_text
+from bench.store import RunFolder, make_folder, read_json, sha256, write_json, write_text
 from bench.store.files import file_digest
 
 # what a forgery needs that is there only once the suite publishes it: the file that shows it
@@ -64,6 +64,7 @@ def renew(folder: RunFolder) -> None:
 
 def unpack(results: Path, sweep_folder: Path, name: str) -> None:
     """Puts a run's manifest, and the first chain of starts, back where the run and its machine left them."""
+    make_folder(sweep_folder / name)
     if (manifest := results / "manifests" / f"{name}.json").exists():
         write_text(sweep_folder / name / "manifest.json", manifest.read_text(encoding="utf-8"))
     register = sweep_folder / "register.jsonl"
