@@ -174,7 +174,7 @@ class Forged:
         self.write_rows(kept)
         ids = [row["id"] for row in kept]
         for path in (self.results / "curves.parquet", self.results / "layers.parquet"):
-            write_table(path, list(read_table(path)), {}, ids)
+            write_table(path, list(map(str, read_table(path))), {}, ids)
         for file in ("correct", "pairs", "matches"):
             write_arrays(self.results / f"{file}.npz", {}, ids)
 

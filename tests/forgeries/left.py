@@ -179,6 +179,6 @@ def _rows(path: Path, name: str) -> list[dict[str, Any]]:
 
 def _value(name: str, text: str) -> Any:
     """A cell of runs.csv as the run wrote it."""
-    if name in WHOLE or (name in ("share", "processes", "threads") and text.isdigit()):
+    if name in (*WHOLE, "people") or (name in ("share", "processes", "threads") and text.isdigit()):
         return int(text)
     return float(text) if name in NUMBERS else text

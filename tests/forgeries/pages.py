@@ -128,7 +128,7 @@ def a_block_of_the_first_page(base: Forged) -> None:
     assert block
     digit = re.search(r"\d+\.\d\d", block[0])
     assert digit
-    (base.root / "README.md").write_text(text.replace(block[0], block[0].replace(digit[0], "6.43", 1), 1))
+    (base.root / "README.md").write_text(text.replace(block[0], block[0].replace(digit[0], "4.92", 1), 1))
 
 
 def a_sentence_of_the_first_page(base: Forged) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.report.rows import read_rows
 from tests.forgeries import (
     beyond,
     claims,
@@ -73,7 +72,8 @@ def test_runs_unpacked_and_collected_again_are_the_published_ones(copy: Forged) 
 
     copy.put(*map(copy.left, ended))
 
-    assert read_rows(copy.results / "runs.csv") == before
+    filled = ([{k: v for k, v in row.items() if v} for row in rows] for rows in (copy.rows(), before))
+    assert next(filled) == next(filled)  # of what was collected before a column was there, that is empty
     for name, was in arrays.items():
         assert {k: v.tobytes() for k, v in copy.arrays(name).items()} == {k: v.tobytes() for k, v in was.items()}
 
