@@ -160,6 +160,8 @@ class Forged:
             witnesses_kept.unpack(self.results, self.runs, one.run.id)
             one.write(self.runs)
         self.collect(scales)
+        states = {row["id"]: row["state"] for row in self.rows()}
+        assert all(states[one.run.id] == ("failed" if one.error else "done") for one in runs), states
 
     def drop(self, *starts: str) -> None:
         """Takes runs out of the results; those that the sweep declares become pending again."""
