@@ -1,0 +1,101 @@
+"""Forgeries of published results: each is made in a copy of the project, and `bench verify` is asked what it finds.
+
+python -m pytest tests/forgeries -m forgery -n 2 -rP | grep ^forged   # kind, consistent, caught or not, name, why
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.forgeries import (
+    beyond,
+    claims,
+    curves,
+    history,
+    images,
+    pages,
+    rows,
+    runs,
+    tasks,
+    weights,
+    witnesses,
+    witnesses_kept,
+)
+from tests.forgeries.base import PROJECT, Forged, Forgery, clone, fingerprint
+
+MODULES = (rows, runs, images, curves, tasks, claims, history, pages, witnesses, weights, beyond)
+ALL = tuple(forgery for module in MODULES for forgery in module.FORGERIES)
+SWEEPS = sorted(path.parent.name for path in (PROJECT / "results").glob("*/runs.csv"))
+ENOUGH, CONSISTENT = 66, 44
+
+pytestmark = [
+    pytest.mark.forgery,
+    pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="no git history here to forge in"),
+]
+
+
+@pytest.fixture(scope="session")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is committed, with its history."""
+    return clone(tmp_path_factory.mktemp("honest") / "project")
+
+
+@pytest.fixture(scope="session")
+def seen(honest: Path) -> str:
+    """All that is published there."""
+    return fingerprint(honest)
+
+
+@pytest.fixture
+def copy(honest: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Forged:
+    return Forged(honest, tmp_path / "forged", request.param)
+
+
+def _nothing(_: Forged) -> None:
+    """Nothing is forged."""
+
+
+HONEST = [Forgery(_nothing, "honest", True, sweep) for sweep in SWEEPS]
+
+
+@pytest.mark.parametrize("copy", HONEST, ids=SWEEPS, indirect=True)
+def test_the_honest_copy_has_no_problem(copy: Forged) -> None:
+    assert copy.verdict() == []
+
+
+@pytest.mark.parametrize("copy", HONEST, ids=SWEEPS, indirect=True)
+def test_runs_unpacked_and_collected_again_are_the_published_ones(copy: Forged) -> None:
+    before, arrays = copy.rows(), {name: copy.arrays(name) for name in ("correct.npz", "pairs.npz", "matches.npz")}
+    ended = [row["id"] for row in before if row["state"] in ("done", "failed")]
+
+    copy.put(*map(copy.left, ended))
+
+    filled = ([{k: v for k, v in row.items() if v} for row in rows] for rows in (copy.rows(), before))
+    assert next(filled) == next(filled)  # of what was collected before a column was there, that is empty
+    for name, was in arrays.items():
+        assert {k: v.tobytes() for k, v in copy.arrays(name).items()} == {k: v.tobytes() for k, v in was.items()}
+
+
+@pytest.mark.parametrize(("copy", "forgery"), [(f, f) for f in ALL], ids=[f.name for f in ALL], indirect=["copy"])
+def test_what_verify_finds_of_a_forgery(copy: Forged, forgery: Forgery, seen: str) -> None:
+    if forgery.needs and not witnesses_kept.there(copy.results, forgery.needs):
+        pytest.skip(f"{copy.name} publishes no {forgery.needs} yet")
+
+    forgery.forge(copy)
+    copy.commit()
+
+    assert fingerprint(copy.root) != seen
+    found = copy.verdict()
+    how = "consistent" if forgery.consistent else "contradicts"
+    verdict = "caught" if found else "survives"
+    print("forged", forgery.kind, how, verdict, forgery.name, found[0] if found else "", sep="\t")
+
+
+def test_there_are_enough_forgeries_each_with_its_words() -> None:
+    names = [forgery.name for forgery in ALL]
+
+    assert len(set(names)) == len(names) >= ENOUGH
+    assert sum(forgery.consistent for forgery in ALL) >= CONSISTENT
+    assert [name for name, forgery in zip(names, ALL, strict=True) if not (forgery.forge.__doc__ or "").strip()] == []
