@@ -38,6 +38,7 @@ from bench.report.frame import Set
 from bench.report.render import style
 from bench.report.rows import as_csv, read_rows
 from bench.report.stored import read_arrays, read_table, write_arrays, write_table
+from bench.report.verify import claims_dated, commits, older
 from bench.spec import Run, Sweep
 from bench.store import sha256, write_text
 from tests.forgeries import weighed, witnesses_kept
@@ -163,6 +164,16 @@ class Forged:
         states = {row["id"]: row["state"] for row in self.rows()}
         assert all(states[one.run.id] == ("failed" if one.error else "done") for one in runs), states
 
+    def witness(self, *starts: str) -> None:
+        """Gives runs the register's lines and the manifest that the worker of today would have written."""
+        self.put_witnessed(*map(self.left, starts))
+
+    def put_witnessed(self, *runs: Left) -> None:
+        """The same of runs as they are here."""
+        for left in sorted(runs, key=lambda left: left.env["started"]):
+            witnesses_kept.witness(left.write(self.runs))
+        self.collect(dict.fromkeys((row["scale"], row["data"]) for row in self.rows()))
+
     def drop(self, *starts: str) -> None:
         """Takes runs out of the results; those that the sweep declares become pending again."""
         rows = self.rows()
@@ -206,20 +217,31 @@ class Forged:
                 coverage.write_index(studies, self.root / "reports")
                 readme.write_blocks(readme.Project(studies, self.root))
 
-    def verdict(self) -> list[str]:
-        """What `bench verify NAME` finds; where the forgery says `index`, what it finds without a name besides."""
+    def verdict(self, *, figures: bool = False) -> list[str]:
+        """What `bench verify` finds of the sweep and beside it; where the forgery says `index`, of the index, too.
+
+        figures: whether they are drawn once more, with `--figures`.
+        """
+        results, reports = self.root / "results", self.root / "reports"
         with self.as_checkout():
             found = list(verify.problems(self.name, self.sweep, self.results, self.reports))
+            found += verify.across(sorted(path.parent for path in results.glob("*/runs.csv")))
+            found += verify.stray_problems(results, reports)
             if self.index:
-                results = self.root / "results"
-                found += verify.index_problems(known_sweeps(results), results, self.root / "reports")
+                found += verify.index_problems(known_sweeps(results), results, reports)
+            if figures and not found:
+                found += verify.figure_problems(self.name, self.sweep, self.results, self.reports, [])
         return found
 
     @contextlib.contextmanager
     def as_checkout(self) -> Iterator[None]:
         """Typed in the copy's folder, with the copy's numbers of the paper."""
         cached = (bench.paper.paper_numbers, bench.paper.reproductions)
-        with contextlib.chdir(self.root), patch.object(bench.paper, "files", lambda name: self.root / name):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.chdir(self.root))
+            stack.enter_context(patch.object(bench.paper, "files", lambda name: self.root / name))
+            for module in (claims_dated, commits, older):
+                stack.enter_context(patch.object(module, "SOURCE", self.root))
             for one in cached:
                 one.cache_clear()
             files = (self.results / DECLARATION, *self.root.glob("sweeps/*.py"), *self.root.glob("bench/*.yaml"))

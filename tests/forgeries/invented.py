@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.spec import Run
-from bench.train.schedule import rate_at
+from bench.spec.schedule import rate_at
 from tests.forgeries.base import Forged
 from tests.forgeries.left import Left
 

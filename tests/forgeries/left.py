@@ -154,6 +154,8 @@ def read_left(results: Path, row: Mapping[str, str]) -> Left:
         result |= {f"pair_{part}": scores[f"{name}:{part}"].tolist() for part in ("same", "fold")}
     env = {key: _value(key, row[key]) for key in (*ENV_COLUMNS, *SOME_ENV) if row.get(key)}
     env |= {"dirty": row["dirty"] == "True", "notice": row.get("notice", ""), **_seconds(row)}
+    if lists := env.pop("requirements", ""):
+        env["requirements"] = [(results / "requirements" / f"{one}.txt").read_text() for one in lists.split("; ")]
     return Left(
         run,
         result,

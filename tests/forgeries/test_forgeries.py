@@ -36,10 +36,19 @@ pytestmark = [
 ]
 
 
+def _nothing(_: Forged) -> None:
+    """Nothing is forged."""
+
+
 @pytest.fixture(scope="session")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is committed, with its history."""
-    return clone(tmp_path_factory.mktemp("honest") / "project")
+    """What is committed, with its history, and three of the runs witnessed as those of today are."""
+    root = clone(tmp_path_factory.mktemp("honest") / "project")
+    copy = Forged(root, root.parent / "copy", Forgery(_nothing, "honest", True))
+    copy.witness("plain-20-short-s0", "plain-20-short-s1", "resnet-20-A-short-s0")
+    copy.renew("short")
+    copy.commit("Three runs with their register and manifests")
+    return copy.root
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +60,6 @@ def seen(honest: Path) -> str:
 @pytest.fixture
 def copy(honest: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Forged:
     return Forged(honest, tmp_path / "forged", request.param)
-
-
-def _nothing(_: Forged) -> None:
-    """Nothing is forged."""
 
 
 HONEST = [Forgery(_nothing, "honest", True, sweep) for sweep in SWEEPS]
@@ -87,7 +92,7 @@ def test_what_verify_finds_of_a_forgery(copy: Forged, forgery: Forgery, seen: st
     copy.commit()
 
     assert fingerprint(copy.root) != seen
-    found = copy.verdict()
+    found = copy.verdict(figures=forgery.kind == "figures")
     how = "consistent" if forgery.consistent else "contradicts"
     verdict = "caught" if found else "survives"
     print("forged", forgery.kind, how, verdict, forgery.name, found[0] if found else "", sep="\t")

@@ -72,28 +72,18 @@ def a_register_begun_again(base: Forged) -> None:
     """The register is begun anew, with another chain id, and knows only the runs that are published."""
     path, lines = _chain(base)
     kept = {row["id"] for row in base.rows() if row["state"] == "done"}
-    first = lines[0] | {"chain": fresh_digest(base.rng)[:16]}
-    new = path.with_name(f"{first['chain']}.jsonl")
+    first = lines[0] | {"chain": fresh_digest(base.rng)[:32]}
+    new = path.with_name(f"{first['chain'][:12]}.jsonl")
     write_chain(new, [first, *(line for line in lines[1:] if line.get("run") in kept)])
     path.unlink()
     base.renew()
 
 
 def a_second_machine(base: Forged) -> None:
-    """A register of a machine that never was has the starts and ends of invented seeds."""
-    _, lines = _chain(base)
-    model = base.left("plain-20-short-s0")
-    left = invent(model, base.planned("plain-20-short-s4"), base.rng)
-    base.put(left)
-    row = base.row(left.run.id)
-    about = {"run": row["id"], "data_sha256": row["data_sha256"]}
-    ends = {"weights_sha256": row["weights_sha256"], "curve_sha256": row["curve_sha256"]}
-    chain = fresh_digest(base.rng)[:16]
-    write_chain(base.results / "registers" / f"{chain}.jsonl", [
-        lines[0] | {"chain": chain, "time": row["started"]},
-        about | {"event": "started", "time": row["started"]},
-        about | ends | {"event": "done", "time": row["ended"]},
-    ])  # fmt: skip
+    """A machine that never was has a register of its own and a manifest for an invented seed, all by the suite."""
+    left = invent(base.left("plain-20-short-s0"), base.planned("plain-20-short-s4"), base.rng)
+    base.runs = base.root / "runs" / "elsewhere" / base.name
+    base.put_witnessed(left)
     base.renew()
 
 
@@ -129,12 +119,6 @@ def a_manifest_to_forged_numbers(base: Forged) -> None:
     with_error(left, left.result["test_error"] * 0.94, base.rng)
     left.result["weights_sha256"] = fresh_digest(base.rng)
     base.put(left)
-    row = base.row(path.stem)
-    again = read_json(path)
-    bits = base.arrays("correct.npz").get(path.stem)
-    again |= {name: row[name] for name in ("curve_sha256", "weights_sha256") if name in again}
-    again |= {"predictions_sha256": sha256(bits.tobytes())} if bits is not None else {}
-    write_json(path, again)
     base.renew()
 
 
@@ -169,8 +153,8 @@ def a_signature_of_something_else(base: Forged) -> None:
     """A signature and a time stamp that were made of nothing lie beside the manifest."""
     path, _ = _manifest(base)
     armour = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTk=\n-----END SSH SIGNATURE-----\n"
-    path.with_suffix(".sig").write_text(armour)
-    path.with_suffix(".tsr").write_bytes(b"\x30\x03\x02\x01\x00")
+    path.with_name(f"{path.name}.sig").write_text(armour)
+    path.with_name(f"{path.name}.tsr").write_bytes(b"\x30\x03\x02\x01\x00")
     base.renew()
 
 
