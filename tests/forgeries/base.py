@@ -17,7 +17,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,6 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import bench.paper
@@ -33,20 +32,20 @@ from bench.cli.places import DECLARATION
 from bench.cli.sweep_files import known_sweeps, load_file
 from bench.report import coverage, page, readme, verify
 from bench.report.collect import collect
-from bench.report.digests import write_digests
-from bench.report.frame import Set
+from bench.report.digests import differences, write_digests
 from bench.report.render import style
 from bench.report.rows import as_csv, read_rows
 from bench.report.stored import read_arrays, read_table, write_arrays, write_table
 from bench.report.verify import claims_dated, commits, older
-from bench.spec import Run, Sweep
-from bench.store import sha256, write_text
+from bench.report.verify.pages import report_problems
+from bench.report.verify.published import Published
+from bench.report.verify.sweep import CHECKS
+from bench.spec import Run, SpecError, Sweep
+from bench.store import StoreError, sha256, write_text
 from tests.forgeries import weighed, witnesses_kept
 from tests.forgeries.left import Left, read_left
 
 PROJECT = Path(__file__).resolve().parents[2]
-FIGURES = os.environ.get("BENCH_FORGED_FIGURES", "") == "1"  # then every forger draws them anew, 0.5 s each
-REPORT, SAVE = page.report, style.save
 AUTHOR = ("Seed b78e29b9 maintainers", "maintainers@example.org")
 
 
@@ -55,8 +54,7 @@ class Forgery:
     """forge: its docstring says what is forged. kind: its class. consistent: whether all was made anew through bench.
 
     sweep: whose results. needs: what the suite has to publish for it to make sense, of witnesses_kept.SHOWN_BY.
-    index: whether the index of all reports and the READMEs are made and checked, too. expected: the check that is to
-    catch it, "" where none can, None as long as nobody has said.
+    index: whether the index of all reports and the READMEs are made and checked, too.
     """
 
     forge: Callable[[Forged], None]
@@ -65,7 +63,6 @@ class Forgery:
     sweep: str = "plain_vs_residual"
     needs: str = ""
     index: bool = False
-    expected: str | None = None
 
     @property
     def name(self) -> str:
@@ -92,6 +89,7 @@ class Forged:
         shutil.copytree(honest, root, symlinks=True)
         self.root, self.name, self.index = root, forgery.sweep, forgery.index
         self.results, self.reports, self.runs = (root / part / self.name for part in ("results", "reports", "runs"))
+        self.elsewhere = root / "runs" / "elsewhere" / self.name
         self.rng = np.random.default_rng(20151210)
 
     def git(self, *words: str, **env: str) -> str:
@@ -152,26 +150,30 @@ class Forged:
     def put(self, *runs: Left) -> None:
         """Writes run folders and collects them as the suite does, in place of what is published of these runs."""
         names = {one.run.id for one in runs}
-        scales = dict.fromkeys((one.run.scale, one.run.data) for one in runs)
+        scales, ended = dict.fromkeys((one.run.scale, one.run.data) for one in runs), set[str]()
         if (self.results / "runs.csv").exists():
             rows = self.rows()
+            ended = {row["id"] for row in rows if row["state"] in ("done", "failed")}
             scales |= dict.fromkeys((row["scale"], row["data"]) for row in rows)
             self._forget(names)
+        known = {path.stem for path in witnesses_kept.there(self.results, "manifest")} | ended
         for one in runs:
-            witnesses_kept.unpack(self.results, self.runs, one.run.id)
-            one.write(self.runs)
+            if one.run.id in known:
+                witnesses_kept.unpack(self.results, self.runs, one.run.id)
+                one.write(self.runs)
+        # a run that was not there before has all that the worker writes today, on a machine of its own
+        new = [one for one in runs if one.run.id not in known]
+        witnesses_kept.witness(*(one.write(self.elsewhere) for one in new if not one.error))
+        for one in new:
+            if one.error:
+                one.write(self.elsewhere)
         self.collect(scales)
         states = {row["id"]: row["state"] for row in self.rows()}
         assert all(states[one.run.id] == ("failed" if one.error else "done") for one in runs), states
 
     def witness(self, *starts: str) -> None:
         """Gives runs the register's lines and the manifest that the worker of today would have written."""
-        self.put_witnessed(*map(self.left, starts))
-
-    def put_witnessed(self, *runs: Left) -> None:
-        """The same of runs as they are here."""
-        for left in sorted(runs, key=lambda left: left.env["started"]):
-            witnesses_kept.witness(left.write(self.runs))
+        witnesses_kept.witness(*(left.write(self.runs) for left in map(self.left, starts)))
         self.collect(dict.fromkeys((row["scale"], row["data"]) for row in self.rows()))
 
     def drop(self, *starts: str) -> None:
@@ -195,7 +197,7 @@ class Forged:
         """Merges the run folders into results/, as `bench publish` does."""
         sweep = self.sweep
         declared = [run for scale, data in scales for run in sweep.runs(scale, None, data)]
-        collect(self.results, [self.runs], declared, ensembles=sweep.ensembles, made_up=False)
+        collect(self.results, [self.runs, self.elsewhere], declared, ensembles=sweep.ensembles, made_up=False)
 
     # what the suite makes of it
 
@@ -208,8 +210,8 @@ class Forged:
         write_digests(self.results)
         with (
             self.as_checkout(),
-            patch.object(page, "report", partial(_report, draw)),
-            patch.object(style, "save", _save),
+            patch.object(page, "report", partial(weighed.report, draw)),
+            patch.object(style, "save", weighed.save),
         ):
             page.write_report(self.name, self.sweep, self.results, self.reports)
             if self.index:
@@ -217,21 +219,34 @@ class Forged:
                 coverage.write_index(studies, self.root / "reports")
                 readme.write_blocks(readme.Project(studies, self.root))
 
-    def verdict(self, *, figures: bool = False) -> list[str]:
-        """What `bench verify` finds of the sweep and beside it; where the forgery says `index`, of the index, too.
+    def verdict(self, *, figures: bool = False) -> dict[str, str]:
+        """The first problem that each check of `bench verify` finds, by the check's name.
 
-        figures: whether they are drawn once more, with `--figures`.
+        Those of the sweep, and beside it; where the forgery says `index`, of the index, too. figures: whether they are
+        drawn once more, with `--figures`, where no other check finds anything.
         """
         results, reports = self.root / "results", self.root / "reports"
+        about = (self.name, self.sweep, self.results, self.reports)
+        found: dict[str, Iterable[str]] = {"SHA256SUMS": [*differences(self.results), *differences(self.reports)]}
         with self.as_checkout():
-            found = list(verify.problems(self.name, self.sweep, self.results, self.reports))
-            found += verify.across(sorted(path.parent for path in results.glob("*/runs.csv")))
-            found += verify.stray_problems(results, reports)
+            try:
+                published = Published.read(self.results)
+                found |= {check.__name__: list(check(published)) for check in CHECKS}
+                found["pages"] = list(report_problems(*about))
+            except (StoreError, SpecError) as error:
+                found["read"] = [str(error)]
+            found["across"] = list(verify.across(sorted(path.parent for path in results.glob("*/runs.csv"))))
+            found["strays"] = list(verify.stray_problems(results, reports))
             if self.index:
-                found += verify.index_problems(known_sweeps(results), results, reports)
-            if figures and not found:
-                found += verify.figure_problems(self.name, self.sweep, self.results, self.reports, [])
-        return found
+                found["index"] = list(verify.index_problems(known_sweeps(results), results, reports))
+            if figures and not any(found.values()):
+                found["figures"] = list(verify.figure_problems(*about, []))
+        return {name: next(iter(its)) for name, its in found.items() if its}
+
+    def said(self) -> set[str]:
+        """What `bench verify` says that it could not check."""
+        with self.as_checkout():
+            return set(verify.unchecked(self.results))
 
     @contextlib.contextmanager
     def as_checkout(self) -> Iterator[None]:
@@ -262,25 +277,6 @@ class Forged:
         names |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in names.items()}
         self.git("add", "--all")
         self.git("commit", "--quiet", "-m", message, **names, GIT_AUTHOR_DATE=stamp, GIT_COMMITTER_DATE=stamp)
-
-
-def _report(draw: str, *about: Any) -> Any:
-    """The report, with figures that only those draw that are to be drawn."""
-    drawn, written = REPORT(*about)
-    return {name: (_unless(draw, *one), one[1]) for name, one in drawn.items()}, written
-
-
-def _unless(draw: str, figure: Callable[[], Figure], results: Set) -> Callable[[], Figure | None]:
-    return figure if FIGURES or results.label == draw else lambda: None
-
-
-def _save(figure: Figure | None, path: Path, results: Set) -> None:
-    mark = style.drawn_from(results)
-    if figure is not None:
-        SAVE(figure, path, results)
-    elif not path.exists() or mark.encode() not in path.read_bytes():
-        for kind in style.KINDS:
-            path.with_suffix(kind).write_text(f'<svg width="300pt" height="99pt"><!-- {mark} --></svg>')
 
 
 def fingerprint(root: Path) -> str:

@@ -5,18 +5,25 @@ other scales. What a report is made of is in the key, so that it is the one that
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 from unittest.mock import patch
+
+from matplotlib.figure import Figure
 
 from bench.report import index, page, readme
 from bench.report.evidence import Evidence, weigh
 from bench.report.frame import Set, page_names
+from bench.report.render import style
 from bench.report.sections import Section
 from bench.spec import Sweep
 from bench.store import sha256
 
-SECTIONS_OF = page.sections_of
+SECTIONS_OF, REPORT, SAVE = page.sections_of, page.report, style.save
+FIGURES = os.environ.get("BENCH_FORGED_FIGURES", "") == "1"  # then every forger draws them anew, 0.5 s each
 _WEIGHED: dict[str, Evidence] = {}
 _SECTIONS: dict[int, list[Section]] = {}  # by their results, which _WEIGHED keeps
 
@@ -62,3 +69,22 @@ def _content(one: Set) -> list[object]:
     ]
     frames = [frame.to_csv() for frame in (one.runs, one.curves, one.layers, one.ensembles)]
     return [one.label, one.others, one.digest, arrays, frames, one.repeats, one.authorship, one.speeds, one.published]
+
+
+def report(draw: str, *about: Any) -> Any:
+    """The report, with figures that only those draw that are to be drawn."""
+    drawn, written = REPORT(*about)
+    return {name: (_unless(draw, *one), one[1]) for name, one in drawn.items()}, written
+
+
+def _unless(draw: str, figure: Callable[[], Figure], results: Set) -> Callable[[], Figure | None]:
+    return figure if FIGURES or results.label == draw else lambda: None
+
+
+def save(figure: Figure | None, path: Path, results: Set) -> None:
+    mark = style.drawn_from(results)
+    if figure is not None:
+        SAVE(figure, path, results)
+    elif not path.exists() or mark.encode() not in path.read_bytes():
+        for kind in style.KINDS:
+            path.with_suffix(kind).write_text(f'<svg width="300pt" height="99pt"><!-- {mark} --></svg>')

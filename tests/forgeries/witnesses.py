@@ -82,8 +82,7 @@ def a_register_begun_again(base: Forged) -> None:
 def a_second_machine(base: Forged) -> None:
     """A machine that never was has a register of its own and a manifest for an invented seed, all by the suite."""
     left = invent(base.left("plain-20-short-s0"), base.planned("plain-20-short-s4"), base.rng)
-    base.runs = base.root / "runs" / "elsewhere" / base.name
-    base.put_witnessed(left)
+    base.put(left)
     base.renew()
 
 

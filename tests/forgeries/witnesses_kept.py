@@ -47,20 +47,27 @@ def at(seconds: float) -> Iterator[None]:
         yield
 
 
-def witness(folder: RunFolder) -> None:
-    """What the worker of today leaves of a run: its instruction set and packages, its lines, its manifest."""
-    result, env = folder.result(), folder.env()
-    assert result is not None
-    assert env is not None
-    env |= {"isa": "AVX512 (oneDNN: AVX512)", "start_sha256": env.get("start_sha256", "")}
-    env |= {"requirements": [LIST.format(**{name: env[name] for name in ("python", "bench", "commit")})]}
-    facts = {name: env.get(name) for name in ("commit", "dirty", "data_sha256", "start_sha256")}
-    with at(env["started"]):
-        start = register.start(folder.path.parent, folder.path.name, 0, trains=True, **facts)
-    (folder.path / "result.json").unlink()
-    digests = {"layers_sha256": layers_digest(folder.layer_rows()), "matches_sha256": None}
-    with at(env["ended"]):
-        folder.finish(result, env, manifest(folder.run(), result, env, start, **digests))
+def witness(*folders: RunFolder) -> None:
+    """What the worker of today leaves of runs: instruction set and packages, lines in one register, manifests."""
+    starts: dict[RunFolder, register.Start] = {}
+
+    def begin(folder: RunFolder) -> None:
+        env = folder.env() or {}
+        facts = {name: env.get(name) for name in ("commit", "dirty", "data_sha256")} | {"start_sha256": ""}
+        starts[folder] = register.start(folder.path.parent, folder.path.name, 0, trains=True, **facts)
+
+    def end(folder: RunFolder) -> None:
+        result, env = folder.result() or {}, folder.env() or {}
+        env |= {"isa": "AVX512 (oneDNN: AVX512)", "start_sha256": env.get("start_sha256", "")}
+        env |= {"requirements": [LIST.format(**{name: env[name] for name in ("python", "bench", "commit")})]}
+        digests = {"layers_sha256": layers_digest(folder.layer_rows()), "matches_sha256": None}
+        folder.finish(result, env, manifest(folder.run(), result, env, starts[folder], **digests))
+
+    works = {"started": begin, "ended": end}
+    events = [((folder.env() or {})[when], when, folder) for folder in folders for when in works]
+    for seconds, when, folder in sorted(events, key=lambda event: event[0]):
+        with at(seconds):
+            works[when](folder)
 
 
 def renew(folder: RunFolder) -> None:
