@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import urllib.request
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -93,6 +94,7 @@ def tiny_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: a download fails at once
+    monkeypatch.setattr(urllib.request, "_opener", None)  # the first download of a process keeps its proxies for all
     path = tmp_path / "sweeps" / "tiny.py"
     path.write_text(SWEEP_FILE.format(steps=12, plain_lr=0.1))
     return path

@@ -21,7 +21,7 @@ from tests.gpu.planning import PLAIN, Round, Speeds, choose, read_speeds
 from tests.gpu.steps import TIMED_OUT, Log, Step
 from tests.gpu.stretching import command_lines, main, parser
 
-KNOWN = {"commit": "c0ffee", "dirty": False}
+KNOWN = {"commit": "c0ffee", "tree": "7ee", "dirty": False}
 
 
 @pytest.mark.parametrize(

@@ -84,16 +84,18 @@ class _Stamps(BaseHTTPRequestHandler):
 
 @contextmanager
 def service(folder: Path) -> Iterator[str]:
-    """The URL at which the authority stamps."""
+    """The URL at which the authority stamps; no proxy stands between, also not one that urllib has kept."""
     server = HTTPServer(("127.0.0.1", 0), partial(_Stamps, folder))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("no_proxy", "127.0.0.1")
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
 
 
 def run(*words: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,6 +92,19 @@ def test_a_time_stamp_is_of_its_manifest_and_its_authority(tmp_path: Path, manif
     manifest.write_text("another")
     with pytest.raises(SealError, match="or was changed .*imprint mismatch"):
         check_stamp(manifest, root)
+
+
+@needs_openssl
+def test_no_proxy_stands_between_a_test_and_its_authority(
+    tmp_path: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor one that urllib has kept from an earlier test."""
+    proxies = urllib.request.ProxyHandler({"http": "http://127.0.0.1:9"})
+    monkeypatch.setattr(urllib.request, "_opener", urllib.request.build_opener(proxies))
+    authority(tmp_path / "tsa")
+
+    with service(tmp_path / "tsa") as url:
+        assert stamp(manifest, url)
 
 
 @needs_openssl

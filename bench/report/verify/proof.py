@@ -30,8 +30,8 @@ def three_lines(folders: Sequence[Path]) -> str:
         f"proven: the numbers of {every} follow from the curves and images that were kept of them, {unchanged}"
         "and the pages say what the numbers say\n"
         f"not proven: that the trainings took place as said. Of {every} a register of starts and a manifest speak for "
-        f"{there['manifest']}, a signature for {there['signed']}, a time stamp for {there['stamped']}, and the final "
-        f"weights are here of {there['weights']}\n"
+        f"{there['manifest']}, a signature for {there['signed']}, a time stamp for {there['stamped']}; "
+        f"the final weights of {there['weights']} are here\n"
         "to prove more: bench verify --weights tests these weights image by image (minutes), --figures draws all "
         "figures again, --rerun RUN trains a run once more"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report.verify import claims_dated, commits
+from bench.report.verify import claims_dated, commits, older
 from tests.report.verify.builders import copied, publish, trained
 from tests.report.verify.histories import History
 
@@ -19,7 +19,7 @@ def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
     """Takes a repository for the suite's checkout."""
 
     def take(history: History) -> History:
-        for module in (commits, claims_dated):
+        for module in (commits, claims_dated, older):
             monkeypatch.setattr(module, "SOURCE", history.root)
         monkeypatch.setattr(commits, "FIRST", history.code)
         return history

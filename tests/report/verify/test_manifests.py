@@ -113,7 +113,7 @@ def test_a_manifest_and_its_row_need_each_other(results: Path) -> None:
 def test_a_manifest_of_which_the_register_tells_cannot_be_taken_out(results: Path) -> None:
     """Though the row looks as one that is older than manifests."""
     manifest_of(results).unlink()
-    edit_rows(results, lambda rows: rows.assign(tree="", requirements=""))
+    edit_rows(results, lambda rows: rows.assign(tree="", isa="", requirements=""))
 
     wanted = f"{results / 'runs.csv'}: {FIRST}: its manifest is missing, of which a register tells"
     assert wanted in problems(results, in_manifests)

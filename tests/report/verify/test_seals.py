@@ -10,8 +10,8 @@ import pytest
 
 from bench.report import seals
 from bench.report.seals import Seals
-from bench.report.verify import Trusted, result_problems, unchecked
-from bench.report.verify.seals import in_seals
+from bench.report.verify import Trusted, result_problems
+from bench.report.verify.seals import in_seals, unsealed
 from tests.report.authority import answer, authority, key, needs_openssl, needs_ssh, run, service, signers
 from tests.report.verify.builders import problems
 
@@ -48,31 +48,31 @@ def trusted(keys: Path, who: str = "signers", by: str = "tsa") -> Trusted:
 
 def test_sealed_results_have_no_problem_and_nothing_is_left_open(sealed: Path, keys: Path) -> None:
     assert list(result_problems(sealed, trusted(keys))) == []
-    assert list(unchecked(sealed, trusted(keys))) == []
+    assert problems(sealed, unsealed, trusted(keys)) == []
 
 
 def test_results_without_seals_have_nothing_to_check(results: Path) -> None:
-    assert list(unchecked(results)) == []
+    assert problems(results, unsealed) == []
 
 
 def test_what_could_not_be_checked_is_said(sealed: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     near = sealed.parent
     assert problems(sealed, in_seals) == []
-    assert list(unchecked(sealed)) == [
+    assert problems(sealed, unsealed) == [
         f"2 signatures: {near / 'allowed_signers'} is not there; name a list of allowed signers with --signers FILE",
         f"2 time stamps: {near / 'authorities.pem'} is not there; name certificates (PEM) with --authorities FILE",
     ]
     shutil.copy(keys / "signers", near / "allowed_signers")
     shutil.copy(keys / "tsa" / "root.pem", near / "authorities.pem")
     assert problems(sealed, in_seals) == []
-    assert [line.partition(" (")[0] for line in unchecked(sealed)] == [
+    assert [line.partition(" (")[0] for line in problems(sealed, unsealed)] == [
         "2 signatures: the list of signers came with the results",
         "2 time stamps: the certificates came with the results",
     ]
 
     monkeypatch.setattr(seals, "is_here", lambda _: False)
     assert problems(sealed, in_seals, trusted(keys, "others", "another")) == []
-    assert list(unchecked(sealed)) == [
+    assert problems(sealed, unsealed) == [
         "2 signatures: there is no ssh-keygen here (apt-get install openssh-client)",
         "2 time stamps: there is no openssl here (apt-get install openssl)",
     ]
