@@ -50,7 +50,7 @@ def _nothing(_: Forged) -> None:
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is committed, with its history, and three of the runs witnessed as those of today are."""
     root = clone(tmp_path_factory.mktemp("honest") / "project")
-    copy = Forged(root, root.parent / "copy", Forgery(_nothing, "honest", True))
+    copy = Forged(root, root.parent / "copy", Forgery(_nothing, "honest", True, index=True))
     copy.witness("plain-20-short-s0", "plain-20-short-s1", "resnet-20-A-short-s0")
     copy.renew("short")
     copy.commit("Three runs with their register and manifests")
@@ -78,7 +78,7 @@ def copy(honest: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Forged
 
 
 CAUGHT = {row["forgery"]: row for row in csv.DictReader(TABLE.open(encoding="utf-8"))}
-HONEST = [Forgery(_nothing, "honest", True, sweep) for sweep in SWEEPS]
+HONEST = [Forgery(_nothing, "honest", True, sweep, index=sweep == "plain_vs_residual") for sweep in SWEEPS]
 
 
 @pytest.mark.parametrize("copy", HONEST, ids=SWEEPS, indirect=True)
