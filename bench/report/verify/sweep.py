@@ -28,6 +28,7 @@ from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, se
 from bench.report.verify.seals import in_seals, unsealed
 from bench.report.verify.strays import of_files
 from bench.report.verify.times import in_times, time_problems
+from bench.report.verify.unchanged import changed_ensembles
 from bench.report.verify.values import in_values, value_problems
 from bench.report.verify.weights import in_weights
 from bench.spec import SpecError, Sweep
@@ -125,7 +126,7 @@ CHECKS: tuple[Check, ...] = (
     of_one_row, on_same_data, in_rows, in_ensembles, in_repeats,
     in_values, in_times, in_curves, in_layers, in_images, in_pairs,
     in_weights, in_registers, in_manifests, in_requirements, in_seals,
-    of_commits, of_history, of_claims, of_age, of_files,
+    of_commits, of_history, changed_ensembles, of_claims, of_age, of_files,
 )  # fmt: skip
 # what each group of checks could not look at, in the same form
 UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims, unsealed)
