@@ -77,6 +77,8 @@ def _of_index(results: Path, reports: Path, *, figures: bool) -> list[str]:
         return []
     for svg in sorted(reports.glob("*.svg")) if figures else ():
         print(f"{svg}: drawn from no results, and not compared")
+    if any(reports.glob("procedure/*.md")):
+        print(f"  not checked: {reports / 'procedure'}: `bench simulate SWEEP` simulates its shares anew (minutes)")
     return [*stray_problems(results, reports), *index_problems(known_sweeps(results), results, reports)]
 
 

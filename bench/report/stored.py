@@ -25,9 +25,12 @@ def read_table(path: Path) -> pd.DataFrame:
     if not path.exists():
         return _typed(pd.DataFrame(), COLUMNS[path.stem])
     try:
-        return pd.read_parquet(path)
+        table = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}; take it from git again") from None
+    if missing := [name for name in TYPES if name in COLUMNS[path.stem] and name not in table]:
+        raise StoreError(f"{path} is damaged: no column {', '.join(missing)}; take it from git again")
+    return table
 
 
 def _typed(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

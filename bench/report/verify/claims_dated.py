@@ -1,7 +1,8 @@
 """The claims of runs, dated by the git history: what the sweep's file declared at the commit at which a run began.
 
 A row carries the digest of the claims that its run began under. The file at the row's first commit has to give that
-digest; where today's claims are others, which claims are younger than a run that they judge is said.
+digest; where today's claims are others, which are younger than a run that they judge, and which are gone, is said.
+Deviations, questions and what a scale is are in no digest: that they changed since runs began is said, too.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ def of_claims(published: Published) -> Iterator[str]:
 
 
 def unchecked_claims(published: Published) -> Iterator[str]:
-    """Which digests of claims could not be held against a file, and which claims are younger than runs they judge."""
+    """Which digests of claims could not be held against a file, and what the file says otherwise since runs began."""
     try:
         reasons = Counter(problem for _, problem, wrong in _held(published) if not wrong)
         yield from (f"the claims that {counted(count, 'run')} began under: {why}" for why, count in reasons.items())
         yield from _younger(published)
+        yield from _other_words(published)
     except GitError as error:
         yield f"the claims that runs began under: {error}"
 
@@ -62,10 +64,7 @@ def _held(published: Published) -> Iterator[tuple[Row, str, bool]]:
 
 def _younger(published: Published) -> Iterator[str]:
     """The claims that a run was not declared to judge when it began, though they are judged by it today."""
-    try:
-        today = _sweep((SOURCE / "sweeps" / f"{_name(published)}.py").read_bytes())
-    except OSError:
-        return  # a study of somebody else's: what it declared is in a history of theirs
+    today = _today(published)
     begun = list(_begun(published))
     runs, early, claims = Counter[str](), Counter[str](), dict[str, list[str]]()  # by scale
     versions = _procedures(first for _, first in begun)
@@ -87,6 +86,49 @@ def _younger(published: Published) -> Iterator[str]:
         which = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
         where = f"not declared as today at the commit of {counted(count, 'run')} at scale {name}"
         yield f"that claims are older than the runs they judge: {where}: {which}"
+
+
+def _other_words(published: Published) -> Iterator[str]:
+    """Claims that judged a run when it began and are gone, and what the page says otherwise of how it was made.
+
+    Words may be improved, and no digest holds them: that they changed is no problem.
+    """
+    today, gone, changed = _today(published), dict[str, set[str]](), dict[str, dict[str, list[str]]]()
+    for row, first in _begun(published):
+        had, name = declared_at(published, first), row["scale"]
+        if not today or not had or name not in today.scales or name not in had.scales:
+            continue
+        if words := _changed_words(had, today, name):
+            changed.setdefault(name, {}).setdefault(words, []).append(first)
+        ids = {claim["id"] for claim in _declared(today, name)}
+        judged = (claim for claim in _declared(had, name) if _judges(had.scales[name], claim, row))
+        gone.setdefault(name, set()).update(claim["id"] for claim in judged if claim["id"] not in ids)
+    for name, claims in gone.items():
+        if claims:
+            which = ", ".join(sorted(claims))
+            yield f"that no claim was left out since runs at scale {name} began: not judged today: {which}"
+    for name, by_words in changed.items():
+        words, (first, *_) = max(by_words.items(), key=lambda one: len(one[1]))
+        runs = counted(sum(map(len, by_words.values())), "run")
+        shown = f"`git diff {first[:10]} -- sweeps/{_name(published)}.py`"
+        yield f"that scale {name} was described as today when runs began: {words} changed since ({runs}; {shown})"
+
+
+def _changed_words(had: Sweep, today: Sweep, name: str) -> str:
+    """What a page says of a scale that no digest holds, where it is another: `deviations (5 then, 4 today)`."""
+    before, now = ((*one.deviations, *one.scales[name].deviations) for one in (had, today))
+    found = [f"deviations ({len(before)} then, {len(now)} today)"] if before != now else []
+    found += ["what the scale is"] if had.scales[name].about != today.scales[name].about else []
+    found += ["the question"] if (had.question, had.claim) != (today.question, today.claim) else []
+    return ", ".join(found)
+
+
+def _today(published: Published) -> Sweep | None:
+    """What the suite's file of the sweep declares; None of a study of others, whose history is theirs."""
+    try:
+        return _sweep((SOURCE / "sweeps" / f"{_name(published)}.py").read_bytes())
+    except OSError:
+        return None
 
 
 def _declared(sweep: Sweep | None, scale: str) -> list[dict[str, Any]]:

@@ -39,6 +39,11 @@ class Commit:
         return datetime.fromtimestamp(self.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def in_suite(path: str) -> Path:
+    """A file or folder of the suite's checkout."""
+    return SOURCE / path
+
+
 def suite_commits() -> Mapping[str, Commit]:
     """Every commit in the history of the suite's HEAD. Raises GitError where there is no such history."""
     if not git(SOURCE, "ls-files", "--", "bench"):  # another repository, which holds our venv or an archive of us

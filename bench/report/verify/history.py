@@ -31,7 +31,7 @@ ENDED_WITH = (
     "state", "error_message", *RESULT_COLUMNS, *SOME_RESULTS, "matches_sha256", *MORE_COLUMNS, *ENV_COLUMNS, *SOME_ENV,
 )  # fmt: skip
 # what may become known later of a result that lacks it; all else is there from the first, or its column is new
-LATER = (*MORE_COLUMNS, "share", "kernels", "allocator", "processes", "tree", "isa", "requirements")
+LATER = ("layers_sha256", "share", "kernels", "allocator", "processes", "tree", "isa", "requirements")
 
 
 @dataclass(slots=True)
@@ -80,12 +80,12 @@ def _change_problems(key: Key, row: Row, one: Seen, versions: Sequence[Version],
     version, first = versions[place], f"was published in {versions[one.begun].words}"
     changes = [differences(before, row) for before in one.rows]
     if alike := [before for before, change in zip(one.rows, changes, strict=True) if not change]:
-        known = {name: text for name, text in row.items() if text}
-        one.rows[one.rows.index(alike[-1])] = {**alike[-1], **known}
+        known = {name: text for name, text in row.items() if text}  # what is empty is not known, and its column there
+        one.rows[one.rows.index(alike[-1])] = {**row, **alike[-1], **known}
     else:
         one.rows.append(row)
     if changes and not alike:
-        yield f"{_words(changes[-1])} since it {first}; changed in {version.words}"
+        yield f"{in_words(changes[-1])} since it {first}; changed in {version.words}"
     if key in version.stands:
         one.stood = place if one.stood is None else one.stood
         arrays = version.arrays.get(key[0], {})
@@ -106,14 +106,14 @@ def _loss(key: Key, seen: Mapping[Key, Seen], versions: Sequence[Version]) -> st
         stood_first = now and one.stood is not None and one.stood < seen[now].begun
         if not stood_first or _on_other_inputs(row, other):
             return ""
-        return f"{_words(differences(row, other))} since {first}; on the same data the first result stands"
+        return f"{in_words(differences(row, other))} since {first}; on the same data the first result stands"
     if now and Found(row).done and _official(other) and not _official(row):
         return ""
     last = max(place for place, version in enumerate(versions) if key in version.results)
     gone = f"the result of {first} is gone since {versions[last + 1].words}"
     if not now:
         return f"{gone}: {Found(row).words}"
-    return f"{gone}, and is not in {repeats.FILE}: {_words(differences(row, other))}"
+    return f"{gone}, and is not in {repeats.FILE}: {in_words(differences(row, other))}"
 
 
 def _on_other_inputs(row: Row, other: Row) -> bool:
@@ -143,7 +143,7 @@ def differences(before: Row, after: Row) -> dict[str, tuple[str, str]]:
     }
 
 
-def _words(changes: Mapping[str, tuple[str, str]]) -> str:
+def in_words(changes: Mapping[str, tuple[str, str]]) -> str:
     """`test_error is 8.1 and was 8.61`, of three columns at most."""
     shown = [f"{name} is {now[:20] or 'empty'} and was {was[:20] or 'empty'}" for name, (was, now) in changes.items()]
     more = [f"{len(shown) - 3} more are others"] if len(shown) > 3 else []

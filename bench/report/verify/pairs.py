@@ -10,7 +10,7 @@ from bench.report.verify import twice
 from bench.report.verify.curves import copies
 from bench.report.verify.images import mistakes
 from bench.report.verify.kept import Kept, Pair, kept, said
-from bench.report.verify.published import Published
+from bench.report.verify.published import Published, to_the_end
 from bench.store import StoreError
 
 BETWEEN: tuple[Callable[[Sequence[Kept]], Iterator[Pair]], ...] = (
@@ -35,4 +35,5 @@ def across(folders: Sequence[Path]) -> Iterator[str]:
             continue
     runs = list(chain.from_iterable(map(kept, sweeps)))
     for check in BETWEEN:
-        yield from said(check(runs), lambda one, other: one.published is not other.published)
+        pairs = said(check(runs), lambda one, other: one.published is not other.published)
+        yield from to_the_end(f"the check {check.__name__} of several sweeps", pairs)

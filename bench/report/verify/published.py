@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from bench.report.rows import Row, read_rows
 from bench.report.stored import read_arrays, read_table
+from bench.spec import SpecError
+from bench.store import StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,23 @@ class Published:
     def at(self, row: Row, problem: str) -> str:
         """The problem with the place of its row."""
         return f"{self.folder / 'runs.csv'}: {row['id']}: {problem}"
+
+
+def to_the_end(what: str, found: Iterable[str]) -> Iterator[str]:
+    """The sentences of a check, and one more where values that no run writes broke it off.
+
+    What a check knows to be unreadable, StoreError and SpecError, is left to the caller.
+    """
+    try:
+        yield from found
+    except (StoreError, SpecError):
+        raise
+    except Exception as error:  # whatever the values run into
+        frames = traceback.extract_tb(error.__traceback__)
+        place = next(frame for frame in reversed(frames) if "bench" in Path(frame.filename).parts)  # this one, at last
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        words = " ".join(str(error).split())[:100]
+        yield f"{what} broke off ({type(error).__name__}: {words}; {where}): it read what no run writes, or is at fault"
 
 
 def _by_run(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

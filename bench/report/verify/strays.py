@@ -14,24 +14,30 @@ from pathlib import Path
 
 from bench.machine import GitError, git
 from bench.report.digests import files_in
-from bench.report.verify.commits import complete, suite_commits
+from bench.report.verify.commits import complete, in_suite, suite_commits
 from bench.report.verify.history import WITHDRAWN
 from bench.report.verify.published import Published
+from bench.report.verify.unchanged import changed_numbers, changed_speeds
 from bench.store import StoreError, read_json
 
+OF_STUDY = ("sweep.py", "study.json", "published.csv")
 OF_SWEEP = (
     "runs.csv", "repeats.csv", "curves.parquet", "layers.parquet", "correct.npz", "pairs.npz", "matches.npz",
-    "ensembles.csv", "sweep.py", "study.json", "published.csv", "registers/*.jsonl", "manifests/*.json",
-    "manifests/*.json.sig", "manifests/*.json.tsr", "requirements/*.txt", "weights/*.safetensors",
+    "ensembles.csv", "registers/*.jsonl", "manifests/*.json", "manifests/*.json.sig", "manifests/*.json.tsr",
+    "requirements/*.txt", "weights/*.safetensors", *OF_STUDY,
 )  # fmt: skip
 OF_ALL = ("README.md", WITHDRAWN, "allowed_signers", "authorities.pem", "speed/*.json")
 NOBODYS = "is a file that no part of the suite writes"
+OF_ANOTHER = "is of a study of somebody's own, and this sweep is the suite's; a study of your own has another name"
 OF_REPORTS = ("README.md", "index.html", "nets.md", "summary.md", "first_run.svg", "procedure/*.md")
 
 
 def of_files(published: Published) -> Iterator[str]:
-    """Files among a sweep's results that no part of the suite writes."""
+    """Files among a sweep's results that no part of the suite writes, or writes for studies of others alone."""
+    folder = published.folder.resolve()
     yield from (f"{published.folder / path} {NOBODYS}" for path in _strays(files_in(published.folder), OF_SWEEP))
+    if folder.parent == in_suite("results") and in_suite(f"sweeps/{folder.name}.py").is_file():
+        yield from (f"{published.folder / name} {OF_ANOTHER}" for name in OF_STUDY if (folder / name).exists())
 
 
 def stray_problems(results: Path, reports: Path) -> Iterator[str]:
@@ -45,6 +51,8 @@ def stray_problems(results: Path, reports: Path) -> Iterator[str]:
         yield from (f"{path}: {problem}" for problem in _speed_problems(path))
     with suppress(GitError):  # what is not checked without git is said of the sweeps
         yield from _gone(results, sweeps)
+        yield from changed_speeds(results)
+        yield from changed_numbers()
 
 
 def _strays(files: Iterable[Path], known: Iterable[str]) -> list[Path]:
@@ -54,14 +62,14 @@ def _strays(files: Iterable[Path], known: Iterable[str]) -> list[Path]:
 def _speed_problems(path: Path) -> Iterator[str]:
     """What is wrong with where and when speeds were measured; the figures themselves no check can repeat."""
     try:
-        kept, commits = read_json(path), suite_commits()
+        kept, known = read_json(path), suite_commits()
         name, day = str(kept["commit"] or ""), str(kept["date"])
         if not str(kept["command"]).startswith("python -m bench speed"):
             yield f"its command is {kept['command']!r}, which measures no speed"
-        if name in commits and commits[name].date[:10] > day:
-            yield f"its commit {name[:10]} was made after its date ({commits[name].date}, {day})"
-        elif name and name not in commits and complete(path.parents[1]):
-            yield f"its commit {name[:10]} is none of the {len(commits):,} in this history"
+        if name in known and known[name].date[:10] > day:
+            yield f"its commit {name[:10]} was made after its date ({known[name].date}, {day})"
+        elif name and name not in known and complete(path.parents[1]):
+            yield f"its commit {name[:10]} is none of the {len(known):,} in this history"
     except (StoreError, GitError, LookupError, TypeError):
         return  # said where the page of speeds is held against the files, or of the commits
 

@@ -22,12 +22,13 @@ from bench.report.verify.manifests import in_manifests, in_requirements
 from bench.report.verify.older import of_age
 from bench.report.verify.pages import report_problems
 from bench.report.verify.pairs import in_pairs
-from bench.report.verify.published import BESIDE, Published, Trusted
+from bench.report.verify.published import BESIDE, Published, Trusted, to_the_end
 from bench.report.verify.registers import in_registers
 from bench.report.verify.rows import BY_IMAGE, number_problems, row_problems, settings_problems
 from bench.report.verify.seals import in_seals, unsealed
 from bench.report.verify.strays import of_files
 from bench.report.verify.times import in_times, time_problems
+from bench.report.verify.unchanged import changed_ensembles
 from bench.report.verify.values import in_values, value_problems
 from bench.report.verify.weights import in_weights
 from bench.spec import SpecError, Sweep
@@ -48,7 +49,8 @@ def problems(name: str, sweep: Sweep, results: Path, reports: Path, trusted: Tru
         yield from result_problems(results, trusted)
         if reports.is_dir():
             yield from digests.differences(reports)
-            yield from report_problems(name, sweep, results, reports)
+            pages = report_problems(name, sweep, results, reports)
+            yield from to_the_end(f"{reports}: the making of its pages", pages)
     except (StoreError, SpecError) as error:
         yield f"{results}: {error}"
 
@@ -57,7 +59,7 @@ def result_problems(results: Path, trusted: Trusted = BESIDE) -> Iterator[str]:
     """What does not agree within the results. Raises StoreError if a file cannot be read."""
     published = Published.read(results, trusted)
     for check in CHECKS:
-        yield from check(published)
+        yield from to_the_end(f"{results}: the check {check.__name__}", check(published))
 
 
 def unchecked(results: Path, trusted: Trusted = BESIDE) -> Iterator[str]:
@@ -65,7 +67,7 @@ def unchecked(results: Path, trusted: Trusted = BESIDE) -> Iterator[str]:
     with suppress(StoreError):  # which is a problem, and said as one
         published = Published.read(results, trusted)
         for sentences in UNCHECKED:
-            yield from sentences(published)
+            yield from to_the_end(f"{results}: {sentences.__name__}", sentences(published))
 
 
 def of_one_row(published: Published) -> Iterator[str]:
@@ -124,7 +126,7 @@ CHECKS: tuple[Check, ...] = (
     of_one_row, on_same_data, in_rows, in_ensembles, in_repeats,
     in_values, in_times, in_curves, in_layers, in_images, in_pairs,
     in_weights, in_registers, in_manifests, in_requirements, in_seals,
-    of_commits, of_history, of_claims, of_age, of_files,
+    of_commits, of_history, changed_ensembles, of_claims, of_age, of_files,
 )  # fmt: skip
 # what each group of checks could not look at, in the same form
 UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims, unsealed)

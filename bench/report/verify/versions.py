@@ -38,12 +38,17 @@ class Version:
     @property
     def words(self) -> str:
         """Which one, for a sentence."""
-        return f"{self.commit[:10]} ({Commit('', self.time).date})" if self.commit else "no commit yet"
+        return in_words(self.commit, self.time)
 
     @property
     def results(self) -> Mapping[Key, Row]:
         """All results, those that stand first."""
         return {**self.repeats, **self.stands}
+
+
+def in_words(commit: str, time: float) -> str:
+    """A version for a sentence: `1a2b3c4d5e (2026-11-28T10:00:00Z)`."""
+    return f"{commit[:10]} ({Commit('', time).date})" if commit else "no commit yet"
 
 
 def today(published: Published) -> Version:
@@ -61,21 +66,29 @@ def committed(folder: Path) -> Sequence[Version]:
 
 @cache
 def _committed(folder: Path, head: str) -> Sequence[Version]:
-    order = ("--topo-order", "--reverse", "--full-history", "--timestamp")
-    listed = [line.split() for line in git(folder, "rev-list", *order, head, "--", *FILES).decode().splitlines()]
-    wanted = "".join(f"{commit}:./{file}\n" for _, commit in listed for file in FILES)
-    blobs = _blobs(git(folder, "cat-file", "--batch", given=wanted.encode())) if listed else iter(())
     parsed: dict[bytes, Mapping[str, str]] = {}
     found = []
-    for at, commit in listed:
-        runs, further, *archives = (next(blobs) for _ in FILES)
+    for commit, at, (runs, further, *archives) in contents(folder, FILES, head):
         for blob in archives:
             if blob not in parsed:
                 parsed[blob] = _digests(blob)
         named = zip(FILES[2:], archives, strict=True)
         arrays = {(file, name): digest for file, blob in named for name, digest in parsed[blob].items()}
-        found.append(Version(commit, float(at), _results(_rows(runs)), _results(_rows(further)), _by_run(arrays)))
+        found.append(Version(commit, at, _results(_rows(runs)), _results(_rows(further)), _by_run(arrays)))
     return found
+
+
+def contents(folder: Path, files: Sequence[str], head: str = "HEAD") -> Iterator[tuple[str, float, list[bytes]]]:
+    """Each commit that changed one of the files, its time and the files as it has them, parents before children.
+
+    files: below `folder`, empty where a commit has none. Raises GitError.
+    """
+    order = ("--topo-order", "--reverse", "--full-history", "--timestamp")
+    listed = [line.split() for line in git(folder, "rev-list", *order, head, "--", *files).decode().splitlines()]
+    wanted = "".join(f"{commit}:./{file}\n" for _, commit in listed for file in files)
+    blobs = _blobs(git(folder, "cat-file", "--batch", given=wanted.encode())) if listed else iter(())
+    for at, commit in listed:
+        yield commit, float(at), [next(blobs) for _ in files]
 
 
 def _blobs(answer: bytes) -> Iterator[bytes]:

@@ -103,7 +103,7 @@ def _residual_against_plain(plain: pd.Series[float], residual: pd.Series[float],
     return (
         f"At {depth} layers the responses of the residual net are {'smaller' if ours < theirs else 'not smaller'} than "
         f"the plain net's on average (mean std over the layers {_std(ours)} against {_std(theirs)}), and smaller in "
-        f"{(residual < plain).sum()} of {len(plain)} layers"
+        f"{(residual.sub(plain) < 0).sum()} of {len(plain)} layers"
     )
 
 

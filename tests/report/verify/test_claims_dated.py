@@ -74,6 +74,38 @@ def test_a_claim_that_is_younger_than_a_run_is_named_and_no_problem(history: His
     ]
 
 
+def test_words_that_changed_since_runs_began_are_said_with_what_shows_them(history: History) -> None:
+    told = FILE.replace("claims=CLAIMS)", 'claims=CLAIMS, deviations=("In bf16.",))')
+    before = declare(history, told)
+    given = digest(history)
+    declare(history, FILE.replace('"Is it?"', '"Is it so?"'), 3)
+
+    published = rows(history, commit=before, claims_sha256=given)
+
+    assert list(of_claims(published)) == []
+    assert list(unchecked_claims(published)) == [
+        "that scale paper was described as today when runs began: deviations (1 then, 0 today), the question changed "
+        f"since (4 runs; `git diff {before[:10]} -- sweeps/{NAME}.py`)"
+    ]
+
+
+def test_what_a_scale_is_called_may_not_change_unsaid(history: History) -> None:
+    declare(history, FILE.replace("(0, 1))}", '(0, 1), about="the paper\'s schedule")}'))
+
+    (said,) = unchecked_claims(rows(history, claims_sha256=digest(history)))
+
+    assert "what the scale is changed since (4 runs; " in said
+
+
+def test_a_claim_that_is_left_out_is_named(history: History) -> None:
+    given = digest(history)
+    declare(history, FILE.replace("claims=CLAIMS", ""))
+
+    assert list(unchecked_claims(rows(history, claims_sha256=given))) == [
+        "that no claim was left out since runs at scale paper began: not judged today: worse"
+    ]
+
+
 def test_a_run_older_than_digests_and_procedure_is_said(history: History) -> None:
     (history.root / "bench" / "spec" / "claim.py").write_text("")
     before = declare(history, FILE)

@@ -167,6 +167,18 @@ def test_what_was_not_known_may_become_known(history: History) -> None:
     assert "allocator is own and was tuned" in problems(history)[0]
 
 
+@pytest.mark.parametrize("columns", [{}, {"predicted_seconds": ""}])
+def test_a_prediction_is_not_made_after_the_run(history: History, columns: dict[str, object]) -> None:
+    """Also where the column is younger than the result, and was empty then."""
+    history.publish(3, {name: row | columns for name, row in history.rows().items()})
+    history.publish(4, {name: row | {"predicted_seconds": ""} for name, row in history.rows().items()})
+    assert problems(history) == []
+
+    history.write({name: row | {"predicted_seconds": 60.4} for name, row in history.rows().items()})
+    assert all("predicted_seconds is 60.4 and was empty since" in problem for problem in problems(history))
+    assert len(problems(history)) == len(RUNS)
+
+
 def test_a_result_ended_before_it_was_published(history: History) -> None:
     rows = changed(history, ended="2026-01-03T12:09:00Z")
     history.publish(3, rows)

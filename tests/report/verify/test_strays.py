@@ -27,7 +27,7 @@ def fill(folder: Path, *files: str) -> None:
 def test_what_the_suite_writes_is_no_stray(history: History) -> None:
     history.write(history.rows())
     a, b = "a" * 12, "b" * 12
-    fill(history.results, "SHA256SUMS", "study.json", ".lock", f"registers/{a}.jsonl", f"requirements/{b}.txt")
+    fill(history.results, "SHA256SUMS", "ensembles.csv", ".lock", f"registers/{a}.jsonl", f"requirements/{b}.txt")
     fill(history.results, "manifests/x.json", "manifests/x.json.sig", "manifests/x.json.tsr", "weights/x.safetensors")
     fill(history.root / "results", "README.md", "withdrawn.csv", ".DS_Store")
     fill(history.root / "reports", "README.md", "nets.md", f"procedure/{NAME}-paper.md", f"{NAME}/README.md")
@@ -44,6 +44,18 @@ def test_a_file_among_the_results_of_a_sweep_is_named(history: History, file: st
     assert list(of_files(history.published())) == [
         f"{history.results / file} is a file that no part of the suite writes"
     ]
+
+
+@pytest.mark.parametrize("file", ["sweep.py", "study.json", "published.csv"])
+def test_a_file_of_somebodys_own_study_is_named_beside_the_suites_sweep(history: History, file: str) -> None:
+    history.write(history.rows())
+    fill(history.results, file)
+
+    (problem,) = of_files(history.published())
+    assert f"{history.results / file} is of a study of somebody's own" in problem
+
+    (history.root / "sweeps" / f"{NAME}.py").unlink()
+    assert list(of_files(history.published())) == [], "a study of one's own"
 
 
 @pytest.mark.parametrize("file", [

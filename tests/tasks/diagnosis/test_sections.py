@@ -165,6 +165,15 @@ def test_figure_7s_statements_are_held_against_the_numbers(tmp_path: Path) -> No
     ]  # fmt: skip
 
 
+def test_nets_of_one_depth_with_other_layers_are_compared_where_both_have_one(tmp_path: Path) -> None:
+    one = without_training_mode(made_up(tmp_path))
+    of_plain = one.layers["id"].str.startswith("plain-20")
+
+    few = replace(one, layers=one.layers[~of_plain | (one.layers["layer"] <= 7)])
+
+    assert "and smaller in 7 of 7 layers" in sections.response_findings(few)[0]
+
+
 def test_of_hardly_trained_nets_only_training_mode_tells_of_depth(tmp_path: Path) -> None:
     one = made_up(tmp_path)
     smaller = replace(one, layers=one.layers.assign(batch_std=0.1))
