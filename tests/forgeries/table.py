@@ -43,5 +43,5 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
 def _line(kind: str, rows: Sequence[Mapping[str, str]]) -> str:
     by = Counter(words for row in rows if is_caught(row) for words in {WORDS[name] for name in row["by"].split()})
     consistent = sum(row["consistent"] == "yes" for row in rows)
-    what = ", ".join(f"{words} {count}" for words, count in by.most_common())
+    what = ", ".join(f"{words} {count}" for words, count in sorted(by.items(), key=lambda one: (-one[1], one[0])))
     return f"| {kind} | {len(rows)} | {consistent} | {sum(map(is_caught, rows))} | {what or '–'} |"
