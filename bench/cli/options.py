@@ -245,7 +245,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
             "nargs": "?",
             "const": Path(),
             "metavar": "DIR",
-            "help": "test the weights in DIR (default: weights/ beside the results), image by image",
+            "help": "test the weights in DIR (default: weights/ in the results or beside own runs), image by image",
         },
         "--data": {**PLACE, "help": "data for --rerun and --weights (else $BENCH_DATA, else a cache)"},
         "--signers": {

@@ -28,7 +28,10 @@ def verify_weights(args: argparse.Namespace, places: Sequence[Place]) -> int:
     from bench.report.verify.weights import FOLDER, weight_files
 
     sources = [Published.read(place.results) for place in places]
-    folders = [source.folder / FOLDER for source in sources] if args.weights == BESIDE else [args.weights]
+    folders = [args.weights]
+    if args.weights == BESIDE:  # of own runs also where `bench export` writes without --to
+        own = [place.results.parent / FOLDER for place in places if not place.published]
+        folders = [*(source.folder / FOLDER for source in sources), *own]
     files = [path for folder in folders for path in weight_files(folder)]
     if not files:
         raise MistakeError(
@@ -51,7 +54,8 @@ def verify_weights(args: argparse.Namespace, places: Sequence[Place]) -> int:
 
 def _source(path: Path, sources: Sequence[Published]) -> Published:
     """The results with the row of the file's run: those beside it first."""
-    beside = [source for source in sources if source.folder == path.parent.parent]
+    near = path.parent.parent
+    beside = [source for source in sources if source.folder in (near, near / "results")]
     having = [source for source in sources if any(row["id"] == path.stem for row in source.done)]
     return [*beside, *having, *sources][0]
 

@@ -83,6 +83,8 @@ def signer(manifest: Path, signers: Path) -> str:
     if not who:
         broken = found.stderr.decode(errors="replace").partition("\n")[0]
         unknown = broken.startswith("No principal")  # the only line of a signature that can be read
+        if broken.startswith(f"{signers}:"):  # ssh-keygen names the line
+            raise SealError(f"nobody could be looked up in the list of signers: {broken}")
         raise SealError(f"it is of nobody that {signers} names" if unknown else f"it is no signature: {broken}")
     words = ("ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-f", str(signers), "-I", who, "-s", signature)
     done = _run(*words, given=manifest.read_bytes())

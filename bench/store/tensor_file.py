@@ -100,6 +100,8 @@ def loads(content: bytes) -> TensorFile:
     """What is in a file of this content: its tensors fill it without a gap. Raises ValueError."""
     length = int.from_bytes(content[:LENGTH], "little")
     body = memoryview(content)[LENGTH + length :]
+    if not content:
+        raise ValueError("it is empty")
     if len(content) < LENGTH + length or not length:
         raise ValueError(f"its header is said to have {length:,} bytes, and the file has {len(content):,}")
     header = json.loads(content[LENGTH : LENGTH + length].decode(), object_pairs_hook=_without_doubles)

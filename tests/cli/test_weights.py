@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import torch
@@ -24,7 +25,11 @@ def test_exported_weights_do_again_what_is_published(
 ) -> None:
     assert sweep_main([str(tiny_sweep), "--scale", "quick", "--cluster", "inline"]) == 0
     assert main(["verify", "tiny", "--weights"]) == 2
-    assert "no weights in runs/tiny/results/weights: `bench export NAME --weights" in capsys.readouterr().err
+    assert "no weights in runs/tiny/results/weights, runs/tiny/weights: `bench export" in capsys.readouterr().err
+    assert main(["export", "tiny", "--weights"]) == 0
+    assert main(["verify", "tiny", "--weights"]) == 0
+    assert "2 files of weights, 0 problems; 0 finished runs" in capsys.readouterr().out
+    rmtree(RESULTS.parent / "weights")
     assert main(["export", "tiny", "--weights", "--to", str(RESULTS / "weights"), "--only", "resnet-*"]) == 0
     assert differences(RESULTS) == [], "SHA256SUMS follows"
     path = next((RESULTS / "weights").iterdir())
@@ -45,6 +50,7 @@ def test_exported_weights_do_again_what_is_published(
     assert "of 40 images not as published" in capsys.readouterr().err
     assert main(["verify", "tiny", "--weights", "runs/tiny/weights"]) == 1
     assert "its tensors are no weights that are published here" in capsys.readouterr().err
+    rmtree(RESULTS.parent / "weights")
 
     rows = (RESULTS / "runs.csv").read_text()
     (RESULTS / "runs.csv").write_text(rows.replace(",12,0.1,6 9,", ",,0.1,6 9,"))

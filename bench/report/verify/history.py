@@ -203,7 +203,8 @@ def unchecked_history(published: Published) -> Iterator[str]:
         if is_shallow(published.folder):
             yield "what was published before this shallow clone begins; `git fetch --unshallow` fetches it"
     except GitError as error:
-        yield f"whether published results changed: {str(error).partition(f'{published.folder}: ')[2] or error}"
+        why = str(error).partition(f"{published.folder}: fatal: ")[2] or error
+        yield f"whether published results changed, as git has no history of them here: {why}"
         return
     if rows := Withdrawn.read(published.folder, versions).rows:
         yield f"the reasons that {WITHDRAWN} gives for {counted(len(rows), 'result')} changed or taken back"

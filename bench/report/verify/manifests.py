@@ -49,10 +49,13 @@ def in_manifests(published: Published) -> Iterator[str]:
 def _problems(published: Published, row: Row, chains: Chains, content: bytes) -> Iterator[str]:
     try:
         values = json.loads(content)
-        found = _flat(values)
+        found = _flat(values) if isinstance(values, dict) else {}
         expected = {name: str(cell(value)) for name, value in _expected(published, row).items()}
-    except (ValueError, RecursionError, AttributeError, SpecError, KeyError) as error:
+    except (ValueError, RecursionError, SpecError, KeyError) as error:
         yield f"it cannot be read: {error}"
+        return
+    if not found:
+        yield "it is no JSON object, or an empty one"
         return
     known = {**expected, "register.chain": "", "register.line": ""}
     if strange := set(found) ^ set(known):

@@ -13,17 +13,25 @@ from bench.spec import counted
 
 
 def three_lines(folders: Sequence[Path]) -> str:
-    """The lines about the results in these folders, each of one sweep."""
-    runs = [
-        (folder, row["id"]) for folder in folders for row in read_rows(folder / "runs.csv") if row["state"] == "done"
-    ]
+    """The lines about the results in these folders, each of one sweep. A result that is in two of them counts once."""
+    runs = dict[tuple[str, str], set[Path]]()  # by id and final weights
+    for folder in folders:
+        for row in read_rows(folder / "runs.csv"):
+            if row["state"] == "done":
+                runs.setdefault((row["id"], row["weights_sha256"]), set()).add(folder)
     there = {
-        kind: sum((folder / pattern.format(name)).exists() for folder, name in runs)
-        for kind, pattern in {
-            "manifest": "manifests/{}.json", "signed": "manifests/{}.json.sig", "stamped": "manifests/{}.json.tsr",
-            "weights": "weights/{}.safetensors",
-        }.items()
-    }  # fmt: skip
+        kind: sum(
+            any((folder / place.format(name)).exists() for folder in its for place in places)
+            for (name, _), its in runs.items()
+        )
+        for kind, *places in (
+            ("manifest", "manifests/{}.json"),
+            ("signed", "manifests/{}.json.sig"),
+            ("stamped", "manifests/{}.json.tsr"),
+            ("weights", "weights/{}.safetensors", "../weights/{}.safetensors"),  # published, beside own runs
+        )
+    }
+    tests = "tests these weights" if there["weights"] else "DIR tests those that bench export --weights wrote,"
     every = counted(len(runs), "run")
     unchanged = "no published result has changed in this history, " if all(map(_is_dated, folders)) else ""
     return (
@@ -32,8 +40,8 @@ def three_lines(folders: Sequence[Path]) -> str:
         f"not proven: that the trainings took place as said. Of {every} a register of starts and a manifest speak for "
         f"{there['manifest']}, a signature for {there['signed']}, a time stamp for {there['stamped']}; "
         f"the final weights of {there['weights']} are here\n"
-        "to prove more: bench verify --weights tests these weights image by image (minutes), --figures draws all "
-        "figures again, --rerun RUN trains a run once more"
+        f"to prove more: bench verify --weights {tests} image by image (minutes), --figures draws all figures again, "
+        "--rerun RUN trains a run once more"
     )
 
 

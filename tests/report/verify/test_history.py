@@ -254,7 +254,7 @@ def test_without_history_nothing_is_wrong_and_that_is_said(
     archive = history.archive(tmp_path / "archive")
     assert problems(archive) == []
     (said,) = unchecked_history(archive.published())
-    assert said.startswith("whether published results changed: fatal: not a git repository")
+    assert said.startswith("whether published results changed, as git has no history of them here: not a git repos")
 
     monkeypatch.setenv("PATH", "")
     assert problems(history) == []

@@ -89,11 +89,13 @@ def test_a_manifest_lacks_nothing_and_has_nothing_of_its_own(results: Path) -> N
     assert problems(results, in_manifests)[0] == f"{manifest_of(results)}: it lacks, or should not have: mood, tree"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"environment": 3}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "[]", "3", "{}", "{", '{"environment": 3}', "[" * 100_000])
 def test_a_manifest_that_is_none_is_a_problem_and_no_traceback(results: Path, text: str) -> None:
     manifest_of(results).write_text(text)
 
-    assert any(str(manifest_of(results)) in problem for problem in problems(results, in_manifests))
+    found = problems(results, in_manifests)
+    assert any(str(manifest_of(results)) in problem for problem in found)
+    assert not any("object has no attribute" in problem for problem in found), "in words of its own"
 
 
 def test_a_manifest_and_its_row_need_each_other(results: Path) -> None:

@@ -45,13 +45,31 @@ def test_witnesses_are_counted_by_run(published: History) -> None:
 
 def test_runs_of_several_sweeps_are_counted_together(published: History, tmp_path: Path) -> None:
     other = History(tmp_path / "other")
-    other.publish(3, other.rows(1))
+    rows = other.rows(1)
+    rows[RUNS[0].id]["weights_sha256"] = "0" * 64
+    other.publish(3, rows)
     witnessed(other.results, "manifests", f"{RUNS[0].id}.json")
 
     said = three_lines([published.results, other.results])
 
     assert "the numbers of 4 runs follow" in said
     assert "Of 4 runs a register of starts and a manifest speak for 1, a signature for 0, a time stamp for 0" in said
+
+
+def test_a_result_beside_its_published_copy_is_one_run(published: History, tmp_path: Path) -> None:
+    own = published.clone(tmp_path / "own")
+    witnessed(own.results, "manifests", f"{RUNS[0].id}.json")
+
+    said = three_lines([published.results, own.results])
+
+    assert "the numbers of 3 runs follow" in said
+    assert "Of 3 runs a register of starts and a manifest speak for 1, " in said
+
+
+def test_who_has_no_weights_here_is_told_whence_they_come(published: History) -> None:
+    said = three_lines([published.results])
+
+    assert "bench verify --weights DIR tests those that bench export --weights wrote, image by image" in said
 
 
 def test_that_nothing_has_changed_is_said_of_a_whole_history_alone(published: History, tmp_path: Path) -> None:

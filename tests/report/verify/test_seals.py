@@ -84,6 +84,16 @@ def test_a_signature_of_somebody_unknown_is_a_problem(sealed: Path, keys: Path) 
     assert found == [f"{path}.sig: it is of nobody that {keys / 'others'} names" for path in manifests(sealed)[:2]]
 
 
+def test_a_damaged_list_of_signers_is_not_a_fault_of_the_signature(sealed: Path, keys: Path) -> None:
+    (keys / "damaged").write_text("garbage\n")
+
+    for path, problem in zip(
+        manifests(sealed)[:2], problems(sealed, in_seals, trusted(keys, who="damaged")), strict=True
+    ):
+        words = f"nobody could be looked up in the list of signers: {keys / 'damaged'}:1: "
+        assert problem.startswith(f"{path}.sig: {words}")
+
+
 def test_a_time_stamp_of_an_unknown_authority_is_a_problem(sealed: Path, keys: Path) -> None:
     (first, _) = problems(sealed, in_seals, trusted(keys, by="another"))
 
