@@ -49,14 +49,22 @@ def _of_page(evidence: Evidence) -> list[Start]:
 
 
 def _missing(evidence: Evidence, starts: list[Start]) -> Iterator[str]:
-    """Each start without a result in the numbers, and each that was given up or diverged where another one has it."""
-    states = dict(zip(evidence.results.runs["id"], evidence.results.runs["state"], strict=True))
+    """Each start without a result in the numbers, and each that was given up or diverged where another one has it.
+
+    So is one that was done on other data, whose result has no place beside one on the official data.
+    """
+    rows = {row["id"]: row for row in evidence.results.runs.to_dict("records")}
     last = {(start.chain, start.run): start for start in starts}
     for start in starts:
-        event, state = start.end["event"], states.get(start.run)
+        event, row = start.end["event"], rows.get(start.run, {})
+        state = row.get("state")
+        if any(end["event"] == DONE and end["weights_sha256"] == row.get("weights_sha256") for end in start.ends):
+            continue  # it has the result, whatever became of its folder
         lost = state not in ("done", "failed") and last[start.chain, start.run] is start
-        if lost or event == GIVEN_UP or (event == "diverged" and state == DONE):
+        other_data = event == DONE and start.line["data_sha256"] != row.get("data_sha256")
+        if lost or event == GIVEN_UP or (state == DONE and (event == "diverged" or other_data)):
             how = "no end so far" if event == STARTED else event
+            how += ", on other data" * (state == DONE and other_data)
             if reason := start.end["reason"]:
                 how += f", {plain(reason)}"
             other = "; the result is of another start" * (state == DONE)

@@ -8,10 +8,12 @@ import pytest
 
 from bench.report.evidence import load_sets, weigh
 from bench.report.page import provenance
+from bench.report.verify.registers import in_registers
 from bench.report.witnessed import witnessed
+from bench.speed.made_up import official_digest
 from bench.store import register
 from tests.report.builders import fake
-from tests.report.verify.builders import BEGAN, NAME, SWEEP, at, folder_of, publish, start, train
+from tests.report.verify.builders import BEGAN, NAME, SWEEP, at, finish, folder_of, problems, publish, start, train
 
 RUNS = SWEEP.runs("paper")
 
@@ -96,6 +98,23 @@ def test_a_run_whose_first_start_was_given_up_or_diverged_is_said_beside_its_res
     assert "given up, set aside by --again: begun with other data; the result is of another start)" in text
     assert "diverged; the result is of another start)." in text
     assert text.count("`") == 4
+
+
+def test_a_result_on_the_official_data_stands_though_its_folder_was_given_up(tmp_path: Path) -> None:
+    """Trained anew by --again on other data, which are left out: the page names that start, and verify nothing."""
+    run, official = RUNS[0], official_digest(RUNS[0].data)
+    runs = tmp_path / "runs" / NAME
+    finish(runs, run, 10.0, start(runs, run, BEGAN, data=official), BEGAN)
+    publish(tmp_path, runs)
+    with at(BEGAN + 300):
+        aside = folder_of(runs, run)
+        aside.set_aside(aside.inputs(), "set aside by --again")
+    finish(runs, run, 11.0, start(runs, run, BEGAN + 600, data="e" * 64), BEGAN + 600, "v")
+    results = publish(tmp_path, runs)
+
+    assert "given up" not in said(results)
+    assert "done, on other data; the result is of another start)." in said(results)
+    assert problems(results, in_registers) == []
 
 
 def test_what_another_machine_finished_or_another_recipe_started_is_not_missing(tmp_path: Path, runs: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ from bench.report.copied import REGISTERS
 from bench.report.rows import Row, read_rows
 from bench.report.verify.published import Published
 from bench.report.witnesses import DONE, GIVEN_UP, STARTED, Line, Start, registers, starts_of
+from bench.spec.datasets import is_official
 
 BEGUN, DIVERGED = "begun", "diverged"
 FACTS = {  # of each event, beside previous, time and event
@@ -109,6 +110,14 @@ def _in_order(lines: Sequence[Line]) -> Iterator[tuple[Line, str]]:
         last[run] = line
 
 
+def _left_out(start: Start, rows: Mapping[str, Row]) -> bool:
+    """Whether its result has no place beside one on the official data, being on others."""
+    row = rows.get(start.run)
+    if row is None or not is_official(row["data"], row["data_sha256"]):
+        return False
+    return is_official(row["data"], start.line["data_sha256"]) is False
+
+
 def _missing(published: Published, starts: dict[Path, list[Start]]) -> Iterator[tuple[Path, Line, str]]:
     """Runs that ended, with a result or without a finite loss, on the data of the rows, and are in no row."""
     rows = {row["id"]: row for row in published.rows}
@@ -124,7 +133,7 @@ def _missing(published: Published, starts: dict[Path, list[Start]]) -> Iterator[
                 if row := results.get((start.run, line["weights_sha256"])):
                     if line["curve_sha256"] != row["curve_sha256"]:
                         yield path, line, f"the curve of {start.run} is another one than its row's (SHA-256)"
-                elif line["event"] == DONE and start.end["event"] != GIVEN_UP:
+                elif line["event"] == DONE and start.end["event"] != GIVEN_UP and not _left_out(start, rows):
                     yield path, line, f"{start.run} was done with weights that no row of runs.csv or repeats.csv has"
             state = rows.get(start.run, dict[str, str]()).get("state")
             if start is last[start.run] and start.end["event"] == DIVERGED and state not in ("done", "failed"):
