@@ -40,6 +40,8 @@ def publish(args: argparse.Namespace) -> int:
             raise MistakeError("--sign and --timestamp are for the runs of a sweep: give its name, too")
         print("\n".join(map(str, writing.publish_pages())))
         return 0
+    if args.timestamp and not args.timestamp.startswith(("http://", "https://")):
+        raise MistakeError(f"--timestamp {args.timestamp!r} is no address: it begins with http:// or https://")
     study, folders, runs = _trained(args)
     page = writing.publish(study, folders, runs, Seals(args.sign, args.timestamp))
     if page is None:

@@ -61,6 +61,9 @@ def test_a_key_that_cannot_sign_publishes_nothing(keys: Path, capsys: pytest.Cap
     assert not Path("results").exists()
     assert main(["publish", "--sign", str(locked)]) == 2
     assert "--sign and --timestamp are for the runs of a sweep: give its name, too" in capsys.readouterr().err
+    assert main(["publish", NAME, "--timestamp", "freetsa.org/tsr"]) == 2
+    assert "--timestamp 'freetsa.org/tsr' is no address: it begins with http" in capsys.readouterr().err
+    assert not Path("results").exists()
 
 
 def test_without_the_service_it_is_said_and_published(keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
