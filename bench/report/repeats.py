@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.spec import DIVERGED
@@ -41,6 +41,12 @@ class Found:
         instead = self.folder.instead_of() if self.folder else None
         was = Inputs(known.key[1], str(known.row.get("start_sha256") or ""))
         return instead is not None and not instead.unlike(was) and known.key != self.key
+
+    def beside(self, known: Row) -> Found:
+        """The same result with what its folder does not say and its row knows, such as what was found out later."""
+        return replace(
+            self, row={**self.row, **{k: v for k, v in known.items() if v and self.row.get(k) in (None, "")}}
+        )
 
     @property
     def ended(self) -> str:
@@ -90,7 +96,7 @@ def choose(known: Found | None, repeats: Sequence[Found], folders: Sequence[Foun
     stands, *others = official or in_order
     copies = [one for one in folders if one.done and one.key == stands.key]
     if not stands.folder:  # read again from the folder it was collected from, which may know more columns
-        stands = next((one for one in copies if one.ended == stands.ended), stands)
+        stands = next((one.beside(stands.row) for one in copies if one.ended == stands.ended), stands)
     dropped = [one for one in in_order if official and one not in official]
     return Choice(stands, others, dropped, copies[0].folder if copies else None)
 

@@ -12,24 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench.report.verify.commits import is_commit
-from tests.forgeries import (
-    beyond,
-    claims,
-    curves,
-    history,
-    images,
-    pages,
-    rows,
-    runs,
-    tasks,
-    weights,
-    witnesses,
-)
+from tests.forgeries.all import ALL
 from tests.forgeries.base import PINNED, PROJECT, Forged, Forgery, clone, fingerprint
 from tests.forgeries.table import caught
 
-MODULES = (rows, runs, images, curves, tasks, claims, history, pages, witnesses, weights, beyond)
-ALL = tuple(forgery for module in MODULES for forgery in module.FORGERIES)
 SWEEPS = sorted(path.parent.name for path in (PROJECT / "results").glob("*/runs.csv"))
 Said = Mapping[str, set[str]]
 

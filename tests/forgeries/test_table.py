@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tests.forgeries.all import ALL
 from tests.forgeries.base import PROJECT
 from tests.forgeries.table import caught, is_caught, table
-from tests.forgeries.test_forgeries import ALL
 
 ENOUGH, CONSISTENT, TO_CATCH = 66, 44, 0.85
 

@@ -100,6 +100,20 @@ def test_a_copy_of_a_result_is_nothing_to_speak_of(tmp_path: Path) -> None:
     assert not (tmp_path / "results" / "repeats.csv").exists()
 
 
+def test_what_a_row_came_to_know_later_stays_when_its_folder_is_collected_again(tmp_path: Path) -> None:
+    (run, *_), results = SWEEP.runs("quick"), tmp_path / "results"
+    fake(tmp_path / "runs" / "made_up", run, error=8)
+    (collect(results, [tmp_path / "runs" / "made_up"], [run])).write_text(
+        (results / "runs.csv").read_text().replace("c" * 40 + ",,", "c" * 40 + "," + "b" * 40 + ",")
+    )
+    (before,) = read_rows(results / "runs.csv")
+
+    collect(results, [tmp_path / "runs" / "made_up"], [run])
+
+    assert before["tree"] == "b" * 40
+    assert read_rows(results / "runs.csv") == [before]
+
+
 def test_a_result_on_the_official_data_takes_the_place_of_one_that_is_not(tmp_path: Path) -> None:
     results = tmp_path / "results"
     one, real = done(tmp_path / "one", 11.0), done(tmp_path / "real", 12.0, REAL, ended=90.0)

@@ -129,7 +129,7 @@ def commit_problems(row: Row, commits: Mapping[str, Commit], *, whole: bool) -> 
             yield f"its commit {name[:10]} was made after it {column} ({made.date}, {row[column]})"
     if (trees := row.get("tree")) and names and all(name in commits for name in names):
         expected = list(dict.fromkeys(commits[name].tree for name in names))
-        if hashes(trees) != expected:
+        if set(hashes(trees)) - set(expected):  # a start by code that kept no tree has none
             yield f"its tree is {trees[:10]}, and that of its commit {'; '.join(expected)[:10]}"
 
 

@@ -33,6 +33,14 @@ def test_a_row_of_code_that_was_there_before_the_run_is_in_order(history: Histor
     assert list(unchecked_commits(history.published())) == []
 
 
+def test_of_a_run_that_code_without_trees_began_the_later_tree_is_known(history: History) -> None:
+    (history.root / "bench" / "more.py").write_text("")
+    later = history.commit(1)
+    tree = history.git("rev-parse", f"{later}^{{tree}}")
+
+    assert list(of_commits(only(history, commit=f"{history.code}; {later}", tree=tree))) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
