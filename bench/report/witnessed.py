@@ -22,7 +22,7 @@ def witnessed(evidence: Evidence) -> list[str]:
         seals = [f"{count} of them {what}" for count, what in ((signed, "signed"), (stamped, "time-stamped")) if count]
         older = len(done) - len(there)
         who = f"The {counted(len(done), 'finished run')}" if not older else f"{len(there)} of {len(done)} finished runs"
-        has = "has" if len(done) == 1 else "have"
+        has = "has" if len(there) == 1 else "have"
         rest = f"; {counted(older, 'other')} {'is' if older == 1 else 'are'} {OLDER}" if older else ""
         words = [f"{', '.join((f'{who} {has} a manifest', *seals))}{rest}."] if there else [_all_older(len(done))]
     mine = _of_page(evidence)

@@ -45,7 +45,7 @@ def test_manifests_and_what_others_vouch_for_are_counted(tmp_path: Path, runs: P
     assert said(results) == f"The 2 finished runs have a manifest, 2 of them signed, 1 of them time-stamped. {every}"
     (results / "manifests" / f"{RUNS[0].id}.json").unlink()
     assert said(results).startswith(
-        "1 of 2 finished runs have a manifest, 1 of them signed, 1 of them time-stamped; 1 other is older than "
+        "1 of 2 finished runs has a manifest, 1 of them signed, 1 of them time-stamped; 1 other is older than "
     )
 
 
