@@ -114,21 +114,30 @@ def _of_paper(evidence: Evidence) -> Iterator[str]:
 
 
 def out_of_order(learnt: Set) -> Iterator[str]:
-    """Nets whose test error is outside those of the next shallower and deeper net, beyond all intervals over images."""
+    """Nets whose test error is outside those of the next shallower and deeper net, beyond all intervals over images.
+
+    A line for plain and one for residual nets; of a single net with those beside it.
+    """
     nets = _with_number(learnt).sort_values("depth")
     for name in NETS:
         kind = nets[nets_of(nets) == name]
         within = [wilson(row["test_error_mean"], int(row["test_images"])) for _, row in kind.iterrows()]
+        found = []
         for k in range(1, len(kind) - 1):
             beside = within[k - 1], within[k + 1]
             above = within[k].low > max(one.high for one in beside)
             if above or within[k].high < min(one.low for one in beside):
-                three = kind.iloc[k - 1 : k + 2]
-                ns = three["n"]
-                names, errors = map(display_name, three.index), (f"{error:.2f} %" for error in three["test_error_mean"])
-                low, this, high = zip(names, errors, strict=True)
-                of = f"n = {', '.join(map(str, ns))}" if (ns > 1).any() else "one seed each"
-                yield f"Out of order: {this[0]}'s test error, {this[1]} ({': '.join(low)}, {': '.join(high)}); {of}."
+                found.append(k)
+        names, errors = list(map(display_name, kind.index)), [f"{error:.2f} %" for error in kind["test_error_mean"]]
+        if len(found) == 1:
+            three = slice(found[0] - 1, found[0] + 2)
+            low, this, high = zip(names[three], errors[three], strict=True)
+            ns = kind["n"].iloc[three]
+            of = f"n = {', '.join(map(str, ns))}" if (ns > 1).any() else "one seed each"
+            yield f"Out of order: {this[0]}'s test error, {this[1]} ({': '.join(low)}, {': '.join(high)}); {of}."
+        elif found:
+            which = ", ".join(f"{names[k]} ({errors[k]})" for k in found)
+            yield f"Out of order by test error: {which}; n = {n_words([int(kind['n'].iloc[k]) for k in found])}."
 
 
 def differences(evidence: Evidence, learnt: Set) -> list[str]:

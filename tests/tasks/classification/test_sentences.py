@@ -121,6 +121,8 @@ def test_a_net_out_of_order_is_named_with_its_neighbours_and_seeds() -> None:
     assert sentences(low)[0][-1] == (
         "Out of order: ResNet-32's test error, 8.10 % (ResNet-20: 12.75 %, ResNet-44: 11.00 %); n = 1, 2, 1."
     )
+    two = of("short", resnet_20_A=[13.07], resnet_32_A=[11.77], resnet_44_A=[19.31], resnet_56_A=[15.89])
+    assert sentences(two)[0][-1] == "Out of order by test error: ResNet-32 (11.77 %), ResNet-44 (19.31 %); n = 1."
 
 
 @pytest.mark.parametrize(
