@@ -42,6 +42,8 @@ def _weights(args: argparse.Namespace, chosen: list[RunFolder]) -> int:
     from bench.transfer.export import export_weights
 
     to = args.to or args.out[0] / Path(args.name).stem / "weights"
+    if to.exists() and not to.is_dir():
+        raise MistakeError(f"--to {to} is a file: give a folder")
     whole = export_weights(chosen, to, print)
     if (to.parent / "runs.csv").is_file():
         write_digests(to.parent)

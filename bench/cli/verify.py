@@ -49,7 +49,7 @@ def verify(args: argparse.Namespace) -> int:
 
 def _of_sweeps(places: Sequence[Place], trusted: Trusted, *, figures: bool) -> list[str]:
     """The problems of these results and reports; says of each how many there are, and what could not be checked."""
-    from bench.report.verify import across, figure_problems, problems, unchecked
+    from bench.report.verify import across, figure_problems, problems, to_the_end, unchecked
 
     found, said = list[str](), set[str]()
     for place in places:
@@ -57,7 +57,8 @@ def _of_sweeps(places: Sequence[Place], trusted: Trusted, *, figures: bool) -> l
         wrong = list(problems(place.name, declared, place.results, place.report, trusted))
         if figures and not wrong and place.report.is_dir():  # else the results may not be readable
             skipped: list[Path] = []
-            wrong += figure_problems(place.name, declared, place.results, place.report, skipped)
+            drawn = figure_problems(place.name, declared, place.results, place.report, skipped)
+            wrong += to_the_end(f"{place.report}: the drawing of its figures", drawn)
             right += ", and its figures draw them"
             right += f"; {counted(len(skipped), 'PDF')} of another matplotlib not compared" if skipped else ""
         name = place.name if place.published else place.results.parent
@@ -71,7 +72,7 @@ def _of_sweeps(places: Sequence[Place], trusted: Trusted, *, figures: bool) -> l
 
 def _of_index(results: Path, reports: Path, *, figures: bool) -> list[str]:
     """The problems of what lies beside the folders of the sweeps; none where there are no pages."""
-    from bench.report.verify import index_problems, stray_problems
+    from bench.report.verify import index_problems, stray_problems, to_the_end
 
     if not (reports / "README.md").is_file():
         return []
@@ -79,7 +80,8 @@ def _of_index(results: Path, reports: Path, *, figures: bool) -> list[str]:
         print(f"{svg}: drawn from no results, and not compared")
     if any(reports.glob("procedure/*.md")):
         print(f"  not checked: {reports / 'procedure'}: `bench simulate SWEEP` simulates its shares anew (minutes)")
-    return [*stray_problems(results, reports), *index_problems(known_sweeps(results), results, reports)]
+    index = index_problems(known_sweeps(results), results, reports)
+    return [*stray_problems(results, reports), *to_the_end(f"{reports}: the making of the index", index)]
 
 
 def _rerun(args: argparse.Namespace, places: Sequence[Place]) -> int:

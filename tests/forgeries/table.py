@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("caught.csv")
+OF_GIT = {"of_history", "of_claims", "of_age", "of_commits", "changed_ensembles", "strays"}  # wholly or in part
 UNSEEN = ("said", "nothing")  # said: verify says that it has not checked what is forged
 HEAD = ("| class | forged | of them consistent | caught | by |", "| --- | --- | --- | --- | --- |")
 # what the checks are called, by their functions
@@ -19,7 +20,7 @@ WORDS = {
     "in_times": "invariants", "in_curves": "invariants", "in_layers": "invariants", "in_images": "invariants",
     "in_rows": "digits", "in_repeats": "digits", "in_ensembles": "digits", "of_one_row": "digits",
     "on_same_data": "digits", "SHA256SUMS": "digits", "pages": "pages", "index": "pages", "figures": "figures",
-    "strays": "stray files", "of_files": "stray files", "read": "digits",
+    "strays": "beside the sweeps", "of_files": "stray files", "read": "digits",
 }  # fmt: skip
 
 
@@ -38,6 +39,18 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     kinds = dict.fromkeys(row["class"] for row in rows)
     lines = [_line(kind, [row for row in rows if row["class"] == kind]) for kind in kinds]
     return "\n".join([*HEAD, *lines, _line("all", rows)])
+
+
+def sentences(rows: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """What the page says of the table: how many there are, how many are caught, and how many without the history."""
+    alike = [row for row in rows if row["consistent"] == "yes"]
+    found = [sum(map(is_caught, some)) for some in (rows, alike)]
+    without = [sum(is_caught(row) and not set(row["by"].split()) <= OF_GIT for row in some) for some in (rows, alike)]
+    return (
+        f"{len(rows)} forgeries in copies of this project, {len(alike)} of them consistent",
+        f"names {found[0]} of them, {found[1]} of the consistent ones",
+        f"name at least {without[0]}, {without[1]} of the consistent ones",
+    )
 
 
 def _line(kind: str, rows: Sequence[Mapping[str, str]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.forgeries.all import ALL
 from tests.forgeries.base import PROJECT
-from tests.forgeries.table import caught, is_caught, table
+from tests.forgeries.table import caught, is_caught, sentences, table
 
 ENOUGH, CONSISTENT, TO_CATCH = 66, 44, 0.85
 
@@ -29,4 +29,5 @@ def test_the_published_table_is_that_of_these_forgeries() -> None:
     page = (PROJECT / "bench/README.md").read_text(encoding="utf-8")
 
     assert table(caught()) in page
+    assert [words for words in sentences(caught()) if words not in " ".join(page.split())] == []
     assert [row["forgery"] for row in caught() if not is_caught(row) and f"`{row['forgery']}`" not in page] == []

@@ -25,6 +25,14 @@ def _write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, 
     write_bytes(path, save({name: np.ascontiguousarray(value) for name, value in tensors.items()}, about))
 
 
+def _publish_as(base: Forged, path: Path, name: str, tensors: dict[str, np.ndarray], about: dict[str, str]) -> None:
+    """Tensors under another run's id, which takes the place of their own in the metadata."""
+    _write_tensors(
+        path.with_name(f"{name}.safetensors"), tensors, {k: v.replace(path.stem, name) for k, v in about.items()}
+    )
+    base.renew()
+
+
 def weights_with_noise(base: Forged) -> None:
     """The weights have a little noise, so that they are not another's; the row says that they are these."""
     path = there(base.results, "weights")[0]
@@ -54,10 +62,7 @@ def weights_as_another_seed(base: Forged) -> None:
     tensors, about = _tensors(path)
     left.run = run
     base.put(left)
-    _write_tensors(
-        path.with_name(f"{run.id}.safetensors"), tensors, {k: v.replace(path.stem, run.id) for k, v in about.items()}
-    )
-    base.renew()
+    _publish_as(base, path, run.id, tensors, about)
 
 
 def weights_with_their_channels_permuted(base: Forged) -> None:
@@ -74,10 +79,7 @@ def weights_with_their_channels_permuted(base: Forged) -> None:
         tensors[f"{block}.conv2.weight"] = tensors[f"{block}.conv2.weight"][:, order]
     left.run, left.result["weights_sha256"] = run, fresh_digest(base.rng)
     base.put(left)
-    _write_tensors(
-        path.with_name(f"{run.id}.safetensors"), tensors, {k: v.replace(path.stem, run.id) for k, v in about.items()}
-    )
-    base.renew()
+    _publish_as(base, path, run.id, tensors, about)
 
 
 def honest_weights_better_images(base: Forged) -> None:

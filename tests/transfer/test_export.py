@@ -110,6 +110,9 @@ def test_only_what_is_asked_for_and_done_is_written(at: At, tmp_path: Path, caps
     assert "the weights of 0 runs" in capsys.readouterr().out
     assert export(tmp_path, "--only", "plain-*") == 2
     assert "--only 'plain-*' matches none of 2 runs, such as resnet-8-A-quick-s0-" in capsys.readouterr().err
+    (tmp_path / "one").write_text("")
+    assert bench(["export", "tiny", "--weights", "--out", str(tmp_path / "there"), "--to", str(tmp_path / "one")]) == 2
+    assert "one is a file: give a folder" in capsys.readouterr().err
     assert bench(["export", "tiny", "--out", str(tmp_path / "there")]) == 2
     assert "nothing is exported: say what, --weights (the final weights" in capsys.readouterr().err
     assert bench(["export", "nothing", "--weights", "--out", str(tmp_path / "there")]) == 2

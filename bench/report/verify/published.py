@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,12 @@ class Published:
     def done(self) -> list[Row]:
         """The rows with a result."""
         return [row for row in self.rows if row["state"] == "done"]
+
+    def of_rows(self, problems: Callable[[Row], Iterator[str]]) -> Iterator[str]:
+        """The problems of each finished row by itself; that one cannot be read `in_rows` says."""
+        for row in self.done:
+            with suppress(ValueError, KeyError):
+                yield from (self.at(row, problem) for problem in problems(row))
 
     def at(self, row: Row, problem: str) -> str:
         """The problem with the place of its row."""

@@ -43,11 +43,7 @@ FASTER, OTHERS, LONG = 20, 3, 600
 
 def in_times(published: Published) -> Iterator[str]:
     """Each finished row by itself, then beside the others of its recipe."""
-    for row in published.done:
-        try:
-            yield from (published.at(row, problem) for problem in time_problems(row))
-        except (ValueError, KeyError):  # which `in_rows` says
-            continue
+    yield from published.of_rows(time_problems)
     yield from _beside_others(kept(published))
 
 

@@ -35,11 +35,7 @@ TOP5 = {
 
 def in_values(published: Published) -> Iterator[str]:
     """Each finished row by itself."""
-    for row in published.done:
-        try:
-            yield from (published.at(row, problem) for problem in value_problems(row))
-        except (ValueError, KeyError):  # which `in_rows` says
-            continue
+    yield from published.of_rows(value_problems)
 
 
 def value_problems(row: Row) -> Iterator[str]:
