@@ -81,7 +81,7 @@ def publish(study: SweepFile, folders: Sequence[Path], runs: Sequence[Run], seal
     from bench.report import authorship
     from bench.report.render.html import write_html
 
-    runs = [run for run in runs if not dataset_of(run.data).made_up]
+    runs = [run for run in runs if not run.dataset.made_up]
     if not runs:
         raise MistakeError(f"all runs of {study.name} are on a stand-in: they mean nothing, and none is published")
     seals.put_on(list(_manifests(folders)), print)

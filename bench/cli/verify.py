@@ -15,7 +15,7 @@ from bench.cli.sweep_files import MistakeError, declared_in, known_sweeps
 from bench.cli.weights import verify_weights
 from bench.data.locate import data_folder, home
 from bench.launch.rerun import rerun
-from bench.spec import counted, dataset_of
+from bench.spec import counted
 
 if TYPE_CHECKING:  # pandas comes with it
     from bench.report.verify import Trusted
@@ -93,7 +93,7 @@ def _rerun(args: argparse.Namespace, places: Sequence[Place]) -> int:
     # levels below those of sweeps: it is no run of a sweep to `bench pack`
     place = args.out / "again" / run.scale / run.id
     args.started = True
-    if not rerun(run, place, home(dataset_of(run.data), data_folder(args.data))):
+    if not rerun(run, place, home(run.dataset, data_folder(args.data))):
         return STOPPED
     with TemporaryDirectory() as folder:  # the first result that is collected stands: earlier reruns are left out
         collect(Path(folder), [place], [run])

@@ -13,7 +13,7 @@ from bench.cli.exits import FAILED
 from bench.cli.places import Place
 from bench.cli.sweep_files import MistakeError
 from bench.data.locate import DataError, data_folder, home
-from bench.spec import counted, dataset_of
+from bench.spec import counted
 from bench.store import StoreError, tensor_file
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _tested(path: Path, source: Published, data: Path) -> tuple[bool, str]:
     row, start = next(row for row in source.done if row["id"] == path.stem), time.perf_counter()
     try:
         run = run_to_test(row)
-        found = evaluated_with(run, tensor_file.read(path).tensors, home(dataset_of(run.data), data))
+        found = evaluated_with(run, tensor_file.read(path).tensors, home(run.dataset, data))
         fine, words = judge(row, source.correct.get(run.id), found)
     except DataError as error:
         return True, f"the digests agree; its images were not tested, as the data are not here: {error}"

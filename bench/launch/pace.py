@@ -11,7 +11,7 @@ from typing import Any
 from bench.launch.plan import Item, duration
 from bench.nets.counts import multiply_adds_of
 from bench.nets.speeds import Speed, predicted_seconds
-from bench.spec import Run, dataset_of
+from bench.spec import Run
 
 LOOK_SECONDS = 2.0  # between two looks at all runs, of which there may be thousands
 NEWEST = 20  # speeds by which those of runs that wait are told
@@ -22,7 +22,7 @@ def speed_of_beat(run: Run, beat: Mapping[str, Any]) -> Speed | None:
     """The speed that a running run says it has, None before its second sign of life."""
     if not beat.get("steps_per_s"):
         return None
-    images = min(run.recipe.test_images, dataset_of(run.data).test_images or 1)
+    images = min(run.recipe.test_images, run.dataset.test_images or 1)
     tests_per_s = 1 / beat["test_s"] if beat.get("test_s") else 0.0
     rate, batch = beat["steps_per_s"] * run.recipe.batch, run.recipe.batch
     timed = (images, images * tests_per_s)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.spec import Run, dataset_of
+from bench.spec import Run
 from bench.store import StoreError
 from bench.store.tensor_file import Raw
 
@@ -19,7 +19,7 @@ def evaluated_with(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
 
     Raises StoreError where the tensors are not of the run's net.
     """
-    dataset_of(run.data).resolve("locate")(data, run.data)
+    run.dataset.resolve("locate")(data, run.data)
     from bench.nets.weights import WeightsError
     from bench.tasks import retest
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from bench.launch.plan import Item, Plan
 from bench.machine import commit
-from bench.spec import Run, counted, dataset_of
+from bench.spec import Run, counted
 from bench.spec.datasets import PARTS
 from bench.store import BusyError, Inputs, RunFolder, StoreError
 
@@ -47,7 +47,7 @@ class Reuse:
         read = {_read_alike(item.run) for item in plan.items if _begun_with(item.folder)}
         fresh = {alike: item for item in plan.todo if (alike := _read_alike(item.run)) not in read}
         for item in fresh.values():
-            if not dataset_of(item.run.data).made_up:
+            if not item.run.dataset.made_up:
                 from bench.tasks.inputs import check_data  # torch comes with the data
                 from bench.tasks.job import Job
 

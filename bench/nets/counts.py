@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.spec import Net, Run, dataset_of, task_of
+from bench.spec import Net, Run, task_of
 
 IMAGENET_BLOCKS = {
     18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
@@ -105,9 +105,12 @@ def activations(net: Net, side: int = 0) -> int:
 
 
 def parameters_of(run: Run) -> int:
-    """Parameters of the run's net with its classifier; 0 where it is part of another: the module tells them."""
-    counted = run.net.row.layout and not task_of(run.task).backbone
-    return parameters(run.net, dataset_of(run.data).classes) if counted else 0
+    """Parameters of the run's net with its classifier; 0 where only the module tells them.
+
+    So of a part of another net, and where the data tell the number of classes.
+    """
+    counted = run.net.row.layout and run.dataset.classes and not task_of(run.task).backbone
+    return parameters(run.net, run.dataset.classes) if counted else 0
 
 
 def multiply_adds_of(run: Run) -> int:
@@ -116,7 +119,7 @@ def multiply_adds_of(run: Run) -> int:
     A detector's image counts as a square of its shorter side, and a backbone with ten outputs. 0 for VGG-16 and timm's
     nets.
     """
-    return multiply_adds(run.net, run.recipe.side, dataset_of(run.data).classes or 10) if run.net.row.layout else 0
+    return multiply_adds(run.net, run.recipe.side, run.dataset.classes or 10) if run.net.row.layout else 0
 
 
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

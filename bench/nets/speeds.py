@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from bench.nets.counts import multiply_adds_of
-from bench.spec import Run, dataset_of, task_of
+from bench.spec import Run, task_of
 
 LEAST = 0.1  # of a run's time that training has at least
 FORWARD = 1 / 3  # of a training step's multiply-adds a test needs, where its speed was not measured
@@ -156,7 +156,7 @@ def _test_seconds(run: Run, found: Sequence[Speed], scale: Sequence[float], rate
     if all(s.whole for s in found):
         return 0.0
     timed = [(s, k) for s, k in zip(found, scale, strict=True) if s.tested and s.tested_per_s]
-    if known := dataset_of(run.data).test_images:
+    if known := run.dataset.test_images:
         images = min(run.recipe.test_images, known)
         return images / (median(s.tested_per_s * k for s, k in timed) if timed else rate / FORWARD)
     return median(s.tested / (s.tested_per_s * k) for s, k in timed) if timed else 0.0

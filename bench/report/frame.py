@@ -90,8 +90,10 @@ class Set:
 
     @property
     def dataset(self) -> Dataset:
-        """The row of the data set."""
-        return dataset_of(self.data)
+        """The row of the data set, for the recipes of its runs."""
+        row = dataset_of(self.data)
+        part = self.runs.get(f"{row.part}_side") if row.without_part else None
+        return dataset_of(self.data, parted=not row.without_part or (part is not None and bool((part != "").any())))
 
     @property
     def label(self) -> str:

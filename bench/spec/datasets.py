@@ -19,11 +19,12 @@ from bench.spec.words import Row, SpecError, counted
 
 @dataclass(frozen=True, slots=True)
 class Dataset(Row):
-    """A data set under the name that Sweep.data gives.
+    """A data set under the name that Sweep.data gives; of a user's own data, all that are named "WORD:NAME".
 
     title: its name on pages. tasks: what may be run on it. part: the field of Recipe without which it cannot be used,
-    "" for none. classes: of its classifier, 0 where there is none or the data tell. side: of its images in pixels, 0
-    where the recipe's part says.
+    "" for none. without_part: the row in UNPARTED of runs whose recipe leaves `part` out, "" where none may.
+    classes: of its classifier, 0 where there is none or the data tell. side: of its images in pixels, 0 where the
+    recipe's part says.
     locate: finds the data below the data folder, see bench.data.locate. named: the name of what was found, where it may
     be a part. fetch: downloads the data, check: holds them against the official sums; "" where nothing does.
     reader: reads what `experiment` wants. experiment: the class that opens it for a run, see bench.tasks.experiment.
@@ -43,6 +44,7 @@ class Dataset(Row):
     experiment: str
     findings: str = ""
     part: str = ""
+    without_part: str = ""
     classes: int = 0
     side: int = 0
     of_paper: bool = False
@@ -138,20 +140,44 @@ ROWS = (
     _objects("coco14", "COCO 2014", "coco:coco14", of_paper=True),
 )
 DATASETS: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in ROWS})
-PARTS = tuple(dict.fromkeys(row.part for row in ROWS if row.part))  # fields of Recipe
+# of a user's own data: each row's name is the word before the colon of "WORD:NAME", and `locate` gets all of that name
+OWN_ROWS: tuple[Dataset, ...] = ()
+OWN: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in OWN_ROWS})
+UNPARTED: Mapping[str, Dataset] = MappingProxyType({})
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of own data: it becomes a part of names of files and of ids
+PARTS = tuple(dict.fromkeys(row.part for row in (*ROWS, *OWN_ROWS) if row.part))  # fields of Recipe
 FIRST_CLASSES = re.compile(r"(.*imagenet)-([1-9]\d*)")  # the first N classes of a set
 
 
-def dataset_of(name: str) -> Dataset:
-    """The row of the data set, or of the first N classes of one as in "imagenet-100". Raises SpecError."""
+def dataset_of(name: str, *, parted: bool = True) -> Dataset:
+    """The row of the data set, of own data as in "folder:NAME", or of the first N classes of one as in "imagenet-100".
+
+    parted: whether the recipe has the row's `part`. Raises SpecError.
+    """
     if name in DATASETS:
         return DATASETS[name]
+    word, colon, own = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if colon and word in OWN:
+        if not NAME.fullmatch(own):
+            raise SpecError(
+                f"data {shown(name)} must be {word}:NAME, NAME being of letters, digits, ., _, + and -: write "
+                f"data={f'{word}:mine'!r} for what lies in the folder mine of the data folder"
+            )
+        row = OWN[word]
+        return replace(row if parted or not row.without_part else UNPARTED[row.without_part], name=name, title=own)
     match = FIRST_CLASSES.fullmatch(name) if isinstance(name, str) else None
     whole = DATASETS.get(match[1]) if match else None
     if match is None or whole is None:
-        raise SpecError(f"data {shown(name)} is not one of: {', '.join(DATASETS)}, imagenet-N, tiny-imagenet-N")
+        named = ", ".join((*DATASETS, "imagenet-N", "tiny-imagenet-N", *(f"{word}:NAME" for word in OWN)))
+        raise SpecError(f"data {shown(name)} is not one of: {named}")
     count = int(match[2])
     return replace(whole, name=name, classes=count, replaces=whole.replaces or whole.name, of_paper=False)
+
+
+def is_own(name: str) -> bool:
+    """Whether it names data of the user's, as "folder:NAME". Raises SpecError where it does so in a wrong way."""
+    word, colon, _ = name.partition(":")
+    return bool(colon) and word in OWN and bool(dataset_of(name))
 
 
 def is_official(data: str, sha256: str) -> bool | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, TypeAdapter, ValidationError
 
-from bench.spec.datasets import PARTS, dataset_of
+from bench.spec.datasets import PARTS, Dataset, dataset_of
 from bench.spec.declare import Count, declaration, one_of, sentences
 from bench.spec.net import Net
 from bench.spec.recipe import Recipe
@@ -116,7 +116,7 @@ class Run:
     resources: Resources = field(default=Resources(), compare=False)
 
     def __post_init__(self) -> None:
-        data, task = dataset_of(self.data), task_of(self.task)
+        data, task = self.dataset, task_of(self.task)
         parts = tuple(part for part in PARTS if getattr(self.recipe, part))
         require(
             "run",
@@ -150,6 +150,12 @@ class Run:
                 "the stand-in is for scale quick alone: give the real data with --data",
             ),
         )
+
+    @property
+    def dataset(self) -> Dataset:
+        """The row of its data set, for its recipe."""
+        row = dataset_of(self.data)
+        return dataset_of(self.data, parted=bool(getattr(self.recipe, row.part))) if row.without_part else row
 
     @property
     def sha256(self) -> str:

@@ -7,10 +7,10 @@ from dataclasses import field
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt
+from pydantic import AfterValidator, Field, NonNegativeInt
 
 from bench.spec.claim import LEVEL, PROCEDURE, Claim, Nets
-from bench.spec.datasets import DATASETS
+from bench.spec.datasets import DATASETS, OWN, dataset_of, is_own
 from bench.spec.declare import Text, declaration, one_of, spelled
 from bench.spec.net import Net
 from bench.spec.recipe import Recipe, often, variant
@@ -23,7 +23,20 @@ CLAIM = (
     '(Net("cifar", 20, "none"), Net("cifar", 20, "A")))'
 )
 ENSEMBLE = 'Ensemble("two-nets", "Two nets", (Net("imagenet", 50, "B"), Net("imagenet", 101, "B")))'
-WHOLE = tuple(name for name, row in DATASETS.items() if not row.replaces)  # what a sweep may be about
+WHOLE = tuple(name for name, row in DATASETS.items() if not row.replaces)
+
+
+def _about(*words: str) -> AfterValidator:
+    """Allows what a sweep may be about, whole data sets and the user's own, and these words."""
+    known = one_of(*words, *WHOLE, *(f"{word}:NAME" for word in OWN))
+
+    def check(value: str) -> str:
+        checked: str = value if is_own(value) else known.func(value)  # type: ignore[call-arg]  # takes the value alone
+        return checked
+
+    return AfterValidator(check)
+
+
 Seeds = Annotated[tuple[Annotated[NonNegativeInt, Field(lt=2**32)], ...], Field(min_length=1, examples=["(0, 1, 2)"])]
 Sentences = Annotated[tuple[Text, ...], Field(examples=['("200 steps, not 64,000.",)'])]
 
@@ -70,7 +83,7 @@ class Scale:
     classes: Annotated[NonNegativeInt, Field(examples=["100"])] = 0
     about: Annotated[str, Field(examples=['"a first look"'])] = ""
     resources: Annotated[Resources | None, Field(examples=["Resources(cpus=2)"])] = None
-    data: Annotated[str, one_of("", *WHOLE), Field(examples=['"cifar10"'])] = ""
+    data: Annotated[str, _about(""), Field(examples=['"cifar10"'])] = ""
     seeds_by_net: Annotated[Mapping[Net, Seeds], Field(examples=['{Net("cifar", 20, "A"): (0, 1)}'])] = field(
         default_factory=dict
     )
@@ -172,7 +185,7 @@ class Sweep:
     resources: Annotated[Resources, Field(examples=["Resources(cpus=2)"])] = Resources()
     claims: Annotated[tuple[Claim, ...], Field(examples=[f"({CLAIM},)"])] = ()
     task: Annotated[str, one_of(*TASKS)] = "classify"
-    data: Annotated[str, one_of(*WHOLE)] = "cifar10"
+    data: Annotated[str, _about()] = "cifar10"
     ensembles: Annotated[tuple[Ensemble, ...], Field(examples=[f"({ENSEMBLE},)"])] = ()
     author: Annotated[str, Field(examples=['"Ada Lovelace"'])] = ""
     answers: Annotated[tuple[str, ...], Field(examples=['("residual-wins",)'])] = ()
@@ -214,14 +227,14 @@ class Sweep:
             ),
             *(
                 (
-                    not scale.classes or bool(DATASETS[scale.data or self.data].named),
+                    not scale.classes or bool(dataset_of(scale.data or self.data).named),
                     f"{name} asks for {scale.classes} classes, which only a part of ImageNet can have: "
                     "leave classes out",
                 )
                 for name, scale in self.scales.items()
             ),
             (
-                not self.ensembles or bool(DATASETS[self.data].named),
+                not self.ensembles or bool(dataset_of(self.data).named),
                 f"ensembles are of nets tested at many scales, as on ImageNet; data is {self.data!r}",
             ),
             (not mixed, f"an ensemble is of nets by one recipe each, and {', '.join(mixed)} is here by several"),
@@ -230,7 +243,7 @@ class Sweep:
 
     def _wrong_runs(self) -> Iterator[str]:
         """What in the sweep's task, data, nets and recipes does not go together, by scale."""
-        known = self.task in TASKS and self.data in WHOLE
+        known = self.task in TASKS and (self.data in WHOLE or is_own(self.data))
         for scale in self.scales if known else ():
             try:
                 self.runs(scale, (0,), self.data_at(scale))

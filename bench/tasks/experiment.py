@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.spec import Run, dataset_of
+from bench.spec import Run
 from bench.tasks.job import Job
 from bench.train.metrics import Evaluation, Tested, bits, error_of
 from bench.train.trainer import Batches, CrossEntropy, Objective
@@ -62,7 +62,7 @@ class Experiment(ABC):
     @property
     def classes(self) -> int:
         """How many classes the net has to tell apart."""
-        return dataset_of(self.run.data).classes
+        return self.run.dataset.classes
 
     @abstractmethod
     def batches(self) -> Batches:
@@ -98,6 +98,12 @@ class Experiment(ABC):
     def first_test_inputs(self) -> Tensor | None:
         """Inputs of the first test images, for the layers' responses (Fig. 7); None where they are not recorded."""
         return None
+
+
+def experiment_of(run: Run) -> type[Experiment]:
+    """The class that opens the run."""
+    found: type[Experiment] = run.dataset.resolve("experiment")  # type: ignore[assignment]  # a class
+    return found
 
 
 def by_protocol(tested: Tested, further: Mapping[str, Evaluation]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from bench.spec import SOURCES, Run, dataset_of
+from bench.spec import SOURCES, Run
 from bench.store import Inputs
-from bench.tasks.experiment import Experiment
+from bench.tasks.experiment import Experiment, experiment_of
 from bench.tasks.job import Job
 from bench.tasks.weights import weights_file
 
@@ -19,13 +19,12 @@ def inputs_of(experiment: Experiment) -> Inputs:
 
 def data_sha256(run: Run, job: Job) -> str:
     """The digest of the run's data, which are read for it. Raises DataError."""
-    experiment: type[Experiment] = dataset_of(run.data).resolve("experiment")  # type: ignore[assignment]  # a class
-    return experiment.digest_of(run, job)
+    return experiment_of(run).digest_of(run, job)
 
 
 def check_data(run: Run, job: Job) -> None:
     """Raises DataError where the run could not begin with the data that are there."""
-    dataset_of(run.data).resolve("experiment").check(run, job)  # type: ignore[attr-defined]  # a class
+    experiment_of(run).check(run, job)
 
 
 def start_sha256(run: Run, job: Job) -> str | None:

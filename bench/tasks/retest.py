@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from bench.machine import cxx_compiler
 from bench.nets.weights import Stored, load
-from bench.spec import Run, dataset_of, task_of
+from bench.spec import Run, task_of
 from bench.store import Inputs, RunFolder
 from bench.store.tensor_file import Raw
-from bench.tasks.experiment import Experiment
+from bench.tasks.experiment import experiment_of
 from bench.tasks.job import Job
 from bench.tasks.provenance import device_of, session
 from bench.train.turns import finish
@@ -73,7 +73,7 @@ def _evaluated(run: Run, tensors: Mapping[str, Raw], data: Path, device: torch.d
     task = task_of(run.task)
     with TemporaryDirectory() as place:
         job = Job(RunFolder(Path(place)), data, lambda: False)
-        experiment: Experiment = dataset_of(run.data).resolve("experiment").of(run, job, device)  # type: ignore[attr-defined]  # a class
+        experiment = experiment_of(run).of(run, job, device)
         net = experiment.net()
         load(net, Stored({"": {name: _tensor(raw) for name, raw in tensors.items()}}), run.net.name, ())
         net = net.to(device).to(memory_format=torch.channels_last)

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from bench.nets.weights import WeightsError
-from bench.spec import Recipe, Run, Way, dataset_of, task_of
+from bench.spec import Recipe, Run, Way, task_of
 from bench.spec.schedule import rate_of
 from bench.store import RunFolder, StoreError
-from bench.tasks.experiment import Experiment
+from bench.tasks.experiment import Experiment, experiment_of
 from bench.tasks.inputs import inputs_of
 from bench.tasks.job import Job
 from bench.tasks.provenance import DeviceError, device_name, device_of, require_compiler, session
@@ -62,7 +62,7 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     require_compiler(run, device)
     way = way_of(run, device, processes)
     refuse_shared_device(processes, device_name(device))
-    experiment: Experiment = dataset_of(run.data).resolve("experiment").of(run, job, device)  # type: ignore[attr-defined]  # a class
+    experiment = experiment_of(run).of(run, job, device)
     inputs = inputs_of(experiment)
     agree(
         processes, device=device.type, torch=str(torch.__version__), data=inputs.data_sha256, start=inputs.start_sha256

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from bench.report.rows import ASKED, OF_OPTIONS, Row, run_of
 from bench.report.verify.published import Published
-from bench.spec import PRECISIONS_OF_BOXES, PROTOCOLS, VERIFICATION, Run, counted, dataset_of, task_of
+from bench.spec import PRECISIONS_OF_BOXES, PROTOCOLS, VERIFICATION, Run, counted, task_of
 
 ROUNDING = 1e-4
 DIGESTS = (
@@ -92,7 +92,7 @@ def _of_errors(row: Row, run: Run) -> Iterator[str]:
 
 
 def _of_images(row: Row, run: Run) -> Iterator[str]:
-    data, tested, asked = dataset_of(run.data), int(row["test_images"]), run.recipe.test_images
+    data, tested, asked = run.dataset, int(row["test_images"]), run.recipe.test_images
     known = min(asked, data.test_images or asked)
     if tested > known or (data.test_images and tested < known):
         yield f"{counted(tested, 'image')} tested, and of {run.data} the recipe tests {known:,}"

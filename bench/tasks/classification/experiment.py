@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.locate import AbsentError, DataError
-from bench.spec import Run, dataset_of
+from bench.spec import Run
 from bench.tasks.classification import cifar
 from bench.tasks.classification.cifar import Images, Prepare
 from bench.tasks.experiment import Experiment
@@ -36,7 +36,7 @@ class InMemory(Experiment):
     def of(cls, run: Run, job: Job, device: torch.device) -> InMemory:
         """See Experiment."""
         images, kept_back = load_images(run, job.data, device), None
-        if (classes := dataset_of(run.data).classes) and images.classes > classes:
+        if (classes := run.dataset.classes) and images.classes > classes:
             raise DataError(
                 f"the labels of {run.data} in {job.data} go up to {images.classes - 1}, and a net for it tells "
                 f"{classes:,} classes apart, from 0 on: give the row of {run.data} in bench/spec/datasets.py "
@@ -55,7 +55,7 @@ class InMemory(Experiment):
     @property
     def classes(self) -> int:
         """As the data set's row has it; where that leaves it open, by the labels."""
-        return dataset_of(self.run.data).classes or self.images.classes
+        return self.run.dataset.classes or self.images.classes
 
     @property
     def notice(self) -> str:
@@ -95,7 +95,7 @@ def load_images(run: Run, data: Path, device: torch.device) -> Images:
 
     Raises DataError where they are not below `data` and cannot be had.
     """
-    row = dataset_of(run.data)
+    row = run.dataset
     try:
         folder = row.resolve("locate")(data, run.data)
     except AbsentError:

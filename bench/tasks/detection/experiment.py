@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.locate import DataError
-from bench.spec import DETECTOR_LOSSES, Run, counted, dataset_of
+from bench.spec import DETECTOR_LOSSES, Run, counted
 from bench.store import atomic
 from bench.tasks.detection.annotations import Annotated, DetectionSet, named
 from bench.tasks.detection.average_precision import MatchTable
@@ -240,7 +240,7 @@ class AnnotatedImages(Experiment):
 
 def _sets(run: Run, job: Job) -> tuple[DetectionSet, DetectionSet]:
     """What the run's data set has to train on and to test on. Raises DataError, also where their classes differ."""
-    row = dataset_of(run.data)
+    row = run.dataset
     training, tested = row.resolve("reader")(row.resolve("locate")(job.data, run.data))
     if training.classes != tested.classes:
         names = named(sorted({*training.classes} ^ {*tested.classes})) or "the same ones in another order"

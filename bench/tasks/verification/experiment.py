@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.spec import Faces, Run, dataset_of
+from bench.spec import Faces, Run
 from bench.store import atomic
 from bench.tasks.experiment import Experiment, by_protocol
 from bench.tasks.job import Job
@@ -45,7 +45,7 @@ class FacePairs(Experiment):
     @classmethod
     def of(cls, run: Run, job: Job, device: torch.device) -> FacePairs:
         """The run's data set. Raises DataError where it is not there, or shares a person with its own test."""
-        row = dataset_of(run.data)
+        row = run.dataset
         people, pairs = row.resolve("reader")(row.resolve("locate")(job.data, run.data), _faces(run).side)
         unchecked = require_disjoint(people, pairs)
         prepare = Prepare(run.net.row.mean, (1.0, 1.0, 1.0)) if run.net.weights and run.net.row.mean else Prepare()
