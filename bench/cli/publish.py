@@ -36,7 +36,7 @@ def begin_own(study: SweepFile, place: Place, *, trains: bool = True) -> None:
     from bench.report import authorship
 
     make_folder(place.results)
-    keep_declaration(study.file, place)
+    keep_declaration(study.file, place, study.declared)
     if not study.file.resolve().is_relative_to(place.results.parent.resolve()):  # the copy of an earlier start
         who = authorship.of_user(study.file, study.declared.author, own=own_file(study.name, study.file))
         if not trains and (place.results / authorship.FILE).exists():
@@ -87,7 +87,7 @@ def publish(study: SweepFile, folders: Sequence[Path], runs: Sequence[Run], seal
     seals.put_on(list(_manifests(folders)), print)
     place = published(study.name, Path("results"), Path("reports"))
     make_folder(place.results)
-    keep_declaration(study.file, place)
+    keep_declaration(study.file, place, study.declared)
     if own_file(study.name, study.file):
         begun = folders[0] / "results" / authorship.FILE  # as the study was when its runs were started
         who = authorship.read(begun.parent) if begun.exists() else None

@@ -16,7 +16,7 @@ from bench.report.numbers import Cell, Metric, of_net
 from bench.report.rows import PARTS
 from bench.report.sections import Section
 from bench.report.tables import Table, one_of, plain
-from bench.spec import DATASETS, FAMILIES, SCALES, Net, Run, counted, dataset_of, task_of
+from bench.spec import DATASETS, FAMILIES, SCALES, Net, Run, counted, dataset_of
 
 HEADER = (
     "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
@@ -57,7 +57,7 @@ def cost_table(evidence: Evidence) -> Table:
     of = "they" if len(predicted) == len(done) else f"the {len(predicted)} with a prediction"
     words = "" if math.isnan(ratio) else f"; {of} took {ratio:.2f} times as long as predicted"
     means = "means over the runs" if len(done) > len(rows) else "those of the one run of each net"
-    note = NOTE.format(counted=task_of(evidence.sweep.task).counted, means=means)
+    note = NOTE.format(counted=evidence.sweep.task_row.counted, means=means)
     note += MIXED if len(alike) < len(done) else ""
     note += TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words) + shared(done) + unsteady(alike)
     return Table(HEADER, rows, note=note, name="costs")

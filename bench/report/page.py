@@ -18,7 +18,7 @@ from bench.report.stats import sample
 from bench.report.tables import Table, one_of, plain
 from bench.report.verdicts import claims
 from bench.report.witnessed import witnessed
-from bench.spec import Sweep, counted, digest, task_of
+from bench.spec import Sweep, counted, digest
 from bench.spec.datasets import data_of_runs, is_official
 from bench.store import make_folder, write_text
 
@@ -126,7 +126,7 @@ PUBLISHED_NOTE = (
 
 def published_table(evidence: Evidence) -> Table | None:
     """A user's own results beside the published ones of the same nets, scale and data; None where there are none."""
-    results, task = evidence.results, task_of(evidence.sweep.task)
+    results, task = evidence.results, evidence.sweep.task_row
     theirs = results.published
     if theirs is None:
         return None
@@ -243,7 +243,7 @@ def about(evidence: Evidence) -> str:
 
 def provenance(evidence: Evidence) -> str:
     """A row a run that has begun: what anybody needs to do it again. The others are counted."""
-    results, task = evidence.results, task_of(evidence.sweep.task)
+    results, task = evidence.results, evidence.sweep.task_row
     error = f"100 − {task.measure} %" if task.inverted else f"{task.measure} %"
     several = bool((results.runs["variant"] != "").any())  # then the run's name does not tell its recipe
     measured = (error, "images/s", "seconds", "torch", "threads", "weights SHA-256")

@@ -6,12 +6,16 @@ To add one, add a row, and the functions that it names as "module:function", whi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from bench.spec.advice import shown
-from bench.spec.words import Row, SpecError
+from bench.spec.declare import declaration, one_of, spelled
+from bench.spec.own import CODE, SHA256, declared_code
+from bench.spec.words import Row, SpecError, require
 
 if TYPE_CHECKING:
     from bench.spec.run import Run
@@ -25,6 +29,7 @@ def _no_checks(_: Run) -> Iterator[tuple[bool, str]]:
 class Task(Row):
     """A kind of experiment under the name that Sweep.task gives.
 
+    like: the task whose data sets it takes, "" for itself.
     work: does one run, see bench.tasks.training. findings: what its pages say, see bench.report.sections.
     problems: what in a row of results does not follow from the arrays beside it, "" for nothing.
     weights: sources of weights that its nets may start from, "" for none.
@@ -42,6 +47,7 @@ class Task(Row):
     name: str
     work: str
     findings: str
+    like: str = ""
     problems: str = ""
     weights: tuple[str, ...] = ("",)
     trains: bool = True
@@ -134,6 +140,50 @@ ROWS = (
     ),
 )
 TASKS: Mapping[str, Task] = MappingProxyType({row.name: row for row in ROWS})
+
+
+@declaration
+class OwnTask:
+    """A task of the user's, in one file; `own_task` makes it.
+
+    name: as Sweep.task and pages have it. code, sha256: the Experiment, as "rotation.py:Rotation". like: the task of
+    which it is a kind. measure: what its test measures, as the error that stands in `test_error`. answers: between how
+    many its test decides, 0 for the data's classes.
+    """
+
+    name: Annotated[str, spelled(r"[a-z][a-z0-9_-]*", "must be of small letters, digits, - and _")]
+    code: Annotated[str, Field(examples=['"rotation.py:Rotation"'])]
+    sha256: str
+    like: Annotated[str, one_of("classify")] = "classify"
+    measure: str = "test error"
+    answers: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        require(
+            f"task {self.name!r}",
+            (self.name not in TASKS, "that is a task of this suite: take another name"),
+            (
+                bool(CODE.fullmatch(self.code) and SHA256.fullmatch(self.sha256)),
+                f"{shown(self.code)} and its SHA-256 are not those of a file of code: write {OWN_TASK}",
+            ),
+        )
+
+    @property
+    def row(self) -> Task:
+        """What the suite knows of it: as of the task that it is like."""
+        of = TASKS[self.like]
+        return replace(of, name=self.name, like=self.like, measure=self.measure, answers=self.answers, graph=False)
+
+
+OWN_TASK = 'own_task("rotation.py:Rotation", name="rotation", answers=4)'
+
+
+def own_task(code: str, *, name: str, like: str = "classify", measure: str = "test error", answers: int = 0) -> OwnTask:
+    """A task for Sweep.task: the subclass of Experiment that `code`, "rotation.py:Rotation", names opens its runs.
+
+    The file lies beside the sweep file; its SHA-256 is in the id of each run. See OwnTask. Raises SpecError.
+    """
+    return OwnTask(name, *declared_code(code, f"the code of task {shown(name)}"), like, measure, answers)
 
 
 def task_of(name: str) -> Task:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.machine import cxx_compiler
 from bench.nets.weights import Stored, load
-from bench.spec import Run, task_of
+from bench.spec import Run
 from bench.store import Inputs, RunFolder
 from bench.store.tensor_file import Raw
 from bench.tasks.experiment import experiment_of
@@ -70,7 +70,7 @@ def evaluated_with(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
 
 
 def _evaluated(run: Run, tensors: Mapping[str, Raw], data: Path, device: torch.device, *, compiled: bool) -> Tested:
-    task = task_of(run.task)
+    task = run.task_row
     with TemporaryDirectory() as place:
         job = Job(RunFolder(Path(place)), data, lambda: False)
         experiment = experiment_of(run).of(run, job, device)
