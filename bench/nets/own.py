@@ -142,15 +142,20 @@ def _check_norm(net: Net, built: nn.Module) -> None:
 
 def _check_drawing(net: Net, built: nn.Module, side: int) -> None:
     for mode in (True, False):
-        before = torch.get_rng_state(), np.random.get_state()[1].tobytes(), random.getstate()  # type: ignore[index]
+        before, others = torch.get_rng_state(), _other_random_numbers()
         _passed(net, built.train(mode), _images(side))
-        after = torch.get_rng_state(), np.random.get_state()[1].tobytes(), random.getstate()  # type: ignore[index]
-        if before[1:] != after[1:]:
+        if others != _other_random_numbers():
             raise _wrong(
                 net, "draws numpy's or Python's random numbers in forward, which no checkpoint keeps: use torch's"
             )
-        if not mode and not torch.equal(before[0], after[0]):
+        if not mode and not torch.equal(before, torch.get_rng_state()):
             raise _wrong(net, "draws random numbers in forward after eval(): a test would differ each time")
+
+
+def _other_random_numbers() -> tuple[object, ...]:
+    """The states of the generators that no checkpoint keeps."""
+    of_numpy: Any = np.random.get_state()
+    return random.getstate(), of_numpy[1].tobytes(), of_numpy[2:]
 
 
 def _check_state(net: Net, built: nn.Module, fresh: nn.Module, side: int) -> None:

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -43,8 +43,8 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 OF_OPTIONS = tuple(f"{option}_{name}" for option in OPTIONS for name in PRECISIONS_OF_BOXES)
 SOME_RESULTS = (
-    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "params", "people", "classes",
-    "pictures",
+    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "params", "multiply_adds", "people",
+    "classes", "pictures",
 )  # fmt: skip  # columns where a run has them
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
@@ -120,6 +120,15 @@ def task_in(row: Mapping[str, Any]) -> Task:
     """What the run of a row did; rows older than the column are of classification. Raises SpecError."""
     own = row.get(OWN_TASK)
     return OwnTask(**json.loads(own)).row if own else task_of(row.get("task") or "classify")
+
+
+def codes_in(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The files of the user's code that the run of a row depends on: (code, SHA-256)."""
+    if row.get("build"):
+        yield row["build"], row["build_sha256"]
+    if own := row.get(OWN_TASK):
+        task = OwnTask(**json.loads(own))
+        yield task.code, task.sha256
 
 
 TYPES: Mapping[Any, Mapping[str, Any]] = {of: get_type_hints(of) for of in (Net, Recipe, *PARTS.values())}

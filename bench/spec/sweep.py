@@ -133,9 +133,12 @@ class Sweep:
             (not mixed, f"an ensemble is of nets by one recipe each, and {', '.join(mixed)} is here by several"),
             (not wrong, "; ".join(wrong)),
         )
-        files = sorted(code.rpartition(":")[0] for code, _ in {(c.rpartition(":")[0], d) for c, d in self.codes()})
+        files = [file for file, _ in {(code.rpartition(":")[0], sha256) for code, sha256 in self.codes()}]
         twice = sorted({file for file in files if files.count(file) > 1})
-        require("sweep", (not twice, f"two files of code are both called {', '.join(twice)}: give one another name"))
+        require(
+            f"sweep {self.title!r}",
+            (not twice, f"two files of code are both called {', '.join(twice)}: give one another name"),
+        )
 
     def _wrong_runs(self) -> Iterator[str]:
         """What in the sweep's task, data, nets and recipes does not go together, by scale."""

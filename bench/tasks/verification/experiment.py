@@ -21,7 +21,7 @@ from bench.tasks.verification.images import contact_sheet
 from bench.tasks.verification.margin import MarginSoftmax
 from bench.tasks.verification.people import FaceBatches, Pairs, People, Prepare, grey, require_disjoint
 from bench.tasks.verification.roc import Roc, across_folds, best_threshold, correct_at
-from bench.tasks.weights import weights_file
+from bench.tasks.weights import pixels_of, weights_file
 from bench.train.metrics import Evaluation
 from bench.train.trainer import CrossEntropy
 from bench.train.turns import Work, ready
@@ -48,7 +48,8 @@ class FacePairs(Experiment):
         row = run.dataset
         people, pairs = row.resolve("reader")(row.resolve("locate")(job.data, run.data), _faces(run).side)
         unchecked = require_disjoint(people, pairs)
-        prepare = Prepare(run.net.row.mean, (1.0, 1.0, 1.0)) if run.net.weights and run.net.row.mean else Prepare()
+        pixels = pixels_of(run.net, job) if run.net.weights and (run.net.row.mean or run.net.row.own) else None
+        prepare = Prepare(pixels.mean, pixels.std) if pixels else Prepare()
         return cls(run, job, device, people.to(device), pairs, unchecked, prepare)
 
     @property
