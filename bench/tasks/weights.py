@@ -138,7 +138,7 @@ def run_digest(net: Net, job: Job) -> str:
 def run_pixels(net: Net, job: Job) -> Pixels | None:
     """By its crop: Section 3.4's and images in memory have the mean alone subtracted. Raises WeightsError."""
     recipe = _source_run(net, job)[1].recipe
-    if net.row.own and not recipe.side:
+    if net.row.own and recipe.views is None:
         return Pixels(CIFAR_MEAN)
     return Pixels(IMAGENET.mean) if recipe.views and recipe.views.crop == "scale" else None
 

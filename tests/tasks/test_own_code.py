@@ -10,13 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.cli.commands import main as bench
 from bench.cli.sweep import main
 from bench.cli.sweep_files import load_file
 from bench.report.rows import read_rows, run_of
 from bench.spec import Resources, Run, Sweep
+from bench.spec.families import CIFAR_MEAN
 from bench.store import RunFolder
+from bench.tasks.job import Job
+from bench.tasks.weights import pixels_of, weights_file
+from bench.train import checkpoint
 from tests.builders import TINY, make, numbers, wait_for
 from tests.tasks.builders import done, resumed
 
@@ -139,3 +144,24 @@ def test_folders_without_their_code_say_so(tmp_path: Path) -> None:
 
     assert ended.stdout.endswith("failed\n")
     assert "net.py, the copy of my_nets.py:build, cannot be read (No such file or directory)" in ended.stderr
+
+
+def test_its_gradients_are_diagnosed(tmp_path: Path) -> None:
+    folder = done(tmp_path, replace(run_of_study("gated_study.py"), task="diagnose"), tmp_path)
+
+    rows = folder.layer_rows()
+    assert {row["name"] for row in rows} >= {"stem.0", "blocks.0.conv1", "blocks.2.conv2"}
+    assert all(row["response_grad_norm"] > 0 for row in rows if "response_grad_norm" in row)
+
+
+def test_weights_of_a_run_become_a_backbone(tmp_path: Path) -> None:
+    trained = done(tmp_path, run_of_study("gated_study.py"), tmp_path)
+    net = replace(trained.run().net, weights=f"run:a/{trained.path.name}")
+    job = Job(RunFolder(tmp_path / "b" / "c"), tmp_path, lambda: False)
+
+    cut = net.row.resolve("backbone")(net, weights_file(net, job))
+
+    assert cut.channels == (16, 32, 64)
+    assert pixels_of(net, job).mean == CIFAR_MEAN
+    whole = checkpoint.loads(trained.checkpoint.read_bytes())["net"]
+    assert torch.equal(dict(cut.named_parameters())["stages.2.blocks.2.conv2.weight"], whole["blocks.2.conv2.weight"])
