@@ -41,6 +41,7 @@ class Task(Row):
     measure: what its test measures. inverted: whether `test_error` is 100 minus that.
     counted: what multiply-adds are of, where not of the whole net.
     answers: between how many its test decides; 0: between the data's classes, or between none.
+    hub: what model hubs call it, "" where they have no word for it.
     checks: what a run must be, beside what all must.
     """
 
@@ -59,6 +60,7 @@ class Task(Row):
     inverted: bool = False
     counted: str = ""
     answers: int = 0
+    hub: str = ""
     checks: Callable[[Run], Iterator[tuple[bool, str]]] = _no_checks
 
     def value(self, test_error: float) -> float:
@@ -101,12 +103,14 @@ ROWS = (
         findings="bench.tasks.classification.sections:findings",
         only_trains=True,
         graph=True,
+        hub="image-classification",
     ),
     Task(
         "diagnose",
         work="bench.tasks.diagnosis.experiment:diagnose",
         findings="bench.tasks.diagnosis.sections:findings",
         graph=True,
+        hub="image-classification",
     ),
     Task(
         "evaluate",
@@ -114,6 +118,7 @@ ROWS = (
         findings="bench.tasks.classification.imagenet.sections:evaluation",
         weights=("torchvision", "timm", "file"),
         trains=False,
+        hub="image-classification",
     ),
     Task(
         "verify",
@@ -123,6 +128,7 @@ ROWS = (
         weights=("", "run", "file", "pytorch-cifar", "timm"),
         backbone=True,
         answers=2,
+        hub="image-feature-extraction",
         checks=_of_verification,
     ),
     Task(
@@ -136,6 +142,7 @@ ROWS = (
         measure="AP50",
         inverted=True,
         counted=" (of a detector through its backbone alone, an image being a square of its shorter side)",
+        hub="object-detection",
         checks=_of_detection,
     ),
 )

@@ -36,6 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.machine import cpu_name
+from bench.report.card import SUFFIX as CARD
+from bench.report.card import card_problems
 from bench.report.rows import Row, run_of
 from bench.report.verify.published import Published
 from bench.spec import Run, SpecError, counted, run_from_json
@@ -83,11 +85,13 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def in_weights(published: Published) -> Iterator[str]:
-    """The published weights against the rows of their runs, without a test of them."""
+    """The published weights against the rows of their runs, without a test of them, and their cards against them."""
     folder = published.folder / FOLDER
     for path in sorted(folder.rglob("*")) if folder.exists() else ():
-        if path.is_dir() or path.parent != folder or path.suffix != SUFFIX:
-            yield f"{path} is no file of weights: {folder} holds ID{SUFFIX}, which bench export writes"
+        if path.suffix == CARD and path.parent == folder and path.with_suffix(SUFFIX).is_file():
+            yield from (f"{path}: {problem}" for problem in card_problems(path))
+        elif path.is_dir() or path.parent != folder or path.suffix != SUFFIX:
+            yield f"{path} is no file of weights: {folder} holds ID{SUFFIX} and ID{CARD}, which bench export writes"
         else:
             yield from (f"{path}: {problem}" for problem in file_problems(path, published))
 
