@@ -82,7 +82,7 @@ Run = TypeVar("Run")
 
 def _named(ids: Mapping[Run, str], asked: str | None) -> list[Run]:
     some = list(dict.fromkeys(ids.values()))[:3]
-    return only({run: [one] for run, one in ids.items()}, asked, f"such as {', '.join(some)}")
+    return only({run: [one] for run, one in ids.items()}, asked, f"ids are such as {', '.join(some)}")
 
 
 def _folder(option: str, to: Path) -> Path:

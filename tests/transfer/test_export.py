@@ -63,7 +63,8 @@ def test_by_default_the_files_lie_beside_the_runs_and_are_no_run(
 
     assert bench(["export", "tiny", "--weights"]) == 0
 
-    assert [path.name for path in Path("runs/tiny/weights").iterdir()] == [f"{RUN.id}.safetensors"]
+    names = sorted(path.name for path in Path("runs/tiny/weights").iterdir())
+    assert names == [f"{RUN.id}.md", f"{RUN.id}.safetensors"]
     assert capsys.readouterr().out == "runs/tiny/weights: the weights of 1 run, 0.29 MiB\n"
     assert bench(["status", "tiny"]) == 0
     assert "1 run" in capsys.readouterr().out
@@ -109,7 +110,7 @@ def test_only_what_is_asked_for_and_done_is_written(at: At, tmp_path: Path, caps
     assert export(tmp_path, "--only", "*-s1-*") == 1
     assert "the weights of 0 runs" in capsys.readouterr().out
     assert export(tmp_path, "--only", "plain-*") == 2
-    assert "--only 'plain-*' matches none of 2 runs, such as resnet-8-A-quick-s0-" in capsys.readouterr().err
+    assert "--only 'plain-*' matches none of 2 runs; ids are such as resnet-8-A-quick-s0-" in capsys.readouterr().err
     (tmp_path / "one").write_text("")
     assert bench(["export", "tiny", "--weights", "--out", str(tmp_path / "there"), "--to", str(tmp_path / "one")]) == 2
     assert "one is a file: give a folder" in capsys.readouterr().err
