@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bench.cli.exits import FAILED
 from bench.cli.only import only
-from bench.cli.places import Place, published
+from bench.cli.places import Place, all_published, published
 from bench.cli.sweep_files import MistakeError, no_runs
 from bench.machine import installed
 from bench.spec import counted
-from bench.store import RunFolder, folders, make_folder
+from bench.store import RunFolder, StoreError, folders, make_folder
 
 if TYPE_CHECKING:
     from bench.report.recorded import Recorded
@@ -54,7 +55,9 @@ def export(args: argparse.Namespace) -> int:
         raise MistakeError(f"nothing is exported: say what, {kinds}")
     chosen = _chosen(args)
     if chosen.place and any(kind.of_folders for kind in asked):
-        raise MistakeError(no_runs(Path(args.name).stem, *args.out))
+        what = ", ".join(f"--{option}" for option, kind in KINDS.items() if kind.of_folders and getattr(args, option))
+        here = "leave out --results" if args.results else no_runs(Path(args.name).stem, *args.out)
+        raise MistakeError(f"{what}: published numbers do not have that, run folders do; {here}")
     return max([kind.write(args, chosen) for kind in asked])
 
 
@@ -70,7 +73,9 @@ def _chosen(args: argparse.Namespace) -> Chosen:
         found = _named({folder: folder.path.name for folder in here}, args.only)
         return Chosen(found, [folder.path.name for folder in found], None, beside)
     if not place.filled:
-        raise MistakeError(f"{place.results} has no runs.csv" if args.results else no_runs(name, *args.out))
+        near = difflib.get_close_matches(name, [place.name for place in all_published(args)], n=1)
+        meant = f"; did you mean {near[0]}, which is published?" if near else ""
+        raise MistakeError((f"{place.results} has no runs.csv" if args.results else no_runs(name, *args.out)) + meant)
     from bench.report.rows import read_rows
 
     ids = [row["id"] for row in read_rows(place.results / "runs.csv")]
@@ -89,7 +94,11 @@ def _folder(option: str, to: Path) -> Path:
     """`to`, made and tried. Raises MistakeError, StoreError."""
     if to.exists() and not to.is_dir():
         raise MistakeError(f"{option} {to} is a file: give a folder")
-    return make_folder(to)
+    try:
+        return make_folder(to)
+    except StoreError as error:
+        why = getattr(error.__cause__, "strerror", error)
+        raise MistakeError(f"{option} {to} cannot be written ({why}): give another folder") from None
 
 
 def _weights(args: argparse.Namespace, chosen: Chosen) -> int:

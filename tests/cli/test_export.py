@@ -129,10 +129,15 @@ def test_published_runs_are_taken_where_they_are_asked_for(elsewhere: Path, tmp_
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["plain_vs_residual", "--weights", "--csv"], "no runs of 'plain_vs_residual' in runs; --out names"),
+        (
+            ["plain_vs_residual", "--weights", "--csv"],
+            "--weights: published numbers do not have that, run folders do; no runs",
+        ),
+        (["plain_vs_residual", "--weights", "--results", "."], "plain_vs_residual has no runs.csv"),
+        (["plain_vs_residul", "--csv"], "no runs of 'plain_vs_residul' in runs; --out names the folder"),
         (["nothing", "--csv"], "no runs of 'nothing' in runs; --out names the folder"),
         (["plain_vs_residual", "--csv", "--to", "file"], "--to file is a file: give a folder"),
-        (["plain_vs_residual", "--csv", "--to", "file/x"], "cannot write file/x: Not a directory"),
+        (["plain_vs_residual", "--csv", "--to", "file/x"], "--to file/x cannot be written (Not a directory): give"),
         (["plain_vs_residual", "--csv", "--to", "res/weights"], "--to res/weights: "),
         (["plain_vs_residual", "--csv", "--results", "gone"], "--results gone: no such folder"),
         (["plain_vs_residual", "--results", "res"], "nothing is exported: say what, --weights (the final weights"),

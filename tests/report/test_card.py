@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,8 +62,8 @@ def test_a_hub_reads_the_metadata(tmp_path: Path) -> None:
         source_name="resnet-bench",
         source_url=SOURCE,
     )
-    accuracy = {"metric_type": "accuracy", "metric_value": 91.51, "metric_name": "accuracy, in percent"}
-    assert data.eval_results == [result, replace(result, **accuracy)]
+    accuracy = replace(result, metric_type="accuracy", metric_value=91.51, metric_name="accuracy, in percent")
+    assert data.eval_results == [result, accuracy]
 
 
 def test_it_says_what_was_reached_by_how_many_trainings_on_what() -> None:
@@ -105,7 +104,7 @@ def test_a_number_that_says_less_is_called_that(run: Callable[[], Run], metrics:
 
 
 def snippet(text: str) -> str:
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    return text.split("```python\n")[1].split("```")[0]
 
 
 def test_its_snippet_makes_the_net(monkeypatch: pytest.MonkeyPatch) -> None:
