@@ -15,10 +15,12 @@ import yaml
 from bench.report import authorship
 from bench.report.digests import write_digests
 from bench.report.frame import display_name
+from bench.report.numbers import listed
 from bench.report.render.latex import PAPER
 from bench.report.stats import wilson
 from bench.spec import Run, SpecError, run_from_json, task_of
 from bench.spec.datasets import DATASETS, data_words
+from bench.spec.tasks import Task
 from bench.store import StoreError, tensor_file, write_text
 from bench.store.tensor_file import TensorFile
 
@@ -70,7 +72,7 @@ def card(name: str, file: TensorFile, url: str = "") -> str:
 def _front(run: Run, error: float, images: int, url: str) -> dict[str, Any]:
     """The metadata that a hub reads."""
     task, data = task_of(run.task), run.dataset
-    kind = {"pipeline_tag": task.hub} if task.hub else {}
+    kind, residual = {"pipeline_tag": task.hub} if task.hub else {}, ["resnet"] * (run.net.shortcut != "none")
     measured = {task.measure: task.value(error)} | ({"accuracy": 100 - error} if task.by_image else {})
     metrics = [
         {"type": what.lower().replace(" ", "_"), "value": round(value, 10), "name": f"{what}, in percent"}
@@ -81,8 +83,7 @@ def _front(run: Run, error: float, images: int, url: str) -> dict[str, Any]:
         "dataset": {
             "type": data.hub or run.data.replace(":", "-"),
             "name": _data_name(run),
-            "split": "test",
-            "args": {"test_images": images},
+            "args": {f"test_{_tested(task)}": images},
         },
         "metrics": metrics,
         **({"source": {"name": "resnet-bench", "url": url}} if url else {}),
@@ -91,10 +92,14 @@ def _front(run: Run, error: float, images: int, url: str) -> dict[str, Any]:
         "license": "apache-2.0",
         "library_name": "pytorch",
         **kind,
-        "tags": ["resnet", "safetensors", "reproduction", "resnet-bench", "arxiv:1512.03385"],
+        "tags": [*residual, "safetensors", "reproduction", "resnet-bench", "arxiv:1512.03385"],
         **({"datasets": [data.hub]} if data.hub else {}),
         "model-index": [{"name": run.id, "results": [result]}],
     }
+
+
+def _tested(task: Task) -> str:
+    return "pairs" if task.answers else "images"
 
 
 def _data_name(run: Run) -> str:
@@ -105,18 +110,18 @@ def _data_name(run: Run) -> str:
 def _about(run: Run, file: TensorFile, error: float, images: int) -> Iterator[str]:
     task, recipe, net = task_of(run.task), run.recipe, display_name(run.net.name)
     yield f"# {net} on {_data_name(run)}"
-    drops = f", divided by ten after {' and '.join(f'{step:,}' for step in recipe.drops)}" if recipe.drops else ""
+    drops = f", divided by ten after {listed([f'{step:,}' for step in recipe.drops])}" if recipe.drops else ""
     yield (
-        f"{net}, trained by [the recipe of He et al. (2015)](https://arxiv.org/abs/1512.03385) or one that is derived "
-        f"from it: {recipe.steps:,} steps of {recipe.batch} images at a learning rate of {recipe.lr:g}{drops}, weight "
-        f"decay {recipe.weight_decay:g}, {recipe.precision}, seed {run.seed}, on "
-        f"{data_words(run.data, file.about.get('data_sha256', ''))}. Run `{run.id}` of resnet-bench."
+        f"{net}, trained with resnet-bench, a reproduction suite for [Deep Residual Learning for Image Recognition]"
+        f"(https://arxiv.org/abs/1512.03385): {recipe.steps:,} steps of {recipe.batch} images at a learning rate of "
+        f"{recipe.lr:g}{drops}, weight decay {recipe.weight_decay:g}, {recipe.precision}, seed {run.seed}, on "
+        f"{data_words(run.data, file.about.get('data_sha256', ''))}. The run is `{run.id}`."
     )
     if run.dataset.made_up:
         yield "**The images are procedural: the number below says nothing of real ones.**"
     elif run.scale != "paper":
         yield f"**Scale `{run.scale}`, a shorter training than the paper's: the number tests none of its claims.**"
-    what = "pairs" if task.answers else "images"
+    what = _tested(task)
     table = (f"| {task.measure} | {what} tested | trainings (n) |", "| --: | --: | --: |")
     yield "\n".join((*table, f"| {task.value(error):.2f} % | {images:,} | 1 |"))
     if task.by_image:
@@ -136,7 +141,10 @@ def _loading(name: str, run: Run, file: TensorFile) -> Iterator[str]:
     module, _, made_by = row.experiment.partition(":")
     if task_of(run.task).backbone or not classes:
         yield f'```python\nfrom safetensors.torch import load_file\n\ntensors = load_file("{name}")\n```'
-        yield f"They are the state dict of the net that `{made_by}.net` in `{module}` of resnet-bench makes."
+        yield (
+            f"They are the state dict of the net that `{made_by}.net` in `{module}` of resnet-bench makes; `python -m "
+            "bench verify SWEEP --weights DIR` tests them."
+        )
         return
     yield f"""```python
 from bench.spec import run_from_json  # of resnet-bench, as bench.nets

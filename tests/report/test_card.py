@@ -16,6 +16,8 @@ import yaml
 from bench.cli.places import PROJECT
 from bench.report.card import card, card_problems, renew_cards, write_card
 from bench.report.digests import differences, write_digests
+from bench.report.frame import display_name
+from bench.report.rows import read_rows, run_of
 from bench.report.verify.published import Published
 from bench.report.verify.weights import in_weights
 from bench.spec import Faces, Run
@@ -54,7 +56,6 @@ def test_a_hub_reads_the_metadata(tmp_path: Path) -> None:
         task_type="image-classification",
         dataset_type="uoft-cs/cifar10",
         dataset_name="CIFAR-10",
-        dataset_split="test",
         dataset_args={"test_images": 10_000},
         metric_type="test_error",
         metric_value=8.49,
@@ -70,7 +71,7 @@ def test_it_says_what_was_reached_by_how_many_trainings_on_what() -> None:
     text = card(WEIGHTS.name, tensor_file.read(WEIGHTS))
 
     assert "# ResNet-20 on CIFAR-10\n" in text
-    assert "64,000 steps of 128 images" in text
+    assert "64,000 steps of 128 images at a learning rate of 0.1, divided by ten after 32,000 and 48,000, " in text
     assert "on the official CIFAR-10 (SHA-256 32e5966899bd)" in text
     assert "| 8.49 % | 10,000 | 1 |" in text
     assert "95 % interval over images (Wilson): 7.96 to 9.05 %." in text
@@ -101,6 +102,15 @@ def test_a_number_that_says_less_is_called_that(run: Callable[[], Run], metrics:
     (result,) = front(text)["model-index"][0]["results"]
     assert {metric["type"]: metric["value"] for metric in result["metrics"]} == metrics
     assert words in text
+
+
+@pytest.mark.parametrize("path", sorted(PUBLISHED.parent.glob("*/runs.csv")), ids=lambda path: path.parent.name)
+def test_runs_of_every_task_and_data_set_can_have_one(path: Path) -> None:
+    for row in (row for row in read_rows(path) if row["state"] == "done"):
+        text = card("a.safetensors", file_of(run_of(row), test_error=row["test_error"]))
+        (named,) = front(text)["model-index"]
+        assert named["name"] == row["id"]
+        assert f"# {display_name(row['net'].partition('+')[0])} on " in text
 
 
 def snippet(text: str) -> str:
