@@ -18,9 +18,9 @@ from bench.report.frame import display_name
 from bench.report.numbers import listed
 from bench.report.render.latex import PAPER
 from bench.report.stats import wilson
-from bench.spec import Run, SpecError, run_from_json, task_of
+from bench.spec import Run, SpecError, run_from_json
 from bench.spec.datasets import DATASETS, data_words
-from bench.spec.tasks import Task
+from bench.spec.own import copy_name
 from bench.store import StoreError, tensor_file, write_text
 from bench.store.tensor_file import TensorFile
 
@@ -71,7 +71,7 @@ def card(name: str, file: TensorFile, url: str = "") -> str:
 
 def _front(run: Run, error: float, images: int, url: str) -> dict[str, Any]:
     """The metadata that a hub reads."""
-    task, data = task_of(run.task), run.dataset
+    task, data = run.task_row, run.dataset
     kind, residual = {"pipeline_tag": task.hub} if task.hub else {}, ["resnet"] * (run.net.shortcut != "none")
     measured = {task.measure: task.value(error)} | ({"accuracy": 100 - error} if task.by_image else {})
     metrics = [
@@ -83,13 +83,13 @@ def _front(run: Run, error: float, images: int, url: str) -> dict[str, Any]:
         "dataset": {
             "type": data.hub or run.data.replace(":", "-"),
             "name": _data_name(run),
-            "args": {f"test_{_tested(task)}": images},
+            "args": {f"test_{task.judged}": images},
         },
         "metrics": metrics,
         **({"source": {"name": "resnet-bench", "url": url}} if url else {}),
     }
     return {
-        "license": "apache-2.0",
+        **({} if run.codes else {"license": "apache-2.0"}),  # the user's code is the user's
         "library_name": "pytorch",
         **kind,
         "tags": [*residual, "safetensors", "reproduction", "resnet-bench", "arxiv:1512.03385"],
@@ -98,22 +98,19 @@ def _front(run: Run, error: float, images: int, url: str) -> dict[str, Any]:
     }
 
 
-def _tested(task: Task) -> str:
-    return "pairs" if task.answers else "images"
-
-
 def _data_name(run: Run) -> str:
     title = run.dataset.title
     return title if run.data in DATASETS else f"{title} ({run.data})"
 
 
 def _about(run: Run, file: TensorFile, error: float, images: int) -> Iterator[str]:
-    task, recipe, net = task_of(run.task), run.recipe, display_name(run.net.name)
+    task, recipe, net = run.task_row, run.recipe, display_name(run.net.name)
     yield f"# {net} on {_data_name(run)}"
+    of_own = f", on a task of its author's, `{run.task}`" if run.own_task else ""
     drops = f", divided by ten after {listed([f'{step:,}' for step in recipe.drops])}" if recipe.drops else ""
     yield (
-        f"{net}, trained with resnet-bench, a reproduction suite for [Deep Residual Learning for Image Recognition]"
-        f"(https://arxiv.org/abs/1512.03385): {recipe.steps:,} steps of {recipe.batch} images at a learning rate of "
+        f"{net}, trained{of_own} with resnet-bench, a reproduction suite for [Deep Residual Learning for Image "
+        f"Recognition](https://arxiv.org/abs/1512.03385): {recipe.steps:,} steps of {recipe.batch} images at a learning rate of "
         f"{recipe.lr:g}{drops}, weight decay {recipe.weight_decay:g}, {recipe.precision}, seed {run.seed}, on "
         f"{data_words(run.data, file.about.get('data_sha256', ''))}. The run is `{run.id}`."
     )
@@ -121,7 +118,7 @@ def _about(run: Run, file: TensorFile, error: float, images: int) -> Iterator[st
         yield "**The images are procedural: the number below says nothing of real ones.**"
     elif run.scale != "paper":
         yield f"**Scale `{run.scale}`, a shorter training than the paper's: the number tests none of its claims.**"
-    what = _tested(task)
+    what = task.judged
     table = (f"| {task.measure} | {what} tested | trainings (n) |", "| --: | --: | --: |")
     yield "\n".join((*table, f"| {task.value(error):.2f} % | {images:,} | 1 |"))
     if task.by_image:
@@ -134,24 +131,29 @@ def _about(run: Run, file: TensorFile, error: float, images: int) -> Iterator[st
 
 
 def _loading(name: str, run: Run, file: TensorFile) -> Iterator[str]:
-    """How the net is made from the file, with the suite's code and safetensors."""
-    row = run.dataset
+    """How the net is made from the file, with the suite's code, safetensors, and code of the user's beside it."""
+    row, own = run.dataset, run.own_task
     classes = row.classes or next((file.tensors[head].shape[0] for head in HEADS if head in file.tensors), 0)
     yield "## Loading it"
     module, _, made_by = row.experiment.partition(":")
-    if task_of(run.task).backbone or not classes:
+    if own:
+        module, made_by = copy_name(own.code, own.sha256), own.code.rpartition(":")[2]
+    if own or run.task_row.backbone or not classes:
         yield f'```python\nfrom safetensors.torch import load_file\n\ntensors = load_file("{name}")\n```'
         yield (
-            f"They are the state dict of the net that `{made_by}.net` in `{module}` of resnet-bench makes; `python -m "
-            "bench verify SWEEP --weights DIR` tests them."
+            f"They are the state dict of the net that `{made_by}.net` in `{module}` makes with resnet-bench; `python "
+            "-m bench verify SWEEP --weights DIR` tests them."
         )
         return
+    code = copy_name(run.net.build, run.net.build_sha256) if run.net.build else ""
+    first, keep = "from pathlib import Path\n\n" * bool(code), "from bench.spec.own import keep\n" * bool(code)
+    kept = f'keep(Path("{code}").read_bytes())  # the code of the net, which lies beside this card\n' * bool(code)
     yield f"""```python
-from bench.spec import run_from_json  # of resnet-bench, as bench.nets
-from safetensors import safe_open
+{first}from bench.spec import run_from_json  # of resnet-bench, as bench.nets
+{keep}from safetensors import safe_open
 from safetensors.torch import load_file
 
-with safe_open("{name}", "pt") as file:
+{kept}with safe_open("{name}", "pt") as file:
     run = run_from_json(file.metadata()["run"])
 net = run.net.row.resolve("build")(run.net, {classes}).eval()  # the module, for {classes} classes
 net.load_state_dict(load_file("{name}"))

@@ -37,7 +37,7 @@ class Task(Row):
     only_trains: whether a run is nothing but the training of a classifier and its tests. Then its time follows from
     multiply-adds, all of its batch-norm groups may go at once, and its nets are compared image by image.
     graph: whether its step may be a CUDA graph: nothing in it differs from step to step.
-    by_image: whether its errors are shares of images, or of pairs of them, that are judged one by one.
+    by_image: whether its errors are shares of what is judged one by one. judged: what that is.
     measure: what its test measures. inverted: whether `test_error` is 100 minus that.
     counted: what multiply-adds are of, where not of the whole net.
     answers: between how many its test decides; 0: between the data's classes, or between none.
@@ -56,6 +56,7 @@ class Task(Row):
     only_trains: bool = False
     graph: bool = False
     by_image: bool = True
+    judged: str = "images"
     measure: str = "test error"
     inverted: bool = False
     counted: str = ""
@@ -128,6 +129,7 @@ ROWS = (
         weights=("", "run", "file", "pytorch-cifar", "timm"),
         backbone=True,
         answers=2,
+        judged="pairs",
         hub="image-feature-extraction",
         checks=_of_verification,
     ),

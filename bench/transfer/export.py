@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec import counted
+from bench.spec.own import content_of, copy_name
 from bench.store import RunFolder, StoreError, file_digest, make_folder, tensor_file, write_bytes
 from bench.train import checkpoint
 
@@ -44,6 +45,8 @@ def export_weights(
             problems[name] = str(error)
         else:
             write_bytes(path := to / f"{name}{tensor_file.SUFFIX}", content)
+            for code, sha256 in folder.run().codes.values():  # of the user's, without which they are nothing
+                write_bytes(to / copy_name(code, sha256), content_of(code, sha256))
             write_card(path)
             written[name] = len(content)
     left = [f"{name}: {problem}" for name, problem in problems.items() if name not in written]
