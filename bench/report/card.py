@@ -110,9 +110,9 @@ def _about(run: Run, file: TensorFile, error: float, images: int) -> Iterator[st
     drops = f", divided by ten after {listed([f'{step:,}' for step in recipe.drops])}" if recipe.drops else ""
     yield (
         f"{net}, trained{of_own} with resnet-bench, a reproduction suite for [Deep Residual Learning for Image "
-        f"Recognition](https://arxiv.org/abs/1512.03385): {recipe.steps:,} steps of {recipe.batch} images at a learning rate of "
-        f"{recipe.lr:g}{drops}, weight decay {recipe.weight_decay:g}, {recipe.precision}, seed {run.seed}, on "
-        f"{data_words(run.data, file.about.get('data_sha256', ''))}. The run is `{run.id}`."
+        f"Recognition](https://arxiv.org/abs/1512.03385): {recipe.steps:,} steps of {recipe.batch} images at a "
+        f"learning rate of {recipe.lr:g}{drops}, weight decay {recipe.weight_decay:g}, {recipe.precision}, "
+        f"seed {run.seed}, on {data_words(run.data, file.about.get('data_sha256', ''))}. The run is `{run.id}`."
     )
     if run.dataset.made_up:
         yield "**The images are procedural: the number below says nothing of real ones.**"
