@@ -131,10 +131,12 @@ def publish_pages() -> Iterator[Path]:
 
 def _write_again(place: Place) -> Path | None:
     """Writes the pages of published numbers; the best one's path."""
+    from bench.report.card import renew_cards
     from bench.report.page import write_report
     from bench.report.render.html import write_html
 
     declared = declared_in(place)
+    renew_cards(place.results)
     page = write_report(place.name, declared, place.results, place.report)
     if page and not in_suite():
         write_html(place.report, declared.title)
@@ -155,9 +157,11 @@ def write_index(also: Mapping[str, Sweep]) -> None:
 def _write(
     study: SweepFile, place: Place, folders: Sequence[Path], runs: Sequence[Run], focus: tuple[str, str] | None = None
 ) -> Path | None:
+    from bench.report.card import renew_cards
     from bench.report.collect import collect
     from bench.report.page import write_report
 
     own = not place.published
     collect(place.results, folders, runs, say=print, ensembles=study.declared.ensembles, made_up=own)
+    renew_cards(place.results)
     return write_report(study.name, study.declared, place.results, place.report, focus)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import fnmatch
 import os
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.cli.only import matches, patterns
 from bench.cli.places import DECLARATION, Place, beside_runs
 from bench.cli.publish import SweepFile
 from bench.cli.sweep_files import MistakeError, load_file, refuse_namesake, sweep_file
@@ -286,13 +285,3 @@ def unplanned(runs: Iterable[Run], sweep: Sweep, scale: str) -> str:
     more = [run.id for run in runs if run.seed not in sweep.scales[scale].seeds_of(run.net)]
     which = ", ".join(more[:3]) + (f" and {len(more) - 3:,} more" if len(more) > 3 else "")
     return f"runs with seeds that are not planned, which no verdict counts: {which}\n" if more else ""
-
-
-def patterns(text: str) -> list[str]:
-    """The patterns between commas; a comma in brackets is a pattern's own."""
-    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()] or [text]
-
-
-def matches(names: Iterable[str], pattern: str) -> bool:
-    """Whether one of the names fits the pattern."""
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names)

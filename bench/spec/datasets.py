@@ -34,6 +34,7 @@ class Dataset(Row):
     stand_in: what takes its place at scale quick where it cannot be had. made_up: its numbers say nothing of real data.
     images, test_images: how many it has to train and to test on, 0 where the data tell.
     sha256: of all its pixels and labels as its reader takes them, where the official data are known by that.
+    hub: its name on huggingface.co, "" where it is not known there.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Dataset(Row):
     images: int = 0
     test_images: int = 0
     sha256: str = ""
+    hub: str = ""
 
 
 TASKS = "bench.tasks"
@@ -118,8 +120,9 @@ ROWS = (
         images=50_000,
         test_images=10_000,
         sha256=CIFAR10_SHA256,
+        hub="uoft-cs/cifar10",
     ),
-    _cifar("cifar100", "CIFAR-100", classes=100, images=50_000, test_images=10_000),
+    _cifar("cifar100", "CIFAR-100", classes=100, images=50_000, test_images=10_000, hub="uoft-cs/cifar100"),
     _cifar(
         "stand-in",
         "a procedural stand-in for CIFAR-10",
@@ -130,7 +133,7 @@ ROWS = (
         test_images=2_000,
         **MADE_UP,
     ),
-    _imagenet("imagenet", "ImageNet", classes=1000, of_paper=True),
+    _imagenet("imagenet", "ImageNet", classes=1000, of_paper=True, hub="ILSVRC/imagenet-1k"),
     _imagenet("tiny-imagenet", "Tiny ImageNet", classes=200, replaces="imagenet"),
     _faces("lfw-view1", "LFW, View 1", "lfw:lfw_view1"),
     _faces("insightface", "a training set of insightface", "packed:insightface"),

@@ -37,10 +37,11 @@ class Task(Row):
     only_trains: whether a run is nothing but the training of a classifier and its tests. Then its time follows from
     multiply-adds, all of its batch-norm groups may go at once, and its nets are compared image by image.
     graph: whether its step may be a CUDA graph: nothing in it differs from step to step.
-    by_image: whether its errors are shares of images, or of pairs of them, that are judged one by one.
+    by_image: whether its errors are shares of what is judged one by one. judged: what that is.
     measure: what its test measures. inverted: whether `test_error` is 100 minus that.
     counted: what multiply-adds are of, where not of the whole net.
     answers: between how many its test decides; 0: between the data's classes, or between none.
+    hub: what model hubs call it, "" where they have no word for it.
     checks: what a run must be, beside what all must.
     """
 
@@ -55,10 +56,12 @@ class Task(Row):
     only_trains: bool = False
     graph: bool = False
     by_image: bool = True
+    judged: str = "images"
     measure: str = "test error"
     inverted: bool = False
     counted: str = ""
     answers: int = 0
+    hub: str = ""
     checks: Callable[[Run], Iterator[tuple[bool, str]]] = _no_checks
 
     def value(self, test_error: float) -> float:
@@ -101,12 +104,14 @@ ROWS = (
         findings="bench.tasks.classification.sections:findings",
         only_trains=True,
         graph=True,
+        hub="image-classification",
     ),
     Task(
         "diagnose",
         work="bench.tasks.diagnosis.experiment:diagnose",
         findings="bench.tasks.diagnosis.sections:findings",
         graph=True,
+        hub="image-classification",
     ),
     Task(
         "evaluate",
@@ -114,6 +119,7 @@ ROWS = (
         findings="bench.tasks.classification.imagenet.sections:evaluation",
         weights=("torchvision", "timm", "file"),
         trains=False,
+        hub="image-classification",
     ),
     Task(
         "verify",
@@ -123,6 +129,8 @@ ROWS = (
         weights=("", "run", "file", "pytorch-cifar", "timm"),
         backbone=True,
         answers=2,
+        judged="pairs",
+        hub="image-feature-extraction",
         checks=_of_verification,
     ),
     Task(
@@ -136,6 +144,7 @@ ROWS = (
         measure="AP50",
         inverted=True,
         counted=" (of a detector through its backbone alone, an image being a square of its shorter side)",
+        hub="object-detection",
         checks=_of_detection,
     ),
 )
