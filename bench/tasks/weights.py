@@ -137,10 +137,11 @@ def run_digest(net: Net, job: Job) -> str:
 
 def run_pixels(net: Net, job: Job) -> Pixels | None:
     """By its crop: Section 3.4's and images in memory have the mean alone subtracted. Raises WeightsError."""
-    recipe = _source_run(net, job)[1].recipe
-    if net.row.own and recipe.views is None:
+    run = _source_run(net, job)[1]
+    if net.row.own and not run.dataset.part:
         return Pixels(CIFAR_MEAN)
-    return Pixels(IMAGENET.mean) if recipe.views and recipe.views.crop == "scale" else None
+    views = run.recipe.views
+    return Pixels(IMAGENET.mean) if views and views.crop == "scale" else None
 
 
 def _source_run(net: Net, job: Job) -> tuple[RunFolder, Run]:
