@@ -12,7 +12,7 @@ import torch
 
 from bench.spec import datasets, families
 from bench.tasks.classification import synthetic
-from tests.pages import KINDS, OTHERS, PAGES, ROOT, Block, blocks, blocks_of, furnish, label, type_in
+from tests.pages import KINDS, OTHERS, PAGES, ROOT, Block, blocks, blocks_of, files_on_pages, furnish, label, type_in
 
 NEEDS_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 
@@ -75,9 +75,12 @@ def test_every_block_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("block", [block for block in blocks() if block.kind == "python"], ids=str)
-def test_python_runs(block: Block) -> None:
-    """Rows of tables by the names that their tables have."""
-    exec(block.text, {**vars(datasets), **vars(families)})
+def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of tables by the names that their tables have; files that a page shows lie here."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in files_on_pages().items():
+        Path(name).write_text(text)
+    exec(block.text, {**vars(datasets), **vars(families), "__name__": block.file})
 
 
 @pytest.fixture(scope="module")

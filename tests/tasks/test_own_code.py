@@ -23,10 +23,10 @@ from bench.tasks.job import Job
 from bench.tasks.weights import pixels_of, weights_file
 from bench.train import checkpoint
 from tests.builders import TINY, make, numbers, wait_for
+from tests.pages import files_on_pages
 from tests.tasks.builders import done, resumed
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", (ROOT / "bench/README.md").read_text(), re.S | re.M))
+EXAMPLES = files_on_pages()
 STUDIES = ("rotation_study.py", "gated_study.py")
 
 
