@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ from bench.data.listing import same_form
 from bench.data.locate import DataError
 from bench.data.shuffle import Shuffle
 from bench.spec import counted
-from bench.tasks.verification.images import OnDisk
+from bench.tasks.verification.images import OnDisk, Region, of_files
 
 Images = Tensor | OnDisk
 
@@ -72,6 +74,22 @@ class Pairs:
         for part in (self.x, self.left, self.right, self.same, self.fold):
             sha.update(_bytes(part))
         return sha.hexdigest()
+
+
+def pairs_of_files(
+    files: Sequence[tuple[Path, Path]],
+    same: Sequence[bool],
+    fold: Sequence[int],
+    names: Iterable[str],
+    side: int,
+    region: Region | None,
+    notice: str = "",
+) -> Pairs:
+    """Pairs of image files, each image in memory once. side, region: see bench.tasks.verification.images.decode."""
+    number = {path: k for k, path in enumerate(dict.fromkeys(chain.from_iterable(files)))}
+    x = of_files(list(number), side, region).in_memory()
+    left, right = torch.tensor([[number[path] for path in ends] for ends in files]).unbind(1)
+    return Pairs(x, left, right, torch.tensor(same), torch.tensor(fold), tuple(names), notice)
 
 
 def _bytes(x: Tensor) -> memoryview:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.tasks.verification.lfw import listed_pairs, load_pairs, load_people
+from bench.tasks.verification.lfw import load_pairs, load_people
+from bench.tasks.verification.lists import listed_pairs
 from bench.tasks.verification.people import Pairs, People
 
 SIDE = 8
