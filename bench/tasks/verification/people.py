@@ -116,7 +116,9 @@ def require_disjoint(people: People, pairs: Pairs) -> str:
             "Train on others: the numbers would be of known faces"
         )
     if isinstance(people.x, Tensor) and (twice := _digests(people.x) & _digests(pairs.x)):
-        raise DataError(f"{counted(len(twice), 'image')} of the test pairs also in training, under another name")
+        raise DataError(
+            f"{counted(len(twice), 'image')} of the test pairs also in training, under another name: take them out"
+        )
     if training and testing:
         return ""
     return "These formats do not name their people: whether training and test share one cannot be checked."

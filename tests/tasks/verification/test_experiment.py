@@ -19,9 +19,12 @@ from bench.report.stored import read_arrays
 from bench.spec import Faces, Net, Recipe, Resources, Run, SpecError
 from bench.store import RunFolder
 from bench.tasks.job import Job
+from bench.tasks.verification import experiment
+from bench.tasks.verification.embedder import Pixels
 from bench.tasks.verification.experiment import FacePairs
 from bench.tasks.verification.roc import across_folds
 from bench.train import checkpoint
+from bench.train.turns import finish
 from tests.builders import numbers, tiny_run
 from tests.tasks.builders import done, failed, report_of, resumed, sweep_of
 
@@ -78,6 +81,25 @@ def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
     straight: RunFolder, data: Path, tmp_path: Path, questions: int
 ) -> None:
     assert numbers(resumed(tmp_path, RUN, data, questions)) == numbers(straight)
+
+
+def test_the_pixels_mean_is_of_so_many_images_that_a_large_set_fits_into_memory(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = FacePairs.of(RUN, Job(RunFolder(tmp_path), data, lambda: False), torch.device("cpu"))
+    seen: list[int] = []
+
+    class Seen(Pixels):
+        def __init__(self, inputs: torch.Tensor) -> None:
+            seen.append(len(inputs))
+            super().__init__(inputs)
+
+    monkeypatch.setattr(experiment, "MEAN_OF", 10)
+    monkeypatch.setattr(experiment, "Pixels", Seen)
+
+    opened.extras(opened.net(), finish(opened.test(opened.net())))
+
+    assert seen == [10], "of 30, every third"
 
 
 def test_weights_alone_judge_every_pair_as_the_run_did(straight: RunFolder, data: Path) -> None:
@@ -212,9 +234,7 @@ def test_a_sweep_on_own_faces_speaks_of_them_and_of_no_other_set(
     page, headings, by_id = report_of(source, tmp_path)
 
     assert "runs done, on mine." in page
-    assert re.search(
-        r"Notice of the data: Trained on \d+ images of 6 people\. Tested on 90 same and as many differ", page
-    )
+    assert re.search(r"Notice of the data: Trained on \d+ images of 6 people\. Tested on 90 same and as many", page)
     assert "LFW" not in page
     assert "## Published results on LFW" not in headings
     assert "tiny.quick.resnet-8-A.auc" in by_id

@@ -24,8 +24,8 @@ from tests.tasks.verification.builders import (
     VIEW1,
     pairs_of,
     people_of,
+    view2,
     write,
-    write_image,
     write_people,
 )
 
@@ -134,16 +134,6 @@ def test_pairs_that_name_missing_files_are_refused_with_their_lines(lfw: Path) -
 
     with pytest.raises(DataError, match=r"2 of the 4 pairs name 1 image not there: Bo_Xi 2 \(pairs.txt line 3\)\. "):
         pairs_of(lfw, VIEW1)
-
-
-def view2(folder: Path, folds: int = 10, count: int = 300) -> Path:
-    """A list in View 2's format of two made-up people, whose pairs are there many times; its images."""
-    for who in ("Ann_Lee", "Bo_Xi"):
-        for k in (1, 2):
-            write_image(folder / who / f"{who}_{k:04d}.png", k, (250, 250))
-    same, other = "Ann_Lee\t1\t2\n" * count, "Ann_Lee\t1\tBo_Xi\t2\n" * count
-    write(folder / "pairs.txt", f"{folds}\t{count}\n" + (same + other) * folds)
-    return folder
 
 
 def test_view_2_is_ten_folds_of_300_pairs_of_each_kind_cut_to_the_faces(tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ from bench.data.locate import DataError
 from bench.spec import SpecError, dataset_of
 from bench.tasks.verification.own import own_faces, own_on_view2
 from bench.tasks.verification.people import grey, require_disjoint
-from tests.tasks.verification.builders import JOSE, MAC, SIDE, write, write_image
-from tests.tasks.verification.test_lfw import view2
+from tests.tasks.verification.builders import JOSE, MAC, SIDE, view2, write, write_image
 
 
 def write_own(folder: Path, people: int = 10, images: int = 5, first: int = 1) -> Path:
