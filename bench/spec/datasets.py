@@ -21,8 +21,9 @@ from bench.spec.words import Row, SpecError, counted
 class Dataset(Row):
     """A data set under the name that Sweep.data gives; of a user's own data, all that are named "WORD:NAME".
 
-    title: its name on pages. tasks: what may be run on it. part: the field of Recipe without which it cannot be used,
-    "" for none. without_part: the row in UNPARTED of runs whose recipe leaves `part` out, "" where none may.
+    title: its name on pages, of own data with NAME in the place of theirs, or theirs alone where it has no NAME.
+    tasks: what may be run on it. part: the field of Recipe without which it cannot be used, "" for none.
+    without_part: the row in UNPARTED of runs whose recipe leaves `part` out, "" where none may.
     classes: of its classifier, 0 where there is none or the data tell. side: of its images in pixels, 0 where the
     recipe's part says.
     locate: finds the data below the data folder, see bench.data.locate. named: the name of what was found, where it may
@@ -95,10 +96,10 @@ def _imagenet(name: str, title: str, **more: Any) -> Dataset:
     )
 
 
-def _faces(name: str, title: str, reader: str) -> Dataset:
+def _faces(name: str, title: str, reader: str, locate: str = "listed") -> Dataset:
     """Identities to be trained on, and pairs of faces."""
     reader, experiment = f"{TASKS}.verification.{reader}", f"{TASKS}.verification.experiment:FacePairs"
-    return Dataset(name, title, ("verify",), "bench.data.locate:listed", reader, experiment, part="faces")
+    return Dataset(name, title, ("verify",), f"bench.data.locate:{locate}", reader, experiment, part="faces")
 
 
 def _objects(name: str, title: str, reader: str, *, of_paper: bool = False) -> Dataset:
@@ -144,7 +145,10 @@ ROWS = (
 )
 DATASETS: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in ROWS})
 # of a user's own data: each row's name is the word before the colon of "WORD:NAME", and `locate` gets all of that name
-OWN_ROWS: tuple[Dataset, ...] = ()
+OWN_ROWS: tuple[Dataset, ...] = (
+    _faces("faces", "NAME", "own:own_faces", "own"),
+    _faces("lfw-view2", "LFW, View 2, trained on NAME", "own:own_on_view2", "own_beside_lfw"),
+)
 OWN: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in OWN_ROWS})
 UNPARTED: Mapping[str, Dataset] = MappingProxyType({})
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of own data: it becomes a part of names of files and of ids
@@ -167,7 +171,8 @@ def dataset_of(name: str, *, parted: bool = True) -> Dataset:
                 f"data={f'{word}:mine'!r} for what lies in the folder mine of the data folder"
             )
         row = OWN[word]
-        return replace(row if parted or not row.without_part else UNPARTED[row.without_part], name=name, title=own)
+        row = row if parted or not row.without_part else UNPARTED[row.without_part]
+        return replace(row, name=name, title=row.title.replace("NAME", own) if "NAME" in row.title else own)
     match = FIRST_CLASSES.fullmatch(name) if isinstance(name, str) else None
     whole = DATASETS.get(match[1]) if match else None
     if match is None or whole is None:
