@@ -10,6 +10,7 @@ import ast
 import hashlib
 import linecache
 import re
+import symtable
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -68,20 +69,16 @@ def declared_code(code: str, what: str) -> tuple[str, str]:
         raise OwnCodeError(f"{what}: {path} cannot be read ({error.strerror})") from None
     except (SyntaxError, ValueError) as error:
         raise OwnCodeError(f"{path}, line {getattr(error, 'lineno', None) or 1}: no Python: {error}") from None
-    _check(path, tree, name)
+    symbols = symtable.symtable(content, path.name, "exec").get_symbols()
+    _check(path, tree, name, sorted(one.get_name() for one in symbols if one.is_assigned() or one.is_imported()))
     return f"{path.name}:{name}", keep(content)
 
 
-def _check(path: Path, tree: ast.Module, name: str) -> None:
+def _check(path: Path, tree: ast.Module, name: str, defined: list[str]) -> None:
     """Raises OwnCodeError where the file has no such name, or is not all of the code."""
-    defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    defined |= {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
-    imported = {a.asname or a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names}
-    if name not in defined | imported:
+    if name not in defined:
         near = nearest(name, defined)
-        names = (
-            f"did you mean {path.name}:{near}?" if near else f"it defines: {', '.join(sorted(defined)) or 'nothing'}"
-        )
+        names = f"did you mean {path.name}:{near}?" if near else f"it defines: {', '.join(defined) or 'nothing'}"
         raise OwnCodeError(f"{path} defines no {name}; {names}")
     for node in (n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)):
         relative = isinstance(node, ast.ImportFrom) and node.level
@@ -134,13 +131,14 @@ def load(code: str, sha256: str) -> Any:
     file, _, name = code.rpartition(":")
     module = f"own_{sha256[:16]}"
     if module not in sys.modules:
-        text = content_of(code, sha256).decode()
+        content = content_of(code, sha256)
+        text = content.decode(errors="replace")
         made = ModuleType(module)
         made.__file__ = shown_file = f"<{file}>"
         linecache.cache[shown_file] = (len(text), None, text.splitlines(keepends=True), shown_file)
         sys.modules[module] = made  # dataclasses and pickles look for their module there
         try:
-            guarded(file, lambda: exec(compile(text, shown_file, "exec"), made.__dict__))
+            guarded(file, lambda: exec(compile(content, shown_file, "exec"), made.__dict__))
         except OwnCodeError:
             del sys.modules[module]
             raise
@@ -156,7 +154,7 @@ def guarded(file: str, work: Callable[[], T]) -> T:
         return work()
     except OwnCodeError:
         raise
-    except Exception as error:  # it is the user's code, and may raise anything
+    except (Exception, SystemExit) as error:  # it is the user's code, and may raise anything
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == f"<{file}>"]
         line = f", line {frames[-1].lineno}" if frames else ""
         said = " ".join(str(error).split())[:300]

@@ -132,6 +132,19 @@ def test_an_error_in_the_code_names_its_line() -> None:
         load("my_nets.py:build", digest)
 
 
+def test_code_that_ends_the_process_does_not() -> None:
+    with pytest.raises(OwnCodeError, match=r"my_nets.py, line 1: SystemExit: 3"):
+        load("my_nets.py:build", keep(b"raise SystemExit(3)\n"))
+
+
+def test_a_name_may_be_defined_in_any_way_and_encoding() -> None:
+    text = "# coding: latin-1\ntry:\n    import nothing\nexcept ImportError:\n    build = lambda *_: '\xe9'\n"
+    Path("odd.py").write_bytes(text.encode("latin-1"))
+    net = Net.own("odd.py:build", depth=1, name="odd")
+
+    assert load(net.build, net.build_sha256)() == "é"
+
+
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
