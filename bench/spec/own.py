@@ -69,7 +69,7 @@ def declared_code(code: str, what: str) -> tuple[str, str]:
         raise OwnCodeError(f"{what}: {path} cannot be read ({error.strerror})") from None
     except (SyntaxError, ValueError) as error:
         raise OwnCodeError(f"{path}, line {getattr(error, 'lineno', None) or 1}: no Python: {error}") from None
-    symbols = symtable.symtable(content, path.name, "exec").get_symbols()
+    symbols = symtable.symtable(content, path.name, "exec").get_symbols()  # type: ignore[arg-type]  # it takes bytes
     _check(path, tree, name, sorted(one.get_name() for one in symbols if one.is_assigned() or one.is_imported()))
     return f"{path.name}:{name}", keep(content)
 
