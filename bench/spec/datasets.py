@@ -102,10 +102,10 @@ def _faces(name: str, title: str, reader: str, locate: str = "listed") -> Datase
     return Dataset(name, title, ("verify",), f"bench.data.locate:{locate}", reader, experiment, part="faces")
 
 
-def _objects(name: str, title: str, reader: str, *, of_paper: bool = False) -> Dataset:
+def _objects(name: str, title: str, reader: str, *, locate: str = "listed", of_paper: bool = False) -> Dataset:
     """Images with boxes around objects."""
     reader, experiment = f"{TASKS}.detection.{reader}", f"{TASKS}.detection.experiment:AnnotatedImages"
-    locate = "bench.data.locate:listed"
+    locate = f"bench.data.locate:{locate}"
     return Dataset(name, title, ("detect",), locate, reader, experiment, part="detection", of_paper=of_paper)
 
 
@@ -148,6 +148,9 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in ROW
 OWN_ROWS: tuple[Dataset, ...] = (
     _faces("faces", "NAME", "own:own_faces", "own"),
     _faces("lfw-view2", "LFW, View 2, trained on NAME", "own:own_on_view2", "own_beside_lfw"),
+    _objects("coco", "NAME", "own:coco", locate="own"),
+    _objects("voc", "NAME", "own:voc", locate="own"),
+    _objects("yolo", "NAME", "yolo:yolo", locate="own"),
 )
 OWN: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in OWN_ROWS})
 UNPARTED: Mapping[str, Dataset] = MappingProxyType({})

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.data.locate import DataError
 from bench.spec import DETECTOR_LOSSES, Run, counted
+from bench.spec.datasets import is_own
 from bench.store import atomic
 from bench.tasks.detection.annotations import Annotated, DetectionSet, named
 from bench.tasks.detection.average_precision import MatchTable
@@ -22,6 +23,7 @@ from bench.tasks.detection.build import detection_of, detector, rate_warning
 from bench.tasks.detection.drawings import draw, shown
 from bench.tasks.detection.inference import Detections, detect
 from bench.tasks.detection.matching import matched
+from bench.tasks.detection.own import refuse_shared
 from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.weights import source_error
@@ -101,13 +103,7 @@ class AnnotatedImages(Experiment):
         Raises WeightsError where the net is to start from a run that trained no classifier, or is not done.
         """
         training, tested = _sets(run, job)
-        both = {image.path for image in training.images} & {image.path for image in tested.images}
-        if both:
-            names = named(sorted(path.name for path in both))
-            raise DataError(
-                f"{counted(len(both), 'image')} in both {training.name} and {tested.name} ({names}): what was trained "
-                "on tests nothing; take them out of one of the lists"
-            )
+        refuse_shared(training, tested, copies=is_own(run.data))
         used = tested.images[: run.recipe.test_images]
         if not any(image.to_find.any() for image in used):
             raise DataError(
