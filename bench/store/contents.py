@@ -9,7 +9,7 @@ MANIFEST = ("manifest.json", "manifest.json.sig", "manifest.json.tsr")  # and it
 CONTENTS = (
     *("run.json", "net.py", "task.py", "declared.json", "predicted.json", "inputs.json", "again.json", "scores-*.pt"),
     *("curve.jsonl", "layers.jsonl", "checkpoint.pt"),
-    *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png"),
+    *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "found.npz", "detections.png"),
     *("env.json", *MANIFEST, "result.json"),
 )
 ONLY_DONE, ONLY_UNDONE = ("env.json", *MANIFEST, "result.json"), ("scores-*.pt", "error.json")
