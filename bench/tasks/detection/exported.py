@@ -23,7 +23,7 @@ from bench.store.files import sha256
 from bench.tasks.detection.experiment import AnnotatedImages
 from bench.tasks.detection.found import Found
 from bench.tasks.job import Job
-from bench.tasks.provenance import device_of
+from bench.tasks.provenance import DeviceError, device_of
 from bench.train import checkpoint
 from bench.train.turns import finish
 
@@ -75,7 +75,7 @@ def _again(folder: RunFolder, result: Mapping[str, Any], data: Callable[[], Path
         job = Job(RunFolder(Path(place)), home(run.dataset, data()), lambda: False)
         try:
             found = _tested(run, job, net, str(env.get("data_sha256")))
-        except WeightsError as error:
+        except (WeightsError, DeviceError) as error:
             raise StoreError(f"it cannot be tested again: {error}") from None
     with np.load(folder.matches) as kept:
         ap50 = _differing(found, kept)

@@ -97,7 +97,8 @@ def _set(folder: Path, part: str, path: Path, about: Mapping[Any, Any], names: t
     if not of_image:
         raise DataError(
             f"{folder}: none of the {len(images):,} images to {part} has a file of labels; that of {images[0].name} is "
-            f"{_label_folder(images[0].parent, folder) / images[0].stem}.txt"
+            f"{_label_folder(images[0].parent, folder) / images[0].stem}.txt. Put them there"
+            f"{', or name no test: val is tested on then' if part == 'test' else ''}"
         )
     if twice := [label.name for label, times in Counter(of_image.values()).items() if times > 1]:
         raise DataError(f"{folder}, {part}: several images have the one file of labels {named(twice)}: rename them")
@@ -156,6 +157,7 @@ def _place(entry: str, roots: Sequence[Path], where: str) -> Path:
 
     Roboflow's `../train/images` is a folder of the root itself, as Ultralytics takes it, too.
     """
+    entry = entry.replace("\\", "/")  # as Windows writes it
     tried = [root / name for name in dict.fromkeys((entry.removeprefix("../"), entry)) for root in roots]
     for place in tried:
         if place.exists():

@@ -27,7 +27,7 @@ from bench.tasks.detection.found import Found
 from bench.tasks.detection.matching import BEYOND
 from bench.train import checkpoint
 from tests.builders import make, numbers, tiny_run
-from tests.tasks.builders import done
+from tests.tasks.builders import done, report_of, sweep_of
 from tests.tasks.detection.builders import NET, RECIPE, RUN
 from tests.tasks.detection.layouts import as_coco, as_voc
 from tests.tasks.detection.scored import NAMES, made_up
@@ -253,3 +253,43 @@ def test_damaged_weights_are_named(
     checkpoint.save(folder.checkpoint, {**state, "net": {**state["net"], first: state["net"][first] + 1}})
 
     assert "its weights are not those that the run ended with" in refused(folder, tmp_path, capsys, "--data", str(data))
+
+
+SWEEP = """
+from bench.spec import Detection, Net, Recipe, Resources, Scale, Sweep
+
+found = Detection(form="fpn", min_size=48, max_size=64, width=8, hidden=8, pre_nms_top_n=(50, 50),
+                  post_nms_top_n=(20, 20), regions_per_image=16, recalibration_images=2)
+recipe = Recipe(steps=1, drops=(), lr=0.01, batch=2, bn_group=2, curve_every=1, test_every=1, detection=found)
+SWEEP = Sweep("Tiny", "What?", "None.", {"quick": Scale(((Net("cifar", 8, "A"), recipe),), (0,))}, task="detect",
+              data="coco:pets", resources=Resources(cpus=1, gpus=0, memory_gib=1))
+"""
+
+
+@pytest.mark.usefixtures("figures_not_rendered")
+def test_a_sweep_on_a_users_own_boxes_speaks_of_them_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    page, _, by_id = report_of(SWEEP, data)
+
+    assert "1 of 1 run done, on pets." in page
+    assert "- Data: coco:pets (SHA-256 " in page
+    assert "pets train: 3 images, 3 boxes of 2 classes. Images without a box to train on: 1, evaluated" in page
+    assert "| net | cat | dog |" in page
+    assert not re.search("blood|cells|BCCD|VOC 20|COCO 20", page)
+    assert bench(["cite", next(iter(by_id))]) == 0
+    assert bench(["verify", "tiny"]) == 0
+    assert bench(["export", "tiny", "--detections"]) == 0
+
+
+def test_another_layout_is_refused_before_anything_trains(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert sweep_of(SWEEP.replace("coco:pets", "yolo:pets"), data, "--cluster", "inline") == 2
+
+    assert "That looks like data 'coco:pets'" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("checkpoint.pt"))

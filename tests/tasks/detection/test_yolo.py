@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from bench.data.locate import DataError
+from tests.fuzzing import tried
 from tests.tasks.detection.layouts import HEIGHT, WIDTH, YAML, Parts, as_yolo, image_of, read
 
 HEAD = "names: [cat, dog]\n"
@@ -49,7 +50,7 @@ TRAIN, VAL = [f"images/train/{name}" for name in "abc"], [f"images/val/{name}" f
         f"{HEAD}path: .\ntrain: [images/train]\nval: images/val/\nnc: 2\n",
         f"{HEAD}path: /nowhere/pets\ntrain: ./images/train\nval: images/val\ntest:\n",
         f"{HEAD}path: images\ntrain: train\nval: val\n",
-        f"{HEAD}train: train.txt\nval: images/val\n",
+        f"{HEAD}train: train.txt\nval: images\\val\n",
         f"{HEAD}train: images/train\nval: images/train\ntest: images/val\n",
     ],
 )
@@ -192,10 +193,23 @@ def test_a_part_without_any_labels_says_where_they_were_looked_for(folder: Path)
     shutil.rmtree(folder / "labels" / "val")
 
     assert "none of the 2 images to val has a file of labels; that of d.jpg is " in refused(folder)
-    assert "/pets/labels/val/d.txt" in refused(folder)
+    assert refused(folder).endswith("/pets/labels/val/d.txt. Put them there")
+    assert refused(folder, f"{YAML}test: images/val").endswith("Put them there, or name no test: val is tested on then")
 
 
 def test_two_images_of_one_file_of_labels_are_refused(folder: Path) -> None:
     image_of(folder / "images" / "train" / "a.png", "z")
 
     assert "several images have the one file of labels a.txt" in refused(folder)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("name", ["data.yaml", "labels/train/a.txt", "train.txt"])
+def test_a_damaged_file_is_read_or_one_line(folder: Path, name: str) -> None:
+    (folder / "data.yaml").write_text(YAML.replace("images/train", "train.txt"))
+    (folder / "train.txt").write_text("images/train/a.jpg\nimages/train/b.jpg\n")
+    path = folder / name
+
+    for training, tested in tried(path, path.read_bytes(), lambda: sets(folder), DataError):
+        assert training.digest + tested.digest
+        (training.summary() + tested.summary()).encode()
