@@ -199,7 +199,8 @@ def test_without_data_or_weights_or_with_others_a_run_is_not_exported(
     folder: RunFolder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
-    assert "no pets/ there for data 'coco:pets'" in refused(folder, tmp_path, capsys, "--data", str(tmp_path / "empty"))
+    words = refused(folder, tmp_path, capsys, "--data", str(tmp_path / "empty"))
+    assert "no folder pets there, which data 'coco:pets' is read from" in words
 
     as_coco(tmp_path / "others" / "pets")
     path = tmp_path / "others" / "pets" / "annotations" / "instances_val.json"
