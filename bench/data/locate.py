@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,29 @@ def imagenet_name(found: Path, classes: int) -> str:
         raise DataError(f"{classes:,} classes are asked of {found}, which has {there:,}; ask for 1 to {there:,}")
     used = classes or there
     return kind if used == whole else f"{kind}-{used}"
+
+
+def own_folder(folder: Path, name: str) -> Path:
+    """The folder NAME of a user's own images below the data folder, of "folder:NAME". Raises AbsentError."""
+    own = name.partition(":")[2]
+    return _own(folder, name, own, Path.is_dir, f"put it there with {own}/train/<class>/ and {own}/test/<class>/")
+
+
+def own_arrays(folder: Path, name: str) -> Path:
+    """The file NAME.npz of a user's own arrays in the data folder, of "npz:NAME". Raises AbsentError."""
+    own = f"{name.partition(':')[2]}.npz"
+    return _own(folder, name, own, Path.is_file, f"put it there by numpy.savez_compressed({own!r}, train_images=…, …)")
+
+
+def _own(folder: Path, name: str, own: str, is_there: Callable[[Path], bool], do: str) -> Path:
+    if is_there(folder / own):
+        return folder / own
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    raise AbsentError(
+        f"{folder}: no {own} there, which data={name!r} names; there is: {', '.join(there[:8]) or 'nothing'}"
+        f"{', …' * (len(there) > 8)}. Name the folder above it with --data or BENCH_DATA, or {do}",
+        (own, f"{own}/train"),
+    )
 
 
 HOMES = {  # by data set: folders of which one must be there, a file that must be in it, and where it comes from

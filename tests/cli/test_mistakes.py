@@ -133,7 +133,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "Recipe(momentum=1)": ("momentum must be below 1, got 1, such as momentum=0.9",),
     "Recipe(batch=100)": ("batch 100 must be a multiple of bn_group 64: write bn_group=50 or batch=128",),
     'Recipe(precision="fp16")': ("precision 'fp16' is not one of: fp32, bf16: write precision='bf16'",),
-    "Recipe(test_images=10_001)": ("test_images 10001 must lie in 1..10000: write test_images=10000 or less",),
+    "Recipe(test_images=50_001)": ("test_images 50001 must lie in 1..50000: write test_images=50000 or less",),
     "Recipe(test_every=150)": ("must be a multiple of curve_every 200: write curve_every=150 or test_every=200",),
     "Recipe(warmup_steps=70_000)": ("warmup_steps 70000 must lie in 0..64000, such as warmup_steps=400",),
     "Recipe(batch_size=32)": ("unknown field 'batch_size' (allowed: steps, lr, drops, ", "did you mean batch?"),

@@ -8,11 +8,13 @@ import pytest
 
 from bench.data.cifar_files import LAYOUTS
 from bench.data.locate import HOMES, home
+from bench.data.svhn_files import FILES
 from bench.spec import DATASETS
 
 PARTS = {  # by data set: what lies in the data folder, and what is given in the place of that folder
     "cifar10": [(f"{part}/x", part) for part in LAYOUTS["cifar10"].folders],
     "cifar100": [(f"{part}/x", part) for part in LAYOUTS["cifar100"].folders],
+    "svhn": [(f"svhn/{FILES[0]}", "svhn")],
     "imagenet": [("imagenet/val/x", "imagenet"), ("ILSVRC2012/train/n1/x", "ILSVRC2012/train")],
     "tiny-imagenet": [("tiny-imagenet-200/train/x", "tiny-imagenet-200")],
     **{
