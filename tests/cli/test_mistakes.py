@@ -64,7 +64,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     sweep(claims='("it wins",)'): ("claims[0] must be a Claim, got 'it wins', such as claims=(Claim(",),
     sweep(claims=call("Claim", CLAIM, {})): ("claims must be a tuple, got Claim(…): write claims=(Claim(…),)",),
     sweep(claims=f"({call('Claim', CLAIM, {})}, {call('Claim', CLAIM, {})})"): ("two claims have the id c",),
-    sweep(data='"CIFAR-10"'): ("data 'CIFAR-10' is not one of: cifar10, cifar100, imagenet", "write data='cifar10'"),
+    sweep(data='"CIFAR-10"'): ("data 'CIFAR-10' is not one of: cifar10, cifar100, svhn, ", "write data='cifar10'"),
     sweep(data='"imagenet"'): ("at scale quick run: data 'imagenet' go with a recipe that has views", "Recipe(views="),
     sweep(task='"clasify"'): ("task 'clasify' is not one of: classify, diagnose, ", "write task='classify'"),
     sweep(task='"detect"'): ("task 'detect' and data 'cifar10' do not go together: they are for classify, diagnose",),

@@ -13,6 +13,7 @@ import pytest
 from bench.spec import (
     ADDED_LATER,
     Claim,
+    Faces,
     Net,
     Recipe,
     Resources,
@@ -39,7 +40,7 @@ def test_an_id_never_changes_by_accident() -> None:
 CHANGES: dict[str, Any] = {
     "steps": 64_001, "lr": 0.2, "drops": (1,), "warmup_steps": 1, "warmup_lr": 0.1, "momentum": 0.8,
     "weight_decay": 0.0, "batch": 64, "bn_group": 128, "precision": "bf16", "split": "45k/5k",
-    "test_images": 1, "curve_every": 100, "test_every": 2_000,
+    "test_images": 1, "curve_every": 100, "test_every": 2_000, "size": 64, "augment": "crop",
 }  # fmt: skip
 
 
@@ -94,12 +95,27 @@ def test_a_data_set_says_its_classes(data: str, classes: int) -> None:
         (lambda: replace(RUN, data="imagenet"), "a recipe that has views; this one has none"),
         (
             lambda: replace(PICTURES, data="imagenette"),
-            "is not one of: cifar10, cifar100, stand-in, imagenet, tiny-imagenet, lfw-view1, insightface, bccd, voc07, "
-            "voc07+12, coco14, imagenet-N",
+            "is not one of: cifar10, cifar100, stand-in, svhn, imagenet, tiny-imagenet, lfw-view1, insightface, bccd, "
+            "voc07, voc07+12, coco14, imagenet-N",
         ),
         (lambda: replace(PICTURES, task="evaluate"), "task 'evaluate' does not go with 64000 steps"),
         (lambda: Recipe(steps=0), "steps must be 1 or more"),
         (lambda: Recipe(views=Views(), split="45k/5k"), "ImageNet has none"),
+        (lambda: Recipe(views=Views(), size=64), "size 64 and augment 'crop+flip' are of images in memory, and this"),
+        (lambda: Recipe(faces=Faces(), augment="none"), "this recipe has faces: leave both out"),
+        (lambda: Recipe(size=7), "size must be 8 or more, got 7"),
+        (lambda: Recipe(augment="flip"), "augment 'flip' is not one of: crop+flip, crop, none"),
+        (lambda: replace(RUN, recipe=Recipe(size=64)), "those of CIFAR-10 have 32 x 32 pixels: leave size out"),
+        (lambda: replace(RUN, recipe=Recipe(test_images=10_001)), "at most the 10,000 test images of CIFAR-10"),
+        (
+            lambda: replace(RUN, data="svhn", recipe=Recipe(test_images=26_033)),
+            "at most the 26,032 test images of SVHN",
+        ),
+        (
+            lambda: replace(RUN, data="npz:mine", recipe=Recipe(views=Views())),
+            "'npz:mine' go with a recipe that has none",
+        ),
+        (lambda: replace(RUN, data="folder:a/b"), "data 'folder:a/b' must be folder:NAME"),
         (lambda: Views(side=300), "a crop of 300 does not fit into a shorter side of 256"),
         (lambda: Views(shorter=(480, 256)), "must be (least, most)"),
         (lambda: Views(crop="random"), "crop 'random' is not one of: scale, inception"),
@@ -117,9 +133,9 @@ def test_images_and_weights_that_cannot_be_meant_are_refused(make: Callable[[], 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Recipe) if f.name not in ("views", "faces", "detection")])
 def test_every_field_of_the_recipe_is_in_the_id(name: str) -> None:
-    changed = replace(RUN, recipe=replace(RUN.recipe, **{name: CHANGES[name]}))
+    own = replace(RUN, data="folder:mine")  # which may have any size
 
-    assert changed.id != RUN.id
+    assert replace(own, recipe=replace(RUN.recipe, **{name: CHANGES[name]})).id != own.id
 
 
 @pytest.mark.parametrize(
@@ -143,9 +159,7 @@ def test_a_field_that_was_added_later_leaves_the_digests_that_there_were() -> No
     assert all(getattr(getattr(RUN, p), name) == value for p, f in ADDED_LATER.items() for name, value in f.items())
     without = {k: v for k, v in RUN.as_json().items() if k != "resources"}
     without["net"] = {"family": "cifar", "depth": 20, "shortcut": "A", "stride_in": "1x1"}
-    without["recipe"] = {
-        name: value for name, value in without["recipe"].items() if name not in ("views", "faces", "detection")
-    }
+    without["recipe"] = {name: value for name, value in without["recipe"].items() if name not in ADDED_LATER["recipe"]}
     assert RUN.digest == digest(without)[:8]
 
     assert replace(RUN, net=Net("cifar", 20, "A", norm="none")).id == "resnet-20-A-nobn-paper-s0-7b3e1768"

@@ -49,7 +49,8 @@ class InMemory(Experiment):
             images, *kept_back = images.holding_out(max(1, len(images.train_y) // 10), generator)
         if (count := len(images.train_y)) < batch:
             raise DataError(
-                f"{run.data}: {counted(count, 'training image')}, and a batch has {batch}: write batch={count}"
+                f"{run.data}: {counted(count, 'training image')}, and a batch has {batch}: write "
+                f"Recipe(batch={count}, bn_group={count}) or less"
             )
         return cls(run, job, device, images, kept_back, Prepare.of(images.train_x))
 

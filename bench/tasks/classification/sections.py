@@ -145,12 +145,13 @@ ORIENTATION = " The paper's numbers are those of its full schedule."
 def table6(evidence: Evidence) -> Table:
     """Table 6's ResNets in its order, then the plain nets, which the paper shows in Fig. 6 only.
 
-    The paper's numbers stand beside these nets at its schedule or a part of it, not beside a few minutes' runs.
+    The paper's numbers stand beside these nets on its data, at its schedule or a part of it, not beside a few minutes'
+    runs.
     """
     nets, named = evidence.results.nets, own_recipes(evidence.results.nets)
     of_paper = all(net.startswith("plain") or paper_error(net) for net in map(str, named.index))
     beside = [printed(str(net)) for net in nets.index]
-    shown = not evidence.describes and set(beside) != {"–"}
+    shown = evidence.results.dataset.of_paper and not evidence.describes and set(beside) != {"–"}
     rows = [
         (
             display_name(str(net)) + missing(row),

@@ -87,9 +87,10 @@ def _check_headers(path: Path, headers: dict[str, Header], size: int) -> None:
     """Raises DataError for arrays of another type, shape or length, and too many; before any is read."""
     for (images, x), (labels, y) in zip(*[iter(headers.items())] * 2, strict=True):
         if problem := _wrong_images(x, size):
-            raise DataError(f"{path}: {images} are {x.dtype} {x.shape}: {problem}")
+            allowed = f"uint8 (N, {size}, {size}, 3) or grey (N, {size}, {size}) is read"
+            raise DataError(f"{path}: {images} are {x.dtype} {x.shape}, and {allowed}: {problem}")
         if problem := _wrong_labels(y):
-            raise DataError(f"{path}: {labels} are {y.dtype} {y.shape}: {problem}")
+            raise DataError(f"{path}: {labels} are {y.dtype} {y.shape}, and whole numbers (N,) are read: {problem}")
         if x.shape[0] != y.shape[0] or not x.shape[0]:
             raise DataError(
                 f"{path}: {x.shape[0]:,} {images} and {y.shape[0]:,} {labels}: give each image its label, and "
@@ -105,23 +106,23 @@ def _wrong_images(one: Header, size: int) -> str:
     if one.dtype != np.uint8:
         return "write images.astype(numpy.uint8) where all values lie in 0 to 255"
     if len(one.shape) == 4 and one.shape[1] == 3 != one.shape[3]:
-        return "the channels come last, write images.transpose(0, 2, 3, 1)"
+        return "write images.transpose(0, 2, 3, 1)"
     if len(one.shape) == 4 and one.shape[3] == 4:
-        return "three channels or a grey one are read, write images[..., :3]"
+        return "write images[..., :3]"
     if len(one.shape) not in (3, 4) or (len(one.shape) == 4 and one.shape[3] not in (1, 3)):
         return "write them as (N, height, width, 3), or grey as (N, height, width)"
     height, width = one.shape[1:3]
     if height != width:
-        return "they must be square; cut or resize them before they are saved"
-    return "" if height == size else f"the recipe's size is {size}: write Recipe(size={height}), or resize them"
+        return "cut or resize them to squares before they are saved"
+    return "" if height == size else f"write Recipe(size={height}), or resize them"
 
 
 def _wrong_labels(one: Header) -> str:
     if len(one.shape) == 2 and one.shape[1] > 1:
-        return "one label an image is read; of one column a class write labels.argmax(1)"
+        return "of one column a class write labels.argmax(1)"
     if len(one.shape) not in (1, 2):
         return "write them as (N,)"
-    return "" if one.dtype.kind in "iu" else "labels are whole numbers from 0 on, write labels.astype(numpy.int64)"
+    return "" if one.dtype.kind in "iu" else "write labels.astype(numpy.int64)"
 
 
 def _labels(path: Path, key: str, labels: NDArray[Any]) -> NDArray[np.int64]:

@@ -45,12 +45,12 @@ def listed(folder: Path, *, trained: bool = True) -> ImageSet:
     folder in a class, whose images nobody takes, or a name cannot be written into results.
     """
     parts = [_part(folder, names) for names in [("train",)] * trained + [TESTS]]
+    left_out = tuple(_left_out(folder, parts))
     places = [by_class(part, "<class>") for part in parts]
     classes = same_classes(folder, places[0], places[-1], (parts[0].name, parts[-1].name))
     if len(classes) < 2:
         raise DataError(f"{folder}: one class ({classes[0]}), where two or more belong: {_expected(folder)}")
     train, test = ImageFiles(places[0] if trained else [], classes), ImageFiles(places[-1], classes)
-    left_out = tuple(_left_out(folder, parts))
     return ImageSet(classes, train, test, digest_of(classes, (train, test)), notice(folder), left_out)
 
 
@@ -92,7 +92,7 @@ def in_memory(folder: Path, size: int) -> Images:
     parts = {"training": found.train, "test": found.val}
     count = sum(map(len, parts.values()))
     require_memory(folder, count, size, "a smaller size, or a recipe with views=Views()")
-    train, test = (_pixels(files, part, size, odd) for part, files in parts.items())
+    train, test = (_pixels(files, f"{folder}: {part} image", size, odd) for part, files in parts.items())
     pairs = repeats.of_pixels(train, test)
     twins = ((f"test {found.val.name(k)}", f"training {found.train.name(j)}") for k, j in pairs)
     repeated = repeats.notice_of(folder, twins, len(test))
@@ -105,11 +105,11 @@ def in_memory(folder: Path, size: int) -> Images:
     return make_images(train, labels, test, test_labels, said, names=found.classes, account=account)
 
 
-def _pixels(files: ImageFiles, part: str, size: int, odd: Counter[str]) -> Tensor:
+def _pixels(files: ImageFiles, called: str, size: int, odd: Counter[str]) -> Tensor:
     """The images (N, 3, size, size) uint8; how many of which kind there are is counted in `odd`."""
     x = torch.empty((len(files), 3, size, size), dtype=torch.uint8)
     for k in range(len(files)):
-        with opened(files.read(k), f"{part} image {files.name(k)}") as image:
+        with opened(files.read(k), f"{called} {files.name(k)}") as image:
             odd["resized"] += image.size != (size, size)
             odd["grey"] += image.mode in ("1", "L", "LA", "I;16", "I")
             odd["with an EXIF orientation that is not followed"] += orientation(image) != UPRIGHT

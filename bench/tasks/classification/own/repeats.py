@@ -27,13 +27,13 @@ def notice_of(where: object, twins: Iterable[tuple[str, str]], tested: int) -> s
     first = f"{found[0][0]} is {found[0][1]}"
     if len(found) > MOST * tested:
         raise DataError(
-            f"{where}: {len(found):,} of {counted(tested, 'test image')} ({share:.2g} %) "
+            f"{where}: {len(found):,} of {counted(tested, 'test image')} ({share:.3g} %) "
             f"{'are training images' if len(found) > 1 else 'is a training image'}, too, such as {first}; up to "
             f"{MOST:.0%} would be said on the page. Take them out of one of the two parts"
         )
     return (
         f"{len(found):,} of {tested:,} test images {'are training images' if len(found) > 1 else 'is a training image'}"
-        f", too ({first}{'; …' * (len(found) > 1)}), by which a test error can be {share:.2g} points too low."
+        f", too ({first}{'; …' * (len(found) > 1)}), by which a test error can be {share:.3g} points too low."
     )
 
 
