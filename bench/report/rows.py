@@ -61,7 +61,7 @@ Row = Mapping[str, str]  # a row as text, by column
 STATES = ("done", "failed", "pending", "running", "stopped")
 WHOLE = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "bn_group", "warmup_steps", "curve_every",
-    "test_every", "test_images", "best_step", "test_images_asked", "sessions",
+    "test_every", "test_images", "best_step", "test_images_asked", "sessions", "size",
 )  # fmt: skip
 NUMBERS = (
     "lr", "warmup_lr", "momentum", "weight_decay", "test_error", "train_error", "train_loss", "test_loss", "val_error",
