@@ -21,6 +21,7 @@ from bench.report.claims import (
     judge_set,
     seeds_of,
 )
+from bench.report.evidence import weigh
 from bench.report.stats import binomial_std, disagreement_std, sample
 from bench.report.tables import chance_of
 from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA
@@ -166,6 +167,9 @@ def test_claims_are_judged_on_the_data_that_their_scale_declares(data: str, verd
     degrades, equals = judge_set(sweep, runs(data=data))
 
     assert degrades.verdict == verdict
+    (on_page,) = weigh("made_up", sweep, [runs(data=data)])
+    said = "**Of 1 claim to be judged at this scale, on other data than the paper's: 1 reproduced.**"
+    assert (said in claims_of(on_page)) == (verdict == REPRODUCED)
     assert equals.verdict == NOT_JUDGED  # it compares with a number that the paper has on CIFAR-10
 
 
