@@ -78,16 +78,12 @@ def _cifar(name: str, title: str, reader: str = "cifar:load", **more: Any) -> Da
 
 def _imagenet(name: str, title: str, **more: Any) -> Dataset:
     """Images in folders or archives."""
-    files = {"locate": "imagenet", "named": "imagenet_name"}
+    files = {"locate": "bench.data.locate:imagenet", "named": "bench.data.locate:imagenet_name"}
     return Dataset(
         name,
         title,
         ("classify", "evaluate"),
-        **{
-            "reader": f"{TASKS}.classification.imagenet.files:load",
-            **{what: f"bench.data.locate:{function}" for what, function in files.items()},
-            **more,
-        },
+        **{"reader": f"{TASKS}.classification.imagenet.files:load", **files, **more},
         experiment=f"{TASKS}.classification.imagenet.experiment:ImageNet",
         findings=f"{TASKS}.classification.imagenet.sections:of_imagenet",
         part="views",

@@ -51,7 +51,9 @@ def listed(folder: Path, *, trained: bool = True) -> ImageSet:
     if len(classes) < 2:
         raise DataError(f"{folder}: one class ({classes[0]}), where two or more belong: {_expected(folder)}")
     train, test = ImageFiles(places[0] if trained else [], classes), ImageFiles(places[-1], classes)
-    return ImageSet(classes, train, test, digest_of(classes, (train, test)), notice(folder), left_out)
+    unused = [f"{name}/ is not used." for name in TESTS if (folder / name).is_dir() and name != parts[-1].name]
+    said = " ".join(filter(None, (notice(folder), *unused)))
+    return ImageSet(classes, train, test, digest_of(classes, (train, test)), said, left_out)
 
 
 def _expected(folder: Path) -> str:

@@ -52,8 +52,10 @@ def test_the_images_to_test_on_may_be_in_val_or_valid_and_test_comes_first(tmp_p
     shutil.copytree(folder / test, folder / "test")
     Image.fromarray(pixels(99)).save(folder / "test/dog/3.png")
 
-    assert len(alone.test_y) == 9
-    assert len(in_memory(folder, 32).test_y) == 10
+    both = in_memory(folder, 32)
+
+    assert (len(alone.test_y), alone.notice) == (9, "")
+    assert (len(both.test_y), both.notice) == (10, f"{test}/ is not used.")
 
 
 def test_images_of_any_size_format_and_colours_are_made_square_and_counted(tmp_path: Path) -> None:
