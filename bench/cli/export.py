@@ -15,7 +15,7 @@ from bench.cli.places import Place, all_published, published
 from bench.cli.sweep_files import MistakeError, no_runs
 from bench.data.locate import DataError, data_folder
 from bench.machine import installed
-from bench.spec import counted, task_of
+from bench.spec import counted
 from bench.store import RunFolder, StoreError, folders, make_folder
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _detections(args: argparse.Namespace, chosen: Chosen) -> int:
     """Into --to. Raises MistakeError where no run detects anything."""
     from bench.transfer.export import of_each
 
-    tasks = {folder: task_of(folder.run().task) for folder in chosen.folders}
+    tasks = {folder: folder.run().task_row for folder in chosen.folders}
     detectors = [folder for folder, task in tasks.items() if task.detections]
     if not detectors:
         raise MistakeError(f"--detections: no run of {args.name} detects objects; it is for sweeps with task='detect'")
