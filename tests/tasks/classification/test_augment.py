@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.tasks.classification.cifar import Batches, Prepare
-from tests.tasks.classification.test_cifar import small
+from tests.tasks.classification.builders import small
 
 
 @pytest.mark.parametrize(("augment", "used"), [("crop+flip", (0, 1, 2)), ("crop", (0, 1)), ("none", ())])
