@@ -19,10 +19,10 @@ def export(args: argparse.Namespace) -> int:
     if not any(getattr(args, kind) for kind in KINDS):
         kinds = "; ".join(f"--{kind} ({words})" for kind, words in KINDS.items())
         raise MistakeError(f"nothing is exported: say what, {kinds}")
-    return _weights(args, _chosen(args))
+    return _weights(args, chosen(args))
 
 
-def _chosen(args: argparse.Namespace) -> list[RunFolder]:
+def chosen(args: argparse.Namespace) -> list[RunFolder]:
     """The run folders of the sweep that `--only` names. Raises MistakeError where there are none."""
     name = Path(args.name).stem
     found = [folder for out in args.out for folder in folders(out.absolute(), name).values()]

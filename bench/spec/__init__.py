@@ -6,14 +6,14 @@ A Run is a frozen value. Whatever can change its number is in it and hashed into
 whatever changes only the bill is in Resources and is not.
 """
 
-from bench.spec.claim import LEVEL, PROCEDURE, Claim, Comparison
+from bench.spec.claim import LEVEL, PROCEDURE, Claim, Comparison, Ensemble
 from bench.spec.datasets import DATASETS, Dataset, dataset_of
 from bench.spec.declare import stored_name
 from bench.spec.families import FAMILIES, IMAGENET_DEPTHS, SOURCES, Family
 from bench.spec.net import Net
 from bench.spec.recipe import Detection, Faces, Recipe, Views, shortened
 from bench.spec.run import ADDED_LATER, BATCH_NORMS, Resources, Run, Way, digest, run_from_json
-from bench.spec.sweep import Ensemble, Scale, Sweep
+from bench.spec.sweep import Scale, Sweep
 from bench.spec.tasks import TASKS, Task, task_of
 from bench.spec.words import (
     DETECTOR_LOSSES,

@@ -1,4 +1,4 @@
-"""Claim: one statement that the numbers of a sweep can decide, declared before its runs."""
+"""Claim: one statement that the numbers of a sweep can decide, declared before its runs. Ensemble: several nets."""
 
 from __future__ import annotations
 
@@ -166,3 +166,21 @@ def _comparisons(kind: str, names: tuple[str, ...], margin: float) -> Iterator[C
                 yield _difference(other, one, margin)
             else:
                 yield _difference(one, other, -margin if kind == "not worse with depth" else margin)
+
+
+@declaration
+class Ensemble:
+    """Nets whose scores at many scales are averaged, seed by seed, as in Table 5. id: its name in ids of numbers."""
+
+    id: Annotated[str, spelled(r"[a-z0-9-]+", "must be of small letters, digits and -"), Field(examples=['"six-nets"'])]
+    text: Annotated[Text, Field(examples=['"Six nets of five depths"'])]
+    nets: Nets
+
+    def __post_init__(self) -> None:
+        require(
+            f"ensemble {self.id!r}",
+            (
+                len(set(self.nets)) == len(self.nets) > 1,
+                f"needs two different nets or more, got {len(self.nets)}: write nets=(ONE, OTHER)",
+            ),
+        )

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, NonNegativeInt
 
-from bench.spec.claim import LEVEL, PROCEDURE, Claim, Nets
+from bench.spec.claim import LEVEL, PROCEDURE, Claim, Ensemble
 from bench.spec.datasets import DATASETS, OWN, dataset_of, is_own
-from bench.spec.declare import Text, declaration, one_of, spelled
+from bench.spec.declare import Text, declaration, one_of
+from bench.spec.further import FURTHER, GROUPS, unfit
 from bench.spec.net import Net
 from bench.spec.recipe import Recipe, often, variant
 from bench.spec.run import Resources, Run, digest
@@ -141,24 +142,6 @@ def _names(cells: tuple[tuple[Net, Recipe], ...]) -> Mapping[tuple[Net, Recipe],
 
 
 @declaration
-class Ensemble:
-    """Nets whose scores at many scales are averaged, seed by seed, as in Table 5. id: its name in ids of numbers."""
-
-    id: Annotated[str, spelled(r"[a-z0-9-]+", "must be of small letters, digits and -"), Field(examples=['"six-nets"'])]
-    text: Annotated[Text, Field(examples=['"Six nets of five depths"'])]
-    nets: Nets
-
-    def __post_init__(self) -> None:
-        require(
-            f"ensemble {self.id!r}",
-            (
-                len(set(self.nets)) == len(self.nets) > 1,
-                f"needs two different nets or more, got {len(self.nets)}: write nets=(ONE, OTHER)",
-            ),
-        )
-
-
-@declaration
 class Sweep:
     """One claim of the paper as a value: importing a sweep file does nothing but name it.
 
@@ -172,6 +155,7 @@ class Sweep:
     author: who is cited for its numbers, "" for the name that git knows.
     answers: the ids of the claims that answer the question, told first on every page; () for the first three. Decides
     nothing, and is in no digest.
+    tests: further sets that every net is tested on once it is done, see bench.spec.further; in no id and no digest.
     """
 
     title: Annotated[Text, Field(examples=['"Plain against residual nets"'])]
@@ -189,6 +173,7 @@ class Sweep:
     ensembles: Annotated[tuple[Ensemble, ...], Field(examples=[f"({ENSEMBLE},)"])] = ()
     author: Annotated[str, Field(examples=['"Ada Lovelace"'])] = ""
     answers: Annotated[tuple[str, ...], Field(examples=['("residual-wins",)'])] = ()
+    tests: Annotated[tuple[Annotated[str, one_of(*FURTHER, *GROUPS)], ...], Field(examples=['("cifar10.1-v6",)'])] = ()
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]
@@ -201,6 +186,7 @@ class Sweep:
         judged = {(s, i) for s, scale in self.scales.items() for i in scale.judges or ()}
         mixed = sorted({net.name for ensemble in self.ensembles for net in ensemble.nets} & several)
         wrong = list(self._wrong_runs())
+        strange = unfit(self.tests, {scale.data or self.data for scale in self.scales.values()}, self.task)
         require(
             f"sweep {self.title!r}",
             (not twice, f"two claims have the id {', '.join(twice)}"),
@@ -239,6 +225,7 @@ class Sweep:
             ),
             (not mixed, f"an ensemble is of nets by one recipe each, and {', '.join(mixed)} is here by several"),
             (not wrong, "; ".join(wrong)),
+            (not strange, strange),
         )
 
     def _wrong_runs(self) -> Iterator[str]:

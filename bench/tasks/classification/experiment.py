@@ -71,13 +71,14 @@ class InMemory(Experiment):
     def test(self, net: nn.Module) -> Work[Evaluation]:
         """See Experiment."""
         used = self.run.recipe.test_images
-        return self._measure(net, self.images.test_x[:used], self.images.test_y[:used])
+        return self.measure(net, self.images.test_x[:used], self.images.test_y[:used])
 
     def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002
         """The error on the training images that the split holds back."""
-        return {"val_error": finish(self._measure(net, *self.kept_back)).error} if self.kept_back else {}
+        return {"val_error": finish(self.measure(net, *self.kept_back)).error} if self.kept_back else {}
 
-    def _measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Work[Evaluation]:
+    def measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Work[Evaluation]:
+        """A net on images (N, 3, H, W) uint8 with labels (N,), on the run's device, prepared as its own are."""
         return evaluate(net, self.prepare, x, y, precision=self.run.recipe.precision, processes=self.job.processes)
 
     def first_batch(self) -> tuple[Tensor, Tensor]:
