@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from bench.spec.advice import nearest, shown
@@ -69,7 +68,7 @@ CORRUPTIONS = (
 )  # fmt: skip
 EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")  # of the same authors, not in the benchmark's mean
 SEVERITIES = tuple("12345")
-GROUPS = {"cifar10-c": "CIFAR-10-C"}  # by name: their titles
+GROUPS: Mapping[str, str] = {"cifar10-c": "CIFAR-10-C"}  # by name: their titles
 ROWS = (
     _cifar("cifar10.1-v4", "CIFAR-10.1 v4", "cifar101", 2_021),
     _cifar("cifar10.1-v6", "CIFAR-10.1 v6", "cifar101", 2_000),
@@ -87,7 +86,7 @@ ROWS = (
         for word in (*CORRUPTIONS, *EXTRA)
     ),
 )
-FURTHER: Mapping[str, FurtherSet] = MappingProxyType({row.name: row for row in ROWS})
+FURTHER: Mapping[str, FurtherSet] = {row.name: row for row in ROWS}
 
 
 def further_sets(names: Iterable[str]) -> tuple[FurtherSet, ...]:
@@ -96,16 +95,17 @@ def further_sets(names: Iterable[str]) -> tuple[FurtherSet, ...]:
     for name in names:
         rows = {row.name: row for row in FURTHER.values() if name in (row.name, row.group)}
         if not rows:
-            near = nearest(name, known_names())
-            meant = f"; did you mean {near}?" if near else ""
-            raise SpecError(f"test set {shown(name)} is not one of: {', '.join(known_names())}{meant}")
+            known = _names(FURTHER.values())
+            meant = f"; the nearest is {near}" if (near := nearest(name, known)) else ""
+            raise SpecError(f"tests: {shown(name)} is not one of: {', '.join(known)}{meant}")
         found |= rows
     return tuple(found.values())
 
 
-def known_names() -> list[str]:
-    """What Sweep.tests may name."""
-    return _names(FURTHER.values())
+def known_sets(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, all of which there are. Raises SpecError."""
+    further_sets(names)
+    return names
 
 
 def _names(rows: Iterable[FurtherSet]) -> list[str]:

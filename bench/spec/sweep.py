@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt
 from bench.spec.claim import LEVEL, PROCEDURE, Claim, Ensemble
 from bench.spec.datasets import DATASETS, OWN, dataset_of, is_own
 from bench.spec.declare import Text, declaration, one_of
-from bench.spec.further import FURTHER, GROUPS, unfit
+from bench.spec.further import known_sets, unfit
 from bench.spec.net import Net
 from bench.spec.recipe import Recipe, often, variant
 from bench.spec.run import Resources, Run, digest
@@ -173,7 +173,7 @@ class Sweep:
     ensembles: Annotated[tuple[Ensemble, ...], Field(examples=[f"({ENSEMBLE},)"])] = ()
     author: Annotated[str, Field(examples=['"Ada Lovelace"'])] = ""
     answers: Annotated[tuple[str, ...], Field(examples=['("residual-wins",)'])] = ()
-    tests: Annotated[tuple[Annotated[str, one_of(*FURTHER, *GROUPS)], ...], Field(examples=['("cifar10.1-v6",)'])] = ()
+    tests: Annotated[tuple[str, ...], AfterValidator(known_sets), Field(examples=['("cifar10.1-v6",)'])] = ()
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]
