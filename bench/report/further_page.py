@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from bench.report.evidence import Evidence, Pair, effect_of
-from bench.report.frame import display_name
+from bench.report.frame import Set, display_name
 from bench.report.further_nets import Asked, Measured, all_asked, floor_of, measured
 from bench.report.numbers import Cell, Number, decimals, mean_std, of_starts
 from bench.report.sections import Section, bullets
@@ -27,7 +27,7 @@ def further_sections(evidence: Evidence) -> list[Section]:
     if not there and not (declared and ids):
         return []
     asked = list(all_asked(there))
-    tables = [errors_table(evidence, asked), pairs_table(evidence, asked)]
+    tables = [errors_table(evidence, asked), excess_table(evidence, asked), pairs_table(evidence, asked)]
     for group in GROUPS:
         rows = [row for row in FURTHER.values() if row.group == group and row.name in there]
         tables += [severity_table(evidence, group, rows), members_table(evidence, group, rows)] if rows else []
@@ -79,53 +79,78 @@ def _excess_over_images(evidence: Evidence, net: str, found: Measured) -> Interv
     return Interval(error - before - low, error - before + high, "Newcombe", IMAGES)
 
 
-ERRORS = (
-    "test set", "net", "images", "error %", "95 %, seeds", "95 %, images only", "above its own test error, points",
-    "95 %, seeds", "95 %, images only",
-)  # fmt: skip
+ERRORS = ("test set", "net", "images", "error %", "95 %, seeds", "95 %, images only")
 ERRORS_NOTE = (
     "The nets of the runs above, tested on further images from their final weights; nothing was trained, tuned or "
-    "chosen on these. {spread} {intervals}Above its own test error: the error minus that of the same runs on the test "
-    "images of {data}. These numbers describe: no claim is about them, and nothing is corrected for how many there "
-    "are. Tested with torch {torch} on {hardware}; `tests.csv` has the SHA-256 of each set."
+    "chosen on these. {few}{spread} Two 95 % intervals: over seeds (Student's t, n ≥ 2, the spread raised to what "
+    "chance alone gives), and over images only, the trained nets as they are (Wilson's; of a mean of several parts by "
+    "image, as each image comes in all of them). These numbers describe: no claim is about them, and nothing is "
+    "corrected for how many there are. Tested with torch {torch} on {hardware}; `tests.csv` has the sets' SHA-256."
 )
-INTERVALS = (
-    "Two 95 % intervals: over seeds (Student's t, n ≥ 2, the spread raised to what chance alone gives), and over "
-    "images only, the trained nets as they are (Wilson's; of a mean of several corruptions by image, as each image "
-    "comes in all of them; of the difference image by image where the images are the same, Agresti and Min, else "
-    "Newcombe's). "
-)
+FEW = "Of each set so many of the first images were used as the runs' own test takes of its own. "
 
 
 def errors_table(evidence: Evidence, asked: Sequence[Asked]) -> Table | None:
     """A row a test set and net; None without any."""
-    results, rows = evidence.results, []
-    for one in asked:
-        for net in map(str, results.nets.index):
-            if found := measured(results, net, one):
-                error, excess = _number(evidence, net, found), _excess(evidence, net, found)
-                of_both = [
-                    (number, number.range(number.over_seeds), number.range(number.over_images))
-                    for number in (error, excess)
-                ]
-                rows.append((one.title, display_name(net), f"{found.shares.shape[1]:,}", *of_both[0], *of_both[1]))
+    results = evidence.results
+    rows = [
+        (one.title, display_name(net), f"{found.shares.shape[1]:,}", *_ranged(_number(evidence, net, found)))
+        for one, net, found in _each(results, asked)
+    ]
     if not rows:
         return None
     ids = set(results.done["id"])
     tests = pd.DataFrame([row for row in results.further.rows if row["id"] in ids])
+    few = any(int(row["images"]) < FURTHER[row["test"]].images for row in tests.to_dict("records"))
     note = ERRORS_NOTE.format(
+        few=FEW * few,
         spread=spread(results),
-        intervals=INTERVALS,
-        data=results.dataset.title,
         torch=plain(one_of(tests["torch"])),
         hardware=plain(one_of(tests["hardware"])),
     )
     return Table(ERRORS, rows, text=2, note=note, name="further")
 
 
+def _each(results: Set, asked: Sequence[Asked]) -> Iterator[tuple[Asked, str, Measured]]:
+    """What was asked of each net, as far as it was measured."""
+    for one in asked:
+        for net in map(str, results.nets.index):
+            if found := measured(results, net, one):
+                yield one, net, found
+
+
+def _ranged(number: Number) -> tuple[Number, str, str]:
+    """With its intervals."""
+    return number, number.range(number.over_seeds), number.range(number.over_images)
+
+
+EXCESS = ("test set", "net", "own test error %", "further − own, points", "95 %, seeds", "95 %, images only")
+EXCESS_NOTE = (
+    "By how much the error on the further images is above that of the same runs on the test images of {data}. Over "
+    "seeds run by run (Student's t); over images only, where both sets have the same images, image by image (Agresti "
+    "and Min), else as of two samples (Newcombe)."
+)
+
+
+def excess_table(evidence: Evidence, asked: Sequence[Asked]) -> Table | None:
+    """A row a test set and net, its error beside that of the own test; None without any."""
+    rows = [
+        (one.title, display_name(net), _own(found), *_ranged(_excess(evidence, net, found)))
+        for one, net, found in _each(evidence.results, asked)
+    ]
+    note = EXCESS_NOTE.format(data=evidence.results.dataset.title)
+    return Table(EXCESS, rows, text=2, note=note, name="further_excess") if rows else None
+
+
+def _own(found: Measured) -> str:
+    """The tested runs' own test error."""
+    own = sample(found.own)
+    return mean_std(own.mean, own.std, own.n)
+
+
 PAIRS = (
-    "test set", "nets (first, second)", "seeds", "error: second − first, points", "95 %, seeds", "95 %, images only",
-    "McNemar p",
+    "test set", "first net", "second net", "seeds", "error: second − first, points", "95 %, seeds",
+    "95 %, images only", "McNemar p",
 )  # fmt: skip
 PAIRS_NOTE = (
     "The nets of a row saw the same further images. Intervals as in the tables of pairs on their own test images. "
@@ -137,7 +162,7 @@ PAIRS_NOTE = (
 def pairs_table(evidence: Evidence, asked: Sequence[Asked]) -> Table | None:
     """A row a test set and pair of nets that the page compares on its own test images; None without any."""
     rows = [row for one in asked for pair in evidence.pairs if (row := _pair_row(evidence, pair, one))]
-    return Table(PAIRS, rows, text=2, note=PAIRS_NOTE, name="further_pairs") if rows else None
+    return Table(PAIRS, rows, text=3, note=PAIRS_NOTE, name="further_pairs") if rows else None
 
 
 def _pair_row(evidence: Evidence, pair: Pair, asked: Asked) -> tuple[Cell, ...] | None:
@@ -168,8 +193,7 @@ def _pair_row(evidence: Evidence, pair: Pair, asked: Asked) -> tuple[Cell, ...] 
     )
     single = len(asked.keys) == 1
     p = p_words(mcnemar(first.shares[0], second.shares[0]).p_mid) if single else "–"
-    over = (number.range(number.over_seeds), number.range(number.over_images))
-    return asked.title, ", ".join(names), ", ".join(map(str, seeds)), number, *over, p
+    return asked.title, *names, ", ".join(map(str, seeds)), *_ranged(number), p
 
 
 def severity_table(evidence: Evidence, group: str, rows: Sequence[FurtherSet]) -> Table | None:
@@ -179,7 +203,7 @@ def severity_table(evidence: Evidence, group: str, rows: Sequence[FurtherSet]) -
     asked = [
         Asked.of(used, f"{GROUPS[group]} at severity {part}", f"{group}.severity-{part}", [part]) for part in parts
     ]
-    found = [_net_row(evidence, net, asked, own=True) for net in map(str, evidence.results.nets.index)]
+    found = [_net_row(evidence, net, asked) for net in map(str, evidence.results.nets.index)]
     what = f"the mean of {counted(len(used), 'corruption')}" if len(used) > 1 else used[0].title
     note = f"{GROUPS[group]} by severity, from the mildest: error in %, {what}. {_short(evidence)}"
     header = ("net", "own test images", *(f"severity {part}" for part in parts))
@@ -207,14 +231,10 @@ def _short(evidence: Evidence) -> str:
     return "One seed of each net (n)." if one_seed(evidence.results) else "Mean ± standard deviation over seeds (n)."
 
 
-def _net_row(evidence: Evidence, net: str, asked: Sequence[Asked], *, own: bool) -> tuple[Cell, ...] | None:
+def _net_row(evidence: Evidence, net: str, asked: Sequence[Asked]) -> tuple[Cell, ...] | None:
     found = [measured(evidence.results, net, one) for one in asked]
-    first = found[0]
-    if first is None:
-        return None
-    errors = sample(first.own)
     cells = [_number(evidence, net, one) if one else "–" for one in found]
-    return display_name(net), *[mean_std(errors.mean, errors.std, errors.n)] * own, *cells
+    return (display_name(net), _own(found[0]), *cells) if found[0] else None
 
 
 def _untested(evidence: Evidence, asked: Sequence[Asked], declared: Sequence[FurtherSet]) -> Iterator[str]:
