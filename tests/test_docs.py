@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bench.spec import datasets, families
+from bench.spec.further import FurtherSet
 from bench.tasks.classification import synthetic
 from tests.pages import KINDS, OTHERS, PAGES, ROOT, Block, blocks, blocks_of, furnish, label, type_in
 
@@ -77,7 +78,7 @@ def test_every_block_says_what_it_is() -> None:
 @pytest.mark.parametrize("block", [block for block in blocks() if block.kind == "python"], ids=str)
 def test_python_runs(block: Block) -> None:
     """Rows of tables by the names that their tables have."""
-    exec(block.text, {**vars(datasets), **vars(families)})
+    exec(block.text, {**vars(datasets), **vars(families), "FurtherSet": FurtherSet})
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import pytest
 
 from bench.cli.commands import main
 from bench.cli.sweep import main as sweep
+from bench.cli.sweep_files import load_file
 from bench.report.digests import differences
 from bench.store import RunFolder
 from bench.store.further import keep_test, kept_test
 from tests import further_sets
+from tests.builders import SWEEP_FILE
+from tests.tasks.builders import done
 
 pytestmark = pytest.mark.usefixtures("figures_not_rendered")
 
@@ -24,19 +28,32 @@ RESULTS = Path("runs/tiny/results")
 Said = pytest.CaptureFixture[str]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of the tiny sweep, done."""
+    place = tmp_path_factory.mktemp("trained")
+    (place / "tiny.py").write_text(SWEEP_FILE.format(steps=12, plain_lr=0.1))
+    for run in load_file(place / "tiny.py").runs("quick", None, "stand-in"):
+        done(place, run, place, "tiny")
+    return place / "tiny"
+
+
 @pytest.fixture
-def tested_sweep(tiny_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny sweep on the stand-in, which declares further test sets, and their data."""
+def tiny(tiny_sweep: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny sweep, whose runs are done; nets trained on the stand-in have further test sets, which are there."""
     further_sets.known(monkeypatch)
     further_sets.lay(tiny_sweep.parents[1] / "data")
-    declares(tiny_sweep, "again", "weak")
+    shutil.copytree(trained, "runs/tiny")
     return tiny_sweep
 
 
-def declares(path: Path, *names: str) -> None:
-    """The sweep's file declares these; its data are the stand-in, which only a start without CIFAR-10 has."""
-    text = path.read_text()
-    path.write_text(text.replace('"It does.", {', '"It does.", tests=' + repr(names) + ", scales={"))
+@pytest.fixture
+def declared(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """It declares all of these sets, though its data are CIFAR-10, in whose place the stand-in comes."""
+    monkeypatch.setattr("bench.spec.sweep.unfit", lambda *_: "")
+    text = tiny.read_text()
+    tiny.write_text(text.replace('"It does.", {', '"It does.", tests=("again", "weak"), scales={'))
+    return tiny
 
 
 def folders() -> list[RunFolder]:
@@ -54,16 +71,8 @@ def rows() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def of_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep that is declared on CIFAR-10 may declare tests of the stand-in, too."""
-    monkeypatch.setattr("bench.spec.sweep.unfit", lambda *_: "")
-
-
-def test_a_sweep_ends_with_its_further_tests_on_its_page_and_they_verify(
-    tested_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
-) -> None:
-    of_stand_in(monkeypatch)
-    assert sweep([str(tested_sweep), *START]) == 0
+def test_a_sweep_ends_with_its_further_tests_on_its_page_and_they_verify(declared: Path, capsys: Said) -> None:
+    assert sweep([str(declared), *START]) == 0
     said = capsys.readouterr().out
     assert "further test sets, for each run that is done: again, weak" in said
     assert "% on Again (40 images, " in said
@@ -89,17 +98,13 @@ def test_a_sweep_ends_with_its_further_tests_on_its_page_and_they_verify(
     assert "ResNet-8, error on Again" in capsys.readouterr().out
 
     before = (RESULTS / "tests.csv").read_bytes()
-    assert sweep([str(tested_sweep), *START]) == 0
+    assert sweep([str(declared), *START]) == 0
     assert "further tests of" not in capsys.readouterr().out, "nothing is tested twice"
     assert (RESULTS / "tests.csv").read_bytes() == before
 
 
-def test_runs_that_are_done_are_tested_by_hand_on_sets_that_nobody_declared(
-    tiny_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
-) -> None:
-    further_sets.known(monkeypatch)
-    assert sweep([str(tiny_sweep), *START]) == 0
-    assert "## Further" not in Path("runs/tiny/report/README.md").read_text()
+def test_runs_that_are_done_are_tested_by_hand_on_sets_that_nobody_declared(tiny: Path, capsys: Said) -> None:
+    (tiny.parents[1] / "data" / "further").rmdir()
     assert main(["test", "tiny"]) == 2
     assert "tiny declares no further test sets: name some, as in --tests" in capsys.readouterr().err
     assert main(["test", "tiny", "--tests", "agian"]) == 2
@@ -109,7 +114,7 @@ def test_runs_that_are_done_are_tested_by_hand_on_sets_that_nobody_declared(
     assert words in capsys.readouterr().err
     assert main(["test", "tiny", "--tests", "again,weak:faint"]) == 2
     assert "bench: Again is not in " in capsys.readouterr().err
-    further_sets.lay(tiny_sweep.parents[1] / "data")
+    further_sets.lay(tiny.parents[1] / "data")
 
     assert main(["test", "tiny", "--tests", "again,weak:faint", "--only", "plain-*"]) == 0
 
@@ -123,13 +128,10 @@ def test_runs_that_are_done_are_tested_by_hand_on_sets_that_nobody_declared(
     assert main(["test", "nobody"]) == 2
 
 
-def test_without_the_test_data_a_sweep_ends_as_it_would_and_says_what_is_missing(
-    tested_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
-) -> None:
-    of_stand_in(monkeypatch)
-    (tested_sweep.parents[1] / "data" / "further").rmdir()
+def test_without_the_test_data_a_sweep_ends_as_it_would_and_says_what_is_missing(declared: Path, capsys: Said) -> None:
+    (declared.parents[1] / "data" / "further").rmdir()
 
-    assert sweep([str(tested_sweep), *START]) == 0
+    assert sweep([str(declared), *START]) == 0
 
     said = capsys.readouterr().out
     assert said.count("Again is not in") == 2, "before the runs, and at the end"
@@ -139,14 +141,11 @@ def test_without_the_test_data_a_sweep_ends_as_it_would_and_says_what_is_missing
     assert not (RESULTS / "tests.csv").exists()
 
 
-def test_a_damaged_set_is_named_once_and_the_others_are_tested(
-    tested_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
-) -> None:
-    of_stand_in(monkeypatch)
-    spoiled = tested_sweep.parents[1] / "data" / "further" / "faint.bad"
+def test_a_damaged_set_is_named_once_and_the_others_are_tested(declared: Path, capsys: Said) -> None:
+    spoiled = declared.parents[1] / "data" / "further" / "faint.bad"
     spoiled.touch()
 
-    assert sweep([str(tested_sweep), *START]) == 0
+    assert sweep([str(declared), *START]) == 0
     assert capsys.readouterr().out.count("Weak, faint cannot be used: ") == 1
     assert {row["test"] for row in rows()} == {"again", "weak:pale"}
     assert main(["test", "tiny"]) == 1
@@ -156,9 +155,8 @@ def test_a_damaged_set_is_named_once_and_the_others_are_tested(
 
 
 def test_what_was_tested_before_a_stop_is_kept_and_the_same_command_goes_on(
-    tested_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+    declared: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
-    of_stand_in(monkeypatch)
 
     def then_ctrl_c(folder: RunFolder, test: dict[str, Any]) -> None:
         keep_test(folder, test)
@@ -166,7 +164,7 @@ def test_what_was_tested_before_a_stop_is_kept_and_the_same_command_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr("bench.launch.further.keep_test", then_ctrl_c)
-        assert sweep([str(tested_sweep), *START]) == 3
+        assert sweep([str(declared), *START]) == 3
     said = capsys.readouterr().out
     assert "stopped: 1 of 6 further tests done; the same command goes on" in said
     assert "2 of 2 runs are done" in said
@@ -174,30 +172,20 @@ def test_what_was_tested_before_a_stop_is_kept_and_the_same_command_goes_on(
     assert len(rows()) == 1
     before = first.read_bytes()
 
-    assert sweep([str(tested_sweep), *START]) == 0
+    assert sweep([str(declared), *START]) == 0
     assert len(rows()) == 10
     assert first.read_bytes() == before
 
 
-def test_a_job_that_only_reports_tests_where_it_is_told_to(tested_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    of_stand_in(monkeypatch)
-    with monkeypatch.context() as patch:
-        patch.setattr("bench.cli.sweep.test_after", lambda *_: True)
-        assert sweep([str(tested_sweep), *START]) == 0
-
-    assert sweep([str(tested_sweep), *START, "--report-only"]) == 0
+def test_a_job_that_only_reports_tests_where_it_is_told_to(declared: Path) -> None:
+    assert sweep([str(declared), *START, "--report-only"]) == 0
     assert not (RESULTS / "tests.csv").exists()
-    assert sweep([str(tested_sweep), *START, "--report-only", "--with-tests"]) == 0
+    assert sweep([str(declared), *START, "--report-only", "--with-tests"]) == 0
     assert len(rows()) == 10
 
 
-def test_weights_that_are_gone_and_other_training_data_are_said(
-    tested_sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
-) -> None:
-    of_stand_in(monkeypatch)
-    with monkeypatch.context() as patch:
-        patch.setattr("bench.cli.sweep.test_after", lambda *_: True)
-        assert sweep([str(tested_sweep), *START]) == 0
+@pytest.mark.usefixtures("declared")
+def test_weights_that_are_gone_and_other_training_data_are_said(capsys: Said) -> None:
     plain, residual = folders()
     plain.checkpoint.unlink()
     env = plain.path.parent / residual.path.name / "env.json"

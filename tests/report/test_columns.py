@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.report import numbers, rows, stored
+from bench.report import further, numbers, rows, stored
 from bench.spec import stored_name
 from bench.store.manifest import LAYER_COLUMNS
 from bench.tasks.classification.imagenet import ensembles
@@ -31,6 +31,7 @@ DECLARED = (
     *LAYER_COLUMNS,
     *ensembles.COLUMNS,
     *numbers.COLUMNS,
+    *further.COLUMNS,
 )
 
 
