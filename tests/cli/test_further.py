@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from bench.cli.commands import main
+from bench.cli.options import Parser, add_arguments
+from bench.cli.request import resolve
+from bench.cli.sweep import _same_choice
 from bench.cli.sweep import main as sweep
 from bench.cli.sweep_files import load_file
 from bench.report.digests import differences
@@ -182,6 +185,21 @@ def test_a_job_that_only_reports_tests_where_it_is_told_to(declared: Path) -> No
     assert not (RESULTS / "tests.csv").exists()
     assert sweep([str(declared), *START, "--report-only", "--with-tests"]) == 0
     assert len(rows()) == 10
+
+
+def test_the_last_job_on_slurm_is_told_to_where_the_sweep_declares_any(declared: Path, trained: Path) -> None:
+    choices = []
+    for path in (declared, trained.parent / "tiny.py"):
+        parser = Parser()
+        add_arguments(parser, "sweep")
+        args = parser.parse_args([str(path), *START, "--report-only"])
+        args.command = []
+        if path != declared:  # the sweep of that name here is another
+            declared.unlink()
+        choices.append(_same_choice(resolve(args)))
+
+    assert ["--with-tests" in words for words in choices] == [True, False]
+    assert all("--report-only" in words for words in choices)
 
 
 @pytest.mark.usefixtures("declared")
