@@ -14,7 +14,7 @@ from bench.cli.request import Request
 from bench.cli.sweep_files import MistakeError, load_sweep
 from bench.cli.terminal import say
 from bench.data.locate import DataError, data_folder
-from bench.launch.further import Testing, absent, absent_words, to_do
+from bench.launch.further import Testing, absent, absent_words, asked, to_do
 from bench.launch.plan import Plan
 from bench.launch.worker import HearingStop
 from bench.spec import counted, dataset_of
@@ -22,17 +22,18 @@ from bench.spec.further import FurtherSet, further_sets, unfit
 from bench.store import RunFolder
 
 
-def announced(request: Request) -> Iterator[str]:
+def announced(request: Request, plan: Plan) -> Iterator[str]:
     """What a start of a sweep says of its further test sets before anything runs."""
-    rows = further_sets(request.declared.tests)
+    rows: Sequence[FurtherSet] = further_sets(request.declared.tests)
     if not rows:
         return
     yield f"further test sets, for each run that is done: {', '.join(request.declared.tests)}"
-    if any(row.of != request.data for row in rows):
-        titles = [dataset_of(name).title for name in (rows[0].of, request.data)]
-        yield f"left out: they test nets trained on {titles[0]}, not on {titles[1]}"
-        return
-    yield from absent_words(absent(rows, request.data_folder))
+    for of in dict.fromkeys(row.of for row in rows if row.of != request.data):
+        yield f"left out: tests of nets trained on {dataset_of(of).title}, not on {dataset_of(request.data).title}"
+    rows = [row for row in rows if row.of == request.data]
+    every = any(item.state != "done" for item in plan.items)
+    needed = rows if every else asked(to_do([item.folder for item in plan.items], rows))
+    yield from absent_words(absent(needed, request.data_folder))
 
 
 def test_after(request: Request, plan: Plan) -> bool:
@@ -41,8 +42,9 @@ def test_after(request: Request, plan: Plan) -> bool:
     Sets that are not there, or cannot be used, are said and left out: they change nothing in what the start ends with.
     """
     rows = [row for row in further_sets(request.declared.tests) if row.of == request.data]
-    lacking = absent(rows, request.data_folder)
-    todo = to_do([item.folder for item in plan.items], [row for row in rows if row not in lacking])
+    folders = [item.folder for item in plan.items]
+    lacking = absent(asked(to_do(folders, rows)), request.data_folder)
+    todo = to_do(folders, [row for row in rows if row not in lacking])
     with HearingStop(request.deadline, request.time_limit) as stop:
         testing = _tested(todo, request.data_folder, stop) if todo else None
     for words in absent_words(lacking):
@@ -69,16 +71,17 @@ def test(args: argparse.Namespace) -> int:
         if not rows:
             raise MistakeError(f"{args.name} declares no further test sets: name some, as in --tests cifar10.1-v6")
         strange = [words for data, task in sorted(trained) if (words := unfit(names, [data], task))]
-        if len(strange) == len(trained):
+        if strange and len(strange) == len(trained):
             raise MistakeError(strange[0].replace("tests names", "--tests names"))
-        if lacking := absent_words(absent(rows, data)):
-            raise DataError("; ".join(lacking))
         todo = to_do(folders, rows)
+        if lacking := absent_words(absent(asked(todo), data)):
+            raise DataError("; ".join(lacking))
     with HearingStop(deadline, args.time_limit) as stop:
         testing = _tested(todo, data, stop) if todo else None
     if testing is None:
         done = sum(folder.result() is not None for folder in folders)
-        say(f"nothing to test: {done} of {counted(len(folders), 'run')} done, each tested on {', '.join(names)}")
+        each = f", each tested on {', '.join(names)}" if done else ""
+        say(f"nothing to test: {done} of {counted(len(folders), 'run')} done{each}")
         return 0
     numbers.report(args)
     if testing.stopped:

@@ -130,7 +130,7 @@ def _describe(request: Request, plan: Plan) -> None:
     if dataset_of(request.data).made_up:
         say("a stand-in, not real data: this start shows that everything works, and its numbers mean nothing")
     say(describe(plan, variants))
-    for words in announced(request):
+    for words in announced(request, plan):
         say(words)
     if plan.todo:
         for words in _jobs(request, plan):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -20,9 +20,9 @@ Todo = Sequence[tuple[RunFolder, Sequence[FurtherSet]]]
 
 
 def absent(rows: Iterable[FurtherSet], data: Path) -> dict[FurtherSet, str]:
-    """The sets that are not below the data folder, with what to do about it."""
+    """Which of these sets are not below the data folder, each once, with what to do about it."""
     found = {}
-    for row in rows:
+    for row in dict.fromkeys(rows):
         try:
             row.resolve("locate")(data, row)
         except AbsentError as error:
@@ -35,7 +35,7 @@ def absent_words(lacking: dict[FurtherSet, str]) -> list[str]:
     lines = []
     for group, rows in groupby(lacking, lambda row: row.group or row.name):
         first, *more = rows
-        lines.append(lacking[first] + (f" ({len(more)} more of {GROUPS[group]} lack, too)" if more else ""))
+        lines.append(lacking[first] + (f" (and {len(more)} more of {GROUPS[group]})" if more else ""))
     return lines
 
 
@@ -55,6 +55,11 @@ def to_do(folders: Iterable[RunFolder], rows: Sequence[FurtherSet]) -> Todo:
         if lacking:
             found.append((folder, lacking))
     return found
+
+
+def asked(todo: Todo) -> Iterator[FurtherSet]:
+    """The sets of what is to be done."""
+    return (row for _, rows in todo for row in rows)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The vocabulary of the suite: Net, Recipe, Run, Resources, Scale, Claim, Sweep.
 
-Three tables, datasets.py, tasks.py and families.py, say what the suite knows of each name in it.
+Three tables, datasets.py, tasks.py and families.py, say what the suite knows of each name in it; further.py is one of
+further test sets.
 
 A Run is a frozen value. Whatever can change its number is in it and hashed into its id, defaults included;
 whatever changes only the bill is in Resources and is not.

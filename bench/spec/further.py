@@ -20,8 +20,8 @@ class FurtherSet(Row):
 
     title: its name on pages. of: the data set whose nets it tests. tasks: whose runs it may test.
     locate: finds it below the data folder: (folder, row) -> its place; raises AbsentError where it is not there.
-    reader: (place, row) -> what `test` wants, with its `digest`. test: (experiment, net, what was read) -> the outcome
-    of each part, as Work.
+    reader: (place, row) -> what `test` wants, with its `digest`. test: (experiment, net, row, what was read) -> the
+    outcome of each part, as Work.
     images: of each part. parts: what its results are kept by, such as severities; ("",) for one that has none.
     group: the word for all of its kind, whose errors have a mean, "" for none. extra: whether it is in no such mean.
     same_images: whether these are the images of the run's own test in their order, changed.

@@ -67,7 +67,7 @@ class Tester:
                     except DataError as error:
                         yield left.pop(0), error
                         continue
-                    if compiled and any(math.isnan(one["loss"]) for one in kept["parts"].values()):
+                    if compiled and any(one["loss"] is None for one in kept["parts"].values()):
                         compiled = False  # compiled kernels can make NaN, see bench.tasks.retest: once more, without
                         break
                     yield left.pop(0), {**kept, **{name: about[name] for name in HERE}, "tested": time.time()}
@@ -85,7 +85,12 @@ class Tester:
         read: Read = row.resolve("reader")(place, row)
         found = self._finish(row.resolve("test")(experiment, net, row, read))
         parts = {
-            part: {"images": one.count, "error": one.error, "loss": one.loss, "correct": bits(one.correct)}
+            part: {
+                "images": one.count,
+                "error": one.error,
+                "loss": one.loss if math.isfinite(one.loss) else None,
+                "correct": bits(one.correct),
+            }
             for part, one in found.items()
         }
         about = {"id": self.run.id, "test": row.name, "weights_sha256": self.digest, "test_sha256": read.digest}

@@ -126,7 +126,8 @@ def test_runs_that_are_done_are_tested_by_hand_on_sets_that_nobody_declared(tiny
     assert differences(RESULTS) == []
     assert main(["verify", "tiny"]) == 0
     capsys.readouterr()
-    assert main(["test", "tiny", "--tests", "again", "--only", "plain-*"]) == 0
+    (tiny.parents[1] / "data" / "further").rmdir()
+    assert main(["test", "tiny", "--tests", "again", "--only", "plain-*"]) == 0, "nor are the data looked for"
     assert "nothing to test: 1 of 1 run done, each tested on again" in capsys.readouterr().out
     assert main(["test", "nobody"]) == 2
 
@@ -139,7 +140,7 @@ def test_without_the_test_data_a_sweep_ends_as_it_would_and_says_what_is_missing
     said = capsys.readouterr().out
     assert said.count("Again is not in") == 2, "before the runs, and at the end"
     assert "not tested: Weak, faint is not in" in said
-    assert "make further/ there (1 more of Weak lack, too)" in said
+    assert "make further/ there (and 1 more of Weak)" in said
     assert "Declared by the sweep and not tested yet: Again." in Path("runs/tiny/report/README.md").read_text()
     assert not (RESULTS / "tests.csv").exists()
 
