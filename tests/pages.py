@@ -46,6 +46,12 @@ class Block:
         return f"{label(self.page)}:{self.line}"
 
     @property
+    def file(self) -> str:
+        """The file of code that it is, as its first line says: `# my_nets.py`; "" of others."""
+        found = re.match(r"# (\w+\.py)\n", self.text)
+        return found[1] if found else ""
+
+    @property
     def commands(self) -> list[str]:
         """Its lines without comments."""
         return [line for line in self.text.splitlines() if shlex.split(line, comments=True)]
@@ -67,6 +73,11 @@ def blocks_of(page: Path) -> Iterator[Block]:
         yield Block(page, text.count("\n", 0, match.start()) + 1, match[1], match[2])
 
 
+def files_on_pages() -> dict[str, str]:
+    """The files of code that pages show whole, by name."""
+    return {block.file: block.text for block in blocks() if block.file}
+
+
 def furnish(folder: Path, digest: str, scale: str = "quick", data: str = "stand-in") -> None:
     """What the pages speak of: a data folder DIR, a profile, a study of one's own, and the main job's runs, made up.
 
@@ -74,7 +85,9 @@ def furnish(folder: Path, digest: str, scale: str = "quick", data: str = "stand-
     """
     (folder / "DIR").mkdir()
     (folder / "my").mkdir()
-    study = next(block.text for block in blocks() if "SWEEP = Sweep(" in block.text)
+    for name, text in files_on_pages().items():
+        (folder / name).write_text(text)
+    study = next(block.text for block in blocks() if "SWEEP = Sweep(" in block.text and not block.file)
     (folder / "my" / "own_study.py").write_text(study)
     (folder / "my.toml").write_text(next(block.text for block in blocks() if block.text.startswith("# my.toml")))
     for run in load_sweep("plain_vs_residual")[1].runs(scale, data=data):

@@ -17,7 +17,7 @@ BENCH = TESTS.parent / "bench"
 PAGES = ("sections", "sentences", "figures", "gains", "gradients", "layers", "ensembles", "made_up")
 SHARED = ("tasks/detection/average_precision.py", "tasks/verification/roc.py")  # NumPy only, of both sides
 HOMES = {  # by package: the rooms that may import it
-    "torch": {"nets", "data", "train", "tasks", "speed"},
+    "torch": {"nets", "data", "train", "tasks", "speed", "transfer"},  # transfer: its writer of TensorBoard's files
     "torchvision": {"nets", "data", "tasks", "speed"},
     "PIL": {"data", "tasks", "speed"},
     "simplejpeg": {"data"},

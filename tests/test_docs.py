@@ -12,8 +12,9 @@ import torch
 
 from bench.spec import datasets, families
 from bench.spec.further import FurtherSet
+from bench.spec.own import beside
 from bench.tasks.classification import synthetic
-from tests.pages import KINDS, OTHERS, PAGES, ROOT, Block, blocks, blocks_of, furnish, label, type_in
+from tests.pages import KINDS, OTHERS, PAGES, ROOT, Block, blocks, blocks_of, files_on_pages, furnish, label, type_in
 
 NEEDS_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 
@@ -76,9 +77,12 @@ def test_every_block_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("block", [block for block in blocks() if block.kind == "python"], ids=str)
-def test_python_runs(block: Block) -> None:
-    """Rows of tables by the names that their tables have."""
-    exec(block.text, {**vars(datasets), **vars(families), "FurtherSet": FurtherSet})
+def test_python_runs(block: Block, tmp_path: Path) -> None:
+    """Rows of tables by the names that their tables have; files that a page shows lie here."""
+    for name, text in files_on_pages().items():
+        (tmp_path / name).write_text(text)
+    with beside(tmp_path):
+        exec(block.text, {**vars(datasets), **vars(families), "FurtherSet": FurtherSet, "__name__": block.file})
 
 
 @pytest.fixture(scope="module")

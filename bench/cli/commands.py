@@ -14,9 +14,9 @@ from bench.cli.exits import FAILED, guarded
 from bench.cli.export import export
 from bench.cli.further import test
 from bench.cli.listing import listing
+from bench.cli.only import only
 from bench.cli.options import Parser
 from bench.cli.places import RUNS
-from bench.cli.request import matches, patterns
 from bench.cli.sweep import sweep
 from bench.cli.sweep_files import MistakeError, no_runs
 from bench.cli.verify import verify
@@ -81,13 +81,9 @@ def _chosen(args: argparse.Namespace) -> list[RunFolder]:
     found = all_folders(args.out)
     if not found:
         raise MistakeError(f"no runs in {args.out}; --out names the folder given to bench.sweep")
-    wanted = patterns(args.only) if args.only else ["*"]
     named = {folder: (folder.path.parent.name, folder.path.name) for folder in found}
-    for pattern in wanted:
-        if not any(matches(names, pattern) for names in named.values()):
-            sweeps = ", ".join(dict.fromkeys(sweep for sweep, _ in named.values()))
-            raise MistakeError(f"--only {pattern!r} matches no run; the sweeps are: {sweeps}")
-    return [folder for folder, names in named.items() if any(matches(names, pattern) for pattern in wanted)]
+    sweeps = ", ".join(dict.fromkeys(sweep for sweep, _ in named.values()))
+    return only(named, args.only, f"the sweeps are: {sweeps}")
 
 
 def unpack(args: argparse.Namespace) -> int:
@@ -119,7 +115,7 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "clean": (clean, "delete what no start needs any more: old logs, momentum of runs that are done"),
     "pack": (pack, "write run folders as archives below a size, for another machine"),
     "unpack": (unpack, "verify archives and place their runs; what is further on here stays"),
-    "export": (export, "write the weights of runs that are done for others to use"),
+    "export": (export, "write weights, curves and rows of runs for others to use"),
     "report": (numbers.report, "collect run folders, of several machines too, and write the report beside them"),
     "publish": (numbers.publish, "merge runs into results/ and reports/ here, or write the pages there once more"),
     "cite": (numbers.cite, "print a number: interval, n, BibTeX, LaTeX, provenance"),

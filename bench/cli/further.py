@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.cli import numbers
 from bench.cli.exits import FAILED, STOPPED, in_time
-from bench.cli.export import chosen
+from bench.cli.only import only
 from bench.cli.request import Request
-from bench.cli.sweep_files import MistakeError, load_sweep
+from bench.cli.sweep_files import MistakeError, load_sweep, no_runs
 from bench.cli.terminal import say
 from bench.data.locate import DataError, data_folder
 from bench.launch.further import Testing, absent, absent_words, asked, to_do
@@ -19,7 +19,7 @@ from bench.launch.plan import Plan
 from bench.launch.worker import HearingStop
 from bench.spec import counted, dataset_of
 from bench.spec.further import FurtherSet, further_sets, unfit
-from bench.store import RunFolder
+from bench.store import RunFolder, folders
 
 
 def announced(request: Request, plan: Plan) -> Iterator[str]:
@@ -42,9 +42,9 @@ def test_after(request: Request, plan: Plan) -> bool:
     Sets that are not there, or cannot be used, are said and left out: they change nothing in what the start ends with.
     """
     rows = [row for row in further_sets(request.declared.tests) if row.of == request.data]
-    folders = [item.folder for item in plan.items]
-    lacking = absent(asked(to_do(folders, rows)), request.data_folder)
-    todo = to_do(folders, [row for row in rows if row not in lacking])
+    ours = [item.folder for item in plan.items]
+    lacking = absent(asked(to_do(ours, rows)), request.data_folder)
+    todo = to_do(ours, [row for row in rows if row not in lacking])
     with HearingStop(request.deadline, request.time_limit) as stop:
         testing = _tested(todo, request.data_folder, stop) if todo else None
     for words in absent_words(lacking):
@@ -59,29 +59,39 @@ def _tested(todo: Sequence[tuple[RunFolder, Sequence[FurtherSet]]], data: Path, 
     return testing
 
 
+def _chosen(args: argparse.Namespace) -> list[RunFolder]:
+    """The run folders of the sweep that `--only` names. Raises MistakeError."""
+    name = Path(args.name).stem
+    found = [folder for out in args.out for folder in folders(out.absolute(), name).values()]
+    if not found:
+        raise MistakeError(no_runs(name, *args.out))
+    ids = {folder: [folder.path.name] for folder in found}
+    return only(ids, args.only, f"ids are such as {found[0].path.name}")
+
+
 def test(args: argparse.Namespace) -> int:
     """`python -m bench test`. Raises MistakeError, SpecError, and DataError where test data are not there."""
     deadline = time.time() + args.time_limit if args.time_limit else None
     with in_time(args.time_limit):
-        folders, data = chosen(args), data_folder(args.data)
+        chosen, data = _chosen(args), data_folder(args.data)
         declared = load_sweep(args.name, args.out[0])[1]
         names = [name.strip() for name in args.tests.split(",")] if args.tests else declared.tests
         rows = further_sets(names)
-        trained = {(run.data, run.task) for folder in folders if (run := folder.readable_run())}
+        trained = {(run.data, run.task) for folder in chosen if (run := folder.readable_run())}
         if not rows:
             raise MistakeError(f"{args.name} declares no further test sets: name some, as in --tests cifar10.1-v6")
         strange = [words for data, task in sorted(trained) if (words := unfit(names, [data], task))]
         if strange and len(strange) == len(trained):
             raise MistakeError(strange[0].replace("tests names", "--tests names"))
-        todo = to_do(folders, rows)
+        todo = to_do(chosen, rows)
         if lacking := absent_words(absent(asked(todo), data)):
             raise DataError("; ".join(lacking))
     with HearingStop(deadline, args.time_limit) as stop:
         testing = _tested(todo, data, stop) if todo else None
     if testing is None:
-        done = sum(folder.result() is not None for folder in folders)
+        done = sum(folder.result() is not None for folder in chosen)
         each = f", each tested on {', '.join(names)}" if done else ""
-        say(f"nothing to test: {done} of {counted(len(folders), 'run')} done{each}")
+        say(f"nothing to test: {done} of {counted(len(chosen), 'run')} done{each}")
         return 0
     numbers.report(args)
     if testing.stopped:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.cli.listing import complete_name, version_words
-from bench.launch.worker import UNITS
-from bench.spec import SCALES, Way
+from bench.cli.values import parse_count, parse_duration, parse_kernels, parse_seeds
+from bench.spec import SCALES
 
 CHOICES = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)")
 UNKNOWN = re.compile(r"unrecognized arguments: (?P<given>--[a-z-]+)")
@@ -34,46 +34,6 @@ def _meant(message: str) -> str:
         return ""
     near = difflib.get_close_matches(found["given"], known, n=1, cutoff=0.7 if found.re is CHOICES else 0.8)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """`0-4`, `0,2,7` or a mix of both as seeds."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if not match:
-            raise argparse.ArgumentTypeError(f"invalid seeds {text!r}; write 0-4 or 0,2,7")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last - first >= 10_000:
-            raise argparse.ArgumentTypeError(f"invalid range of seeds {part!r}; write the smaller one first, as in 0-4")
-        seeds += range(first, last + 1)
-    return tuple(dict.fromkeys(seeds))
-
-
-def parse_duration(text: str) -> float:
-    """`50m`, `2h`, `90s` or `1d`, in seconds; a number without a unit could mean any of them."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text, re.ASCII)
-    if not match or float(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"invalid duration {text!r}; write it with its unit: 90s, 50m, 2h or 1d")
-    return float(match[1]) * UNITS[match[2]]
-
-
-def parse_count(text: str) -> int:
-    """A whole number from 1 on."""
-    if not re.fullmatch(r"[1-9]\d{0,4}", text):
-        raise argparse.ArgumentTypeError(f"invalid count {text!r}; write a whole number from 1 on")
-    return int(text)
-
-
-def parse_kernels(text: str) -> Way:
-    """Words such as `graph,fused` as a Way."""
-    words = {word.strip() for word in text.split(",")}
-    grouped = words & {"grouped", "fused"}
-    if words - {"eager", "graph", "compiled", *grouped} or len(grouped) > 1 or ("eager" in words and len(words) > 1):
-        raise argparse.ArgumentTypeError(
-            f"invalid kernels {text!r}; write eager, or some of graph, compiled, and one of grouped and fused"
-        )
-    return Way("graph" in words, "compiled" in words, next(iter(grouped), "passes"))
 
 
 Option = Mapping[str, Any]  # what argparse's add_argument takes
@@ -238,10 +198,16 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
     },
     "export": {
         "name": NAME,
-        "--weights": {"action": "store_true", "help": "the final weights of each run that is done, as safetensors"},
+        "--weights": {
+            "action": "store_true",
+            "help": "the final weights of each run that is done, as safetensors, with a model card",
+        },
+        "--csv": {"action": "store_true", "help": "runs.csv, a row a run, and curves.csv, a row a run and step"},
+        "--tensorboard": {**PLACE, "help": "curves, settings and results for TensorBoard, a folder a run in DIR"},
         "--out": SEVERAL,
+        "--results": {**PLACE, "help": "the published numbers in DIR, also where there are runs of your own"},
         "--only": {"metavar": "GLOB", "help": "only runs whose id matches, such as '*-paper-*'"},
-        "--to": {**PLACE, "help": "where the files go (default: weights/ beside the runs)"},
+        "--to": {**PLACE, "help": "where weights and CSV files go (default: weights/ and csv/ beside the runs)"},
     },
     "cite": {
         "--results": PLACE,
@@ -289,9 +255,11 @@ ABOUT = {  # what the help of a command says beside its line
     "first, then runs that can be resumed, those with least left first, then the weights of finished runs, as far as "
     "there is room. A finished run travels without its optimizer. Exit code 1: a run that has kept a step was left "
     "behind.",
-    "export": "Writes files that others can use without this suite, of a sweep's runs that are done. --weights: "
-    "ID.safetensors with the tensors that the run was tested with, bit by bit, and what it reached as metadata. Exit "
-    "code 1: a run that is done has no weights here.",
+    "export": "Writes files that others can use without this suite, of a sweep's runs; several kinds at once, too. "
+    "--weights, of runs that are done: ID.safetensors with the tensors that the run was tested with, bit by bit, and "
+    "what it reached as metadata; beside it ID.md, a model card as model hubs read it. --csv and --tensorboard: what "
+    "there is of all runs, or, where there are none below --out, of the published ones. Exit code 1: a run that is "
+    "done has no weights here.",
     "test": "Tests the finished runs of a sweep on further test sets from their final weights, then writes the report. "
     "What has been tested is kept, and not tested again. A start of the sweep does the same for the sets that its file "
     "declares. Exit code 1: a test could not be made; 2: test data are not there.",

@@ -36,7 +36,7 @@ def begin_own(study: SweepFile, place: Place, *, trains: bool = True) -> None:
     from bench.report import authorship
 
     make_folder(place.results)
-    keep_declaration(study.file, place)
+    keep_declaration(study.file, place, study.declared)
     if not study.file.resolve().is_relative_to(place.results.parent.resolve()):  # the copy of an earlier start
         who = authorship.of_user(study.file, study.declared.author, own=own_file(study.name, study.file))
         if not trains and (place.results / authorship.FILE).exists():
@@ -87,7 +87,7 @@ def publish(study: SweepFile, folders: Sequence[Path], runs: Sequence[Run], seal
     seals.put_on(list(_manifests(folders)), print)
     place = published(study.name, Path("results"), Path("reports"))
     make_folder(place.results)
-    keep_declaration(study.file, place)
+    keep_declaration(study.file, place, study.declared)
     if own_file(study.name, study.file):
         begun = folders[0] / "results" / authorship.FILE  # as the study was when its runs were started
         who = authorship.read(begun.parent) if begun.exists() else None
@@ -131,10 +131,12 @@ def publish_pages() -> Iterator[Path]:
 
 def _write_again(place: Place) -> Path | None:
     """Writes the pages of published numbers; the best one's path."""
+    from bench.report.card import renew_cards
     from bench.report.page import write_report
     from bench.report.render.html import write_html
 
     declared = declared_in(place)
+    renew_cards(place.results)
     page = write_report(place.name, declared, place.results, place.report)
     if page and not in_suite():
         write_html(place.report, declared.title)
@@ -155,9 +157,11 @@ def write_index(also: Mapping[str, Sweep]) -> None:
 def _write(
     study: SweepFile, place: Place, folders: Sequence[Path], runs: Sequence[Run], focus: tuple[str, str] | None = None
 ) -> Path | None:
+    from bench.report.card import renew_cards
     from bench.report.collect import collect
     from bench.report.page import write_report
 
     own = not place.published
     collect(place.results, folders, runs, say=print, ensembles=study.declared.ensembles, made_up=own)
+    renew_cards(place.results)
     return write_report(study.name, study.declared, place.results, place.report, focus)

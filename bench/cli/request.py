@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import fnmatch
 import os
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.cli.only import matches, patterns
 from bench.cli.places import DECLARATION, Place, beside_runs
 from bench.cli.publish import SweepFile
 from bench.cli.sweep_files import MistakeError, load_file, refuse_namesake, sweep_file
@@ -25,7 +24,7 @@ from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.executor import for_cluster, refuse_path
 from bench.launch.slurm.profile import Profile, load_profile
 from bench.machine import cuda_devices, cxx_compiler, installed, no_compiler
-from bench.spec import Dataset, Run, Sweep, Way, dataset_of, task_of
+from bench.spec import Dataset, Run, Sweep, Way, dataset_of
 
 ONE_PROCESS = Profile(nodes=1, tasks=1)  # off Slurm: several processes for one run are for its jobs
 AS_TYPED = (  # options that leave nothing to choose
@@ -197,7 +196,7 @@ def choose_data(args: argparse.Namespace, scale: str, declared: Sweep) -> tuple[
         print(f"data: {name} in {found}")
     if row.check and not (args.dry_run or args.report_only):
         row.resolve("check")(found)
-    if not task_of(declared.task).trains and dataset_of(name).replaces:
+    if not declared.task_row.trains and dataset_of(name).replaces:
         raise MistakeError(f"published weights tell ImageNet's 1,000 classes apart, and {folder} has {name}")
     return folder, name
 
@@ -287,13 +286,3 @@ def unplanned(runs: Iterable[Run], sweep: Sweep, scale: str) -> str:
     more = [run.id for run in runs if run.seed not in sweep.scales[scale].seeds_of(run.net)]
     which = ", ".join(more[:3]) + (f" and {len(more) - 3:,} more" if len(more) > 3 else "")
     return f"runs with seeds that are not planned, which no verdict counts: {which}\n" if more else ""
-
-
-def patterns(text: str) -> list[str]:
-    """The patterns between commas; a comma in brackets is a pattern's own."""
-    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()] or [text]
-
-
-def matches(names: Iterable[str], pattern: str) -> bool:
-    """Whether one of the names fits the pattern."""
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names)

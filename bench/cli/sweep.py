@@ -204,7 +204,7 @@ def _leave_to_slurm(request: Request, plan: Plan, profile: Profile) -> int:
     begin_own(request.study, request.place)
     slurm = _slurm(request, profile, Stop(request.deadline), print)
     slurm.submit([(item.run, item.folder) for item in plan.todo])
-    copy = copy_sweep_file(request.folder / "code", request.file, request.name)
+    copy = copy_sweep_file(request.folder / "code", request.file, request.name, request.declared.codes())
     log = slurm.after([sys.executable, "-m", "bench.sweep", str(copy), *_same_choice(request)], Path.cwd())
     print(f"a last job collects and reports; it writes to {log}\nfollow: python -m bench status {request.name}")
     return 0

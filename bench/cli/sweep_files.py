@@ -13,7 +13,9 @@ import bench.spec
 from bench.cli.places import DECLARATION, PROJECT, RUNS, Place, beside_runs, published
 from bench.spec import Run, SpecError, Sweep
 from bench.spec.advice import nearest, shown
-from bench.store import write_bytes
+from bench.spec.own import CODE_FOLDER as CODE
+from bench.spec.own import beside, content_of
+from bench.store import make_folder, write_bytes
 
 SUITE = PROJECT / "sweeps"
 
@@ -78,7 +80,8 @@ def load_file(path: Path) -> Sweep:
     import runpy
 
     try:
-        defined = runpy.run_path(str(path))
+        with beside(path.parent):
+            defined = runpy.run_path(str(path))
     except (Exception, SystemExit) as error:  # a user's file may raise anything, and must not end the command quietly
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         line = getattr(error, "lineno", None) or (frames[-1].lineno if frames else None)
@@ -157,9 +160,14 @@ def known_sweeps(results: Path, **also: Sweep) -> dict[str, Sweep]:
     return dict(sorted({**sweeps, **also}.items()))  # the index must not depend on which sweep wrote it
 
 
-def keep_declaration(path: Path, place: Place) -> None:
-    """Copies the sweep file beside numbers, which mean nothing without it; published ones of this suite's have it."""
+def keep_declaration(path: Path, place: Place, declared: Sweep) -> None:
+    """Copies the sweep file beside numbers, which mean nothing without it, and the user's code that it names.
+
+    Published numbers of this suite's sweeps have the file already.
+    """
     copy = place.results / DECLARATION
+    for code, sha256 in declared.codes():
+        write_bytes(make_folder(place.results / CODE) / code.rpartition(":")[0], content_of(code, sha256))
     if path.resolve() != copy.resolve() and (own_file(place.name, path) or not place.published):
         write_bytes(copy, path.read_bytes())
 

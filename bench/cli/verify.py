@@ -16,6 +16,7 @@ from bench.cli.weights import verify_weights
 from bench.data.locate import data_folder, home
 from bench.launch.rerun import rerun
 from bench.spec import counted
+from bench.store import own_code
 
 if TYPE_CHECKING:  # pandas comes with it
     from bench.report.verify import Trusted
@@ -89,6 +90,8 @@ def _rerun(args: argparse.Namespace, places: Sequence[Place]) -> int:
     from bench.report.collect import collect
     from bench.report.verify import Result, compare_rerun, stored_run
 
+    for results in (place.results for place in places):
+        own_code.beside_results(results)
     run, stored, errors = stored_run(args.rerun, [place.results for place in places])
     # levels below those of sweeps: it is no run of a sweep to `bench pack`
     place = args.out / "again" / run.scale / run.id

@@ -14,7 +14,7 @@ from bench.cli.places import Place
 from bench.cli.sweep_files import MistakeError
 from bench.data.locate import DataError, data_folder, home
 from bench.spec import counted
-from bench.store import StoreError, tensor_file
+from bench.store import StoreError, own_code, tensor_file
 
 if TYPE_CHECKING:
     from bench.report.verify.published import Published
@@ -67,6 +67,7 @@ def _tested(path: Path, source: Published, data: Path) -> tuple[bool, str]:
 
     if problems := list(file_problems(path, source)):
         return False, "; ".join(problems)
+    own_code.beside_results(source.folder)
     row, start = next(row for row in source.done if row["id"] == path.stem), time.perf_counter()
     try:
         run = run_to_test(row)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.Image import Transpose
 
 from bench.data.locate import DataError
 
@@ -22,6 +23,15 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 PIXELS = 178_956_970  # half a GiB of RGB; Pillow stops there, too
 UPRIGHT = 1
+TURNS = {  # what makes an image of each other EXIF orientation upright
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
 
 
 @contextmanager
@@ -78,3 +88,9 @@ def orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, UPRIGHT))
     except Exception:  # as above
         return UPRIGHT
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says."""
+    turn = TURNS.get(orientation(image))
+    return image if turn is None else image.transpose(turn)

@@ -156,6 +156,31 @@ def listed(folder: Path, name: str) -> Path:
     )
 
 
+def own(folder: Path, name: str) -> Path:
+    """The folder NAME of the user's own data "WORD:NAME" below the data folder. Raises AbsentError."""
+    home = name.partition(":")[2]
+    if not (folder / home).is_dir():
+        there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        raise AbsentError(
+            f"{folder}: no folder {home} there, which data {name!r} is read from; there are: "
+            f"{', '.join(there[:8]) or 'none'}{', …' * (len(there) > 8)}. Name the folder above {home}/ with --data or "
+            "BENCH_DATA",
+            (home,),
+        )
+    return folder / home
+
+
+def own_beside_lfw(folder: Path, name: str) -> Path:
+    """The folder NAME of "WORD:NAME", where LFW with its View 2 is there, too. Raises AbsentError."""
+    if not (folder / "lfw" / "pairs.txt").is_file():
+        raise AbsentError(
+            f"{folder}: no lfw/pairs.txt there, the list of View 2. Get it and LFW's images (deep-funneled) from "
+            "http://vis-www.cs.umass.edu/lfw/, and name the folder above lfw/ with --data or BENCH_DATA",
+            ("lfw",),
+        )
+    return own(folder, name)
+
+
 def notice(folder: Path) -> str:
     """The text of NOTICE.json beside the data: what a reader of the numbers must know of them; "" without one."""
     path = folder / "NOTICE.json"

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.machine import cache_folder, cores, cuda_devices, hardware, memory_gib
 from bench.nets.counts import multiply_adds_of
-from bench.spec import Resources, Run, SpecError, Way, counted, task_of
+from bench.spec import Resources, Run, SpecError, Way, counted
 from bench.store import StoreError, make_folder, read_json, write_json
 
 LEAST_GAIN = 1.03  # in throughput, for more runs at once: above the noise of the measurements
@@ -175,7 +175,7 @@ def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tupl
 
 def _is_like(run: Run, known: Sequence[Measurement]) -> bool:
     """Whether the measurements hold for the run."""
-    usual = run.dataset.side > 0 and task_of(run.task).only_trains and run.resources.made(Way()) == Resources()
+    usual = run.dataset.side > 0 and run.task_row.only_trains and run.resources.made(Way()) == Resources()
     return usual and any(row.work >= multiply_adds_of(run) and row.batch >= run.recipe.batch for row in known)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.launch.pace import Forecast, seconds_left
 from bench.launch.plan import Item, duration, speed_words
-from bench.spec import Run, counted, task_of
+from bench.spec import Run, counted
 from bench.store import RunFolder
 
 LINE_SECONDS = 30.0
@@ -34,7 +34,7 @@ def short_names(ids: Iterable[str]) -> dict[str, str]:
 def error_words(run: Run, beat: Mapping[str, Any], digits: int = 1) -> str:
     """The test error so far, else that of training: `61.2 % test`, of a detector `48.9 % AP50`; "" before the first."""
     if "test_error" in beat:
-        task = task_of(run.task)
+        task = run.task_row
         return f"{task.value(beat['test_error']):.{digits}f} % {task.measure.removesuffix(' error')}"
     return f"{beat['error']:.{digits}f} % train" if "error" in beat else ""
 
@@ -159,7 +159,7 @@ def outcome(folder: RunFolder, name: str) -> str:
     """One line on how a run ended."""
     result, error = folder.result(), folder.error()
     if result is not None:
-        words = task_of(folder.run().task).words(result["test_error"])
+        words = folder.run().task_row.words(result["test_error"])
         return f"{name}: done, {words}, {duration(result['seconds'])}"
     if error is not None:
         return f"{name}: failed: {error['message']}"

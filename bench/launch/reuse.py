@@ -40,10 +40,15 @@ class Reuse:
         return differing
 
     def check(self, plan: Plan) -> None:
-        """Raises DataError where a run could not begin, before the first does.
+        """Raises DataError or OwnCodeError where a run could not begin, before the first does.
 
-        Runs that share data are asked once; data of runs that have begun are left to `others`, which reads them.
+        Runs that share data, or a net of the user's, are asked once; data of runs that have begun are left to `others`,
+        which reads them.
         """
+        for run in {item.run.net: item.run for item in plan.todo if item.run.net.row.check}.values():
+            from bench.tasks.inputs import check_net  # torch comes with it
+
+            check_net(run)
         read = {_read_alike(item.run) for item in plan.items if _begun_with(item.folder)}
         fresh = {alike: item for item in plan.todo if (alike := _read_alike(item.run)) not in read}
         for item in fresh.values():

@@ -18,7 +18,6 @@ from typing import Any
 
 from bench.data.locate import DataError
 from bench.machine import missing, tolerate_ascii
-from bench.spec import task_of
 from bench.store import BusyError, RunFolder, StoreError
 
 DEATHS = 3  # of a run's process without an error (kill -9, out of memory) and without progress, before the run fails
@@ -232,7 +231,7 @@ def _running(
         run = folder.run()
         with joined(seat.rank, seat.size, folder.rendezvous(seat.start), stop) as processes:
             # imported with its first run: no package that only another task needs
-            yield from task_of(run.task).resolve("work")(run, Job(folder, data, stop, processes))
+            yield from run.task_row.resolve("work")(run, Job(folder, data, stop, processes))
     except StoppedError:
         return "stopped"
     except LostError as error:

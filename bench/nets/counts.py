@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.spec import Net, Run, task_of
+from bench.spec import Net, Run
 
 IMAGENET_BLOCKS = {
     18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
@@ -109,7 +109,7 @@ def parameters_of(run: Run) -> int:
 
     So of a part of another net, and where the data tell the number of classes.
     """
-    counted = run.net.row.layout and run.dataset.classes and not task_of(run.task).backbone
+    counted = run.net.row.layout and run.dataset.classes and not run.task_row.backbone
     return parameters(run.net, run.dataset.classes) if counted else 0
 
 

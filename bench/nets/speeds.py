@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from bench.nets.counts import multiply_adds_of
-from bench.spec import Run, task_of
+from bench.spec import Run
 
 LEAST = 0.1  # of a run's time that training has at least
 FORWARD = 1 / 3  # of a training step's multiply-adds a test needs, where its speed was not measured
@@ -129,7 +129,7 @@ def nearest(run: Run, speeds: Sequence[Speed]) -> list[Speed]:
     The first of these counts most. Runs of another task say nothing. A net whose multiply-adds nobody counts (VGG-16,
     timm's) is told by runs of itself alone; a detector, whose regions nobody counts, by those of a backbone as large.
     """
-    work, recipe, by_image = multiply_adds_of(run), run.recipe, task_of(run.task).by_image
+    work, recipe, by_image = multiply_adds_of(run), run.recipe, run.task_row.by_image
 
     def distance(speed: Speed) -> tuple[bool, ...]:
         return (

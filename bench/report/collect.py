@@ -69,6 +69,11 @@ def collect(
         return collected
 
 
+def standing(runs: Sequence[Path]) -> dict[str, Found]:
+    """Of each run below these folders of a sweep the result that stands, or how far it is."""
+    return {name: choose(None, (), its).stands for name, its in _found(runs, lambda _: None, made_up=True).items()}
+
+
 def _choices(results: Path, runs: Sequence[Path], say: Callable[[str], object], *, made_up: bool) -> dict[str, Choice]:
     """For every run of the results and of the folders which result stands; says which do not."""
     known = {row["id"]: Found(row) for row in read_rows(results / "runs.csv")}

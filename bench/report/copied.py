@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.repeats import Choice, Found
+from bench.spec.own import CODE_FOLDER, content_of, copy_name
 from bench.store import RunFolder, make_folder, register, write_bytes
 from bench.store.manifest import SIGNATURES, names_of
 
@@ -21,6 +22,7 @@ def copy_all(results: Path, runs: Sequence[Path], chosen: Mapping[str, Choice], 
         _copy_registers(results, sweep, say)
     for name, choice in chosen.items():
         _copy_manifest(results, name, choice.stands, say)
+        _copy_code(results, choice.stands)
     _copy_requirements(results, [one for each in chosen.values() for one in (each.stands, *each.repeats)])
 
 
@@ -57,6 +59,12 @@ def _copy_manifest(results: Path, name: str, stands: Found, say: Say) -> None:
         for path, theirs in zip(_signatures(place), _signatures(folder.manifest), strict=True):
             if (signature := _bytes(theirs)) is not None:
                 write_bytes(path, signature)
+
+
+def _copy_code(results: Path, stands: Found) -> None:
+    """The user's code that the run depends on, under its name and the beginning of its SHA-256."""
+    for code, sha256 in stands.folder.run().codes.values() if stands.folder else ():
+        write_bytes(make_folder(results / CODE_FOLDER) / copy_name(code, sha256), content_of(code, sha256))
 
 
 def _copy_requirements(results: Path, found: Iterable[Found]) -> None:

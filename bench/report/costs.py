@@ -16,7 +16,7 @@ from bench.report.numbers import Cell, Metric, of_net
 from bench.report.rows import PARTS
 from bench.report.sections import Section
 from bench.report.tables import Table, one_of, plain
-from bench.spec import DATASETS, FAMILIES, SCALES, Net, Run, counted, dataset_of, task_of
+from bench.spec import DATASETS, FAMILIES, SCALES, Net, Run, counted, dataset_of
 
 HEADER = (
     "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
@@ -57,7 +57,7 @@ def cost_table(evidence: Evidence) -> Table:
     of = "they" if len(predicted) == len(done) else f"the {len(predicted)} with a prediction"
     words = "" if math.isnan(ratio) else f"; {of} took {ratio:.2f} times as long as predicted"
     means = "means over the runs" if len(done) > len(rows) else "those of the one run of each net"
-    note = NOTE.format(counted=task_of(evidence.sweep.task).counted, means=means)
+    note = NOTE.format(counted=evidence.sweep.task_row.counted, means=means)
     note += MIXED if len(alike) < len(done) else ""
     note += TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words) + shared(done) + unsteady(alike)
     return Table(HEADER, rows, note=note, name="costs")
@@ -79,14 +79,14 @@ def unsteady(alike: pd.DataFrame) -> str:
 
 
 def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:
-    first, counts = runs.iloc[0], ("–", "–")  # nobody counts nets that are not the paper's
+    first, activated = runs.iloc[0], "–"  # nobody counts those of nets that are not the paper's
     if FAMILIES[first["family"]].layout:
-        outputs = activations(net_of(first), side_of(first))
-        counts = f"{first['multiply_adds'] / 1e6:,.0f}M", f"{4 * outputs / 2**20:.1f}"
+        activated = f"{4 * activations(net_of(first), side_of(first)) / 2**20:.1f}"
     return (
         display_name(net),
         f"{first['params'] / 1e6:.2f}M",
-        *counts,
+        "–" if math.isnan(first["multiply_adds"]) else f"{first['multiply_adds'] / 1e6:,.0f}M",
+        activated,
         of_net(evidence, net, IMAGES_PER_S, runs),
         rounded(runs["test_images_per_s"].mean()),
         of_net(evidence, net, SECONDS, runs),

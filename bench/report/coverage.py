@@ -40,7 +40,7 @@ from bench.report.render.html import write_html
 from bench.report.stats import sample
 from bench.report.summary import summary
 from bench.report.tables import Table
-from bench.spec import Net, Sweep, counted, task_of
+from bench.spec import Net, Sweep, counted
 from bench.store import make_folder, write_text
 
 
@@ -52,7 +52,7 @@ def load(sweeps: Mapping[str, Sweep], results: Path) -> list[Study]:
             name,
             sweep,
             tuple(load_sets(results / name, sweep)) if name in there else (),
-            published_speeds(results, sweep.task),
+            published_speeds(results, sweep.task_name),
         )
         for name, sweep in sweeps.items()
     ]
@@ -135,10 +135,10 @@ def _cost(study: Study, name: str, net: Net) -> str:
     sweep = study.sweep
     cells = sweep.scales["paper"]
     run = next(run for run in sweep.runs("paper", None, sweep.data_at("paper")) if cells.name_of(run) == name)
-    if not task_of(sweep.task).trains:
+    if not sweep.task_row.trains:
         return "a test of published weights, without training"
     words = f"{counted(len(cells.seeds_of(net)), 'run')} of {run.recipe.steps:,} steps"
-    if task_of(sweep.task).by_image:  # not of a detector: nobody counts its regions, which cost as much again
+    if sweep.task_row.by_image:  # not of a detector: nobody counts its regions, which cost as much again
         words += f", {3 * run.recipe.steps * run.recipe.batch * multiply_adds_of(run):.1e} multiply-adds each"
     seconds = predicted_seconds(run, 0, study.speeds)
     return words if seconds is None else f"{words}, about {duration(seconds)} each"
@@ -155,7 +155,7 @@ def write_index(studies: Sequence[Study], reports: Path) -> None:
 def index_texts(studies: Sequence[Study], answers: Sequence[Answer], reports: Path) -> dict[str, str]:
     """The texts of the index by their files. reports: where pages of `bench simulate` may lie, which it links to."""
     procedures = sorted(path.stem for path in (reports / "procedure").glob("*.md"))
-    speeds = dict.fromkeys(s for study in studies if task_of(study.sweep.task).only_trains for s in study.speeds)
+    speeds = dict.fromkeys(s for study in studies if study.sweep.task_row.only_trains for s in study.speeds)
     return {
         "README.md": index(studies, answers, procedures),
         "summary.md": summary(studies, answers),

@@ -12,7 +12,7 @@ from bench.report import frame
 from bench.report.claims import Floor, Judged, floor_of, judge_set
 from bench.report.frame import Set, page_names
 from bench.report.stats import Contrast, Interval, McNemar, contrast, mcnemar, paired_images, sample, within
-from bench.spec import Sweep, task_of
+from bench.spec import Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,22 @@ def pairs(results: Set, floor: Floor) -> tuple[Pair, ...]:
     return tuple(pair for pair in found if pair)
 
 
+def claimed_pairs(evidence: Evidence) -> list[Pair]:
+    """The first and the second net of each claim that compares two kinds of nets which are not plain and residual."""
+    sides: list[tuple[str, str]] = []
+    for claim in evidence.sweep.claims:
+        names = claim.names
+        if claim.kind == "second beats first":
+            sides.append((names[0], names[1]))
+        elif claim.kind == "depth costs first more":
+            sides += [(names[0], names[2]), (names[1], names[3])]
+    found = (
+        compare(evidence.results, evidence.floor, first, second, f"pair-{first}-{second}")
+        for first, second in dict.fromkeys(sides)
+    )
+    return [pair for pair in found if pair]
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The results of one set with their verdicts (in the order of the sweep's claims) and pairs of nets.
@@ -132,7 +148,7 @@ def load_sets(results: Path, sweep: Sweep) -> list[Set]:
 def weigh(name: str, sweep: Sweep, sets: Sequence[Set]) -> tuple[Evidence, ...]:
     """The evidence of each set of the sweep."""
     pages, scales = page_names(sets), tuple(one.scale for one in sets)
-    compared = task_of(sweep.task).only_trains
+    compared = sweep.task_row.only_trains
     found = []
     for one in sets:
         floor = floor_of(one)

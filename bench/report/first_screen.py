@@ -13,7 +13,7 @@ from bench.report.sections import MADE_UP, Findings
 from bench.report.stats import sample
 from bench.report.tables import chance_near, p_words
 from bench.report.verdicts import measured, seeds_words, verdict_words
-from bench.spec import Sweep, counted, task_of
+from bench.spec import Sweep, counted
 
 UNTESTED = "**Described, not tested:** no claim is judged at scale `{scale}`."
 NO_CLAIM = "**Described, not tested:** the sweep declares no claim."
@@ -22,7 +22,7 @@ NOTHING_YET = "**Open:** {none} judged yet: {there} of {whose} {planned} runs ar
 
 def findings_of(evidence: Evidence) -> Findings:
     """What the sweep's task has to say of the set."""
-    found: Findings = task_of(evidence.sweep.task).resolve("findings")(evidence)
+    found: Findings = evidence.sweep.task_row.resolve("findings")(evidence)
     return found
 
 
@@ -99,7 +99,7 @@ def on_a_terminal(name: str, sweep: Sweep, sets: Sequence[Set], focus: tuple[str
 
 def _table(evidence: Evidence) -> str:
     """A row a net: what its test measured and the training error, mean ± standard deviation (n), beside published."""
-    results, task = evidence.results, task_of(evidence.sweep.task)
+    results, task = evidence.results, evidence.sweep.task_row
     columns: dict[str, tuple[Set, str]] = {f"{task.measure} % (n)": (results, "test_error")}
     if results.published is not None:
         columns["resnet-bench's (n)"] = results.published, "test_error"
@@ -121,7 +121,7 @@ def _table(evidence: Evidence) -> str:
 def _sentences(evidence: Evidence) -> Iterator[str]:
     """Chance, the question and its answer, as a terminal shows it."""
     if chance := chance_near(evidence.results):
-        yield f"Guessing gives {task_of(evidence.sweep.task).value(chance):g} %."
+        yield f"Guessing gives {evidence.sweep.task_row.value(chance):g} %."
     yield f"Question: {evidence.sweep.question}"
     first, *others = (text.replace("**", "").replace("`", "") for text in answer(evidence, findings_of(evidence)))
     yield f"Answer:   {first}"

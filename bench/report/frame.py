@@ -31,6 +31,7 @@ from bench.spec import (
     dataset_of,
     digest,
 )
+from bench.spec.net import own_word
 from bench.store import StoreError
 from bench.tasks.classification.imagenet.ensembles import ensemble_frame
 
@@ -161,7 +162,7 @@ def load(results: Path, sweep: Sweep, file: str = "runs.csv") -> list[Set]:
         matches=read_arrays(results / "matches.npz"),
         repeats=read_rows(results / repeats.FILE),
         authorship=authorship.read(results),
-        speeds=published_speeds(results.parent, sweep.task),
+        speeds=published_speeds(results.parent, sweep.task_name),
         witnesses=witnesses(results),
         further=read_tests(results),
     )
@@ -265,12 +266,12 @@ def difference(part: str) -> str:
 
 def _net_name(net: str) -> str:
     kind, _, rest = net.partition("-")
-    if kind not in KINDS:  # timm's: its weights' name is the net's
+    if kind not in KINDS and not own_word(net):  # timm's: its weights' name is the net's
         return net.replace(".", " ", 1)
     depth, *more = rest.split("-", 2 if kind in RESIDUAL else 1)
     option = more.pop(0) if kind in RESIDUAL else ""
     usual = option in ("", "A" if int(depth) not in IMAGENET_DEPTHS else "")
-    name = f"{KINDS[kind]}-{depth}" + ("" if usual else f" ({option})")
+    name = f"{KINDS.get(kind, kind)}-{depth}" + ("" if usual else f" ({option})")
     weights = "".join(more)
     if weights == "nobn":
         return f"{name} without BN"
@@ -280,9 +281,15 @@ def _net_name(net: str) -> str:
 
 
 def nets_of(frame: pd.DataFrame) -> pd.Series[str]:
-    """Which of NETS each row's net, a column or the index, is one of."""
-    words = (str(net).partition("-")[0] for net in frame.get("net", frame.index))
-    return pd.Series([RESIDUAL[w].nets if w in RESIDUAL else PLAIN for w in words], frame.index, dtype=object)
+    """Which of `kinds_of` each row's net, a column or the index, is one of."""
+    names = [str(net) for net in frame.get("net", frame.index)]
+    kinds = [RESIDUAL[w].nets if (w := net.partition("-")[0]) in RESIDUAL else own_word(net) or PLAIN for net in names]
+    return pd.Series(kinds, frame.index, dtype=object)
+
+
+def kinds_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """NETS, then the words of the user's nets among these."""
+    return tuple(dict.fromkeys((*NETS, *nets_of(frame))))
 
 
 def first_option(runs: pd.DataFrame) -> pd.DataFrame:

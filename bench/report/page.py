@@ -14,13 +14,15 @@ from bench.report.further_page import further_sections
 from bench.report.numbers import Number, as_csv, mean_std
 from bench.report.render import latex, style
 from bench.report.render.latex import study_commit
+from bench.report.rows import codes_in
 from bench.report.sections import Draw, Drawing, Section, bullets, numbers_of, of_tables
 from bench.report.stats import sample
 from bench.report.tables import Table, one_of, plain
 from bench.report.verdicts import claims
 from bench.report.witnessed import witnessed
-from bench.spec import Sweep, counted, digest, task_of
+from bench.spec import Sweep, counted, digest
 from bench.spec.datasets import data_of_runs, is_official
+from bench.spec.own import CODE_FOLDER, copy_name
 from bench.store import make_folder, write_text
 
 SCALE_WORDS = {
@@ -128,7 +130,7 @@ PUBLISHED_NOTE = (
 
 def published_table(evidence: Evidence) -> Table | None:
     """A user's own results beside the published ones of the same nets, scale and data; None where there are none."""
-    results, task = evidence.results, task_of(evidence.sweep.task)
+    results, task = evidence.results, evidence.sweep.task_row
     theirs = results.published
     if theirs is None:
         return None
@@ -228,6 +230,7 @@ def about(evidence: Evidence) -> str:
             f"Hardware: {plain(one_of(done['hardware']))}. Commit: {one_of(commits)}.",
             f"Dates: {' to '.join(dict.fromkeys((done['started'].min()[:10], done['ended'].max()[:10])))}.",
             *([f"Study of {plain(who.author)}: {study_commit(who)}."] if who.own else []),
+            *_own_code(results),
             *(f"Notice of the data: {plain(text)}" for text in sorted(set(done["notice"]) - {""})),
             *(f"Images and their anomalies: {plain(text.removesuffix('.'))}." for text in odd),
         ]
@@ -243,9 +246,16 @@ def about(evidence: Evidence) -> str:
     )
 
 
+def _own_code(results: Set) -> list[str]:
+    """The user's code that the runs depend on, with what its copy beside the numbers is called."""
+    codes = sorted({code for _, row in results.runs.iterrows() for code in codes_in(dict(row))})
+    words = [f"`{code}` (SHA-256 {digest[:12]}, `{CODE_FOLDER}/{copy_name(code, digest)}`)" for code, digest in codes]
+    return [f"Code of this study's own: {', '.join(words)}."] if words else []
+
+
 def provenance(evidence: Evidence) -> str:
     """A row a run that has begun: what anybody needs to do it again. The others are counted."""
-    results, task = evidence.results, task_of(evidence.sweep.task)
+    results, task = evidence.results, evidence.sweep.task_row
     error = f"100 − {task.measure} %" if task.inverted else f"{task.measure} %"
     several = bool((results.runs["variant"] != "").any())  # then the run's name does not tell its recipe
     measured = (error, "images/s", "seconds", "torch", "threads", "weights SHA-256")

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -22,13 +22,16 @@ from bench.spec import (
     Detection,
     Faces,
     Net,
+    OwnTask,
     Recipe,
     Run,
     SpecError,
+    Task,
     Views,
     dataset_of,
     run_from_json,
     stored_name,
+    task_of,
 )
 from bench.spec.tasks import TASKS
 from bench.store import StoreError
@@ -40,8 +43,8 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 OF_OPTIONS = tuple(f"{option}_{name}" for option in OPTIONS for name in PRECISIONS_OF_BOXES)
 SOME_RESULTS = (
-    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "params", "people", "classes",
-    "pictures",
+    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "params", "multiply_adds", "people",
+    "classes", "pictures",
 )  # fmt: skip  # columns where a run has them
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
@@ -66,6 +69,8 @@ NUMBERS = (
     "best_test_error", "seconds", "images_per_s", "test_images_per_s", "predicted_seconds", "source_error", *PROTOCOLS,
     *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS,
 )  # fmt: skip
+SOME_NETS = ("weights", "build", "build_sha256", "label", "options")  # columns where a net has them
+OWN_TASK = "own_task"  # the column of a user's task, as JSON
 ASKED = "test_images_asked"  # the recipe's number, where a run had another
 Part = Views | Faces | Detection
 # of a recipe; their columns begin with the name
@@ -78,11 +83,12 @@ def declared_columns(run: Run) -> dict[str, Any]:
     values = run.as_json()
     net, recipe = values["net"], values["recipe"]
     parts = {name: recipe.pop(name) or {} for name in PARTS}
-    if not net["weights"]:
-        del net["weights"]
+    net = {name: value for name, value in net.items() if value or name not in SOME_NETS}
+    own_task = {OWN_TASK: json.dumps(values[OWN_TASK], sort_keys=True)} if run.own_task else {}
     columns = {
         "scale": run.scale,
         "task": run.task,
+        **own_task,
         "data": run.data,
         "net": run.net.name,
         **net,
@@ -104,7 +110,25 @@ def run_of(row: Mapping[str, str]) -> Run:
     parts = {name: _values(part, row, f"{name}_") for name, part in PARTS.items() if row.get(f"{name}_side")}
     values: dict[str, Any] = {name: row[name] for name in ("scale", "data")}
     values |= {"net": _values(Net, row), "recipe": {**_values(Recipe, texts), **parts}}
-    return run_from_json(json.dumps({**values, "seed": int(row["seed"]), "task": row.get("task") or "classify"}))
+    values |= {"seed": int(row["seed"]), "task": row.get("task") or "classify"}
+    if own := row.get(OWN_TASK):
+        values[OWN_TASK] = json.loads(own)
+    return run_from_json(json.dumps(values))
+
+
+def task_in(row: Mapping[str, Any]) -> Task:
+    """What the run of a row did; rows older than the column are of classification. Raises SpecError."""
+    own = row.get(OWN_TASK)
+    return OwnTask(**json.loads(own)).row if own else task_of(row.get("task") or "classify")
+
+
+def codes_in(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The files of the user's code that the run of a row depends on: (code, SHA-256)."""
+    if row.get("build"):
+        yield row["build"], row["build_sha256"]
+    if own := row.get(OWN_TASK):
+        task = OwnTask(**json.loads(own))
+        yield task.code, task.sha256
 
 
 TYPES: Mapping[Any, Mapping[str, Any]] = {of: get_type_hints(of) for of in (Net, Recipe, *PARTS.values())}
@@ -152,7 +176,8 @@ def _problem(row: Mapping[str | None, Any]) -> str:
     if None in row or None in row.values():
         return "it has more or fewer values than there are columns"
     columns = {name: text for name, text in row.items() if text}
-    known = {"state": STATES, "scale": SCALES, "task": TASKS, "family": FAMILIES}
+    tasks = () if columns.get(OWN_TASK) else TASKS
+    known = {"state": STATES, "scale": SCALES, "family": FAMILIES} | ({"task": tasks} if tasks else {})
     for name, allowed in known.items():
         if columns.get(name, "") not in (*allowed, *[""] * (name in ("task", "family"))):
             return f"{name} is {row[name]!r}, not one of: {', '.join(allowed)}"

@@ -19,7 +19,7 @@ from bench.report.nets import SAME
 from bench.report.page import runs_done
 from bench.report.sections import bullets
 from bench.report.tables import Table, plain
-from bench.spec import SCALES, counted, task_of
+from bench.spec import SCALES, counted
 
 SECONDS_PER_HOUR = 3600
 OF_OTHER_SCALES = "What was measured at another scale is of fewer steps, and not comparable with the paper's number."
@@ -141,7 +141,7 @@ def _quick_alone(begun: Sequence[Study]) -> str:
 
 def _spread(begun: Sequence[Study]) -> str:
     """Between what throughputs the classifications by the commonest batch size and precision lie, in a sentence."""
-    speeds = {one for study in begun if task_of(study.sweep.task).only_trains for one in study.speeds}
+    speeds = {one for study in begun if study.sweep.task_row.only_trains for one in study.speeds}
     alike = Counter((one.batch, one.precision) for one in speeds)
     if not alike:
         return "no run has been timed."

@@ -1,4 +1,4 @@
-"""Claim: one statement that the numbers of a sweep can decide, declared before its runs. Ensemble: several nets."""
+"""Claim: one statement that the numbers of a sweep can decide, declared before its runs."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ CLAIM_NETS = {  # the fewest and the most nets of a claim, by its kind, and how 
     "residual beats plain": (2, 2, "(PLAIN, RESIDUAL)"),
     "second beats first": (2, 2, "(FIRST, SECOND)"),
     "interaction": (4, 4, "(PLAIN_SHALLOW, PLAIN_DEEP, RESIDUAL_SHALLOW, RESIDUAL_DEEP)"),
+    "depth costs first more": (4, 4, "(FIRST_SHALLOW, FIRST_DEEP, SECOND_SHALLOW, SECOND_DEEP)"),
     "unchanged": (1, 1, "(NET,)"),
 }
 WITH_PLAIN = {"residual beats plain": (True, False), "interaction": (True, True, False, False)}  # its nets in order
@@ -48,6 +49,8 @@ class Claim:
         "second beats first": two nets that differ in another way; the second is better by more than `margin`
         "interaction": plain shallow, plain deep, residual shallow, residual deep; depth costs the plain net
             more points than the residual one, by more than `margin`
+        "depth costs first more": the same of any two kinds of nets: first shallow, first deep, second shallow, second
+            deep
         "unchanged": one net; by the recipe of `variant` it is within `margin` points of what it has by its own
     number: the id in bench/paper.yaml of the number that "equals" and "exceeds" compare with.
     """
@@ -155,7 +158,7 @@ def _comparisons(kind: str, names: tuple[str, ...], margin: float) -> Iterator[C
         yield Comparison({names[0]: 1}, f"{{{names[0]}}} − paper's", margin)
     elif kind == "unchanged":
         yield _difference(names[1], names[0], -margin, margin)
-    elif kind == "interaction":
+    elif kind in ("interaction", "depth costs first more"):
         plain, plain_deep, residual, residual_deep = names
         weights = {plain: -1, plain_deep: 1, residual: 1, residual_deep: -1}
         label = f"({{{plain_deep}}} − {{{plain}}}) − ({{{residual_deep}}} − {{{residual}}})"
@@ -166,21 +169,3 @@ def _comparisons(kind: str, names: tuple[str, ...], margin: float) -> Iterator[C
                 yield _difference(other, one, margin)
             else:
                 yield _difference(one, other, -margin if kind == "not worse with depth" else margin)
-
-
-@declaration
-class Ensemble:
-    """Nets whose scores at many scales are averaged, seed by seed, as in Table 5. id: its name in ids of numbers."""
-
-    id: Annotated[str, spelled(r"[a-z0-9-]+", "must be of small letters, digits and -"), Field(examples=['"six-nets"'])]
-    text: Annotated[Text, Field(examples=['"Six nets of five depths"'])]
-    nets: Nets
-
-    def __post_init__(self) -> None:
-        require(
-            f"ensemble {self.id!r}",
-            (
-                len(set(self.nets)) == len(self.nets) > 1,
-                f"needs two different nets or more, got {len(self.nets)}: write nets=(ONE, OTHER)",
-            ),
-        )

@@ -21,8 +21,9 @@ from bench.spec.words import Row, SpecError, counted
 class Dataset(Row):
     """A data set under the name that Sweep.data gives; of a user's own data, all that are named "WORD:NAME".
 
-    title: its name on pages. tasks: what may be run on it. part: the field of Recipe without which it cannot be used,
-    "" for none. without_part: the row in UNPARTED of runs whose recipe leaves `part` out, "" where none may.
+    title: its name on pages, of own data with NAME in the place of theirs, or theirs alone where it has no NAME.
+    tasks: what may be run on it. part: the field of Recipe without which it cannot be used, "" for none.
+    without_part: the row in UNPARTED of runs whose recipe leaves `part` out, "" where none may.
     classes: of its classifier, 0 where there is none or the data tell. side: of its images in pixels, 0 where the
     recipe's part says.
     locate: finds the data below the data folder, see bench.data.locate. named: the name of what was found, where it may
@@ -34,6 +35,7 @@ class Dataset(Row):
     stand_in: what takes its place at scale quick where it cannot be had. made_up: its numbers say nothing of real data.
     images, test_images: how many it has to train and to test on, 0 where the data tell.
     sha256: of all its pixels and labels as its reader takes them, where the official data are known by that.
+    hub: its name on huggingface.co, "" where it is not known there.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Dataset(Row):
     images: int = 0
     test_images: int = 0
     sha256: str = ""
+    hub: str = ""
 
 
 TASKS = "bench.tasks"
@@ -93,10 +96,10 @@ def _imagenet(name: str, title: str, **more: Any) -> Dataset:
     )
 
 
-def _faces(name: str, title: str, reader: str) -> Dataset:
+def _faces(name: str, title: str, reader: str, locate: str = "listed") -> Dataset:
     """Identities to be trained on, and pairs of faces."""
     reader, experiment = f"{TASKS}.verification.{reader}", f"{TASKS}.verification.experiment:FacePairs"
-    return Dataset(name, title, ("verify",), "bench.data.locate:listed", reader, experiment, part="faces")
+    return Dataset(name, title, ("verify",), f"bench.data.locate:{locate}", reader, experiment, part="faces")
 
 
 def _objects(name: str, title: str, reader: str, *, of_paper: bool = False) -> Dataset:
@@ -118,8 +121,9 @@ ROWS = (
         images=50_000,
         test_images=10_000,
         sha256=CIFAR10_SHA256,
+        hub="uoft-cs/cifar10",
     ),
-    _cifar("cifar100", "CIFAR-100", classes=100, images=50_000, test_images=10_000),
+    _cifar("cifar100", "CIFAR-100", classes=100, images=50_000, test_images=10_000, hub="uoft-cs/cifar100"),
     _cifar(
         "stand-in",
         "a procedural stand-in for CIFAR-10",
@@ -130,7 +134,7 @@ ROWS = (
         test_images=2_000,
         **MADE_UP,
     ),
-    _imagenet("imagenet", "ImageNet", classes=1000, of_paper=True),
+    _imagenet("imagenet", "ImageNet", classes=1000, of_paper=True, hub="ILSVRC/imagenet-1k"),
     _imagenet("tiny-imagenet", "Tiny ImageNet", classes=200, replaces="imagenet"),
     _faces("lfw-view1", "LFW, View 1", "lfw:lfw_view1"),
     _faces("insightface", "a training set of insightface", "packed:insightface"),
@@ -141,7 +145,10 @@ ROWS = (
 )
 DATASETS: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in ROWS})
 # of a user's own data: each row's name is the word before the colon of "WORD:NAME", and `locate` gets all of that name
-OWN_ROWS: tuple[Dataset, ...] = ()
+OWN_ROWS: tuple[Dataset, ...] = (
+    _faces("faces", "NAME", "own:own_faces", "own"),
+    _faces("lfw-view2", "LFW, View 2, trained on NAME", "own:own_on_view2", "own_beside_lfw"),
+)
 OWN: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in OWN_ROWS})
 UNPARTED: Mapping[str, Dataset] = MappingProxyType({})
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of own data: it becomes a part of names of files and of ids
@@ -164,7 +171,8 @@ def dataset_of(name: str, *, parted: bool = True) -> Dataset:
                 f"data={f'{word}:mine'!r} for what lies in the folder mine of the data folder"
             )
         row = OWN[word]
-        return replace(row if parted or not row.without_part else UNPARTED[row.without_part], name=name, title=own)
+        row = row if parted or not row.without_part else UNPARTED[row.without_part]
+        return replace(row, name=name, title=row.title.replace("NAME", own) if "NAME" in row.title else own)
     match = FIRST_CLASSES.fullmatch(name) if isinstance(name, str) else None
     whole = DATASETS.get(match[1]) if match else None
     if match is None or whole is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from bench.spec.words import NORMS, SHORTCUTS, Row
+from bench.spec.words import NORMS, OWN_SHORTCUT, SHORTCUTS, Row
 
 IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 
@@ -43,9 +43,12 @@ class Family(Row):
     module: the class of its nets, (net, classes), where bench.nets.resnet makes them.
     build: makes the net with a classifier of so many classes. backbone: cuts it into stages, features: makes it without
     its classifier, see bench.nets.backbone; all with the weights of a file, None for none (timm's own of timm's nets).
+    check: refuses a net of the user's whose number would mean nothing; "" where there is nothing to check.
     layout: its convolutions by arithmetic, see bench.nets.counts, "" where nobody counts them.
     sources: of published weights that there are of it. by_weights: whether weights of these say which net it is.
     residual: how its nets with shortcuts are called. plain: how those without are named.
+    own: whether its nets are the user's, each with code, label and random numbers of its own.
+    takes_kernels: whether its batch norms go by groups, and its step may be a CUDA graph.
     one_net: whether it is one net, without choices. shortcuts, norms: which choices there are.
     norm_first: whether BN comes before each convolution in place of behind it, for bench.nets.counts.
     mean: what its nets, once trained by this suite, expect to be subtracted of images in [0, 1]; () for another way.
@@ -61,6 +64,7 @@ class Family(Row):
     depths: str
     module: str = ""
     build: str = ""
+    check: str = ""
     backbone: str = ""
     features: str = ""
     layout: str = ""
@@ -68,6 +72,8 @@ class Family(Row):
     by_weights: bool = False
     residual: Kind = RESIDUAL
     plain: str = "plain"
+    own: bool = False
+    takes_kernels: bool = False
     one_net: bool = False
     shortcuts: tuple[str, ...] = SHORTCUTS
     norms: tuple[str, ...] = NORMS
@@ -84,7 +90,8 @@ CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 def _ours(name: str, title: str, *, module: str = "bench.nets.resnet:ResNet", layout: str, **others: Any) -> Family:
     """A family of the suite's own residual nets: bench.nets.resnet has their functions, whatever the class is."""
     functions: dict[str, Any] = {what: f"bench.nets.resnet:{what}" for what in ("build", "backbone", "features")}
-    return Family(name, title, module=module, layout=f"bench.nets.counts:{layout}", **functions, **others)
+    layout = f"bench.nets.counts:{layout}"
+    return Family(name, title, module=module, layout=layout, takes_kernels=True, **functions, **others)
 
 
 ROWS = (
@@ -156,6 +163,18 @@ ROWS = (
         features="bench.nets.timm_nets:features",
         sources=("timm",),
         by_weights=True,
+    ),
+    Family(
+        "own",
+        "own nets",
+        fits=lambda depth: depth >= 1,
+        depths="1 or more",
+        build="bench.nets.own:build",
+        check="bench.nets.own:check",
+        backbone="bench.nets.own:backbone",
+        features="bench.nets.own:features",
+        own=True,
+        shortcuts=(OWN_SHORTCUT,),
     ),
 )
 FAMILIES: Mapping[str, Family] = MappingProxyType({row.name: row for row in ROWS})

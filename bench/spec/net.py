@@ -1,17 +1,23 @@
-"""Net: one of the paper's nets, or one of timm."""
+"""Net: one of the paper's nets, one of timm, or one of the user's own."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from bench.spec.advice import nearest, shown
 from bench.spec.declare import declaration, one_of
-from bench.spec.families import FAMILIES, SOURCES, Family, Weights
-from bench.spec.words import require
+from bench.spec.families import FAMILIES, SOURCES, Family, Kind, Weights
+from bench.spec.own import CODE, SHA256, declared_code
+from bench.spec.words import OWN_SHORTCUT, require
+
+LABEL = re.compile(r"[a-z][A-Za-z0-9]*")
+TAKEN = {word for row in FAMILIES.values() for word in (row.plain, row.residual.word, row.name)}
+OWN = 'Net.own("my_nets.py:build", depth=20, name="gated")'
 
 
 def _other_word(name: str, given: str, words: Iterable[str]) -> str:
@@ -19,9 +25,15 @@ def _other_word(name: str, given: str, words: Iterable[str]) -> str:
     return f"{name} {shown(given)} is not one of: {', '.join(words)}" + (f": write {near!r}" if near else "")
 
 
+def own_word(name: str) -> str:
+    """`gated` of the name of a net of the user's, gated-20; "" of others."""
+    word, _, rest = name.partition("-")
+    return word if rest[:1].isdigit() and LABEL.fullmatch(word) and word not in TAKEN else ""
+
+
 @declaration
 class Net:
-    """One of the paper's nets.
+    """One of the paper's nets; `Net.own` makes one of the user's.
 
     family: "cifar" (Section 4.2, depth 6n+2), "imagenet" (Table 1), or "vgg", VGG-16, the baseline of detectors.
     shortcut: "none" for the plain net, else option "A", "B" or "C" (Section 3.3 and 4.1).
@@ -33,6 +45,7 @@ class Net:
     "run:SWEEP/RUN", the last checkpoint of a run in the same folder of runs.
     family "timm" is any net of timm by its weights' name, "timm:densenet121.tv_in1k"; its depth is 0, its shortcut
     "none".
+    build, build_sha256, label, options: of family "own", as `own` says.
     """
 
     family: Annotated[str, Field(examples=['"cifar"'])]
@@ -41,9 +54,32 @@ class Net:
     stride_in: Annotated[str, one_of("1x1", "3x3")] = "1x1"
     norm: str = "bn"
     weights: Annotated[str, Field(examples=['"torchvision:IMAGENET1K_V1"'])] = ""
+    build: str = ""
+    build_sha256: str = ""
+    label: str = ""
+    options: str = ""
+
+    @classmethod
+    def own(cls, code: str, *, depth: int, name: str, norm: str = "bn", weights: str = "", **options: Any) -> Net:
+        """A net of the user's: what `code`, "my_nets.py:build", returns for build(depth=…, classes=…, **options).
+
+        build returns an nn.Module from (N, 3, H, W) to (N, classes), from torch's random numbers alone; bench.nets.own
+        says what is checked. The file is one, and lies beside the sweep file; its SHA-256 is in the id of each run.
+        depth: as the net's name and the axes of figures have it. name: the word before it, of letters and digits; pages
+        draw all nets of one name as one line over depth. norm: "none" for a net without batch norm. options: texts,
+        numbers, True and False. Raises SpecError.
+        """
+        build, sha256 = declared_code(code, f"the code of net {shown(name)}")
+        wrong = [
+            f"{key}={shown(value)}" for key, value in options.items() if type(value) not in (str, int, float, bool)
+        ]
+        require("net", (not wrong, f"options must be texts, numbers, True or False, got {', '.join(wrong)}"))
+        text = json.dumps(options, sort_keys=True, separators=(",", ":")) if options else ""
+        return cls("own", depth, OWN_SHORTCUT, "1x1", norm, weights, build, sha256, name, text)
 
     def __post_init__(self) -> None:
         require("net", (self.family in FAMILIES, _other_word("family", self.family, FAMILIES)))
+        self._check_own()
         row, (word, name) = self.row, self.start
         source = SOURCES.get(word)
         require(
@@ -75,6 +111,43 @@ class Net:
             (self.norm in row.norms, _other_word("norm", self.norm, row.norms)),
             (row.fits(self.depth), f"depth {self.depth!r} is not one of: {row.depths}"),
         )
+
+    def _check_own(self) -> None:
+        """Raises SpecError where what is said of the user's code does not go with the family."""
+        if not self.row.own:
+            given = [name for name in ("build", "build_sha256", "label", "options") if getattr(self, name)]
+            require("net", (not given, f"{', '.join(given)}: of nets of one's own alone: write {OWN}"))
+            return
+        taken = self.label in TAKEN
+        require(
+            "net",
+            (
+                bool(CODE.fullmatch(self.build) and SHA256.fullmatch(self.build_sha256)),
+                f"build {shown(self.build)} and its SHA-256 are not those of a file of code: write {OWN}",
+            ),
+            (
+                bool(LABEL.fullmatch(self.label)) and not taken,
+                f"name {shown(self.label)} "
+                + ("is that of nets of this suite" if taken else "must begin with a small letter and be of letters and")
+                + (": take another" if taken else f" digits, as it stands in ids before a hyphen: write {OWN}"),
+            ),
+            (self.arguments is not None, f"options {shown(self.options)} are no JSON of names and values: write {OWN}"),
+        )
+
+    @property
+    def arguments(self) -> dict[str, Any] | None:
+        """What a net of the user's is built with beside depth and classes; None where `options` are no such JSON."""
+        try:
+            found = json.loads(self.options or "{}")
+        except ValueError:
+            return None
+        named = isinstance(found, dict) and all(name.isidentifier() for name in found)
+        return found if named and not {"depth", "classes"} & set(found) else None
+
+    @property
+    def kind(self) -> Kind:
+        """How it and its like of other depths are called."""
+        return Kind(self.label, self.label, self.label) if self.row.own else self.row.residual
 
     @property
     def row(self) -> Family:
@@ -111,6 +184,7 @@ class Net:
         if not self.depth:
             return weights
         row = self.row
-        name = f"{row.plain}-{self.depth}" if self.plain else f"{row.residual.word}-{self.depth}-{self.shortcut}"
+        option = "" if row.own else f"-{self.shortcut}"
+        name = f"{row.plain}-{self.depth}" if self.plain else f"{self.kind.word}-{self.depth}{option}"
         name = name if self.norm == "bn" else f"{name}-nobn"
         return f"{name}-{weights}" if weights else name

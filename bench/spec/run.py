@@ -16,13 +16,13 @@ from bench.spec.datasets import PARTS, Dataset, dataset_of
 from bench.spec.declare import Count, declaration, one_of, sentences
 from bench.spec.net import Net
 from bench.spec.recipe import Recipe
-from bench.spec.tasks import task_of
+from bench.spec.tasks import OwnTask, Task, task_of
 from bench.spec.words import SCALES, SpecError, require
 
 # Fields that were added when there were already runs, at the value that all of those had: at that value they are left
 # out of the digest, so that no run's id changes.
 ADDED_LATER: Mapping[str, Mapping[str, Any]] = {
-    "net": {"norm": "bn", "weights": ""},
+    "net": {"norm": "bn", "weights": "", "build": "", "build_sha256": "", "label": "", "options": ""},
     "recipe": {"views": None, "faces": None, "detection": None},
 }
 BATCH_NORMS = ("passes", "grouped", "fused")
@@ -116,6 +116,7 @@ class Run:
     data: a name of bench.spec.datasets, of ImageNet also its first N classes as in "imagenet-100".
     task: a name of bench.spec.tasks. "classify" trains and tests; "diagnose" does the same and looks at every layer's
     gradient on the way; "evaluate" tests published weights; "verify" is about faces, "detect" about objects.
+    own_task: what it is where `task` is one of the user's.
     """
 
     scale: Annotated[str, one_of(*SCALES)]
@@ -125,9 +126,10 @@ class Run:
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     task: str = "classify"
     resources: Resources = field(default=Resources(), compare=False)
+    own_task: OwnTask | None = None
 
     def __post_init__(self) -> None:
-        data, task = self.dataset, task_of(self.task)
+        data, task = self.dataset, self.task_row
         parts = tuple(part for part in PARTS if getattr(self.recipe, part))
         require(
             "run",
@@ -143,11 +145,11 @@ class Run:
                 "such as batch=128",
             ),
             (
-                self.task in data.tasks,
+                (task.like or self.task) in data.tasks,
                 f"task {self.task!r} and data {self.data!r} do not go together: they are for {', '.join(data.tasks)}",
             ),
             (
-                self.task in (self.net.row.tasks or (self.task,)),
+                (task.like or self.task) in (self.net.row.tasks or (task.like or self.task,)),
                 f"nets of family {self.net.family!r} are there for task {', '.join(self.net.row.tasks)} only",
             ),
             (
@@ -161,6 +163,21 @@ class Run:
                 "the stand-in is for scale quick alone: give the real data with --data",
             ),
         )
+
+    @property
+    def task_row(self) -> Task:
+        """What the suite knows of its task."""
+        if self.own_task is None:
+            return task_of(self.task)
+        require("run", (self.task == self.own_task.name, f"task {self.task!r} is not the own one's: leave one out"))
+        return self.own_task.row
+
+    @property
+    def codes(self) -> dict[str, tuple[str, str]]:
+        """The files of the user's code that it depends on: (code, SHA-256) by the file's name in the run's folder."""
+        net, task = self.net, self.own_task
+        codes = {"net.py": (net.build, net.build_sha256)} if net.build else {}
+        return codes | ({"task.py": (task.code, task.sha256)} if task else {})
 
     @property
     def dataset(self) -> Dataset:
@@ -196,6 +213,8 @@ RUNS = TypeAdapter(Run)
 def _run_digest(run: Run) -> str:
     values = run.as_json()
     del values["resources"]
+    if values["own_task"] is None:
+        del values["own_task"]
     for part, fields in ADDED_LATER.items():
         values[part] = dict(item for item in values[part].items() if item not in fields.items())
     return digest(values)

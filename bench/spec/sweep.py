@@ -1,22 +1,19 @@
-"""Sweep: one claim of the paper as a value; the Scales at which it runs, its Claims and Ensembles."""
+"""Sweep: one claim of the paper as a value, with its Scales, Claims and Ensembles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
-from functools import cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, NonNegativeInt
+from pydantic import AfterValidator, Field, PlainValidator
 
-from bench.spec.claim import LEVEL, PROCEDURE, Claim, Ensemble
-from bench.spec.datasets import DATASETS, OWN, dataset_of, is_own
-from bench.spec.declare import Text, declaration, one_of
+from bench.spec.claim import LEVEL, PROCEDURE, Claim, Nets
+from bench.spec.datasets import dataset_of, is_own
+from bench.spec.declare import Text, declaration, one_of, spelled
 from bench.spec.further import known_sets, unfit
-from bench.spec.net import Net
-from bench.spec.recipe import Recipe, often, variant
 from bench.spec.run import Resources, Run, digest
-from bench.spec.tasks import TASKS
+from bench.spec.scale import WHOLE, Scale, Sentences, whole_or_own
+from bench.spec.tasks import TASKS, OwnTask, Task, task_of
 from bench.spec.words import SCALES, SpecError, require
 
 CLAIM = (
@@ -24,26 +21,11 @@ CLAIM = (
     '(Net("cifar", 20, "none"), Net("cifar", 20, "A")))'
 )
 ENSEMBLE = 'Ensemble("two-nets", "Two nets", (Net("imagenet", 50, "B"), Net("imagenet", 101, "B")))'
-WHOLE = tuple(name for name, row in DATASETS.items() if not row.replaces)
 
 
-def _about(*words: str) -> AfterValidator:
-    """Allows what a sweep may be about, whole data sets and the user's own, and these words."""
-    known = one_of(*words, *WHOLE, *(f"{word}:NAME" for word in OWN))
-
-    def check(value: str) -> str:
-        checked: str = value if is_own(value) else known.func(value)  # type: ignore[call-arg]  # takes the value alone
-        return checked
-
-    return AfterValidator(check)
-
-
-Seeds = Annotated[tuple[Annotated[NonNegativeInt, Field(lt=2**32)], ...], Field(min_length=1, examples=["(0, 1, 2)"])]
-Sentences = Annotated[tuple[Text, ...], Field(examples=['("200 steps, not 64,000.",)'])]
-
-
-def _twice(cells: Sequence[tuple[Net, Recipe]]) -> list[str]:
-    return list(dict.fromkeys(cell[0].name for cell in cells if cells.count(cell) > 1))
+def _task(value: Any) -> Any:
+    """Allows the tasks of this suite by name, and the user's own."""
+    return value if isinstance(value, OwnTask) else one_of(*TASKS).func(value)  # type: ignore[call-arg]  # as above
 
 
 def _known(field: str, names: Iterable[str], ids: Sequence[str]) -> tuple[bool, str]:
@@ -52,93 +34,22 @@ def _known(field: str, names: Iterable[str], ids: Sequence[str]) -> tuple[bool, 
     return not unknown, f"{field} names claims that are not there: {unknown}; there are: {there}"
 
 
-def _has_curve(recipe: Recipe) -> bool:
-    """Whether anything enters its curve before its last step. An evaluation has none."""
-    return recipe.steps == 0 or max(recipe.curve_every, recipe.test_every) <= recipe.steps
-
-
-def _no_curve(recipe: Recipe) -> str:
-    words = ", ".join(f"{name}={value}" for name, value in often(recipe.steps, {}).items())
-    return (
-        f"curve_every {recipe.curve_every} and test_every {recipe.test_every} must be at most steps {recipe.steps}, or "
-        f"its curves would be empty: write {words}"
-    )
-
-
 @declaration
-class Scale:
-    """The cells of a sweep at one scale: each net with its recipe, the planned seeds, and which claims they decide.
+class Ensemble:
+    """Nets whose scores at many scales are averaged, seed by seed, as in Table 5. id: its name in ids of numbers."""
 
-    cells: a net may be there by several recipes; the first is its own, the others are variants, named by what differs.
-    seeds: of every net but those that `seeds_by_net` gives others.
-    judges: the ids of the claims that get a verdict at this scale, once every net of theirs has its planned seeds;
-    None for every claim at scale paper whose nets have two seeds or more, and none at the others. Fixed before the
-    runs: their number is what the level is shared among.
-    """
-
-    cells: Annotated[
-        tuple[tuple[Net, Recipe], ...], Field(min_length=1, examples=['((Net("cifar", 20, "A"), Recipe()),)'])
-    ]
-    seeds: Seeds
-    deviations: Sentences = ()
-    classes: Annotated[NonNegativeInt, Field(examples=["100"])] = 0
-    about: Annotated[str, Field(examples=['"a first look"'])] = ""
-    resources: Annotated[Resources | None, Field(examples=["Resources(cpus=2)"])] = None
-    data: Annotated[str, _about(""), Field(examples=['"cifar10"'])] = ""
-    seeds_by_net: Annotated[Mapping[Net, Seeds], Field(examples=['{Net("cifar", 20, "A"): (0, 1)}'])] = field(
-        default_factory=dict
-    )
-    judges: Annotated[tuple[str, ...] | None, Field(examples=['("residual-wins",)'])] = None
+    id: Annotated[str, spelled(r"[a-z0-9-]+", "must be of small letters, digits and -"), Field(examples=['"six-nets"'])]
+    text: Annotated[Text, Field(examples=['"Six nets of five depths"'])]
+    nets: Nets
 
     def __post_init__(self) -> None:
-        own = {net for net, _ in self.cells}
         require(
-            "scale",
-            (len(set(self.cells)) == len(self.cells), f"a cell is there twice: {', '.join(_twice(self.cells))}"),
-            *((_has_curve(recipe), f"{net.name}: {_no_curve(recipe)}") for net, recipe in self.cells),
-            *(
-                (len(set(seeds)) == len(seeds), f"seeds {seeds} must be distinct: write {tuple(dict.fromkeys(seeds))}")
-                for seeds in (self.seeds, *self.seeds_by_net.values())
-            ),
+            f"ensemble {self.id!r}",
             (
-                self.seeds_by_net.keys() <= own,
-                f"seeds_by_net names nets that are in no cell: "
-                f"{', '.join(sorted(net.name for net in self.seeds_by_net.keys() - own))}; "
-                f"there are: {', '.join(sorted(net.name for net in own))}",
+                len(set(self.nets)) == len(self.nets) > 1,
+                f"needs two different nets or more, got {len(self.nets)}: write nets=(ONE, OTHER)",
             ),
         )
-        names = self.names
-        twice = sorted({name for name in names if names.count(name) > 1})
-        require("scale", (not twice, f"two nets are both named {', '.join(twice)}: give each a sweep of its own"))
-
-    def name_of(self, run: Run) -> str:
-        """The name in tables and ids of the run's cell: its net's, with the variant: `resnet-20-A+bf16`."""
-        return _names(self.cells)[run.net, run.recipe]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of all cells in their order."""
-        return tuple(_names(self.cells).values())
-
-    def seeds_of(self, net: Net) -> tuple[int, ...]:
-        """The planned seeds of the net, by each of its recipes."""
-        return self.seeds_by_net.get(net, self.seeds)
-
-    @property
-    def planned(self) -> dict[str, tuple[int, ...]]:
-        """The planned seeds by name of a cell."""
-        return {name: self.seeds_of(net) for (net, _), name in _names(self.cells).items()}
-
-    @property
-    def all_seeds(self) -> tuple[int, ...]:
-        """Every seed that is planned for any net, in order."""
-        return tuple(dict.fromkeys((*self.seeds, *sorted(s for own in self.seeds_by_net.values() for s in own))))
-
-
-@cache
-def _names(cells: tuple[tuple[Net, Recipe], ...]) -> Mapping[tuple[Net, Recipe], str]:
-    first = dict(reversed(cells))  # of each net the first
-    return {(n, r): "+".join(filter(None, (n.name, variant(r, first[n])))) for n, r in cells}
 
 
 @declaration
@@ -149,8 +60,8 @@ class Sweep:
     scales: what runs at "paper", "short" and "quick".
     deviations: where the suite knowingly differs from the paper, a sentence each.
     claims: the claim in parts that the numbers can decide, each of which gets a verdict.
-    task: what its runs do, see bench.spec.tasks. data: what they are trained and tested on, where a scale does not say
-    otherwise, see bench.spec.datasets.
+    task: what its runs do, see bench.spec.tasks, which has `own_task` for the user's.
+    data: what they are trained and tested on, where a scale does not say otherwise, see bench.spec.datasets.
     ensembles: of its nets, tested at many scales (ImageNet).
     author: who is cited for its numbers, "" for the name that git knows.
     answers: the ids of the claims that answer the question, told first on every page; () for the first three. Decides
@@ -168,8 +79,8 @@ class Sweep:
     deviations: Sentences = ()
     resources: Annotated[Resources, Field(examples=["Resources(cpus=2)"])] = Resources()
     claims: Annotated[tuple[Claim, ...], Field(examples=[f"({CLAIM},)"])] = ()
-    task: Annotated[str, one_of(*TASKS)] = "classify"
-    data: Annotated[str, _about()] = "cifar10"
+    task: Annotated[str | OwnTask, PlainValidator(_task)] = "classify"
+    data: Annotated[str, whole_or_own()] = "cifar10"
     ensembles: Annotated[tuple[Ensemble, ...], Field(examples=[f"({ENSEMBLE},)"])] = ()
     author: Annotated[str, Field(examples=['"Ada Lovelace"'])] = ""
     answers: Annotated[tuple[str, ...], Field(examples=['("residual-wins",)'])] = ()
@@ -186,7 +97,8 @@ class Sweep:
         judged = {(s, i) for s, scale in self.scales.items() for i in scale.judges or ()}
         mixed = sorted({net.name for ensemble in self.ensembles for net in ensemble.nets} & several)
         wrong = list(self._wrong_runs())
-        strange = unfit(self.tests, {scale.data or self.data for scale in self.scales.values()}, self.task)
+        data = {scale.data or self.data for scale in self.scales.values()}
+        strange = unfit(self.tests, data, self.task_name) if self.tests else ""
         require(
             f"sweep {self.title!r}",
             (not twice, f"two claims have the id {', '.join(twice)}"),
@@ -227,15 +139,45 @@ class Sweep:
             (not wrong, "; ".join(wrong)),
             (not strange, strange),
         )
+        files = [file for file, _ in {(code.rpartition(":")[0], sha256) for code, sha256 in self.codes()}]
+        twice = sorted({file for file in files if files.count(file) > 1})
+        require(
+            f"sweep {self.title!r}",
+            (not twice, f"two files of code are both called {', '.join(twice)}: give one another name"),
+        )
 
     def _wrong_runs(self) -> Iterator[str]:
         """What in the sweep's task, data, nets and recipes does not go together, by scale."""
-        known = self.task in TASKS and (self.data in WHOLE or is_own(self.data))
+        known = self.task_name in (*TASKS, self.task_row.name) and (self.data in WHOLE or is_own(self.data))
         for scale in self.scales if known else ():
             try:
                 self.runs(scale, (0,), self.data_at(scale))
             except SpecError as error:
                 yield f"at scale {scale} {error}"
+
+    @property
+    def own_task(self) -> OwnTask | None:
+        """Its task, where that is the user's."""
+        return self.task if isinstance(self.task, OwnTask) else None
+
+    @property
+    def task_row(self) -> Task:
+        """What the suite knows of its task."""
+        return self.task.row if isinstance(self.task, OwnTask) else task_of(self.task)
+
+    @property
+    def task_name(self) -> str:
+        """The name of its task."""
+        return self.task_row.name
+
+    def codes(self) -> set[tuple[str, str]]:
+        """The files of the user's code that it names: (code, SHA-256). Two of one name are refused when it is made."""
+        return {
+            code
+            for scale in self.scales
+            for run in self.runs(scale, (0,), self.data_at(scale))
+            for code in run.codes.values()
+        }
 
     def at(self, scale: str) -> Scale:
         """What is declared at the scale. Raises SpecError naming the scales there are."""
@@ -282,7 +224,7 @@ class Sweep:
         """
         at, given = self.at(scale), None if seeds is None else tuple(seeds)
         return tuple(
-            Run(scale, net, data, recipe, seed, self.task, at.resources or self.resources)
+            Run(scale, net, data, recipe, seed, self.task_name, at.resources or self.resources, self.own_task)
             for seed in (at.all_seeds if given is None else given)
             for net, recipe in at.cells
             if given is not None or seed in at.seeds_of(net)

@@ -6,12 +6,16 @@ To add one, add a row, and the functions that it names as "module:function", whi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from bench.spec.advice import shown
-from bench.spec.words import Row, SpecError
+from bench.spec.declare import declaration, one_of, spelled
+from bench.spec.own import CODE, SHA256, declared_code
+from bench.spec.words import Row, SpecError, require
 
 if TYPE_CHECKING:
     from bench.spec.run import Run
@@ -25,6 +29,7 @@ def _no_checks(_: Run) -> Iterator[tuple[bool, str]]:
 class Task(Row):
     """A kind of experiment under the name that Sweep.task gives.
 
+    like: the task whose data sets it takes, "" for itself.
     work: does one run, see bench.tasks.training. findings: what its pages say, see bench.report.sections.
     problems: what in a row of results does not follow from the arrays beside it, "" for nothing.
     weights: sources of weights that its nets may start from, "" for none.
@@ -32,16 +37,18 @@ class Task(Row):
     only_trains: whether a run is nothing but the training of a classifier and its tests. Then its time follows from
     multiply-adds, all of its batch-norm groups may go at once, and its nets are compared image by image.
     graph: whether its step may be a CUDA graph: nothing in it differs from step to step.
-    by_image: whether its errors are shares of images, or of pairs of them, that are judged one by one.
+    by_image: whether its errors are shares of what is judged one by one. judged: what that is.
     measure: what its test measures. inverted: whether `test_error` is 100 minus that.
     counted: what multiply-adds are of, where not of the whole net.
     answers: between how many its test decides; 0: between the data's classes, or between none.
+    hub: what model hubs call it, "" where they have no word for it.
     checks: what a run must be, beside what all must.
     """
 
     name: str
     work: str
     findings: str
+    like: str = ""
     problems: str = ""
     weights: tuple[str, ...] = ("",)
     trains: bool = True
@@ -49,10 +56,12 @@ class Task(Row):
     only_trains: bool = False
     graph: bool = False
     by_image: bool = True
+    judged: str = "images"
     measure: str = "test error"
     inverted: bool = False
     counted: str = ""
     answers: int = 0
+    hub: str = ""
     checks: Callable[[Run], Iterator[tuple[bool, str]]] = _no_checks
 
     def value(self, test_error: float) -> float:
@@ -95,12 +104,14 @@ ROWS = (
         findings="bench.tasks.classification.sections:findings",
         only_trains=True,
         graph=True,
+        hub="image-classification",
     ),
     Task(
         "diagnose",
         work="bench.tasks.diagnosis.experiment:diagnose",
         findings="bench.tasks.diagnosis.sections:findings",
         graph=True,
+        hub="image-classification",
     ),
     Task(
         "evaluate",
@@ -108,6 +119,7 @@ ROWS = (
         findings="bench.tasks.classification.imagenet.sections:evaluation",
         weights=("torchvision", "timm", "file"),
         trains=False,
+        hub="image-classification",
     ),
     Task(
         "verify",
@@ -117,6 +129,8 @@ ROWS = (
         weights=("", "run", "file", "pytorch-cifar", "timm"),
         backbone=True,
         answers=2,
+        judged="pairs",
+        hub="image-feature-extraction",
         checks=_of_verification,
     ),
     Task(
@@ -130,10 +144,55 @@ ROWS = (
         measure="AP50",
         inverted=True,
         counted=" (of a detector through its backbone alone, an image being a square of its shorter side)",
+        hub="object-detection",
         checks=_of_detection,
     ),
 )
 TASKS: Mapping[str, Task] = MappingProxyType({row.name: row for row in ROWS})
+
+
+@declaration
+class OwnTask:
+    """A task of the user's, in one file; `own_task` makes it.
+
+    name: as Sweep.task and pages have it. code, sha256: the Experiment, as "rotation.py:Rotation". like: the task of
+    which it is a kind. measure: what its test measures, as the error that stands in `test_error`. answers: between how
+    many its test decides, 0 for the data's classes.
+    """
+
+    name: Annotated[str, spelled(r"[a-z][a-z0-9_-]*", "must be of small letters, digits, - and _")]
+    code: Annotated[str, Field(examples=['"rotation.py:Rotation"'])]
+    sha256: str
+    like: Annotated[str, one_of("classify")] = "classify"
+    measure: str = "test error"
+    answers: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        require(
+            f"task {self.name!r}",
+            (self.name not in TASKS, "that is a task of this suite: take another name"),
+            (
+                bool(CODE.fullmatch(self.code) and SHA256.fullmatch(self.sha256)),
+                f"{shown(self.code)} and its SHA-256 are not those of a file of code: write {OWN_TASK}",
+            ),
+        )
+
+    @property
+    def row(self) -> Task:
+        """What the suite knows of it: as of the task that it is like."""
+        of = TASKS[self.like]
+        return replace(of, name=self.name, like=self.like, measure=self.measure, answers=self.answers, graph=False)
+
+
+OWN_TASK = 'own_task("rotation.py:Rotation", name="rotation", answers=4)'
+
+
+def own_task(code: str, *, name: str, like: str = "classify", measure: str = "test error", answers: int = 0) -> OwnTask:
+    """A task for Sweep.task: the subclass of Experiment that `code`, "rotation.py:Rotation", names opens its runs.
+
+    The file lies beside the sweep file; its SHA-256 is in the id of each run. See OwnTask. Raises SpecError.
+    """
+    return OwnTask(name, *declared_code(code, f"the code of task {shown(name)}"), like, measure, answers)
 
 
 def task_of(name: str) -> Task:

@@ -9,6 +9,7 @@ from typing import Any
 
 SCALES = ("paper", "short", "quick")
 SHORTCUTS = ("none", "A", "B", "C")
+OWN_SHORTCUT = "own"  # of the user's nets, which are neither plain nor residual by a field
 NORMS = ("bn", "none")
 # errors by ImageNet's protocols, beside test_error, which is top-1 on the centre crop
 PROTOCOLS = (

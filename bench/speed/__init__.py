@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli.options import parse_count
+from bench.cli.values import parse_count
 from bench.machine import cores
 
 USUAL = ("start", "load", "imagenet", "train", "evaluate", "checkpoint", "limits", "growth")

@@ -8,7 +8,7 @@ MANIFEST = ("manifest.json", "manifest.json.sig", "manifest.json.tsr")  # and it
 TESTS = "test-*.json"  # of a run that is done, on further test sets
 # what a run is, without its lock, signs of life and logs; in the order in which it may come into a folder
 CONTENTS = (
-    *("run.json", "declared.json", "predicted.json", "inputs.json", "again.json", "scores-*.pt"),
+    *("run.json", "net.py", "task.py", "declared.json", "predicted.json", "inputs.json", "again.json", "scores-*.pt"),
     *("curve.jsonl", "layers.jsonl", "checkpoint.pt"),
     *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png"),
     *(TESTS, "env.json", *MANIFEST, "result.json"),

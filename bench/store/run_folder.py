@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec import DIVERGED, Run, SpecError, run_from_json
-from bench.store import records, register
+from bench.store import own_code, records, register
 from bench.store.contents import CONTENTS, ONLY_DONE, ONLY_UNDONE
 from bench.store.files import StoreError, disk_error, file_digest, in_utf8, make_folder, write_json, write_rows
 from bench.store.inputs import Inputs
@@ -65,6 +65,7 @@ class RunFolder(LockedFolder):
     def create(self, run: Run) -> None:
         """Makes the folder with its run.json. Raises StoreError where a different run is in it."""
         make_folder(self.path)
+        own_code.put(self.path, run)  # first: without it the run is nothing
         if not (self.path / "run.json").exists():
             write_json(self.path / "run.json", run.as_json())
         elif self.run() != run:
@@ -75,14 +76,16 @@ class RunFolder(LockedFolder):
             write_json(self.path / "run.json", run.as_json())
 
     def run(self) -> Run:
-        """The Run of this folder. Raises StoreError where run.json is missing or damaged."""
+        """The Run of this folder, where its code now is known to lie. Raises StoreError without a whole run.json."""
         path = self.path / "run.json"
         try:
-            return run_from_json(path.read_bytes())
+            run = run_from_json(path.read_bytes())
         except FileNotFoundError:
             raise StoreError(f"{self.path} has no run.json: not a run folder") from None
         except (OSError, SpecError) as error:
             raise StoreError(f"{path} cannot be read ({error}); move it away and start again") from None
+        own_code.found_in(self.path, run)
+        return run
 
     def readable_run(self) -> Run | None:
         """The Run of this folder, None where it cannot be read: whoever starts or collects the run says so."""

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.spec import Run
+from bench.spec.advice import shown
+from bench.spec.own import OwnCodeError, load
 from bench.tasks.job import Job
 from bench.train.metrics import Evaluation, Tested, bits, error_of
 from bench.train.trainer import Batches, CrossEntropy, Objective
@@ -80,8 +82,8 @@ class Experiment(ABC):
 
     @property
     def dropout_seed(self) -> int | None:
-        """The seed of the net's own random numbers (dropout), None for a net that draws none."""
-        return None
+        """The seed of the net's own random numbers (dropout), None for a net that draws none. A user's net may."""
+        return self.run.seed if self.run.net.row.own else None
 
     @abstractmethod
     def test(self, net: nn.Module) -> Work[Tested]:
@@ -101,9 +103,14 @@ class Experiment(ABC):
 
 
 def experiment_of(run: Run) -> type[Experiment]:
-    """The class that opens the run."""
-    found: type[Experiment] = run.dataset.resolve("experiment")  # type: ignore[assignment]  # a class
-    return found
+    """The class that opens the run: its data set's, or the user's of a task of one's own. Raises OwnCodeError."""
+    if run.own_task is None:
+        found: type[Experiment] = run.dataset.resolve("experiment")  # type: ignore[assignment]  # a class
+        return found
+    own = load(run.own_task.code, run.own_task.sha256)
+    if not (isinstance(own, type) and issubclass(own, Experiment)):
+        raise OwnCodeError(f"{run.own_task.code} is {shown(own)}, where a subclass of Experiment belongs")
+    return own
 
 
 def by_protocol(tested: Tested, further: Mapping[str, Evaluation]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from bench.tasks.experiment import Experiment, experiment_of
 from bench.tasks.job import Job
 from bench.tasks.weights import weights_file
 
+LARGEST = 224  # pixels of the images with which a net is checked
+
 
 def inputs_of(experiment: Experiment) -> Inputs:
     """Of a run that is open. Raises WeightsError where the start weights are not there."""
@@ -25,6 +27,12 @@ def data_sha256(run: Run, job: Job) -> str:
 def check_data(run: Run, job: Job) -> None:
     """Raises DataError where the run could not begin with the data that are there."""
     experiment_of(run).check(run, job)
+
+
+def check_net(run: Run) -> None:
+    """Raises OwnCodeError where a net of the user's cannot be trained to a number that can be trusted."""
+    if run.net.row.check:
+        run.net.row.resolve("check")(run.net, min(run.recipe.side or 32, LARGEST))
 
 
 def start_sha256(run: Run, job: Job) -> str | None:

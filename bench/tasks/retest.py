@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench.machine import cxx_compiler
 from bench.nets.weights import Stored, load
-from bench.spec import Run, task_of
+from bench.spec import Run
 from bench.store import Inputs, RunFolder
 from bench.store.tensor_file import Raw
 from bench.tasks.experiment import Experiment, experiment_of
@@ -76,7 +76,7 @@ def may_compile(run: Run, device: torch.device) -> bool:
 
 
 def _evaluated(run: Run, tensors: Mapping[str, Raw], data: Path, device: torch.device, *, compiled: bool) -> Tested:
-    task = task_of(run.task)
+    task = run.task_row
     with opened(run, tensors, data, device, compiled=compiled) as (experiment, net):
         watched = Watched(net) if task.by_image and not task.answers else None  # between classes, not whether a pair is
         tested = finish(experiment.test(watched or net))

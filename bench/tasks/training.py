@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from bench.nets.counts import parameters_of
+from bench.nets.measured import counts
 from bench.nets.weights import WeightsError
-from bench.spec import Recipe, Run, Way, task_of
+from bench.spec import Recipe, Run, Way
 from bench.spec.schedule import rate_of
 from bench.store import RunFolder, StoreError
 from bench.tasks.experiment import Experiment, experiment_of
@@ -87,7 +89,7 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     place = f" as process {processes.rank} of {processes.size}" if processes.size > 1 else ""
     print(f"bench: trains {run.id} from step {trainer.step:,} on {device}{place}", flush=True)
     last = yield from _train(trainer, experiment, sessions, layers, look)
-    extras = experiment.extras(trainer.net, last)
+    extras = _counted(experiment) | experiment.extras(trainer.net, last)
     agree(processes, weights=checkpoint.weights_digest(trainer.net.state_dict()))
     if processes.rank == 0:
         extras |= {"curve_sha256": job.folder.write_curve(trainer.curve)}
@@ -96,15 +98,25 @@ def train_run(run: Run, job: Job, look: Look = responses_at_the_end) -> Work[Non
     processes.any(False)  # the others stay until the result is written: without it all would have to start again
 
 
+def _counted(experiment: Experiment) -> dict[str, int]:
+    """Parameters and multiply-adds of a net that is trained as it is, where arithmetic does not tell them."""
+    run = experiment.run
+    if run.task_row.backbone or parameters_of(run):
+        return {}
+    params, multiply_adds = counts(experiment.net(), run.recipe.side or 32)
+    return {"params": params, "multiply_adds": multiply_adds}
+
+
 def way_of(run: Run, device: torch.device, processes: ProcessGroup) -> Way:
     """How the run's steps are made on `device`: as the run asks, as far as its task allows.
 
-    Several processes share the groups of a batch. What differs from step to step cannot be a graph, and a look at the
+    Several processes share the groups of a batch. The batch norm of nets that are not this suite's is torch's, which
+    goes group by group. What differs from step to step cannot be a graph, and a look at the
     layers hooks the batch norms that grouped ones go past. On a CPU there are no fused kernels: groups are torch's.
     """
-    asked, alone, task = run.resources.way, processes.size == 1, task_of(run.task)
-    graph = asked.graph and device.type == "cuda" and alone and task.graph
-    one_pass = alone and task.only_trains and run.net.norm == "bn"
+    asked, alone, task = run.resources.way, processes.size == 1, run.task_row
+    graph = asked.graph and device.type == "cuda" and alone and task.graph and run.net.row.takes_kernels
+    one_pass = alone and task.only_trains and run.net.norm == "bn" and run.net.row.takes_kernels
     grouped = "grouped" if asked.batch_norm == "fused" and device.type != "cuda" else asked.batch_norm
     way = Way(graph, asked.compile, grouped if one_pass else "passes")
     return replace(way, padded_stem=asked.padded_stem and copies_weights(way, run.recipe))

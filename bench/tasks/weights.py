@@ -15,6 +15,7 @@ import torch
 
 from bench.nets.weights import HASHED, IMAGENET, Pixels, WeightsError
 from bench.spec import SOURCES, Net, Run
+from bench.spec.families import CIFAR_MEAN
 from bench.store import RunFolder
 from bench.tasks.job import Job
 
@@ -135,8 +136,11 @@ def run_digest(net: Net, job: Job) -> str:
 
 
 def run_pixels(net: Net, job: Job) -> Pixels | None:
-    """By its crop: Section 3.4's subtracts the mean alone. Raises WeightsError."""
-    views = _source_run(net, job)[1].recipe.views
+    """By its crop: Section 3.4's and images in memory have the mean alone subtracted. Raises WeightsError."""
+    run = _source_run(net, job)[1]
+    if net.row.own and not run.dataset.part:
+        return Pixels(CIFAR_MEAN)
+    views = run.recipe.views
     return Pixels(IMAGENET.mean) if views and views.crop == "scale" else None
 
 

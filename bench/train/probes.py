@@ -35,10 +35,13 @@ class Layer:
 def layers_of(net: nn.Module) -> list[Layer]:
     """The convolutions of the main path in the order of the forward pass: 6n+1 3x3 layers in a CIFAR net.
 
-    Shortcut projections are left out: Fig. 7 is about the residual functions. Raises AttributeError for a net that does
-    not name its `response`, "bn" or "conv".
+    Shortcut projections are left out: Fig. 7 is about the residual functions. Of a net that does not name its
+    `response`, "bn" or "conv", they are all of its convolutions in the order in which it has them, and their outputs.
     """
-    response, modules = str(net.response), dict(net.named_modules())
+    modules = dict(net.named_modules())
+    if not hasattr(net, "response"):
+        return [Layer(name, conv, conv) for name, conv in modules.items() if isinstance(conv, nn.Conv2d)]
+    response = str(net.response)
     names = [name for name in modules if name.rpartition(".")[2].startswith("conv")]
     found = [Layer(name, modules[name], modules[_beside(name, response)]) for name in names]
     assert found, "a net of bench.nets.resnet"

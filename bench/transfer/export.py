@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec import counted
+from bench.spec.own import content_of, copy_name
 from bench.store import RunFolder, StoreError, file_digest, make_folder, tensor_file, write_bytes
 from bench.train import checkpoint
 
@@ -19,10 +20,16 @@ PAPER = "He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition, arXi
 MIB = 2**20
 
 
-def export_weights(chosen: Iterable[RunFolder], to: Path, say: Callable[[str], object]) -> bool:
+def export_weights(
+    chosen: Iterable[RunFolder],
+    to: Path,
+    say: Callable[[str], object],
+    write_card: Callable[[Path], object] = lambda _: None,
+) -> bool:
     """Writes `<id>.safetensors` into `to` for each run that is done; of one in several folders the first that can.
 
-    Returns whether all that are done are there. Says which are not, and why.
+    Returns whether all that are done are there. Says which are not, and why. write_card: writes what stands beside a
+    file.
     """
     results = [(folder, result) for folder in chosen if (result := folder.result()) is not None]
     written: dict[str, int] = {}
@@ -37,7 +44,10 @@ def export_weights(chosen: Iterable[RunFolder], to: Path, say: Callable[[str], o
         except StoreError as error:
             problems[name] = str(error)
         else:
-            write_bytes(to / f"{name}{tensor_file.SUFFIX}", content)
+            write_bytes(path := to / f"{name}{tensor_file.SUFFIX}", content)
+            for code, sha256 in folder.run().codes.values():  # of the user's, without which they are nothing
+                write_bytes(to / copy_name(code, sha256), content_of(code, sha256))
+            write_card(path)
             written[name] = len(content)
     left = [f"{name}: {problem}" for name, problem in problems.items() if name not in written]
     for line in left:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.cli import request
-from bench.cli.options import parse_kernels
 from bench.cli.request import choose_kernels
 from bench.cli.sweep import main
+from bench.cli.values import parse_kernels
 from bench.launch import concurrency
 from bench.launch.plan import make_plan
 from bench.spec import Net, Recipe, Resources, Run, SpecError, Views, Way

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.commands import main as bench
-from bench.cli.options import parse_duration, parse_seeds
 from bench.cli.sweep import main
+from bench.cli.values import parse_duration, parse_seeds
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("0-4", (0, 1, 2, 3, 4)), ("7", (7,)), ("3,0-1,0", (3, 0, 1))])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.data.cifar_files import LAYOUTS
-from bench.data.locate import HOMES, home
-from bench.spec import DATASETS
+from bench.data.locate import HOMES, AbsentError, home, own, own_beside_lfw
+from bench.spec import DATASETS, dataset_of
 
 PARTS = {  # by data set: what lies in the data folder, and what is given in the place of that folder
     "cifar10": [(f"{part}/x", part) for part in LAYOUTS["cifar10"].folders],
@@ -59,3 +59,19 @@ def test_the_folder_that_holds_the_data_sets_is_taken_as_it_is(
         assert home(DATASETS[name], tmp_path) == tmp_path
     assert home(DATASETS[name], tmp_path / "empty") == tmp_path / "empty"
     assert capsys.readouterr().out == ""
+
+
+def test_own_data_are_the_folder_of_their_name_and_lie_above_it_where_that_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path, "mine/s1/1.png")
+
+    assert own(tmp_path, "faces:mine") == tmp_path / "mine"
+    assert home(dataset_of("faces:mine"), tmp_path / "mine") == tmp_path
+    assert "is a part of mine; the folder that holds the data sets is" in capsys.readouterr().out
+    with pytest.raises(AbsentError, match="no folder other there, which data 'faces:other' is .*; there are: mine"):
+        own(tmp_path, "faces:other")
+    with pytest.raises(AbsentError, match=r"no lfw/pairs.txt there, the list of View 2. Get it and LFW's images"):
+        own_beside_lfw(tmp_path, "lfw-view2:mine")
+    put(tmp_path, "lfw/pairs.txt")
+    assert own_beside_lfw(tmp_path, "lfw-view2:mine") == tmp_path / "mine"

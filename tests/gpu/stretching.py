@@ -30,7 +30,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.options import Parser, parse_count, parse_seeds
+from bench.cli.options import Parser
+from bench.cli.values import parse_count, parse_seeds
 from bench.machine import SOURCE
 from bench.spec import SCALES
 from tests.gpu import carrying

@@ -25,6 +25,8 @@ DECLARED = (
     *rows.MORE_COLUMNS,
     *rows.ENV_COLUMNS,
     *rows.SOME_ENV,
+    *rows.SOME_NETS,
+    rows.OWN_TASK,
     *(f"{prefix}_{stored_name(part, field.name)}" for prefix, part in rows.PARTS.items() for field in fields(part)),
     rows.ASKED,
     *stored.DETECTOR_CURVE_COLUMNS,

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from bench.cli.commands import main as bench
-from bench.spec import run_from_json
+from bench.report.collect import collect
+from bench.report.verify.published import Published
+from bench.report.verify.weights import in_weights
+from bench.spec import Net, run_from_json
+from bench.spec.own import copy_name
 from bench.store import RunFolder
 from bench.train import checkpoint
 from tests.builders import tiny_run
-from tests.transfer.builders import RUN, make
+from tests.transfer.builders import RUN, make, trained
 
 At = Callable[[int, str], RunFolder]
 
@@ -63,7 +69,8 @@ def test_by_default_the_files_lie_beside_the_runs_and_are_no_run(
 
     assert bench(["export", "tiny", "--weights"]) == 0
 
-    assert [path.name for path in Path("runs/tiny/weights").iterdir()] == [f"{RUN.id}.safetensors"]
+    names = sorted(path.name for path in Path("runs/tiny/weights").iterdir())
+    assert names == [f"{RUN.id}.md", f"{RUN.id}.safetensors"]
     assert capsys.readouterr().out == "runs/tiny/weights: the weights of 1 run, 0.29 MiB\n"
     assert bench(["status", "tiny"]) == 0
     assert "1 run" in capsys.readouterr().out
@@ -109,10 +116,44 @@ def test_only_what_is_asked_for_and_done_is_written(at: At, tmp_path: Path, caps
     assert export(tmp_path, "--only", "*-s1-*") == 1
     assert "the weights of 0 runs" in capsys.readouterr().out
     assert export(tmp_path, "--only", "plain-*") == 2
-    assert "--only 'plain-*' matches none of 2 runs, such as resnet-8-A-quick-s0-" in capsys.readouterr().err
+    assert "--only 'plain-*' matches none of 2 runs; ids are such as resnet-8-A-quick-s0-" in capsys.readouterr().err
     (tmp_path / "one").write_text("")
     assert bench(["export", "tiny", "--weights", "--out", str(tmp_path / "there"), "--to", str(tmp_path / "one")]) == 2
     assert "one is a file: give a folder" in capsys.readouterr().err
     assert bench(["export", "tiny", "--out", str(tmp_path / "there")]) == 2
     assert "nothing is exported: say what, --weights (the final weights" in capsys.readouterr().err
     assert bench(["export", "nothing", "--weights", "--out", str(tmp_path / "there")]) == 2
+
+
+CODE = """from torch import nn
+
+def build(depth, classes, width):
+    features = nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*features, nn.Linear(width, classes))
+"""
+
+
+def test_code_of_ones_own_goes_with_the_weights_and_its_card_makes_the_net(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my_nets.py").write_text(CODE)
+    run = replace(tiny_run(), net=Net.own("my_nets.py:build", depth=2, name="gated", width=4))
+    trained(tmp_path / "there", 12, run)
+    results = tmp_path / "results" / "tiny"
+    collect(results, [tmp_path / "there" / "tiny"], ())
+
+    assert export(tmp_path, to="results/tiny/weights") == 0
+
+    code = results / "weights" / copy_name(run.net.build, run.net.build_sha256)
+    assert code.read_text() == CODE
+    assert list(in_weights(Published.read(results))) == []
+    monkeypatch.chdir(code.parent)
+    known: dict[str, Any] = {}
+    card = Path(f"{run.id}.md").read_text()
+    exec(card.split("```python\n")[1].split("```")[0], known)
+    assert known["net"](torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert "license" not in card
+
+    code.write_text(CODE + "# changed")
+    assert [line.split(" is no file")[0] for line in in_weights(Published.read(results))] == [str(code)]

@@ -155,7 +155,7 @@ def test_weights_that_are_not_those_of_the_result_are_left_behind(
 MISTAKES = {
     "no runs": (["pack", "out", "--runs", "nowhere"], "no runs in nowhere; --out names the folder"),
     "none begun": (["pack", "out"], "nothing to pack yet: 1 run in runs, of which none has begun or came to a chec"),
-    "no match": (["pack", "out", "--only", "vgg*"], "--only 'vgg\\*' matches no run; the sweeps are: tiny"),
+    "no match": (["pack", "out", "--only", "vgg*"], "--only 'vgg\\*' matches none of 1 run; the sweeps are: tiny"),
     "no archive": (["unpack", "out.tar"], "there is no archive out.tar"),
     "empty folder": (["unpack", "runs"], "runs has no archive runs-N.tar"),
     "not a tar": (["unpack", f"runs/{HOME}/run.json"], "run.json is damaged or no archive"),

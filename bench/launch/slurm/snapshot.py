@@ -8,11 +8,21 @@ import os
 import shutil
 import tarfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bench.machine import CODE, FROZEN, SOURCE, commit, commit_unknown, git
-from bench.store import StoreError, make_folder, make_private, refuse_foreign, sha256, write_json, write_text
+from bench.spec.own import CODE_FOLDER, content_of
+from bench.store import (
+    StoreError,
+    make_folder,
+    make_private,
+    refuse_foreign,
+    sha256,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 KEPT = (*CODE, "pyproject.toml")  # which says what packages the suite needs, for the provenance of runs
 Known = Mapping[str, str | bool | None]  # what `commit` says
@@ -43,11 +53,16 @@ def take_snapshot(codes: Path, *, allow_dirty: bool, source: Path = SOURCE) -> P
     return _copied(codes, source, known) if known["dirty"] else _archived(codes, source, known)
 
 
-def copy_sweep_file(codes: Path, path: Path, name: str) -> Path:
-    """Copies the sweep file `path`, which may be outside the checkout, below `codes`, under the sweep's name."""
-    content = path.read_bytes()
-    target = make_folder(codes / sha256(content)[:12]) / f"{name}.py"
+def copy_sweep_file(codes: Path, path: Path, name: str, own: Iterable[tuple[str, str]] = ()) -> Path:
+    """Copies the sweep file `path`, which may be outside the checkout, below `codes`, under the sweep's name.
+
+    own: the user's code that it names, (code, SHA-256), which is copied beside.
+    """
+    content, own = path.read_bytes(), sorted(own)
+    target = make_folder(codes / sha256(content + repr(own).encode() * bool(own))[:12]) / f"{name}.py"
     write_text(target, content.decode())
+    for code, digest in own:
+        write_bytes(make_folder(target.parent / CODE_FOLDER) / code.rpartition(":")[0], content_of(code, digest))
     return target
 
 

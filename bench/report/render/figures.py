@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from bench.report.claims import floor_of
-from bench.report.frame import NETS, STEADY, Set, display_name, first_option, nets_of, on_one_machine, with_bn
+from bench.report.frame import STEADY, Set, display_name, first_option, kinds_of, nets_of, on_one_machine, with_bn
 from bench.report.render import style
 from bench.report.render.style import BOLD, COLUMN, PAGE, STYLE, THIN, handle, literal, look
 from bench.report.stats import of_percent, sample
@@ -70,7 +70,7 @@ def curves(results: Set) -> Figure:
 def panels_of(runs: pd.DataFrame) -> dict[str, list[str]]:
     """The nets of each panel by its title: plain nets, residual nets, other units, and last what is VERY_DEEP."""
     panels, last = {}, {}
-    for kind in NETS:
+    for kind in kinds_of(runs):
         depths = runs[nets_of(runs) == kind].groupby("net")["depth"].first().sort_values()
         deep, others = depths[depths > VERY_DEEP], depths[depths <= VERY_DEEP]
         if len(deep) and len(others) > 1:
@@ -107,7 +107,7 @@ def _notes(*parts: str) -> str:
 def not_run(results: Set, nets: Iterable[Any]) -> str:
     """`not run yet: plain-32, plain-44; failed: plain-110`, of these nets those without a number, by kind and depth."""
     rows = results.nets.loc[results.nets.index.isin(list(nets)) & (results.nets["n"] == 0)]
-    rows = rows.iloc[nets_of(rows).map(NETS.index).argsort(kind="stable")]
+    rows = rows.iloc[nets_of(rows).map(kinds_of(rows).index).argsort(kind="stable")]
     failed = rows["failed"] > 0
     parts = (("not run yet", rows[~failed]), ("failed", rows[failed]))
     return "; ".join(
@@ -216,7 +216,8 @@ def _measure(ax: Axes, values: pd.Series[float], label: str) -> None:
 
 def _kinds(frame: pd.DataFrame) -> dict[str, tuple[str, bool]]:
     """Of plain, residual and other nets that are there: the line over depth, and whether its points are filled."""
-    return {nets: KINDS[min(NETS.index(nets), len(KINDS) - 1)] for nets in NETS if nets in set(nets_of(frame))}
+    kinds = kinds_of(frame)
+    return {nets: KINDS[min(kinds.index(nets), len(KINDS) - 1)] for nets in kinds if nets in set(nets_of(frame))}
 
 
 def _kind_handles(frame: pd.DataFrame) -> list[Line2D]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.report.rows import Row, run_of
 from bench.report.verify.published import Published
-from bench.spec import Run, Task, task_of
+from bench.spec import Run, Task
 from bench.spec.schedule import rate_of
 
 # the chance of a false alarm of one comparison by a statistical check is below this
@@ -27,7 +27,7 @@ class Kept:
     @property
     def task(self) -> Task:
         """What it did."""
-        return task_of(self.run.task)
+        return self.run.task_row
 
     @property
     def done(self) -> bool:

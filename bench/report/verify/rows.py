@@ -11,17 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report.rows import RESULT_COLUMNS, Row, run_of
-from bench.spec import PROTOCOLS, Task, task_of
+from bench.report.rows import RESULT_COLUMNS, Row, run_of, task_in
+from bench.spec import PROTOCOLS
 from bench.store import curve_text, sha256
 from bench.store.manifest import layers_digest
 
 BY_IMAGE = ("test_error", *PROTOCOLS, "fixed_threshold_error", "pixels_error", "untrained_error")
-
-
-def task_in(row: Row) -> Task:
-    """What the run did; rows older than the column are of classification."""
-    return task_of(row.get("task") or "classify")
 
 
 def row_problems(

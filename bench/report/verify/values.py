@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from bench.report.rows import ASKED, OF_OPTIONS, Row, run_of
 from bench.report.verify.published import Published
-from bench.spec import PRECISIONS_OF_BOXES, PROTOCOLS, VERIFICATION, Run, counted, task_of
+from bench.spec import PRECISIONS_OF_BOXES, PROTOCOLS, VERIFICATION, Run, counted
 
 ROUNDING = 1e-4
 DIGESTS = (
@@ -72,7 +72,7 @@ def _of_digests(row: Row) -> Iterator[str]:
 
 
 def _of_errors(row: Row, run: Run) -> Iterator[str]:
-    task = task_of(run.task)
+    task = run.task_row
     for name in PERCENT:
         if (value := number(row, name)) is not None and not 0 <= value <= 100:
             yield f"{name} is {value}, not a percentage"
@@ -99,7 +99,7 @@ def _of_images(row: Row, run: Run) -> Iterator[str]:
     elif (tested < asked) != bool(row.get(ASKED)):
         yield f"{counted(tested, 'image')} tested and {asked:,} asked for: {ASKED} says that of fewer images alone"
     error = float(row["test_error"])
-    if task_of(run.task).by_image and not whole(error, tested):
+    if run.task_row.by_image and not whole(error, tested):
         yield f"test_error is {error}, which no number of {tested} images gives"
     held_out = data.images // 10 if run.recipe.split != "50k" else 0
     has = bool(row.get("val_error"))

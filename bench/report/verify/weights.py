@@ -26,7 +26,8 @@ differ, up to 1.25), and not those with 0.3 % (32 differ), which is no more than
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -35,9 +36,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.machine import cpu_name
+from bench.report.card import SUFFIX as CARD
+from bench.report.card import card_problems
 from bench.report.rows import Row, run_of
 from bench.report.verify.published import Published
 from bench.spec import Run, SpecError, counted, run_from_json
+from bench.spec.own import copy_name
 from bench.store import StoreError, file_digest, tensor_file
 from bench.store.tensor_file import SUFFIX, TensorFile
 
@@ -82,13 +86,25 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def in_weights(published: Published) -> Iterator[str]:
-    """The published weights against the rows of their runs, without a test of them."""
+    """The published weights against the rows of their runs, without a test of them, and their cards against them."""
     folder = published.folder / FOLDER
+    codes = dict(_codes(published, {path.stem for path in weight_files(folder)}))
     for path in sorted(folder.rglob("*")) if folder.exists() else ():
-        if path.is_dir() or path.parent != folder or path.suffix != SUFFIX:
-            yield f"{path} is no file of weights: {folder} holds ID{SUFFIX}, which bench export writes"
+        if path.is_file() and codes.get(path.relative_to(folder)) == file_digest(path):
+            continue
+        if path.suffix == CARD and path.parent == folder and path.with_suffix(SUFFIX).is_file():
+            yield from (f"{path}: {problem}" for problem in card_problems(path))
+        elif path.is_dir() or path.parent != folder or path.suffix != SUFFIX:
+            yield f"{path} is no file of weights: {folder} holds ID{SUFFIX} and ID{CARD}, which bench export writes"
         else:
             yield from (f"{path}: {problem}" for problem in file_problems(path, published))
+
+
+def _codes(published: Published, ids: Container[str]) -> Iterator[tuple[Path, str]]:
+    """The names and digests of the user's code beside weights of these runs, which are nothing without it."""
+    for row in (row for row in published.done if row["id"] in ids):
+        with suppress(SpecError, ValueError):  # said of the row
+            yield from ((Path(copy_name(*code)), code[1]) for code in run_of(row).codes.values())
 
 
 def file_problems(path: Path, published: Published) -> Iterator[str]:

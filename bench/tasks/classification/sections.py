@@ -9,13 +9,14 @@ from functools import partial
 import pandas as pd
 
 from bench.paper import paper_error, reproductions
-from bench.report.evidence import Evidence, Pair, compare
+from bench.report.evidence import Evidence, Pair, claimed_pairs, compare
 from bench.report.frame import STEADY, Set, display_name, first_option, nets_of, own_recipes, with_bn
 from bench.report.numbers import (
     BEST_TEST_ERROR,
     TEST_ERROR,
     TRAIN_ERROR,
     TRAIN_LOSS,
+    Cell,
     Metric,
     of_net,
     text_of,
@@ -63,7 +64,8 @@ def findings(evidence: Evidence) -> Findings:
     of_data: Findings = results.dataset.resolve("findings")(evidence)
     answer, said = sentences(evidence)
     depths = depth_pairs(evidence)
-    tested = [] if evidence.describes else [*evidence.pairs, *depths]
+    claimed = claimed_pairs(evidence)
+    tested = [] if evidence.describes else [*evidence.pairs, *claimed, *depths]
     return replace(
         of_data,
         answer=answer or ["Too few runs are done to say anything."],
@@ -72,6 +74,7 @@ def findings(evidence: Evidence) -> Findings:
             *of_data.sections,
             *of_tables(
                 ("Plain against residual nets", paired_table(evidence)),
+                ("Nets that claims compare", claimed_table(evidence, claimed)),
                 ("Shallow against deep nets", depth_table(evidence, depths)),
                 ("One net by several recipes", variants_table(evidence)),
                 ("Two trained nets, image by image", trained_table(tested)),
@@ -99,15 +102,22 @@ def depth_pairs(evidence: Evidence) -> list[Pair]:
 
 def depth_table(evidence: Evidence, pairs: Sequence[Pair]) -> Table | None:
     """A row a kind of nets; None if there are no two depths."""
-    rows = [
-        (
-            f"{display_name(pair.names[0])}, {display_name(pair.names[1])}",
-            f"{pair.seeds[0]}, {pair.seeds[1]}",
-            *apart(evidence, pair),
-        )
-        for pair in pairs
-    ]
+    rows = list(map(partial(_apart, evidence), pairs))
     return Table(DEPTHS, rows, note=apart_note(evidence), name="depths") if rows else None
+
+
+CLAIMED = ("nets", "seeds (first, second)", "error: second − first, points", "95 %, seeds", "95 %, images only")
+
+
+def claimed_table(evidence: Evidence, pairs: Sequence[Pair]) -> Table | None:
+    """A row a pair of nets that a claim compares; None without any."""
+    rows = list(map(partial(_apart, evidence), pairs))
+    return Table(CLAIMED, rows, note=apart_note(evidence), name="claimed") if rows else None
+
+
+def _apart(evidence: Evidence, pair: Pair) -> tuple[Cell, ...]:
+    nets = ", ".join(map(display_name, pair.names))
+    return nets, f"{pair.seeds[0]}, {pair.seeds[1]}", *apart(evidence, pair)
 
 
 def of_cifar(evidence: Evidence) -> Findings:

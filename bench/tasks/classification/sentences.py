@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.report.evidence import Evidence, Pair
-from bench.report.frame import NETS, Set, display_name, first_option, nets_of, with_bn
+from bench.report.evidence import Evidence, Pair, claimed_pairs
+from bench.report.frame import NETS, Set, display_name, first_option, kinds_of, nets_of, with_bn
 from bench.report.numbers import n_words, signed
 from bench.report.pairs import baseline
 from bench.report.stats import wilson
@@ -32,6 +32,7 @@ def sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
         return chance, []
     halves, by_depth, between = degradation(evidence, learnt), with_depth(learnt), differences(evidence, learnt)
     of_recipes = [recipes(evidence, pair) for pair in evidence.pairs if pair.variant and not set(pair.names) & set(out)]
+    between += [compared(evidence, pair) for pair in claimed_pairs(evidence) if not set(pair.names) & set(out)]
     first = [*([] if halves else by_depth), *of_recipes] if of_recipes else halves or by_depth or between
     answer = [*chance, *(first if first is halves else first[:3]), *out_of_order(learnt), *some_at_chance(learnt)]
     every = [*halves, *of_recipes, *between, *by_depth]
@@ -119,7 +120,7 @@ def out_of_order(learnt: Set) -> Iterator[str]:
     A line for plain and one for residual nets; of a single net with those beside it.
     """
     nets = _with_number(learnt).sort_values("depth")
-    for name in NETS:
+    for name in kinds_of(nets):
         kind = nets[nets_of(nets) == name]
         within = [wilson(row["test_error_mean"], int(row["test_images"])) for _, row in kind.iterrows()]
         found = []
@@ -162,10 +163,23 @@ def differences(evidence: Evidence, learnt: Set) -> list[str]:
     return lines
 
 
+def compared(evidence: Evidence, pair: Pair) -> str:
+    """What the second of two nets that a claim compares changes in the test error."""
+    done = evidence.results.done
+    errors = [done.loc[done["net"] == name, "test_error"].mean() for name in pair.names]
+    first, second = map(display_name, pair.names)
+    over = pair.over_seeds or pair.over_images
+    differs = change(pair.difference, 2, " points") + (" than" if round(pair.difference, 2) else " as")
+    return (
+        f"{second}'s test error is {differs} that of {first} ({errors[1]:.2f} % against {errors[0]:.2f} %; 95 % over "
+        f"{over.covers}: {signed(over.low)} to {signed(over.high)}); n = {n_words(pair.seeds[::-1])}."
+    )
+
+
 def with_depth(learnt: Set) -> list[str]:
     """How the training error changes with depth, for plain nets, residual nets and other units; with BN."""
     nets, lines = _with_number(learnt), []
-    kinds = {name: nets[nets_of(nets) == name].set_index("depth") for name in NETS}
+    kinds = {name: nets[nets_of(nets) == name].set_index("depth") for name in kinds_of(nets)}
     halves = len(set(kinds[NETS[0]].index) & set(kinds[NETS[1]].index)) > 1  # then two depths are told there
     for name, kind in kinds.items():
         errors = kind["train_error_mean"]

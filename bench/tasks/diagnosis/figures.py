@@ -55,7 +55,7 @@ def _stds(ax: Axes, frame: pd.DataFrame) -> list[Line2D]:
     """One line a net; returns the legend, plain nets first."""
     handles = []
     for net, part in frame.groupby("net", sort=False):
-        of, dash = look(int(part["depth"].iloc[0]), str(net)), DASHES[part["unit"].iloc[0]]
+        of, dash = look(int(part["depth"].iloc[0]), str(net)), DASHES.get(part["unit"].iloc[0], ":")
         _band(ax, part, "layer", "response_std", of, dash, log=False)
         handles.append(style.handle(display_name(str(net)), of, dash))
     return handles
@@ -96,7 +96,7 @@ def _panels(
     panel: draws one net in its depth's look. healthy: with a band of what is called so.
     """
     norms = [norm for norm in layers.NORMS if norm in set(frame["norm"])]
-    units = [unit for unit in layers.UNITS if unit in {PLAIN, layers.BASIC, *frame["unit"]}]
+    units = [unit for unit in layers.units_of(frame) if unit in {PLAIN, layers.BASIC, *frame["unit"]}]
     depths = sorted(int(depth) for depth in frame["depth"].unique())
     handles = [*(style.handle(f"{depth} layers", look(depth)) for depth in depths), *more]
     with mpl.rc_context(STYLE):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.frame import PLAIN, RESIDUAL, Set, own_recipes
+from bench.spec.net import own_word
 from bench.store.manifest import LAYER_COLUMNS
 
 ABOUT = ("id", "net", "depth", "shortcut", "norm", "seed", "steps")
@@ -22,7 +23,9 @@ def kind(unit: str, norm: str) -> str:
     return f"{unit} nets {NORMS[norm]}"
 
 
-KINDS = tuple(kind(unit, norm) for norm in NORMS for unit in UNITS)
+def units_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """UNITS, then those of the user's nets in a frame."""
+    return tuple(dict.fromkeys((*UNITS, *frame["unit"])))
 
 
 def observed(results: Set) -> pd.DataFrame:
@@ -34,9 +37,11 @@ def observed(results: Set) -> pd.DataFrame:
         return pd.DataFrame(columns=[*LAYER_COLUMNS, *ABOUT[1:], *ADDED]).astype({"last": bool})
     runs = own_recipes(results.runs).loc[:, list(ABOUT)]
     runs = runs.assign(norm=runs["norm"].replace("", "bn"))  # of before nets had a norm
-    runs = runs.assign(unit=[_WORDS.get(str(net).partition("-")[0], PLAIN) for net in runs["net"]])
+    units = [_WORDS.get(str(net).partition("-")[0]) or own_word(str(net)) or PLAIN for net in runs["net"]]
+    runs = runs.assign(unit=units)
     kinds = [kind(unit, norm) for unit, norm in zip(runs["unit"], runs["norm"], strict=True)]
-    frame = results.layers.merge(runs.assign(kind=pd.Categorical(kinds, KINDS)), on="id")
+    known = tuple(kind(unit, norm) for norm in NORMS for unit in units_of(runs))
+    frame = results.layers.merge(runs.assign(kind=pd.Categorical(kinds, known)), on="id")
     frame = frame.assign(last=frame["step"] == frame["steps"])
     return frame.sort_values(["kind", "depth", "net", "seed", "step", "layer"], ignore_index=True)
 

@@ -21,13 +21,14 @@ from bench.tasks.verification.images import contact_sheet
 from bench.tasks.verification.margin import MarginSoftmax
 from bench.tasks.verification.people import FaceBatches, Pairs, People, Prepare, grey, require_disjoint
 from bench.tasks.verification.roc import Roc, across_folds, best_threshold, correct_at
-from bench.tasks.weights import weights_file
+from bench.tasks.weights import pixels_of, weights_file
 from bench.train.metrics import Evaluation
 from bench.train.trainer import CrossEntropy
 from bench.train.turns import Work, ready
 
 FOLDS = 10
 HARDEST = 8  # pairs of each kind that are shown
+MEAN_OF = 20_000  # training images at most, evenly spaced, whose mean the pixels are compared without: memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,8 @@ class FacePairs(Experiment):
         row = run.dataset
         people, pairs = row.resolve("reader")(row.resolve("locate")(job.data, run.data), _faces(run).side)
         unchecked = require_disjoint(people, pairs)
-        prepare = Prepare(run.net.row.mean, (1.0, 1.0, 1.0)) if run.net.weights and run.net.row.mean else Prepare()
+        pixels = pixels_of(run.net, job) if run.net.weights and (run.net.row.mean or run.net.row.own) else None
+        prepare = Prepare(pixels.mean, pixels.std) if pixels else Prepare()
         return cls(run, job, device, people.to(device), pairs, unchecked, prepare)
 
     @property
@@ -100,8 +102,9 @@ class FacePairs(Experiment):
         """At one threshold fixed on the training people; and the baselines: pixels, and the untrained net."""
         same = self.pairs.same.numpy()
         fixed = correct_at(self._threshold(net), self.scores(net), same)
-        everybody = torch.arange(len(self.people.y))
-        pixels = Pixels(self.prepare(self.people.x[everybody].to(self.device)))
+        count = len(self.people.y)
+        many = torch.arange(0, count, math.ceil(count / MEAN_OF))
+        pixels = Pixels(self.prepare(self.people.x[many].to(self.device)))
         return {
             "fixed_threshold": Evaluation(torch.from_numpy(fixed), math.nan),
             "pixels": self._judged(self._cosines(pixels)),

@@ -14,11 +14,12 @@ from torch import Tensor
 from torchvision.transforms.functional import resize
 from torchvision.utils import make_grid
 
-from bench.data.images import opened, rgb
+from bench.data.images import opened, rgb, upright
 from bench.data.locate import DataError
 
 SIDE = 112  # of an aligned face (ArcFace, arXiv:1801.07698, Section 3.1)
 THREADS = 4  # Pillow decodes outside Python's lock
+MEMORY = 4 * 2**30  # bytes: a larger training set stays on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +32,20 @@ class Region:
     side: int
 
 
+WHOLE = Region(of=0, top=0, left=0, side=0)  # in its place: all of an image of any size, upright, stretched to a square
+
+
 def decode(name: str, data: bytes, *, side: int = SIDE, region: Region | None = None) -> Tensor:
     """An encoded image as (3, side, side) uint8 RGB; grey becomes three equal planes.
 
-    region: what is cut out of it first, None for the whole image, which must be square. The resizing is Pillow's
-    (bilinear over the whole footprint of a pixel, in whole numbers: the same bytes on every machine).
+    region: what is cut out of it first, None for the whole image, which must be square, or WHOLE. The resizing is
+    Pillow's (bilinear over the whole footprint of a pixel, in whole numbers: the same bytes on every machine).
     Raises DataError where it is not an image, or not of the size that `region` is cut from.
     """
     with opened(data, name) as file:
-        image = rgb(file)
+        image = rgb(upright(file) if region == WHOLE else file)
+    if region == WHOLE:
+        return _resized(image, side)
     width, height = image.size
     if region is None:
         region = Region(of=width, top=0, left=0, side=width)
@@ -47,6 +53,10 @@ def decode(name: str, data: bytes, *, side: int = SIDE, region: Region | None = 
         wanted = f"{region.of}x{region.of}" if region.of != width else "a square"
         raise DataError(f"{name} is {width}x{height} (width x height), where {wanted} belongs: align or crop it first")
     box = (region.left, region.top, region.left + region.side, region.top + region.side)
+    return _resized(image, side, box)
+
+
+def _resized(image: Image.Image, side: int, box: tuple[int, int, int, int] | None = None) -> Tensor:
     image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
@@ -75,6 +85,10 @@ class OnDisk:
         """The bytes of each in its turn."""
         return (self.read(number)[1] for number in range(self.count))
 
+    def held(self, memory: int = MEMORY) -> Tensor | OnDisk:
+        """All of them, where they take no more than `memory` bytes."""
+        return self.in_memory() if self.count * 3 * self.side * self.side <= memory else self
+
     def in_memory(self) -> Tensor:
         """All of them, (N, 3, side, side) uint8."""
         out = torch.empty((self.count, 3, self.side, self.side), dtype=torch.uint8)
@@ -85,12 +99,13 @@ class OnDisk:
 
 def of_files(paths: Sequence[Path], side: int, region: Region | None = None) -> OnDisk:
     """Images of one file each."""
-    return OnDisk(len(paths), lambda number: _file(paths[number]), side, region)
+    return OnDisk(len(paths), lambda number: (str(paths[number]), file_bytes(paths[number])), side, region)
 
 
-def _file(path: Path) -> tuple[str, bytes]:
+def file_bytes(path: Path) -> bytes:
+    """What the file holds. Raises DataError where it cannot be read."""
     try:
-        return str(path), path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): get the data set again") from None
 

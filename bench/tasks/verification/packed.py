@@ -15,12 +15,11 @@ import torch
 
 from bench.data.listing import read_list, read_text
 from bench.data.locate import DataError, notice
-from bench.tasks.verification.images import SIDE, OnDisk
+from bench.tasks.verification.images import MEMORY, SIDE, OnDisk
 from bench.tasks.verification.people import Pairs, People
 from bench.tasks.verification.pickles import unpickled
 
 FOLDS = 10
-MEMORY = 4 * 2**30  # bytes: a larger training set stays on disk
 LONGEST = 2**26  # bytes of a record, which is one image of a face
 MAGIC = 0xCED7230A
 HEAD = struct.Struct("<II")  # magic; 3 bits which part of a record this is, 29 bits its length
@@ -90,8 +89,7 @@ def load_packed(folder: Path, *, side: int = SIDE, memory: int = MEMORY) -> Peop
     if not len(y) or bool((y != labels).any()) or int(y.min()) < 0 or int(y.max()) >= classes:
         raise DataError(f"{folder}: labels of {len(y):,} images are not all in 0..{classes - 1:,}, as property says")
     x = OnDisk(len(y), images.read, side)
-    small = len(y) * 3 * side * side <= memory
-    return People(x.in_memory() if small else x, y, tuple(map(str, range(classes))), notice=notice(folder))
+    return People(x.held(memory), y, tuple(map(str, range(classes))), notice=notice(folder))
 
 
 def _without_lists(records: _Records) -> _Records:

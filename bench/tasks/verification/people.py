@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ from bench.data.listing import same_form
 from bench.data.locate import DataError
 from bench.data.shuffle import Shuffle
 from bench.spec import counted
-from bench.tasks.verification.images import OnDisk
+from bench.tasks.verification.images import OnDisk, Region, of_files
 
 Images = Tensor | OnDisk
 
@@ -74,6 +76,22 @@ class Pairs:
         return sha.hexdigest()
 
 
+def pairs_of_files(
+    files: Sequence[tuple[Path, Path]],
+    same: Sequence[bool],
+    fold: Sequence[int],
+    names: Iterable[str],
+    side: int,
+    region: Region | None,
+    notice: str = "",
+) -> Pairs:
+    """Pairs of image files, each image in memory once. side, region: see bench.tasks.verification.images.decode."""
+    number = {path: k for k, path in enumerate(dict.fromkeys(chain.from_iterable(files)))}
+    x = of_files(list(number), side, region).in_memory()
+    left, right = torch.tensor([[number[path] for path in ends] for ends in files]).unbind(1)
+    return Pairs(x, left, right, torch.tensor(same), torch.tensor(fold), tuple(names), notice)
+
+
 def _bytes(x: Tensor) -> memoryview:
     return x.cpu().contiguous().numpy().data
 
@@ -98,7 +116,9 @@ def require_disjoint(people: People, pairs: Pairs) -> str:
             "Train on others: the numbers would be of known faces"
         )
     if isinstance(people.x, Tensor) and (twice := _digests(people.x) & _digests(pairs.x)):
-        raise DataError(f"{counted(len(twice), 'image')} of the test pairs also in training, under another name")
+        raise DataError(
+            f"{counted(len(twice), 'image')} of the test pairs also in training, under another name: take them out"
+        )
     if training and testing:
         return ""
     return "These formats do not name their people: whether training and test share one cannot be checked."

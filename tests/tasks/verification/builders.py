@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.tasks.verification.lfw import listed_pairs, load_pairs, load_people
+from bench.tasks.verification.lfw import load_pairs, load_people
+from bench.tasks.verification.lists import listed_pairs
 from bench.tasks.verification.people import Pairs, People
 
 SIDE = 8
@@ -58,6 +59,18 @@ def pairs_of(folder: Path, text: str) -> Pairs:
 
 
 VIEW1 = "2\nAnn_Lee\t1\t3\nBo_Xi\t1\t2\nAnn_Lee\t1\tBo_Xi\t2\nCy_Orr\t1\tAnn_Lee\t2\n"
+
+
+def view2(folder: Path, folds: int = 10, count: int = 300) -> Path:
+    """A list in View 2's format of two made-up people, whose pairs are there many times; its images."""
+    for who in ("Ann_Lee", "Bo_Xi"):
+        for k in (1, 2):
+            write_image(folder / who / f"{who}_{k:04d}.png", k, (250, 250))
+    same, other = "Ann_Lee\t1\t2\n" * count, "Ann_Lee\t1\tBo_Xi\t2\n" * count
+    write(folder / "pairs.txt", f"{folds}\t{count}\n" + (same + other) * folds)
+    return folder
+
+
 JOSE, MAC = "José Núñez", unicodedata.normalize("NFD", "José Núñez")
 MAGIC = struct.pack("<I", 0xCED7230A)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +19,12 @@ from bench.report.stored import read_arrays
 from bench.spec import Faces, Net, Recipe, Resources, Run, SpecError
 from bench.store import RunFolder
 from bench.tasks.job import Job
+from bench.tasks.verification import experiment
+from bench.tasks.verification.embedder import Pixels
 from bench.tasks.verification.experiment import FacePairs
 from bench.tasks.verification.roc import across_folds
 from bench.train import checkpoint
+from bench.train.turns import finish
 from tests.builders import numbers, tiny_run
 from tests.tasks.builders import done, failed, report_of, resumed, sweep_of
 
@@ -76,6 +81,25 @@ def test_stopped_and_started_again_a_run_ends_in_the_same_bits(
     straight: RunFolder, data: Path, tmp_path: Path, questions: int
 ) -> None:
     assert numbers(resumed(tmp_path, RUN, data, questions)) == numbers(straight)
+
+
+def test_the_pixels_mean_is_of_so_many_images_that_a_large_set_fits_into_memory(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = FacePairs.of(RUN, Job(RunFolder(tmp_path), data, lambda: False), torch.device("cpu"))
+    seen: list[int] = []
+
+    class Seen(Pixels):
+        def __init__(self, inputs: torch.Tensor) -> None:
+            seen.append(len(inputs))
+            super().__init__(inputs)
+
+    monkeypatch.setattr(experiment, "MEAN_OF", 10)
+    monkeypatch.setattr(experiment, "Pixels", Seen)
+
+    opened.extras(opened.net(), finish(opened.test(opened.net())))
+
+    assert seen == [10], "of 30, every third"
 
 
 def test_weights_alone_judge_every_pair_as_the_run_did(straight: RunFolder, data: Path) -> None:
@@ -198,3 +222,32 @@ def test_what_cannot_be_meant_is_refused(make_it: object, words: str) -> None:
     assert callable(make_it)
     with pytest.raises(SpecError, match=words):
         make_it()
+
+
+def test_a_sweep_on_own_faces_speaks_of_them_and_of_no_other_set(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(data / "lfw", tmp_path / "mine", ignore=shutil.ignore_patterns("*.txt"))
+    source = SWEEP.replace("lfw-view1", "faces:mine").replace("(0, 1))},", "(0,))},")
+
+    page, headings, by_id = report_of(source, tmp_path)
+
+    assert "runs done, on mine." in page
+    assert re.search(r"Notice of the data: Trained on \d+ images of 6 people\. Tested on 90 same and as many", page)
+    assert "LFW" not in page
+    assert "## Published results on LFW" not in headings
+    assert "tiny.quick.resnet-8-A.auc" in by_id
+    assert commands(["verify", "tiny"]) == 0
+    assert commands(["cite", "tiny.quick.resnet-8-A.test_accuracy"]) == 0
+    assert "scale quick on faces:mine" in capsys.readouterr().out
+
+
+def test_own_faces_that_are_not_there_are_named_with_what_is(data: Path, tmp_path: Path) -> None:
+    run = replace(RUN, data="faces:others")
+
+    said = failed(tmp_path / "runs", run, data)["message"]
+
+    assert "no folder others there, which data 'faces:others' is read from; there are: lfw. Name the folder" in said
+    said = failed(tmp_path / "more", replace(RUN, data="lfw-view2:lfw"), data)["message"]
+    assert "no lfw/pairs.txt there, the list of View 2. Get it and LFW's images" in said

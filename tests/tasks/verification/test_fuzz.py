@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bench.data.locate import DataError
-from bench.tasks.verification.lfw import listed_pairs, listed_people, load_pairs, load_people
+from bench.tasks.verification.lfw import load_pairs, load_people
+from bench.tasks.verification.lists import listed_pairs, listed_people
 from bench.tasks.verification.packed import load_bin, load_packed
 from bench.tasks.verification.people import Pairs, People
 from tests.fuzzing import tried
@@ -45,16 +46,18 @@ def test_a_damaged_list_of_people(tmp_path: Path) -> None:
 
 
 @pytest.mark.fuzz
-def test_a_damaged_list_of_pairs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [VIEW1, "2\t1\nBo_Xi\t1\t2\nBo_Xi\t1\tCy_Orr\t1\nDi_Um\t1\t2\nAnn_Lee\t1\tDi_Um\t1\n"])
+def test_a_damaged_list_of_pairs(tmp_path: Path, text: str) -> None:
     lfw = write_people(tmp_path, LISTED)
 
     def read() -> Pairs:
         return load_pairs(lfw, listed_pairs(lfw / "pairs.txt"), side=SIDE, region=None)
 
-    for pairs in tried(lfw / "pairs.txt", VIEW1.encode(), read, DataError):
+    for pairs in tried(lfw / "pairs.txt", text.encode(), read, DataError):
         assert isinstance(pairs, Pairs)
-        count = int(pairs.same.sum())
-        assert pairs.same.tolist() == [True] * count + [False] * count
+        folds = len(pairs.fold.unique())
+        count = int(pairs.same.sum()) // folds
+        assert pairs.same.tolist() == ([True] * count + [False] * count) * folds
         assert set(pairs.names) <= set(LISTED)
 
 

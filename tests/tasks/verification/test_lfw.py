@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from bench.data.locate import DataError
-from bench.tasks.verification.lfw import lfw_view1, listed_pairs, listed_people, load_people
+from bench.tasks.verification.lfw import lfw_view1, lfw_view2, load_people
+from bench.tasks.verification.lists import listed_people
 from bench.tasks.verification.people import require_disjoint
 from tests.tasks.verification.builders import (
     JOSE,
@@ -23,6 +24,7 @@ from tests.tasks.verification.builders import (
     VIEW1,
     pairs_of,
     people_of,
+    view2,
     write,
     write_people,
 )
@@ -127,44 +129,31 @@ def test_view_1_pairs_are_read_and_their_images_once(lfw: Path) -> None:
     assert np.array_equal(pairs.x[pairs.left[3]].numpy(), expected)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("two\nAnn_Lee\t1\t2\n", "pairs.txt line 1: 'two' where the number of pairs belongs"),
-        ("1\nAnn_Lee\t1\t2\n", "1 same and 0 different pairs, where 1 of each are announced"),
-        ("1\nAnn_Lee\t1\tBo_Xi\t2\nAnn_Lee\t1\t2\n", "the same ones first"),
-        ("1\nAnn_Lee\tone\t2\nAnn_Lee\t1\tBo_Xi\t2\n", "line 2: 'Ann_Lee.tone.t2' where `person n m` or"),
-        ("1\nAnn_Lee\t1\n", "line 2: .* where `person n m` or"),
-        ("0\nAnn_Lee\t1\t2\n", "line 1: '0' where the number of pairs belongs"),
-        ("3\n", "0 same and 0 different pairs, where 3 of each"),
-        ("1\nAnn_Lee\t\u00b2\t2\nAnn_Lee\t1\tBo_Xi\t2\n", "line 2: 'Ann_Lee.t².t2' where `person n m` or"),
-        ("9" * 5000, "line 1: '9*' where the number of pairs belongs"),
-        ("1\nAnn_Lee\t0\t2\nAnn_Lee\t1\tBo_Xi\t2\n", "line 2: .* where `person n m` or"),
-        ("", "is empty"),
-    ],
-)
-def test_a_list_that_is_not_lfws_is_refused_with_the_line(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        listed_pairs(write(tmp_path / "pairs.txt", text))
-
-
 def test_pairs_that_name_missing_files_are_refused_with_their_lines(lfw: Path) -> None:
     (lfw / "Bo_Xi" / "Bo_Xi_0002.png").unlink()
 
-    with pytest.raises(DataError, match=r"2 files of the pairs missing: \S*pairs.txt line 3: Bo_Xi/Bo_Xi_0002"):
+    with pytest.raises(DataError, match=r"2 of the 4 pairs name 1 image not there: Bo_Xi 2 \(pairs.txt line 3\)\. "):
         pairs_of(lfw, VIEW1)
 
 
-def test_lfws_list_of_people_is_checked_against_its_count(tmp_path: Path) -> None:
-    assert listed_people(write(tmp_path / "people.txt", "2\nAnn_Lee\t3\nBo_Xi\t2\n")) == {"Ann_Lee": 3, "Bo_Xi": 2}
-    for text, words in (
-        ("2\nAnn_Lee\t3\n", "1 people where 2 are announced"),
-        ("2\n1\nAnn_Lee\t3\n", "1 people where 2 are announced"),
-        ("2\nAnn_Lee\t3\nBo_Xi\tmany\n", "line 3: 'Bo_Xi.tmany' where `person n` belongs"),
-        ("2\nAnn_Lee\t3\nAnn_Lee\t2\n", "line 3: Ann_Lee is there twice"),
-    ):
-        with pytest.raises(DataError, match=words):
-            listed_people(write(tmp_path / "short.txt", text))
+def test_view_2_is_ten_folds_of_300_pairs_of_each_kind_cut_to_the_faces(tmp_path: Path) -> None:
+    pairs = lfw_view2(view2(tmp_path), 134)
+
+    assert (len(pairs.same), len(pairs.x), pairs.names) == (6_000, 3, ("Ann_Lee", "Bo_Xi"))
+    assert pairs.fold.tolist() == [k // 600 for k in range(6_000)]
+    assert pairs.same.view(10, 2, 300).float().mean((0, 2)).tolist() == [1.0, 0.0]
+    whole = np.asarray(Image.open(tmp_path / "Bo_Xi" / "Bo_Xi_0002.png")).transpose(2, 0, 1)
+    assert np.array_equal(pairs.x[pairs.right[300]].numpy(), whole[:, 49 : 49 + 134, 58 : 58 + 134])
+
+
+def test_another_list_is_not_view_2_and_missing_images_are_named_with_the_number_of_their_pairs(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="5 folds with 50 pairs of each kind, where View 2 has 10 with 300 each"):
+        lfw_view2(view2(tmp_path / "small", 5, 10), 32)
+
+    whole = view2(tmp_path / "whole")
+    (whole / "Bo_Xi" / "Bo_Xi_0002.png").unlink()
+    with pytest.raises(DataError, match=r"3,000 of the 6,000 pairs name 1 image not there: Bo_Xi 2 \(pairs.txt"):
+        lfw_view2(whole, 32)
 
 
 @pytest.mark.data

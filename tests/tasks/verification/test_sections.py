@@ -162,3 +162,23 @@ def test_a_line_a_net_on_a_logarithmic_axis_that_says_so() -> None:
     assert "not run yet: ResNet-32" in [text.get_text() for text in texts]
     assert min(float(text.get_fontsize()) for text in texts) >= SMALL
     assert figure.get_figwidth() == COLUMN
+
+
+@pytest.mark.parametrize(
+    ("data", "of_pairs", "published"),
+    [
+        ("lfw-view1", "View 1 of LFW is for model selection", "Not comparable: these are results on LFW's View 2"),
+        ("lfw-view2:mine", "", "On the same pairs, of nets with other blocks"),
+        ("insightface", "", "On the same pairs, of nets with other blocks"),
+        ("faces:mine", "Own faces: ", ""),
+    ],
+)
+def test_only_pages_of_lfw_speak_of_it(evidence: Evidence, data: str, of_pairs: str, published: str) -> None:
+    found = findings(replace(evidence, results=replace(evidence.results, data=data)))
+
+    assert found.table is not None
+    words = [line for section in (found.table, *found.sections) for line in section.markdown("quick")]
+    assert any(of_pairs in line for line in words)
+    assert any("View 1" in line for line in words) == (data == "lfw-view1")
+    assert any("LFW" in line for line in words) == (data != "faces:mine")
+    assert any(published in line for line in words)

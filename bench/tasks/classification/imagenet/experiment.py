@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.data.decode import Oddities, decode
 from bench.data.prefetch import prefetch
-from bench.spec import Run, Views, task_of
+from bench.spec import Run, Views
 from bench.store import atomic
 from bench.tasks.classification.imagenet import protocols
 from bench.tasks.classification.imagenet.files import ImageFiles, ImageSet
@@ -171,7 +171,7 @@ def _images(run: Run, job: Job) -> ImageSet:
     """The run's images; without training ones where nothing trains. Raises DataError."""
     row = run.dataset
     found: ImageSet = row.resolve("reader")(
-        row.resolve("locate")(job.data, run.data), row.classes, trained=task_of(run.task).trains
+        row.resolve("locate")(job.data, run.data), row.classes, trained=run.task_row.trains
     )
     return found
 

@@ -1,0 +1,35 @@
+"""`--only`: the runs of a command by patterns of names."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from bench.cli.sweep_files import MistakeError
+from bench.spec import counted
+
+Run = TypeVar("Run")
+
+
+def patterns(text: str) -> list[str]:
+    """The patterns between commas; a comma in brackets is a pattern's own."""
+    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()] or [text]
+
+
+def matches(names: Iterable[str], pattern: str) -> bool:
+    """Whether one of the names fits the pattern."""
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+
+
+def only(named: Mapping[Run, Sequence[str]], asked: str | None, known: str) -> list[Run]:
+    """Of runs by their names those asked for, all without `--only`, in the order that they have.
+
+    known: what there is, which ends the MistakeError that is raised where a pattern matches none.
+    """
+    wanted = patterns(asked) if asked else ["*"]
+    for pattern in wanted:
+        if not any(matches(names, pattern) for names in named.values()):
+            raise MistakeError(f"--only {pattern!r} matches none of {counted(len(named), 'run')}; {known}")
+    return [run for run, names in named.items() if any(matches(names, pattern) for pattern in wanted)]
