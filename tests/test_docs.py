@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bench.spec import datasets, families
+from bench.spec.further import FurtherSet
 from bench.spec.own import beside
 from bench.tasks.classification import synthetic
 from tests.pages import KINDS, OTHERS, PAGES, ROOT, Block, blocks, blocks_of, files_on_pages, furnish, label, type_in
@@ -81,7 +82,7 @@ def test_python_runs(block: Block, tmp_path: Path) -> None:
     for name, text in files_on_pages().items():
         (tmp_path / name).write_text(text)
     with beside(tmp_path):
-        exec(block.text, {**vars(datasets), **vars(families), "__name__": block.file})
+        exec(block.text, {**vars(datasets), **vars(families), "FurtherSet": FurtherSet, "__name__": block.file})
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.cli import numbers, options
 from bench.cli.exits import FAILED, guarded
 from bench.cli.export import export
+from bench.cli.further import test
 from bench.cli.listing import listing
 from bench.cli.only import only
 from bench.cli.options import Parser
@@ -110,6 +111,7 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "list": (show_list, "list the sweeps with their questions"),
     "status": (status, "show where every run of a sweep is"),
     "cancel": (cancel, "cancel a sweep's jobs on Slurm, and no others"),
+    "test": (test, "test finished runs on further test sets"),
     "clean": (clean, "delete what no start needs any more: old logs, momentum of runs that are done"),
     "pack": (pack, "write run folders as archives below a size, for another machine"),
     "unpack": (unpack, "verify archives and place their runs; what is further on here stays"),

@@ -118,6 +118,10 @@ OF_SWEEP: Mapping[str, Option] = {  # of the main job
         "help": "also merge the runs into results/ and reports/ here, as `bench publish` does",
     },
     "--report-only": {"action": "store_true", "help": "start nothing; collect and report what there is already"},
+    "--with-tests": {
+        "action": "store_true",
+        "help": "with --report-only: first test what is done on the sweep's further test sets",
+    },
     "--budget": {
         "type": parse_duration,
         "metavar": "40h",
@@ -139,6 +143,17 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
         "--watch": {"action": "store_true", "help": "refresh every 5 seconds until nothing runs or waits"},
     },
     "cancel": {"name": NAME, "--out": OUT},
+    "test": {
+        "name": NAME,
+        "--tests": {
+            "metavar": "A,B",
+            "help": "further test sets, such as cifar10.1-v6,cifar10-c:fog (default: those that the sweep declares)",
+        },
+        "--only": {"metavar": "GLOB", "help": "only runs whose id matches, such as '*-paper-*'"},
+        "--data": OF_SWEEP["--data"],
+        "--time-limit": OF_SWEEP["--time-limit"],
+        "--out": SEVERAL,
+    },
     "report": {"name": NAME, "--out": SEVERAL},
     "publish": {
         "name": {**NAME, "nargs": "?", "help": "a sweep (default: write all pages once more)"},
@@ -252,6 +267,9 @@ ABOUT = {  # what the help of a command says beside its line
     "tested on; a run that kept none is tested again from its weights. --csv and --tensorboard: what "
     "there is of all runs, or, where there are none below --out, of the published ones. Exit code 1: of a run "
     "that is done that cannot be written.",
+    "test": "Tests the finished runs of a sweep on further test sets from their final weights, then writes the report. "
+    "What has been tested is kept, and not tested again. A start of the sweep does the same for the sets that its file "
+    "declares. Exit code 1: a test could not be made; 2: test data are not there.",
     "unpack": "Verifies every file of every archive, then places the runs; a run that is further on here, done or being"
     " trained stays as it is. Exit code 1: a run could not take its place.",
 }

@@ -29,7 +29,7 @@ from bench.spec import Dataset, Run, Sweep, Way, dataset_of
 ONE_PROCESS = Profile(nodes=1, tasks=1)  # off Slurm: several processes for one run are for its jobs
 AS_TYPED = (  # options that leave nothing to choose
     *("seeds", "classes", "only", "at_once", "budget", "time_limit", "retry", "again"),
-    *("dry_run", "report_only", "no_wait", "allow_dirty", "publish"),
+    *("dry_run", "report_only", "with_tests", "no_wait", "allow_dirty", "publish"),
 )
 
 
@@ -63,6 +63,7 @@ class Request:
     again: bool
     dry_run: bool
     report_only: bool
+    with_tests: bool
     no_wait: bool
     allow_dirty: bool
     publish: bool

@@ -1,7 +1,7 @@
 """The main job: `python -m bench.sweep NAME` expands a sweep, runs what is missing, collects and reports.
 
 Exit codes: 0 all runs are done; 1 a run failed; 2 an error in the command, the sweep file, the data or a folder,
-before the first run; 3 stopped (time limit or signal) with everything resumable: the same command resumes.
+before the first run; 3 stopped (time limit or signal), runs or further tests: the same command goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from bench.cli.exits import FAILED, STOPPED, guarded, in_time
+from bench.cli.further import announced, test_after
 from bench.cli.options import Parser, add_arguments, add_version
 from bench.cli.places import published
 from bench.cli.publish import begin_own, publish, told, write_own
@@ -55,7 +56,7 @@ def sweep(args: argparse.Namespace) -> int:
     if plan.todo and not request.report_only:
         refuse_without_submitit(request.cluster)
     _claim_folders(request, plan)
-    failed = 0
+    failed, tested = 0, True
     if not request.report_only:
         if request.no_wait and plan.todo:
             return _detach(request) if request.profile is None else _leave_to_slurm(request, plan, request.profile)
@@ -72,9 +73,14 @@ def sweep(args: argparse.Namespace) -> int:
             print("stopped; what has ended is reported …", flush=True)
         if others := reuse.others(plan.items):  # that another start trained meanwhile
             reuse.refuse(others)
+        if not (runner and runner.stopped):
+            tested = test_after(request, plan)
+    elif request.with_tests:
+        _report(request)  # first, as a job may have no time for it after the tests
+        tested = test_after(request, plan)
     code = _verdict(plan, failed)
     _report(request)
-    return code
+    return code if tested else code or STOPPED
 
 
 def _claim_folders(request: Request, plan: Plan) -> None:
@@ -124,6 +130,8 @@ def _describe(request: Request, plan: Plan) -> None:
     if dataset_of(request.data).made_up:
         say("a stand-in, not real data: this start shows that everything works, and its numbers mean nothing")
     say(describe(plan, variants))
+    for words in announced(request, plan):
+        say(words)
     if plan.todo:
         for words in _jobs(request, plan):
             say(words)
@@ -205,6 +213,7 @@ def _leave_to_slurm(request: Request, plan: Plan, profile: Profile) -> int:
 def _same_choice(request: Request) -> list[str]:
     """The options with which a job reports on the same runs."""
     words = ["--report-only", "--cluster", "inline", "--scale", request.scale, "--out", str(request.out)]
+    words += ["--with-tests"] if request.declared.tests else []
     words += ["--publish"] if request.publish else []
     words += ["--data", str(request.data_folder)] if request.data_folder.is_dir() else []
     words += ["--seeds", ",".join(map(str, request.seeds))] if request.seeds else []

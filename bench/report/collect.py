@@ -1,5 +1,5 @@
 """From run folders to committed numbers: results/<sweep>/runs.csv, curves.parquet, layers.parquet, correct.npz, the
-registers and manifests (copied.py), SHA256SUMS.
+registers and manifests (copied.py), further tests (further.py), SHA256SUMS.
 
 Rows of runs that other machines did stay as they are. The first result of a run stands; further ones go to repeats.csv.
 """
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.report import repeats
 from bench.report.copied import copy_all
 from bench.report.digests import write_digests
+from bench.report.further import collect_tests
 from bench.report.repeats import Choice, Found, choose
 from bench.report.rows import (
     ASKED,
@@ -100,6 +101,7 @@ def _merge(results: Path, chosen: Mapping[str, Choice], declared: Iterable[Run])
     write_table(results / "layers.parquet", LAYER_COLUMNS, layers, rows)
     for file, arrays_of in (("correct", _correctness), ("pairs", _pair_scores), ("matches", _matches)):
         write_arrays(results / f"{file}.npz", {name: arrays_of(name, folder) for name, folder in here.items()}, rows)
+    collect_tests(results, sorted(rows.values(), key=order), here)
     further = [one for each in chosen.values() for one in each.repeats]
     further.sort(key=lambda one: (order(one.row), one.key))
     if further:  # under the columns of runs.csv

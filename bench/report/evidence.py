@@ -53,7 +53,7 @@ def compare(results: Set, floor: Floor, first: str, second: str, key: str) -> Pa
     if a is None or b is None or a.shape[1] != b.shape[1]:
         return None
     errors = [done[done["net"] == name].set_index("seed")["test_error"] for name in (first, second)]
-    effect = _effect(floor, (first, second), errors, paired=variant)
+    effect = effect_of(floor, (first, second), errors, paired=variant)
     return Pair(
         key=key,
         names=(first, second),
@@ -67,8 +67,8 @@ def compare(results: Set, floor: Floor, first: str, second: str, key: str) -> Pa
     )
 
 
-def _effect(floor: Floor, names: tuple[str, str], errors: Sequence[pd.Series[float]], *, paired: bool) -> Contrast:
-    """The second net's error minus the first's, over seeds, by which the errors are indexed."""
+def effect_of(floor: Floor, names: tuple[str, str], errors: Sequence[pd.Series[float]], *, paired: bool) -> Contrast:
+    """The second net's error minus the first's, over seeds, by which the errors are indexed; paired: seed by seed."""
     if paired:
         return contrast([sample(errors[1] - errors[0]).at_least(floor(names, "test_error"))], [1])
     samples = [sample(its).at_least(floor((name,), "test_error")) for name, its in zip(names, errors, strict=True)]

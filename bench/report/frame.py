@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench.nets.speeds import Speed, published_speeds
 from bench.report import authorship, repeats
 from bench.report.authorship import SUITE, Authorship
+from bench.report.further import NO_TESTS, FurtherTests, read_tests
 from bench.report.rows import ENV_COLUMNS, OF_OPTIONS, read_rows
 from bench.report.stored import read_arrays, read_table
 from bench.report.witnesses import NO_WITNESSES, Witnesses, witnesses
@@ -70,7 +71,7 @@ class Set:
     repeats: the sweep's further results of the same runs, which are in no number.
     authorship: whose results they are. published: beside a user's own the published ones of this scale and data.
     speeds: of the task's runs in these results and, where they are published, in those of all sweeps.
-    witnesses: of all runs of the sweep.
+    witnesses: of all runs of the sweep. further: their tests on further sets.
     """
 
     scale: str
@@ -89,6 +90,7 @@ class Set:
     published: Set | None = None
     speeds: Sequence[Speed] = ()
     witnesses: Witnesses = NO_WITNESSES
+    further: FurtherTests = NO_TESTS
 
     @property
     def dataset(self) -> Dataset:
@@ -163,6 +165,7 @@ def load(results: Path, sweep: Sweep, file: str = "runs.csv") -> list[Set]:
         authorship=authorship.read(results),
         speeds=published_speeds(results.parent, sweep.task_name),
         witnesses=witnesses(results),
+        further=read_tests(results),
     )
     beside = file != PUBLISHED and (results / PUBLISHED).exists()
     published = {(one.scale, one.data): one for one in (load(results, sweep, PUBLISHED) if beside else ())}

@@ -10,6 +10,7 @@ from bench.report.costs import cost_table, remaining_sections, rounded
 from bench.report.evidence import Evidence, load_sets, weigh
 from bench.report.first_screen import answer, findings_of
 from bench.report.frame import Set, display_name
+from bench.report.further_page import further_sections
 from bench.report.numbers import Number, as_csv, mean_std
 from bench.report.render import latex, style
 from bench.report.render.latex import study_commit
@@ -103,6 +104,7 @@ def sections_of(evidence: Evidence) -> list[Section]:
         *([Section("Further findings", (bullets(said),))] if said else []),
         claims(evidence),
         *found.sections,
+        *further_sections(evidence),
         *of_tables(("Beside resnet-bench's published results", published_table(evidence))),
         *(Section("Costs", (table,)) for table in costs),
         *(remaining_sections(evidence) if costs else []),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, field, replace
 from functools import cache
@@ -82,6 +83,16 @@ class Resources:
     def as_begun(self, begun: Resources) -> Resources:
         """These with the threads and kernels that a run began with: it is resumed with them, to the same bits."""
         return replace(self.made(begun.way), cpus=begun.cpus)
+
+    def as_recorded(self, about: Mapping[str, Any], cpu: str) -> Resources:
+        """These with the threads and kernels of a run's provenance; without GPUs where it ran on a CPU of this name."""
+        threads = re.match(r"\d+", str(about.get("threads") or ""))
+        return replace(
+            self,
+            cpus=int(threads[0]) if threads else self.cpus,
+            gpus=0 if about["hardware"] == cpu else self.gpus,
+            compile="compiled" in re.split(r"[,;] ", str(about.get("kernels") or "")),
+        )
 
     @property
     def way(self) -> Way:

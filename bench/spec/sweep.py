@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator
 
 from bench.spec.claim import LEVEL, PROCEDURE, Claim, Nets
 from bench.spec.datasets import dataset_of, is_own
 from bench.spec.declare import Text, declaration, one_of, spelled
+from bench.spec.further import known_sets, unfit
 from bench.spec.run import Resources, Run, digest
 from bench.spec.scale import WHOLE, Scale, Sentences, whole_or_own
 from bench.spec.tasks import TASKS, OwnTask, Task, task_of
@@ -65,6 +66,7 @@ class Sweep:
     author: who is cited for its numbers, "" for the name that git knows.
     answers: the ids of the claims that answer the question, told first on every page; () for the first three. Decides
     nothing, and is in no digest.
+    tests: further sets that every net is tested on once it is done, see bench.spec.further; in no id and no digest.
     """
 
     title: Annotated[Text, Field(examples=['"Plain against residual nets"'])]
@@ -82,6 +84,7 @@ class Sweep:
     ensembles: Annotated[tuple[Ensemble, ...], Field(examples=[f"({ENSEMBLE},)"])] = ()
     author: Annotated[str, Field(examples=['"Ada Lovelace"'])] = ""
     answers: Annotated[tuple[str, ...], Field(examples=['("residual-wins",)'])] = ()
+    tests: Annotated[tuple[str, ...], AfterValidator(known_sets), Field(examples=['("cifar10.1-v6",)'])] = ()
 
     def __post_init__(self) -> None:
         ids = [claim.id for claim in self.claims]
@@ -94,6 +97,8 @@ class Sweep:
         judged = {(s, i) for s, scale in self.scales.items() for i in scale.judges or ()}
         mixed = sorted({net.name for ensemble in self.ensembles for net in ensemble.nets} & several)
         wrong = list(self._wrong_runs())
+        data = {scale.data or self.data for scale in self.scales.values()}
+        strange = unfit(self.tests, data, self.task_name) if self.tests else ""
         require(
             f"sweep {self.title!r}",
             (not twice, f"two claims have the id {', '.join(twice)}"),
@@ -132,6 +137,7 @@ class Sweep:
             ),
             (not mixed, f"an ensemble is of nets by one recipe each, and {', '.join(mixed)} is here by several"),
             (not wrong, "; ".join(wrong)),
+            (not strange, strange),
         )
         files = [file for file, _ in {(code.rpartition(":")[0], sha256) for code, sha256 in self.codes()}]
         twice = sorted({file for file in files if files.count(file) > 1})

@@ -16,6 +16,7 @@
         env.json         provenance: commit, versions, instruction set, hardware, data digest, dates
         manifest.json    the digests of what the number depends on, and of what the run left (manifest.py)
         result.json      written last: it is there if and only if the run is done
+        test-NAME.json   what the net found on a further test set, once the run was done (further.py)
         log/             what the last starts printed
 
 Beside them register.jsonl says which runs were started and how each start ended (register.py), register-*.jsonl the

@@ -129,6 +129,23 @@ RESULT = ResultSchema(
         "pair_fold": list_of(is_count),
     },
 )
+PART = Schema({"images": lambda value: is_count(value) and value > 0, "error": is_number, "correct": is_hex})
+
+
+def is_parts(value: Any) -> bool:
+    """What a test kept of each of its parts: a bit for each image."""
+    parts = value.values() if isinstance(value, dict) else ()
+    return bool(parts) and all(PART.fits(one) and len(one["correct"]) == 2 * -(-one["images"] // 8) for one in parts)
+
+
+TEST = Schema(
+    {
+        **dict.fromkeys(("id", "test", "test_sha256", "weights_sha256", "hardware"), is_text),
+        "parts": is_parts,
+        "tested": is_time,
+    },
+    others=is_plain,
+)
 ENV = Schema(
     {"hardware": is_text, "started": is_time, "ended": is_time},
     {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from bench.nets.weights import Stored, load
 from bench.spec import Run
 from bench.store import Inputs, RunFolder
 from bench.store.tensor_file import Raw
-from bench.tasks.experiment import experiment_of
+from bench.tasks.experiment import Experiment, experiment_of
 from bench.tasks.job import Job
 from bench.tasks.provenance import device_of, session
 from bench.train.turns import finish
@@ -62,15 +63,42 @@ def evaluated_with(run: Run, tensors: Mapping[str, Raw], data: Path) -> Tested:
     of the run's net.
     """
     device = device_of(run)
-    compiled = run.resources.compile and (device.type == "cuda" or cxx_compiler() is not None)
+    compiled = may_compile(run, device)
     tested = _evaluated(run, tensors, data, device, compiled=compiled)
     if compiled and tested.margins is not None and np.isnan(tested.margins).any():
         return _evaluated(run, tensors, data, device, compiled=False)
     return tested
 
 
+def may_compile(run: Run, device: torch.device) -> bool:
+    """Whether the run's kernels were compiled, and can be here."""
+    return run.resources.compile and (device.type == "cuda" or cxx_compiler() is not None)
+
+
 def _evaluated(run: Run, tensors: Mapping[str, Raw], data: Path, device: torch.device, *, compiled: bool) -> Tested:
     task = run.task_row
+    with opened(run, tensors, data, device, compiled=compiled) as (experiment, net):
+        watched = Watched(net) if task.by_image and not task.answers else None  # between classes, not whether a pair is
+        tested = finish(experiment.test(watched or net))
+        here = session(experiment, Inputs(experiment.digest, None), kernels(compiled=compiled))
+    return Tested(
+        tested.error,
+        tested.correct.numpy() if task.by_image else None,  # type: ignore[attr-defined]  # an Evaluation
+        torch.cat(watched.margins).numpy() if watched else None,
+        here,
+    )
+
+
+def kernels(*, compiled: bool) -> str:
+    """What provenance calls them."""
+    return "compiled" if compiled else "eager"
+
+
+@contextmanager
+def opened(
+    run: Run, tensors: Mapping[str, Raw], data: Path, device: torch.device, *, compiled: bool
+) -> Iterator[tuple[Experiment, nn.Module]]:
+    """The run's experiment and its net with these weights, to be tested. Raises DataError and WeightsError."""
     with TemporaryDirectory() as place:
         job = Job(RunFolder(Path(place)), data, lambda: False)
         experiment = experiment_of(run).of(run, job, device)
@@ -79,15 +107,7 @@ def _evaluated(run: Run, tensors: Mapping[str, Raw], data: Path, device: torch.d
         net = net.to(device).to(memory_format=torch.channels_last)
         if compiled:
             net.compile()
-        watched = Watched(net) if task.by_image and not task.answers else None  # between classes, not whether a pair is
-        tested = finish(experiment.test(watched or net))
-        here = session(experiment, Inputs(experiment.digest, None), "compiled" if compiled else "eager")
-    return Tested(
-        tested.error,
-        tested.correct.numpy() if task.by_image else None,  # type: ignore[attr-defined]  # an Evaluation
-        torch.cat(watched.margins).numpy() if watched else None,
-        here,
-    )
+        yield experiment, net
 
 
 def _tensor(raw: Raw) -> Tensor:

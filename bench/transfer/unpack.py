@@ -14,9 +14,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bench.store import BusyError, RunFolder, StoreError, exclusive, make_folder, register, write_bytes
+from bench.store.contents import TESTS
 from bench.transfer import archive
 from bench.transfer.archive import Parcel
 from bench.transfer.contents import CHECKPOINT, RESULT, check, continues, parcel_of
@@ -134,17 +136,20 @@ def _merge(arrived: _Arrived, local: RunFolder) -> str:
 
 
 def _beside_done(arrived: _Arrived, local: RunFolder, weights: str) -> str:
-    """Adds weights that a done run lacks, and nothing else. Raises _RefusedError where another result arrives."""
+    """Adds weights and further tests that a done run lacks. Raises _RefusedError where another result arrives."""
     files = arrived.parcel.files
     if RESULT in files and json.loads(files[RESULT])["weights_sha256"] != weights:
         raise _RefusedError(
             "it is done with other weights than those that arrive; unpack with another --out, and `bench report` "
             "keeps both"
         )
-    if RESULT not in files or CHECKPOINT not in files or local.checkpoint.exists():
+    what = {CHECKPOINT: "its weights", **{name: "further tests" for name in files if fnmatchcase(name, TESTS)}}
+    lacking = [name for name in what if RESULT in files and name in files and not (local.path / name).exists()]
+    for name in lacking:
+        (arrived.staged.path / name).replace(local.path / name)
+    if not lacking:
         return "kept as it is here, done"
-    (arrived.staged.path / CHECKPOINT).replace(local.checkpoint)
-    return "done here; its weights have been added"
+    return f"done here; {' and '.join(dict.fromkeys(what[name] for name in lacking))} have been added"
 
 
 def _here(local: RunFolder) -> Parcel:

@@ -44,7 +44,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     # Sweep
     'SWEEP = Sweep(5, "Q?", "C.", {"quick": Scale(CELLS, (0,))})': ("title must be a text, got 5", 'such as title="Pl'),
     'SWEEP = Sweep("T", "Q?")': ("claim is missing, such as claim=", "scales is missing, such as scales={"),
-    'SWEEP = Sweep("T", "Q?", "C.", {}, (), 1, 2, 3, 4, 5, 6, 7, 8)': ("there are more values than fields (title, ",),
+    'SWEEP = Sweep("T", "Q?", "C.", {}, (), *range(1, 30))': ("there are more values than fields (title, ",),
     sweep(title='""'): ("title must not be empty, got ''", 'such as title="Plain against'),
     sweep(question='" "'): ("question must not be empty, got ' ', such as question=",),
     sweep(claim="None"): ("claim must be a text, got None, such as claim=",),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.report import numbers, page, rows, stored
+from bench.report import further, numbers, page, rows, stored
 from bench.spec import stored_name
 from bench.store.manifest import LAYER_COLUMNS
 from bench.tasks.classification.imagenet import ensembles
@@ -34,6 +34,7 @@ DECLARED = (
     *LAYER_COLUMNS,
     *ensembles.COLUMNS,
     *numbers.COLUMNS,
+    *further.COLUMNS,
 )
 
 

@@ -15,6 +15,7 @@ from bench.speed.made_up import finish
 from bench.store import RunFolder, register
 from bench.train import checkpoint
 from tests.builders import numbers, with_momentum
+from tests.report.builders import keep_tested
 from tests.transfer.builders import HOME, RUN, carried, files_of, make, pack, unpack
 
 
@@ -195,3 +196,21 @@ def test_a_run_is_packed_while_it_is_being_trained_and_left_alone_where_it_is(
     assert here.contents() == before
     assert unpack(tmp_path) == 0
     assert here.contents() == there.contents()
+
+
+def test_further_tests_travel_and_are_added_to_a_run_that_is_done_here(
+    at: Callable[[int, str], RunFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there, here = at(12, "there"), at(12, "here")
+    keep_tested(there, "cifar10.1-v6", range(40))
+    assert pack(tmp_path) == 0
+    here.checkpoint.unlink()
+
+    assert unpack(tmp_path) == 0
+
+    assert f"tiny/{RUN.id}: done here; its weights and further tests have been added" in capsys.readouterr().out
+    name = "test-cifar10.1-v6.json"
+    assert (here.path / name).read_bytes() == (there.path / name).read_bytes()
+    assert unpack(tmp_path) == 0
+    assert "kept as it is here, done" in capsys.readouterr().out
+    assert (carried(tmp_path).path / name).is_file()

@@ -24,7 +24,8 @@ OF_STUDY = ("sweep.py", "study.json", "published.csv")
 OF_SWEEP = (
     "runs.csv", "repeats.csv", "curves.parquet", "layers.parquet", "correct.npz", "pairs.npz", "matches.npz",
     "ensembles.csv", "registers/*.jsonl", "manifests/*.json", "manifests/*.json.sig", "manifests/*.json.tsr",
-    "requirements/*.txt", "weights/*.safetensors", "weights/*.md", "weights/*.py", "code/*.py", *OF_STUDY,
+    "tests.csv", "tests.npz", "requirements/*.txt", "weights/*.safetensors", "weights/*.md", "weights/*.py",
+    "code/*.py", *OF_STUDY,
 )  # fmt: skip
 OF_ALL = ("README.md", WITHDRAWN, "allowed_signers", "authorities.pem", "speed/*.json")
 NOBODYS = "is a file that no part of the suite writes"

@@ -15,6 +15,7 @@ from bench.report.rows import read_rows
 from bench.report.verify.claims_dated import of_claims, unchecked_claims
 from bench.report.verify.commits import of_commits, unchecked_commits
 from bench.report.verify.curves import in_curves
+from bench.report.verify.further import changed_tests, in_tests
 from bench.report.verify.history import of_history, unchecked_history
 from bench.report.verify.images import in_images
 from bench.report.verify.layers import in_layers
@@ -123,10 +124,10 @@ def in_repeats(published: Published) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
-    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats,
+    of_one_row, on_same_data, in_rows, in_ensembles, in_repeats, in_tests,
     in_values, in_times, in_curves, in_layers, in_images, in_pairs,
     in_weights, in_registers, in_manifests, in_requirements, in_seals,
-    of_commits, of_history, changed_ensembles, of_claims, of_age, of_files,
+    of_commits, of_history, changed_ensembles, changed_tests, of_claims, of_age, of_files,
 )  # fmt: skip
 # what each group of checks could not look at, in the same form
 UNCHECKED: tuple[Check, ...] = (unchecked_commits, unchecked_history, unchecked_claims, unsealed)

@@ -26,7 +26,6 @@ differ, up to 1.25), and not those with 0.3 % (32 differ), which is no more than
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -147,17 +146,7 @@ def _metadata_problems(file: TensorFile, row: Row, folder: Path) -> Iterator[str
 def run_to_test(row: Row) -> Run:
     """The run of a row, with the threads and kernels that it had; on the CPU where that is of the row's name."""
     run = run_of(row)
-    threads = re.match(r"\d+", row.get("threads", ""))
-    kernels = re.split(r"[,;] ", row.get("kernels", ""))
-    return replace(
-        run,
-        resources=replace(
-            run.resources,
-            cpus=int(threads[0]) if threads else run.resources.cpus,
-            gpus=0 if row["hardware"] == cpu_name() else run.resources.gpus,
-            compile="compiled" in kernels,
-        ),
-    )
+    return replace(run, resources=run.resources.as_recorded(row, cpu_name()))
 
 
 def judge(row: Row, bits: NDArray[np.uint8] | None, tested: Tested) -> tuple[bool, str]:

@@ -79,7 +79,7 @@ class InMemory(Experiment):
     def test(self, net: nn.Module) -> Work[Evaluation]:
         """See Experiment."""
         used = self._some(self.images.test_y, self.run.recipe.test_images)
-        return self._measure(net, self.images.test_x[used], self.images.test_y[used])
+        return self.measure(net, self.images.test_x[used], self.images.test_y[used])
 
     def _some(self, of: Tensor, most: int) -> slice | list[int]:
         """Which of the images are used where at most so many are: the first; of a user's own, by class, every k-th."""
@@ -88,10 +88,11 @@ class InMemory(Experiment):
     def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002
         """The error on the training images that the split holds back; what a user's own images are."""
         found = of_own(self.images.names, self.images.account) if is_own(self.run.data) else {}
-        held_out = {"val_error": finish(self._measure(net, *self.kept_back)).error} if self.kept_back else {}
+        held_out = {"val_error": finish(self.measure(net, *self.kept_back)).error} if self.kept_back else {}
         return {**found, **held_out}
 
-    def _measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Work[Evaluation]:
+    def measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Work[Evaluation]:
+        """A net on images (N, 3, H, W) uint8 with labels (N,), on the run's device, prepared as its own are."""
         return evaluate(net, self.prepare, x, y, precision=self.run.recipe.precision, processes=self.job.processes)
 
     def first_batch(self) -> tuple[Tensor, Tensor]:
