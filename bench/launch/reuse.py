@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench.data.locate import DataError
 from bench.launch.plan import Item, Plan
 from bench.machine import commit
-from bench.spec import Run, counted
+from bench.spec import Run, counted, task_of
 from bench.spec.datasets import PARTS
 from bench.store import BusyError, Inputs, RunFolder, StoreError
 
@@ -42,16 +43,21 @@ class Reuse:
     def check(self, plan: Plan) -> None:
         """Raises DataError where a run could not begin, before the first does.
 
-        Runs that share data are asked once; data of runs that have begun are left to `others`, which reads them.
+        Runs that share data are asked once, those that only test weights by these, too; data of runs that have begun
+        are left to `others`, which reads them.
         """
-        read = {_read_alike(item.run) for item in plan.items if _begun_with(item.folder)}
-        fresh = {alike: item for item in plan.todo if (alike := _read_alike(item.run)) not in read}
+        read = {_checked_alike(item.run) for item in plan.items if _begun_with(item.folder)}
+        fresh = {alike: item for item in plan.todo if (alike := _checked_alike(item.run)) not in read}
         for item in fresh.values():
-            if not item.run.dataset.made_up:
-                from bench.tasks.inputs import check_data  # torch comes with the data
+            if not item.run.dataset.made_up or not task_of(item.run.task).trains:
+                from bench.nets.weights import WeightsError  # torch comes with the data
+                from bench.tasks.inputs import check_data
                 from bench.tasks.job import Job
 
-                check_data(item.run, Job(item.folder, self.data, lambda: False))
+                try:
+                    check_data(item.run, Job(item.folder, self.data, lambda: False))
+                except WeightsError as error:
+                    raise DataError(f"{item.run.net.name}: {error}") from None
 
     def _here(self, item: Item) -> Inputs:
         # torch comes with the data
@@ -115,6 +121,11 @@ def _other_code(items: Sequence[Item]) -> str:
 def _begun_with(folder: RunFolder) -> Inputs | None:
     """What the run trains or has trained on; None where it has kept no step, or nobody knows."""
     return folder.inputs() if folder.has_trained or folder.lives() else None
+
+
+def _checked_alike(run: Run) -> tuple[Any, ...]:
+    """What it depends on whether it can begin."""
+    return (*_read_alike(run), None if task_of(run.task).trains else run.net)
 
 
 def _read_alike(run: Run) -> tuple[Any, ...]:

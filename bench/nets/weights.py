@@ -114,6 +114,13 @@ def _tensors(content: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
             yield from _tensors(value, keys if key in TRANSPARENT else (*keys, key))
 
 
+def outputs_of(found: Stored) -> int:
+    """How many classes the classifier among the weights tells apart; 0 where no name says which one it is."""
+    tensors = [(_key(name), value) for its in found.sets.values() for name, value in its.items() if value.ndim]
+    counts = {len(value) for key, value in tensors if key in (*HEADS, "head_fc_weight")}
+    return counts.pop() if len(counts) == 1 else 0
+
+
 def load_weights(net: nn.Module, file: Path | None, name: str, without: tuple[str, ...] = CLASSIFIERS) -> None:
     """Loads all of `net` but its classifier from a file, as `load` does; None leaves the net as it is."""
     if file is not None:

@@ -114,6 +114,10 @@ class Evidence:
         """Whether nothing is tested: at scale quick, whose recipe was tuned on what it shows, and on a stand-in."""
         return self.results.scale == "quick" or self.results.dataset.made_up
 
+    def display(self, net: str) -> str:
+        """The net's name on the page."""
+        return (frame.display_name if task_of(self.sweep.task).trains else frame.tested_name)(net)
+
     def named(self, words: str, table: str) -> str:
         """A heading: `10 crops (Table 3)`, where tables are not called as the paper's `10 crops`."""
         return f"{words} ({table})" if self.of_paper and table else words

@@ -37,7 +37,7 @@ NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "curve_every", "test_images", "test_error",
     "train_error", "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
     "test_images_per_s", "predicted_seconds", *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS,
-    "source_error",
+    "source_error", "source_differs",
 )  # fmt: skip
 PUBLISHED = "published.csv"  # beside a user's results: a copy of the published runs.csv, as it was then
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
@@ -241,6 +241,13 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
     counts = about.assign(declared=nets.size(), failed=failed, n=done.size().reindex(about.index, fill_value=0))
     means = done[["test_error", "train_error", "train_loss"]].mean().add_suffix("_mean")
     return counts.join(means).sort_values(["depth", "shortcut", "variant"])
+
+
+def tested_name(net: str) -> str:
+    """The name of weights that are only tested, by their run: a sweep may have several of one net."""
+    _, run, source = net.partition("-run.")
+    named = display_name(net).partition(", transferred")[0]
+    return f"{named} of {source.replace('.', ', run ', 1)}" if run else named
 
 
 def display_name(net: str) -> str:

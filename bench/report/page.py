@@ -213,7 +213,8 @@ def about(evidence: Evidence) -> str:
     by_recipes = f" ({recipes} counting changes of recipe)" if recipes > nets else ""
     lines = [
         f"Scale `{results.scale}`: {scale_words(evidence)}.",
-        f"{runs_done(results)}; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
+        f"{runs_done(results)}; {counted(nets, 'net')}{by_recipes}, "
+        + (f"{steps} steps of {batch} images." if task_of(evidence.sweep.task).trains else "tested as they are."),
     ]
     if results.others:
         lines.append(f"{counted(results.others, 'finished run')} of earlier recipes, in runs.csv, in no number here.")

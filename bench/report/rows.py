@@ -40,8 +40,8 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 OF_OPTIONS = tuple(f"{option}_{name}" for option in OPTIONS for name in PRECISIONS_OF_BOXES)
 SOME_RESULTS = (
-    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "params", "people", "classes",
-    "pictures",
+    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "source_differs", "params", "people",
+    "classes", "pictures",
 )  # fmt: skip  # columns where a run has them
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
 ENV_COLUMNS = (
@@ -60,6 +60,7 @@ STATES = ("done", "failed", "pending", "running", "stopped")
 WHOLE = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "bn_group", "warmup_steps", "curve_every",
     "test_every", "test_images", "best_step", "test_images_asked", "sessions",
+    "source_differs",
 )  # fmt: skip
 NUMBERS = (
     "lr", "warmup_lr", "momentum", "weight_decay", "test_error", "train_error", "train_loss", "test_loss", "val_error",

@@ -143,14 +143,15 @@ class Detection:
 class Recipe:
     """How a net is trained and measured (Section 4.2; the defaults are the paper's for CIFAR-10).
 
-    steps, drops, warmup_steps count iterations of one mini-batch. The rate is `lr`, a tenth of it from each
+    steps, drops, warmup_steps count iterations of one mini-batch; no steps: weights are only tested (task "evaluate",
+    Recipe(steps=0, drops=())). The rate is `lr`, a tenth of it from each
     drop on; during the first `warmup_steps` it is `warmup_lr`.
     bn_group: images per batch-norm group, 64 as on the paper's two GPUs of 64 images each.
     split: "50k" trains on all 50,000 images; "45k/5k" holds out the last tenth of a seeded shuffle.
     test_images: the number of test images that are used, the first ones of the official order.
     curve_every, test_every: how often, in steps, the training window and the test error enter the curve.
     views: how ImageNet's images become inputs; None for CIFAR's, which have a way of their own. With views at most
-    `test_images` validation images are used, spread evenly over the classes, and steps may be 0 (task "evaluate").
+    `test_images` validation images are used, spread evenly over the classes.
     faces: how faces are learnt; None elsewhere. All pairs are tested.
     detection: how objects are found; None elsewhere. A step is `batch` images, `bn_group` at a time; the images that
     are tested are the list's first `test_images`.
@@ -175,12 +176,11 @@ class Recipe:
     detection: Annotated[Detection | None, Field(examples=["Detection()"])] = None
 
     def __post_init__(self) -> None:
-        marks, fewest = (0, *self.drops, self.steps), 0 if self.views else 1
+        marks = (0, *self.drops, self.steps)
         most = 50_000 if self.views or self.detection else 10_000
         every, group = max(1, self.curve_every), max(1, self.bn_group)
         require(
             "recipe",
-            (self.steps >= fewest, f"steps must be {fewest} or more, got {self.steps}"),
             (
                 marks == tuple(sorted(marks)),
                 f"drops {self.drops} must rise between 0 and steps {self.steps}: write drops="

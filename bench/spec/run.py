@@ -104,7 +104,7 @@ class Run:
 
     data: a name of bench.spec.datasets, of ImageNet also its first N classes as in "imagenet-100".
     task: a name of bench.spec.tasks. "classify" trains and tests; "diagnose" does the same and looks at every layer's
-    gradient on the way; "evaluate" tests published weights; "verify" is about faces, "detect" about objects.
+    gradient on the way; "evaluate" tests weights without training; "verify" is about faces, "detect" about objects.
     """
 
     scale: Annotated[str, one_of(*SCALES)]
@@ -143,7 +143,11 @@ class Run:
                 self.net.start.source in task.weights,
                 f"task {self.task!r} cannot start from weights {self.net.weights!r}",
             ),
-            (task.trains == bool(self.recipe.steps), f"task {self.task!r} does not go with {self.recipe.steps} steps"),
+            (
+                task.trains == bool(self.recipe.steps),
+                f"task {self.task!r} does not go with {self.recipe.steps} steps: "
+                f"{'it trains' if task.trains else 'it trains nothing, write Recipe(steps=0, drops=())'}",
+            ),
             *task.checks(self),
             (
                 not data.made_up or self.scale == "quick",

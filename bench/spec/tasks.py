@@ -105,8 +105,8 @@ ROWS = (
     Task(
         "evaluate",
         work="bench.tasks.classification.evaluate:evaluate",
-        findings="bench.tasks.classification.imagenet.sections:evaluation",
-        weights=("torchvision", "timm", "file"),
+        findings="bench.tasks.classification.evaluation:findings",
+        weights=("torchvision", "timm", "file", "pytorch-cifar", "run"),
         trains=False,
     ),
     Task(

@@ -51,7 +51,7 @@ class RunFolder(LockedFolder):
             return 0
 
     def scores(self, protocol: str) -> Path:
-        """What a finished protocol of a test found of each image, kept until all protocols have ended."""
+        """What a protocol of a test has found so far, of each image; kept until all protocols have ended."""
         return self.path / f"scores-{protocol}.pt"
 
     def matches_digest(self) -> str | None:
@@ -274,7 +274,7 @@ class RunFolder(LockedFolder):
         return records.read_rows(self.layers)
 
     def state(self) -> str:
-        """`done`, `failed`, `running`, `stopped` (some steps are kept) or `pending`."""
+        """`done`, `failed`, `running`, `stopped` (some steps, or tested images, are kept) or `pending`."""
         if self.result() is not None:
             return "done"
         error = self.error()
@@ -282,7 +282,7 @@ class RunFolder(LockedFolder):
             return "failed"
         if self.lives():
             return "running"
-        return "stopped" if self.checkpoint.exists() else "pending"
+        return "stopped" if self.checkpoint.exists() or any(self.path.glob("scores-*.pt")) else "pending"
 
 
 def all_folders(runs: Path) -> list[RunFolder]:

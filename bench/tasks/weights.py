@@ -134,6 +134,17 @@ def run_digest(net: Net, job: Job) -> str:
     return str((_source_run(net, job)[0].result() or {})["weights_sha256"])
 
 
+def run_trained(net: Net, job: Job) -> Run:
+    """It. Raises WeightsError."""
+    return _source_run(net, job)[1]
+
+
+def trained_by(net: Net, job: Job) -> Run | None:
+    """The run of this suite that made the weights, None for others. Raises WeightsError where it is not done."""
+    run: Run | None = _asked("trained", net, job)
+    return run
+
+
 def run_pixels(net: Net, job: Job) -> Pixels | None:
     """By its crop: Section 3.4's subtracts the mean alone. Raises WeightsError."""
     views = _source_run(net, job)[1].recipe.views

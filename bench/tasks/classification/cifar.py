@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,9 @@ class Batches:
     and mirrors in the same order on every device.
     """
 
-    def __init__(self, images: Images, prepare: Prepare, batch: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, images: Images, prepare: Callable[[Tensor], Tensor], batch: int, generator: torch.Generator
+    ) -> None:
         self.images, self.prepare, self.batch, self.generator = images, prepare, batch, generator
         self._shuffle = Shuffle(len(images.train_y), generator)
         self.state_dict, self.load_state_dict = self._shuffle.state_dict, self._shuffle.load_state_dict
