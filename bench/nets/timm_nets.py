@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,20 +76,24 @@ def _row(built: Any, inner: Any, *, channels_last: bool) -> Backbone | None:
     The cut is a guess: between two of the layers something else may happen.
     """
     info = built.feature_info
-    try:
-        row = (
-            built
-            if isinstance(built, FeatureListNet)
-            else FeatureListNet(inner, info.out_indices, flatten_sequential=True)
-        )
-    except AssertionError:
+    ends = [name.replace(".", "_") for name in info.module_name()]
+    layers = dict(built.items() if isinstance(built, FeatureListNet) else _layers(inner, info.module_name()))
+    if not set(ends) <= set(layers):
         return None
-    ends = [list(row).index(module.replace(".", "_")) + 1 for module in info.module_name()]
-    layers = list(row.values())
-    parts: list[nn.Module] = [nn.Sequential(*layers[start:end]) for start, end in pairwise((0, *ends))]
+    cuts = [0, *(list(layers).index(end) + 1 for end in ends)]
+    parts: list[nn.Module] = [nn.Sequential(*list(layers.values())[start:end]) for start, end in pairwise(cuts)]
     if channels_last:
         parts = [ChannelsLast(part, first=number == 0) for number, part in enumerate(parts)]
     return Backbone([Stage(*one) for one in zip(parts, info.channels(), info.reduction(), strict=True)])
+
+
+def _layers(net: nn.Module, ends: Sequence[str]) -> Iterator[tuple[str, nn.Module]]:
+    """The layers of the net by timm's names for them, those in whose midst maps come out in their parts."""
+    for name, layer in net.named_children():
+        if any(end.startswith(f"{name}.") for end in ends):
+            yield from ((f"{name}_{part}", within) for part, within in layer.named_children())
+        else:
+            yield name, layer
 
 
 @torch.no_grad()

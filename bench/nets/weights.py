@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -61,7 +62,8 @@ class Stored(NamedTuple):
 
     sets: its mappings of tensors by name, by where they are: "net", "state_dict.model", "" for the file itself. Of
     wrapped names there is one with and one without the wrapper.
-    run: of a checkpoint of this suite, the run that wrote it, "" where it does not say; None for others' files.
+    run: of a checkpoint of this suite, or a file that it exported, the run that made it, "" where it does not say;
+    None for others' files.
     """
 
     sets: Mapping[str, Tensors]
@@ -87,8 +89,16 @@ def read_weights(path: Path) -> Stored:
         raise WeightsError(f"{path} cannot be read as weights ({reason(error)})") from None
     if not sets:
         raise WeightsError(f"{path} holds no state dict: give a checkpoint of this suite or a file of tensors by name")
+    if path.suffix == ".safetensors":
+        return Stored(sets, _exported(data))
     ours = type(content.get("format")) is int and "net" in content  # bench.train.checkpoint writes both
     return Stored(sets, str(content.get("run", "")) if ours else None)
+
+
+def _exported(data: bytes) -> str | None:
+    """The run whose weights `bench export` wrote into a safetensors file, None for others' files."""
+    about = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+    return str(about["id"]) if {"id", "run", "weights_sha256"} <= about.keys() else None
 
 
 def _sets(content: Any) -> dict[str, dict[str, Tensor]]:

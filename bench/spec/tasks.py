@@ -104,8 +104,8 @@ ROWS = (
     ),
     Task(
         "evaluate",
-        work="bench.tasks.classification.evaluate:evaluate",
-        findings="bench.tasks.classification.evaluation:findings",
+        work="bench.tasks.classification.evaluation.evaluate:evaluate",
+        findings="bench.tasks.classification.evaluation.sections:findings",
         weights=("torchvision", "timm", "file", "pytorch-cifar", "run"),
         trains=False,
     ),

@@ -31,6 +31,8 @@ def in_parts(
         found, seconds, done = list(saved["found"]), saved["seconds"], saved["done"]
     ends = [*range(done, count, size * processes.size), count][1:]
     parts = [_own(job, start, end) for start, end in zip([done, *ends], ends, strict=False)]
+    if parts and processes.any(job.should_stop()):
+        raise _stopped(done, count)
     mine = test([part for part in parts if part.stop > part.start])
     begun, kept = (done, seconds), time.monotonic()
     for part, end in zip(parts, ends, strict=True):
@@ -44,9 +46,13 @@ def in_parts(
                 checkpoint.save(place, {"found": found, "seconds": seconds, "done": done, "of": made_of})
                 kept = time.monotonic()
         if stop and done < count:
-            raise StoppedError(f"stopped after {done:,} of {count:,} test images; the next start goes on from there")
+            raise _stopped(done, count)
         yield None
     return found, seconds
+
+
+def _stopped(done: int, count: int) -> StoppedError:
+    return StoppedError(f"stopped after {done:,} of {count:,} test images; the next start goes on from there")
 
 
 def _own(job: Job, start: int, end: int) -> slice:

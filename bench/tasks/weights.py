@@ -22,18 +22,20 @@ SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 
 
 def weights_file(net: Net, job: Job) -> Path | None:
-    """The file; None for random weights, or if timm is to download them.
+    """The file; None for random weights, or if timm is to download them. Raises WeightsError, see require_stride."""
+    require_stride(net)
+    found: Path | None = _asked("file", net, job)
+    return found
 
-    Raises WeightsError, also where the net's stride is not where the weights learned it.
-    """
+
+def require_stride(net: Net) -> None:
+    """Raises WeightsError where the net's stride is not where its weights learned it."""
     theirs = SOURCES[net.start.source].stride_in
     if net.bottleneck and theirs not in ("", net.stride_in):
         raise WeightsError(
             f"{net.weights} has the stride in the {theirs} convolution, the net has it in the {net.stride_in}: the "
             f"weights would load, and be wrong. Give the net stride_in={theirs!r}"
         )
-    found: Path | None = _asked("file", net, job)
-    return found
 
 
 def source_error(net: Net, job: Job) -> float | None:

@@ -127,7 +127,7 @@ def test_what_timm_cannot_make_is_refused_with_what_is_near(tmp_path: Path) -> N
         timm_nets.features(timm_net("resnet55"))
     with pytest.raises(WeightsError, match="has no weights 'resnet50.mine': Invalid pretrained tag"):
         timm_nets.pixels_of("resnet50.mine")
-    with pytest.raises(WeightsError, match="mixer_s32_224 is no row of stages"):
+    with pytest.raises(WeightsError, match="mixer_s32_224 cannot take images of 128x192 in stages"):
         timm_nets.backbone(timm_net("mixer_s32_224"), tmp_path / "any.pth")
 
 

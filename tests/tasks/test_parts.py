@@ -49,14 +49,14 @@ def found_by(job: Job, test: Seen, made_of: str = "a", every: float = 60.0) -> l
     return [int(number) for part in found for number in part]
 
 
-@pytest.mark.parametrize("stop_at", range(1, 6))
-def test_a_test_that_is_stopped_goes_on_from_there_with_the_same_batches(folder: RunFolder, stop_at: int) -> None:
+@pytest.mark.parametrize("parts", range(6))
+def test_a_test_that_is_stopped_goes_on_from_there_with_the_same_batches(folder: RunFolder, parts: int) -> None:
     whole, test = Seen(), Seen()
     assert found_by(job_of(make(folder.path.parent, tiny_run(), "whole")), whole) == list(range(COUNT))
 
-    with pytest.raises(StoppedError, match=f"stopped after {stop_at * SIZE} of 23 test images; the next start goes on"):
-        found_by(job_of(folder, stop_at), test)
-    assert folder.state() == "stopped"
+    with pytest.raises(StoppedError, match=f"stopped after {parts * SIZE} of 23 test images; the next start goes on"):
+        found_by(job_of(folder, parts + 1), test)
+    assert folder.state() == ("stopped" if parts else "pending")
 
     assert found_by(job_of(folder), test) == list(range(COUNT))
     assert test.batches == whole.batches, "no image is tested twice, and each with the same ones"
@@ -65,7 +65,7 @@ def test_a_test_that_is_stopped_goes_on_from_there_with_the_same_batches(folder:
 
 
 def test_a_stop_behind_the_last_image_stops_nothing(folder: RunFolder) -> None:
-    assert found_by(job_of(folder, -(-COUNT // SIZE)), Seen()) == list(range(COUNT))
+    assert found_by(job_of(folder, 7), Seen()) == list(range(COUNT))
 
 
 @pytest.mark.parametrize(("every", "again"), [(0.0, 3 * SIZE), (60.0, 0)])
@@ -81,7 +81,7 @@ def test_a_kill_loses_what_was_tested_since_the_last_saving(folder: RunFolder, e
 
 def test_what_was_found_with_other_weights_is_forgotten(folder: RunFolder) -> None:
     with suppress(StoppedError):
-        found_by(job_of(folder, 2), Seen())
+        found_by(job_of(folder, 3), Seen())
 
     assert found_by(job_of(folder), test := Seen(), made_of="b") == list(range(COUNT))
     assert test.batches[0] == (0, SIZE)
@@ -91,7 +91,7 @@ def test_it_says_how_far_it_is_beside_what_the_run_has_said(folder: RunFolder) -
     folder.beat(12, loss=0.5)
 
     with suppress(StoppedError):
-        found_by(job_of(folder, 2), Seen())
+        found_by(job_of(folder, 3), Seen())
 
     beat = folder.heartbeat() or {}
     assert {name: beat[name] for name in ("step", "loss", "test", "tested", "to_test")} == {

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from bench.data.locate import AbsentError, DataError
 from bench.spec import Run, task_of
-from bench.tasks.classification import cifar, given
+from bench.tasks.classification import cifar
 from bench.tasks.classification.cifar import Images, Prepare
+from bench.tasks.classification.evaluation import given
 from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.parts import in_parts

@@ -17,7 +17,7 @@ from bench.data.decode import Oddities, decode
 from bench.data.prefetch import prefetch
 from bench.spec import SOURCES, Run, Views, task_of
 from bench.store import atomic
-from bench.tasks.classification import given
+from bench.tasks.classification.evaluation import given
 from bench.tasks.classification.imagenet import protocols
 from bench.tasks.classification.imagenet.files import ImageFiles, ImageSet
 from bench.tasks.classification.imagenet.protocols import Protocol
@@ -198,9 +198,11 @@ def _places(run: Run, job: Job, images: ImageSet) -> tuple[int, ...]:
 
 def _expected(run: Run, job: Job, images: ImageSet, views: Views) -> View:
     """What weights expect that are only tested: of a run of this suite as it was trained, its mean measured again."""
-    if (source := given.trained(run, job)) and source.recipe.views:
-        return _view(images.train, source.recipe.views)
-    return View(ScaleCrop(views.side, views.shorter), Normalise.of(pixels_of(run.net, job)))
+    source = given.trained(run, job)
+    if source is None:
+        return View(ScaleCrop(views.side, views.shorter), Normalise.of(pixels_of(run.net, job)))
+    assert source.recipe.views is not None, "it learned the same data in the same way"
+    return _view(images.train, source.recipe.views)
 
 
 def _view(images: ImageFiles, views: Views) -> View:

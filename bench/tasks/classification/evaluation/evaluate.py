@@ -8,7 +8,7 @@ import torch
 
 from bench.nets.weights import WeightsError
 from bench.spec import Run
-from bench.tasks.classification import given
+from bench.tasks.classification.evaluation import given
 from bench.tasks.experiment import experiment_of
 from bench.tasks.inputs import inputs_of
 from bench.tasks.job import Job
@@ -27,8 +27,8 @@ def evaluate(run: Run, job: Job) -> Work[None]:
     Raises WeightsError, DataError, StoppedError, StoreError, LostError and the MACHINE_ERRORS.
     """
     device, processes = device_of(run), job.processes
-    experiment = experiment_of(run).of(run, job, device)
     net = given.net_of(run, job).to(device).to(memory_format=torch.channels_last)
+    experiment = experiment_of(run).of(run, job, device)
     weights = checkpoint.weights_digest(net.state_dict())
     agree(processes, device=device.type, data=experiment.digest, weights=weights, torch=str(torch.__version__))
     inputs = inputs_of(experiment)

@@ -20,10 +20,12 @@ from bench.nets.timm_nets import imagenet_wnids
 from bench.nets.weights import WeightsError
 from bench.spec import Net, Recipe, Run, Views
 from bench.store import RunFolder
-from bench.tasks.classification import experiment, given
+from bench.tasks.classification import experiment
 from bench.tasks.classification.cifar import Prepare, make_images
+from bench.tasks.classification.evaluation import given
 from bench.tasks.job import Job
 from bench.train.checkpoint import weights_digest
+from bench.transfer.export import weights_file
 from tests.builders import numbers, timm_net, tiny_run
 from tests.tasks.builders import done, failed, resumed
 
@@ -142,6 +144,20 @@ def test_a_file_is_tested_on_data_in_memory(tmp_path: Path) -> None:
 
     assert result["weights_sha256"] == weights_digest(torch.load(tmp_path / "weights" / "mine.pth"))
     assert "source_error" not in result
+
+
+def test_a_file_that_the_suite_exported_is_known_as_its_runs(source: RunFolder, tmp_path: Path) -> None:
+    """Where option A puts its zeros only the run says."""
+    its = numbers(source)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "mine.safetensors").write_bytes(weights_file(source, its))
+    run = again(source, net=replace(source.run().net, weights="file:mine.safetensors"))
+
+    result = numbers(done(tmp_path, run, tmp_path))
+    assert result["test_error"] == its["test_error"] or source.run().recipe.split != "50k"  # with another mean image
+    other = replace(run.net, depth=14)
+    with pytest.raises(WeightsError, match=f"is of the run {source.path.name}, which trained another net than resn"):
+        given.net_of(replace(run, net=other), job_at(tmp_path))
 
 
 WNIDS = imagenet_wnids()

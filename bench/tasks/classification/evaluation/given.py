@@ -12,7 +12,7 @@ from bench.nets.weights import WeightsError, outputs_of, read_weights
 from bench.spec import SOURCES, Net, Run, counted
 from bench.store import RunFolder
 from bench.tasks.job import Job
-from bench.tasks.weights import pixels_of, trained_by, weights_file
+from bench.tasks.weights import pixels_of, require_stride, trained_by, weights_file
 
 OFFICIAL = 1000  # classes of ImageNet, whose wnids in their order are the outputs of all published weights
 NAMED = 4
@@ -29,6 +29,7 @@ def net_of(run: Run, job: Job) -> nn.Module:
 
 def outputs(net: Net, job: Job) -> int:
     """How many classes the net's weights tell apart. Nothing is downloaded for it. Raises WeightsError."""
+    require_stride(net)
     if known := SOURCES[net.start.source].outputs:
         return known
     file = weights_file(net, job)
@@ -94,6 +95,9 @@ def trained(run: Run, job: Job) -> Run | None:
             f"{run.net.weights} learned the classes of {source.data} and are to be tested on {run.data}: give "
             f"data={source.data!r}"
         )
+    if source and source.dataset != run.dataset:
+        learned = f"with {source.dataset.part}" if source.dataset.part else f"without {run.dataset.part}"
+        raise WeightsError(f"{run.net.weights} learned {source.data} by a recipe {learned}: give the test's the same")
     return source
 
 
