@@ -141,7 +141,9 @@ class Run:
             ),
             (
                 self.net.start.source in task.weights,
-                f"task {self.task!r} cannot start from weights {self.net.weights!r}",
+                f"task {self.task!r} cannot start from weights {self.net.weights!r}: it takes "
+                + (", ".join(f"{word}:…" for word in task.weights if word) or "none")
+                + " or none" * ("" in task.weights and len(task.weights) > 1),
             ),
             (
                 task.trains == bool(self.recipe.steps),

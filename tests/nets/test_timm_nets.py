@@ -126,7 +126,7 @@ test_resnet test_byobnet test_convnext test_efficientnet test_mambaout efficient
 hardcorenas_a ghostnet_050 lcnet_035 cspnext_tiny regnety_002 resnetv2_18 dla46_c dpn48b ese_vovnet19b_slim
 repghostnet_050 starnet_s050 skresnet18 nf_regnet_b0 fasternet_t0 hgnetv2_b0 mobilenetv4_conv_small_035
 """
-WHOLES = ("hrnet_w18_small", "selecsls42", "xception")
+WHOLES = ("hrnet_w18_small", "selecsls42", "legacy_xception")
 
 
 @pytest.mark.parametrize("name", [name for name in (*ROWS.split(), *WHOLES) if timm.is_model(name)])
@@ -146,7 +146,7 @@ def test_convolutional_nets_are_backbones(name: str) -> None:
     assert [n for n, parameter in backbone.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize("name", ["test_efficientnet", "test_mambaout", "hrnet_w18_small", "xception"])
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_mambaout", "hrnet_w18_small", "legacy_xception"])
 def test_each_way_of_making_maps_takes_timms_weights(tmp_path: Path, name: str) -> None:
     torch.manual_seed(1)
     whole: Any = timm.create_model(name).eval()
