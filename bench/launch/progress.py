@@ -45,12 +45,12 @@ def is_test(beat: Mapping[str, Any]) -> bool:
 
 
 def how_far(run: Run, beat: Mapping[str, Any]) -> tuple[int, int, str]:
-    """How many steps are done, or images tested, of how many, and in words: `1,200/10,000 images`."""
+    """How many steps are done, or images tested, of how many, and in words: `1,200/10,000 images`; "" before a test."""
     if is_test(beat):
         done, whole, unit = int(beat["tested"]), int(beat["to_test"]), " images"
     else:
         done, whole, unit = int(beat.get("step", 0)), run.recipe.steps, ""
-    return done, whole, f"{done:,}/{whole:,}{unit}"
+    return done, whole, f"{done:,}/{whole:,}{unit}" if whole else ""
 
 
 def left_of_test(beat: Mapping[str, Any]) -> float:

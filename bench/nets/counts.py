@@ -107,9 +107,11 @@ def activations(net: Net, side: int = 0) -> int:
 def parameters_of(run: Run) -> int:
     """Parameters of the run's net with its classifier; 0 where only the module tells them.
 
-    So of a part of another net, and where the data tell the number of classes.
+    So of a part of another net, where the data tell the number of classes, and of given weights on a part of a data
+    set: they may tell more classes apart than there are.
     """
-    counted = run.net.row.layout and run.dataset.classes and not task_of(run.task).backbone
+    task, data = task_of(run.task), run.dataset
+    counted = run.net.row.layout and data.classes and not task.backbone and (task.trains or not data.replaces)
     return parameters(run.net, run.dataset.classes) if counted else 0
 
 

@@ -116,7 +116,11 @@ class Evidence:
 
     def display(self, net: str) -> str:
         """The net's name on the page."""
-        return (frame.display_name if task_of(self.sweep.task).trains else frame.tested_name)(net)
+        name = frame.display_name(net)
+        if task_of(self.sweep.task).trains:
+            return name
+        _, run, source = net.partition("-run.")  # of which a sweep of tests may have several of one net
+        return f"{name.partition(', transferred')[0]} of {source.replace('.', ', run ', 1)}" if run else name
 
     def named(self, words: str, table: str) -> str:
         """A heading: `10 crops (Table 3)`, where tables are not called as the paper's `10 crops`."""

@@ -243,13 +243,6 @@ def by_net(runs: pd.DataFrame) -> pd.DataFrame:
     return counts.join(means).sort_values(["depth", "shortcut", "variant"])
 
 
-def tested_name(net: str) -> str:
-    """The name of weights that are only tested, by their run: a sweep may have several of one net."""
-    _, run, source = net.partition("-run.")
-    named = display_name(net).partition(", transferred")[0]
-    return f"{named} of {source.replace('.', ', run ', 1)}" if run else named
-
-
 def display_name(net: str) -> str:
     """The paper's name of a net: `ResNet-20`, `plain-20`, `ResNet-34 (B)`.
 

@@ -44,11 +44,12 @@ class RunFolder(LockedFolder):
     log = File("log")  # where submitit keeps its files and the run's stdout and stderr
 
     def mark(self) -> int:
-        """Another number after each new checkpoint."""
-        try:
-            return self.checkpoint.stat().st_mtime_ns
-        except OSError:
-            return 0
+        """Another number after each new checkpoint, also of a test."""
+        marks = [0]
+        for path in (self.checkpoint, *self.path.glob("scores-*.pt")):
+            with suppress(OSError):
+                marks.append(path.stat().st_mtime_ns)
+        return max(marks)
 
     def scores(self, protocol: str) -> Path:
         """What a protocol of a test has found so far, of each image; kept until all protocols have ended."""

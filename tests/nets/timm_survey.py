@@ -1,15 +1,13 @@
-"""Which of timm's convolutional nets are backbones of detectors: `python -m tests.nets.timm_survey [FILTER]`.
+"""Which of timm's convolutional nets are backbones of detectors: `python -m tests.nets.timm_survey`.
 
-A line for each that is no row of stages (form "fpn" alone) or is refused, and the counts. Each is made whole, with
-weights that cost no time: random numbers that are the same for all tensors.
+Each is made on the meta device, where maps have shapes and no values; then the smallest of each of timm's files with
+random weights, which tells whether the row of its stages makes the maps that timm makes. Prints the nets that are no
+row of stages (form "fpn" alone) or are refused, and the counts.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatch
 from unittest import mock
 
@@ -18,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.nets import timm_nets
-from bench.nets.backbone import Whole
+from bench.nets.backbone import Backbone, Whole
 from bench.nets.weights import WeightsError
 from tests.builders import timm_net
 from tests.nets.builders import random_timm
@@ -34,53 +32,51 @@ xception xception_aligned
 HYBRIDS = ("mobilenetv4_hybrid_*", "bat_*")
 
 
-def convolutional() -> list[str]:
-    """timm's names of them."""
+def convolutional() -> dict[str, str]:
+    """timm's names of them, and their files."""
     files = {name: timm.model_entrypoint(name).__module__.rpartition(".")[2] for name in timm.list_models()}
-    return [
-        name for name, file in files.items() if file in FILES.split() and not any(fnmatch(name, one) for one in HYBRIDS)
-    ]
+    chosen = {name: file for name, file in files.items() if file in FILES.split()}
+    return {name: file for name, file in chosen.items() if not any(fnmatch(name, one) for one in HYBRIDS)}
 
 
-def form(name: str) -> str:
-    """What a detector can make of the net: "both" forms, "fpn", or why it is refused."""
+def form(name: str) -> tuple[str, int]:
+    """What a detector can make of the net, "both" forms, "fpn" or why it is refused; and its parameters."""
     try:
-        return "fpn" if isinstance(timm_nets.backbone(timm_net(name)), Whole) else "both"
+        backbone = timm_nets.backbone(timm_net(name))
     except WeightsError as error:
-        return str(error)
+        return str(error), 0
+    return "fpn" if isinstance(backbone, Whole) else "both", sum(p.numel() for p in backbone.parameters())
 
 
-@contextmanager
-def quickly() -> Iterator[None]:
-    """Inside, tensors get random numbers by copies of one block."""
-    block = torch.randn(2**20)
-
-    def fill(tensor: Tensor, *_: object, **__: object) -> Tensor:
-        flat = tensor.data.view(-1)
-        for start in range(0, len(flat), len(block)):
-            part = flat[start : start + len(block)]
-            part.copy_(block[: len(part)])
-        return tensor.data.mul_(0.02)
-
-    with ExitStack() as stack:
-        for name in ("normal_", "uniform_", "trunc_normal_"):
-            if hasattr(torch.Tensor, name):
-                stack.enter_context(mock.patch.object(torch.Tensor, name, fill))
-        stack.enter_context(mock.patch.object(torch.Tensor, "erfinv_", lambda tensor: tensor))
-        yield
+@torch.no_grad()
+def shaped_alike(row: Backbone, whole: Backbone) -> bool:
+    """timm_nets._alike on the meta device."""
+    try:
+        ours, theirs = (net.eval()(torch.zeros(1, 3, 128, 192)).values() for net in (row, whole))
+        return [_shape(y) for y in ours] == [_shape(y) for y in theirs]
+    except (RuntimeError, TypeError, ValueError, AttributeError):
+        return False
 
 
-def main(pattern: str = "*") -> None:
+def _shape(y: Tensor) -> tuple[int, ...]:
+    return tuple(y.shape)
+
+
+def main() -> None:
     """Prints what is no row, and the counts."""
-    counts: Counter[str] = Counter()
-    with random_timm(), quickly():
-        for name in (name for name in convolutional() if fnmatch(name, pattern)):
-            found = form(name)
-            counts[found if found in ("both", "fpn") else "refused"] += 1
-            if found != "both":
-                print(f"{name}: {found}", flush=True)
-    print(f"timm {timm.__version__}: {dict(counts)}")
+    files = convolutional()
+    with random_timm(), torch.device("meta"), mock.patch.object(timm_nets, "_alike", shaped_alike):
+        found = {name: form(name) for name in files}
+    smallest = {file: name for name, file in sorted(files.items(), key=lambda one: -found[one[0]][1])}
+    with random_timm():
+        made = {name: form(name)[0] for name in smallest.values()}
+    for name, (what, _) in found.items():
+        if (what := made.get(smallest[files[name]], what) if what == "both" else what) != "both":
+            print(f"{name}: {what}")
+            found[name] = what, 0
+    counts = Counter(what if what in ("both", "fpn") else "refused" for what, _ in found.values())
+    print(f"timm {timm.__version__}: {len(files)} nets, {dict(counts)}; with values {len(made)} of them")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
