@@ -39,7 +39,7 @@ NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "curve_every", "test_images", "test_error",
     "train_error", "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
     "test_images_per_s", "predicted_seconds", *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS,
-    "source_error",
+    "source_error", "source_differs",
 )  # fmt: skip
 PUBLISHED = "published.csv"  # beside a user's results: a copy of the published runs.csv, as it was then
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")

@@ -218,7 +218,8 @@ def about(evidence: Evidence) -> str:
     by_recipes = f" ({recipes} counting changes of recipe)" if recipes > nets else ""
     lines = [
         f"Scale `{results.scale}`: {scale_words(evidence)}.",
-        f"{runs_done(results)}; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
+        f"{runs_done(results)}; {counted(nets, 'net')}{by_recipes}, "
+        + (f"{steps} steps of {batch} images." if evidence.sweep.task_row.trains else "tested as they are."),
     ]
     made = {name: runs[name].replace("", str(getattr(Recipe(), name))) for name in IN_MEMORY if name in runs}
     lines += [f"Images in memory: {', '.join(f'{name} {one_of(values)}' for name, values in made.items())}."] * bool(

@@ -117,9 +117,9 @@ ROWS = (
     ),
     Task(
         "evaluate",
-        work="bench.tasks.classification.evaluate:evaluate",
-        findings="bench.tasks.classification.imagenet.sections:evaluation",
-        weights=("torchvision", "timm", "file"),
+        work="bench.tasks.classification.evaluation.evaluate:evaluate",
+        findings="bench.tasks.classification.evaluation.sections:findings",
+        weights=("torchvision", "timm", "file", "pytorch-cifar", "run"),
         trains=False,
         hub="image-classification",
     ),
