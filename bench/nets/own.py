@@ -69,7 +69,7 @@ def features(net: Net, file: Path | None = None, _side: int = 0) -> Features:
 
 def classifier(net: Net) -> tuple[str, ...]:
     """The names of its parameters and buffers whose shapes follow the number of classes."""
-    with _aside():
+    with aside():
         one, other = (build(net, classes).state_dict() for classes in (10, OTHER_CLASSES))
     return tuple(name for name, value in one.items() if name not in other or other[name].shape != value.shape)
 
@@ -83,7 +83,7 @@ def check(net: Net, side: int) -> None:
     be another one; a test of an image that depends on the images beside it; images that are changed in place; batch
     norm that `norm` does not declare; values that are not finite.
     """
-    with _aside():
+    with aside():
         for classes in (10, OTHER_CLASSES):
             torch.manual_seed(0)
             built = build(net, classes)
@@ -245,7 +245,7 @@ def _sizes(net: Net, parts: list[nn.Module]) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def _aside() -> Iterator[None]:
+def aside() -> Iterator[None]:
     """Inside, whatever is drawn leaves all random numbers as they were."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
