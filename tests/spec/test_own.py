@@ -149,6 +149,13 @@ def sweep_of(*nets: Net, **more: object) -> Sweep:
     return Sweep("Mine", "Does it?", "It does.", {"paper": scale}, **more)  # type: ignore[arg-type]
 
 
+def test_two_variants_need_two_names() -> None:
+    with pytest.raises(SpecError, match="named gated-20: give each a sweep of its own, or of your own another name="):
+        sweep_of(own(width=8), own(width=9))
+
+    assert sweep_of(own(width=8), own(width=9, name="wider"))
+
+
 def test_a_claim_compares_any_two_kinds_of_nets() -> None:
     shallow, deep, residual = own(), own(depth=56), (Net("cifar", 20, "A"), Net("cifar", 56, "A"))
     claim = Claim("cost", "It costs less.", "ours", "depth costs first more", (*residual, shallow, deep))
