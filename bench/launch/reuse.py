@@ -43,13 +43,18 @@ class Reuse:
     def check(self, plan: Plan) -> None:
         """Raises DataError or OwnCodeError where a run could not begin, before the first does.
 
-        Runs that share data, or a net of the user's, are asked once, those that only test weights by these, too; data
-        of runs that have begun are left to `others`, which reads them.
+        Runs that share data, or a net or task of the user's, are asked once, those that only test weights by these, too;
+        data of runs that have begun are left to `others`, which reads them.
         """
         for run in {item.run.net: item.run for item in plan.todo if item.run.net.row.check}.values():
             from bench.tasks.inputs import check_net  # torch comes with it
 
             check_net(run)
+        for item in {item.run.own_task: item for item in plan.todo if item.run.own_task}.values():
+            from bench.tasks import own_task  # torch comes with it
+            from bench.tasks.job import Job
+
+            own_task.check(item.run, Job(item.folder, self.data, lambda: False))
         read = {_checked_alike(item.run) for item in plan.items if _begun_with(item.folder)}
         fresh = {alike: item for item in plan.todo if (alike := _checked_alike(item.run)) not in read}
         for item in fresh.values():

@@ -274,8 +274,8 @@ def _net_name(net: str) -> str:
     usual = option in ("", "A" if int(depth) not in IMAGENET_DEPTHS else "")
     name = f"{KINDS.get(kind, kind)}-{depth}" + ("" if usual else f" ({option})")
     weights = "".join(more)
-    if weights == "nobn":
-        return f"{name} without BN"
+    if weights.split("-")[0] == "nobn":
+        name, weights = f"{name} without BN", weights[len("nobn-") :]
     if weights.startswith("run."):
         return f"{name}, transferred from {weights.split('.')[1]}"
     return f"{name}, {weights.replace('.', ' ', 1)}" if weights else name
