@@ -43,8 +43,8 @@ class Reuse:
     def check(self, plan: Plan) -> None:
         """Raises DataError or OwnCodeError where a run could not begin, before the first does.
 
-        Runs that share data, or a net or task of the user's, are asked once, those that only test weights by these, too;
-        data of runs that have begun are left to `others`, which reads them.
+        Runs that share data, or a net or task of the user's, are asked once, those that only test weights by these,
+        too; data of runs that have begun are left to `others`, which reads them.
         """
         for run in {item.run.net: item.run for item in plan.todo if item.run.net.row.check}.values():
             from bench.tasks.inputs import check_net  # torch comes with it

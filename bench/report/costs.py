@@ -11,7 +11,8 @@ import pandas as pd
 from bench.nets.counts import activations
 from bench.nets.speeds import Speed, nearest, predicted_seconds
 from bench.report.evidence import Evidence
-from bench.report.frame import STEADY, beside_another, display_name, on_one_machine
+from bench.report.frame import display_name
+from bench.report.machines import STEADY, beside_another, on_one_machine
 from bench.report.numbers import Cell, Metric, of_net
 from bench.report.rows import PARTS
 from bench.report.sections import Section
