@@ -115,7 +115,7 @@ COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "clean": (clean, "delete what no start needs any more: old logs, momentum of runs that are done"),
     "pack": (pack, "write run folders as archives below a size, for another machine"),
     "unpack": (unpack, "verify archives and place their runs; what is further on here stays"),
-    "export": (export, "write weights, curves and rows of runs for others to use"),
+    "export": (export, "write weights, detections, curves and rows of runs for others to use"),
     "report": (numbers.report, "collect run folders, of several machines too, and write the report beside them"),
     "publish": (numbers.publish, "merge runs into results/ and reports/ here, or write the pages there once more"),
     "cite": (numbers.cite, "print a number: interval, n, BibTeX, LaTeX, provenance"),

@@ -7,12 +7,13 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bench.cli.exits import FAILED
 from bench.cli.only import only
 from bench.cli.places import Place, all_published, published
 from bench.cli.sweep_files import MistakeError, no_runs
+from bench.data.locate import DataError, data_folder
 from bench.machine import installed
 from bench.spec import counted
 from bench.store import RunFolder, StoreError, folders, make_folder
@@ -114,6 +115,27 @@ def _weights(args: argparse.Namespace, chosen: Chosen) -> int:
     return 0 if whole else FAILED
 
 
+def _detections(args: argparse.Namespace, chosen: Chosen) -> int:
+    """Into --to. Raises MistakeError where no run detects anything."""
+    from bench.transfer.export import of_each
+
+    tasks = {folder: folder.run().task_row for folder in chosen.folders}
+    detectors = [folder for folder, task in tasks.items() if task.detections]
+    if not detectors:
+        raise MistakeError(f"--detections: no run of {args.name} detects objects; it is for sweeps with task='detect'")
+    to = _folder("--to", args.to or chosen.beside / "detections")
+
+    def write(folder: RunFolder, result: Mapping[str, Any]) -> None:
+        try:
+            print(tasks[folder].resolve("detections")(folder, result, lambda: data_folder(args.data), to), flush=True)
+        except DataError as error:
+            raise StoreError(str(error)) from None
+
+    written, whole = of_each(detectors, write, print)
+    print(f"{to}: the detections of {counted(len(written), 'run')}")
+    return 0 if whole else FAILED
+
+
 def _csv(args: argparse.Namespace, chosen: Chosen) -> int:
     """Into --to, which must be no folder of results: there the numbers themselves are called runs.csv."""
     from bench.report.digests import NAME
@@ -158,6 +180,7 @@ class Kind(NamedTuple):
 
 KINDS: Mapping[str, Kind] = {  # by option
     "weights": Kind("the final weights of runs that are done, as safetensors, each with a model card", _weights, True),
+    "detections": Kind("what detectors found in their test images, in COCO's form", _detections, True),
     "csv": Kind("runs.csv, a row a run, and curves.csv, a row a run and step", _csv),
     "tensorboard": Kind("the curves as TensorBoard's event files, a folder a run", _tensorboard),
 }

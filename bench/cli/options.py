@@ -202,12 +202,17 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {  # by command
             "action": "store_true",
             "help": "the final weights of each run that is done, as safetensors, with a model card",
         },
+        "--detections": {
+            "action": "store_true",
+            "help": "what each detector found in its test images, in COCO's form",
+        },
+        "--data": {**PLACE, "help": "data of detectors that kept no detections (else $BENCH_DATA, else a cache)"},
         "--csv": {"action": "store_true", "help": "runs.csv, a row a run, and curves.csv, a row a run and step"},
         "--tensorboard": {**PLACE, "help": "curves, settings and results for TensorBoard, a folder a run in DIR"},
         "--out": SEVERAL,
         "--results": {**PLACE, "help": "the published numbers in DIR, also where there are runs of your own"},
         "--only": {"metavar": "GLOB", "help": "only runs whose id matches, such as '*-paper-*'"},
-        "--to": {**PLACE, "help": "where weights and CSV files go (default: weights/ and csv/ beside the runs)"},
+        "--to": {**PLACE, "help": "where files go (default: weights/, detections/ and csv/ beside the runs)"},
     },
     "cite": {
         "--results": PLACE,
@@ -257,9 +262,11 @@ ABOUT = {  # what the help of a command says beside its line
     "behind.",
     "export": "Writes files that others can use without this suite, of a sweep's runs; several kinds at once, too. "
     "--weights, of runs that are done: ID.safetensors with the tensors that the run was tested with, bit by bit, and "
-    "what it reached as metadata; beside it ID.md, a model card as model hubs read it. --csv and --tensorboard: what "
-    "there is of all runs, or, where there are none below --out, of the published ones. Exit code 1: a run that is "
-    "done has no weights here.",
+    "what it reached as metadata; beside it ID.md, a model card as model hubs read it. "
+    "--detections: ID.json with all boxes that a detector found, as COCO's results, and the ground truth that it was "
+    "tested on; a run that kept none is tested again from its weights. --csv and --tensorboard: what "
+    "there is of all runs, or, where there are none below --out, of the published ones. Exit code 1: of a run "
+    "that is done that cannot be written.",
     "test": "Tests the finished runs of a sweep on further test sets from their final weights, then writes the report. "
     "What has been tested is kept, and not tested again. A start of the sweep does the same for the sets that its file "
     "declares. Exit code 1: a test could not be made; 2: test data are not there.",

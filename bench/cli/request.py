@@ -273,7 +273,7 @@ def _as_measured(runs: Sequence[Run]) -> tuple[Run, ...]:
     way = measured_way() if cuda_devices() else None
     if way is None:
         return tuple(runs)
-    alike = {r for r in runs if r.resources.gpus and dataset_of(r.data).side and r.resources.way == Way()}
+    alike = {r for r in runs if r.resources.gpus and not r.dataset.part and r.resources.way == Way()}
     if alike:
         print(f"kernels: {way}, as measured on this GPU; runs that have begun keep their own")
     return tuple(replace(r, resources=r.resources.made(way)) if r in alike else r for r in runs)

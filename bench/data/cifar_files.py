@@ -11,7 +11,7 @@ import socket
 import tarfile
 import tempfile
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -175,22 +175,36 @@ def fetch(folder: Path, name: str) -> Path:
                 print(f"data: {layout.title} is unpacked from {folder / archive}", flush=True)
                 return _unpack(folder / archive, part, layout)
             spoiled += f"{folder / archive} is truncated or changed (MD5 {found}, not {md5}). "
-    print(f"data: {layout.title} is not in {folder}: downloading it from {ADDRESS}", flush=True)
+    by_hand = (
+        f"Get {layout.archives[0][0]} or {layout.archives[1][0]} from {ADDRESS} into a folder that can be written, or "
+        f"{layout.python}/ or {layout.binary}/ that they hold into any, and name it with --data or BENCH_DATA"
+    )
+    download(
+        layout.title,
+        folder,
+        ADDRESS,
+        lambda: layout.torchvision()(str(folder), download=True),
+        by_hand,
+        spoiled=spoiled,
+    )
+    return folder / layout.python
+
+
+def download(
+    title: str, folder: Path, address: str, get: Callable[[], object], by_hand: str, *, spoiled: str = ""
+) -> None:
+    """Has `get` download a data set into `folder`. Raises DataError, which ends in what to do by hand."""
+    print(f"data: {title} is not in {folder}: downloading it from {address}", flush=True)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(20)  # a network that swallows packets must not hold a quick look for minutes
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        urllib.request.urlopen(ADDRESS).close()  # asked before torchvision, whose import takes seconds
-        layout.torchvision()(str(folder), download=True)
+        urllib.request.urlopen(address).close()  # asked before torchvision, whose import takes seconds
+        get()
     except (OSError, RuntimeError, HTTPException) as error:
-        raise DataError(
-            f"{spoiled}{layout.title} is not in {folder} and cannot be downloaded ({error}). Get "
-            f"{layout.archives[0][0]} or {layout.archives[1][0]} from {ADDRESS} into a folder that can be written, or "
-            f"{layout.python}/ or {layout.binary}/ that they hold into any, and name it with --data or BENCH_DATA"
-        ) from None
+        raise DataError(f"{spoiled}{title} is not in {folder} and cannot be downloaded ({error}). {by_hand}") from None
     finally:
         socket.setdefaulttimeout(before)
-    return folder / layout.python
 
 
 def _unpack(archive: Path, part: str, layout: Layout) -> Path:

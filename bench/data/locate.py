@@ -159,15 +159,28 @@ def listed(folder: Path, name: str) -> Path:
 def own(folder: Path, name: str) -> Path:
     """The folder NAME of the user's own data "WORD:NAME" below the data folder. Raises AbsentError."""
     home = name.partition(":")[2]
-    if not (folder / home).is_dir():
-        there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-        raise AbsentError(
-            f"{folder}: no folder {home} there, which data {name!r} is read from; there are: "
-            f"{', '.join(there[:8]) or 'none'}{', …' * (len(there) > 8)}. Name the folder above {home}/ with --data or "
-            "BENCH_DATA",
-            (home,),
-        )
-    return folder / home
+    return _own(folder, name, home, [path.name for path in _in(folder) if path.is_dir()], "folder")
+
+
+def own_arrays(folder: Path, name: str) -> Path:
+    """The file NAME.npz of a user's own arrays in the data folder, of "npz:NAME". Raises AbsentError."""
+    file = f"{name.partition(':')[2]}.npz"
+    return _own(folder, name, file, [path.name for path in _in(folder) if path.suffix == ".npz"], "file")
+
+
+def _in(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _own(folder: Path, name: str, wanted: str, there: list[str], what: str) -> Path:
+    if wanted in there:
+        return folder / wanted
+    raise AbsentError(
+        f"{folder}: no {what} {wanted} there, which data {name!r} is read from; there are: "
+        f"{', '.join(there[:8]) or 'none'}{', …' * (len(there) > 8)}. Name the folder above it with --data "
+        "or BENCH_DATA",
+        (wanted, f"{wanted}/train"),
+    )
 
 
 def own_beside_lfw(folder: Path, name: str) -> Path:

@@ -175,7 +175,7 @@ def shared(runs: Sequence[Run], waiting: int, at_once: int | None) -> tuple[tupl
 
 def _is_like(run: Run, known: Sequence[Measurement]) -> bool:
     """Whether the measurements hold for the run."""
-    usual = run.dataset.side > 0 and run.task_row.only_trains and run.resources.made(Way()) == Resources()
+    usual = not run.dataset.part and run.task_row.only_trains and run.resources.made(Way()) == Resources()
     return usual and any(row.work >= multiply_adds_of(run) and row.batch >= run.recipe.batch for row in known)
 
 

@@ -104,22 +104,24 @@ def activations(net: Net, side: int = 0) -> int:
     return sum(c.c_out * c.side**2 for c in convolutions(net, side)[0])
 
 
-def parameters_of(run: Run) -> int:
+def parameters_of(run: Run, classes: int = 0) -> int:
     """Parameters of the run's net with its classifier; 0 where only the module tells them.
 
-    So of a part of another net, and where the data tell the number of classes.
+    So of a part of another net, of a task of one's own, and where the data tell the number of classes, and `classes`
+    does not.
     """
-    counted = run.net.row.layout and run.dataset.classes and not run.task_row.backbone
-    return parameters(run.net, run.dataset.classes) if counted else 0
+    outputs = run.dataset.classes or classes
+    counted = run.net.row.layout and outputs and not run.task_row.backbone and not run.own_task
+    return parameters(run.net, outputs) if counted else 0
 
 
-def multiply_adds_of(run: Run) -> int:
+def multiply_adds_of(run: Run, classes: int = 0) -> int:
     """Multiply-adds of one of the run's images forward; of an embedder or a detector those of its backbone.
 
-    A detector's image counts as a square of its shorter side, and a backbone with ten outputs. 0 for VGG-16 and timm's
-    nets.
+    A detector's image counts as a square of its shorter side, and a backbone with ten outputs; so does a classifier
+    where the data tell the number of classes, and `classes` does not. 0 for VGG-16 and timm's nets.
     """
-    return multiply_adds(run.net, run.recipe.side, run.dataset.classes or 10) if run.net.row.layout else 0
+    return multiply_adds(run.net, run.recipe.side, run.dataset.classes or classes or 10) if run.net.row.layout else 0
 
 
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

@@ -130,7 +130,7 @@ SHOWN = {
 }  # fmt: skip
 RECIPE = (
     "steps", "lr", "drops", "warmup_steps", "warmup_lr", "momentum", "weight_decay", "batch", "bn_group", "precision",
-    "split", "test_images",
+    "split", "test_images", "size", "augment",
 )  # fmt: skip
 
 

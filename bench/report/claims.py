@@ -39,9 +39,10 @@ import numpy as np
 import pandas as pd
 
 from bench.paper import paper_numbers, paper_value
+from bench.report import rows
 from bench.report.frame import Set, display_name
 from bench.report.stats import Contrast, Region, binomial_std, contrast, disagreement_std, holm, sample, total
-from bench.spec import DIVERGED, LEVEL, METRICS, Claim, Comparison, Sweep, dataset_of
+from bench.spec import DIVERGED, LEVEL, METRICS, Claim, Comparison, Sweep, Task
 from bench.spec.datasets import is_official
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
@@ -101,11 +102,12 @@ def tally(judged: Iterable[Judged]) -> dict[str, int]:
 def judge_set(sweep: Sweep, results: Set) -> tuple[Judged, ...]:
     """Every claim of the sweep, in its order, from the runs of one set; verdicts for those judged at its scale.
 
-    On other data than the paper's, such as a stand-in, none is judged, and runs on data that are known not to be the
-    official ones count in no verdict.
+    On other data than the paper's and the scale's own, such as a stand-in, none is judged; on the scale's own none that
+    compares with a number of the paper. Runs on data that are known not to be the official ones count in no verdict.
     """
-    planned = sweep.scales[results.scale].planned
-    judged = sweep.judged_at(results.scale) if results.dataset.of_paper else ()
+    planned, data = sweep.scales[results.scale].planned, results.dataset
+    its_own = results.data == sweep.data_at(results.scale)
+    judged = tuple(c for c in sweep.judged_at(results.scale) if data.of_paper or (its_own and not c.number))
     if judged:
         shas = results.runs["data_sha256"].astype(str)
         counted = [not sha or is_official(results.data, sha) is not False for sha in shas]
@@ -213,7 +215,7 @@ def seeds_of(results: Set) -> dict[tuple[str, str], dict[int, float]]:
     for (_, row), diverged in zip(results.runs.iterrows(), has_diverged(results.runs), strict=True):
         for metric in (name for name in METRICS if name in row):
             number = float(row[metric]) if row["state"] == "done" else math.nan
-            number = guess_of(metric, results.data) if diverged else number
+            number = guess_of(metric, results) if diverged else number
             if not math.isnan(number):
                 found.setdefault((str(row["net"]), metric), {})[int(row["seed"])] = number
     return found
@@ -260,10 +262,30 @@ def _binomial(results: Set, names: tuple[str, ...], metric: str) -> float:
         return 0.0  # nothing is there to have a spread
     done = runs.loc[runs["state"] == "done", metric]
     images = runs["curve_every"] * runs["batch"] if metric == "train_error" else runs["test_images"]
-    error = float(done.mean()) if done.notna().any() else guess_of(metric, results.data)
+    error = float(done.mean()) if done.notna().any() else guess_of(metric, results)
     return math.sqrt(len(names)) * binomial_std(error, int(images.min()))
 
 
-def guess_of(metric: str, data: str) -> float:
-    """The error in percent of a guess, or of five for top-5."""
-    return 100 - 100 * (5 if "top5" in metric else 1) / dataset_of(data).classes
+def guess_of(metric: str, results: Set) -> float:
+    """The error in percent of a guess, or of five for top-5; NaN where nobody knows between how many answers.
+
+    So where every training on a user's own data diverged. A detector that finds nothing has 100.
+    """
+    task, answers = task_in(results), answers_in(results)
+    if task is not None and not task.by_image:
+        return 100.0
+    return 100 - 100 * min(5 if "top5" in metric else 1, answers) / answers if answers else math.nan
+
+
+def task_in(results: Set) -> Task | None:
+    """What its runs do; None where there is none."""
+    return rows.task_in(dict(results.runs.iloc[0])) if len(results.runs) else None
+
+
+def answers_in(results: Set) -> int:
+    """Between how many answers a test decides; 0 where it is no choice, or no finished run says how many there are."""
+    task, done = task_in(results), results.done
+    if task is None or not task.by_image:
+        return 0
+    told = [rows.classes_of({"classes": names}) for names in done.get("classes", ())]
+    return task.answers or results.dataset.classes or max(told, default=0)

@@ -25,6 +25,7 @@ from bench.report.rows import (
     SOME_ENV,
     SOME_RESULTS,
     as_csv,
+    classes_of,
     declared_columns,
     order,
     read_rows,
@@ -138,7 +139,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     error = (folder.error() or {}).get("message", "")
     row: dict[str, Any] = {
         "id": run.id,
-        **declared_columns(run),
+        **declared_columns(run, classes_of({"task": run.task, **result})),
         "state": state,
         "error_message": " ".join(error.split()),
         "layers_sha256": layers_digest(folder.layer_rows()) if state in ("done", "failed") else None,

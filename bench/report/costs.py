@@ -16,7 +16,7 @@ from bench.report.numbers import Cell, Metric, of_net
 from bench.report.rows import PARTS
 from bench.report.sections import Section
 from bench.report.tables import Table, one_of, plain
-from bench.spec import DATASETS, FAMILIES, SCALES, Net, Run, counted, dataset_of
+from bench.spec import DATASETS, FAMILIES, SCALES, Net, Recipe, Run, counted, dataset_of
 
 HEADER = (
     "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
@@ -102,9 +102,9 @@ def net_of(row: pd.Series[Any]) -> Net:
 
 
 def side_of(row: pd.Series[Any]) -> int:
-    """Height and width of the inputs of a row of the results, 0 for CIFAR's; a detector's image is a square there."""
-    sides = (row.get(f"{part}_side") for part in PARTS)
-    return next((int(side) for side in sides if side), 0)
+    """Height and width of the inputs of a row of the results; a detector's image is a square there."""
+    sides = (row.get(name) for name in (*(f"{part}_side" for part in PARTS), "size"))
+    return next((int(side) for side in sides if side), Recipe().size)
 
 
 def rounded(value: float) -> str:

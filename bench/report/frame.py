@@ -46,7 +46,8 @@ STEADY = 1.25  # times: where one run of a net is faster than another by more, s
 DIFFERENCES = {  # what differs from a net's own recipe, in words
     "bn_group": "batch norm over {}", "lr": "rate {}", "warmup_lr": "warm-up at {}", "steps": "{} steps",
     "warmup_steps": "warm-up of {} steps", "warmup_steps=0": "no warm-up", "batch": "batches of {}",
-    "drops": "drops after {}", "drops=": "no drops",
+    "drops": "drops after {}", "drops=": "no drops", "size": "images of {} pixels", "augment=none": "no augmentation",
+    "augment=crop": "crops alone", "augment=cropflip": "crops and mirror images",
 }  # fmt: skip
 # how nets are called on pages, by the first word of their names
 RESIDUAL = {row.residual.word: row.residual for row in FAMILIES.values()}

@@ -214,7 +214,9 @@ def with_worst_case(evidence: Evidence, net: str, metric: Metric) -> Cell:
     ended = of_net(evidence, net, metric)
     if not len(diverged):
         return ended
-    guess = guess_of(metric.column, evidence.results.data) if metric.guess is None else metric.guess
+    guess = guess_of(metric.column, evidence.results) if metric.guess is None else metric.guess
+    if math.isnan(guess):
+        return ended
     done = evidence.results.done
     values = done[done["net"] == net].set_index("id")[metric.column].dropna()
     values = pd.concat([values, pd.Series(guess, pd.Index(diverged))])

@@ -20,11 +20,12 @@ from bench.report.stats import sample
 from bench.report.tables import Table, one_of, plain
 from bench.report.verdicts import claims
 from bench.report.witnessed import witnessed
-from bench.spec import Sweep, counted, digest
+from bench.spec import Recipe, Sweep, counted, digest
 from bench.spec.datasets import data_of_runs, is_official
 from bench.spec.own import CODE_FOLDER, copy_name
 from bench.store import make_folder, write_text
 
+IN_MEMORY = ("size", "augment")  # fields of Recipe that are columns where they are not as the paper has them
 SCALE_WORDS = {
     "paper": "the paper's schedule",
     "short": "a part of the paper's steps; errors are not comparable with the paper's",
@@ -219,6 +220,10 @@ def about(evidence: Evidence) -> str:
         f"Scale `{results.scale}`: {scale_words(evidence)}.",
         f"{runs_done(results)}; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
     ]
+    made = {name: runs[name].replace("", str(getattr(Recipe(), name))) for name in IN_MEMORY if name in runs}
+    lines += [f"Images in memory: {', '.join(f'{name} {one_of(values)}' for name, values in made.items())}."] * bool(
+        made
+    )
     if results.others:
         lines.append(f"{counted(results.others, 'finished run')} of earlier recipes, in runs.csv, in no number here.")
     if len(done):

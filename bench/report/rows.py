@@ -33,6 +33,7 @@ from bench.spec import (
     stored_name,
     task_of,
 )
+from bench.spec.run import ADDED_LATER
 from bench.spec.tasks import TASKS
 from bench.store import StoreError
 
@@ -62,7 +63,7 @@ Row = Mapping[str, str]  # a row as text, by column
 STATES = ("done", "failed", "pending", "running", "stopped")
 WHOLE = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "bn_group", "warmup_steps", "curve_every",
-    "test_every", "test_images", "best_step", "test_images_asked", "sessions",
+    "test_every", "test_images", "best_step", "test_images_asked", "sessions", "size",
 )  # fmt: skip
 NUMBERS = (
     "lr", "warmup_lr", "momentum", "weight_decay", "test_error", "train_error", "train_loss", "test_loss", "val_error",
@@ -78,11 +79,15 @@ PARTS: Mapping[str, type[Part]] = {"views": Views, "faces": Faces, "detection": 
 EXAMPLE = Run("quick", Net("cifar", 20, "A"), "cifar10", Recipe(), 0)
 
 
-def declared_columns(run: Run) -> dict[str, Any]:
-    """The columns that the Run itself gives."""
+def declared_columns(run: Run, classes: int = 0) -> dict[str, Any]:
+    """The columns that the Run itself gives. classes: see `classes_of`.
+
+    Fields of Recipe that all earlier runs had at one value are columns where they have another.
+    """
     values = run.as_json()
     net, recipe = values["net"], values["recipe"]
     parts = {name: recipe.pop(name) or {} for name in PARTS}
+    recipe = dict(item for item in recipe.items() if item not in ADDED_LATER["recipe"].items())
     net = {name: value for name, value in net.items() if value or name not in SOME_NETS}
     own_task = {OWN_TASK: json.dumps(values[OWN_TASK], sort_keys=True)} if run.own_task else {}
     columns = {
@@ -93,12 +98,24 @@ def declared_columns(run: Run) -> dict[str, Any]:
         "net": run.net.name,
         **net,
         "seed": run.seed,
-        "params": parameters_of(run) or None,
-        "multiply_adds": multiply_adds_of(run) or None,
+        **counts_of(run, classes),
         **recipe,
         **{f"{part}_{name}": value for part, its in parts.items() for name, value in its.items()},
     }
     return {name: " ".join(map(str, v)) if isinstance(v, list) else v for name, v in columns.items()}
+
+
+def counts_of(run: Run, classes: int = 0) -> dict[str, int | None]:
+    """Parameters and multiply-adds, None where they are not known, as before a user's own data have been read."""
+    known = (run.dataset.classes or classes or run.task_row.backbone) and not run.own_task
+    counts = {"params": parameters_of(run, classes), "multiply_adds": multiply_adds_of(run, classes) if known else 0}
+    return {name: count or None for name, count in counts.items()}
+
+
+def classes_of(row: Mapping[str, Any]) -> int:
+    """How many classes a classifier's data had, where these and not the table of data sets tell it; else 0."""
+    names = row.get("classes")
+    return len(str(names).split(" ")) if names and not task_in(row).backbone else 0
 
 
 def run_of(row: Mapping[str, str]) -> Run:
@@ -141,6 +158,8 @@ def _values(of: type[Net | Recipe | Part], row: Mapping[str, str], prefix: str =
         text = row.get(prefix + (key := stored_name(of, name)), "")
         if get_origin(kind) is tuple:
             found[key] = [int(part) for part in text.split()]
+        elif not text and key in ADDED_LATER.get(of.__name__.lower(), {}):
+            continue
         elif kind in (int, float):
             found[key] = kind(text)
         elif kind is bool:

@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.claims import has_diverged
+from bench.report.claims import answers_in, has_diverged
 from bench.report.frame import Set
 from bench.report.numbers import Cell, Number, parts
-from bench.report.rows import task_in
 from bench.report.stats import Interval, wilson
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
 
@@ -92,8 +91,7 @@ NEAR_CHANCE = 15.0  # points from it; an error so near is shown beside it
 
 def chance_of(results: Set) -> float:
     """The test error of guessing, in percent; 0 where the test is no choice between answers."""
-    task = task_in(dict(results.runs.iloc[0])) if len(results.runs) else None
-    answers = (task.answers or results.dataset.classes) if task and task.by_image else 0
+    answers = answers_in(results)
     return 100 * (1 - 1 / answers) if answers else 0.0
 
 

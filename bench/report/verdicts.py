@@ -97,8 +97,10 @@ def _in_short(evidence: Evidence) -> str:
     """The verdicts counted."""
     counts = tally(evidence.judged)
     parts = ", ".join(f"{n} {'waiting for seeds' if verdict == WAITING else verdict}" for verdict, n in counts.items())
-    schedule = "" if evidence.results.authorship.own else ", which is not the paper's schedule"
-    where = "" if evidence.results.comparable else f" at this scale{schedule}"
+    of_paper = evidence.results.dataset.of_paper
+    apart = ", which is not the paper's schedule" if of_paper else ", on other data than the paper's"
+    apart = "" if evidence.results.authorship.own else apart
+    where = "" if evidence.results.comparable else f" at this scale{apart}"
     return f"**Of {counted(sum(counts.values()), 'claim')} to be judged{where}: {parts}.**"
 
 

@@ -25,7 +25,7 @@ class Dataset(Row):
     tasks: what may be run on it. part: the field of Recipe without which it cannot be used, "" for none.
     without_part: the row in UNPARTED of runs whose recipe leaves `part` out, "" where none may.
     classes: of its classifier, 0 where there is none or the data tell. side: of its images in pixels, 0 where the
-    recipe's part says.
+    recipe says, by its part or its `size`, which a reader then gets beside the folder.
     locate: finds the data below the data folder, see bench.data.locate. named: the name of what was found, where it may
     be a part. fetch: downloads the data, check: holds them against the official sums; "" where nothing does.
     reader: reads what `experiment` wants. experiment: the class that opens it for a run, see bench.tasks.experiment.
@@ -75,24 +75,21 @@ def _cifar(name: str, title: str, reader: str = "cifar:load", **more: Any) -> Da
         reader=f"{TASKS}.classification.{reader}",
         experiment=f"{TASKS}.classification.experiment:InMemory",
         findings=f"{TASKS}.classification.sections:of_cifar",
-        side=32,
-        **{**{what: f"bench.data.cifar_files:{function}" for what, function in files.items()}, **more},
+        **{"side": 32, **{what: f"bench.data.cifar_files:{function}" for what, function in files.items()}, **more},
     )
 
 
 def _imagenet(name: str, title: str, **more: Any) -> Dataset:
     """Images in folders or archives."""
+    files = {"locate": "bench.data.locate:imagenet", "named": "bench.data.locate:imagenet_name"}
     return Dataset(
         name,
         title,
         ("classify", "evaluate"),
-        locate="bench.data.locate:imagenet",
-        named="bench.data.locate:imagenet_name",
-        reader=f"{TASKS}.classification.imagenet.files:load",
+        **{"reader": f"{TASKS}.classification.imagenet.files:load", **files, **more},
         experiment=f"{TASKS}.classification.imagenet.experiment:ImageNet",
         findings=f"{TASKS}.classification.imagenet.sections:of_imagenet",
         part="views",
-        **more,
     )
 
 
@@ -102,15 +99,16 @@ def _faces(name: str, title: str, reader: str, locate: str = "listed") -> Datase
     return Dataset(name, title, ("verify",), f"bench.data.locate:{locate}", reader, experiment, part="faces")
 
 
-def _objects(name: str, title: str, reader: str, *, of_paper: bool = False) -> Dataset:
+def _objects(name: str, title: str, reader: str, *, locate: str = "listed", of_paper: bool = False) -> Dataset:
     """Images with boxes around objects."""
     reader, experiment = f"{TASKS}.detection.{reader}", f"{TASKS}.detection.experiment:AnnotatedImages"
-    locate = "bench.data.locate:listed"
+    locate = f"bench.data.locate:{locate}"
     return Dataset(name, title, ("detect",), locate, reader, experiment, part="detection", of_paper=of_paper)
 
 
 CIFAR10_SHA256 = "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec493"
-MADE_UP = {"locate": "bench.data.locate:nowhere", "fetch": "", "check": "", "made_up": True}
+NO_SUMS = {"fetch": "", "check": ""}  # nothing downloads it, no official sums are known
+MADE_UP = {"locate": "bench.data.locate:nowhere", **NO_SUMS, "made_up": True}
 ROWS = (
     _cifar(
         "cifar10",
@@ -134,6 +132,15 @@ ROWS = (
         test_images=2_000,
         **MADE_UP,
     ),
+    _cifar(
+        "svhn",
+        "SVHN",
+        "svhn:load",
+        **{what: f"bench.data.svhn_files:{what}" for what in ("locate", "fetch", "check")},
+        classes=10,
+        images=73_257,
+        test_images=26_032,
+    ),
     _imagenet("imagenet", "ImageNet", classes=1000, of_paper=True, hub="ILSVRC/imagenet-1k"),
     _imagenet("tiny-imagenet", "Tiny ImageNet", classes=200, replaces="imagenet"),
     _faces("lfw-view1", "LFW, View 1", "lfw:lfw_view1"),
@@ -145,12 +152,27 @@ ROWS = (
 )
 DATASETS: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in ROWS})
 # of a user's own data: each row's name is the word before the colon of "WORD:NAME", and `locate` gets all of that name
+OWN_FOLDER = {"locate": "bench.data.locate:own"}
 OWN_ROWS: tuple[Dataset, ...] = (
+    _imagenet(
+        "folder",
+        "NAME",
+        **OWN_FOLDER,
+        named="",
+        reader=f"{TASKS}.classification.own.folders:on_disk",
+        without_part="folder",
+    ),
+    _cifar("npz", "NAME", "own.arrays:in_memory", locate="bench.data.locate:own_arrays", **NO_SUMS, side=0),
     _faces("faces", "NAME", "own:own_faces", "own"),
     _faces("lfw-view2", "LFW, View 2, trained on NAME", "own:own_on_view2", "own_beside_lfw"),
+    _objects("coco", "NAME", "own:coco", locate="own"),
+    _objects("voc", "NAME", "own:voc", locate="own"),
+    _objects("yolo", "NAME", "yolo:yolo", locate="own"),
 )
 OWN: Mapping[str, Dataset] = MappingProxyType({row.name: row for row in OWN_ROWS})
-UNPARTED: Mapping[str, Dataset] = MappingProxyType({})
+UNPARTED: Mapping[str, Dataset] = MappingProxyType(
+    {row.name: row for row in (_cifar("folder", "NAME", "own.folders:in_memory", **OWN_FOLDER, **NO_SUMS, side=0),)}
+)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of own data: it becomes a part of names of files and of ids
 PARTS = tuple(dict.fromkeys(row.part for row in (*ROWS, *OWN_ROWS) if row.part))  # fields of Recipe
 FIRST_CLASSES = re.compile(r"(.*imagenet)-([1-9]\d*)")  # the first N classes of a set

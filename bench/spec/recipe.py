@@ -14,6 +14,7 @@ from bench.spec.words import require
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(ge=32)]  # of an image in pixels: the nets halve it five times
+MOST_TESTED = 50_000  # ImageNet's validation images
 
 
 @declaration
@@ -146,11 +147,14 @@ class Recipe:
     steps, drops, warmup_steps count iterations of one mini-batch. The rate is `lr`, a tenth of it from each
     drop on; during the first `warmup_steps` it is `warmup_lr`.
     bn_group: images per batch-norm group, 64 as on the paper's two GPUs of 64 images each.
-    split: "50k" trains on all 50,000 images; "45k/5k" holds out the last tenth of a seeded shuffle.
-    test_images: the number of test images that are used, the first ones of the official order.
+    split: "50k" trains on all training images, of CIFAR 50,000; "45k/5k" holds out the last tenth of a seeded shuffle.
+    test_images: at most so many test images are used: the official order's first, of a user's own data every k-th.
+    size: height and width in pixels of images that are held in memory; those of a user's own folder are made so.
+    augment: what is drawn for a training image in memory, which is padded by 4 pixels a side: a crop of it or of its
+    mirror image ("crop+flip", the paper's), a crop ("crop"), or nothing ("none").
     curve_every, test_every: how often, in steps, the training window and the test error enter the curve.
-    views: how ImageNet's images become inputs; None for CIFAR's, which have a way of their own. With views at most
-    `test_images` validation images are used, spread evenly over the classes, and steps may be 0 (task "evaluate").
+    views: how ImageNet's images become inputs; None for images in memory, which have a way of their own. With views the
+    validation images in use are spread evenly over the classes, and steps may be 0 (task "evaluate").
     faces: how faces are learnt; None elsewhere. All pairs are tested.
     detection: how objects are found; None elsewhere. A step is `batch` images, `bn_group` at a time; the images that
     are tested are the list's first `test_images`.
@@ -170,13 +174,15 @@ class Recipe:
     test_images: Count = 10_000
     curve_every: Count = 200
     test_every: Count = 1_000
+    size: Annotated[int, Field(ge=8, le=512)] = 32
+    augment: Annotated[str, one_of("crop+flip", "crop", "none")] = "crop+flip"
     views: Annotated[Views | None, Field(examples=["Views()"])] = None
     faces: Annotated[Faces | None, Field(examples=["Faces()"])] = None
     detection: Annotated[Detection | None, Field(examples=["Detection()"])] = None
 
     def __post_init__(self) -> None:
         marks, fewest = (0, *self.drops, self.steps), 0 if self.views else 1
-        most = 50_000 if self.views or self.detection else 10_000
+        part = self.part
         every, group = max(1, self.curve_every), max(1, self.bn_group)
         require(
             "recipe",
@@ -202,8 +208,13 @@ class Recipe:
                 f"split {self.split!r} is CIFAR's: ImageNet has none, leave it out",
             ),
             (
-                self.test_images <= most,
-                f"test_images {self.test_images} must lie in 1..{most}: write test_images={most} or less",
+                self.test_images <= MOST_TESTED,
+                f"test_images {self.test_images} must lie in 1..{MOST_TESTED}: write test_images={MOST_TESTED} or less",
+            ),
+            (
+                not part or (self.size, self.augment) == (32, "crop+flip"),
+                f"size {self.size} and augment {self.augment!r} are of images in memory, and this recipe has {part}: "
+                f"leave both out, {part} has its own fields",
             ),
             (
                 self.test_every % every == 0,
@@ -214,9 +225,14 @@ class Recipe:
 
     @property
     def side(self) -> int:
-        """Height and width of an input in pixels, as its part says; 0 where the data have one size."""
+        """Height and width of an input in pixels."""
         part = self.views or self.faces
-        return part.side if part else self.detection.min_size if self.detection else 0
+        return part.side if part else self.detection.min_size if self.detection else self.size
+
+    @property
+    def part(self) -> str:
+        """The name of the part that it has, "" for none."""
+        return next((name for name in ("views", "faces", "detection") if getattr(self, name)), "")
 
 
 def _divisor(whole: int, most: int) -> int:

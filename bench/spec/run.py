@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Typ
 from bench.spec.datasets import PARTS, Dataset, dataset_of
 from bench.spec.declare import Count, declaration, one_of, sentences
 from bench.spec.net import Net
-from bench.spec.recipe import Recipe
+from bench.spec.recipe import MOST_TESTED, Recipe
 from bench.spec.tasks import OwnTask, Task, task_of
 from bench.spec.words import SCALES, SpecError, require
 
@@ -23,7 +23,7 @@ from bench.spec.words import SCALES, SpecError, require
 # out of the digest, so that no run's id changes.
 ADDED_LATER: Mapping[str, Mapping[str, Any]] = {
     "net": {"norm": "bn", "weights": "", "build": "", "build_sha256": "", "label": "", "options": ""},
-    "recipe": {"views": None, "faces": None, "detection": None},
+    "recipe": {"views": None, "faces": None, "detection": None, "size": 32, "augment": "crop+flip"},
 }
 BATCH_NORMS = ("passes", "grouped", "fused")
 BatchNorm = Annotated[str, one_of(*BATCH_NORMS)]
@@ -143,6 +143,16 @@ class Run:
                 not data.images or self.recipe.batch <= data.images,
                 f"batch {self.recipe.batch} must be at most the {data.images:,} images of {data.title}, "
                 "such as batch=128",
+            ),
+            (
+                self.recipe.test_images <= max(10_000, data.test_images or MOST_TESTED),
+                f"test_images {self.recipe.test_images} must be at most the {data.test_images:,} test images of "
+                f"{data.title}: write test_images={data.test_images}",
+            ),
+            (
+                not data.side or self.recipe.size == data.side,
+                f"size {self.recipe.size} is for images of your own, and those of {data.title} have {data.side} x "
+                f"{data.side} pixels: leave size out",
             ),
             (
                 (task.like or self.task) in data.tasks,

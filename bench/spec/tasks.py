@@ -41,6 +41,7 @@ class Task(Row):
     measure: what its test measures. inverted: whether `test_error` is 100 minus that.
     counted: what multiply-adds are of, where not of the whole net.
     answers: between how many its test decides; 0: between the data's classes, or between none.
+    detections: writes what the test of a run found, see bench.cli.export; "" where it looks for no objects.
     hub: what model hubs call it, "" where they have no word for it.
     checks: what a run must be, beside what all must.
     """
@@ -61,6 +62,7 @@ class Task(Row):
     inverted: bool = False
     counted: str = ""
     answers: int = 0
+    detections: str = ""
     hub: str = ""
     checks: Callable[[Run], Iterator[tuple[bool, str]]] = _no_checks
 
@@ -143,6 +145,7 @@ ROWS = (
         by_image=False,
         measure="AP50",
         inverted=True,
+        detections="bench.tasks.detection.exported:export",
         counted=" (of a detector through its backbone alone, an image being a square of its shorter side)",
         hub="object-detection",
         checks=_of_detection,

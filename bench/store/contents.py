@@ -10,7 +10,7 @@ TESTS = "test-*.json"  # of a run that is done, on further test sets
 CONTENTS = (
     *("run.json", "net.py", "task.py", "declared.json", "predicted.json", "inputs.json", "again.json", "scores-*.pt"),
     *("curve.jsonl", "layers.jsonl", "checkpoint.pt"),
-    *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "detections.png"),
+    *("error.json", "ensemble.npz", "hardest.png", "matches.npz", "found.npz", "detections.png"),
     *(TESTS, "env.json", *MANIFEST, "result.json"),
 )
 ONLY_DONE, ONLY_UNDONE = (TESTS, "env.json", *MANIFEST, "result.json"), ("scores-*.pt", "error.json")

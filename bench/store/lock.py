@@ -21,7 +21,7 @@ from bench.store.records import HEARTBEAT, record
 STALE_SECONDS = 120.0  # a heartbeat older than this is no sign of life: 60 s of checkpointing and a slow disk
 OF_HOLDER = (  # what only the process writes that holds the lock
     *("checkpoint.pt", "curve.jsonl", "layers.jsonl", "env.json", "manifest.json", "result.json", "matches.npz"),
-    "detections.png",
+    *("found.npz", "detections.png"),
 )
 
 

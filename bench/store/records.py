@@ -121,7 +121,7 @@ RESULT = ResultSchema(
     {
         **dict.fromkeys(NUMBERS, or_none(is_number)),
         **dict.fromkeys(("best_step", "people", "params"), or_none(is_count)),
-        **dict.fromkeys(("layers_sha256", "matches_sha256", "classes", "pictures"), or_none(is_text)),
+        **dict.fromkeys(("layers_sha256", "matches_sha256", "found_sha256", "classes", "pictures"), or_none(is_text)),
         "correct": is_hex,
         "correct_by": lambda value: isinstance(value, dict) and all(map(is_hex, value.values())),
         "pair_scores": list_of(is_number),

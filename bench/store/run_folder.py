@@ -39,6 +39,7 @@ class RunFolder(LockedFolder):
     ensemble = File("ensemble.npz")  # the scores at many scales of a net tested on images: what ensembles are made of
     hardest = File("hardest.png")  # a drawing of the pairs that a verification judges worst
     matches = File("matches.npz")  # the outcome of every detection of a detector's tests: what every AP is made of
+    found = File("found.npz")  # what its tests found, box by box, and what is there: what `bench export` writes
     detections = File("detections.png")  # a drawing of some test images with what was found in them
     manifest = File("manifest.json")  # the digests of what the number depends on, and of what the run left
     log = File("log")  # where submitit keeps its files and the run's stdout and stderr
@@ -53,10 +54,6 @@ class RunFolder(LockedFolder):
     def scores(self, protocol: str) -> Path:
         """What a finished protocol of a test found of each image, kept until all protocols have ended."""
         return self.path / f"scores-{protocol}.pt"
-
-    def matches_digest(self) -> str | None:
-        """SHA-256 of matches.npz, None where there is none."""
-        return file_digest(self.matches)
 
     def rendezvous(self, start: str) -> Rendezvous:
         """Where the run's processes of one start of one job meet; another start never sees it."""

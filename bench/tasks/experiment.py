@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.spec import Run
+from bench.spec import Run, counted
 from bench.spec.advice import shown
 from bench.spec.own import OwnCodeError, load
 from bench.tasks.job import Job
@@ -111,6 +111,23 @@ def experiment_of(run: Run) -> type[Experiment]:
     if not (isinstance(own, type) and issubclass(own, Experiment)):
         raise OwnCodeError(f"{run.own_task.code} is {shown(own)}, where a subclass of Experiment belongs")
     return own
+
+
+def spread(count: int, most: int) -> tuple[int, ...]:
+    """At most `most` of `count` images, evenly over their order, which may be by class."""
+    used = min(count, most)
+    return tuple(k * count // used for k in range(used))
+
+
+def of_own(classes: Sequence[str], pictures: str) -> dict[str, Any]:
+    """What a classifier's result says of a user's own images: the names of the classes, an account of the images."""
+    return {"classes": " ".join(name.replace(" ", "_") for name in classes), "pictures": pictures}
+
+
+def left_out_words(names: Sequence[str]) -> str:
+    """`; left out: 2 that are no images (train/notes.txt, …)`, "" for none."""
+    shown = f"{', '.join(names[:3])}{', …' * (len(names) > 3)}"
+    return f"; left out: {counted(len(names), 'file')} that no image is by name ({shown})" if names else ""
 
 
 def by_protocol(tested: Tested, further: Mapping[str, Evaluation]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m bench export NAME --weights`: the final weights of runs that are done, in files that others can read.
+"""`python -m bench export NAME`: what of runs that are done others can read, such as their final weights.
 
 The tensors are those that the run was tested with, bit by bit; the same run makes the same bytes. The metadata say
 which run it is, what it reached, and on what.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.spec import counted
 from bench.spec.own import content_of, copy_name
@@ -18,6 +18,31 @@ from bench.train import checkpoint
 
 PAPER = "He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition, arXiv:1512.03385"
 MIB = 2**20
+Written = TypeVar("Written")
+
+
+def of_each(
+    chosen: Iterable[RunFolder], write: Callable[[RunFolder, Mapping[str, Any]], Written], say: Callable[[str], object]
+) -> tuple[dict[str, Written], bool]:
+    """What `write` returns for each run that is done, by its id; of one in several folders the first that can.
+
+    And whether all that are done are there. Says which are not, and why: by the StoreError that `write` raises.
+    """
+    results = [(folder, result) for folder in chosen if (result := folder.result()) is not None]
+    written: dict[str, Written] = {}
+    problems: dict[str, str] = {}
+    for folder, result in results:
+        name = folder.path.name
+        if name in written:
+            continue
+        try:
+            written[name] = write(folder, result)
+        except StoreError as error:
+            problems[name] = str(error)
+    left = [f"{name}: {problem}" for name, problem in problems.items() if name not in written]
+    for line in left:
+        say(line)
+    return written, bool(written) and not left
 
 
 def export_weights(
@@ -26,34 +51,23 @@ def export_weights(
     say: Callable[[str], object],
     write_card: Callable[[Path], object] = lambda _: None,
 ) -> bool:
-    """Writes `<id>.safetensors` into `to` for each run that is done; of one in several folders the first that can.
+    """Writes `<id>.safetensors` into `to` for each run that is done; returns whether all that are done are there.
 
-    Returns whether all that are done are there. Says which are not, and why. write_card: writes what stands beside a
-    file.
+    write_card: writes what stands beside a file.
     """
-    results = [(folder, result) for folder in chosen if (result := folder.result()) is not None]
-    written: dict[str, int] = {}
-    problems: dict[str, str] = {}
     make_folder(to)
-    for folder, result in results:
-        name = folder.path.name
-        if name in written:
-            continue
-        try:
-            content = weights_file(folder, result)
-        except StoreError as error:
-            problems[name] = str(error)
-        else:
-            write_bytes(path := to / f"{name}{tensor_file.SUFFIX}", content)
-            for code, sha256 in folder.run().codes.values():  # of the user's, without which they are nothing
-                write_bytes(to / copy_name(code, sha256), content_of(code, sha256))
-            write_card(path)
-            written[name] = len(content)
-    left = [f"{name}: {problem}" for name, problem in problems.items() if name not in written]
-    for line in left:
-        say(line)
+
+    def write(folder: RunFolder, result: Mapping[str, Any]) -> int:
+        content = weights_file(folder, result)
+        write_bytes(path := to / f"{folder.path.name}{tensor_file.SUFFIX}", content)
+        for code, sha256 in folder.run().codes.values():  # of the user's, without which they are nothing
+            write_bytes(to / copy_name(code, sha256), content_of(code, sha256))
+        write_card(path)
+        return len(content)
+
+    written, whole = of_each(chosen, write, say)
     say(f"{to}: the weights of {counted(len(written), 'run')}, {sum(written.values()) / MIB:.2f} MiB")
-    return bool(written) and not left
+    return whole
 
 
 def weights_file(folder: RunFolder, result: Mapping[str, Any]) -> bytes:

@@ -31,7 +31,8 @@ def put(folder: Path, file: str) -> Path:
 
 
 def test_every_data_set_that_is_found_on_disk_has_a_case() -> None:
-    assert set(PARTS) == {name for name, row in DATASETS.items() if not row.made_up}
+    in_any_folder = {"svhn"}  # its files may lie in the data folder itself: tests/tasks/classification/test_svhn.py
+    assert set(PARTS) | in_any_folder == {name for name, row in DATASETS.items() if not row.made_up}
 
 
 @pytest.mark.parametrize(("name", "file", "part"), CASES)

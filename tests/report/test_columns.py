@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.report import further, numbers, rows, stored
+from bench.report import further, numbers, page, rows, stored
 from bench.spec import stored_name
 from bench.store.manifest import LAYER_COLUMNS
 from bench.tasks.classification.imagenet import ensembles
@@ -29,6 +29,7 @@ DECLARED = (
     rows.OWN_TASK,
     *(f"{prefix}_{stored_name(part, field.name)}" for prefix, part in rows.PARTS.items() for field in fields(part)),
     rows.ASKED,
+    *page.IN_MEMORY,
     *stored.DETECTOR_CURVE_COLUMNS,
     *LAYER_COLUMNS,
     *ensembles.COLUMNS,

@@ -9,14 +9,28 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from bench.report.claims import NOT_JUDGED, REPRODUCED, UNDECIDED, WAITING, Judged, floor_of, judge, judge_set, seeds_of
+from bench.report.claims import (
+    NOT_JUDGED,
+    REPRODUCED,
+    UNDECIDED,
+    WAITING,
+    Judged,
+    floor_of,
+    guess_of,
+    judge,
+    judge_set,
+    seeds_of,
+)
+from bench.report.evidence import weigh
 from bench.report.stats import binomial_std, disagreement_std, sample
+from bench.report.tables import chance_of
 from bench.report.verdicts import NO_JUDGE, NOT_THE_DATA
 from bench.spec import DIVERGED, dataset_of
 from bench.train.trainer import DivergedError
 from tests.report.claimed import (
     BEATS,
     DEGRADES,
+    EQUALS,
     HIGH,
     LOW,
     by_seed,
@@ -143,6 +157,42 @@ def test_on_a_stand_in_no_claim_is_judged_and_the_page_says_so() -> None:
 
     assert [one.verdict for one in found] == [NOT_JUDGED]
     assert NOT_THE_DATA in claims_of(evidence(runs("quick", "stand-in"), DEGRADES))
+
+
+@pytest.mark.parametrize(("data", "verdict"), [("cifar100", REPRODUCED), ("svhn", NOT_JUDGED)])
+def test_claims_are_judged_on_the_data_that_their_scale_declares(data: str, verdict: str) -> None:
+    sweep = made_up(DEGRADES, EQUALS)
+    sweep = replace(sweep, data="cifar100")
+
+    degrades, equals = judge_set(sweep, runs(data=data))
+
+    assert degrades.verdict == verdict
+    (on_page,) = weigh("made_up", sweep, [runs(data=data)])
+    said = "**Of 1 claim to be judged at this scale, on other data than the paper's: 1 reproduced.**"
+    assert (said in claims_of(on_page)) == (verdict == REPRODUCED)
+    assert equals.verdict == NOT_JUDGED  # it compares with a number that the paper has on CIFAR-10
+
+
+@pytest.mark.parametrize(
+    ("classes", "metric", "guess"),
+    [("a b c d", "test_error", 75.0), ("a b c d", "top5_error", 0.0), ("", "test_error", math.nan)],
+)
+def test_a_guess_on_a_users_own_data_is_one_of_the_classes_that_a_finished_run_had(
+    classes: str, metric: str, guess: float
+) -> None:
+    results = runs(data="folder:mine")
+    results = replace(results, runs=results.runs.assign(classes=classes))
+
+    assert guess_of(metric, results) == pytest.approx(guess, nan_ok=True)
+    assert chance_of(results) == (75.0 if classes else 0.0)
+
+
+def test_a_guess_between_a_hundred_classes_and_of_a_detector() -> None:
+    detector = runs(data="bccd")
+    detector = replace(detector, runs=detector.runs.assign(task="detect", classes="RBC WBC"))
+
+    assert guess_of("test_error", runs(data="cifar100")) == 99
+    assert guess_of("test_error", detector) == 100
 
 
 def test_runs_on_data_that_are_not_the_official_ones_give_no_verdict() -> None:

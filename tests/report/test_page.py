@@ -197,6 +197,12 @@ def test_the_table_is_in_table_6s_order_with_the_papers_number_and_ours(tmp_path
     assert rows[2].split(" | ")[3] == "–"
 
 
+def test_the_papers_numbers_do_not_stand_beside_those_of_other_data(tmp_path: Path) -> None:
+    rows = table6_rows(replace(made_up_set(tmp_path, "paper"), data="cifar100"))
+
+    assert rows[0].split(" | ")[1:4] == ["20", "0.27M", "13.00 ± 2.83 (2)"]
+
+
 def test_110_layers_show_both_the_papers_best_of_five_and_its_mean() -> None:
     assert printed("resnet-110-A") == "6.43 (6.61 ± 0.16, n = 5)"
 

@@ -42,7 +42,7 @@ def test_a_data_set_goes_by_tasks_parts_and_data_sets_that_there_are(row: Any) -
 
 @pytest.mark.parametrize("name", ["cifar", "cifar100x", "imagenet-0", "bccd-3", "", None])
 def test_an_unknown_data_set_is_never_taken_for_another(name: Any) -> None:
-    with pytest.raises(SpecError, match="is not one of: cifar10, cifar100, stand-in, imagenet, tiny-imagenet"):
+    with pytest.raises(SpecError, match="is not one of: cifar10, cifar100, stand-in, svhn, imagenet, tiny-imagenet"):
         dataset_of(name)
     with pytest.raises(SpecError, match="is not one of: cifar10, cifar100, stand-in|data must be a text, got None"):
         Run("quick", Net("cifar", 20, "A"), name, Recipe(), 0)

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bench.report.rows import classes_of
 from bench.report.verify.kept import ALARM, Kept, Pair, kept, kin
 from bench.report.verify.published import Published
 from bench.report.verify.values import TOP5
-from bench.spec import dataset_of
 
 COMMON, NESTED, NESTED_HARD = 0.3, 0.8, 0.9
 Bits = NDArray[np.bool_]
@@ -48,8 +48,8 @@ def mistakes(runs: Sequence[Kept]) -> Iterator[Pair]:
     """Two runs that err on other images, or on the same ones, than two trainings do."""
     groups: dict[tuple[str, str], list[tuple[Kept, Bits]]] = defaultdict(list)
     for run in runs:
-        data = dataset_of(run.run.data)
-        answers, right = run.task.answers or data.classes, _bits(run, "test_error")
+        answers = run.task.answers or run.run.dataset.classes or classes_of(run.row)
+        right = _bits(run, "test_error")
         if run.done and right is not None and answers and 2 * (~right).mean() < 1 - 1 / answers:
             groups[run.row["data_sha256"], run.row["test_images"]].append((run, ~right))
     for group in groups.values():
@@ -62,7 +62,7 @@ def _in_group(runs: Sequence[Kept], wrong: Bits) -> Iterator[Pair]:
     both, alone = (images @ images.T).round(), images.sum(1)
     fewer, share = np.minimum.outer(alone, alone).astype(np.int64), np.maximum.outer(alone, alone) / images.shape[1]
     apart = special.bdtr(both, fewer, share + COMMON * (1 - share))
-    nested = NESTED if dataset_of(runs[0].run.data).test_images else NESTED_HARD
+    nested = NESTED if runs[0].run.dataset.test_images else NESTED_HARD
     copied = special.bdtrc(both - 1, fewer, nested)
     for k, second in enumerate(runs):
         for j, first in enumerate(runs[:k]):

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.nets.counts import multiply_adds_of, parameters_of
-from bench.report.rows import RESULT_COLUMNS, Row, run_of, task_in
+from bench.report.rows import RESULT_COLUMNS, Row, classes_of, counts_of, run_of, task_in
 from bench.spec import PROTOCOLS
 from bench.store import curve_text, sha256
 from bench.store.manifest import layers_digest
@@ -53,9 +52,9 @@ def settings_problems(row: Row) -> Iterator[str]:
     run = run_of(row)
     if run.id != row["id"]:
         yield f"its settings are those of {run.id}"
-    expected = {"net": run.net.name, "params": parameters_of(run), "multiply_adds": multiply_adds_of(run)}
+    expected = {"net": run.net.name, **counts_of(run, classes_of(row))}
     for name, value in expected.items():
-        if value and row[name] != str(value):  # 0: the module alone can tell
+        if value and row[name] != str(value):  # None: the module alone can tell
             yield f"{name} is {row[name]}, not {value}"
 
 

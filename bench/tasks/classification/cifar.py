@@ -1,4 +1,4 @@
-"""CIFAR-10 and its like, in memory on the device as uint8, and their batches: mean, crop and flip (Section 4.2)."""
+"""Small images, as CIFAR-10's, in memory on the device as uint8; their batches: mean, crop and flip (Section 4.2)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ PAD = 4
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """A labelled set: `train_x` (N, 3, 32, 32) uint8 and `train_y` (N,) int64, the same for test.
+    """A labelled set: `train_x` (N, 3, S, S) uint8, S = 32 for CIFAR, and `train_y` (N,) int64, the same for test.
 
-    digest: SHA-256 of all arrays. notice: the data owner's to readers, or "".
+    digest: SHA-256 of all arrays, of a user's own behind the names of the classes. notice: the data owner's to readers,
+    or "". names: of the classes, account: of the images, in words; of a user's own.
     """
 
     train_x: Tensor
@@ -32,6 +33,8 @@ class Images:
     test_y: Tensor
     digest: str
     notice: str = ""
+    names: tuple[str, ...] = ()
+    account: str = ""
 
     @property
     def classes(self) -> int:
@@ -51,12 +54,21 @@ class Images:
         return rest, self.train_x[held], self.train_y[held]
 
 
-def make_images(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, notice: str = "") -> Images:
+def make_images(
+    train_x: Tensor,
+    train_y: Tensor,
+    test_x: Tensor,
+    test_y: Tensor,
+    notice: str = "",
+    *,
+    names: tuple[str, ...] = (),
+    account: str = "",
+) -> Images:
     """Images with their digest."""
-    sha = hashlib.sha256()
+    sha = hashlib.sha256("\n".join(names).encode())
     for part in (train_x, _narrow(train_y), test_x, _narrow(test_y)):
         sha.update(part.contiguous().numpy().tobytes())
-    return Images(train_x, train_y.long(), test_x, test_y.long(), sha.hexdigest(), notice)
+    return Images(train_x, train_y.long(), test_x, test_y.long(), sha.hexdigest(), notice, names, account)
 
 
 def _narrow(labels: Tensor) -> Tensor:
@@ -88,18 +100,19 @@ def _read_binary(folder: Path, layout: Layout, *, train: bool) -> tuple[Tensor, 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Images to inputs: pixels in [0, 1] minus the training set's per-pixel mean (3, 32, 32), channels last."""
+    """Images to inputs: pixels in [0, 1] minus the training set's per-pixel mean (3, S, S), channels last."""
 
     mean: Tensor
 
     @classmethod
     def of(cls, train_x: Tensor) -> Prepare:
         """With the mean image of `train_x`, summed in whole numbers so that no order of addition matters."""
-        total = torch.stack([part.long().sum(0) for part in train_x.split(10_000)]).sum(0)
+        some = max(1, 10_000 * 32**2 // train_x[0, 0].numel())  # a part's whole numbers take 250 MB
+        total = torch.stack([part.long().sum(0) for part in train_x.split(some)]).sum(0)
         return cls((total.double() / (255 * len(train_x))).float())
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, 3, 32, 32) uint8 to float32."""
+        """(N, 3, S, S) uint8 to float32."""
         return (x.float() / 255 - self.mean).contiguous(memory_format=torch.channels_last)
 
 
@@ -110,9 +123,9 @@ def draw_crops(count: int, generator: torch.Generator) -> Tensor:
 
 
 def crop(x: Tensor, crops: Tensor) -> Tensor:
-    """The 32x32 crop of each image padded by 4 zeros a side, or of its mirror image, on the images' device.
+    """The crop of each image padded by 4 zeros a side, or of its mirror image, of its size and on its device.
 
-    x: (N, 3, 32, 32), mean subtracted, so that the padding is the mean colour. Channels last.
+    x: (N, 3, S, S), mean subtracted, so that the padding is the mean colour. Channels last.
     """
     n, _, height, width = x.shape
     row, column, mirrored = crops
@@ -130,16 +143,19 @@ class Batches:
 
     Every image comes once an epoch, whatever the batch, and `steps x batch` images in all, as iterations are
     counted in the paper. All randomness is the generator's, which lives on the CPU: a seed sees the same images, crops
-    and mirrors in the same order on every device.
+    and mirrors in the same order on every device. augment: which of what is drawn for an image is used, see Recipe.
     """
 
-    def __init__(self, images: Images, prepare: Prepare, batch: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, images: Images, prepare: Prepare, batch: int, generator: torch.Generator, augment: str = "crop+flip"
+    ) -> None:
         self.images, self.prepare, self.batch, self.generator = images, prepare, batch, generator
+        self.augment = augment.split("+")
         self._shuffle = Shuffle(len(images.train_y), generator)
         self.state_dict, self.load_state_dict = self._shuffle.state_dict, self._shuffle.load_state_dict
 
     def draw(self, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """The next inputs (batch, 3, 32, 32) float32, channels last, and labels (batch,), or `part` of them.
+        """The next inputs (batch, 3, S, S) float32, channels last, and labels (batch,), or `part` of them.
 
         All of the batch is made, whatever the part: the random stream is one for all processes of a run.
         """
@@ -149,7 +165,12 @@ class Batches:
     def choose(self) -> Tensor:
         """What the next batch is made of, on the CPU: image, row, column and mirror, (4, batch) int64."""
         index = self._shuffle.draw(self.batch)
-        return torch.cat((index[None], draw_crops(self.batch, self.generator)))
+        crops = draw_crops(self.batch, self.generator)
+        if "crop" not in self.augment:
+            crops[:2] = PAD
+        if "flip" not in self.augment:
+            crops[2] = 0
+        return torch.cat((index[None], crops))
 
     def make(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and labels of what was chosen, on the images' device, where `chosen` must be."""

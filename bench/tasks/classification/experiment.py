@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.locate import AbsentError, DataError
-from bench.spec import Run
+from bench.spec import Run, counted
+from bench.spec.datasets import is_own
 from bench.tasks.classification import cifar
 from bench.tasks.classification.cifar import Images, Prepare
-from bench.tasks.experiment import Experiment
+from bench.tasks.experiment import Experiment, of_own, spread
 from bench.tasks.job import Job
 from bench.train.metrics import Evaluation, evaluate
 from bench.train.trainer import Batches
@@ -35,7 +37,7 @@ class InMemory(Experiment):
     @classmethod
     def of(cls, run: Run, job: Job, device: torch.device) -> InMemory:
         """See Experiment."""
-        images, kept_back = load_images(run, job.data, device), None
+        images, kept_back, batch = load_images(run, job.data, device), None, run.recipe.batch
         if (classes := run.dataset.classes) and images.classes > classes:
             raise DataError(
                 f"the labels of {run.data} in {job.data} go up to {images.classes - 1}, and a net for it tells "
@@ -44,7 +46,12 @@ class InMemory(Experiment):
             )
         if run.recipe.split != "50k":
             generator = torch.Generator().manual_seed(run.seed)
-            images, *kept_back = images.holding_out(len(images.train_y) // 10, generator)
+            images, *kept_back = images.holding_out(max(1, len(images.train_y) // 10), generator)
+        if (count := len(images.train_y)) < batch:
+            raise DataError(
+                f"{run.data}: {counted(count, 'training image')}, and a batch has {batch}: write "
+                f"Recipe(batch={count}, bn_group={count}) or less"
+            )
         return cls(run, job, device, images, kept_back, Prepare.of(images.train_x))
 
     @property
@@ -65,17 +72,24 @@ class InMemory(Experiment):
     def batches(self) -> Batches:
         """See Experiment."""
         generator = torch.Generator().manual_seed(self.run.seed)
-        batches = cifar.Batches(self.images, self.prepare, self.run.recipe.batch, generator)
+        recipe = self.run.recipe
+        batches = cifar.Batches(self.images, self.prepare, recipe.batch, generator, recipe.augment)
         return cifar.Prefetched(batches) if self.device.type == "cuda" and self.job.processes.size == 1 else batches
 
     def test(self, net: nn.Module) -> Work[Evaluation]:
         """See Experiment."""
-        used = self.run.recipe.test_images
-        return self.measure(net, self.images.test_x[:used], self.images.test_y[:used])
+        used = self._some(self.images.test_y, self.run.recipe.test_images)
+        return self.measure(net, self.images.test_x[used], self.images.test_y[used])
+
+    def _some(self, of: Tensor, most: int) -> slice | list[int]:
+        """Which of the images are used where at most so many are: the first; of a user's own, by class, every k-th."""
+        return list(spread(len(of), most)) if is_own(self.run.data) and len(of) > most else slice(most)
 
     def extras(self, net: nn.Module, tested: Evaluation) -> dict[str, Any]:  # noqa: ARG002
-        """The error on the training images that the split holds back."""
-        return {"val_error": finish(self.measure(net, *self.kept_back)).error} if self.kept_back else {}
+        """The error on the training images that the split holds back; what a user's own images are."""
+        found = of_own(self.images.names, self.images.account) if is_own(self.run.data) else {}
+        held_out = {"val_error": finish(self.measure(net, *self.kept_back)).error} if self.kept_back else {}
+        return {**found, **held_out}
 
     def measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Work[Evaluation]:
         """A net on images (N, 3, H, W) uint8 with labels (N,), on the run's device, prepared as its own are."""
@@ -83,12 +97,13 @@ class InMemory(Experiment):
 
     def first_batch(self) -> tuple[Tensor, Tensor]:
         """See Experiment."""
-        first = self.run.recipe.batch
-        return self.prepare(self.images.train_x[:first]), self.images.train_y[:first]
+        first = self._some(self.images.train_y, self.run.recipe.batch)
+        return self.prepare(self.images.train_x[first]), self.images.train_y[first]
 
     def first_test_inputs(self) -> Tensor:
         """See Experiment."""
-        return self.prepare(self.images.test_x[: min(self.run.recipe.test_images, RESPONSE_IMAGES)])
+        first = self._some(self.images.test_y, min(self.run.recipe.test_images, RESPONSE_IMAGES))
+        return self.prepare(self.images.test_x[first])
 
 
 def load_images(run: Run, data: Path, device: torch.device) -> Images:
@@ -103,13 +118,23 @@ def load_images(run: Run, data: Path, device: torch.device) -> Images:
         if not row.fetch:
             raise
         folder = row.resolve("fetch")(data, run.data)
-    files = () if row.made_up else sorted(folder.iterdir())
-    stamps = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
-    return _loaded(row.reader, folder, stamps, device)
+    sized = () if row.side else (run.recipe.size,)
+    return _loaded(
+        row.reader, folder, sized, () if row.made_up else tuple(_stamps(folder, deep=is_own(run.data))), device
+    )
+
+
+def _stamps(found: Path, *, deep: bool) -> Iterator[tuple[Path, int, int]]:
+    """A file, or those in a folder, also in folders of it, with their times and sizes."""
+    for path in sorted(found.rglob("*") if deep else found.iterdir()) if found.is_dir() else [found]:
+        about = path.lstat()
+        yield path, about.st_mtime_ns, about.st_size
 
 
 @lru_cache(maxsize=1)
-def _loaded(reader: str, folder: Path, _: tuple[tuple[Path, int, int], ...], device: torch.device) -> Images:
-    """What is in `folder`; other files are other data."""
-    images: Images = pkgutil.resolve_name(reader)(folder)
+def _loaded(
+    reader: str, found: Path, sized: tuple[int, ...], _: tuple[tuple[Path, int, int], ...], device: torch.device
+) -> Images:
+    """What is in `found`, in the size of a user's own images; other files are other data."""
+    images: Images = pkgutil.resolve_name(reader)(found, *sized)
     return images.to(device)

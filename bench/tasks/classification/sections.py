@@ -32,7 +32,7 @@ from bench.tasks.classification.sentences import sentences
 from bench.tasks.diagnosis.sections import response_sections
 
 CURVES = (
-    "Error against iterations in the manner of the paper's Fig. {figure}. Dashed: the training error (augmented "
+    "Error against iterations in the manner of the paper's Fig. {figure}. Dashed: the training error ({batches}"
     "batches, in training mode; open marks); bold: the {error}; {seeds}. Colour and marker tell the depth, the same in "
     "all figures."
 )
@@ -155,17 +155,18 @@ ORIENTATION = " The paper's numbers are those of its full schedule."
 def table6(evidence: Evidence) -> Table:
     """Table 6's ResNets in its order, then the plain nets, which the paper shows in Fig. 6 only.
 
-    The paper's numbers stand beside these nets at its schedule or a part of it, not beside a few minutes' runs.
+    The paper's numbers stand beside these nets on its data, at its schedule or a part of it, not beside a few minutes'
+    runs.
     """
     nets, named = evidence.results.nets, own_recipes(evidence.results.nets)
     of_paper = all(net.startswith("plain") or paper_error(net) for net in map(str, named.index))
     beside = [printed(str(net)) for net in nets.index]
-    shown = not evidence.describes and set(beside) != {"–"}
+    shown = evidence.results.dataset.of_paper and not evidence.describes and set(beside) != {"–"}
     rows = [
         (
             display_name(str(net)) + missing(row),
             f"{row['depth']}",
-            f"{row['params'] / 1e6:.2f}M",
+            "–" if pd.isna(row["params"]) else f"{row['params'] / 1e6:.2f}M",
             *[printed(str(net))] * shown,
             *with_intervals(with_worst_case(evidence, str(net), TEST_ERROR), float(row["test_images"])),
             *with_intervals(with_worst_case(evidence, str(net), TRAIN_ERROR), None)[:2],
@@ -231,13 +232,13 @@ def others(evidence: Evidence) -> list[Section]:
 
 
 PROTOCOLS = (
-    "net", "split", "last step (reported)", "best on the test set", "optimism of the best", "5k held out",
+    "net", "split", "last step (reported)", "best on the test set", "optimism of the best", "held out",
 )  # fmt: skip
-HELD_OUT = Metric("val_error", "error on the 5,000 held-out training images")
+HELD_OUT = Metric("val_error", "error on the held-out training images")
 PROTOCOLS_NOTE = (
     "Test error in %. {seeds} All other results of this report are from the last step; the minimum over training is "
-    "selected on the test set and shown for comparison only. Held out: the error after the last step on the 5,000 "
-    "training images that the split 45k/5k keeps back; – where that split was not run."
+    "selected on the test set and shown for comparison only. Held out: the error after the last step on the tenth of "
+    "the training images that the split 45k/5k keeps back; – where that split was not run."
 )
 
 
@@ -264,7 +265,9 @@ def curves(evidence: Evidence, figure: int, error: str) -> Drawing | None:
     drawn = first_option(with_bn(results.runs))["id"]
     if not results.curves["id"].isin(drawn).any():
         return None
-    caption = CURVES.format(figure=figure, error=error, seeds=ONE_SEED if one_seed(results) else BAND)
+    plain = (results.runs.get("augment", pd.Series(dtype=str)) == "none").any()  # mixed ones are named by their recipes
+    about = {"batches": "" if plain else "augmented ", "seeds": ONE_SEED if one_seed(results) else BAND}
+    caption = CURVES.format(figure=figure, error=error, **about)
     if words := baselines(results):
         caption += OWN.format(words)
     if figure == 6 and results.comparable and not (results.runs["depth"] > figures.VERY_DEEP).any():

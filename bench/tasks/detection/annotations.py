@@ -120,12 +120,16 @@ class Annotated:
 
 @dataclass(frozen=True, slots=True)
 class DetectionSet:
-    """Images with boxes: `classes[k]` is the name of label k + 1. `dropped`: all that was left out, never silently."""
+    """Images with boxes: `classes[k]` is the name of label k + 1. `dropped`: all that was left out, never silently.
+
+    categories: COCO's ids of the classes, () for 1, 2, …
+    """
 
     name: str
     classes: tuple[str, ...]
     images: tuple[Annotated, ...]
     dropped: tuple[Dropped, ...] = ()
+    categories: tuple[int, ...] = ()
 
     def trainable(self) -> tuple[Annotated, ...]:
         """The images with a box to train on; an evaluation takes all of `images`."""
@@ -200,7 +204,7 @@ def annotated(image: str, path: Path, given: tuple[int, int], raw: Sequence[RawB
     given: (width, height) by the annotation, 0 where it does not tell. Raises DataError where the image cannot be read
     or has another size, stored and turned by EXIF: its boxes would be off.
     """
-    size, tag = _header(path)
+    size, tag = header(path)
     turn = TURNS.get(tag)
     stored, turned = (_fits(given, (w, h)) for w, h in (size, size[::-1] if turn else size))
     if not stored and not turned:
@@ -229,7 +233,7 @@ def annotated(image: str, path: Path, given: tuple[int, int], raw: Sequence[RawB
     return whole, [Dropped(fault, image) for fault in faults if fault is not None]
 
 
-def _header(path: Path) -> tuple[tuple[int, int], int]:
+def header(path: Path) -> tuple[tuple[int, int], int]:
     """(width, height) as stored, and EXIF's orientation."""
     with opened(path, str(path)) as image:
         return image.size, orientation(image)
@@ -245,10 +249,11 @@ def detection_set(
     classes: tuple[str, ...],
     read: Sequence[tuple[Annotated, list[Dropped]]],
     dropped: Sequence[Dropped] = (),
+    categories: tuple[int, ...] = (),
 ) -> DetectionSet:
     """The set of what `annotated` returned for each image. Raises DataError where no box is left, with the reasons."""
     images = tuple(image for image, _ in read)
-    data = DetectionSet(name, classes, images, (*dropped, *(box for _, boxes in read for box in boxes)))
+    data = DetectionSet(name, classes, images, (*dropped, *(box for _, boxes in read for box in boxes)), categories)
     if any(len(image.boxes) for image in images):
         return data
     unknown = {d.reason.partition(": ")[2] for d in data.dropped if d.reason.startswith(UNKNOWN)}

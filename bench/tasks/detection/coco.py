@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import reprlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +23,7 @@ from bench.tasks.detection.annotations import (
 )
 from bench.tasks.detection.values import class_name, flag, number, optional, required, text, told_apart, whole
 
-ADDRESS = "https://cocodataset.org/#download"
+OFFICIAL = "from https://cocodataset.org/#download"
 PARTS = ("images", "annotations", "categories")
 Value = TypeVar("Value")
 
@@ -38,35 +39,36 @@ def coco14(folder: Path) -> tuple[DetectionSet, DetectionSet]:
     return training, tested
 
 
-def coco(annotations: Path, images: Path) -> DetectionSet:
-    """The set of a file such as instances_train2014.json with its folder of images.
+def coco(annotations: Path, *folders: Path, name: str = "", source: str = OFFICIAL) -> DetectionSet:
+    """The set of a file such as instances_train2014.json with its images, in the first of `folders` that has all.
 
     Labels are the categories in the order of their ids, from 1. As the official evaluation has it, an annotation whose
-    image or category the file does not list is left out (and counted). Raises DataError naming what is missing,
-    damaged or inconsistent, before any image is decoded.
+    image or category the file does not list is left out (and counted). A category that only groups others, as
+    Roboflow's first, is no class. name: the set's, by default that of the file. source: where to get it, in words.
+    Raises DataError naming what is missing, damaged or inconsistent, before any image is decoded.
     """
-    content = _content(annotations)
+    content = _content(annotations, source)
     labels, names = _categories(content, annotations)
     by_image: dict[int, list[RawBox]] = defaultdict(list)
     for key, box in _entries(content, "annotations", annotations, lambda a: _box(a, labels, names)).values():
         by_image[key].append(box)
     # in the official evaluation's order: it decides among equal scores
     listed = dict(sorted(_entries(content, "images", annotations, _image).items()))
-    places = _located(listed, annotations, images)
+    places = _located(listed, annotations, folders, source)
     read = [annotated(str(key), places[key], image.size, by_image[key]) for key, image in listed.items()]
     orphans = [Dropped(NO_IMAGE, str(key)) for key in by_image if key not in listed]
-    return detection_set(f"COCO {annotations.stem}", names, read, orphans)
+    return detection_set(name or f"COCO {annotations.stem}", names, read, orphans, tuple(labels))
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path, source: str) -> dict[str, Any]:
     """The file's JSON, with the three lists that it must have."""
     try:
         content = json.loads(path.read_bytes())  # of bytes it finds out which UTF they are
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as COCO's JSON ({error}). Get it from {ADDRESS}") from None
+        raise DataError(f"{path} cannot be read as COCO's JSON ({error}). Get it {source}") from None
     missing = [name for name in PARTS if not isinstance(content, dict) or name not in content]
     if missing:
-        raise DataError(f"{path} has no {', '.join(missing)}: not a file of COCO's instances. Get it from {ADDRESS}")
+        raise DataError(f"{path} has no {', '.join(missing)}: not a file of COCO's instances. Get it {source}")
     return dict(content)
 
 
@@ -91,7 +93,9 @@ def _entries(content: Mapping[str, Any], part: str, path: Path, read: Callable[[
 
 def _categories(content: Mapping[str, Any], path: Path) -> tuple[dict[int, int], tuple[str, ...]]:
     """The labels by category id, and their names in order."""
-    ordered = sorted(_entries(content, "categories", path, lambda entry: required(entry, "name", class_name)).items())
+    found = _entries(content, "categories", path, _category)
+    groups = _groups(found, content["annotations"])
+    ordered = sorted((key, name) for key, (name, _) in found.items() if key not in groups)
     try:
         names = told_apart([name for _, name in ordered])
     except ValueError as error:
@@ -99,19 +103,37 @@ def _categories(content: Mapping[str, Any], path: Path) -> tuple[dict[int, int],
     return {key: k for k, (key, _) in enumerate(ordered, start=1)}, names
 
 
+def _category(entry: Any) -> tuple[str, str | None]:
+    return required(entry, "name", class_name), optional(entry, "supercategory", str)
+
+
+def _groups(categories: Mapping[int, tuple[str, str | None]], annotations: Any) -> set[int]:
+    """The ids of categories that are the supercategory of others and that no annotation has."""
+    above = {group for name, group in categories.values() if group != name}
+    groups = {key for key, (name, _) in categories.items() if name in above}
+    for entry in annotations if groups and isinstance(annotations, list) else ():
+        with suppress(ValueError):
+            groups.discard(required(entry, "category_id", whole))
+    return groups
+
+
 def _image(entry: Any) -> _Image:
     width, height = (optional(entry, side, whole) or 0 for side in ("width", "height"))
     return _Image(required(entry, "file_name", text), (width, height))
 
 
-def _located(listed: Mapping[int, _Image], path: Path, images: Path) -> dict[int, Path]:
-    """The file of each image. Raises DataError where one is missing, or is the file of two."""
-    found = located(images, (image.file for image in listed.values()))
-    missing = [image.file for image in listed.values() if image.file not in found]
+def _located(listed: Mapping[int, _Image], path: Path, folders: Sequence[Path], source: str) -> dict[int, Path]:
+    """The file of each image, all in one folder. Raises DataError where one is missing, or is the file of two."""
+    names = [image.file for image in listed.values()]
+    by_folder = ((folder, located(folder, names)) for folder in folders)
+    images, found = max(by_folder, key=lambda one: len(one[1]))  # the first of those with most
+    missing = [name for name in names if name not in found]
     if missing:
+        others = ", ".join(str(folder) for folder in folders if folder != images)
         raise DataError(
-            f"{images}: {len(missing):,} of {len(listed):,} images of {path.name} are missing ({named(missing)}). "
-            f"Get the whole set from {ADDRESS}: a number of a part of it is another number"
+            f"{images}: {len(missing):,} of {len(listed):,} images of {path.name} are missing ({named(missing)})"
+            f"{f', and no fewer in {others}' if others else ''}. Get the whole set {source}: a number of a part of it "
+            "is another number"
         )
     places = {key: found[image.file] for key, image in listed.items()}
     files = Counter(places.values())

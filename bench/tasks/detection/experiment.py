@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,14 +15,17 @@ from torch import Tensor, nn
 
 from bench.data.locate import DataError
 from bench.spec import DETECTOR_LOSSES, Run, counted
-from bench.store import atomic
+from bench.spec.datasets import is_own
+from bench.store import atomic, file_digest
 from bench.tasks.detection.annotations import Annotated, DetectionSet, named
 from bench.tasks.detection.average_precision import MatchTable
 from bench.tasks.detection.batches import DetectionBatches
 from bench.tasks.detection.build import detection_of, detector, rate_warning
 from bench.tasks.detection.drawings import draw, shown
+from bench.tasks.detection.found import Found
 from bench.tasks.detection.inference import Detections, detect
 from bench.tasks.detection.matching import matched
+from bench.tasks.detection.own import refuse_shared
 from bench.tasks.experiment import Experiment
 from bench.tasks.job import Job
 from bench.tasks.weights import source_error
@@ -101,13 +105,7 @@ class AnnotatedImages(Experiment):
         Raises WeightsError where the net is to start from a run that trained no classifier, or is not done.
         """
         training, tested = _sets(run, job)
-        both = {image.path for image in training.images} & {image.path for image in tested.images}
-        if both:
-            names = named(sorted(path.name for path in both))
-            raise DataError(
-                f"{counted(len(both), 'image')} in both {training.name} and {tested.name} ({names}): what was trained "
-                "on tests nothing; take them out of one of the lists"
-            )
+        refuse_shared(training, tested, copies=is_own(run.data))
         used = tested.images[: run.recipe.test_images]
         if not any(image.to_find.any() for image in used):
             raise DataError(
@@ -209,10 +207,7 @@ class AnnotatedImages(Experiment):
 
         Leaves the outcome of every detection in the run's folder, and some of them drawn on their images.
         """
-        spec = detection_of(self.run)
-        refine: dict[str, Any] = {"refine": True} if spec.refine else {}
-        asked = {"refined": refine, "multi_scale": {**refine, "sides": spec.scales} if spec.scales else {}}
-        more = {name: self._tested(net, name, options) for name, options in asked.items() if options}
+        more = self.further(net)
         if self.job.processes.rank == 0:
             self._keep({"": tested, **more})
         columns = {f"{name}_{key}": value for name, test in more.items() for key, value in test.kept().items()}
@@ -224,16 +219,29 @@ class AnnotatedImages(Experiment):
             "classes": " ".join(name.replace(" ", "_") for name in self.tested.classes),
             "source_error": self.source_error,
             "pictures": " ".join(filter(None, words)),
-            "matches_sha256": self.job.folder.matches_digest(),
+            "matches_sha256": file_digest(self.job.folder.matches),
+            "found_sha256": file_digest(self.job.folder.found),
         }
+
+    def further(self, net: nn.Module) -> dict[str, DetectionTest]:
+        """The tests with the recipe's options, by their name in OPTIONS."""
+        spec = detection_of(self.run)
+        refine: dict[str, Any] = {"refine": True} if spec.refine else {}
+        asked = {"refined": refine, "multi_scale": {**refine, "sides": spec.scales} if spec.scales else {}}
+        return {name: self._tested(net, name, options) for name, options in asked.items() if options}
+
+    def found(self, tests: Mapping[str, DetectionTest]) -> Found:
+        """What tests found, by their option."""
+        return Found.of(self.used, self.tested, {option: test.predictions for option, test in tests.items()})
 
     def _keep(self, tests: dict[str, DetectionTest]) -> None:
         plain, folder = tests[""], self.job.folder
         arrays = shown(self.used, plain.predictions, self.tested.classes)
         for option, test in tests.items():
             arrays |= {f"{option}:{name}": array for name, array in test.table.arrays().items()}
-        with atomic(folder.matches) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        for path, content in ((folder.found, self.found(tests).arrays()), (folder.matches, arrays)):
+            with atomic(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **content)
         with atomic(folder.detections) as temporary:
             draw(self.used, plain.predictions, self.tested.classes, temporary)
 

@@ -91,6 +91,11 @@ def shown_counts(results: Set) -> list[tuple[str, int, int, int]]:
     return counts
 
 
+def one_letter(results: Set) -> bool:
+    """Whether the first letter tells each class from the others."""
+    return all(len(name) == 1 for _, run in shown_runs(results) for name in beginnings(_classes(results, run)))
+
+
 def keeps_missed(results: Set) -> bool:
     """Whether the runs that are shown kept where the objects are that they missed, as older ones did not."""
     return all(f"{name}:shown_missed" in results.matches for _, name in shown_runs(results))
@@ -114,16 +119,27 @@ def _classes(results: Set, run: str) -> list[str]:
     return str(results.done.set_index("id").loc[run, "classes"]).split(" ")
 
 
+def beginnings(classes: Sequence[str]) -> list[str]:
+    """The first letters of each class, as many as tell it from the others; all where another goes on with them."""
+
+    def alone(start: str) -> bool:
+        return sum(name.startswith(start) for name in classes) == 1
+
+    return [next((name[:n] for n in range(1, len(name)) if alone(name[:n])), name) for name in classes]
+
+
 def _canvas(
     ax: Axes, found: NDArray[Any], missed: NDArray[Any], size: NDArray[Any], objects: int, classes: Sequence[str]
 ) -> None:
     letter = 0.08 * size[0]  # about what one takes
+    short = beginnings(classes)
     kinds = [("hit" if row[7] else "false", row[1], row[3:7]) for row in found]
     for kind, label, (x1, y1, x2, y2) in [*kinds, *(("missed", row[1], row[2:]) for row in missed)]:
         ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, lw=0.8, **BOXES[kind]))
-        inside = min(x2 - x1, y2 - y1) > letter
+        name = short[int(label) - 1]
+        inside = y2 - y1 > letter and x2 - x1 > letter * (1 + len(name)) / 2
         words: dict[str, Any] = {"fontsize": SMALL, "color": BOXES[kind]["edgecolor"], "va": "top", "clip_on": True}
-        ax.text((x1 if inside else x2) + letter / 9, y1 + letter / 9 * inside, classes[int(label) - 1][:1], **words)
+        ax.text((x1 if inside else x2) + letter / 9, y1 + letter / 9 * inside, name, **words)
     hits = int(found[:, 7].sum())
     ax.set_title(f"{hits} of {objects} found, {len(found) - hits} false", fontsize=SMALL)
     ax.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="equal", xticks=[], yticks=[])

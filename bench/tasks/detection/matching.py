@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,10 +21,12 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from bench.tasks.detection.annotations import LARGEST
 from bench.tasks.detection.average_precision import AREAS, IOUS, Matches, MatchTable
 
 Images = Sequence[Mapping[str, Tensor]]
 HIT, MISS, NEITHER = 1, 0, -1
+BEYOND = 2 * LARGEST  # pixels^2
 FLAGS, WHOLE, NUMBERS = ("flags",), ("whole numbers",), ("numbers", "whole numbers")
 TRUTH = {"boxes": NUMBERS, "labels": WHOLE, "difficult": FLAGS, "crowd": FLAGS, "area": NUMBERS}
 FOUND = {"boxes": NUMBERS, "labels": WHOLE, "scores": NUMBERS}
@@ -100,11 +101,11 @@ def coco_evaluation(truths: Images, predictions: Images, classes: Sequence[str])
     """The API's COCOeval after its `evaluate`.
 
     Crowds are the API's: a detection inside one counts neither way. So does one that falls on a difficult box,
-    which the API does not know; it is given no size that is measured.
+    which the API does not know; it is given a size that is not measured.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # the API prints its progress
-        truth = _api(_coco_truth(truths, classes))
-        rows = list(_coco_rows(predictions))
+        truth = _api(coco_truth(truths, classes))
+        rows = list(coco_rows(predictions))
         found = truth.loadRes(rows) if rows else _api({**truth.dataset, "annotations": []})
         evaluation = COCOeval(truth, found, "bbox")
         evaluation.evaluate()
@@ -126,12 +127,13 @@ def _api(dataset: dict[str, Any]) -> Any:
     return api
 
 
-def _coco_truth(truths: Images, classes: Sequence[str]) -> dict[str, Any]:
+def coco_truth(truths: Images, classes: Sequence[str]) -> dict[str, Any]:
+    """The API's data set; images count from 0, categories from 1."""
     annotations: list[dict[str, Any]] = []
     for number, truth in enumerate(truths):
         parts = (truth[name].tolist() for name in ("labels", "difficult", "crowd", "area"))
         for box, label, difficult, crowd, area in zip(_xywh(truth["boxes"]), *parts, strict=True):
-            size = math.inf if difficult else area
+            size = BEYOND if difficult else area
             row = {"image_id": number, "bbox": box, "category_id": label, "iscrowd": int(crowd), "area": size}
             annotations.append({"id": len(annotations) + 1, **row})  # the API takes id 0 for no match
     return {
@@ -142,7 +144,8 @@ def _coco_truth(truths: Images, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _coco_rows(predictions: Images) -> Iterator[dict[str, Any]]:
+def coco_rows(predictions: Images) -> Iterator[dict[str, Any]]:
+    """The API's results."""
     for number, found in enumerate(predictions):
         parts = (found["labels"].tolist(), found["scores"].tolist())
         for box, label, score in zip(_xywh(found["boxes"]), *parts, strict=True):

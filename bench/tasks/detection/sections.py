@@ -69,10 +69,14 @@ CURVES = (
     "mean over the seeds (n = {n}), and a band from the lowest to the highest where there are several."
 )
 SHOWN = (
-    "Boxes in the first test images, which are held out, by the first seed of each net; a letter is the first of a "
-    "class. Solid green: a detection with a score of 0.5 or more that is a hit at IoU .5. Dashed red: one that is not. "
+    "Boxes in the first test images, which are held out, by the first seed of each net; {letters}. "
+    "Solid green: a detection with a score of 0.5 or more that is a hit at IoU .5. Dashed red: one that is not. "
     "{missed} In these images {counts}; so few are no measure of AP. The photographs are not published here: each run "
     "leaves the same detections drawn on them as `detections.png` in its folder of `runs/`."
+)
+LETTERS = (
+    "a letter is the first of a class",
+    "the letters are the first of a class, as many as tell it from the others",
 )
 MISSED = "Dotted and filled grey: an object that none of them hits."
 NOT_KEPT = (
@@ -247,7 +251,8 @@ def _figures(results: Set) -> Iterator[tuple[str, Drawing]]:
             f"{display_name(net).replace(', ', ' ')} finds {hits} of {there} objects (and {false} false)"
             for net, hits, there, false in counts
         )
-        caption = SHOWN.format(missed=missed, counts=found)
+        letters = LETTERS[not figures.one_letter(results)]
+        caption = SHOWN.format(letters=letters, missed=missed, counts=found)
         yield alt, Drawing("detections", alt, caption, partial(figures.boxes, results))
     if results.done.dropna(subset=["source_error"])["net"].nunique() > 1:
         alt = "AP50 against the classification error of the source"

@@ -18,12 +18,7 @@ from bench.data.locate import DataError, data_folder, notice
 from bench.spec.datasets import is_official
 from bench.tasks.classification.cifar import Batches, Images, Prefetched, Prepare, crop, draw_crops, load, make_images
 from bench.tasks.classification.synthetic import stand_in
-
-
-def small(n: int = 50) -> Images:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randint(0, 256, (n, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    return make_images(x, torch.arange(n) % 10, x[:10], torch.arange(10))
+from tests.tasks.classification.builders import small
 
 
 def write_binary(folder: Path, notice: str = "") -> Path:

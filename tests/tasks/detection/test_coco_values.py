@@ -247,7 +247,9 @@ def test_what_is_no_json_of_coco_is_one_line(images: Path, content: bytes, words
 @pytest.mark.fuzz
 def test_a_damaged_file_is_read_or_one_line(images: Path) -> None:
     half = -(-FILES // 2)
-    for content in (*mutated(json.dumps(VALID).encode(), half), *mutated_json(VALID, half)):
+    groups = [{"id": 0, "name": "cells"}, *({**category, "supercategory": "cells"} for category in VALID["categories"])]
+    grouped = {**VALID, "categories": groups}
+    for content in (*mutated(json.dumps(grouped).encode(), half), *mutated_json(grouped, half)):
         try:
             data = read(images, content)
         except DataError as error:

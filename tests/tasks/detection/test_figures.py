@@ -13,7 +13,7 @@ from bench.cli.sweep_files import load_sweep
 from bench.report.evidence import load_sets
 from bench.report.frame import Set
 from bench.report.render.style import COLUMN, PAGE, SMALL, look
-from bench.tasks.detection.figures import backbone, boxes, curves
+from bench.tasks.detection.figures import backbone, beginnings, boxes, curves
 from bench.tasks.detection.sections import _figures
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -60,6 +60,31 @@ def test_the_caption_of_detections_counts_what_each_net_found_in_the_images_that
         "In these images ResNet-20 finds 43 of 66 objects (and 18 false), ResNet-20 transferred from plain_vs_residual "
         "finds 37 of 66 objects (and 7 false); so few are no measure of AP."
     ) in captions["detections"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "short"),
+    [
+        (["Platelets", "RBC", "WBC"], ["P", "R", "W"]),
+        (["racoon"], ["r"]),
+        (["cat", "car", "person", "personal"], ["cat", "car", "person", "persona"]),
+        (["a", "ab"], ["a", "ab"]),
+    ],
+)
+def test_a_class_is_named_by_as_many_letters_as_tell_it_from_the_others(classes: list[str], short: list[str]) -> None:
+    assert beginnings(classes) == short
+
+
+def test_the_caption_says_how_many_letters_stand_for_a_class(results: Set) -> None:
+    others = replace(results, runs=results.runs.assign(classes="Cat Car WBC"))
+
+    captions = [dict(_figures(one))["Detections in held-out images"].caption for one in (results, others)]
+
+    assert "; a letter is the first of a class. Solid green" in captions[0]
+    assert "; the letters are the first of a class, as many as tell it from the others. Solid" in captions[1]
+    names = {text.get_text() for ax in boxes(others).axes for text in ax.texts}
+    assert names <= {"Cat", "Car", "W"}
+    assert "Car" in names
 
 
 def with_missed(results: Set) -> Set:

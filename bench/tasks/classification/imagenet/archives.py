@@ -16,12 +16,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from bench.data.images import ENDINGS
 from bench.data.listing import first_line, is_hidden
 from bench.data.locate import DataError
 from bench.machine import cache_folder
 from bench.store import StoreError, atomic
 
-SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 LONGEST = 2**20  # bytes of a header's extension, such as a long name, which is read at once
 COLUMNS = ("wnids", "files", "sizes", "offsets")
 Entry = tuple[str, str, int, int]  # wnid, file, size, offset
@@ -119,7 +119,7 @@ def _files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for member in tar:
         if member.size < 0:  # by an extension of its header; the next one would be before it
             raise tarfile.ReadError(f"{member.name} has {member.size:,} bytes")
-        wanted = _has_suffix(member.name, (*SUFFIXES, ".tar")) and not member.isdir()
+        wanted = _has_suffix(member.name, (*ENDINGS, ".tar")) and not member.isdir()
         if wanted and (not member.isfile() or member.issparse()):
             raise tarfile.ReadError(f"{member.name} is a link or a file with holes, which is not read in place")
         if member.isfile():
@@ -127,7 +127,7 @@ def _files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _is_image(name: str) -> bool:
-    return _has_suffix(name, SUFFIXES)
+    return _has_suffix(name, ENDINGS)
 
 
 def _has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:

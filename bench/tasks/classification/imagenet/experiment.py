@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.data.decode import Oddities, decode
 from bench.data.prefetch import prefetch
 from bench.spec import Run, Views
+from bench.spec.datasets import is_own
 from bench.store import atomic
 from bench.tasks.classification.imagenet import protocols
 from bench.tasks.classification.imagenet.files import ImageFiles, ImageSet
@@ -27,7 +28,7 @@ from bench.tasks.classification.imagenet.transforms import (
     paper_view,
     resized,
 )
-from bench.tasks.experiment import Experiment, by_protocol
+from bench.tasks.experiment import Experiment, by_protocol, left_out_words, of_own, spread
 from bench.tasks.job import Job
 from bench.train import checkpoint
 from bench.train.loop import StoppedError
@@ -76,6 +77,11 @@ class ImageNet(Experiment):
         _images(run, job)
 
     @property
+    def classes(self) -> int:
+        """As the data set's row has it; where that leaves it open, by the folders."""
+        return self.run.dataset.classes or len(self.images.classes)
+
+    @property
     def notice(self) -> str:
         """See ImageSet."""
         return self.images.notice
@@ -101,7 +107,10 @@ class ImageNet(Experiment):
         """The errors by further protocols, and the image anomalies that this start has met."""
         errors = by_protocol(tested, self._further(net))
         training = "".join(f"training: {stream.odd.summary(self.images.train.name)}; " for stream in self.streams)
-        return errors | {"pictures": f"{training}validation: {self.odd.summary(self.images.val.name)}"}
+        pictures = f"{training}validation: {self.odd.summary(self.images.val.name)}"
+        if not is_own(self.run.data):
+            return errors | {"pictures": pictures}
+        return errors | of_own(self.images.classes, f"{pictures}{left_out_words(self.images.left_out)}")
 
     def _further(self, net: nn.Module) -> dict[str, Evaluation]:
         """By 10 crops and at many scales, where the recipe asks for them. Raises StoppedError between images.
@@ -159,12 +168,6 @@ class ImageNet(Experiment):
         views = prefetch(cut, self.used[part], self.run.resources.cpus)
         inputs = (self.view.normalise(view.to(self.device)) for view in views)
         return protocols.scores(net, inputs, protocol.logits, precision=self.run.recipe.precision)
-
-
-def spread(count: int, most: int) -> tuple[int, ...]:
-    """At most `most` of `count` images, evenly over their order, which is by class."""
-    used = min(count, most)
-    return tuple(k * count // used for k in range(used))
 
 
 def _images(run: Run, job: Job) -> ImageSet:

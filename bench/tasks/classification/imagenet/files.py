@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.listing import entries_in, folders_in
+from bench.data.images import ENDINGS
+from bench.data.listing import by_form, entries_in, folders_in
 from bench.data.locate import IMAGENET_ADDRESS, TRAIN_TAR, VAL_TAR, DataError, notice
 from bench.tasks.classification.imagenet import labels
-from bench.tasks.classification.imagenet.archives import SUFFIXES, entries
+from bench.tasks.classification.imagenet.archives import entries
 
 
 class Place(NamedTuple):
@@ -71,10 +72,10 @@ class ImageFiles:
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """A labelled set: `classes` are its wnids, sorted; a label is a place in them.
+    """A labelled set: `classes` are its wnids or names, sorted; a label is a place in them.
 
     digest: SHA-256 over the classes and over each image's name, size and label, in order: not over the contents,
-    which are 150 GB. notice: the data owner's to readers, or "".
+    which are 150 GB. notice: the data owner's to readers, or "". left_out: files that are no images, of a user's own.
     """
 
     classes: tuple[str, ...]
@@ -82,6 +83,7 @@ class ImageSet:
     val: ImageFiles
     digest: str
     notice: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def load(folder: Path, classes: int | None = None, *, trained: bool = True) -> ImageSet:
@@ -92,17 +94,17 @@ def load(folder: Path, classes: int | None = None, *, trained: bool = True) -> I
     """
     val = _val(folder)
     train = _train(folder, needed=trained)
-    found = _same_classes(folder, train or val, val)
+    found = same_classes(folder, train or val, val)
     if classes is not None and not 0 < classes <= len(found):
         raise DataError(f"{classes} classes asked of {folder}, which has {len(found):,}: ask for 1 to {len(found):,}")
     kept = found[:classes]
     parts = ImageFiles(train, kept), ImageFiles(val, kept)
-    return ImageSet(kept, *parts, _digest(kept, parts), notice(folder))
+    return ImageSet(kept, *parts, digest_of(kept, parts), notice(folder))
 
 
 def _train(folder: Path, *, needed: bool) -> list[Place]:
     if (folder / "train").is_dir():
-        return _by_class(folder / "train")
+        return by_class(folder / "train")
     if (folder / TRAIN_TAR).is_file():
         return _in_tar(folder / TRAIN_TAR, nested=True)
     if needed:
@@ -113,7 +115,7 @@ def _train(folder: Path, *, needed: bool) -> list[Place]:
 def _val(folder: Path) -> list[Place]:
     val, images = folder / "val", folder / "val" / "images"
     if val.is_dir() and not images.is_dir() and folders_in(val):
-        return _by_class(val)
+        return by_class(val)
     flat = _files(images if images.is_dir() else val) if val.is_dir() else []
     if not flat and (folder / VAL_TAR).is_file():
         flat = _in_tar(folder / VAL_TAR, nested=False)
@@ -135,15 +137,15 @@ def _missing(folder: Path, part: str, tar: str) -> DataError:
     )
 
 
-def _by_class(part: Path) -> list[Place]:
+def by_class(part: Path, word: str = "<wnid>") -> list[Place]:
     """The images of `part/<wnid>/`, or of `part/<wnid>/images/` as Tiny-ImageNet has it."""
-    homes = folders_in(part)
+    homes = by_form(folders_in(part))
     if not homes:
-        raise DataError(f"{part}: no folders of classes, where {part}/<wnid>/*.JPEG belong")
+        raise DataError(f"{part}: no folders of classes, where {part}/{word}/*.JPEG belong")
     places = []
-    for home in homes:
+    for name, home in homes.items():
         folder = home / "images"
-        found = _files(folder if folder.is_dir() else home, home.name)
+        found = _files(folder if folder.is_dir() else home, name)
         if not found:
             raise DataError(f"{home}: no image in this class. Get it again, or remove the empty folder")
         places += found
@@ -151,24 +153,28 @@ def _by_class(part: Path) -> list[Place]:
 
 
 def _files(folder: Path, wnid: str = "") -> list[Place]:
-    found = [entry for entry in entries_in(folder) if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()]
+    found = [entry for entry in entries_in(folder) if entry.name.lower().endswith(ENDINGS) and not entry.is_dir()]
     try:
         return [Place(wnid, entry.name, entry.path, entry.stat().st_size) for entry in found]
     except OSError as error:  # a link that leads nowhere: without its image the set would be another
         raise DataError(f"{error.filename} cannot be read ({error.strerror}): get the image again") from None
 
 
-def _same_classes(folder: Path, train: Sequence[Place], val: Sequence[Place]) -> tuple[str, ...]:
+def same_classes(
+    folder: Path, train: Sequence[Place], val: Sequence[Place], parts: tuple[str, str] = ("train", "val")
+) -> tuple[str, ...]:
+    """The classes, sorted. Raises DataError where a part, called so, has one that the other has not."""
     ours, theirs = {place.wnid for place in train}, {place.wnid for place in val}
     if other := sorted(ours ^ theirs):
         raise DataError(
-            f"{folder}: train has {len(ours):,} classes and val {len(theirs):,}, {len(other):,} of them in one part "
-            f"only ({', '.join(other[:4])}{', …' * (len(other) > 4)}). Both parts need the same ones"
+            f"{folder}: {parts[0]} has {len(ours):,} classes and {parts[1]} {len(theirs):,}, {len(other):,} of them in "
+            f"one part only ({', '.join(other[:4])}{', …' * (len(other) > 4)}). Both parts need the same ones"
         )
     return tuple(sorted(ours))
 
 
-def _digest(classes: Sequence[str], parts: Iterable[ImageFiles]) -> str:
+def digest_of(classes: Sequence[str], parts: Iterable[ImageFiles]) -> str:
+    """See ImageSet."""
     sha = hashlib.sha256("\n".join(classes).encode())
     for part in parts:
         names = part.names.tolist()

@@ -23,7 +23,7 @@ from bench.nets.resnet import imagenet
 from bench.nets.timm_nets import imagenet_wnids
 from bench.spec import Net, Recipe, Resources, Run, Views
 from bench.store import RunFolder
-from bench.tasks.classification.imagenet.experiment import spread
+from bench.tasks.experiment import spread
 from bench.train.checkpoint import weights_digest
 from tests.builders import numbers
 from tests.tasks.builders import done, done_by_two, failed, report_of, resumed, stopped, sweep_of
