@@ -202,7 +202,7 @@ def describe(plan: Plan, variants: Mapping[Run, str] | None = None) -> str:
     rows = [
         (
             f"  {i.folder.path.name}",
-            f"{i.run.recipe.steps:,} steps",
+            f"{i.run.recipe.steps:,} steps" if i.run.recipe.steps else "a test",
             i.state,
             f"took {duration(i.took)}" if i.took is not None else duration(i.seconds),
             (variants or {}).get(i.run, ""),

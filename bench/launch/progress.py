@@ -39,12 +39,35 @@ def error_words(run: Run, beat: Mapping[str, Any], digits: int = 1) -> str:
     return f"{beat['error']:.{digits}f} % train" if "error" in beat else ""
 
 
+def is_test(beat: Mapping[str, Any]) -> bool:
+    """Whether the last sign of life is of a test that takes its time, behind the last step."""
+    return "to_test" in beat
+
+
+def how_far(run: Run, beat: Mapping[str, Any]) -> tuple[int, int, str]:
+    """How many steps are done, or images tested, of how many, and in words: `1,200/10,000 images`; "" before a test."""
+    if is_test(beat):
+        done, whole, unit = int(beat["tested"]), int(beat["to_test"]), " images"
+    else:
+        done, whole, unit = int(beat.get("step", 0)), run.recipe.steps, ""
+    return done, whole, f"{done:,}/{whole:,}{unit}" if whole else ""
+
+
+def left_of_test(beat: Mapping[str, Any]) -> float:
+    """Seconds until that test has ended; others may follow."""
+    return float((beat["to_test"] - beat["tested"]) / max(beat["test_images_per_s"], 1e-9))
+
+
 def cells(run: Run, beat: Mapping[str, Any]) -> dict[str, str]:
     """What there is to say of a running run by its last sign of life, by column."""
-    steps = run.recipe.steps
+    far = how_far(run, beat)[2]
     if not beat:
-        return {"step": f"0/{steps:,}", "error": "no step yet"}
-    words = {"step": f"{int(beat['step']):,}/{steps:,}", "error": error_words(run, beat)}
+        return {"step": far, "error": "no step yet"} if run.recipe.steps else {"error": "no image tested yet"}
+    if is_test(beat):
+        speed = f"{speed_words(beat['test_images_per_s'])} images/s"
+        name = str(beat["test"]).replace("_", " ")
+        return {"step": far, "error": name, "images/s": speed, "left": f"{duration(left_of_test(beat))} left"}
+    words = {"step": far, "error": error_words(run, beat)}
     if "loss" in beat:
         words["loss"] = f"loss {beat['loss']:.3f}"
     if (left := seconds_left(run, beat)) is not None:
@@ -89,8 +112,8 @@ class Lines:
         self.say(f"{done} of {counted(self.total, 'run')} done" + (f"; about {left}" if left else ""))
         for item in running:
             if beat := self.forecast.beat(item):
-                words = cells(item.run, beat)
-                self.say(f"  {item.run.id}: step " + ", ".join(words[name] for name in COLUMNS if name in words))
+                words, what = cells(item.run, beat), "tested" if is_test(beat) else "step"
+                self.say(f"  {item.run.id}: {what} " + ", ".join(words[name] for name in COLUMNS if name in words))
 
 
 class Bars(Lines):
@@ -125,7 +148,7 @@ class Bars(Lines):
         rows = [self._sweep(done, self.forecast.look(running, waiting))]
         for name, (item, beat) in list(begun.items())[:most]:
             words = {"name": self._names.get(name, name), **cells(item.run, beat)}
-            rows.append((words, int(beat.get("step", 0)), item.run.recipe.steps))
+            rows.append((words, *how_far(item.run, beat)[:2]))
         self._rows = rows
 
     def _sweep(self, done: int, left: str) -> tuple[dict[str, str], int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench.data.locate import DataError
 from bench.launch.plan import Item, Plan
 from bench.machine import commit
 from bench.spec import Run, counted
@@ -42,21 +43,30 @@ class Reuse:
     def check(self, plan: Plan) -> None:
         """Raises DataError or OwnCodeError where a run could not begin, before the first does.
 
-        Runs that share data, or a net of the user's, are asked once; data of runs that have begun are left to `others`,
-        which reads them.
+        Runs that share data, or a net or task of the user's, are asked once, those that only test weights by these,
+        too; data of runs that have begun are left to `others`, which reads them.
         """
         for run in {item.run.net: item.run for item in plan.todo if item.run.net.row.check}.values():
             from bench.tasks.inputs import check_net  # torch comes with it
 
             check_net(run)
-        read = {_read_alike(item.run) for item in plan.items if _begun_with(item.folder)}
-        fresh = {alike: item for item in plan.todo if (alike := _read_alike(item.run)) not in read}
+        for item in {item.run.own_task: item for item in plan.todo if item.run.own_task}.values():
+            from bench.tasks import own_task  # torch comes with it
+            from bench.tasks.job import Job
+
+            own_task.check(item.run, Job(item.folder, self.data, lambda: False))
+        read = {_checked_alike(item.run) for item in plan.items if _begun_with(item.folder)}
+        fresh = {alike: item for item in plan.todo if (alike := _checked_alike(item.run)) not in read}
         for item in fresh.values():
-            if not item.run.dataset.made_up:
-                from bench.tasks.inputs import check_data  # torch comes with the data
+            if not item.run.dataset.made_up or not item.run.task_row.trains:
+                from bench.nets.weights import WeightsError  # torch comes with the data
+                from bench.tasks.inputs import check_data
                 from bench.tasks.job import Job
 
-                check_data(item.run, Job(item.folder, self.data, lambda: False))
+                try:
+                    check_data(item.run, Job(item.folder, self.data, lambda: False))
+                except WeightsError as error:
+                    raise DataError(f"{item.run.net.name}: {error}") from None
 
     def _here(self, item: Item) -> Inputs:
         # torch comes with the data
@@ -120,6 +130,11 @@ def _other_code(items: Sequence[Item]) -> str:
 def _begun_with(folder: RunFolder) -> Inputs | None:
     """What the run trains or has trained on; None where it has kept no step, or nobody knows."""
     return folder.inputs() if folder.has_trained or folder.lives() else None
+
+
+def _checked_alike(run: Run) -> tuple[Any, ...]:
+    """What it depends on whether it can begin."""
+    return (*_read_alike(run), None if run.task_row.trains else run.net)
 
 
 def _read_alike(run: Run) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.launch.pace import makespan, speed_of_beat
 from bench.launch.plan import aligned, duration, near, speed_words
-from bench.launch.progress import error_words, short_names
+from bench.launch.progress import error_words, how_far, is_test, left_of_test, short_names
 from bench.launch.slurm.queue import Job, Queue
 from bench.nets.speeds import Speed, predicted_seconds, speed_of_result
 from bench.spec import Run, SpecError, counted
@@ -163,12 +163,16 @@ def _line(folder: RunFolder, job: Job | None) -> Line:
     if result:
         step, error = result["step"], error_words(run, result, 2)
         left, speed = f"took {duration(result['seconds'])}", speed_of_result(run, result, "")
+        beat = beat if run.recipe.steps else {"tested": result["test_images"], "to_test": result["test_images"]}
+    elif state == "running" and is_test(beat):
+        left = f"{duration(left_of_test(beat))} left of this test"
     elif state == "running" and (speed := speed_of_beat(run, beat)):
         left = f"{duration(predicted_seconds(run, step, [speed]))} left"
     node = str(beat.get("host", "")) if state == "running" and not job else node
     shown = speed_words(speed.images_per_s) if speed else ""
     more = _failure(folder) if not result else ""
-    cells = (name, state, f"{step:,}/{run.recipe.steps:,}", shown, error, left, job.id if job else "", node)
+    far = how_far(run, {"step": step} if result and run.recipe.steps else beat)[2]
+    cells = (name, state, far, shown, error, left, job.id if job else "", node)
     return Line(folder, run, state.split(" ")[0], cells, step, speed, more)
 
 

@@ -45,6 +45,38 @@ class Backbone(nn.Module):
         return outputs
 
 
+class Whole(Backbone):
+    """A net that gives all of its maps at once and is no row of stages, so that none of them can work on a region.
+
+    net: makes a list of maps (N, C, H, W), or (N, H, W, C) where `channels_last`, of images (N, 3, H, W).
+    """
+
+    def __init__(
+        self, net: nn.Module, channels: Sequence[int], reductions: Sequence[int], *, channels_last: bool = False
+    ) -> None:
+        super().__init__(())
+        self.net, self.channels_last = net, channels_last
+        self.channels, self.reductions = tuple(channels), tuple(reductions)
+
+    def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
+        """See Backbone."""
+        maps = (y.permute(0, 3, 1, 2) if self.channels_last else y for y in self.net(x))
+        return OrderedDict((str(number), y) for number, y in enumerate(maps))
+
+
+class ChannelsLast(nn.Module):
+    """Layers that work on (N, H, W, C), as a stage from and to (N, C, H, W). first: they take images as they are."""
+
+    def __init__(self, layers: nn.Module, *, first: bool) -> None:
+        super().__init__()
+        self.layers, self.first = layers, first
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the stage's map."""
+        y: Tensor = self.layers(x if self.first else x.permute(0, 2, 3, 1))
+        return y.permute(0, 3, 1, 2)
+
+
 LOST = 4  # pixels of a map's side, to convolutions without padding: Inception's maps are so much smaller
 
 
@@ -56,7 +88,10 @@ def require_maps(backbone: Backbone, name: str, height: int = 128, width: int = 
     try:
         maps = [tuple(y.shape) for y in backbone(torch.zeros(1, 3, height, width, device=device)).values()]
     except Exception as error:  # of nets for one size of images, or for other values than maps: of any kind
-        raise WeightsError(f"{name} cannot take images of {height}x{width} in stages: {reason(error)}") from None
+        raise WeightsError(
+            f"{name} cannot take images of {height}x{width} in stages, as a detector has them of any size: "
+            f"{reason(error)}. Give a convolutional net such as resnet50"
+        ) from None
     finally:
         backbone.train(was_training)
     for number, (found, c, r) in enumerate(zip(maps, backbone.channels, backbone.reductions, strict=True)):

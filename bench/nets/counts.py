@@ -107,12 +107,12 @@ def activations(net: Net, side: int = 0) -> int:
 def parameters_of(run: Run, classes: int = 0) -> int:
     """Parameters of the run's net with its classifier; 0 where only the module tells them.
 
-    So of a part of another net, of a task of one's own, and where the data tell the number of classes, and `classes`
-    does not.
+    So of a part of another net, of a task of one's own, where the data tell the number of classes and `classes` does
+    not, and of given weights on a part of a data set: they may tell more classes apart than there are.
     """
-    outputs = run.dataset.classes or classes
-    counted = run.net.row.layout and outputs and not run.task_row.backbone and not run.own_task
-    return parameters(run.net, outputs) if counted else 0
+    task, outputs = run.task_row, run.dataset.classes or classes
+    itself = not task.backbone and not run.own_task and (task.trains or not run.dataset.replaces)
+    return parameters(run.net, outputs) if run.net.row.layout and outputs and itself else 0
 
 
 def multiply_adds_of(run: Run, classes: int = 0) -> int:

@@ -69,7 +69,7 @@ def features(net: Net, file: Path | None = None, _side: int = 0) -> Features:
 
 def classifier(net: Net) -> tuple[str, ...]:
     """The names of its parameters and buffers whose shapes follow the number of classes."""
-    with _aside():
+    with aside():
         one, other = (build(net, classes).state_dict() for classes in (10, OTHER_CLASSES))
     return tuple(name for name, value in one.items() if name not in other or other[name].shape != value.shape)
 
@@ -78,11 +78,12 @@ def check(net: Net, side: int) -> None:
     """Raises OwnCodeError where the net cannot be trained on (side, side) images to a number that can be trusted.
 
     Refused are: logits of another shape than (N, classes), whatever `classes` is; weights that do not follow torch's
-    seed; random numbers of others than torch, or while the net is tested; passes that differ though everything is the
-    same, or that depend on what is in no state_dict(), so that a resumed training would be another one; batch norm that
-    `norm` does not declare; values that are not finite.
+    seed, or a seed of the code's own; random numbers of others than torch, or while the net is tested; passes that
+    differ though everything is the same, or that depend on what is in no state_dict(), so that a resumed training would
+    be another one; a test of an image that depends on the images beside it; images that are changed in place; batch
+    norm that `norm` does not declare; values that are not finite.
     """
-    with _aside():
+    with aside():
         for classes in (10, OTHER_CLASSES):
             torch.manual_seed(0)
             built = build(net, classes)
@@ -93,9 +94,11 @@ def check(net: Net, side: int) -> None:
         again = build(net, OTHER_CLASSES)
         if not _same(weights, again.state_dict()):
             raise _wrong(net, "makes other weights from the same torch.manual_seed: draw them with torch alone")
+        _check_seeds(net)
         _check_norm(net, built)
         _check_drawing(net, built, side)
         _check_state(net, built, again, side)
+        _check_images(net, built.eval(), side)
 
 
 def _check_parameters(net: Net, built: nn.Module) -> None:
@@ -130,6 +133,17 @@ def _check_logits(net: Net, built: nn.Module, side: int, classes: int) -> None:
             )
         if not out.isfinite().all():
             raise _wrong(net, f"makes logits that are not finite of images of {side}x{side}, before any training")
+
+
+def _check_seeds(net: Net) -> None:
+    """Two seeds must leave torch's generator in two states: else all seeds would begin with the same weights."""
+    states = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        build(net, OTHER_CLASSES)
+        states.append(torch.get_rng_state())
+    if torch.equal(*states):
+        raise _wrong(net, "sets torch's seed itself, so that all seeds would be one: leave out torch.manual_seed")
 
 
 def _check_norm(net: Net, built: nn.Module) -> None:
@@ -170,6 +184,21 @@ def _check_state(net: Net, built: nn.Module, fresh: nn.Module, side: int) -> Non
                 f"does something else in {'training' if mode else 'evaluation'} once its state_dict() was loaded: keep "
                 "what forward depends on in parameters and buffers, and draw from torch's global generator",
             )
+
+
+def _check_images(net: Net, built: nn.Module, side: int) -> None:
+    """The logits of an image must be the same whatever other images are tested with it; the images stay as given."""
+    images = _images(side)
+    together = _passed(net, built, images)
+    if not torch.equal(images, _images(side)):
+        raise _wrong(net, "changes the images that it is given, in place: work on a copy, x = x.clone()")
+    alone = torch.cat([_passed(net, built, images[k : k + 2]) for k in (0, 2)])
+    if not torch.allclose(alone, together, rtol=1e-3, atol=1e-3 * float(together.abs().max())):
+        raise _wrong(
+            net,
+            "gives an image other logits after eval() when other images are beside it, so that an error depends on the "
+            "batches of the test: use statistics of the training there, as nn.BatchNorm2d does",
+        )
 
 
 def _seeded_pass(net: Net, built: nn.Module, side: int) -> Tensor:
@@ -216,7 +245,7 @@ def _sizes(net: Net, parts: list[nn.Module]) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def _aside() -> Iterator[None]:
+def aside() -> Iterator[None]:
     """Inside, whatever is drawn leaves all random numbers as they were."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +12,10 @@ from unittest import mock
 
 import timm
 import torch
-from timm.models import FeatureListNet, PretrainedCfg
+from timm.models import FeatureHookNet, FeatureListNet, PretrainedCfg
 from torch import Tensor, nn
 
-from bench.nets.backbone import Backbone, Features, Stage, require_maps
+from bench.nets.backbone import Backbone, ChannelsLast, Features, Stage, Whole, require_maps
 from bench.nets.torch_files import reason
 from bench.nets.weights import CLASSIFIERS, Pixels, WeightsError, load, read_weights
 from bench.spec import Net
@@ -27,29 +27,88 @@ def imagenet_wnids() -> list[str]:
     return wnids
 
 
-def build(net: Net, _classes: int, file: Path | None = None) -> nn.Module:
-    """The whole net; its weights say how many classes it has. Raises WeightsError."""
-    built: nn.Module = _create(net, file)
-    _load(built, net, file, ())
+def build(net: Net, classes: int, file: Path | None = None) -> nn.Module:
+    """The whole net, with the classifier of timm's own weights or one of a file's `classes`. Raises WeightsError.
+
+    classes: 0 for as many as timm's own weights tell apart.
+    """
+    sized = {"num_classes": classes} if file is not None and classes else {}
+    built: nn.Module = _create(net, file, **sized)
+    _load(built, net, file, (), **sized)
     return built
 
 
-def backbone(net: Net, file: Path | None = None) -> Backbone:
-    """The net in timm's stages, with timm's channels and strides.
+def outputs_of(net: Net) -> int:
+    """How many classes timm's own weights tell apart. Raises WeightsError."""
+    return int(_config(net.start.name).num_classes)
 
-    Raises WeightsError, also where timm cannot cut it into stages.
+
+def backbone(net: Net, file: Path | None = None) -> Backbone:
+    """The net in timm's stages, with timm's channels and strides: a row of them, or a Whole where it is none.
+
+    Raises WeightsError, also where timm gives no maps of it, or not of images of any size.
     """
     built = _create(net, file, features_only=True)
-    if not isinstance(built, FeatureListNet):
-        raise WeightsError(f"timm's {net.start.name} is no row of stages: give a convolutional net such as resnet50")
-    _load(built, net, file, (*CLASSIFIERS, *_behind(net.start.name, built)), features_only=True)
+    inner = _within(built)
+    _load(inner, net, file, (*CLASSIFIERS, *_behind(net.start.name, inner)), features_only=True)
+    info, channels_last = built.feature_info, getattr(built, "output_fmt", "") == "NHWC"
+    whole = Whole(built, info.channels(), info.reduction(), channels_last=channels_last)
+    require_maps(whole, f"timm's {net.start.name}")
+    row = _row(built, inner, channels_last=channels_last)
+    if row and _alike(row, whole):
+        return row
+    if len(set(whole.reductions)) == 1:
+        raise WeightsError(
+            f"timm's {net.start.name} is no row of stages: all of its maps have the stride {whole.reductions[0]}, as a "
+            "transformer's have. Give a convolutional net such as resnet50"
+        )
+    return whole
+
+
+def _within(built: Any) -> Any:
+    """The net in what timm has put around it: FeatureHookNet, or FeatureGetterNet, which it does not export."""
+    return built["body"] if isinstance(built, FeatureHookNet) and "body" in built else getattr(built, "model", built)
+
+
+def _row(built: Any, inner: Any, *, channels_last: bool) -> Backbone | None:
+    """The layers of the net cut where its maps are; None where a map comes from within a layer.
+
+    The cut is a guess: between two of the layers something else may happen.
+    """
     info = built.feature_info
-    ends = [list(built).index(module.replace(".", "_")) + 1 for module in info.module_name()]
-    layers = list(built.values())
-    parts = [nn.Sequential(*layers[start:end]) for start, end in pairwise((0, *ends))]
-    stages = Backbone([Stage(*one) for one in zip(parts, info.channels(), info.reduction(), strict=True)])
-    require_maps(stages, f"timm's {net.start.name}")
-    return stages
+    ends = [name.replace(".", "_") for name in info.module_name()]
+    layers = dict(built.items() if isinstance(built, FeatureListNet) else _layers(inner, info.module_name()))
+    if not set(ends) <= set(layers):
+        return None
+    cuts = [0, *(list(layers).index(end) + 1 for end in ends)]
+    parts: list[nn.Module] = [nn.Sequential(*list(layers.values())[start:end]) for start, end in pairwise(cuts)]
+    if channels_last:
+        parts = [ChannelsLast(part, first=number == 0) for number, part in enumerate(parts)]
+    return Backbone([Stage(*one) for one in zip(parts, info.channels(), info.reduction(), strict=True)])
+
+
+def _layers(net: nn.Module, ends: Sequence[str]) -> Iterator[tuple[str, nn.Module]]:
+    """The layers of the net by timm's names for them, those in whose midst maps come out in their parts."""
+    for name, layer in net.named_children():
+        if any(end.startswith(f"{name}.") for end in ends):
+            yield from ((f"{name}_{part}", within) for part, within in layer.named_children())
+        else:
+            yield name, layer
+
+
+@torch.no_grad()
+def _alike(row: Backbone, whole: Backbone) -> bool:
+    """Whether both make the same maps of an image. No random number is drawn, and no statistics move."""
+    training = whole.training
+    x = torch.rand(1, 3, 128, 192, generator=torch.Generator().manual_seed(0))
+    try:
+        ours, theirs = (list(net.eval()(x).values()) for net in (row, whole))
+        return all(a.shape == b.shape and torch.allclose(a, b) for a, b in zip(ours, theirs, strict=True))
+    except (RuntimeError, TypeError, ValueError, AttributeError):  # layers that pass each other more than a map
+        return False
+    finally:
+        for net in (row, whole):
+            net.train(training)
 
 
 def features(net: Net, file: Path | None = None, side: int = 112) -> Features:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -61,7 +62,8 @@ class Stored(NamedTuple):
 
     sets: its mappings of tensors by name, by where they are: "net", "state_dict.model", "" for the file itself. Of
     wrapped names there is one with and one without the wrapper.
-    run: of a checkpoint of this suite, the run that wrote it, "" where it does not say; None for others' files.
+    run: of a checkpoint of this suite, or a file that it exported, the run that made it, "" where it does not say;
+    None for others' files.
     """
 
     sets: Mapping[str, Tensors]
@@ -87,8 +89,16 @@ def read_weights(path: Path) -> Stored:
         raise WeightsError(f"{path} cannot be read as weights ({reason(error)})") from None
     if not sets:
         raise WeightsError(f"{path} holds no state dict: give a checkpoint of this suite or a file of tensors by name")
+    if path.suffix == ".safetensors":
+        return Stored(sets, _exported(data))
     ours = type(content.get("format")) is int and "net" in content  # bench.train.checkpoint writes both
     return Stored(sets, str(content.get("run", "")) if ours else None)
+
+
+def _exported(data: bytes) -> str | None:
+    """The run whose weights `bench export` wrote into a safetensors file, None for others' files."""
+    about = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+    return str(about["id"]) if {"id", "run", "weights_sha256"} <= about.keys() else None
 
 
 def _sets(content: Any) -> dict[str, dict[str, Tensor]]:
@@ -112,6 +122,13 @@ def _tensors(content: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
             yield keys, key, value
         elif isinstance(key, str) and key in WRAPPERS + TRANSPARENT and len(keys) < 9:
             yield from _tensors(value, keys if key in TRANSPARENT else (*keys, key))
+
+
+def outputs_of(found: Stored) -> int:
+    """How many classes the classifier among the weights tells apart; 0 where no name says which one it is."""
+    tensors = [(_key(name), value) for its in found.sets.values() for name, value in its.items() if value.ndim]
+    counts = {len(value) for key, value in tensors if key in (*HEADS, "head_fc_weight")}
+    return counts.pop() if len(counts) == 1 else 0
 
 
 def load_weights(net: nn.Module, file: Path | None, name: str, without: tuple[str, ...] = CLASSIFIERS) -> None:

@@ -72,7 +72,8 @@ def card(name: str, file: TensorFile, url: str = "") -> str:
 def _front(run: Run, error: float, images: int, url: str) -> dict[str, Any]:
     """The metadata that a hub reads."""
     task, data = run.task_row, run.dataset
-    kind, residual = {"pipeline_tag": task.hub} if task.hub else {}, ["resnet"] * (run.net.shortcut != "none")
+    kind = {"pipeline_tag": task.hub} if task.hub else {}
+    residual = [] if run.net.plain or run.net.row.own else ["resnet"]
     measured = {task.measure: task.value(error)} | ({"accuracy": 100 - error} if task.by_image else {})
     metrics = [
         {"type": what.lower().replace(" ", "_"), "value": round(value, 10), "name": f"{what}, in percent"}
@@ -107,9 +108,11 @@ def _about(run: Run, file: TensorFile, error: float, images: int) -> Iterator[st
     task, recipe, net = run.task_row, run.recipe, display_name(run.net.name)
     yield f"# {net} on {_data_name(run)}"
     of_own = f", on a task of its author's, `{run.task}`" if run.own_task else ""
+    options = f" with `{run.net.options}`" if run.net.options else ""
+    made = f" (a net of its author's, `{run.net.build}`{options})" if run.net.row.own else ""
     drops = f", divided by ten after {listed([f'{step:,}' for step in recipe.drops])}" if recipe.drops else ""
     yield (
-        f"{net}, trained{of_own} with resnet-bench, a reproduction suite for [Deep Residual Learning for Image "
+        f"{net}{made}, trained{of_own} with resnet-bench, a reproduction suite for [Deep Residual Learning for Image "
         f"Recognition](https://arxiv.org/abs/1512.03385): {recipe.steps:,} steps of {recipe.batch} images at a "
         f"learning rate of {recipe.lr:g}{drops}, weight decay {recipe.weight_decay:g}, {recipe.precision}, "
         f"seed {run.seed}, on {data_words(run.data, file.about.get('data_sha256', ''))}. The run is `{run.id}`."

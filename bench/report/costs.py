@@ -11,15 +11,17 @@ import pandas as pd
 from bench.nets.counts import activations
 from bench.nets.speeds import Speed, nearest, predicted_seconds
 from bench.report.evidence import Evidence
-from bench.report.frame import STEADY, beside_another, display_name, on_one_machine
+from bench.report.frame import display_name
+from bench.report.machines import STEADY, beside_another, on_one_machine
 from bench.report.numbers import Cell, Metric, of_net
 from bench.report.rows import PARTS
 from bench.report.sections import Section
 from bench.report.tables import Table, one_of, plain
 from bench.spec import DATASETS, FAMILIES, SCALES, Net, Recipe, Run, counted, dataset_of
 
+TRAINING = "training images/s"
 HEADER = (
-    "net", "params", "multiply-adds", "activations, MiB an image", "training images/s", "test images/s",
+    "net", "params", "multiply-adds", "activations, MiB an image", TRAINING, "test images/s",
     "time a run", "predicted", "runs", "hardware",
 )  # fmt: skip
 NOTE = (
@@ -60,7 +62,11 @@ def cost_table(evidence: Evidence) -> Table:
     note = NOTE.format(counted=evidence.sweep.task_row.counted, means=means)
     note += MIXED if len(alike) < len(done) else ""
     note += TOTAL.format(spent=duration(done["seconds"].sum()), predicted=words) + shared(done) + unsteady(alike)
-    return Table(HEADER, rows, note=note, name="costs")
+    head: Sequence[str] = HEADER
+    if not evidence.sweep.task_row.trains:
+        at = HEADER.index(TRAINING)
+        head, rows = HEADER[:at] + HEADER[at + 1 :], [row[:at] + row[at + 1 :] for row in rows]
+    return Table(head, rows, note=note, name="costs")
 
 
 def shared(done: pd.DataFrame) -> str:
@@ -83,7 +89,7 @@ def _row(evidence: Evidence, net: str, runs: pd.DataFrame) -> tuple[Cell, ...]:
     if FAMILIES[first["family"]].layout:
         activated = f"{4 * activations(net_of(first), side_of(first)) / 2**20:.1f}"
     return (
-        display_name(net),
+        evidence.display(net),
         f"{first['params'] / 1e6:.2f}M",
         "–" if math.isnan(first["multiply_adds"]) else f"{first['multiply_adds'] / 1e6:,.0f}M",
         activated,

@@ -130,6 +130,14 @@ class Evidence:
         """Whether nothing is tested: at scale quick, whose recipe was tuned on what it shows, and on a stand-in."""
         return self.results.scale == "quick" or self.results.dataset.made_up
 
+    def display(self, net: str) -> str:
+        """The net's name on the page."""
+        name = frame.display_name(net)
+        if self.sweep.task_row.trains:
+            return name
+        _, run, source = net.partition("-run.")  # of which a sweep of tests may have several of one net
+        return f"{name.partition(', transferred')[0]} of {source.replace('.', ', run ', 1)}" if run else name
+
     def named(self, words: str, table: str) -> str:
         """A heading: `10 crops (Table 3)`, where tables are not called as the paper's `10 crops`."""
         return f"{words} ({table})" if self.of_paper and table else words

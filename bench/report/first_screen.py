@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.report.claims import NOT_JUDGED, NOT_REPRODUCED, REPRODUCED, WAITING, Judged, tally
 from bench.report.evidence import Evidence, weigh
-from bench.report.frame import Set, display_name
+from bench.report.frame import Set
 from bench.report.numbers import mean_std, signed
 from bench.report.sections import MADE_UP, Findings
 from bench.report.stats import sample
@@ -112,7 +112,7 @@ def _table(evidence: Evidence) -> str:
 
     nets = list(map(str, results.nets.index))
     head = ("", *columns)
-    rows = [head, *((display_name(net), *(shown(net, *which) for which in columns.values())) for net in nets)]
+    rows = [head, *((evidence.display(net), *(shown(net, *which) for which in columns.values())) for net in nets)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
     return "\n".join(map("  ".join, padded))

@@ -39,10 +39,10 @@ NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "curve_every", "test_images", "test_error",
     "train_error", "train_loss", "val_error", "best_test_error", "seconds", "images_per_s", "test_images_per_s",
     "predicted_seconds", *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error",
+    "source_differs",
 )  # fmt: skip
 PUBLISHED = "published.csv"  # beside a user's results: a copy of the published runs.csv, as it was then
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
-STEADY = 1.25  # times: where one run of a net is faster than another by more, something else used the machine, too
 DIFFERENCES = {  # what differs from a net's own recipe, in words
     "bn_group": "batch norm over {}", "lr": "rate {}", "warmup_lr": "warm-up at {}", "steps": "{} steps",
     "warmup_steps": "warm-up of {} steps", "warmup_steps=0": "no warm-up", "batch": "batches of {}",
@@ -212,24 +212,6 @@ def with_bn(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["norm"] != "none"]
 
 
-def on_one_machine(runs: pd.DataFrame) -> pd.DataFrame:
-    """Of each net the runs on the hardware that has most of them, the fastest of equals: whose times have a mean."""
-    by = runs.groupby(["net", "hardware"])["images_per_s"].agg(["size", "median"]).reset_index()
-    most = by.sort_values(["size", "median"]).drop_duplicates("net", keep="last")
-    return runs.merge(most[["net", "hardware"]], on=["net", "hardware"])
-
-
-def beside_another(runs: pd.DataFrame) -> pd.Series[bool]:
-    """Of finished runs, which went on while another of them did on hardware of that name: maybe on one machine."""
-    found = np.zeros(len(runs), bool)
-    for _, part in runs.reset_index(drop=True).sort_values("started").groupby("hardware"):
-        began, over = (part[name].to_numpy(object) for name in ("started", "ended"))
-        latest = np.maximum.accumulate(over)  # the end of all that began before
-        found[part.index[1:]] |= latest[:-1] > began[1:]
-        found[part.index[:-1]] |= began[1:] < over[:-1]
-    return pd.Series(found, runs.index, dtype=bool)
-
-
 def own_recipes(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs by each net's own recipe, without its variants: what nets are compared by."""
     return runs[runs["variant"] == ""]
@@ -271,8 +253,8 @@ def _net_name(net: str) -> str:
     usual = option in ("", "A" if int(depth) not in IMAGENET_DEPTHS else "")
     name = f"{KINDS.get(kind, kind)}-{depth}" + ("" if usual else f" ({option})")
     weights = "".join(more)
-    if weights == "nobn":
-        return f"{name} without BN"
+    if weights.split("-")[0] == "nobn":
+        name, weights = f"{name} without BN", weights[len("nobn-") :]
     if weights.startswith("run."):
         return f"{name}, transferred from {weights.split('.')[1]}"
     return f"{name}, {weights.replace('.', ' ', 1)}" if weights else name

@@ -218,7 +218,8 @@ def about(evidence: Evidence) -> str:
     by_recipes = f" ({recipes} counting changes of recipe)" if recipes > nets else ""
     lines = [
         f"Scale `{results.scale}`: {scale_words(evidence)}.",
-        f"{runs_done(results)}; {counted(nets, 'net')}{by_recipes}, {steps} steps of {batch} images.",
+        f"{runs_done(results)}; {counted(nets, 'net')}{by_recipes}, "
+        + (f"{steps} steps of {batch} images." if evidence.sweep.task_row.trains else "tested as they are."),
     ]
     made = {name: runs[name].replace("", str(getattr(Recipe(), name))) for name in IN_MEMORY if name in runs}
     lines += [f"Images in memory: {', '.join(f'{name} {one_of(values)}' for name, values in made.items())}."] * bool(
@@ -253,9 +254,12 @@ def about(evidence: Evidence) -> str:
 
 def _own_code(results: Set) -> list[str]:
     """The user's code that the runs depend on, with what its copy beside the numbers is called."""
-    codes = sorted({code for _, row in results.runs.iterrows() for code in codes_in(dict(row))})
+    runs = [dict(row) for _, row in results.runs.iterrows()]
+    codes = sorted({code for row in runs for code in codes_in(row)})
     words = [f"`{code}` (SHA-256 {digest[:12]}, `{CODE_FOLDER}/{copy_name(code, digest)}`)" for code, digest in codes]
-    return [f"Code of this study's own: {', '.join(words)}."] if words else []
+    given = sorted({(display_name(row["net"]), row["options"]) for row in runs if row.get("options")})
+    built = [f"; {net} is built with `{options}`" for net, options in given]
+    return [f"Code of this study's own: {', '.join(words)}{''.join(built)}."] if words else []
 
 
 def provenance(evidence: Evidence) -> str:

@@ -44,7 +44,8 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 OF_OPTIONS = tuple(f"{option}_{name}" for option in OPTIONS for name in PRECISIONS_OF_BOXES)
 SOME_RESULTS = (
-    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "params", "multiply_adds", "people",
+    *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error", "source_differs", "params",
+    "multiply_adds", "people",
     "classes", "pictures",
 )  # fmt: skip  # columns where a run has them
 MORE_COLUMNS = ("predicted_seconds", "layers_sha256")
@@ -63,7 +64,7 @@ Row = Mapping[str, str]  # a row as text, by column
 STATES = ("done", "failed", "pending", "running", "stopped")
 WHOLE = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "bn_group", "warmup_steps", "curve_every",
-    "test_every", "test_images", "best_step", "test_images_asked", "sessions", "size",
+    "test_every", "test_images", "best_step", "test_images_asked", "sessions", "size", "source_differs",
 )  # fmt: skip
 NUMBERS = (
     "lr", "warmup_lr", "momentum", "weight_decay", "test_error", "train_error", "train_loss", "test_loss", "val_error",

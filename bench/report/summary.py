@@ -14,7 +14,8 @@ from bench.paper import printed
 from bench.report.answers import COUNTED, ELSEWHERE, RUNNABLE, Answer, Study, not_attempted, what_there_is
 from bench.report.claims import WAITING, judge_set, tally
 from bench.report.costs import duration, shared
-from bench.report.frame import Set, beside_another, page_names
+from bench.report.frame import Set, page_names
+from bench.report.machines import beside_another
 from bench.report.nets import SAME
 from bench.report.page import runs_done
 from bench.report.sections import bullets

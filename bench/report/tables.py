@@ -122,8 +122,9 @@ def caption(
     """
     done, images = results.done, one_of(results.done["test_images"].map("{:,.0f}".format))
     window = "; the training error and loss are means over the last training window" * training
+    step = " the last step's," if (results.runs["steps"] > 0).any() else ""  # weights that are only tested have none
     words = [
-        f"{spread(results)} The {measure} is the last step's, on {images or 'the'} {what}{views}{window}.",
+        f"{spread(results)} The {measure} is{step} on {images or 'the'} {what}{views}{window}.",
         *_intervals(results, what),
     ]
     if has_diverged(results.runs).any():

@@ -71,7 +71,7 @@ def _cifar(name: str, title: str, reader: str = "cifar:load", **more: Any) -> Da
     return Dataset(
         name,
         title,
-        ("classify", "diagnose"),
+        ("classify", "diagnose", "evaluate"),
         reader=f"{TASKS}.classification.{reader}",
         experiment=f"{TASKS}.classification.experiment:InMemory",
         findings=f"{TASKS}.classification.sections:of_cifar",

@@ -198,7 +198,9 @@ class Source(Row):
     an image; "" for ImageNet's mean and deviation, or the family's mean. error: the classification error of the net
     with them; "" where nobody says it. digest: the SHA-256 of the weights; "" for that of their file.
     stride_in: which convolution of a bottleneck had the stride where they were trained; "" for either. With the other
-    they would load, and be wrong. words: how pages call the weights, with the source and the sweep of its run.
+    they would load, and be wrong. outputs: how many classes they tell apart, 0 where their file says. trained: the run
+    of this suite that made them; "" for weights from elsewhere. words: how pages call the weights, with the source and
+    the sweep of its run.
     """
 
     name: str
@@ -207,6 +209,8 @@ class Source(Row):
     error: str = ""
     digest: str = ""
     stride_in: str = ""
+    outputs: int = 0
+    trained: str = ""
     layout: str = ""
     words: str = "{source}'s weights"
     names: str = r".+"
@@ -223,6 +227,7 @@ SOURCE_ROWS = (
         file="bench.tasks.weights:torchvision_file",
         error="bench.tasks.weights:torchvision_error",
         stride_in="3x3",
+        outputs=1000,
         published=True,
         of_plain=False,
     ),
@@ -242,6 +247,7 @@ SOURCE_ROWS = (
         pixels="bench.tasks.weights:run_pixels",
         error="bench.tasks.weights:run_error",
         digest="bench.tasks.weights:run_digest",
+        trained="bench.tasks.weights:run_trained",
         words="weights of {sweep}",
         names=r"([^/]+)/[^/]+-(?:paper|short|quick)-s\d+-([0-9a-f]{8})",
         example="SWEEP/RUN, as in run:plain_vs_residual/resnet-20-A-quick-s0-811fdd6d",

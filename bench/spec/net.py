@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -71,9 +72,16 @@ class Net:
         """
         build, sha256 = declared_code(code, f"the code of net {shown(name)}")
         wrong = [
-            f"{key}={shown(value)}" for key, value in options.items() if type(value) not in (str, int, float, bool)
+            f"{key}={shown(value)}"
+            for key, value in options.items()
+            if type(value) not in (str, int, float, bool) or (type(value) is float and not math.isfinite(value))
         ]
-        require("net", (not wrong, f"options must be texts, numbers, True or False, got {', '.join(wrong)}"))
+        given = sorted({"depth", "classes"} & set(options))
+        require(
+            "net",
+            (not wrong, f"options must be texts, finite numbers, True or False, got {', '.join(wrong)}"),
+            (not given, f"{', '.join(given)} cannot be an option: the data set says how many classes build is to make"),
+        )
         text = json.dumps(options, sort_keys=True, separators=(",", ":")) if options else ""
         return cls("own", depth, OWN_SHORTCUT, "1x1", norm, weights, build, sha256, name, text)
 

@@ -154,7 +154,7 @@ def guarded(file: str, work: Callable[[], T]) -> T:
         return work()
     except OwnCodeError:
         raise
-    except (Exception, SystemExit) as error:  # it is the user's code, and may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything, and must not end the command quietly
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == f"<{file}>"]
         line = f", line {frames[-1].lineno}" if frames else ""
         said = " ".join(str(error).split())[:300]

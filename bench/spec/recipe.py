@@ -144,7 +144,8 @@ class Detection:
 class Recipe:
     """How a net is trained and measured (Section 4.2; the defaults are the paper's for CIFAR-10).
 
-    steps, drops, warmup_steps count iterations of one mini-batch. The rate is `lr`, a tenth of it from each
+    steps, drops, warmup_steps count iterations of one mini-batch; no steps: weights are only tested (task "evaluate",
+    Recipe(steps=0, drops=())). The rate is `lr`, a tenth of it from each
     drop on; during the first `warmup_steps` it is `warmup_lr`.
     bn_group: images per batch-norm group, 64 as on the paper's two GPUs of 64 images each.
     split: "50k" trains on all training images, of CIFAR 50,000; "45k/5k" holds out the last tenth of a seeded shuffle.
@@ -154,7 +155,7 @@ class Recipe:
     mirror image ("crop+flip", the paper's), a crop ("crop"), or nothing ("none").
     curve_every, test_every: how often, in steps, the training window and the test error enter the curve.
     views: how ImageNet's images become inputs; None for images in memory, which have a way of their own. With views the
-    validation images in use are spread evenly over the classes, and steps may be 0 (task "evaluate").
+    validation images in use are spread evenly over the classes.
     faces: how faces are learnt; None elsewhere. All pairs are tested.
     detection: how objects are found; None elsewhere. A step is `batch` images, `bn_group` at a time; the images that
     are tested are the list's first `test_images`.
@@ -181,12 +182,11 @@ class Recipe:
     detection: Annotated[Detection | None, Field(examples=["Detection()"])] = None
 
     def __post_init__(self) -> None:
-        marks, fewest = (0, *self.drops, self.steps), 0 if self.views else 1
+        marks = (0, *self.drops, self.steps)
         part = self.part
         every, group = max(1, self.curve_every), max(1, self.bn_group)
         require(
             "recipe",
-            (self.steps >= fewest, f"steps must be {fewest} or more, got {self.steps}"),
             (
                 marks == tuple(sorted(marks)),
                 f"drops {self.drops} must rise between 0 and steps {self.steps}: write drops="

@@ -115,7 +115,7 @@ class Run:
 
     data: a name of bench.spec.datasets, of ImageNet also its first N classes as in "imagenet-100".
     task: a name of bench.spec.tasks. "classify" trains and tests; "diagnose" does the same and looks at every layer's
-    gradient on the way; "evaluate" tests published weights; "verify" is about faces, "detect" about objects.
+    gradient on the way; "evaluate" tests weights without training; "verify" is about faces, "detect" about objects.
     own_task: what it is where `task` is one of the user's.
     """
 
@@ -164,9 +164,15 @@ class Run:
             ),
             (
                 self.net.start.source in task.weights,
-                f"task {self.task!r} cannot start from weights {self.net.weights!r}",
+                f"task {self.task!r} cannot start from weights {self.net.weights!r}: it takes "
+                + (", ".join(f"{word}:…" for word in task.weights if word) or "none")
+                + " or none" * ("" in task.weights and len(task.weights) > 1),
             ),
-            (task.trains == bool(self.recipe.steps), f"task {self.task!r} does not go with {self.recipe.steps} steps"),
+            (
+                task.trains == bool(self.recipe.steps),
+                f"task {self.task!r} does not go with {self.recipe.steps} steps: "
+                f"{'it trains' if task.trains else 'it trains nothing, write Recipe(steps=0, drops=())'}",
+            ),
             *task.checks(self),
             (
                 not data.made_up or self.scale == "quick",

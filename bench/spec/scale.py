@@ -95,7 +95,10 @@ class Scale:
         )
         names = self.names
         twice = sorted({name for name in names if names.count(name) > 1})
-        require("scale", (not twice, f"two nets are both named {', '.join(twice)}: give each a sweep of its own"))
+        another = ", or of your own another name=" * any(net.row.own and net.name in twice for net, _ in self.cells)
+        require(
+            "scale", (not twice, f"two nets are both named {', '.join(twice)}: give each a sweep of its own{another}")
+        )
 
     def name_of(self, run: Run) -> str:
         """The name in tables and ids of the run's cell: its net's, with the variant: `resnet-20-A+bf16`."""

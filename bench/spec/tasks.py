@@ -90,11 +90,13 @@ def _of_detection(run: Run) -> Iterator[tuple[bool, str]]:
     detection = recipe.detection
     yield _groups(run)
     yield (
-        net.norm == "bn" and recipe.split == "50k",
-        "a detector's net has batch norm (fixed), and nothing of its images is held back",
+        net.norm == "bn" or net.row.own,
+        f"{net.name} is without batch norm, and a detector of a net of this suite has it (fixed): leave norm out",
     )
+    yield recipe.split == "50k", f"a detector holds none of its images back: leave out split={recipe.split!r}"
+    recalibrated = detection is not None and detection.recalibration_images > 0
     yield (
-        bool(net.weights) or net.row.one_net or (detection is not None and detection.recalibration_images > 0),
+        bool(net.weights) or net.row.one_net or net.norm != "bn" or recalibrated,
         "batch norm without weights has no statistics to be fixed at: give detection.recalibration_images, such as 16",
     )
 
@@ -117,9 +119,9 @@ ROWS = (
     ),
     Task(
         "evaluate",
-        work="bench.tasks.classification.evaluate:evaluate",
-        findings="bench.tasks.classification.imagenet.sections:evaluation",
-        weights=("torchvision", "timm", "file"),
+        work="bench.tasks.classification.evaluation.evaluate:evaluate",
+        findings="bench.tasks.classification.evaluation.sections:findings",
+        weights=("torchvision", "timm", "file", "pytorch-cifar", "run"),
         trains=False,
         hub="image-classification",
     ),
@@ -167,7 +169,7 @@ class OwnTask:
     code: Annotated[str, Field(examples=['"rotation.py:Rotation"'])]
     sha256: str
     like: Annotated[str, one_of("classify")] = "classify"
-    measure: str = "test error"
+    measure: Annotated[str, spelled(r"\w[\w ,./()-]*", "must be words for the head of a column")] = "test error"
     answers: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
@@ -177,6 +179,10 @@ class OwnTask:
             (
                 bool(CODE.fullmatch(self.code) and SHA256.fullmatch(self.sha256)),
                 f"{shown(self.code)} and its SHA-256 are not those of a file of code: write {OWN_TASK}",
+            ),
+            (
+                self.answers != 1,
+                "answers=1 leaves nothing to decide: write how many there are, such as answers=4",
             ),
         )
 

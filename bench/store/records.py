@@ -120,7 +120,7 @@ RESULT = ResultSchema(
     },
     {
         **dict.fromkeys(NUMBERS, or_none(is_number)),
-        **dict.fromkeys(("best_step", "people", "params"), or_none(is_count)),
+        **dict.fromkeys(("best_step", "people", "params", "source_differs"), or_none(is_count)),
         **dict.fromkeys(("layers_sha256", "matches_sha256", "found_sha256", "classes", "pictures"), or_none(is_text)),
         "correct": is_hex,
         "correct_by": lambda value: isinstance(value, dict) and all(map(is_hex, value.values())),
@@ -162,7 +162,13 @@ DECLARED = Schema({"claims_sha256": is_text})
 PREDICTED = Schema({"seconds": is_number})
 HEARTBEAT = Schema(
     {"step": is_count, "time": is_number, "host": is_text},
-    dict.fromkeys(("steps", "steps_per_s", "test_s", "loss", "error", "test_error"), is_number),
+    {
+        **dict.fromkeys(
+            ("steps", "steps_per_s", "test_s", "loss", "error", "test_error", "test_images_per_s"), is_number
+        ),
+        **dict.fromkeys(("tested", "to_test"), is_count),
+        "test": is_text,
+    },
 )
 RENDEZVOUS = Schema({"host": is_text, "port": is_count, "token": is_text, "over": is_flag})
 

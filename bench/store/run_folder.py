@@ -45,14 +45,15 @@ class RunFolder(LockedFolder):
     log = File("log")  # where submitit keeps its files and the run's stdout and stderr
 
     def mark(self) -> int:
-        """Another number after each new checkpoint."""
-        try:
-            return self.checkpoint.stat().st_mtime_ns
-        except OSError:
-            return 0
+        """Another number after each new checkpoint, also of a test."""
+        marks = [0]
+        for path in (self.checkpoint, *self.path.glob("scores-*.pt")):
+            with suppress(OSError):
+                marks.append(path.stat().st_mtime_ns)
+        return max(marks)
 
     def scores(self, protocol: str) -> Path:
-        """What a finished protocol of a test found of each image, kept until all protocols have ended."""
+        """What a protocol of a test has found so far, of each image; kept until all protocols have ended."""
         return self.path / f"scores-{protocol}.pt"
 
     def rendezvous(self, start: str) -> Rendezvous:
@@ -274,7 +275,7 @@ class RunFolder(LockedFolder):
         return records.read_rows(self.layers)
 
     def state(self) -> str:
-        """`done`, `failed`, `running`, `stopped` (some steps are kept) or `pending`."""
+        """`done`, `failed`, `running`, `stopped` (some steps, or tested images, are kept) or `pending`."""
         if self.result() is not None:
             return "done"
         error = self.error()
@@ -282,7 +283,7 @@ class RunFolder(LockedFolder):
             return "failed"
         if self.lives():
             return "running"
-        return "stopped" if self.checkpoint.exists() else "pending"
+        return "stopped" if self.checkpoint.exists() or any(self.path.glob("scores-*.pt")) else "pending"
 
 
 def all_folders(runs: Path) -> list[RunFolder]:

@@ -23,18 +23,20 @@ SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 
 
 def weights_file(net: Net, job: Job) -> Path | None:
-    """The file; None for random weights, or if timm is to download them.
+    """The file; None for random weights, or if timm is to download them. Raises WeightsError, see require_stride."""
+    require_stride(net)
+    found: Path | None = _asked("file", net, job)
+    return found
 
-    Raises WeightsError, also where the net's stride is not where the weights learned it.
-    """
+
+def require_stride(net: Net) -> None:
+    """Raises WeightsError where the net's stride is not where its weights learned it."""
     theirs = SOURCES[net.start.source].stride_in
     if net.bottleneck and theirs not in ("", net.stride_in):
         raise WeightsError(
             f"{net.weights} has the stride in the {theirs} convolution, the net has it in the {net.stride_in}: the "
             f"weights would load, and be wrong. Give the net stride_in={theirs!r}"
         )
-    found: Path | None = _asked("file", net, job)
-    return found
 
 
 def source_error(net: Net, job: Job) -> float | None:
@@ -133,6 +135,17 @@ def run_error(net: Net, job: Job) -> float:
 def run_digest(net: Net, job: Job) -> str:
     """Of its final weights: the file has the dates of its training, too. Raises WeightsError."""
     return str((_source_run(net, job)[0].result() or {})["weights_sha256"])
+
+
+def run_trained(net: Net, job: Job) -> Run:
+    """It. Raises WeightsError."""
+    return _source_run(net, job)[1]
+
+
+def trained_by(net: Net, job: Job) -> Run | None:
+    """The run of this suite that made the weights, None for others. Raises WeightsError where it is not done."""
+    run: Run | None = _asked("trained", net, job)
+    return run
 
 
 def run_pixels(net: Net, job: Job) -> Pixels | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -100,18 +100,30 @@ def evaluate(
     start = time.perf_counter()
     was_training = net.training
     net.eval()
-    correct, losses = [], []
+    found: list[Tensor] = []
     own, size = processes.slice_of(len(labels)), batch or BATCH[images.device.type]
     for x, y in zip(images[own].split(size), labels[own].split(size), strict=True):
-        with autocast(x.device, precision):
-            logits = net(prepare(x)).float()
-        correct.append(logits.argmax(1) == y)
-        losses.append(F.cross_entropy(logits, y, reduction="sum").double())
+        found.append(judged(net, prepare(x), y, precision))
         yield None
     net.train(was_training)
-    found = yield from on_host(torch.cat((torch.stack(losses).sum()[None], torch.cat(correct).double())))
-    loss = float(processes.sum(found[0])) / len(labels)
-    return Evaluation(torch.cat(processes.each(found[1:] > 0)), loss, time.perf_counter() - start)
+    total = torch.stack([part[0] for part in found]).sum()
+    moved = yield from on_host(torch.cat((total[None], *(part[1:] for part in found))))
+    loss = float(processes.sum(moved[0])) / len(labels)
+    return Evaluation(torch.cat(processes.each(moved[1:] > 0)), loss, time.perf_counter() - start)
+
+
+def judged(net: nn.Module, x: Tensor, y: Tensor, precision: str) -> Tensor:
+    """Of a batch with labels `y` (N,) the sum of the cross-entropies, then whether each is right; (1 + N,) float64."""
+    with autocast(x.device, precision):
+        logits = net(x).float()
+    loss = F.cross_entropy(logits, y, reduction="sum").double()
+    return torch.cat((loss[None], (logits.argmax(1) == y).double()))
+
+
+def evaluation_of(found: Sequence[Tensor], seconds: float) -> Evaluation:
+    """The Evaluation of what was `judged` of all images, on the CPU."""
+    correct = torch.cat([part[1:] for part in found]) > 0
+    return Evaluation(correct, float(torch.stack([part[0] for part in found]).sum()) / len(correct), seconds)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

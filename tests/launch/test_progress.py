@@ -20,6 +20,7 @@ from bench.store import RunFolder
 from bench.train import loop
 from tests.builders import needs, tiny_run
 
+MINE = Net("cifar", 8, "B", weights="file:mine.pth")
 ONE_IMAGE = replace(Recipe(), test_images=1)
 PAPER = tuple(Run("paper", Net("cifar", depth, "A"), "cifar10", ONE_IMAGE, 0) for depth in (20, 110))
 
@@ -191,6 +192,29 @@ def test_lines_say_how_far_the_sweep_and_each_run_is(
         "0 of 2 runs done; about 12 s left",
         f"  {items[0].run.id}: step 3/12, 16 images/s, 5 s left",
     ]
+
+
+def test_a_long_test_says_how_many_images_are_tested_and_left(
+    items: list[Item], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the last step of a training, and of weights that are only tested."""
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    tested = replace(items[0].run, task="evaluate", recipe=Recipe(steps=0, drops=()), net=MINE)
+    only, *_ = items_of(tmp_path, [tested])
+    for item in (items[0], only):
+        item.folder.beat(step=item.run.recipe.steps, steps_per_s=2.0)
+        item.folder.beat_again(test="ten_crop", tested=1_200, to_test=5_000, test_images_per_s=38.0)
+    lines = Lines([items[0], only])
+    lines.forecast.began = 0.0
+    lines.refresh([items[0], only], [], done=0)
+
+    assert said_by(capsys)[1:] == [
+        f"  {item.run.id}: tested 1,200/5,000 images, ten crop, 38 images/s, 1.7 min left" for item in (items[0], only)
+    ]
+    assert progress.how_far(tested, only.folder.heartbeat() or {})[:2] == (1_200, 5_000), "for its bar"
+    assert progress.cells(tested, {}) == {"error": "no image tested yet"}
+    items[0].folder.beat(step=3, steps_per_s=2.0)
+    assert progress.cells(items[0].run, items[0].folder.heartbeat() or {})["step"] == "3/12", "it trains again"
 
 
 def test_the_lines_of_a_month_are_few_enough_to_read(

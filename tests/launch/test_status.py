@@ -17,7 +17,7 @@ from bench.launch import status
 from bench.launch.slurm.commands import SlurmError
 from bench.launch.slurm.queue import Job, Queue
 from bench.launch.worker import work
-from bench.spec import SpecError, dataset_of
+from bench.spec import Net, Recipe, SpecError, dataset_of
 from bench.speed.made_up import finish
 from bench.store import RunFolder, Submission
 from tests.builders import tiny_run
@@ -76,6 +76,24 @@ def test_every_state_has_its_row(sweep: Path, monkeypatch: pytest.MonkeyPatch) -
     assert re.fullmatch(r"done 12/12 [\d,]+ [\d.]+ % test took \d+ s", rows["resnet-8-A-quick-s0"])
     assert lines[-2] == f"logs: {sweep}/slurm/"
     assert lines[-1].startswith("data of the runs that are done: stand-in (SHA-256 ")
+
+
+def test_a_test_of_weights_is_told_by_its_images(tmp_path: Path) -> None:
+    net, recipe = Net("cifar", 8, "B", weights="file:mine.pth"), Recipe(steps=0, drops=())
+    runs = [replace(tiny_run(seed=seed), net=net, recipe=recipe, task="evaluate") for seed in (0, 1)]
+    folders = [RunFolder(tmp_path / "tiny" / run.id) for run in runs]
+    for run, folder in zip(runs, folders, strict=True):
+        folder.create(run)
+        folder.beat(0, test="test", tested=600, to_test=1_000, test_images_per_s=20.0)
+    about = {"images_per_s": 20.0, "seconds": 50.0, "step": 0, "test_images": 1_000, "test_error": 25.0}
+    digests = {"weights_sha256": "", "curve_sha256": folders[0].write_curve([])}
+    folders[0].finish({"id": runs[0].id, **about, **digests}, {"hardware": "a chip", "started": 0.0, "ended": 50.0})
+
+    with folders[1].lock():
+        rows = status.table(tmp_path / "tiny", None).splitlines()
+
+    assert any(re.search(r"s0-\w+ +done +1,000/1,000 images ", row) for row in rows)
+    assert any(re.search(r"s1-\w+ +running +600/1,000 images .*20 s left of this test", row) for row in rows)
 
 
 def test_the_data_of_finished_runs_are_official_or_not(tmp_path: Path) -> None:

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import timm
 import torch
 from torch import Tensor, nn
+
+
+@contextmanager
+def random_timm() -> Iterator[None]:
+    """Inside, timm makes its nets with random weights where it would download its own."""
+    make = timm.create_model
+
+    def made(name: str, pretrained: bool = False, **options: Any) -> nn.Module:  # noqa: ARG001
+        net: nn.Module = make(name, pretrained=False, **options)
+        return net
+
+    with mock.patch("timm.create_model", made):
+        yield
 
 
 def counted_multiply_adds(net: nn.Module, side: int) -> int:

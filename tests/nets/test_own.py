@@ -75,6 +75,21 @@ BAD = {
         "        return super().forward(x / self.count)\ndef build(depth, classes): return Counts(classes)",
         "does something else in training once its state_dict() was loaded",
     ),
+    "a seed of its own": (
+        "def build(depth, classes):\n    torch.manual_seed(5)\n    return Small(classes)",
+        "sets torch's seed itself, so that all seeds would be one",
+    ),
+    "statistics of the test": (
+        "def build(depth, classes):\n    net = Small(classes)\n"
+        "    net.bn = nn.BatchNorm2d(16, track_running_stats=False)\n    return net",
+        "gives an image other logits after eval() when other images are beside it",
+    ),
+    "images in place": (
+        "class Halves(Small):\n    def forward(self, x): return super().forward(x.mul_(0.5))\n"
+        "def build(depth, classes): return Halves(classes)",
+        "changes the images that it is given, in place",
+    ),
+    "an exit": ("def build(depth, classes): raise SystemExit(0)", "line 24: SystemExit: 0"),
     "double": ("def build(depth, classes): return Small(classes).double()", "is torch.float64, where float32 belongs"),
     "lazy": (
         "def build(depth, classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))",

@@ -20,7 +20,7 @@ from bench.report.frame import display_name
 from bench.report.rows import read_rows, run_of
 from bench.report.verify.published import Published
 from bench.report.verify.weights import in_weights
-from bench.spec import Faces, Run
+from bench.spec import Faces, Net, Run
 from bench.store import StoreError, tensor_file
 from bench.store.tensor_file import TensorFile
 from tests.builders import needs, tiny_run
@@ -111,6 +111,17 @@ def test_runs_of_every_task_and_data_set_can_have_one(path: Path) -> None:
         (named,) = front(text)["model-index"]
         assert named["name"] == row["id"]
         assert f"# {display_name(row['net'].partition('+')[0])} on " in text
+
+
+def test_of_a_net_of_ones_own_it_says_what_it_is_built_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("def build(depth, classes, width): ...\n")
+    own = Net.own("mine.py:build", depth=8, name="gated", width=32)
+
+    text = card("a.safetensors", file_of(replace(tiny_run(), net=own)))
+
+    assert 'gated-8 (a net of its author\'s, `mine.py:build` with `{"width":32}`), trained with resnet-bench' in text
+    assert "resnet" not in front(text)["tags"]
 
 
 def snippet(text: str) -> str:

@@ -14,7 +14,7 @@ from bench.launch.cost import hours
 from bench.launch.plan import make_plan
 from bench.launch.slurm.profile import Profile
 from bench.nets.speeds import predicted_seconds, published_speeds
-from bench.report import costs, frame
+from bench.report import costs, frame, machines
 from bench.report.collect import collect
 from bench.report.costs import remaining_sections
 from bench.report.coverage import coverage, load
@@ -144,7 +144,7 @@ def test_times_of_runs_that_may_have_shared_a_machine_are_called_upper_bounds(tm
 def test_runs_on_other_hardware_are_not_beside(tmp_path: Path) -> None:
     runs = made_up_set(tmp_path).runs.head(3).assign(hardware=["a", "a", "b"])
 
-    assert list(frame.beside_another(runs)) == [True, True, False]
+    assert list(machines.beside_another(runs)) == [True, True, False]
 
 
 def test_runs_are_beside_each_other_where_any_two_overlap_in_any_order_of_rows(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_runs_are_beside_each_other_where_any_two_overlap_in_any_order_of_rows(t
     )
 
     for rows in (runs, runs.iloc[::-1], runs.set_axis([0] * 5)):
-        assert sorted(rows["id"][frame.beside_another(rows).to_numpy()]) == sorted(runs["id"].head(3))
+        assert sorted(rows["id"][machines.beside_another(rows).to_numpy()]) == sorted(runs["id"].head(3))
 
 
 def test_one_run_of_each_net_is_no_mean(tmp_path: Path) -> None:

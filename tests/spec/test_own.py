@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.spec import Claim, Net, Recipe, Run, Scale, SpecError, Sweep, own_task, run_from_json
+from bench.spec import Claim, Detection, Net, Recipe, Run, Scale, SpecError, Sweep, own_task, run_from_json
 from bench.spec.own import OwnCodeError, beside, content_of, keep, keep_file, load
 from bench.store import RunFolder
 
@@ -82,7 +82,9 @@ def test_code_that_cannot_be_meant_is_refused(code: str, words: str) -> None:
         ({"name": "two-words"}, "name 'two-words' must begin with a small letter and be of letters and digits"),
         ({"depth": 0}, "depth 0 is not one of: 1 or more"),
         ({"depth": "20"}, "depth must be a whole number"),
-        ({"sizes": [1, 2]}, "options must be texts, numbers, True or False, got sizes=[1, 2]"),
+        ({"sizes": [1, 2]}, "options must be texts, finite numbers, True or False, got sizes=[1, 2]"),
+        ({"scale": float("nan")}, "options must be texts, finite numbers, True or False, got scale=nan"),
+        ({"classes": 10}, "classes cannot be an option: the data set says how many classes build is to make"),
         ({"norm": "layer"}, "norm 'layer' is not one of: bn, none"),
     ],
 )
@@ -160,6 +162,13 @@ def sweep_of(*nets: Net, **more: object) -> Sweep:
     return Sweep("Mine", "Does it?", "It does.", {"paper": scale}, **more)  # type: ignore[arg-type]
 
 
+def test_two_variants_need_two_names() -> None:
+    with pytest.raises(SpecError, match="named gated-20: give each a sweep of its own, or of your own another name="):
+        sweep_of(own(width=8), own(width=9))
+
+    assert sweep_of(own(width=8), own(width=9, name="wider"))
+
+
 def test_a_claim_compares_any_two_kinds_of_nets() -> None:
     shallow, deep, residual = own(), own(depth=56), (Net("cifar", 20, "A"), Net("cifar", 56, "A"))
     claim = Claim("cost", "It costs less.", "ours", "depth costs first more", (*residual, shallow, deep))
@@ -192,12 +201,31 @@ def test_an_own_task_is_one_on_the_data_of_the_task_it_is_like() -> None:
         ({"name": "classify"}, "that is a task of this suite: take another name"),
         ({"name": "My task"}, "name must be of small letters, digits, - and _"),
         ({"like": "detect"}, "like 'detect' is not one of: classify"),
+        ({"measure": "a | b"}, "measure must be words for the head of a column, got 'a | b'"),
+        ({"measure": ""}, "measure must be words for the head of a column, got ''"),
+        ({"answers": 1}, "answers=1 leaves nothing to decide: write how many there are"),
     ],
 )
-def test_an_own_task_that_cannot_be_meant_is_refused(more: dict[str, str], words: str) -> None:
+def test_an_own_task_that_cannot_be_meant_is_refused(more: dict[str, object], words: str) -> None:
     Path("rotation.py").write_text("class Rotation: ...\n")
 
     with pytest.raises(SpecError) as refused:
         own_task("rotation.py:Rotation", **{"name": "rotation", **more})  # type: ignore[arg-type]
 
     assert words in str(refused.value)
+
+
+def detects(net: Net, **more: object) -> Sweep:
+    recipe = Recipe(detection=Detection(form="fpn"), batch=2, bn_group=2, **more)  # type: ignore[arg-type]
+    return Sweep("Mine", "Does it?", "It does.", {"paper": Scale(((net, recipe),), (0,))}, task="detect", data="bccd")
+
+
+def test_a_detector_takes_a_net_of_ones_own_without_batch_norm() -> None:
+    assert detects(own(norm="none")).scales
+
+    with pytest.raises(SpecError, match="batch norm without weights has no statistics to be fixed at"):
+        detects(own())
+    with pytest.raises(SpecError, match="plain-20-nobn is without batch norm, .*: leave norm out"):
+        detects(Net("cifar", 20, "none", norm="none"))
+    with pytest.raises(SpecError, match="a detector holds none of its images back: leave out split='45k/5k'"):
+        detects(own(norm="none"), split="45k/5k")

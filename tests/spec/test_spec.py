@@ -98,7 +98,8 @@ def test_a_data_set_says_its_classes(data: str, classes: int) -> None:
             "voc07, voc07+12, coco14, imagenet-N",
         ),
         (lambda: replace(PICTURES, task="evaluate"), "task 'evaluate' does not go with 64000 steps"),
-        (lambda: Recipe(steps=0), "steps must be 1 or more"),
+        (lambda: Recipe(steps=0), "drops (32000, 48000) must rise between 0 and steps 0: write drops=(),"),
+        (lambda: replace(RUN, recipe=Recipe(steps=0, drops=())), "task 'classify' does not go with 0 steps: it trains"),
         (lambda: Recipe(views=Views(), split="45k/5k"), "ImageNet has none"),
         (lambda: Views(side=300), "a crop of 300 does not fit into a shorter side of 256"),
         (lambda: Views(shorter=(480, 256)), "must be (least, most)"),
@@ -191,7 +192,7 @@ def test_an_unknown_field_in_json_is_refused() -> None:
         (lambda: Recipe(drops=(48_000, 32_000)), "must rise"),
         (
             lambda: Recipe(steps=0, momentum=1.0),
-            "momentum must be below 1, got 1.0, such as momentum=0.9; steps must be 1 or more, got 0; drops",
+            "momentum must be below 1, got 1.0, such as momentum=0.9; drops",
         ),
         (lambda: replace(RUN, data="stand-in"), "the stand-in is for scale quick alone"),
         (lambda: replace(RUN, scale="long"), "scale 'long' is not one of: paper, short, quick"),

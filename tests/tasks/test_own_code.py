@@ -84,6 +84,8 @@ def test_killed_it_goes_on_with_the_code_of_its_folder_to_the_same_bits(study: s
 
 def test_a_study_of_an_own_net_ends_in_its_report() -> None:
     tiny("gated_study.py")
+    study = Path("gated_study.py")
+    study.write_text(study.read_text().replace('name="gated")', 'name="gated", width=16)'))
     assert main(["gated_study.py", "--scale", "quick", "--cluster", "inline"]) == 0
 
     results = Path("runs/gated_study/results")
@@ -97,6 +99,7 @@ def test_a_study_of_an_own_net_ends_in_its_report() -> None:
         "my_nets.py",
     ]
     assert f"`code/my_nets-{rows['gated-8']['build_sha256'][:8]}.py`" in page
+    assert '); gated-14 is built with `{"width":16}`; gated-8 is built with `{"width":16}`.' in page
     assert "Nets that claims compare" in page
     assert bench(["verify", "gated_study"]) == 0, "known by the copies beside its numbers"
 

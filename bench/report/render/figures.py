@@ -16,7 +16,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from bench.report.claims import floor_of
-from bench.report.frame import STEADY, Set, display_name, first_option, kinds_of, nets_of, on_one_machine, with_bn
+from bench.report.frame import Set, display_name, first_option, kinds_of, nets_of, with_bn
+from bench.report.machines import STEADY, on_one_machine
 from bench.report.render import style
 from bench.report.render.style import BOLD, COLUMN, PAGE, STYLE, THIN, handle, literal, look
 from bench.report.stats import of_percent, sample

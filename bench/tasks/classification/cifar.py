@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,12 @@ class Batches:
     """
 
     def __init__(
-        self, images: Images, prepare: Prepare, batch: int, generator: torch.Generator, augment: str = "crop+flip"
+        self,
+        images: Images,
+        prepare: Callable[[Tensor], Tensor],
+        batch: int,
+        generator: torch.Generator,
+        augment: str = "crop+flip",
     ) -> None:
         self.images, self.prepare, self.batch, self.generator = images, prepare, batch, generator
         self.augment = augment.split("+")

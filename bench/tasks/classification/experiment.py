@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from bench.spec import Run, counted
 from bench.spec.datasets import is_own
 from bench.tasks.classification import cifar
 from bench.tasks.classification.cifar import Images, Prepare
+from bench.tasks.classification.evaluation import given
 from bench.tasks.experiment import Experiment, of_own, spread
 from bench.tasks.job import Job
-from bench.train.metrics import Evaluation, evaluate
+from bench.tasks.parts import in_parts
+from bench.train import checkpoint
+from bench.train.metrics import BATCH, Evaluation, evaluate, evaluation_of, judged
 from bench.train.trainer import Batches
 from bench.train.turns import Work, finish
 
@@ -28,11 +31,14 @@ RESPONSE_IMAGES = 500  # test images behind a response's std: 32,000 values a ch
 
 @dataclass(frozen=True, eq=False)
 class InMemory(Experiment):
-    """A data set on the device as a whole. kept_back: images and labels that are not trained on."""
+    """A data set on the device as a whole. kept_back: images and labels that are not trained on.
+
+    prepare: images to inputs, as the net expects them.
+    """
 
     images: Images
     kept_back: list[Tensor] | None
-    prepare: Prepare
+    prepare: Callable[[Tensor], Tensor]
 
     @classmethod
     def of(cls, run: Run, job: Job, device: torch.device) -> InMemory:
@@ -44,6 +50,8 @@ class InMemory(Experiment):
                 f"{classes:,} classes apart, from 0 on: give the row of {run.data} in bench/spec/datasets.py "
                 f"classes={images.classes}, or the data that it describes"
             )
+        if not run.task_row.trains:
+            return cls._to_test(run, job, device, images)
         if run.recipe.split != "50k":
             generator = torch.Generator().manual_seed(run.seed)
             images, *kept_back = images.holding_out(max(1, len(images.train_y) // 10), generator)
@@ -54,10 +62,28 @@ class InMemory(Experiment):
             )
         return cls(run, job, device, images, kept_back, Prepare.of(images.train_x))
 
+    @classmethod
+    def _to_test(cls, run: Run, job: Job, device: torch.device, images: Images) -> InMemory:
+        """For weights that are only tested. Raises WeightsError where they do not go with the images."""
+        found = cls(run, job, device, images, None, Prepare.of(images.train_x))
+        given.require_classes(run, job, found.classes)
+        given.require_its_data(run, job, images.digest)
+
+        def as_trained() -> Callable[[Tensor], Tensor]:
+            source = given.trained(run, job)
+            return cls.of(source, job, device).prepare if source else found.prepare
+
+        return replace(found, prepare=given.prepared(run, job, as_trained))
+
     @property
     def digest(self) -> str:
         """SHA-256 of all arrays."""
         return self.images.digest
+
+    @classmethod
+    def digest_of(cls, run: Run, job: Job) -> str:
+        """See Experiment."""
+        return load_images(run, job.data, torch.device("cpu")).digest
 
     @property
     def classes(self) -> int:
@@ -79,7 +105,8 @@ class InMemory(Experiment):
     def test(self, net: nn.Module) -> Work[Evaluation]:
         """See Experiment."""
         used = self._some(self.images.test_y, self.run.recipe.test_images)
-        return self.measure(net, self.images.test_x[used], self.images.test_y[used])
+        x, y = self.images.test_x[used], self.images.test_y[used]
+        return self.measure(net, x, y) if self.run.task_row.trains else self._in_parts(net, x, y)
 
     def _some(self, of: Tensor, most: int) -> slice | list[int]:
         """Which of the images are used where at most so many are: the first; of a user's own, by class, every k-th."""
@@ -90,6 +117,20 @@ class InMemory(Experiment):
         found = of_own(self.images.names, self.images.account) if is_own(self.run.data) else {}
         held_out = {"val_error": finish(self.measure(net, *self.kept_back)).error} if self.kept_back else {}
         return {**found, **held_out}
+
+    @torch.inference_mode()
+    def _in_parts(self, net: nn.Module, x: Tensor, y: Tensor) -> Work[Evaluation]:
+        """The same numbers as `measure`; a stopped test goes on. Leaves the net in evaluation mode."""
+
+        def test(parts: Sequence[slice]) -> Iterator[Tensor]:
+            for part in parts:
+                yield judged(net, self.prepare(x[part]), y[part], self.run.recipe.precision).cpu()
+
+        made_of, every = [checkpoint.weights_digest(net.eval().state_dict()), self.digest], self.run.resources
+        found = in_parts(
+            *(self.job, "test", made_of, len(y), BATCH[x.device.type], test), kept_every=every.checkpoint_seconds
+        )
+        return evaluation_of(*(yield from found))
 
     def measure(self, net: nn.Module, x: Tensor, y: Tensor) -> Work[Evaluation]:
         """A net on images (N, 3, H, W) uint8 with labels (N,), on the run's device, prepared as its own are."""

@@ -10,7 +10,8 @@ import pandas as pd
 
 from bench.paper import paper_error, reproductions
 from bench.report.evidence import Evidence, Pair, claimed_pairs, compare
-from bench.report.frame import STEADY, Set, display_name, first_option, nets_of, own_recipes, with_bn
+from bench.report.frame import Set, display_name, first_option, nets_of, own_recipes, with_bn
+from bench.report.machines import STEADY
 from bench.report.numbers import (
     BEST_TEST_ERROR,
     TEST_ERROR,

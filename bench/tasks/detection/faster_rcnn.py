@@ -126,6 +126,11 @@ def _cut(backbone: Backbone) -> tuple[int, nn.Module, int, int]:
     """How many stages are shared; what works on a region, its width, and the bins that it is pooled to."""
     if backbone.top is not None:
         return len(backbone.stages), backbone.top, backbone.top_channels, 7
+    if not backbone.stages:
+        raise ValueError(
+            "the backbone gives its maps at once and is no row of stages, of which the last could work on each region: "
+            "give Detection(form='fpn'), or a net that is one, such as resnet50"
+        )
     if len(backbone.stages) < 2:
         raise ValueError("a backbone of one stage leaves nothing to work on each region: give one of two or more")
     return len(backbone.stages) - 1, nn.Sequential(backbone.stages[-1], GlobalAverage()), backbone.channels[-1], 14

@@ -94,6 +94,13 @@ def _folders(folder: Path) -> Files:
             f"{folder}: {len(empty):,} of {counted(len(homes), 'folder')} without an image: {_some(empty)}. Delete "
             f"them, or put images there ({', '.join(ENDINGS)}); people are in {TREE}"
         )
+    deeper = [home / sub.name for home in homes.values() for sub in folders_in(home) if files_in(sub, ENDINGS)]
+    astray = [path.relative_to(folder).as_posix() for path in (*files_in(folder, ENDINGS), *deeper)]
+    if astray:
+        raise DataError(
+            f"{folder}: images that are directly in no folder of a person: {_some(astray)}. Move them into a person's, "
+            f"or take them out; people are in {TREE}"
+        )
     return people
 
 

@@ -18,7 +18,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from bench.report.collect import collect
-from bench.report.frame import STEADY, Set, by_net, load
+from bench.report.frame import Set, by_net, load
+from bench.report.machines import STEADY
 from bench.report.render.figures import (
     APART,
     costs,

@@ -146,6 +146,7 @@ def test_a_net_starts_from_the_last_checkpoint_of_another_sweeps_run(data: Path,
     assert saved is not None
     assert torch.equal(start.embedder.backbone.get_parameter("net.conv1.weight"), saved["net"]["conv1.weight"])
     assert display_name(run.net.name) == "ResNet-8, transferred from other"
+    assert display_name("gated-8-nobn-run.other.0f") == "gated-8 without BN, transferred from other"
 
 
 def test_a_run_to_start_from_that_is_not_there_is_named_with_the_command_that_trains_it(

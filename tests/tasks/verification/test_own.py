@@ -200,9 +200,23 @@ def few(own: Path) -> None:
         shutil.rmtree(own / f"s{who}")
 
 
+def loose(own: Path) -> None:
+    shutil.copy(own / "s1" / "1.png", own / "whose.png")
+
+
+def deeper(own: Path) -> None:
+    (own / "s1" / "more").mkdir()
+    shutil.move(own / "s1" / "1.png", own / "s1" / "more" / "1.png")
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
+        (
+            loose,
+            "own: images that are directly in no folder of a person: whose.png. Move them into a pe",
+        ),
+        (deeper, "own: images that are directly in no folder of a person: s1/more. Move them into a person's"),
         (one_side, "own: only train/ is there, without the other: people are in a folder for each person, NAME/<p"),
         (both_sides, "own: 1 name in train/ and in test/: s3. Strangers are tested: put all images of a person into"),
         (nested, "own: 1 of 11 folders without an image: images. Delete them, or put images there .*; people are in a"),

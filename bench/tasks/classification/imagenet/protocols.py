@@ -7,7 +7,7 @@ whether it averaged before or after the softmax.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -21,11 +21,15 @@ BATCH = 100  # views a forward pass: bounds memory only
 
 
 class Protocol(NamedTuple):
-    """A test: each image's shorter side, how it is cut into views, and logits other than the net's own."""
+    """A test: each image's shorter side, how it is cut into views, and logits other than the net's own.
+
+    views: of an image, as many as cost as much: so many images are tested between two looks at whether to stop.
+    """
 
     shorter: int
     cut: Callable[[Tensor], Tensor]
     logits: Callable[[Tensor], Tensor] | None = None
+    views: int = 1
 
 
 def centre_crop(image: Tensor, side: int) -> Tensor:
@@ -70,11 +74,12 @@ def scores(
     *,
     batch: int = BATCH,
     precision: str = "fp32",
+    places: Sequence[int] = (),
 ) -> Tensor:
     """Scores (images, classes) float64 on the CPU, the net in evaluation mode, which is left as it was.
 
     views: of each image (views, 3, h, w); images that follow each other with views of one size share a forward pass of
-    about `batch` views. logits: other than the net's own.
+    about `batch` views. logits: other than the net's own. places: the outputs that compete, () for all.
     """
     was_training = net.training
     net.eval()
@@ -83,6 +88,7 @@ def scores(
         x = torch.cat(parts).contiguous(memory_format=torch.channels_last)
         with autocast(x.device, precision):
             out = (logits or net)(x)
+        out = out[:, list(places)] if places else out
         soft = out.double().softmax(1).split([len(part) for part in parts])
         found.append(torch.stack([one.mean(0) for one in soft]).cpu())
     net.train(was_training)

@@ -50,23 +50,6 @@ def of_imagenet(evidence: Evidence) -> Findings:
     return Findings((), figure, next(iter(tables), None), sections=tables[1:])
 
 
-def evaluation(evidence: Evidence) -> Findings:
-    """The page of published weights."""
-    tables = protocol_sections(evidence)
-    said = ["The published weights were trained by other recipes than the paper's."]
-    answer = [_reached(evidence)] if len(evidence.results.done) else []
-    return Findings([*answer, *said], table=next(iter(tables), None), sections=tables[1:])
-
-
-def _reached(evidence: Evidence) -> str:
-    """What each net reaches by 10 crops, beside the paper's number."""
-    nets = map(str, evidence.results.done["net"].unique())
-    ours = {net: of_net(evidence, net, TEN_CROP[0]) for net in nets}
-    beside = {net: paper for net in ours if (paper := printed(_paper_net(net), TEN_CROP[0])) != "–"}
-    words = (f"{display_name(net)} {ours[net]} % (paper: {beside[net]} %)" for net in beside)
-    return f"Top-1 error by 10 crops: {'; '.join(words)}." if beside else "No net of these has a number in the paper."
-
-
 def protocol_sections(evidence: Evidence) -> list[Section]:
     """Tables 2 to 5 and the centre crop, as far as they were measured."""
     done = evidence.results.done
@@ -108,24 +91,26 @@ def protocol_table(evidence: Evidence, metrics: tuple[Metric, Metric], name: str
     """A row a net with its errors by one protocol, in the form of Tables 3 and 4."""
     results = evidence.results
     beside: tuple[str, ...] = ("paper: top-1", "paper: top-5") if evidence.of_paper else ()
+    trained = metrics == CENTRE and evidence.sweep.task_row.trains
     if metrics == CENTRE:
-        beside = ("training error %", "training loss", "best on the validation set %")
+        beside = ("training error %", "training loss", "best on the validation set %") * trained
     five = ("top-5 error %",) * (answers_in(results) > 5)  # of five classes no label is outside
     header = ("net", "params", "top-1 error %", "95 %, seeds", "95 %, images only", *five, *beside)
     rows = [_row(evidence, str(net), row, metrics) for net, row in results.nets.iterrows()]
     scales = results.runs["views_scales"].iloc[0] if "views_scales" in results.runs else ""
     how = HOW[metrics].format(scales=str(scales).replace(" ", ", "))
-    note = caption(results, "", "validation images", training=metrics == CENTRE)
+    note = caption(results, "", "validation images", training=trained)
     return Table(header, rows, note=f"{how} {note}", name=name)
 
 
 def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[Metric, Metric]) -> tuple[Cell, ...]:
     if metrics == CENTRE:
-        beside = tuple(of_net(evidence, net, metric) for metric in (TRAIN_ERROR, TRAIN_LOSS, BEST_TEST_ERROR))
+        found = (TRAIN_ERROR, TRAIN_LOSS, BEST_TEST_ERROR) * evidence.sweep.task_row.trains
+        beside = tuple(of_net(evidence, net, metric) for metric in found)
     else:
-        beside = tuple(printed(_paper_net(net), metric) for metric in metrics) if evidence.of_paper else ()
+        beside = tuple(printed(paper_net(net), metric) for metric in metrics) if evidence.of_paper else ()
     return (
-        display_name(net) + missing(row),
+        evidence.display(net) + missing(row),
         "–" if pd.isna(row["params"]) else f"{row['params'] / 1e6:.1f}M",
         *with_intervals(with_worst_case(evidence, net, metrics[0]), float(row["test_images"])),
         *[with_worst_case(evidence, net, metrics[1])] * (answers_in(evidence.results) > 5),
@@ -133,7 +118,7 @@ def _row(evidence: Evidence, net: str, row: pd.Series[Any], metrics: tuple[Metri
     )
 
 
-def _paper_net(net: str) -> str:
+def paper_net(net: str) -> str:
     """Published weights stand beside the paper's net: `resnet-50-B-torchvision.…` beside `resnet-50-B`."""
     return "-".join(net.split("-")[:3]) if net.startswith("resnet-") else net
 

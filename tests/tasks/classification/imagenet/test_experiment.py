@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torchvision
 from PIL import Image
 
 pytest.importorskip("simplejpeg", reason="needs simplejpeg")
@@ -19,12 +16,10 @@ pytest.importorskip("simplejpeg", reason="needs simplejpeg")
 from bench.cli.commands import main as commands
 from bench.cli.sweep import main
 from bench.launch.worker import work
-from bench.nets.resnet import imagenet
-from bench.nets.timm_nets import imagenet_wnids
 from bench.spec import Net, Recipe, Resources, Run, Views
 from bench.store import RunFolder
+from bench.tasks.classification.imagenet import protocols
 from bench.tasks.experiment import spread
-from bench.train.checkpoint import weights_digest
 from tests.builders import numbers
 from tests.tasks.builders import done, done_by_two, failed, report_of, resumed, stopped, sweep_of
 
@@ -74,26 +69,37 @@ def test_a_run_has_its_errors_by_every_protocol_and_names_odd_images(straight: R
     assert not list(straight.path.glob("scores-*"))
 
 
-@pytest.mark.parametrize("questions", [6, 25])
+@pytest.fixture
+def two_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests by 10 crops and at many scales look after every second image whether to stop."""
+    monkeypatch.setattr(protocols, "BATCH", 20)
+
+
+@pytest.mark.usefixtures("two_at_a_time")
+@pytest.mark.parametrize("questions", [6, 9, 17])
 def test_stopped_at_any_moment_and_started_again_a_run_ends_in_the_same_bits(
-    straight: RunFolder, data: Path, tmp_path: Path, questions: int
+    data: Path, straight: RunFolder, tmp_path: Path, questions: int
 ) -> None:
     """In the middle of an epoch, at its end, and between the images of the tests after the last step."""
-    mine, theirs = numbers(resumed(tmp_path, RUN, data, questions)), numbers(straight)
+    whole = numbers(done(tmp_path, RUN, data, "whole"))
+    mine, alone = numbers(resumed(tmp_path, RUN, data, questions)), numbers(straight)
 
-    del mine["pictures"], theirs["pictures"]  # what this start has met
-    assert mine == theirs
+    for one in (whole, mine, alone):
+        del one["pictures"]  # what this start has met
+    assert mine == whole
+    assert mine["weights_sha256"] == alone["weights_sha256"]
 
 
 PERFECT = torch.eye(3, dtype=torch.float64).repeat_interleave(3, 0)  # of the nine images, three a class
 
 
+@pytest.mark.usefixtures("two_at_a_time")
 def test_a_protocol_that_has_ended_is_not_done_again(straight: RunFolder, data: Path, tmp_path: Path) -> None:
-    folder = stopped(tmp_path, RUN, data, 20)
+    folder = stopped(tmp_path, RUN, data, 17)
     kept = folder.scores("ten_crop")
     assert kept.exists()
     saved = torch.load(kept, weights_only=True)
-    torch.save({**saved, "scores": PERFECT}, kept)
+    torch.save({**saved, "found": [PERFECT]}, kept)
 
     assert work(folder.path, data) == "done"
 
@@ -101,10 +107,11 @@ def test_a_protocol_that_has_ended_is_not_done_again(straight: RunFolder, data: 
     assert numbers(folder)["multi_scale_error"] == numbers(straight)["multi_scale_error"]
 
 
+@pytest.mark.usefixtures("two_at_a_time")
 def test_scores_of_other_weights_are_not_taken(straight: RunFolder, data: Path, tmp_path: Path) -> None:
-    folder = stopped(tmp_path, RUN, data, 20)
+    folder = stopped(tmp_path, RUN, data, 17)
     saved = torch.load(folder.scores("ten_crop"), weights_only=True)
-    spoilt = {**saved, "scores": PERFECT, "of": ["another", *saved["of"][1:]]}
+    spoilt = {**saved, "found": [PERFECT], "of": ["another", *saved["of"][1:]]}
     torch.save(spoilt, folder.scores("ten_crop"))
 
     assert work(folder.path, data) == "done"
@@ -194,10 +201,17 @@ def test_a_sweep_without_images_is_refused_before_anything_starts(
     assert not Path("runs").exists()
 
 
-def test_published_weights_are_not_tried_on_a_part_of_imagenet(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["imagenet_pretrained", "--scale", "quick", "--data", str(data), "--dry-run"]) == 2
+def test_published_weights_are_not_tried_on_classes_that_are_none_of_imagenets(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
 
-    assert "1,000 classes apart, and" in capsys.readouterr().err
+    assert main(["imagenet_pretrained", "--scale", "quick", "--data", str(data)]) == 2
+
+    said = capsys.readouterr().err
+    assert "3 of its 3 classes are none of ImageNet's 1,000 (n00000000, n00000001, n00000002)" in said
+    assert said.count("\n") == 1
+    assert not Path("runs").exists()
 
 
 def test_more_classes_than_there_are_is_refused(
@@ -215,72 +229,19 @@ def test_images_of_a_test_are_spread_over_all_classes(count: int, most: int, use
     assert spread(count, most) == used
 
 
-WEIGHTS = Net("imagenet", 18, "B", "3x3", weights="file:mine.pth")
+def test_the_weights_of_a_run_have_its_errors_by_every_protocol(
+    straight: RunFolder, data: Path, tmp_path: Path
+) -> None:
+    net = replace(RUN.net, weights=f"run:trained/{RUN.id}")
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / RUN.id).symlink_to(straight.path)
+    recipe = replace(RECIPE, steps=0, drops=())
+    run = Run("quick", net, "imagenet-3", recipe, 0, "evaluate", RUN.resources)
 
+    mine, its = numbers(done(tmp_path, run, data)), numbers(straight)
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of weights: torchvision's ResNet-18 from a seed."""
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    torch.save(torchvision.models.resnet18().state_dict(), folder / "mine.pth")
-    return folder
-
-
-TEST = Recipe(steps=0, drops=(), batch=256, bn_group=256, test_images=6, views=replace(VIEWS, scales=(32,)))
-
-
-def thousand_classes(root: Path, classes: Sequence[str] = tuple(imagenet_wnids())) -> None:
-    """A validation folder of 1,000 classes with one tiny image each, and no training images."""
-    rng = np.random.default_rng(0)
-    one = root / "one.JPEG"
-    Image.fromarray(rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)).save(one)
-    for name in classes:
-        folder = root / "imagenet" / "val" / name
-        folder.mkdir(parents=True)
-        (folder / "a.JPEG").symlink_to(one)
-
-
-def test_published_weights_are_tested_without_training_images(weights: Path, tmp_path: Path) -> None:
-    thousand_classes(tmp_path)
-    (tmp_path / "weights").symlink_to(weights)
-    run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)
-
-    folder = done(tmp_path, run, tmp_path)
-
-    result = numbers(folder)
-    assert result["params"] == sum(p.numel() for p in imagenet(18, "B").parameters())
-    assert result["weights_sha256"] == weights_digest(torch.load(weights / "mine.pth"))
-    assert result["test_images"] == 6
-    assert json.loads((folder.path / "env.json").read_text())["data"] == "imagenet"
-
-
-def test_weights_for_1000_classes_are_not_tested_on_fewer(weights: Path, data: Path, tmp_path: Path) -> None:
-    (tmp_path / "weights").symlink_to(weights)
-    (tmp_path / "imagenet").symlink_to(data / "imagenet")
-    run = Run("paper", WEIGHTS, "imagenet-3", TEST, 0, task="evaluate", resources=RUN.resources)
-
-    error = failed(tmp_path, run, tmp_path)
-
-    assert "1,000 classes apart and imagenet-3 has 3" in error["message"]
-
-
-def test_weights_are_not_tested_on_folders_that_are_no_wnids(weights: Path, tmp_path: Path) -> None:
-    thousand_classes(tmp_path, [str(k) for k in range(1000)])
-    (tmp_path / "weights").symlink_to(weights)
-    run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)
-
-    error = failed(tmp_path, run, tmp_path)
-
-    assert "1,000 of its classes are none of ImageNet's 1,000 (0, 1, 10, 100, …)" in error["message"]
-    assert "name each class's folder by its wnid, such as n01440764" in error["message"]
-
-
-def test_missing_weights_are_tried_again_by_the_next_start(tmp_path: Path) -> None:
-    thousand_classes(tmp_path)
-    run = Run("paper", WEIGHTS, "imagenet", TEST, 0, task="evaluate", resources=RUN.resources)
-
-    error = failed(tmp_path, run, tmp_path)
-
-    assert error["retry"]
-    assert "there are: none" in error["message"]
+    names = {"weights_sha256", "correct", "correct_by", *(name for name in its if name.endswith("_error"))}
+    same = names - {"train_error", "best_test_error", "val_error"}
+    assert {name: mine[name] for name in same} == {name: its[name] for name in same}
+    assert mine["source_differs"] == 0
+    assert "classes" not in mine

@@ -1,0 +1,1 @@
+"""Task `evaluate`: weights that are tested as they are."""
