@@ -37,9 +37,9 @@ from bench.tasks.classification.imagenet.ensembles import ensemble_frame
 
 NUMBERS = (
     "depth", "seed", "params", "multiply_adds", "steps", "batch", "curve_every", "test_images", "test_error",
-    "train_error", "train_loss", "val_error", "best_test_error", "seconds", "images_per_s",
-    "test_images_per_s", "predicted_seconds", *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS,
-    "source_error", "source_differs",
+    "train_error", "train_loss", "val_error", "best_test_error", "seconds", "images_per_s", "test_images_per_s",
+    "predicted_seconds", *PROTOCOLS, *VERIFICATION, *PRECISIONS_OF_BOXES, *OF_OPTIONS, "source_error",
+    "source_differs",
 )  # fmt: skip
 PUBLISHED = "published.csv"  # beside a user's results: a copy of the published runs.csv, as it was then
 TEXTS = (*ENV_COLUMNS, "error_message", "weights_sha256", "norm", "weights")
@@ -67,10 +67,10 @@ class Set:
     correct: by run, eight test images a byte, a bit set where the net is right.
     layers: a row a run, step and layer, of failed runs too; empty in results from before layers were looked at.
     ensembles: a row an ensemble and seed. pair_scores: of verifications, matches: of detectors, see collect.
-    repeats: the sweep's further results of the same runs, which are in no number.
+    repeats: further results of the same runs, which are in no number. further: tests of these on further sets.
     authorship: whose results they are. published: beside a user's own the published ones of this scale and data.
     speeds: of the task's runs in these results and, where they are published, in those of all sweeps.
-    witnesses: of all runs of the sweep. further: their tests on further sets.
+    witnesses: of all runs of the sweep.
     """
 
     scale: str
@@ -123,8 +123,7 @@ class Set:
     ) -> NDArray[np.bool_] | None:
         """Seeds x images, True where right, over the net's done runs (of these seeds); None if there are none.
 
-        metric: the error that counts the wrong ones. Runs whose bits are not stored, or that saw fewer images than the
-        others, are left out.
+        metric: the error that counts the wrong ones. Runs without stored bits, or with fewer images, are left out.
         """
         done = self.done.loc[self.done["net"] == net, ["id", "seed", "test_images"]].sort_values("seed")
         done = done if seeds is None else done[done["seed"].map(lambda seed: int(seed) in seeds).astype(bool)]
@@ -132,8 +131,7 @@ class Set:
         kept = {name if metric == "test_error" else f"{name}:{metric}": n for name, n in images.items()}
         bits = [np.unpackbits(self.correct[name])[: int(n)] for name, n in kept.items() if name in self.correct]
         longest = max(map(len, bits), default=0)
-        same = [row.astype(bool) for row in bits if len(row) == longest]
-        return np.stack(same) if same else None
+        return np.stack([row.astype(bool) for row in bits if len(row) == longest]) if bits else None
 
 
 def load(results: Path, sweep: Sweep, file: str = "runs.csv") -> list[Set]:
