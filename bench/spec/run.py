@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, field, replace
 from functools import cache
 from typing import Annotated, Any
@@ -130,30 +130,9 @@ class Run:
 
     def __post_init__(self) -> None:
         data, task = self.dataset, self.task_row
-        parts = tuple(part for part in PARTS if getattr(self.recipe, part))
         require(
             "run",
-            (
-                parts == (data.part,) * bool(data.part),
-                f"data {self.data!r} go with a recipe that has {data.part or 'none of ' + ', '.join(PARTS)}"
-                f"; this one has {' and '.join(parts) or 'none'}"
-                f"{f': write Recipe({data.part}={data.part.title()}())' * bool(data.part)}",
-            ),
-            (
-                not data.images or self.recipe.batch <= data.images,
-                f"batch {self.recipe.batch} must be at most the {data.images:,} images of {data.title}, "
-                "such as batch=128",
-            ),
-            (
-                self.recipe.test_images <= max(10_000, data.test_images or MOST_TESTED),
-                f"test_images {self.recipe.test_images} must be at most the {data.test_images:,} test images of "
-                f"{data.title}: write test_images={data.test_images}",
-            ),
-            (
-                not data.side or self.recipe.size == data.side,
-                f"size {self.recipe.size} is for images of your own, and those of {data.title} have {data.side} x "
-                f"{data.side} pixels: leave size out",
-            ),
+            *_of_data(self),
             (
                 (task.like or self.task) in data.tasks,
                 f"task {self.task!r} and data {self.data!r} do not go together: they are for {', '.join(data.tasks)}",
@@ -220,6 +199,32 @@ class Run:
         """The run as plain JSON values; `run_from_json` reads it back."""
         values: dict[str, Any] = RUNS.dump_python(self, mode="json", by_alias=True)
         return values
+
+
+def _of_data(run: Run) -> Iterator[tuple[bool, str]]:
+    """What of its recipe does not go with its data."""
+    data, recipe = run.dataset, run.recipe
+    parts = tuple(part for part in PARTS if getattr(recipe, part))
+    yield (
+        parts == (data.part,) * bool(data.part),
+        f"data {run.data!r} go with a recipe that has {data.part or 'none of ' + ', '.join(PARTS)}"
+        f"; this one has {' and '.join(parts) or 'none'}"
+        f"{f': write Recipe({data.part}={data.part.title()}())' * bool(data.part)}",
+    )
+    yield (
+        not data.images or recipe.batch <= data.images,
+        f"batch {recipe.batch} must be at most the {data.images:,} images of {data.title}, such as batch=128",
+    )
+    yield (
+        recipe.test_images <= max(10_000, data.test_images or MOST_TESTED),
+        f"test_images {recipe.test_images} must be at most the {data.test_images:,} test images of {data.title}: write "
+        f"test_images={data.test_images}",
+    )
+    yield (
+        not data.side or recipe.size == data.side,
+        f"size {recipe.size} is for images of your own, and those of {data.title} have {data.side} x {data.side} "
+        "pixels: leave size out",
+    )
 
 
 RUNS = TypeAdapter(Run)

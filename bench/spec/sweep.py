@@ -94,7 +94,7 @@ class Sweep:
         named_nets |= {net.name for ensemble in self.ensembles for net in ensemble.nets}
         absent = sorted(named_nets - run_here)
         several = {name.partition("+")[0] for name in run_here if "+" in name}
-        judged = {(s, i) for s, scale in self.scales.items() for i in scale.judges or ()}
+        judged = {claim for scale in self.scales.values() for claim in scale.judges or ()}
         mixed = sorted({net.name for ensemble in self.ensembles for net in ensemble.nets} & several)
         wrong = list(self._wrong_runs())
         data = {scale.data or self.data for scale in self.scales.values()}
@@ -107,30 +107,9 @@ class Sweep:
                 f"claims and ensembles are about nets that no scale runs: {', '.join(absent)}; "
                 f"there are: {', '.join(sorted(run_here))}",
             ),
-            _known("judges", {claim for _, claim in judged}, ids),
+            _known("judges", judged, ids),
             _known("answers", self.answers, ids),
-            (
-                not any(scale == "quick" for scale, _ in judged),
-                "scale quick judges no claim: its recipe is made for minutes, and tuned on what it would judge; write "
-                "judges=() there",
-            ),
-            *(
-                (
-                    all(len(scale.planned.get(net, ())) > 1 for net in claim.names),
-                    f"{name} judges {claim.id!r} and does not plan two seeds or more of each of its nets",
-                )
-                for name, scale in self.scales.items()
-                for claim in self.claims
-                if claim.id in (scale.judges or ())
-            ),
-            *(
-                (
-                    not scale.classes or bool(dataset_of(scale.data or self.data).named),
-                    f"{name} asks for {scale.classes} classes, which only a part of ImageNet can have: "
-                    "leave classes out",
-                )
-                for name, scale in self.scales.items()
-            ),
+            *self._wrong_scales(),
             (
                 not self.ensembles or bool(dataset_of(self.data).named),
                 f"ensembles are of nets tested at many scales, as on ImageNet; data is {self.data!r}",
@@ -145,6 +124,24 @@ class Sweep:
             f"sweep {self.title!r}",
             (not twice, f"two files of code are both called {', '.join(twice)}: give one another name"),
         )
+
+    def _wrong_scales(self) -> Iterator[tuple[bool, str]]:
+        """What a scale cannot judge, or ask of its data."""
+        yield (
+            not (at := self.scales.get("quick")) or not at.judges,
+            "scale quick judges no claim: its recipe is made for minutes, and tuned on what it would judge; write "
+            "judges=() there",
+        )
+        for name, scale in self.scales.items():
+            for claim in (claim for claim in self.claims if claim.id in (scale.judges or ())):
+                yield (
+                    all(len(scale.planned.get(net, ())) > 1 for net in claim.names),
+                    f"{name} judges {claim.id!r} and does not plan two seeds or more of each of its nets",
+                )
+            yield (
+                not scale.classes or bool(dataset_of(scale.data or self.data).named),
+                f"{name} asks for {scale.classes} classes, which only a part of ImageNet can have: leave classes out",
+            )
 
     def _wrong_runs(self) -> Iterator[str]:
         """What in the sweep's task, data, nets and recipes does not go together, by scale."""
