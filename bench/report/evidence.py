@@ -88,7 +88,10 @@ def pairs(results: Set, floor: Floor) -> tuple[Pair, ...]:
 
 
 def claimed_pairs(evidence: Evidence) -> list[Pair]:
-    """The first and the second net of each claim that compares two kinds of nets which are not plain and residual."""
+    """The first and the second net of each claim that compares two kinds of nets which are not plain and residual.
+
+    And of each depth the residual net with the others that are not plain.
+    """
     sides: list[tuple[str, str]] = []
     for claim in evidence.sweep.claims:
         names = claim.names
@@ -96,6 +99,10 @@ def claimed_pairs(evidence: Evidence) -> list[Pair]:
             sides.append((names[0], names[1]))
         elif claim.kind == "depth costs first more":
             sides += [(names[0], names[2]), (names[1], names[3])]
+    nets = frame.first_option(frame.with_bn(evidence.results.done)).drop_duplicates("net")
+    for _, of_depth in nets.assign(kind=frame.nets_of(nets)).sort_values("depth").groupby("depth"):
+        one, others = of_depth["kind"] == frame.NETS[1], ~of_depth["kind"].isin(frame.NETS[:2])
+        sides += [(str(a), str(b)) for a in of_depth.loc[one, "net"] for b in of_depth.loc[others, "net"]]
     found = (
         compare(evidence.results, evidence.floor, first, second, f"pair-{first}-{second}")
         for first, second in dict.fromkeys(sides)

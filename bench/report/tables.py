@@ -14,6 +14,7 @@ from bench.report.frame import Set
 from bench.report.numbers import Cell, Number, parts
 from bench.report.stats import Interval, wilson
 from bench.spec import LEVEL as LEVEL_OF_CLAIMS
+from bench.spec import counted
 
 MIXED = {
     "commits": "commit", "hardware": "hardware", "data": "data_sha256", "torch versions": "torch",
@@ -134,7 +135,8 @@ def caption(
     if chance := chance_near(results):
         words.append(f"Guessing gives {chance:g} %.")
     if results.others:
-        words.append(f"{results.others} finished runs of other recipes than the sweep's present ones are left out.")
+        left = f"{counted(results.others, 'finished run')} of other recipes than the sweep's present ones"
+        words.append(f"{left} {'is' if results.others == 1 else 'are'} left out.")
     failed = results.runs[results.runs["state"] == "failed"]
     words += [f"Failed: `{row['id']}`: {code(row['error_message'])}." for _, row in failed.iterrows()]
     return " ".join(words)

@@ -148,9 +148,13 @@ def test_gradients_are_those_with_respect_to_the_convolutions_outputs() -> None:
     assert [one.response for one in found] == pytest.approx([float(g.norm()) for g in expected], rel=1e-4)
 
 
-def test_a_net_that_does_not_say_whose_outputs_are_its_responses_is_not_measured() -> None:
-    with pytest.raises(AttributeError, match="response"):
-        layers_of(nn.Sequential(nn.Conv2d(3, 3, 1)))
+def test_of_a_net_that_does_not_say_whose_outputs_are_its_responses_all_convolutions_are_layers() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1))
+
+    assert [(layer.name, layer.conv, layer.out) for layer in layers_of(net)] == [
+        ("0", net[0], net[0]),
+        ("2", net[2], net[2]),
+    ]
 
 
 @pytest.mark.parametrize(("depth", "channels"), [(8, (16, 32, 64)), (164, (64, 128, 256))])

@@ -100,7 +100,7 @@ def test_a_study_of_an_own_net_ends_in_its_report() -> None:
     ]
     assert f"`code/my_nets-{rows['gated-8']['build_sha256'][:8]}.py`" in page
     assert '); gated-14 is built with `{"width":16}`; gated-8 is built with `{"width":16}`.' in page
-    assert "Nets that claims compare" in page
+    assert "Nets of two kinds" in page
     assert bench(["verify", "gated_study"]) == 0, "known by the copies beside its numbers"
 
 

@@ -75,7 +75,7 @@ def findings(evidence: Evidence) -> Findings:
             *of_data.sections,
             *of_tables(
                 ("Plain against residual nets", paired_table(evidence)),
-                ("Nets that claims compare", claimed_table(evidence, claimed)),
+                ("Nets of two kinds", claimed_table(evidence, claimed)),
                 ("Shallow against deep nets", depth_table(evidence, depths)),
                 ("One net by several recipes", variants_table(evidence)),
                 ("Two trained nets, image by image", trained_table(tested)),
@@ -111,7 +111,7 @@ CLAIMED = ("nets", "seeds (first, second)", "error: second − first, points", "
 
 
 def claimed_table(evidence: Evidence, pairs: Sequence[Pair]) -> Table | None:
-    """A row a pair of nets that a claim compares; None without any."""
+    """A row a pair of nets that are not plain and residual; None without any."""
     rows = list(map(partial(_apart, evidence), pairs))
     return Table(CLAIMED, rows, note=apart_note(evidence), name="claimed") if rows else None
 

@@ -164,7 +164,7 @@ def differences(evidence: Evidence, learnt: Set) -> list[str]:
 
 
 def compared(evidence: Evidence, pair: Pair) -> str:
-    """What the second of two nets that a claim compares changes in the test error."""
+    """What the second of two nets of different kinds changes in the test error."""
     done = evidence.results.done
     errors = [done.loc[done["net"] == name, "test_error"].mean() for name in pair.names]
     first, second = map(display_name, pair.names)

@@ -175,7 +175,7 @@ def test_an_image_in_both_parts_is_refused_by_its_path_and_by_its_bytes(tmp_path
 def test_a_folder_that_is_not_there_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "racoon").mkdir()
 
-    with pytest.raises(AbsentError, match=r"racoons .*'voc:racoons' .*: racoon\. Name the folder above racoons/"):
+    with pytest.raises(AbsentError, match=r"racoons .*'voc:racoons' .*: racoon\. Name the folder above it"):
         read("voc:racoons", tmp_path)
 
 
