@@ -43,7 +43,7 @@ def test_numbers_of_another_recipe_are_not_averaged_in(tmp_path: Path) -> None:
     (one,) = frame.load(tmp_path / "results", SWEEP)
 
     assert frame.by_net(one.runs).loc["resnet-20-A", "test_error_mean"] == 10.0
-    assert "1 finished runs of other recipes" in page(evidence(one))
+    assert "1 finished run of other recipes" in page(evidence(one))
 
 
 def test_a_curve_of_one_point_is_seen(tmp_path: Path) -> None:
