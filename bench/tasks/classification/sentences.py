@@ -171,8 +171,9 @@ def compared(evidence: Evidence, pair: Pair) -> str:
     over = pair.over_seeds or pair.over_images
     differs = change(pair.difference, 2, " points") + (" than" if round(pair.difference, 2) else " as")
     return (
-        f"{second[:1].upper()}{second[1:]}'s test error is {differs} that of {first} ({errors[1]:.2f} % against {errors[0]:.2f} %; 95 % over "
-        f"{over.covers}: {signed(over.low)} to {signed(over.high)}); n = {n_words(pair.seeds[::-1])}."
+        f"{second[:1].upper()}{second[1:]}'s test error is {differs} that of {first} ({errors[1]:.2f} % against "
+        f"{errors[0]:.2f} %; 95 % over {over.covers}: {signed(over.low)} to {signed(over.high)}); "
+        f"n = {n_words(pair.seeds[::-1])}."
     )
 
 
