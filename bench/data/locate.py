@@ -5,6 +5,7 @@ Looking needs the standard library only, so that plans can ask.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from pathlib import Path
@@ -175,6 +176,8 @@ def _in(folder: Path) -> list[Path]:
 def _own(folder: Path, name: str, wanted: str, there: list[str], what: str) -> Path:
     if wanted in there:
         return folder / wanted
+    like = difflib.get_close_matches(wanted, there)
+    there = [*like, *(other for other in there if other not in like)]  # of many, the first are named
     raise AbsentError(
         f"{folder}: no {what} {wanted} there, which data {name!r} is read from; there are: "
         f"{', '.join(there[:8]) or 'none'}{', …' * (len(there) > 8)}. Name the folder above it with --data "

@@ -11,7 +11,7 @@ from bench.report.frame import Set
 from bench.report.numbers import mean_std, signed
 from bench.report.sections import MADE_UP, Findings
 from bench.report.stats import sample
-from bench.report.tables import chance_near, p_words
+from bench.report.tables import chance_near, p_words, percent
 from bench.report.verdicts import measured, seeds_words, verdict_words
 from bench.spec import Sweep, counted
 
@@ -121,7 +121,7 @@ def _table(evidence: Evidence) -> str:
 def _sentences(evidence: Evidence) -> Iterator[str]:
     """Chance, the question and its answer, as a terminal shows it."""
     if chance := chance_near(evidence.results):
-        yield f"Guessing gives {evidence.sweep.task_row.value(chance):g} %."
+        yield f"Guessing gives {percent(evidence.sweep.task_row.value(chance))} %."
     yield f"Question: {evidence.sweep.question}"
     first, *others = (text.replace("**", "").replace("`", "") for text in answer(evidence, findings_of(evidence)))
     yield f"Answer:   {first}"

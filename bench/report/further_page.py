@@ -30,7 +30,7 @@ def further_sections(evidence: Evidence) -> list[Section]:
     tables = [errors_table(evidence, asked), excess_table(evidence, asked), pairs_table(evidence, asked)]
     for group in GROUPS:
         rows = [row for row in FURTHER.values() if row.group == group and row.name in there]
-        tables += [severity_table(evidence, group, rows), members_table(evidence, group, rows)] if rows else []
+        tables += [severity_table(evidence, group, rows), members_table(evidence, group, rows, asked)] if rows else []
     untested = bullets(_untested(evidence, asked, [row for row in declared if row.name not in there]))
     return [Section("Further test sets", (*(table for table in tables if table), *([untested] if untested else [])))]
 
@@ -211,14 +211,20 @@ def severity_table(evidence: Evidence, group: str, rows: Sequence[FurtherSet]) -
     return Table(header, kept, note=note, name=f"{group}-severities") if kept else None
 
 
-def members_table(evidence: Evidence, group: str, rows: Sequence[FurtherSet]) -> Table | None:
-    """A row a corruption, the error of each net: the mean over the severities. None for one alone."""
+def members_table(evidence: Evidence, group: str, rows: Sequence[FurtherSet], above: Sequence[Asked]) -> Table | None:
+    """A row a corruption, the error of each net: the mean over the severities. None for one alone.
+
+    above: what the first tables have rows of. A number that stands there has its anchor there, and none here.
+    """
+    anchored = {one.key for one in above}
     nets = [str(net) for net in evidence.results.nets.index]
     lines = []
     for row in rows if len(rows) > 1 else ():
-        found = [measured(evidence.results, net, Asked.of([row], row.title)) for net in nets]
-        cells = [_number(evidence, net, one) if one else "–" for net, one in zip(nets, found, strict=True)]
-        name = row.member.replace("_", " ")
+        asked = Asked.of([row], row.title)
+        found = [measured(evidence.results, net, asked) for net in nets]
+        cells: list[Cell] = [_number(evidence, net, one) if one else "–" for net, one in zip(nets, found, strict=True)]
+        cells = list(map(str, cells)) if asked.key in anchored else cells
+        name = row.member_title
         lines.append((f"{name} (extra)" if row.extra else name, *cells))
     note = f"{GROUPS[group]} by corruption: error in %, the mean over the severities. {_short(evidence)}"
     if any(row.extra for row in rows):

@@ -96,6 +96,11 @@ def chance_of(results: Set) -> float:
     return 100 * (1 - 1 / answers) if answers else 0.0
 
 
+def percent(value: float) -> str:
+    """Two decimals where there are some: 90, 99.9, 85.71."""
+    return f"{round(value, 2):g}"
+
+
 def chance_near(results: Set) -> float:
     """The test error of guessing where one is near it, else 0."""
     chance = chance_of(results)
@@ -133,7 +138,7 @@ def caption(
     mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
     if chance := chance_near(results):
-        words.append(f"Guessing gives {chance:g} %.")
+        words.append(f"Guessing gives {percent(chance)} %.")
     if results.others:
         left = f"{counted(results.others, 'finished run')} of other recipes than the sweep's present ones"
         words.append(f"{left} {'is' if results.others == 1 else 'are'} left out.")

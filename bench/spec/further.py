@@ -45,6 +45,15 @@ class FurtherSet(Row):
         """Its name within its group."""
         return self.name.rpartition(":")[2]
 
+    @property
+    def member_title(self) -> str:
+        """That name on pages."""
+        return _words(self.member)
+
+
+def _words(member: str) -> str:
+    return member.replace("_", " ").replace("jpeg", "JPEG")
+
 
 def _cifar(name: str, title: str, kind: str, images: int, **more: Any) -> FurtherSet:
     """For nets trained on CIFAR-10. kind: of its files."""
@@ -75,7 +84,7 @@ ROWS = (
     *(
         _cifar(
             f"cifar10-c:{word}",
-            f"{GROUPS['cifar10-c']}, {word.replace('_', ' ')}",
+            f"{GROUPS['cifar10-c']}, {_words(word)}",
             "cifar10c",
             10_000,
             parts=SEVERITIES,

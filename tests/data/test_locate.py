@@ -72,6 +72,10 @@ def test_own_data_are_the_folder_of_their_name_and_lie_above_it_where_that_is_gi
     assert "is a part of mine; the folder that holds the data sets is" in capsys.readouterr().out
     with pytest.raises(AbsentError, match="no folder other there, which data 'faces:other' is .*; there are: mine"):
         own(tmp_path, "faces:other")
+    for name in "abcdefgh":
+        put(tmp_path, f"{name}/1.png")
+    with pytest.raises(AbsentError, match="there are: mine, a, b, c, d, e, f, g, …"):  # what may be meant comes first
+        own(tmp_path, "folder:mien")
     with pytest.raises(AbsentError, match=r"no lfw/pairs.txt there, the list of View 2. Get it and LFW's images"):
         own_beside_lfw(tmp_path, "lfw-view2:mine")
     put(tmp_path, "lfw/pairs.txt")

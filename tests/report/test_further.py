@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def test_severities_and_corruptions_are_kept_and_the_images_of_all_count_once(tm
     severities = table(sections, "cifar10-c-severities").rows[0]
     assert [number(cell).value for cell in severities[2:]] == [5.25, 10.25, 15.25, 20.25, 25.25]
     members = table(sections, "cifar10-c-corruptions").rows
-    assert [row[0] for row in members[-2:]] == ["jpeg compression", "saturate (extra)"]
+    assert [row[0] for row in members[-2:]] == ["JPEG compression", "saturate (extra)"]
     assert number(members[-1][1]).value == pytest.approx(15.25 + 25)
 
 
@@ -136,6 +137,19 @@ def test_a_part_of_a_group_is_named_as_such(tmp_path: Path) -> None:
     assert "Declared by the sweep and not tested yet: CIFAR-10.1 v6." in told
     assert "Declared by the sweep and not tested yet: 18 corruptions of CIFAR-10-C." in told
     assert "Of 4 finished runs 3 are not tested on all of CIFAR-10-C, fog" in told
+
+
+@pytest.mark.parametrize("members", [(*CORRUPTIONS, "saturate"), ("fog", "saturate")])
+def test_no_number_has_two_anchors_on_a_page(tmp_path: Path, members: tuple[str, ...]) -> None:
+    folders = made(tmp_path)
+    for member in members:
+        keep_tested(folders[PLAIN, 0], f"cifar10-c:{member}", *(range(9) for _ in range(5)))
+
+    parts = [part for one in further_sections(evidence(loaded(tmp_path))) for part in one.parts]
+
+    anchors = re.findall('<a id="([^"]+)">', "".join(part.markdown() for part in parts if isinstance(part, Table)))
+    assert f"made_up.quick.{PLAIN}.cifar10-c.fog_error" in anchors
+    assert len(anchors) == len(set(anchors))
 
 
 def test_the_same_images_are_compared_one_by_one_with_the_own_test(tmp_path: Path) -> None:

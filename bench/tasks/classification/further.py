@@ -27,8 +27,9 @@ def test(experiment: InMemory, net: nn.Module, row: FurtherSet, found: Labelled)
         if row.same_images and not torch.equal(y, own[: len(y)]):
             first = int((y != own[: len(y)]).nonzero()[0]) + 1 if len(own) >= len(y) else len(own) + 1
             raise DataError(
-                f"{row.title}: from image {first:,} on its labels are not those of the test images of "
-                f"{experiment.run.dataset.title}; its images must be these, in their order"
+                f"from image {first:,} on its labels are not those of the test images of "
+                f"{experiment.run.dataset.title}; its images must be these, in their order: get it again, or name the "
+                "data folder where both sets are as they were published"
             )
         x = torch.from_numpy(images[:used].transpose(0, 3, 1, 2).copy()).to(experiment.device)
         outcomes[part] = yield from experiment.measure(net, x, y)

@@ -12,7 +12,7 @@ from bench.report.frame import NETS, Set, display_name, first_option, kinds_of, 
 from bench.report.numbers import n_words, signed
 from bench.report.pairs import baseline
 from bench.report.stats import wilson
-from bench.report.tables import at_chance, chance_of, change, one_of
+from bench.report.tables import at_chance, chance_of, change, one_of, percent
 from bench.spec import counted
 
 OF_PAPER = "it rises with depth in plain networks and falls in residual ones"  # Figures 1, 4 and 6
@@ -41,7 +41,7 @@ def sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
 
 def _chance(evidence: Evidence, learnt: Set, out: Iterable[str]) -> str:
     """Which nets are no better than a guess, and which are: all, or some."""
-    results, chance = evidence.results, f"{chance_of(evidence.results):g} %"
+    results, chance = evidence.results, f"{percent(chance_of(evidence.results))} %"
     steps = f"{one_of(results.done['steps'].map('{:,}'.format))} steps"
     errors = results.nets.loc[list(out), "test_error_mean"]
     images = one_of(results.done["test_images"].map("{:,.0f}".format))

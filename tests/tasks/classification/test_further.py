@@ -47,7 +47,7 @@ def test_the_same_images_changed_must_have_the_labels_of_the_own_test(tmp_path: 
     work = on_images(experiment, experiment.net(), row, replace(found, parts=turned))
 
     if row.same_images:
-        with pytest.raises(DataError, match="Weak, faint: from image 1 on its labels are not those of the test images"):
+        with pytest.raises(DataError, match="^from image 1 on its labels are not those of the test images"):
             finish(work)
     else:
         assert len(finish(work)[""].correct) == 40

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.data.decode import Oddities, decode
 from bench.data.prefetch import prefetch
-from bench.spec import SOURCES, Run, Views
+from bench.spec import SOURCES, Run, Views, counted
 from bench.spec.datasets import is_own
 from bench.store import atomic
 from bench.tasks.classification.evaluation import given
@@ -128,7 +128,11 @@ class ImageNet(Experiment):
         pictures = f"{training}validation: {self.odd.summary(self.images.val.name)}"
         if not is_own(self.run.data):
             return errors | {"pictures": pictures}
-        return errors | of_own(self.images.classes, f"{pictures}{left_out_words(self.images.left_out)}")
+        trained = f"{len(self.images.train):,} training and " if len(self.images.train) else ""
+        about = (
+            f"{trained}{len(self.images.val):,} test images of {counted(len(self.images.classes), 'class')}; {pictures}"
+        )
+        return errors | of_own(self.images.classes, f"{about}{left_out_words(self.images.left_out)}")
 
     def _further(self, net: nn.Module) -> dict[str, Evaluation]:
         """By 10 crops and at many scales, where the recipe asks for them. Raises StoppedError between images.

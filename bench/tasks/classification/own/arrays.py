@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.data.listing import first_line
 from bench.data.locate import DataError
+from bench.spec import counted
 from bench.tasks.classification.cifar import Images, make_images
 from bench.tasks.classification.own import repeats
 from bench.tasks.classification.own.folders import require_memory
@@ -54,7 +55,7 @@ def in_memory(path: Path, size: int) -> Images:
     twins = ((f"{keys[2]}[{k}]", f"{keys[0]}[{j}]") for k, j in repeats.of_pixels(train, test))
     said = repeats.notice_of(path, twins, len(test))
     grey = "; grey, repeated three times" if x.ndim == 3 or x.shape[3] == 1 else ""
-    account = f"{len(train):,} training and {len(test):,} test images{grey}"
+    account = f"{len(train):,} training and {len(test):,} test images of {counted(classes, 'class')}{grey}"
     account += f"; unused arrays: {', '.join(unused)}" if unused else ""
     parts = train, torch.from_numpy(labels[0]), test, torch.from_numpy(labels[1])
     return make_images(*parts, said, names=tuple(map(str, range(classes))), account=account)
@@ -122,7 +123,11 @@ def _wrong_labels(one: Header) -> str:
         return "of one column a class write labels.argmax(1)"
     if len(one.shape) not in (1, 2):
         return "write them as (N,)"
-    return "" if one.dtype.kind in "iu" else "write labels.astype(numpy.int64)"
+    if one.dtype.kind in "iu":
+        return ""
+    if one.dtype.kind == "f":
+        return "write labels.astype(numpy.int64) where they are whole; what is measured is no class"
+    return "write numpy.unique(labels, return_inverse=True)[1] of all labels together, those of training and of test"
 
 
 def _labels(path: Path, key: str, labels: NDArray[Any]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from bench.data.images import ENDINGS, UPRIGHT, opened, orientation, rgb
 from bench.data.listing import entries_in, folders_in
 from bench.data.locate import DataError, notice
 from bench.machine import memory_gib
+from bench.spec import counted
 from bench.store.records import is_text
 from bench.tasks.classification.cifar import Images, make_images
 from bench.tasks.classification.imagenet.files import ImageFiles, ImageSet, by_class, digest_of, same_classes
@@ -42,7 +43,7 @@ def listed(folder: Path, *, trained: bool = True) -> ImageSet:
     """The images by their names; none is opened.
 
     Raises DataError where a part is missing, a class is empty or in one part only, there are fewer than two, there is a
-    folder in a class, whose images nobody takes, or a name cannot be written into results.
+    folder in a class, whose images nobody takes, an image in none, or a name cannot be written into results.
     """
     parts = [_part(folder, names) for names in [("train",)] * trained + [TESTS]]
     left_out = tuple(_left_out(folder, parts))
@@ -80,7 +81,13 @@ def _left_out(folder: Path, parts: Sequence[Path]) -> Iterator[str]:
                 raise DataError(f"{folder}: {name!r} is not UTF-8, and cannot be named in results: rename it")
             if entry.is_dir() and home not in parts:
                 raise DataError(f"{folder}: {name} is a folder in a class: put its images into {Path(name).parent}/")
-            if not entry.is_dir() and (home in parts or not entry.name.lower().endswith(ENDINGS)):
+            is_image = entry.name.lower().endswith(ENDINGS)
+            if home in parts and is_image and not entry.is_dir():
+                raise DataError(
+                    f"{folder}: {name} is an image in no class: put it into {Path(name).parent}/<class>/, or take "
+                    "it out"
+                )
+            if not entry.is_dir() and not is_image:
                 yield name
 
 
@@ -99,9 +106,11 @@ def in_memory(folder: Path, size: int) -> Images:
     twins = ((f"test {found.val.name(k)}", f"training {found.train.name(j)}") for k, j in pairs)
     repeated = repeats.notice_of(folder, twins, len(test))
     resized = odd.pop("resized")
-    said = f"{resized:,} of {count:,} images were resized to {size} x {size}." if resized else ""
+    verb = "was" if resized == 1 else "were"
+    said = f"{resized:,} of {counted(count, 'image')} {verb} resized to {size} x {size}." if resized else ""
     about = ", ".join(f"{number:,} {kind}" for kind, number in odd.items() if number) or "all usual"
-    account = f"{len(train):,} training and {len(test):,} test images; {about}{left_out_words(found.left_out)}"
+    account = f"{len(train):,} training and {len(test):,} test images of {counted(len(found.classes), 'class')}"
+    account += f"; {about}{left_out_words(found.left_out)}"
     labels, test_labels = (torch.from_numpy(files.labels) for files in parts.values())
     said = " ".join(filter(None, (found.notice, said, repeated)))
     return make_images(train, labels, test, test_labels, said, names=found.classes, account=account)

@@ -29,7 +29,7 @@ def notice_of(where: object, twins: Iterable[tuple[str, str]], tested: int) -> s
         raise DataError(
             f"{where}: {len(found):,} of {counted(tested, 'test image')} ({share:.3g} %) "
             f"{'are training images' if len(found) > 1 else 'is a training image'}, too, such as {first}; up to "
-            f"{MOST:.0%} would be said on the page. Take them out of one of the two parts"
+            f"{100 * MOST:g} % would be said on the page. Take them out of one of the two parts"
         )
     return (
         f"{len(found):,} of {tested:,} test images {'are training images' if len(found) > 1 else 'is a training image'}"

@@ -30,8 +30,8 @@ def test_both_layouts_give_the_same_images(tmp_path: Path) -> None:
     assert first.train_y.tolist() == Y[:, 0].tolist()
     assert first.digest == second.digest
     assert first.names == ("0", "1", "2")
-    assert first.account == "24 training and 6 test images; unused arrays: val_images, val_labels"
-    assert second.account == "24 training and 6 test images"
+    assert first.account == "24 training and 6 test images of 3 classes; unused arrays: val_images, val_labels"
+    assert second.account == "24 training and 6 test images of 3 classes"
 
 
 @pytest.mark.parametrize("last", [(), (1,)])
@@ -60,7 +60,12 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"test_images": TEST[:0], "test_labels": Y[:0]}, "0 test_images and 0 test_labels"),
     ({"train_labels": Y.astype(np.float32)}, "train_labels are float32 (24, 1), and whole numbers (N,) are read"),
     ({"train_labels": np.eye(3)[Y[:, 0]]}, "of one column a class write labels.argmax(1)"),
+    ({"train_labels": Y + 0.5}, "write labels.astype(numpy.int64) where they are whole; what is measured is no class"),
     ({"train_labels": Y[:, 0].astype(object)}, "train_labels are object (24,)"),
+    (
+        {"test_labels": np.array(list("abcabc"))},
+        "test_labels are <U1 (6,), and whole numbers (N,) are read: write numpy.un",
+    ),
     ({"train_labels": Y.astype(np.int64) - 1}, "train_labels[0] is -1: labels are whole numbers from 0 on"),
     ({"train_labels": np.where(Y == 1, 2**40, Y.astype(np.int64))}, "train_labels[1] is 1099511627776"),
     ({"train_labels": Y + 1}, "train_labels go up to 3, and no training image has 0: number the classes 0 to 2"),

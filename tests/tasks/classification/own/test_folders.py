@@ -29,7 +29,7 @@ def test_pixels_labels_and_names_are_those_of_the_folder(tmp_path: Path) -> None
     assert torch.bincount(images.train_y).tolist() == [8, 8, 8]
     assert images.test_y.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert torch.equal(images.train_x[8], torch.from_numpy(pixels(9)).permute(2, 0, 1))  # the first dog
-    assert (images.notice, images.account) == ("", "24 training and 9 test images; all usual")
+    assert (images.notice, images.account) == ("", "24 training and 9 test images of 3 classes; all usual")
 
 
 def test_the_digest_covers_pixels_labels_and_the_names_of_the_classes(tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_images_of_any_size_format_and_colours_are_made_square_and_counted(tmp_p
 
     assert (images.test_x[3, :, :, 1:-1] == 200).all()  # at its edges the filter reaches beyond, as before a crop
     assert torch.equal(images.test_x[4, 0], images.test_x[4, 2])
-    assert images.notice == "1 of 33 images were resized to 32 x 32."
+    assert images.notice == "1 of 33 images was resized to 32 x 32."
     assert images.account == (
-        "24 training and 9 test images; 1 grey, 1 with an EXIF orientation that is not followed; left out: 2 files "
-        "that no image is by name (train/list.csv, train/dog/notes.txt)"
+        "24 training and 9 test images of 3 classes; 1 grey, 1 with an EXIF orientation that is not followed; left "
+        "out: 2 files that no image is by name (train/list.csv, train/dog/notes.txt)"
     )
 
 
@@ -139,9 +139,11 @@ def copied(folder: Path) -> None:
         (drop(*(f"{part}/{name}" for part in ("train", "test") for name in ("a cat", "dog"))), r"one class \(été\)"),
         (empty, "train/dog: no image in this class"),
         (put("train/dog/more/1.png"), "train/dog/more is a folder in a class: put its images into train/dog/"),
+        (put("test/loose.JPG"), "test/loose.JPG is an image in no class: put it into test/<class>/, or take it out"),
         (put("train/dog/3.png"), "mine: training image dog/3.png is damaged or no image"),
         (truncated, "mine: training image dog/3.png is damaged or no image"),
         (copied, r"1 of 9 test images \(11.1 %\) is a training image, too, such as test dog/1.png is training dog/3"),
+        (copied, "; up to 1 % would be said"),
     ],
 )
 def test_what_is_no_such_folder_is_refused_in_a_line(
@@ -216,5 +218,5 @@ def test_a_part_of_cifar100_as_a_folder() -> None:
     images = in_memory(folder, 32)
 
     assert (len(images.names), images.train_x.shape[0], images.test_x.shape[0]) == (100, 10_000, 5_000)
-    assert images.account == "10,000 training and 5,000 test images; all usual"
+    assert images.account == "10,000 training and 5,000 test images of 100 classes; all usual"
     assert images.notice.startswith("1 of 5,000 test images is a training image, too (test baby/baby_s_000354.png is")
