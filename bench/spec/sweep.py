@@ -223,9 +223,18 @@ class Sweep:
         seeds: of every cell, instead of the planned ones.
         """
         at, given = self.at(scale), None if seeds is None else tuple(seeds)
+        several = at.all_seeds if given is None else given
+        require(
+            f"sweep {self.title!r}",
+            (
+                self.task_row.trains or len(set(several)) <= 1,
+                f"task {self.task_name!r} trains nothing and draws nothing, all seeds have one number, got "
+                f"seeds {tuple(several)}: write seeds=(0,)",
+            ),
+        )
         return tuple(
             Run(scale, net, data, recipe, seed, self.task_name, at.resources or self.resources, self.own_task)
-            for seed in (at.all_seeds if given is None else given)
+            for seed in several
             for net, recipe in at.cells
             if given is not None or seed in at.seeds_of(net)
         )
