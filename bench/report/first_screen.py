@@ -121,7 +121,7 @@ def _table(evidence: Evidence) -> str:
 def _sentences(evidence: Evidence) -> Iterator[str]:
     """Chance, the question and its answer, as a terminal shows it."""
     if chance := chance_near(evidence.results):
-        yield f"Guessing gives {evidence.sweep.task_row.value(chance):g} %."
+        yield f"Guessing gives {evidence.sweep.task_row.value(chance):.4g} %."
     yield f"Question: {evidence.sweep.question}"
     first, *others = (text.replace("**", "").replace("`", "") for text in answer(evidence, findings_of(evidence)))
     yield f"Answer:   {first}"

@@ -132,7 +132,7 @@ def caption(
     mixed = [word for word, column in MIXED.items() if done[column].nunique() > 1]
     words += [f"The rows mix {' and '.join(mixed)}."] if mixed else []
     if chance := chance_near(results):
-        words.append(f"Guessing gives {chance:g} %.")
+        words.append(f"Guessing gives {chance:.4g} %.")
     if results.others:
         words.append(f"{results.others} finished runs of other recipes than the sweep's present ones are left out.")
     failed = results.runs[results.runs["state"] == "failed"]

@@ -41,7 +41,7 @@ def sentences(evidence: Evidence) -> tuple[list[str], list[str]]:
 
 def _chance(evidence: Evidence, learnt: Set, out: Iterable[str]) -> str:
     """Which nets are no better than a guess, and which are: all, or some."""
-    results, chance = evidence.results, f"{chance_of(evidence.results):g} %"
+    results, chance = evidence.results, f"{chance_of(evidence.results):.4g} %"
     steps = f"{one_of(results.done['steps'].map('{:,}'.format))} steps"
     errors = results.nets.loc[list(out), "test_error_mean"]
     images = one_of(results.done["test_images"].map("{:,.0f}".format))

@@ -125,7 +125,7 @@ def test_a_sweep_with_views_reads_the_folder_from_disk(tmp_path: Path, monkeypat
     page, _, numbers = report_of(text, tmp_path)
 
     assert "top-5" not in page  # of three classes
-    assert "(66.6667 %)" in page or "Guessing gives 66.6667 %." in page
+    assert "(66.67 %)" in page or "Guessing gives 66.67 %." in page
     assert not any("top5" in name for name in numbers)
     for row in rows():
         assert (row["classes"], row["test_images"]) == ("a_cat dog été", str(3 * COUNTS["test"]))
