@@ -95,7 +95,7 @@ def test_a_seed_that_failed_for_another_reason_is_named_and_in_no_number() -> No
 
 def with_columns(whole: Set) -> Set:
     mixed = dict.fromkeys(("commit", "hardware", "data_sha256", "torch", "python", "threads", "processes"), "x")
-    return replace(whole, runs=whole.runs.assign(**mixed))
+    return replace(whole, runs=whole.runs.assign(steps=64_000, **mixed))
 
 
 def test_of_a_net_all_of_whose_seeds_diverged_the_worst_case_is_left() -> None:
