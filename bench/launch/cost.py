@@ -62,8 +62,10 @@ def refuse_above(budget: float, items: Sequence[Item], profile: Profile, basis: 
     """Raises SpecError where the predicted hours are above `budget` hours, or cannot be predicted."""
     total, unit = hours(items, profile)
     if total is None:
+        unknown = sum(item.seconds is None for item in items)
         raise SpecError(
-            f"--budget {budget:g}h cannot be checked: the cost is {basis}. "
+            f"--budget {budget:g}h cannot be checked: the cost of {unknown} of "
+            f"{counted(len(items), 'run')} is not known. "
             "Let one run end first (--only, --seeds), or start without --budget"
         )
     if total > budget:

@@ -222,12 +222,14 @@ def describe(plan: Plan, variants: Mapping[Run, str] | None = None) -> str:
         words = "; ".join(f"{what} ({counted(count, 'run')})" for what, count in kept.items())
         lines.append(f"runs that have begun keep what they began with: {words}")
     known = [i.seconds for i in todo if i.seconds is not None]
-    if len(known) < len(todo):
-        lines.append(f"cost: {plan.basis}")
+    if todo and not known:
+        lines.append("cost: not known before the first run here")
     elif todo:
-        total, wall = sum(known), ""
-        if plan.slots:  # on a cluster the time depends on its queue
+        total, wall, unknown = sum(known), "", ""
+        if len(known) < len(todo):
+            unknown = f"not known of {len(todo) - len(known)} of {counted(len(todo), 'run')}; of the others "
+        elif plan.slots:  # on a cluster the time depends on its queue
             at_once = f"{plan.slots} at once" if plan.slots > 1 else "one at a time"
             wall = f", about {duration(total / plan.slots)} here ({at_once})"
-        lines.append(f"cost: {digits(total / 3600)} run-hours{wall}, {plan.basis}")
+        lines.append(f"cost: {unknown}{digits(total / 3600)} run-hours{wall}, {plan.basis}")
     return "\n".join(lines)

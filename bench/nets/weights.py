@@ -7,6 +7,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -78,7 +79,7 @@ def read_weights(path: Path) -> Stored:
     try:
         data = path.read_bytes()
         said, sha = HASHED.search(path.name), hashlib.sha256(data).hexdigest()
-        if said and not sha.startswith(said[1]):
+        if said and not sha.startswith(said[1]) and not _exported_as(path.stem, data):
             raise ValueError(
                 f"its name says that its SHA-256 begins with {said[1]}, it is {sha[:16]}…: download it again, or give "
                 "a file of your own another name"
@@ -93,6 +94,13 @@ def read_weights(path: Path) -> Stored:
         return Stored(sets, _exported(data))
     ours = type(content.get("format")) is int and "net" in content  # bench.train.checkpoint writes both
     return Stored(sets, str(content.get("run", "")) if ours else None)
+
+
+def _exported_as(name: str, data: bytes) -> bool:
+    """Whether `bench export` gave a file its name, the id of a run, which ends in the run's digest."""
+    with suppress(ValueError):
+        return _exported(data) == name
+    return False
 
 
 def _exported(data: bytes) -> str | None:
@@ -155,6 +163,11 @@ def load(net: nn.Module, found: Stored, name: str, without: tuple[str, ...], lay
         raise WeightsError(
             f"there are several sets of weights for {name}, and they differ: {', '.join(fits)}. Save the one that is "
             "meant in a file of its own"
+        )
+    if broken := [n for key, (n, _) in wanted.items() if not first[key].isfinite().all()]:
+        raise WeightsError(
+            f"{name}: not all of these weights are finite numbers ({broken[0]} and {len(broken) - 1} more): their "
+            "training diverged, or the file is damaged; give others"
         )
     net.load_state_dict({n: layout.value(n, first[key]) for key, (n, _) in wanted.items()}, strict=False)
 

@@ -137,7 +137,9 @@ RECIPE = (
 def provenance(number: Number, results: Set) -> list[str]:
     """Runs, configuration, commit, data, versions, hardware, dates."""
     runs = results.runs[results.runs["id"].isin(number.runs)]
-    config = [f"{name} {one_of(runs[name].astype(str))}" for name in RECIPE if name in runs]
+    tested = "steps" in runs and not runs["steps"].any()
+    shown = RECIPE[RECIPE.index("precision") :] if tested else RECIPE  # the rest is of training alone
+    config = [f"{name} {one_of(runs[name].astype(str))}" for name in shown if name in runs]
     data = data_of_runs(zip(runs["data"], runs["data_sha256"], strict=True))
     return [
         f"{counted(len(runs), 'run')}: {', '.join(runs['id'])}",

@@ -67,7 +67,8 @@ class Metric:
         return self.column.replace("error", "accuracy") if self.accuracy else self.column
 
 
-TEST_ERROR = Metric("test_error", "test error after the last step")
+AFTER = " after the last step"  # of weights that are tested as they are there is none
+TEST_ERROR = Metric("test_error", f"test error{AFTER}")
 TRAIN_ERROR = Metric("train_error", "training error of the last window")
 TRAIN_LOSS = Metric("train_loss", "training loss of the last window", "", decimals(3), bounds=None)
 BEST_TEST_ERROR = Metric("best_test_error", "lowest test error on the way (never the result)")
@@ -182,6 +183,13 @@ def of_net(evidence: Evidence, net: str, metric: Metric, runs: pd.DataFrame | No
     return replace(mean, over_seeds=of_starts(evidence, over_seeds, mean.runs), paper=paper)
 
 
+def reached(evidence: Evidence, words: str, metric: Metric) -> str:
+    """What each net has, where no two are compared."""
+    nets = map(str, evidence.results.done["net"].unique())
+    found = ", ".join(f"{display_name(net)} {of_net(evidence, net, metric)}" for net in nets)
+    return f"{words} in % (n): {found}." if found else "No run has ended with a number."
+
+
 def of_starts(evidence: Evidence, over_seeds: Interval | None, runs: Sequence[str]) -> Interval | None:
     """An interval over seeds of these runs, with what it covers: start weights are the same for all seeds of a net."""
     every = evidence.results.runs
@@ -192,9 +200,10 @@ def of_starts(evidence: Evidence, over_seeds: Interval | None, runs: Sequence[st
 
 def _mean(evidence: Evidence, net: str, metric: Metric, values: pd.Series[float]) -> Number:
     ours = sample(values)
+    words = metric.words if evidence.sweep.task_row.trains else metric.words.removesuffix(AFTER)
     return Number(
         id=evidence.id(net, metric.name),
-        what=f"{display_name(net)}, {metric.words}",
+        what=f"{evidence.display(net)}, {words}",
         value=ours.mean,
         std=ours.std,
         n=ours.n,

@@ -151,12 +151,21 @@ def _refusal(one: Any, error: ValidationError, args: Iterable[Any], values: dict
     found = error.errors(include_url=False)
     mistakes = [
         "; ".join(_sentence(mistake, names, python=python) for mistake in of_field)
-        + (advice(type(one), name, given, of_field[0].get("ctx", {}).get("words", "")) if python else "")
+        + (
+            advice(type(one), name, given, of_field[0].get("ctx", {}).get("words", ""))
+            if python and not _told(of_field)
+            else ""
+        )
         for name, of_field in _by_field(found, names)
     ]
     if {mistake["type"] for mistake in found} <= RANGES.keys():  # types are right, so that the rest can be asked
         mistakes += _further(one, given)
     return what + "; ".join(dict.fromkeys(mistake.removeprefix(what) for mistake in mistakes))
+
+
+def _told(errors: Iterable[Any]) -> bool:
+    """Whether one of the errors is in our words, which say themselves what to write."""
+    return any(isinstance(error.get("ctx", {}).get("error"), SpecError) for error in errors)
 
 
 def _by_field(found: list[Any], names: Sequence[str]) -> list[tuple[str, list[Any]]]:

@@ -190,8 +190,10 @@ class Recipe:
             (
                 marks == tuple(sorted(marks)),
                 f"drops {self.drops} must rise between 0 and steps {self.steps}: write drops="
-                f"{(self.steps // 2, self.steps * 3 // 4) if self.steps > 1 else ()}, the paper's shares, or make the "
-                f"recipe by shortened(Recipe(), {max(1, self.steps)})",
+                f"{(self.steps // 2, self.steps * 3 // 4)}, the paper's shares, or make the recipe by "
+                f"shortened(Recipe(), {self.steps})"
+                if self.steps > 1
+                else f"drops {self.drops} must rise between 0 and steps {self.steps}: write drops=()",
             ),
             (
                 self.warmup_steps <= self.steps,

@@ -169,12 +169,9 @@ class Sweep:
 
     def codes(self) -> set[tuple[str, str]]:
         """The files of the user's code that it names: (code, SHA-256). Two of one name are refused when it is made."""
-        return {
-            code
-            for scale in self.scales
-            for run in self.runs(scale, (0,), self.data_at(scale))
-            for code in run.codes.values()
-        }
+        nets = {net for scale in self.scales.values() for net, _ in scale.cells if net.build}
+        task = self.own_task
+        return {(net.build, net.build_sha256) for net in nets} | ({(task.code, task.sha256)} if task else set())
 
     def at(self, scale: str) -> Scale:
         """What is declared at the scale. Raises SpecError naming the scales there are."""
@@ -220,9 +217,18 @@ class Sweep:
         seeds: of every cell, instead of the planned ones.
         """
         at, given = self.at(scale), None if seeds is None else tuple(seeds)
+        several = at.all_seeds if given is None else given
+        require(
+            f"sweep {self.title!r}",
+            (
+                self.task_row.trains or len(set(several)) <= 1,
+                f"task {self.task_name!r} trains nothing and draws nothing, all seeds have one number, got "
+                f"seeds {tuple(several)}: write seeds=(0,)",
+            ),
+        )
         return tuple(
             Run(scale, net, data, recipe, seed, self.task_name, at.resources or self.resources, self.own_task)
-            for seed in (at.all_seeds if given is None else given)
+            for seed in several
             for net, recipe in at.cells
             if given is not None or seed in at.seeds_of(net)
         )

@@ -54,8 +54,8 @@ def test_a_budget_refuses_what_is_above_it_and_what_nobody_knows() -> None:
     refuse_above(1.5, [item(0, 3600), item(1, 1800)], Profile(), "measured")
     with pytest.raises(SpecError, match=r"predicted 1.5 GPU-hours \(measured\) are above --budget 1.4h; nothing"):
         refuse_above(1.4, [item(0, 3600), item(1, 1800)], Profile(), "measured")
-    with pytest.raises(SpecError, match="cannot be checked: the cost is not known yet"):
-        refuse_above(1.4, [item(0, None)], Profile(), "not known yet")
+    with pytest.raises(SpecError, match="checked: the cost of 1 of 2 runs is not known. Let one"):
+        refuse_above(1.4, [item(0, 3600), item(1, None)], Profile(), "measured")
 
 
 def test_the_plan_says_jobs_arrays_requeues_and_disk() -> None:

@@ -40,6 +40,25 @@ def test_a_plan_says_how_long_a_done_run_took(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
+    [
+        ((None, None), "cost: not known before the first run here"),
+        ((None, 360.0), "cost: not known of 1 of 2 runs; of the others 0.1 run-hours, measured"),
+        ((360.0, 360.0), "cost: 0.2 run-hours, measured"),
+    ],
+)
+def test_a_plan_says_of_which_runs_the_cost_is_not_known(
+    seconds: tuple[float | None, ...], words: str, tmp_path: Path
+) -> None:
+    plan = make_plan(RUNS[:2], tmp_path, tmp_path)
+    items = (replace(item, seconds=known) for item, known in zip(plan.items, seconds, strict=True))
+
+    text = describe(replace(plan, items=tuple(items), basis="measured", slots=None))
+
+    assert text.splitlines()[-1] == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
     [(42, "42 s"), (420, "7.0 min"), (12_600, "3.5 h"), (5e5, "5.8 days"), (1.1e6, "13 days"), (1.2e8, "1,389 days")],
 )
 def test_a_duration_has_about_two_digits(seconds: float, words: str) -> None:

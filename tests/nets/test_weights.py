@@ -84,6 +84,24 @@ def test_a_date_in_a_files_name_is_no_hash(tmp_path: Path) -> None:
     assert same(taken(tmp_path / "mine-20240131.pth", STATE))
 
 
+@pytest.mark.parametrize("name", ["resnet-8-A-quick-s0-dcfd4260", "resnet-8-A-quick-s1-dcfd4260"])
+def test_the_digest_in_the_name_of_an_exported_file_is_that_of_its_run(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.safetensors"
+    safetensors.torch.save_file(STATE, path, {"id": "resnet-8-A-quick-s0-dcfd4260", "run": "{}", "weights_sha256": "0"})
+
+    if "s0" in name:
+        assert read_weights(path).run == name
+    else:
+        with pytest.raises(WeightsError, match="its name says that its SHA-256 begins with dcfd4260"):
+            read_weights(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_finite_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    with pytest.raises(WeightsError, match=r"not all of these weights are finite numbers \(.*bn1.weight"):
+        taken(tmp_path / "mine.pth", {**STATE, "bn1.weight": STATE["bn1.weight"] * value})
+
+
 def test_in_torchs_older_format_and_in_safetensors_too(tmp_path: Path) -> None:
     torch.save({"state_dict": behind("module.")}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     safetensors.torch.save_file(behind("model."), tmp_path / "new.safetensors")

@@ -98,7 +98,7 @@ def test_a_data_set_says_its_classes(data: str, classes: int) -> None:
             "voc07, voc07+12, coco14, imagenet-N",
         ),
         (lambda: replace(PICTURES, task="evaluate"), "task 'evaluate' does not go with 64000 steps"),
-        (lambda: Recipe(steps=0), "drops (32000, 48000) must rise between 0 and steps 0: write drops=(),"),
+        (lambda: Recipe(steps=0), "drops (32000, 48000) must rise between 0 and steps 0: write drops=()"),
         (lambda: replace(RUN, recipe=Recipe(steps=0, drops=())), "task 'classify' does not go with 0 steps: it trains"),
         (lambda: Recipe(views=Views(), split="45k/5k"), "ImageNet has none"),
         (lambda: Views(side=300), "a crop of 300 does not fit into a shorter side of 256"),

@@ -30,6 +30,18 @@ def test_every_cell_has_its_first_seed_before_any_has_its_second() -> None:
     assert [r.seed for r in sweep.runs("paper", seeds=(7,))] == [7, 7]
 
 
+def test_weights_tested_as_they_are_have_one_seed() -> None:
+    """Two would be one number twice, with a standard deviation of 0."""
+    cells = ((Net("cifar", 20, "A", weights="file:mine.pth"), Recipe(steps=0, drops=())),)
+    sweep = Sweep("t", "q", "c", {"paper": Scale(cells, (0, 1))}, task="evaluate")
+
+    with pytest.raises(SpecError, match=r"draws nothing, .* got seeds \(0, 1\): write seeds=\(0,\)"):
+        sweep.runs("paper")
+    with pytest.raises(SpecError, match=r"got seeds \(3, 4\)"):
+        sweep.runs("paper", (3, 4))
+    assert len(sweep.runs("paper", (0,))) == 1
+
+
 def test_a_net_may_have_planned_seeds_of_its_own_by_each_of_its_recipes() -> None:
     small, large, other = (Net("cifar", depth, "A") for depth in (20, 32, 44))
     cells = ((small, Recipe()), (large, Recipe()), (large, Recipe(precision="bf16")), (other, Recipe()))

@@ -20,6 +20,7 @@ from bench.report.numbers import (
     Cell,
     Metric,
     of_net,
+    reached,
     text_of,
     with_worst_case,
 )
@@ -69,7 +70,7 @@ def findings(evidence: Evidence) -> Findings:
     tested = [] if evidence.describes else [*evidence.pairs, *claimed, *depths]
     return replace(
         of_data,
-        answer=answer or ["Too few runs are done to say anything."],
+        answer=answer or [reached(evidence, "Test error", TEST_ERROR)],
         said=[*diverged(results), *said],
         sections=[
             *of_data.sections,

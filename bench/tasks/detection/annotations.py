@@ -209,7 +209,10 @@ def annotated(image: str, path: Path, given: tuple[int, int], raw: Sequence[RawB
     stored, turned = (_fits(given, (w, h)) for w, h in (size, size[::-1] if turn else size))
     if not stored and not turned:
         there, here = (f"{w}x{h}" for w, h in (given, size))
-        raise DataError(f"{path} is {here} pixels, its annotation is of {there}: they do not belong together")
+        raise DataError(
+            f"{path} is {here} pixels, its annotation is of {there}: they do not belong together. "
+            "Correct the size in the annotation, or get the image again"
+        )
     if stored:
         turn = None
     else:
@@ -258,4 +261,4 @@ def detection_set(
         return data
     unknown = {d.reason.partition(": ")[2] for d in data.dropped if d.reason.startswith(UNKNOWN)}
     seen = f" Classes seen: {named(sorted(unknown))}; wanted: {named(classes)}." if unknown else ""
-    raise DataError(f"{name} has no box to work with.{seen} {data.summary()}")
+    raise DataError(f"{name} has no box to work with.{seen} {data.summary()} Annotate an object there")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.paper import paper_number
 from bench.report.evidence import Evidence
 from bench.report.frame import Set, display_name
-from bench.report.numbers import Cell, Metric, Number, of_net, of_starts, signed, with_worst_case
+from bench.report.numbers import Cell, Metric, Number, of_net, of_starts, reached, signed, with_worst_case
 from bench.report.sections import Drawing, Findings, Section, diverged, of_tables, over, shared_starts, told_apart
 from bench.report.tables import APART, Table, plain, spread, with_intervals
 from bench.spec import OPTIONS
@@ -212,7 +212,7 @@ def gain_findings(evidence: Evidence, found: Detected) -> list[str]:
             f"{gain.words}: {number.printed()} points of AP50 ({over(number)}), {gain.ap50[1]:.2f} % against "
             f"{gain.ap50[0]:.2f} % (n = {gain.seeds[1]} and {gain.seeds[0]}). {told_apart(number)}"
         )
-    return lines or ["Too few runs are done to say anything."]
+    return lines or [reached(evidence, "AP50", AP50)]
 
 
 def findings(evidence: Evidence) -> Findings:

@@ -12,6 +12,7 @@ from bench.report import frame
 from bench.report.collect import collect
 from bench.report.evidence import Evidence
 from bench.report.first_screen import in_short
+from bench.report.numbers import TEST_ERROR, reached
 from bench.report.sections import Drawing
 from bench.report.tables import Table, at_chance
 from bench.tasks.classification.sections import findings
@@ -164,3 +165,10 @@ def _notes(one: Evidence) -> list[str]:
     parts = [part for section in (found.table, *found.sections) for part in section.parts]
     tables = [part.note for part in parts if isinstance(part, Table)]
     return [found.figure.caption, *tables, *(part.caption for part in parts if isinstance(part, Drawing))]
+
+
+def test_a_net_alone_says_what_it_has() -> None:
+    """All runs of such a study are done: they are not too few."""
+    said = reached(of("quick", resnet_20_A=[20.0, 22.0]), "Test error", TEST_ERROR)
+
+    assert said == "Test error in % (n): ResNet-20 21.00 ± 1.41 (2)."

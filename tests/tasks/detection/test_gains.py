@@ -48,6 +48,12 @@ def test_a_gain_says_which_of_its_intervals_exclude_0(evidence: Evidence) -> Non
     assert third.endswith("(no interval), 12.00 % against 10.00 % (n = 2 and 3). Nothing tells it from chance.")
 
 
+def test_where_no_two_nets_are_compared_each_says_what_it_has(evidence: Evidence) -> None:
+    (line,) = gain_findings(evidence, Detected({}, {}, ()))
+
+    assert line.startswith("AP50 in % (n): ResNet-20 83.")
+
+
 def test_a_gain_names_both_nets(evidence: Evidence) -> None:
     (line,) = gain_findings(evidence, detected(evidence.results))
 

@@ -84,5 +84,7 @@ def test_else_it_is_taken_as_stored_and_the_report_says_where_that_is_open(
 def test_a_size_that_no_turn_gives_is_refused(tmp_path: Path, tag: int, given: tuple[int, int]) -> None:
     photograph(tmp_path, tag, size(*given))
 
-    with pytest.raises(DataError, match=rf"is 64x48 pixels, its annotation is of {given[0]}x{given[1]}"):
+    with pytest.raises(
+        DataError, match=rf"is 64x48 pixels, its annotation is of {given[0]}x{given[1]}: .* Correct the size"
+    ):
         read_list(tmp_path, "a")

@@ -245,6 +245,11 @@ def test_the_page_has_the_error_beside_the_runs_own(tmp_path: Path, capsys: pyte
     assert "1 net, tested as they are" in page
     assert name in capsys.readouterr().out
     assert commands(["verify", "again"]) == 0
+    number = f"again.quick-stand-in.resnet-8-A-run.trained.{run.digest}.test_error"
+    assert commands(["cite", number]) == 0
+    said = capsys.readouterr().out
+    assert f"{number}: {name}, test error\n" in said
+    assert "recipe: precision fp32, split 50k, test_images 40" in said
 
 
 @pytest.mark.usefixtures("tiny_sweep")
