@@ -92,7 +92,6 @@ def test_a_cifar_sweep_goes_to_its_report_without_them(tiny_sweep: Path) -> None
         ("pycocotools", "detection", "vgg"),
         pytest.param("timm", "imagenet_pretrained", "timm", marks=needs("simplejpeg")),
         ("simplejpeg", "imagenet_depth", "imagenet"),
-        ("simplejpeg", "imagenet_pretrained", "imagenet"),
     ],
 )
 def test_a_run_that_lacks_a_package_fails_in_one_line_and_the_next_start_tries_again(

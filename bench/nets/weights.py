@@ -164,7 +164,7 @@ def load(net: nn.Module, found: Stored, name: str, without: tuple[str, ...], lay
             f"there are several sets of weights for {name}, and they differ: {', '.join(fits)}. Save the one that is "
             "meant in a file of its own"
         )
-    if broken := [n for key, (n, _) in wanted.items() if not first[key].isfinite().all()]:
+    if broken := [n for key, (n, _) in wanted.items() if not (first[key].is_meta or first[key].isfinite().all())]:
         raise WeightsError(
             f"{name}: not all of these weights are finite numbers ({broken[0]} and {len(broken) - 1} more): their "
             "training diverged, or the file is damaged; give others"

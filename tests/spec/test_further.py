@@ -40,7 +40,7 @@ def test_tests_change_neither_the_runs_nor_what_decides_the_claims() -> None:
     ("changes", "words"),
     [
         ({"tests": ("cifar10.1",)}, "tests: 'cifar10.1' is not one of: cifar10.1-v4, cifar10.1-v6, cifar10-c, "),
-        ({"tests": ("cifar10-c:foog",)}, "; the nearest is cifar10-c:fog, such as tests=("),
+        ({"tests": ("cifar10-c:foog",)}, "; the nearest is cifar10-c:fog"),
         ({"tests": "cifar10-c"}, "tests must be a tuple, got 'cifar10-c': write tests=('cifar10-c',)"),
         ({"tests": (3,)}, "tests[0] must be a text, got 3"),
         (
