@@ -79,6 +79,15 @@ def clone(folder: Path) -> Path:
     return folder
 
 
+def published_then() -> list[str]:
+    """The sweeps with results at PINNED; none without the history, without which nothing of this is tested."""
+    try:
+        files = run_git(PROJECT, "ls-tree", "-r", "--name-only", PINNED, "--", "results").split("\n")
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return sorted(Path(file).parent.name for file in files if file.endswith("/runs.csv"))
+
+
 def run_git(folder: Path, *words: str, **env: str) -> str:
     """What git says in `folder`."""
     command = ["git", "-C", str(folder), "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null", *words]

@@ -13,10 +13,10 @@ import pytest
 
 from bench.report.verify.commits import is_commit
 from tests.forgeries.all import ALL
-from tests.forgeries.base import PINNED, PROJECT, Forged, Forgery, clone, fingerprint
+from tests.forgeries.base import PINNED, PROJECT, Forged, Forgery, clone, fingerprint, published_then
 from tests.forgeries.table import caught
 
-SWEEPS = sorted(path.parent.name for path in (PROJECT / "results").glob("*/runs.csv"))
+SWEEPS = published_then()
 Said = Mapping[str, set[str]]
 
 pytestmark = [
