@@ -156,8 +156,12 @@ def _create(net: Net, file: Path | None, **options: Any) -> Any:
 
 def _behind(name: str, stages: nn.Module) -> tuple[str, ...]:
     """The names of what the whole net has beside its stages, such as a last norm."""
-    with torch.device("meta"):
-        whole = timm.create_model(name).state_dict()
+    try:
+        with torch.device("meta"):
+            whole = timm.create_model(name).state_dict()
+    except NotImplementedError:  # RegNets of timm 1.0.22 compute with tensors while they are made
+        with torch.random.fork_rng(devices=[]):
+            whole = timm.create_model(name).state_dict()
     of_stages = {n.replace(".", "_") for n in stages.state_dict()}
     return tuple(n for n in whole if n.replace(".", "_") not in of_stages)
 

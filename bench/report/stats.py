@@ -271,10 +271,10 @@ def paired_images(first: Bools, second: Bools) -> Interval:
     Min's (2005) two images more, half an image for each way in which two nets can be right or wrong: it keeps its level
     where few images tell the nets apart, and its width where none does.
     """
-    apart = first.mean(0) - second.mean(0)
-    images = apart.size + 2
-    mean = float(apart.sum()) / images
-    se = math.sqrt(max(0.0, (float((apart**2).sum()) + 1) / images - mean**2) / images)
+    apart = (first.mean(0) - second.mean(0)).tolist()  # numpy would add them in an order of its version's
+    images = len(apart) + 2
+    mean = total(apart) / images
+    se = math.sqrt(max(0.0, (total(x * x for x in apart) + 1) / images - mean**2) / images)
     half = float(special.ndtri((1 + LEVEL) / 2)) * se
     return Interval(100 * max(-1.0, mean - half), 100 * min(1.0, mean + half), "Agresti and Min", IMAGES)
 
