@@ -7,16 +7,16 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.cli.exits import FAILED
-from bench.cli.only import only
+from bench.cli.only import by_id, some_folders
 from bench.cli.places import Place, all_published, published
 from bench.cli.sweep_files import MistakeError, no_runs
 from bench.data.locate import DataError, data_folder
 from bench.machine import installed
 from bench.spec import counted
-from bench.store import RunFolder, StoreError, folders, make_folder
+from bench.store import RunFolder, StoreError, make_folder
 
 if TYPE_CHECKING:
     from bench.report.recorded import Recorded
@@ -69,9 +69,7 @@ def _chosen(args: argparse.Namespace) -> Chosen:
     """
     name = Path(args.name).stem
     beside, place = args.out[0] / name, published(name, args.results)
-    here = [folder for out in args.out for folder in folders(out.absolute(), name).values()]
-    if here and not args.results:
-        found = _named({folder: folder.path.name for folder in here}, args.only)
+    if not args.results and (found := some_folders(args)):
         return Chosen(found, [folder.path.name for folder in found], None, beside)
     if not place.filled:
         near = difflib.get_close_matches(name, [place.name for place in all_published(args)], n=1)
@@ -80,15 +78,7 @@ def _chosen(args: argparse.Namespace) -> Chosen:
     from bench.report.rows import read_rows
 
     ids = [row["id"] for row in read_rows(place.results / "runs.csv")]
-    return Chosen([], _named({one: one for one in ids}, args.only), place, beside)
-
-
-Run = TypeVar("Run")
-
-
-def _named(ids: Mapping[Run, str], asked: str | None) -> list[Run]:
-    some = list(dict.fromkeys(ids.values()))[:3]
-    return only({run: [one] for run, one in ids.items()}, asked, f"ids are such as {', '.join(some)}")
+    return Chosen([], by_id({one: one for one in ids}, args.only), place, beside)
 
 
 def _folder(option: str, to: Path) -> Path:

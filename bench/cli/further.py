@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.cli import numbers
 from bench.cli.exits import FAILED, STOPPED, in_time
-from bench.cli.only import only
+from bench.cli.only import some_folders
 from bench.cli.request import Request
 from bench.cli.sweep_files import MistakeError, load_sweep, no_runs
 from bench.cli.terminal import say
@@ -19,7 +19,7 @@ from bench.launch.plan import Plan
 from bench.launch.worker import HearingStop
 from bench.spec import counted, dataset_of
 from bench.spec.further import FurtherSet, further_sets, unfit
-from bench.store import RunFolder, folders
+from bench.store import RunFolder
 
 
 def announced(request: Request, plan: Plan) -> Iterator[str]:
@@ -61,12 +61,9 @@ def _tested(todo: Sequence[tuple[RunFolder, Sequence[FurtherSet]]], data: Path, 
 
 def _chosen(args: argparse.Namespace) -> list[RunFolder]:
     """The run folders of the sweep that `--only` names. Raises MistakeError."""
-    name = Path(args.name).stem
-    found = [folder for out in args.out for folder in folders(out.absolute(), name).values()]
-    if not found:
-        raise MistakeError(no_runs(name, *args.out))
-    ids = {folder: [folder.path.name] for folder in found}
-    return only(ids, args.only, f"ids are such as {found[0].path.name}")
+    if not (found := some_folders(args)):
+        raise MistakeError(no_runs(Path(args.name).stem, *args.out))
+    return found
 
 
 def test(args: argparse.Namespace) -> int:

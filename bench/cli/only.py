@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from bench.cli.sweep_files import MistakeError
 from bench.spec import counted
+from bench.store import RunFolder, folders
 
 Run = TypeVar("Run")
 
@@ -33,3 +36,15 @@ def only(named: Mapping[Run, Sequence[str]], asked: str | None, known: str) -> l
         if not any(matches(names, pattern) for names in named.values()):
             raise MistakeError(f"--only {pattern!r} matches none of {counted(len(named), 'run')}; {known}")
     return [run for run, names in named.items() if any(matches(names, pattern) for pattern in wanted)]
+
+
+def some_folders(args: argparse.Namespace) -> list[RunFolder]:
+    """The run folders of the sweep `args.name` below --out that `--only` names; none where there are no runs."""
+    found = [folder for out in args.out for folder in folders(out.absolute(), Path(args.name).stem).values()]
+    return by_id({folder: folder.path.name for folder in found}, args.only) if found else []
+
+
+def by_id(ids: Mapping[Run, str], asked: str | None) -> list[Run]:
+    """`only` of what has one name, its id."""
+    some = list(dict.fromkeys(ids.values()))[:3]
+    return only({run: [one] for run, one in ids.items()}, asked, f"ids are such as {', '.join(some)}")

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from bench.nets.torch_files import reason
 from bench.nets.weights import WeightsError
@@ -14,6 +13,16 @@ from bench.nets.weights import WeightsError
 SIDE = 128  # pixels of the image that tells how large the maps are
 SMALL = 4  # sizes of maps that a net for small images has at most
 HOW = "give it a method stages() that returns modules which follow each other, each to a map (N, C, H, W)"
+
+
+class Shapes(fx.Interpreter):
+    """Keeps the shape of each tensor with its node. torch's own ShapeProp prints the traceback of what is raised."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        """See Interpreter."""
+        value = super().run_node(n)
+        n.meta["shape"] = tuple(value.shape) if isinstance(value, torch.Tensor) else ()
+        return value
 
 
 def cut(net: nn.Module, name: str) -> list[nn.Module]:
@@ -25,7 +34,7 @@ def cut(net: nn.Module, name: str) -> list[nn.Module]:
     net.eval()
     try:
         traced = fx.symbolic_trace(net)
-        ShapeProp(traced).propagate(torch.zeros(1, 3, SIDE, SIDE))
+        Shapes(traced).run(torch.zeros(1, 3, SIDE, SIDE))
     except Exception as error:  # of nets whose forward depends on values, or takes no such image: of any kind
         raise WeightsError(f"{name} cannot be cut into stages (torch.fx: {reason(error)}): {HOW}") from None
     finally:
@@ -80,6 +89,5 @@ def _ends(graph: fx.Graph) -> list[fx.Node]:
 
 
 def _map_of(node: fx.Node) -> tuple[int, ...] | None:
-    meta: Any = node.meta.get("tensor_meta")
-    shape = tuple(meta.shape) if hasattr(meta, "shape") else ()
+    shape: tuple[int, ...] = node.meta.get("shape", ())
     return shape if len(shape) == 4 and node.op not in ("placeholder", "get_attr") else None

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from bench.spec.advice import nearest, shown
 from bench.spec.declare import declaration, one_of
-from bench.spec.families import FAMILIES, SOURCES, Family, Kind, Weights
+from bench.spec.families import FAMILIES, SOURCES, Family, Weights
 from bench.spec.own import CODE, SHA256, declared_code
 from bench.spec.words import OWN_SHORTCUT, require
 
@@ -153,11 +153,6 @@ class Net:
         return found if named and not {"depth", "classes"} & set(found) else None
 
     @property
-    def kind(self) -> Kind:
-        """How it and its like of other depths are called."""
-        return Kind(self.label, self.label, self.label) if self.row.own else self.row.residual
-
-    @property
     def row(self) -> Family:
         """What the suite knows of its family."""
         return FAMILIES[self.family]
@@ -192,7 +187,7 @@ class Net:
         if not self.depth:
             return weights
         row = self.row
-        option = "" if row.own else f"-{self.shortcut}"
-        name = f"{row.plain}-{self.depth}" if self.plain else f"{self.kind.word}-{self.depth}{option}"
+        shortcut = f"{row.residual.word}-{self.depth}-{self.shortcut}"
+        name = f"{self.label}-{self.depth}" if row.own else f"{row.plain}-{self.depth}" if self.plain else shortcut
         name = name if self.norm == "bn" else f"{name}-nobn"
         return f"{name}-{weights}" if weights else name

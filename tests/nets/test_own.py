@@ -173,6 +173,15 @@ def test_its_own_stages_are_taken() -> None:
     assert not [name for name, _ in features.named_parameters() if "fc" in name]
 
 
+def test_a_net_whose_pass_fails_prints_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    code = "class Small32(Small):\n    def forward(self, x): return super().forward(x.view(-1, 3, 31, 33))\n"
+
+    with pytest.raises(WeightsError, match=r"cannot be cut into stages \(torch.fx: "):
+        own.backbone(net_of(code + "def build(depth, classes): return Small32(classes)"))
+
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_net_that_cannot_be_traced_says_what_to_write() -> None:
     code = "class Asks(Small):\n    def forward(self, x): return super().forward(x if x.sum() > 0 else -x)\n"
 
